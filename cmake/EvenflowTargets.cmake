@@ -1,0 +1,30 @@
+# How a room of the house becomes a library, a program or a test.
+
+add_library(evenflow_options INTERFACE)
+add_library(evenflow::options ALIAS evenflow_options)
+target_compile_options(evenflow_options INTERFACE $<BUILD_INTERFACE:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror>)
+if(EVENFLOW_SANITIZE)
+  target_compile_options(evenflow_options INTERFACE -fsanitize=${EVENFLOW_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(evenflow_options INTERFACE -fsanitize=${EVENFLOW_SANITIZE})
+endif()
+
+# evenflow_room(NAME SOURCES ... PUBLIC ... PRIVATE ...): static library evenflow_NAME, alias evenflow::NAME.
+function(evenflow_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(evenflow_${name} STATIC ${ROOM_SOURCES})
+  add_library(evenflow::${name} ALIAS evenflow_${name})
+  set_target_properties(evenflow_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(evenflow_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/evenflow>)
+  target_compile_features(evenflow_${name} PUBLIC cxx_std_20)
+  target_link_libraries(evenflow_${name} PUBLIC ${ROOM_PUBLIC} PRIVATE $<BUILD_INTERFACE:evenflow::options> ${ROOM_PRIVATE})
+endfunction()
+
+# evenflow_test(NAME ROOM SOURCES ... LINK ...): GoogleTest program NAME, its cases registered under label ROOM.
+function(evenflow_test name room)
+  cmake_parse_arguments(TEST "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${TEST_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE EVENFLOW_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  target_link_libraries(${name} PRIVATE evenflow::options ${TEST_LINK} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} PROPERTIES LABELS ${room} TIMEOUT 600 DISCOVERY_TIMEOUT 60)
+endfunction()
