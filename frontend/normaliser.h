@@ -1,0 +1,43 @@
+// Per-band mean and standard deviation of the training frames.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/model_file.h"
+
+namespace evenflow::frontend {
+
+/// Two-pass mean and biased std in float64, fed in pieces: visit(sink) must call sink(frames [n, bands]) over the same
+/// pieces, in the same order, each time it is called. `mode`: "per_band", "global" or "none". std is floored at 1e-3.
+template <class Visit>
+io::NormaliserData fit_normaliser(int bands, const std::string& mode, Visit&& visit);
+
+/// Accumulates what fit_normaliser needs; two passes: add_mean over everything, then add_deviation over everything.
+class NormaliserFit {
+ public:
+  NormaliserFit(int bands, std::string mode);
+  void add_mean(std::span<const float> frames);
+  void add_deviation(std::span<const float> frames);
+  io::NormaliserData finish() const;
+
+ private:
+  void settle_mean();
+  int bands_;
+  std::string mode_;
+  std::vector<double> sum_, mean_, squares_;
+  int64_t count_ = 0;
+  bool mean_settled_ = false;
+};
+
+template <class Visit>
+io::NormaliserData fit_normaliser(int bands, const std::string& mode, Visit&& visit) {
+  NormaliserFit fit(bands, mode);
+  visit([&](std::span<const float> frames) { fit.add_mean(frames); });
+  visit([&](std::span<const float> frames) { fit.add_deviation(frames); });
+  return fit.finish();
+}
+
+}  // namespace evenflow::frontend

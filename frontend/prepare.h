@@ -1,0 +1,35 @@
+// Recordings to a feature shard, on several cores, in manifest order.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+#include "io/manifest.h"
+
+namespace evenflow::frontend {
+
+struct PrepareOptions {
+  io::FrontendSettings frontend;
+  int min_frames = 64;       ///< a shorter clip is an error naming the file (one window must fit)
+  int threads = 0;           ///< 0: one per core
+  bool skip_bad = false;     ///< list bad files and go on
+  const std::atomic<bool>* stop = nullptr;  ///< set: give up, leave nothing behind
+  std::function<void(size_t done, size_t total)> progress;
+};
+
+struct PrepareResult {
+  size_t clips = 0;
+  int64_t frames = 0;
+  double seconds_of_sound = 0;
+  std::vector<std::string> skipped;  ///< one sentence per bad file
+  bool stopped = false;
+};
+
+/// Writes the shard atomically. Every bad file is reported in one go (io::DataError lists the first ten) unless skip_bad.
+PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path& shard, const PrepareOptions& options);
+
+}  // namespace evenflow::frontend

@@ -1,0 +1,110 @@
+// Every setting of evenflow, its TOML file and its command-line flags: one table (config.cpp) drives all three.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenflow::io {
+
+/// How a recording becomes log-mel frames, and frames become windows.
+struct FrontendSettings {
+  int sample_rate_hz = 16000;
+  std::string channel = "mean";     ///< "mean" or a channel index from 0
+  int n_fft = 1024;
+  int hop_samples = 512;
+  std::string pad_mode = "reflect"; ///< "reflect" or "zero"
+  int mel_bands = 128;
+  bool operator==(const FrontendSettings&) const = default;
+};
+
+/// Normaliser and windows: cut from stored frames, so not part of a shard.
+struct WindowSettings {
+  std::string normalise = "per_band";  ///< "per_band", "global" or "none"
+  int window_frames = 64;
+  int window_hop_frames = 16;
+  bool operator==(const WindowSettings&) const = default;
+};
+
+struct ModelSettings {
+  std::string kind = "glow";
+  int blocks = 3;
+  int steps = 5;
+  int hidden = 32;
+  std::string invconv = "plu";       ///< "plu" or "dense"
+  std::string coupling = "sigmoid";  ///< "sigmoid" or "tanh"
+  bool operator==(const ModelSettings&) const = default;
+};
+
+/// Which physical parameters zd carries.
+struct ConditionSettings {
+  bool enabled = true;                  ///< false: a conventional Glow, zd ~ N(0, 1)
+  std::vector<std::string> parameters;  ///< empty: all of the shard's
+  std::vector<double> k;                ///< per unit of v; empty: k (v - v0) spans [-3, 3] over the training values
+  std::vector<double> v0;               ///< empty: mean of the training values
+  bool operator==(const ConditionSettings&) const = default;
+};
+
+struct TrainSettings {
+  std::string device = "auto";  ///< "auto", "cpu" or "cuda:N"
+  int threads = 0;              ///< CPU threads; 0: one per core
+  std::string machine;          ///< train on this machine's clips only; empty: all
+  int64_t epochs = 100;
+  int64_t batch = 128;
+  double learning_rate = 1e-4;
+  std::string schedule = "constant";  ///< "constant" or "cosine"
+  int64_t warmup_steps = 0;
+  double clip_norm = 0.0;             ///< 0: no clipping of the gradient's norm
+  double validation_fraction = 0.1;   ///< of the normal training clips, chosen by clip
+  int windows_per_clip = 0;           ///< windows drawn per clip and epoch; 0: all
+  int64_t checkpoint_epochs = 10;
+  int64_t resident_mib = 4096;        ///< frames beyond this are streamed from the shard
+  uint64_t seed = 1;
+  bool operator==(const TrainSettings&) const = default;
+};
+
+struct ScoreSettings {
+  std::string score = "auto";       ///< "auto", "score_zc", "score_zc_logdet", "score_scatter", "nll"
+  std::string aggregate = "mean";   ///< over a clip's windows: "mean", "max" or "top_k"
+  int top_k = 5;
+  std::string threshold = "gamma";  ///< "gamma" or "quantile"
+  double threshold_quantile = 0.9;
+  bool operator==(const ScoreSettings&) const = default;
+};
+
+struct Config {
+  FrontendSettings frontend;
+  WindowSettings window;
+  ModelSettings model;
+  ConditionSettings condition;
+  TrainSettings train;
+  ScoreSettings score;
+  bool operator==(const Config&) const = default;
+};
+
+/// One row of the table: key "train.learning_rate", its help, and access to it as text.
+/// `set` throws UsageError on a value of the wrong type or outside its range, naming key, value and what is allowed.
+struct ConfigKey {
+  std::string name;
+  std::string help;
+  std::string type;  ///< "int", "float", "bool", "text", "list of text", "list of float"
+  std::function<std::string(const Config&)> get;
+  std::function<void(Config&, std::string_view)> set;
+};
+
+const std::vector<ConfigKey>& config_keys();
+
+/// Reads a TOML file over `base`. UsageError names file, line and, for an unknown key, the nearest known one.
+Config read_config(const std::filesystem::path& file, const Config& base = {});
+Config parse_config(std::string_view toml, const std::string& origin, const Config& base = {});
+
+/// The whole configuration as TOML with a comment per key; parse_config gives it back exactly.
+std::string to_toml(const Config& config);
+
+/// Ranges and combinations that one key cannot tell alone. Throws UsageError.
+void validate(const Config& config);
+
+}  // namespace evenflow::io

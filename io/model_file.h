@@ -1,0 +1,89 @@
+// Model and checkpoint files: one HDF5 layout (docs/formats.md), written atomically.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+
+namespace evenflow::io {
+
+/// One named array of a model. Floating tensors hold `values`; integer ones (permutation, sign) hold `integers`.
+struct Tensor {
+  enum class Type { float32, int32, int8 };
+  std::string name;  ///< block1.step1.actnorm.bias
+  std::vector<int64_t> shape;
+  Type type = Type::float32;
+  std::vector<float> values;
+  std::vector<int32_t> integers;
+};
+
+/// The normaliser: (x - mean) / std per band, as stored.
+struct NormaliserData {
+  std::vector<float> mean;  ///< [mel_bands]
+  std::vector<float> std;   ///< [mel_bands]
+};
+
+/// What zd was trained to carry. Empty names: unconstrained.
+struct ConditionData {
+  std::vector<std::string> names;
+  std::vector<double> k;                             ///< 1/unit
+  std::vector<double> v0;
+  std::vector<double> mean;                          ///< of the training clips' values
+  std::vector<double> std;                           ///< biased
+  std::vector<std::vector<double>> training_values;  ///< distinct, ascending, per parameter
+};
+
+struct ThresholdData {
+  std::string score;      ///< which score the threshold and the decision are on
+  std::string method;     ///< "gamma" or "quantile"
+  double quantile = 0.9;
+  double value = 0.0;     ///< anomalous when score > value; NaN: not fitted
+  std::vector<double> gamma;  ///< shape, location, scale; empty for "quantile"
+};
+
+struct Provenance {
+  std::string commit, data_hash, device, date, version;
+  uint64_t seed = 0;
+};
+
+struct OptimizerData {
+  std::vector<float> m, v;  ///< the parameter arena's layout
+  int64_t step = 0;
+};
+
+struct ProgressData {
+  int64_t epoch = 0;           ///< epochs finished
+  int64_t step_in_epoch = 0;   ///< batches finished in the current one
+  uint64_t seed = 0;
+  double learning_rate_factor = 1.0;  ///< halved by the guard
+  double best_loss = 0.0;
+  int64_t best_epoch = -1;
+  double epoch_loss_sum = 0.0;  ///< running sum of the unfinished epoch
+  int64_t guard_count = 0;
+};
+
+struct ModelData {
+  Config config;
+  std::vector<Tensor> parameters;
+  NormaliserData normaliser;
+  ConditionData condition;
+  ThresholdData threshold;
+  Provenance provenance;
+  std::optional<OptimizerData> optimizer;  ///< with progress: a checkpoint
+  std::optional<ProgressData> progress;
+};
+
+/// Writes to a temporary name, fsyncs, renames. DataError on a full disk or a folder that cannot be written.
+void write_model(const std::filesystem::path& file, const ModelData& model);
+
+/// DataError names the file and what is wrong: truncated, foreign, missing dataset, another format version.
+ModelData read_model(const std::filesystem::path& file);
+
+/// True if the file is HDF5 and looks like a model or checkpoint.
+bool is_model(const std::filesystem::path& file);
+
+}  // namespace evenflow::io

@@ -1,0 +1,63 @@
+// Feature shards: log-mel frames of many clips in one HDF5 file (layout: docs/formats.md).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+#include "io/manifest.h"
+
+namespace evenflow::io {
+
+/// Writes a shard to a temporary name beside `file`; finish() fsyncs and renames. Without finish() nothing remains.
+class ShardWriter {
+ public:
+  ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
+              const std::vector<std::string>& parameter_names);
+  ~ShardWriter();
+  ShardWriter(ShardWriter&&) noexcept;
+  ShardWriter& operator=(ShardWriter&&) noexcept;
+  /// Appends a clip; `logmel_db` holds whole frames [frames, mel_bands] in dB. DataError on a full disk.
+  void append(const Clip& clip, std::span<const float> logmel_db);
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Reads a shard. Opening checks structure and version; DataError names the file and what is wrong with it.
+/// Reading is safe from several threads (serialised inside).
+class Shard {
+ public:
+  explicit Shard(const std::filesystem::path& file);
+  ~Shard();
+  Shard(Shard&&) noexcept;
+  Shard& operator=(Shard&&) noexcept;
+
+  const std::filesystem::path& path() const;
+  const FrontendSettings& frontend() const;
+  const std::vector<std::string>& parameter_names() const;
+  const std::vector<Clip>& clips() const;
+  /// Clip i owns frames [offsets[i], offsets[i + 1]).
+  const std::vector<int64_t>& offsets() const;
+  int64_t frames() const;
+  int mel_bands() const;
+  /// Copies frames [first, first + count) in dB, [count, mel_bands].
+  void read_frames(int64_t first, int64_t count, float* out) const;
+  /// FNV-1a 64 over frames, offsets and parameters, as 16 hex digits: the data's identity in a model's provenance.
+  std::string data_hash() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// True if the file is HDF5 and looks like a shard.
+bool is_shard(const std::filesystem::path& file);
+
+}  // namespace evenflow::io
