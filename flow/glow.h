@@ -1,0 +1,138 @@
+// The Glow flow: its parameters (Glow) and one pass of windows through it (GlowPass).
+//
+// Glow is shared and read-only during passes; a GlowPass belongs to one stream. On the CPU a pass carries one window and
+// runs on one thread (train/workers.h deals windows to threads); on a GPU it carries a batch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "flow/arena.h"
+#include "io/config.h"
+#include "io/model_file.h"
+#include "kernels/buffer.h"
+#include "kernels/flow_ops.h"
+
+namespace evenflow::flow {
+
+struct GlowShape {
+  int blocks = 3, steps = 5, hidden = 32;
+  bool dense_invconv = false;
+  kernels::CouplingKind coupling = kernels::CouplingKind::sigmoid;
+  int64_t height = 128, width = 64;  ///< mel bands, frames; divisible by 2^blocks
+  int64_t dimensions() const { return height * width; }
+  /// Channels of a block's steps, blocks from 0: 4, 8, 16, ...
+  int64_t channels(int block) const { return int64_t{4} << block; }
+  int64_t block_height(int block) const { return height >> (block + 1); }
+  int64_t block_width(int block) const { return width >> (block + 1); }
+};
+
+/// io::UsageError if a window does not divide by 2^blocks.
+GlowShape glow_shape(const io::Config& config);
+
+class Glow {
+ public:
+  /// Random initialisation from `seed`; actnorm awaits initialise_actnorm.
+  Glow(const GlowShape& shape, uint64_t seed, kernels::Device device = {});
+
+  const GlowShape& shape() const { return shape_; }
+  const ArenaLayout& layout() const { return layout_; }
+  kernels::Array<float> parameters() const { return parameters_.view(); }
+  kernels::Device device() const { return device_; }
+
+  /// Data-dependent actnorm initialisation from normalised windows x [n, 1, h, w], step after step.
+  void initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x);
+
+  /// Must follow every change of the parameters: assembles the 1x1 weights and their inverses, packs the couplings.
+  /// kernels::SingularError names block and step.
+  void assemble(kernels::Stream& stream);
+  /// Sum of actnorm's and 1x1's log-determinants of one window, nats (the same for every window).
+  double constant_log_det() const { return constant_log_det_; }
+
+  /// Floats in a raw gradient: the arena, then one [c, c] matrix per step for d W.
+  int64_t raw_gradient_size() const { return layout_.size() + invconv_floats_; }
+  /// Turns a raw gradient (summed over windows) into the arena's gradient in place (its first layout().size() floats):
+  /// chains d W into the factors and adds the constant log-determinants' share. `log_det_gradient`: d loss / d log_det
+  /// summed over the batch's windows.
+  void finish_gradient(kernels::Stream& stream, kernels::Array<float> raw, double log_det_gradient) const;
+
+  /// The model file's tensors, in its order; load() checks names and shapes (io::DataError) and never re-initialises.
+  std::vector<io::Tensor> tensors() const;
+  void load(const std::vector<io::Tensor>& tensors);
+
+ private:
+  friend class GlowPass;
+  struct Step {
+    std::string name;
+    int block = 0;
+    kernels::ActnormParameters actnorm;
+    kernels::CouplingShape coupling_shape;
+    kernels::CouplingParameters coupling;
+    int64_t first_entry = 0;  // index in layout_ of actnorm.bias; the others follow in order
+    kernels::Buffer<int32_t> permutation;
+    kernels::Buffer<int8_t> sign;
+    kernels::Buffer<float> weight, inverse, packed;
+    int64_t dweight_offset = 0;  // in a raw gradient
+  };
+  kernels::Array<float> entry(int64_t index) const;
+  kernels::PluParameters plu(const Step& step) const;
+  void assemble_invconv(kernels::Stream& stream, Step& step, double& log_det);
+  GlowShape shape_;
+  kernels::Device device_;
+  ArenaLayout layout_;
+  kernels::Buffer<float> parameters_;
+  std::vector<Step> steps_;
+  kernels::Buffer<double> log_det_;  // [1], scratch
+  int64_t invconv_floats_ = 0;
+  double constant_log_det_ = 0;
+};
+
+enum class PassMode { score, train };
+
+/// Activations and workspace of up to `n` windows. No call allocates.
+class GlowPass {
+ public:
+  GlowPass(const Glow& glow, int64_t n, PassMode mode);
+
+  /// x -> latents and log-determinants. x [m, 1, h, w] with m <= n.
+  void forward(kernels::Stream& stream, kernels::ConstMap x);
+  /// Where the caller may build x, [n, 1, h, w].
+  kernels::Map input() { return input_; }
+  /// Latents of the last forward (or, for inverse, what to invert): z_i of blocks 0 .. N-1, then zd.
+  kernels::Map zc(int block);
+  kernels::Map zd();
+  /// Coupling log-determinants of the last forward, [m]; add Glow::constant_log_det() for the whole.
+  kernels::Array<double> coupling_log_det() const { return log_det_.slice(0, active_); }
+
+  /// Gradients of the latents, to be filled by the caller before backward. Same shapes as zc, zd. Train mode only.
+  kernels::Map dzc(int block);
+  kernels::Map dzd();
+  /// Adds into raw (Glow::raw_gradient_size() floats). log_det_gradient: d loss / d log_det of each window.
+  void backward(kernels::Stream& stream, double log_det_gradient, kernels::Array<float> raw);
+
+  /// Latents (as set through zc, zd) back to x, written to input().
+  void inverse(kernels::Stream& stream, int64_t m);
+
+  /// After a forward gave a non-finite result: repeats it on x and names the first operation with a non-finite output
+  /// ("block2.step3.coupling"), "input", or empty if all is finite.
+  std::string first_non_finite(kernels::Stream& stream, kernels::ConstMap x);
+
+ private:
+  kernels::Map stage(int64_t index, int64_t m) const;
+  const Glow& glow_;
+  PassMode mode_;
+  int64_t n_, active_ = 0;
+  kernels::Buffer<float> storage_, gradient_storage_, saved_, workspace_;
+  kernels::Buffer<double> log_det_;
+  kernels::Map input_;
+  std::vector<kernels::Map> block_input_, block_output_;      // [n, c, h, w] after squeeze / after the last step
+  std::vector<kernels::Map> block_output_gradient_;
+  struct StepMaps {
+    kernels::Map actnorm_out, invconv_out, out;
+    kernels::Array<float> saved;
+  };
+  std::vector<StepMaps> maps_;
+};
+
+}  // namespace evenflow::flow

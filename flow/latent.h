@@ -1,0 +1,53 @@
+// What the latents mean: zc ~ N(0, 1), zd ~ N(k (v - v0), 1); likelihoods, scores and estimates (docs/method.md, 3).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flow/glow.h"
+#include "io/model_file.h"
+
+namespace evenflow::flow {
+
+/// Likelihood terms of one window, in nats, and what its zd says of each parameter.
+struct WindowScores {
+  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
+  double nll_given_v = 0;        ///< NaN where a parameter is unknown; equals nll for an unconstrained model
+  std::vector<double> estimate;  ///< per parameter: mean zd / k + v0
+  double log_det = 0, log_p_zc = 0;
+};
+
+/// The prior over latents. An unconstrained model has no names; its zd is one group with mean 0.
+class LatentPrior {
+ public:
+  /// io::UsageError if zd's channels do not deal evenly to the parameters.
+  LatentPrior(const GlowShape& shape, const io::ConditionData& condition);
+
+  int64_t parameters() const { return static_cast<int64_t>(condition_.names.size()); }
+  const io::ConditionData& condition() const { return condition_; }
+
+  /// Scores of the last forward's windows. `v` [m * parameters()], NaN = unknown; may be empty (all unknown).
+  void score(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
+             std::span<WindowScores> out) const;
+
+  /// Training term: returns each window's negative log-likelihood (v given; integrated out where NaN) in `nll` [m], and
+  /// sets the pass's latent gradients to `scale` times its gradient.
+  void loss(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v, double scale,
+            std::span<double> nll) const;
+
+ private:
+  struct Moments;
+  Moments moments(kernels::Stream& stream, GlowPass& pass) const;
+  io::ConditionData condition_;
+  int64_t groups_ = 1, group_channels_ = 0, group_elements_ = 0;
+  GlowShape shape_;
+};
+
+/// Names, k, v0 and moments from the training clips' values. `values` [clips][P], NaN = unknown.
+/// io::DataError if a parameter has fewer than two distinct known values.
+io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
+                                const std::vector<std::vector<double>>& values);
+
+}  // namespace evenflow::flow

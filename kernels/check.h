@@ -1,0 +1,28 @@
+// Argument checks of the operations. Kernels know neither files nor flags: errors name the operation and the shapes.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace evenflow::kernels {
+
+/// Wrong shapes, sizes or devices handed to an operation.
+class ShapeError : public std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+/// A matrix that cannot be inverted: a zero or non-finite pivot of an LU factorisation.
+class SingularError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// A device that is not there or cannot be used. The text says what is missing and the cure.
+class DeviceError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+inline void check(bool ok, const char* operation, const std::string& expected) {
+  if (!ok) throw ShapeError(std::string(operation) + ": expected " + expected);
+}
+
+}  // namespace evenflow::kernels

@@ -1,0 +1,76 @@
+// A loaded model, ready to score sound.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flow/latent.h"
+#include "io/manifest.h"
+#include "io/model_file.h"
+#include "io/shard.h"
+
+namespace evenflow::train {
+
+/// Scores of one clip: each the aggregate (mean, max or top-k) over its windows.
+struct ClipScore {
+  io::Clip clip;
+  double score = 0;  ///< the one the model file names
+  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0, nll_given_v = 0;
+  std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
+  int decision = -1;             ///< 1 anomalous, 0 normal, -1 no threshold in the model
+  int64_t windows = 0;
+};
+
+class Detector {
+ public:
+  /// Reads a model; io::DataError names what is wrong.
+  Detector(const std::filesystem::path& model, const std::string& device, int threads);
+  Detector(io::ModelData model, const std::string& device, int threads);
+  ~Detector();
+  Detector(Detector&&) noexcept;
+  Detector& operator=(Detector&&) noexcept;
+
+  const io::ModelData& model() const;
+  const std::string& score_name() const;
+  const flow::Glow& glow() const;
+
+  /// One clip's frames [frames, bands] in dB. io::DataError names the clip if it is shorter than a window.
+  ClipScore score(const io::Clip& clip, std::span<const float> logmel_db);
+  /// Clips of a shard for which keep(clip) holds, in order; streamed, so memory does not grow with the shard.
+  /// io::DataError if the shard's frontend is not the model's, naming the setting that differs.
+  std::vector<ClipScore> score(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep = {},
+                               const std::function<void(int64_t done, int64_t total)>& progress = {});
+
+  /// Writes /zc, /zd, /log_det, scores and clip table per window to HDF5, atomically.
+  void encode(const io::Shard& shard, const std::filesystem::path& out);
+
+  /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
+  /// scaling the noise; returns log-mel in dB [n, bands, frames].
+  std::vector<float> sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed);
+  /// Moves a window to v: encodes, shifts zd by k (v_to - its own estimate), inverts. [bands, frames] in dB.
+  std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The score a model uses: config's, or for "auto" score_zc (constrained) / nll (unconstrained).
+std::string resolve_score(const io::ScoreSettings& settings, bool constrained);
+double pick_score(const ClipScore& clip, const std::string& name);
+
+/// The scores CSV of docs/formats.md, written atomically; read_scores reads it back (DataError names row and column).
+void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
+                  const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated);
+struct ScoreTable {
+  std::vector<std::string> parameter_names, estimated_names;
+  std::vector<ClipScore> clips;
+};
+ScoreTable read_scores(const std::filesystem::path& file);
+
+}  // namespace evenflow::train

@@ -1,0 +1,48 @@
+// The training loop: shards in, a run folder out (config.toml, model.h5, last.h5, checkpoint.h5, metrics.csv, log.txt).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+
+namespace evenflow::train {
+
+/// What a progress display needs; sent after every step and every epoch.
+struct TrainProgress {
+  int64_t epoch = 0, epochs = 0;              ///< epochs finished; in all
+  int64_t step = 0, steps_per_epoch = 0;      ///< steps finished in this epoch
+  double loss = 0;                            ///< running mean of this epoch, nats per dimension
+  double validation_loss = 0;                 ///< of the last finished epoch; NaN if there is none
+  double windows_per_second = 0;
+  double seconds_left = 0;
+  bool epoch_end = false;
+};
+
+struct TrainOptions {
+  io::Config config;
+  std::vector<std::filesystem::path> shards;
+  std::filesystem::path run;  ///< run folder
+  bool resume = false;        ///< go on from run/checkpoint.h5 (bit-exact); config and data must match
+  int64_t stop_after_steps = 0;             ///< tests: behave as if interrupted after so many steps; 0: never
+  const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: finish the step, save, return
+  std::function<void(const TrainProgress&)> progress;
+  std::function<void(const std::string&)> log;  ///< each line also goes to log.txt
+};
+
+struct TrainResult {
+  int64_t epochs = 0, steps = 0;
+  double loss = 0, validation_loss = 0, best_loss = 0;
+  int64_t best_epoch = -1;
+  double seconds = 0, windows_per_second = 0;
+  bool interrupted = false;
+};
+
+/// io::UsageError, io::DataError: one sentence. Three non-finite steps in a row: io::DataError, the last good model saved.
+TrainResult train(const TrainOptions& options);
+
+}  // namespace evenflow::train
