@@ -13,10 +13,10 @@ namespace evenflow::io {
 /// How a recording becomes log-mel frames, and frames become windows.
 struct FrontendSettings {
   int sample_rate_hz = 16000;
-  std::string channel = "mean";     ///< "mean" or a channel index from 0
+  std::string channel = "mean";  ///< "mean" or a channel index from 0
   int n_fft = 1024;
   int hop_samples = 512;
-  std::string pad_mode = "reflect"; ///< "reflect" or "zero"
+  std::string pad_mode = "reflect";  ///< "reflect" or "zero"
   int mel_bands = 128;
   bool operator==(const FrontendSettings&) const = default;
 };
@@ -57,18 +57,18 @@ struct TrainSettings {
   double learning_rate = 1e-4;
   std::string schedule = "constant";  ///< "constant" or "cosine"
   int64_t warmup_steps = 0;
-  double clip_norm = 0.0;             ///< 0: no clipping of the gradient's norm
-  double validation_fraction = 0.1;   ///< of the normal training clips, chosen by clip
-  int windows_per_clip = 0;           ///< windows drawn per clip and epoch; 0: all
+  double clip_norm = 0.0;            ///< 0: no clipping of the gradient's norm
+  double validation_fraction = 0.1;  ///< of the normal training clips, chosen by clip
+  int windows_per_clip = 0;          ///< windows drawn per clip and epoch; 0: all
   int64_t checkpoint_epochs = 10;
-  int64_t resident_mib = 4096;        ///< frames beyond this are streamed from the shard
+  int64_t resident_mib = 4096;  ///< frames beyond this are streamed from the shard
   uint64_t seed = 1;
   bool operator==(const TrainSettings&) const = default;
 };
 
 struct ScoreSettings {
-  std::string score = "auto";       ///< "auto", "score_zc", "score_zc_logdet", "score_scatter", "nll"
-  std::string aggregate = "mean";   ///< over a clip's windows: "mean", "max" or "top_k"
+  std::string score = "auto";      ///< "auto", "score_zc", "score_zc_logdet", "score_scatter", "nll"
+  std::string aggregate = "mean";  ///< over a clip's windows: "mean", "max" or "top_k"
   int top_k = 5;
   std::string threshold = "gamma";  ///< "gamma" or "quantile"
   double threshold_quantile = 0.9;

@@ -12,13 +12,13 @@ enum class Split : int8_t { train = 0, test = 1 };
 
 /// One recording and what is known of it.
 struct Clip {
-  std::filesystem::path path;      ///< as written in the manifest (relative to its folder)
+  std::filesystem::path path;  ///< as written in the manifest (relative to its folder)
   std::string machine;
   Split split = Split::test;
-  int label = -1;                  ///< 0 normal, 1 anomaly, -1 unknown
-  std::vector<double> parameter;   ///< one per parameter name; NaN = unknown
-  std::string domain;              ///< "source", "target" or empty
-  std::string section;             ///< DCASE section ("00"), or empty
+  int label = -1;                 ///< 0 normal, 1 anomaly, -1 unknown
+  std::vector<double> parameter;  ///< one per parameter name; NaN = unknown
+  std::string domain;             ///< "source", "target" or empty
+  std::string section;            ///< DCASE section ("00"), or empty
 };
 
 struct Manifest {

@@ -30,7 +30,7 @@ struct NormaliserData {
 /// What zd was trained to carry. Empty names: unconstrained.
 struct ConditionData {
   std::vector<std::string> names;
-  std::vector<double> k;                             ///< 1/unit
+  std::vector<double> k;  ///< 1/unit
   std::vector<double> v0;
   std::vector<double> mean;                          ///< of the training clips' values
   std::vector<double> std;                           ///< biased
@@ -38,10 +38,10 @@ struct ConditionData {
 };
 
 struct ThresholdData {
-  std::string score;      ///< which score the threshold and the decision are on
-  std::string method;     ///< "gamma" or "quantile"
+  std::string score;   ///< which score the threshold and the decision are on
+  std::string method;  ///< "gamma" or "quantile"
   double quantile = 0.9;
-  double value = 0.0;     ///< anomalous when score > value; NaN: not fitted
+  double value = 0.0;         ///< anomalous when score > value; NaN: not fitted
   std::vector<double> gamma;  ///< shape, location, scale; empty for "quantile"
 };
 
@@ -56,8 +56,8 @@ struct OptimizerData {
 };
 
 struct ProgressData {
-  int64_t epoch = 0;           ///< epochs finished
-  int64_t step_in_epoch = 0;   ///< batches finished in the current one
+  int64_t epoch = 0;          ///< epochs finished
+  int64_t step_in_epoch = 0;  ///< batches finished in the current one
   uint64_t seed = 0;
   double learning_rate_factor = 1.0;  ///< halved by the guard
   double best_loss = 0.0;
