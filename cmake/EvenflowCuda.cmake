@@ -1,0 +1,24 @@
+# The CUDA backend: nvcc as a language, and the toolkit's libraries. Included with EVENFLOW_CUDA=ON only.
+find_package(CUDAToolkit QUIET)
+if(NOT CUDAToolkit_FOUND)
+  message(FATAL_ERROR "EVENFLOW_CUDA is ON but no CUDA toolkit was found: install one and put its nvcc on PATH "
+                      "(or set CUDAToolkit_ROOT), or configure with EVENFLOW_CUDA=OFF.")
+endif()
+message(STATUS "CUDA toolkit ${CUDAToolkit_VERSION} (${CUDAToolkit_BIN_DIR})")
+
+if(EXISTS ${PROJECT_SOURCE_DIR}/kernels/cuda/CMakeLists.txt)
+  if(NOT CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
+  endif()
+  enable_language(CUDA)
+  # CMake 3.25 does not know that nvcc 12 and later take -std=c++20.
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    list(APPEND CMAKE_CUDA_COMPILE_FEATURES cuda_std_20)
+  endif()
+  set(CMAKE_CUDA_STANDARD 20)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+else()
+  message(STATUS "This revision has no CUDA sources (kernels/cuda): the build serves the CPU only")
+endif()
