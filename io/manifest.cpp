@@ -1,0 +1,255 @@
+#include "io/manifest.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <system_error>
+
+#include "io/atomic_file.h"
+#include "io/dcase.h"
+#include "io/error.h"
+
+namespace evenflow::io {
+namespace {
+namespace fs = std::filesystem;
+
+std::string place(const std::string& origin, int64_t line) {
+  return origin + ":" + std::to_string(line) + ": ";
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == std::string::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+constexpr std::array required_columns = {"path", "split", "label", "machine"};
+
+/// The manifest's header: where each reserved column is, and which columns are parameters.
+struct Columns {
+  std::map<std::string, size_t> reserved;
+  std::vector<size_t> parameter;
+  std::vector<std::string> parameter_names;
+};
+
+Columns read_header(const CsvRow& header, const std::string& origin) {
+  const std::string at = place(origin, header.line);
+  Columns columns;
+  std::map<std::string, size_t> seen;
+  for (size_t i = 0; i < header.cells.size(); ++i) {
+    const std::string name = trimmed(header.cells[i]);
+    if (name.empty()) throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
+    if (!seen.emplace(name, i).second) throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");
+    const bool is_required =
+        std::find(required_columns.begin(), required_columns.end(), name) != required_columns.end();
+    if (is_required || name == "domain" || name == "section") {
+      columns.reserved[name] = i;
+    } else {
+      columns.parameter.push_back(i);
+      columns.parameter_names.push_back(name);
+    }
+  }
+  for (const char* name : required_columns) {
+    if (columns.reserved.contains(name)) continue;
+    const bool other_separator = header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos;
+    throw DataError(at + "no column '" + name + "'; " +
+                    (other_separator ? "cells must be separated by commas"
+                                     : "a manifest's first line is path,split,label,machine,<parameters...>"));
+  }
+  return columns;
+}
+
+std::optional<double> finite_number(std::string_view text) {
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+int parse_label(const std::string& text, const std::string& at) {
+  if (text == "normal" || text == "0") return 0;
+  if (text == "anomaly" || text == "1") return 1;
+  if (text == "unknown" || text == "-1") return -1;
+  throw DataError(at + "label '" + text + "' must be normal, anomaly or unknown (or 0, 1, -1)");
+}
+
+Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std::string& origin) {
+  const std::string at = place(origin, row.line);
+  if (row.cells.size() != width)
+    throw DataError(at + std::to_string(row.cells.size()) + " cells where the header has " + std::to_string(width) +
+                    "; give every column a cell, and quote a cell that holds a comma");
+  const auto cell = [&](const char* name) {
+    const auto found = columns.reserved.find(name);
+    return found == columns.reserved.end() ? std::string() : trimmed(row.cells[found->second]);
+  };
+  Clip clip;
+  clip.path = row.cells[columns.reserved.at("path")];
+  if (clip.path.empty()) throw DataError(at + "the path is empty; name a recording");
+  clip.machine = cell("machine");
+  const std::string split = cell("split");
+  if (split != "train" && split != "test") throw DataError(at + "split '" + split + "' must be train or test");
+  clip.split = split == "train" ? Split::train : Split::test;
+  clip.label = parse_label(cell("label"), at);
+  clip.domain = cell("domain");
+  if (!clip.domain.empty() && clip.domain != "source" && clip.domain != "target")
+    throw DataError(at + "domain '" + clip.domain + "' must be source, target or empty");
+  clip.section = cell("section");
+  for (size_t i = 0; i < columns.parameter.size(); ++i) {
+    const std::string text = trimmed(row.cells[columns.parameter[i]]);
+    if (text.empty()) {
+      clip.parameter.push_back(std::numeric_limits<double>::quiet_NaN());
+      continue;
+    }
+    const std::optional<double> value = finite_number(text);
+    if (!value)
+      throw DataError(at + "column '" + columns.parameter_names[i] + "' holds '" + text +
+                      "', not a number; a parameter is a number with a decimal point, or empty where unknown; remove "
+                      "columns that are no parameters");
+    clip.parameter.push_back(*value);
+  }
+  return clip;
+}
+
+}  // namespace
+
+std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  std::vector<CsvRow> rows;
+  int64_t line = 1;
+  size_t i = 0;
+  while (i < text.size()) {
+    CsvRow row{line, {}};
+    bool quoted_any = false;
+    for (bool more = true; more;) {
+      std::string cell;
+      if (i < text.size() && text[i] == '"') {
+        quoted_any = true;
+        const int64_t opened = line;
+        for (++i;; ++i) {
+          if (i >= text.size())
+            throw DataError(place(origin, opened) + "a quote is never closed; add the closing quote");
+          if (text[i] == '"') {
+            if (i + 1 >= text.size() || text[i + 1] != '"') break;
+            ++i;
+          }
+          if (text[i] == '\n') ++line;
+          cell += text[i];
+        }
+        ++i;
+        if (i < text.size() && text[i] != ',' && text[i] != '\n' && text[i] != '\r')
+          throw DataError(place(origin, line) + "text behind a closing quote; double the quotes inside a quoted cell");
+      } else {
+        const size_t end = std::min(text.find_first_of(",\n", i), text.size());
+        cell = text.substr(i, end - i);
+        i = end;
+        const bool ends_line = i >= text.size() || text[i] == '\n';
+        if (ends_line && cell.ends_with('\r')) cell.pop_back();
+      }
+      if (cell.find('\0') != std::string::npos)
+        throw DataError(place(origin, line) + "a zero byte: not a CSV text file in ASCII or UTF-8");
+      row.cells.push_back(std::move(cell));
+      more = i < text.size() && text[i] == ',';
+      if (more) ++i;
+    }
+    if (i < text.size() && text[i] == '\r') ++i;
+    if (i < text.size() && text[i] != '\n')
+      throw DataError(place(origin, line) + "text behind a closing quote; double the quotes inside a quoted cell");
+    if (i < text.size()) ++i;
+    ++line;
+    const bool blank = !quoted_any && row.cells.size() == 1 && trimmed(row.cells[0]).empty();
+    if (!blank) rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
+  std::vector<std::vector<std::string>> rows;
+  for (CsvRow& row : parse_csv(read_text(file), file.string())) rows.push_back(std::move(row.cells));
+  return rows;
+}
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+Manifest parse_manifest(std::string_view text, const fs::path& csv) {
+  const std::string origin = csv.string();
+  const std::vector<CsvRow> rows = parse_csv(text, origin);
+  if (rows.empty())
+    throw DataError("'" + origin + "' is empty; a manifest's first line is path,split,label,machine,<parameters...>");
+  const Columns columns = read_header(rows[0], origin);
+  if (rows.size() == 1) throw DataError("'" + origin + "' lists no recordings; add one line per recording");
+
+  Manifest manifest;
+  manifest.root = csv.has_parent_path() ? csv.parent_path() : fs::path(".");
+  manifest.parameter_names = columns.parameter_names;
+  std::map<std::string, int64_t> line_of;
+  for (size_t i = 1; i < rows.size(); ++i) {
+    manifest.clips.push_back(read_row(rows[i], columns, rows[0].cells.size(), origin));
+    const std::string path = manifest.clips.back().path.lexically_normal().string();
+    const auto [first, is_new] = line_of.emplace(path, rows[i].line);
+    if (!is_new)
+      throw DataError(place(origin, rows[i].line) + "'" + path + "' is listed already on line " +
+                      std::to_string(first->second) + "; remove one of the two");
+  }
+  return manifest;
+}
+
+Manifest read_manifest(const fs::path& csv) {
+  return parse_manifest(read_text(csv), csv);
+}
+
+bool is_audio(const fs::path& file) {
+  std::string extension = file.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return !file.filename().string().starts_with('.') &&
+         (extension == ".wav" || extension == ".flac" || extension == ".ogg");
+}
+
+Manifest read_folder(const fs::path& folder) {
+  Manifest manifest;
+  manifest.root = folder;
+  std::error_code error;
+  auto entry = fs::recursive_directory_iterator(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;
+    const fs::path& file = entry->path();
+    if (entry->is_directory(ignored) && file.filename().string().starts_with('.')) entry.disable_recursion_pending();
+    if (!is_audio(file) || !entry->is_regular_file(ignored)) continue;
+    Clip clip;
+    clip.path = file.lexically_relative(folder);
+    manifest.clips.push_back(std::move(clip));
+  }
+  if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
+  if (manifest.clips.empty())
+    throw DataError("folder '" + folder.string() + "' holds no recordings (.wav, .flac, .ogg); check the path");
+  std::sort(manifest.clips.begin(), manifest.clips.end(), [](const Clip& a, const Clip& b) { return a.path < b.path; });
+  return manifest;
+}
+
+Manifest read_recordings(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist; check the path");
+  if (fs::is_directory(status)) return is_dcase_folder(path) ? read_dcase_folder(path) : read_folder(path);
+  if (!is_audio(path)) return read_manifest(path);
+  Manifest manifest;
+  manifest.root = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  manifest.clips.emplace_back();
+  manifest.clips.back().path = path.filename();
+  return manifest;
+}
+
+}  // namespace evenflow::io
