@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Fails if a room includes a header of a room that is not below it."""
+import pathlib
+import re
+import sys
+
+BELOW = {
+    "kernels": set(),
+    "io": set(),
+    "frontend": {"kernels", "io"},
+    "flow": {"kernels", "io"},
+    "train": {"flow", "frontend", "kernels", "io"},
+    "experiments": {"train", "flow", "frontend", "kernels", "io"},
+}
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+INCLUDE = re.compile(r'^\s*#\s*include\s*["<](\w+)/')
+
+faults = 0
+for room, allowed in BELOW.items():
+    for path in sorted((ROOT / room).rglob("*")):
+        if path.suffix not in {".h", ".cpp", ".in", ".cu", ".cuh"}:
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            target = match.group(1)
+            if target == "tests" or (target in BELOW and target != room and target not in allowed):
+                print(f"{path.relative_to(ROOT)}:{number}: {room} may not include {target}/ (arrows point down only)")
+                faults += 1
+sys.exit(1 if faults else 0)
