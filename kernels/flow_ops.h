@@ -37,10 +37,10 @@ void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<flo
 
 // ---- invertible 1x1: y = W x over channels.
 struct PluParameters {
-  Array<const int32_t> permutation;     ///< row i of W is row permutation[i] of L (U + diag(sign exp(log_s)))
-  Array<const float> lower, upper;      ///< [c, c]; only the strict triangles are read
-  Array<const float> log_s;             ///< [c]
-  Array<const int8_t> sign;             ///< [c], +1 or -1
+  Array<const int32_t> permutation;  ///< row i of W is row permutation[i] of L (U + diag(sign exp(log_s)))
+  Array<const float> lower, upper;   ///< [c, c]; only the strict triangles are read
+  Array<const float> log_s;          ///< [c]
+  Array<const int8_t> sign;          ///< [c], +1 or -1
 };
 struct PluGradients {
   Array<float> lower, upper, log_s;  ///< [c, c] (strict triangles written, the rest stays), [c, c], [c]
@@ -48,7 +48,8 @@ struct PluGradients {
 /// W and W^-1 (float64 inside) and log|det W|.
 void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
                           Array<double> log_det);
-/// W^-1 and log|det W| of a dense W by LU with partial pivoting in float64. SingularError on a zero or non-finite pivot.
+/// W^-1 and log|det W| of a dense W by LU with partial pivoting in float64. SingularError on a zero or non-finite
+/// pivot.
 void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<float> inverse, Array<double> log_det);
 /// Adds dW's chain into the factors, and log_det_gradient to every d log_s.
 void invconv_plu_backward(Stream& stream, const PluParameters& p, Array<const float> dweight, double log_det_gradient,
@@ -59,8 +60,7 @@ void invconv_dense_backward(Stream& stream, Array<const float> inverse, Array<co
 /// y = weight x per pixel; the inverse is the same call with W^-1. weight [c, c] row-major.
 void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y);
 /// dx = W^T dy, dweight += dy x^T. dx must not be dy's memory.
-void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx,
-                      Array<float> dweight);
+void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx, Array<float> dweight);
 
 // ---- affine coupling.
 enum class CouplingKind { sigmoid, tanh };

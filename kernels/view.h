@@ -16,8 +16,7 @@ struct Array {
   Device device{};
 
   operator Array<const T>() const  // NOLINT(google-explicit-constructor): as T* to const T*
-    requires(!std::is_const_v<T>)
-  {
+      requires(!std::is_const_v<T>) {
     return {data, size, device};
   }
   Array slice(int64_t first, int64_t count) const { return {data + first, count, device}; }
@@ -33,8 +32,7 @@ struct MapView {
   Device device{};
 
   operator MapView<const T>() const  // NOLINT(google-explicit-constructor): as T* to const T*
-    requires(!std::is_const_v<T>)
-  {
+      requires(!std::is_const_v<T>) {
     return {data, n, c, h, w, sample_stride, device};
   }
   int64_t pixels() const { return h * w; }

@@ -1,0 +1,49 @@
+// The CPU implementations behind cpu/backend.cpp: the operations of flow_ops.h, adam.h and gather.h without a stream.
+#pragma once
+
+#include "kernels/adam.h"
+#include "kernels/flow_ops.h"
+
+namespace evenflow::kernels::cpu {
+
+void squeeze(ConstMap x, Map y);
+void unsqueeze(ConstMap y, Map x);
+
+void actnorm_forward(ConstMap x, const ActnormParameters& p, Map y);
+void actnorm_inverse(ConstMap y, const ActnormParameters& p, Map x);
+void actnorm_backward(ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx, const ActnormGradients& d);
+void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale);
+
+void invconv_assemble_plu(const PluParameters& p, Array<float> weight, Array<float> inverse, double& log_det);
+void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, double& log_det);
+void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, double log_det_gradient,
+                          const PluGradients& d);
+void invconv_dense_backward(Array<const float> inverse, Array<const float> dweight, double log_det_gradient,
+                            Array<float> d);
+void invconv_apply(ConstMap x, Array<const float> weight, Map y);
+void invconv_backward(ConstMap x, ConstMap dy, Array<const float> weight, Map dx, Array<float> dweight);
+
+int64_t coupling_packed_floats(const CouplingShape& shape);
+int64_t coupling_saved_floats(const CouplingShape& shape);
+int64_t coupling_workspace_floats(const CouplingShape& shape);
+void coupling_pack(const CouplingShape& shape, const CouplingParameters& p, float* packed);
+void coupling_forward(const CouplingShape& shape, ConstMap x, const float* packed, Map y, double* log_det,
+                      Array<float> saved, float* workspace);
+void coupling_inverse(const CouplingShape& shape, ConstMap y, const float* packed, Map x, float* workspace);
+void coupling_backward(const CouplingShape& shape, ConstMap x, ConstMap dy, const float* packed, const float* saved,
+                       double log_det_gradient, Map dx, const CouplingGradients& d, float* workspace);
+
+void gaussian_moments(ConstMap z, Array<double> sum, Array<double> centred_squares);
+void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map dz);
+
+void adam_update(const AdamStep& settings, Array<const float> gradient, Array<float> parameter, Array<float> m,
+                 Array<float> v);
+void sum_rows(Array<const float> in, int64_t rows, Array<float> out);
+double squared_norm(Array<const float> x);
+void gather_windows(Array<const float> frames, Array<const int64_t> start, Array<const float> mean,
+                    Array<const float> inverse_std, Map x);
+
+/// The instruction set that run-time dispatch chose: "AVX2".
+const char* instruction_set();
+
+}  // namespace evenflow::kernels::cpu
