@@ -7,11 +7,12 @@ find_library(HDF5Static_Z NAMES libz.a z)
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(HDF5Static REQUIRED_VARS HDF5Static_LIBRARY HDF5Static_INCLUDE_DIR HDF5Static_SZ HDF5Static_AEC HDF5Static_Z)
 mark_as_advanced(HDF5Static_INCLUDE_DIR HDF5Static_LIBRARY HDF5Static_SZ HDF5Static_AEC HDF5Static_Z)
-if(HDF5Static_FOUND AND NOT TARGET evenflow_hdf5)
-  add_library(evenflow_hdf5 INTERFACE)
-  add_library(evenflow::hdf5 ALIAS evenflow_hdf5)
-  set_target_properties(evenflow_hdf5 PROPERTIES EXPORT_NAME hdf5)
-  target_include_directories(evenflow_hdf5 SYSTEM INTERFACE ${HDF5Static_INCLUDE_DIR})
+if(HDF5Static_FOUND AND NOT TARGET evenflow::hdf5)
   find_package(Threads REQUIRED)
-  target_link_libraries(evenflow_hdf5 INTERFACE ${HDF5Static_LIBRARY} ${HDF5Static_SZ} ${HDF5Static_AEC} ${HDF5Static_Z} ${CMAKE_DL_LIBS} Threads::Threads m)
+  # Imported, so that an installed evenflow names it and finds it again with this module.
+  add_library(evenflow::hdf5 INTERFACE IMPORTED)
+  set_target_properties(evenflow::hdf5 PROPERTIES
+    INTERFACE_INCLUDE_DIRECTORIES ${HDF5Static_INCLUDE_DIR}
+    INTERFACE_LINK_LIBRARIES
+      "${HDF5Static_LIBRARY};${HDF5Static_SZ};${HDF5Static_AEC};${HDF5Static_Z};${CMAKE_DL_LIBS};Threads::Threads;m")
 endif()
