@@ -14,13 +14,17 @@ namespace evenflow::frontend {
 /// The log-mel transform of one frontend configuration. One object per thread: it owns scratch memory.
 class LogMel {
  public:
+  /// io::UsageError names the setting that cannot be (an odd n_fft, an unknown pad mode).
   explicit LogMel(const io::FrontendSettings& settings);
   ~LogMel();
   LogMel(LogMel&&) noexcept;
   LogMel& operator=(LogMel&&) noexcept;
   /// Frames of a clip of `samples` samples: 1 + samples / hop (centred frames).
   int64_t frames(int64_t samples) const;
+  /// The least number of samples a clip must have: 1 with zero padding, n_fft/2 + 1 with reflection.
+  int64_t least_samples() const;
   /// Log-mel of samples in dB, [frames, mel_bands], as librosa's melspectrogram (Slaney scale and norm), 1e-3 dB.
+  /// std::invalid_argument if there are fewer than least_samples().
   std::vector<float> operator()(std::span<const float> samples);
 
  private:
@@ -31,7 +35,12 @@ class LogMel {
 /// Windows in a clip: 0 if it is too short for one.
 int64_t windows_in(int64_t frames, const io::WindowSettings& settings);
 
-/// Decode, transform: one file to [frames, mel_bands] in dB.
+/// The transform of a file's samples, [frames, mel_bands] in dB. io::DataError names the file if it is too short to
+/// pad.
+std::vector<float> clip_features(const std::filesystem::path& file, std::span<const float> samples,
+                                 const io::FrontendSettings& settings, LogMel& transform);
+
+/// Decode, transform: one file to [frames, mel_bands] in dB. Throws what read_audio and clip_features throw.
 std::vector<float> file_features(const std::filesystem::path& file, const io::FrontendSettings& settings,
                                  LogMel& transform);
 

@@ -16,6 +16,8 @@ template <class Visit>
 io::NormaliserData fit_normaliser(int bands, const std::string& mode, Visit&& visit);
 
 /// Accumulates what fit_normaliser needs; two passes: add_mean over everything, then add_deviation over everything.
+/// std::invalid_argument: an unknown mode, a piece that is not whole frames. finish() throws io::DataError without
+/// frames, std::logic_error if the passes saw different numbers of frames.
 class NormaliserFit {
  public:
   NormaliserFit(int bands, std::string mode);
@@ -28,7 +30,7 @@ class NormaliserFit {
   int bands_;
   std::string mode_;
   std::vector<double> sum_, mean_, squares_;
-  int64_t count_ = 0;
+  int64_t count_ = 0, deviation_count_ = 0;
   bool mean_settled_ = false;
 };
 

@@ -14,9 +14,9 @@ namespace evenflow::frontend {
 
 struct PrepareOptions {
   io::FrontendSettings frontend;
-  int min_frames = 64;       ///< a shorter clip is an error naming the file (one window must fit)
-  int threads = 0;           ///< 0: one per core
-  bool skip_bad = false;     ///< list bad files and go on
+  int min_frames = 64;                      ///< a shorter clip is an error naming the file (one window must fit)
+  int threads = 0;                          ///< 0: one per core
+  bool skip_bad = false;                    ///< list bad files and go on
   const std::atomic<bool>* stop = nullptr;  ///< set: give up, leave nothing behind
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -29,7 +29,8 @@ struct PrepareResult {
   bool stopped = false;
 };
 
-/// Writes the shard atomically. Every bad file is reported in one go (io::DataError lists the first ten) unless skip_bad.
+/// Writes the shard atomically. Every bad file is reported in one go (io::DataError lists the first ten) unless
+/// skip_bad.
 PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path& shard, const PrepareOptions& options);
 
 }  // namespace evenflow::frontend
