@@ -1,9 +1,10 @@
 // The Glow flow: its parameters (Glow) and one pass of windows through it (GlowPass).
 //
-// Glow is shared and read-only during passes; a GlowPass belongs to one stream. On the CPU a pass carries one window and
-// runs on one thread (train/workers.h deals windows to threads); on a GPU it carries a batch.
+// Glow is shared and read-only during passes; a GlowPass belongs to one stream. On the CPU a pass carries one window
+// and runs on one thread (train/workers.h deals windows to threads); on a GPU it carries a batch.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -66,18 +67,23 @@ class Glow {
   struct Step {
     std::string name;
     int block = 0;
-    kernels::ActnormParameters actnorm;
-    kernels::CouplingShape coupling_shape;
-    kernels::CouplingParameters coupling;
-    int64_t first_entry = 0;  // index in layout_ of actnorm.bias; the others follow in order
+    kernels::CouplingShape shape;
+    size_t first_entry = 0;  // index in layout_ of actnorm.bias; the step's others follow in order
     kernels::Buffer<int32_t> permutation;
     kernels::Buffer<int8_t> sign;
     kernels::Buffer<float> weight, inverse, packed;
     int64_t dweight_offset = 0;  // in a raw gradient
   };
-  kernels::Array<float> entry(int64_t index) const;
+  int64_t pixels(const Step& step) const { return step.shape.height * step.shape.width; }
+  // A step's views into the parameters or, of the same layout, a gradient.
+  kernels::Array<float> view(kernels::Array<float> arena, const Step& step, size_t entry) const;
+  kernels::ActnormParameters actnorm(const Step& step) const;
   kernels::PluParameters plu(const Step& step) const;
-  void assemble_invconv(kernels::Stream& stream, Step& step, double& log_det);
+  template <class Views>
+  Views coupling_views(kernels::Array<float> arena, const Step& step) const;
+  size_t first_coupling_entry() const { return shape_.dense_invconv ? 3 : 5; }
+  void initialise_parameters(uint64_t seed);
+  void assemble_invconv(kernels::Stream& stream, Step& step);
   GlowShape shape_;
   kernels::Device device_;
   ArenaLayout layout_;
@@ -119,20 +125,23 @@ class GlowPass {
   std::string first_non_finite(kernels::Stream& stream, kernels::ConstMap x);
 
  private:
-  kernels::Map stage(int64_t index, int64_t m) const;
-  const Glow& glow_;
-  PassMode mode_;
-  int64_t n_, active_ = 0;
-  kernels::Buffer<float> storage_, gradient_storage_, saved_, workspace_;
-  kernels::Buffer<double> log_det_;
-  kernels::Map input_;
-  std::vector<kernels::Map> block_input_, block_output_;      // [n, c, h, w] after squeeze / after the last step
-  std::vector<kernels::Map> block_output_gradient_;
+  friend class LatentPrior;
   struct StepMaps {
-    kernels::Map actnorm_out, invconv_out, out;
-    kernels::Array<float> saved;
+    kernels::Map actnorm_out, invconv_out;
+    kernels::Array<float> saved;  // empty when scoring
   };
-  std::vector<StepMaps> maps_;
+  void forward_step(kernels::Stream& stream, size_t step);
+  kernels::Map latent(const std::vector<kernels::Map>& blocks, int block, bool second_half) const;
+
+  const Glow& glow_;
+  int64_t n_, active_ = 0;
+  kernels::Buffer<float> storage_, saved_, workspace_;
+  kernels::Buffer<double> log_det_, latent_scratch_;
+  kernels::Map input_;
+  std::vector<kernels::Map> block_output_;    // [n, c, h, w]: a block's state between steps, its latents at the end
+  std::vector<kernels::Map> block_gradient_;  // of the same; empty when scoring
+  std::vector<kernels::Map> block_scratch_;   // backward's second state
+  std::vector<StepMaps> maps_;                // one per step (training) or shared by a block's steps (scoring)
 };
 
 }  // namespace evenflow::flow

@@ -38,8 +38,10 @@ class LatentPrior {
             std::span<double> nll) const;
 
  private:
+  // Views into the pass's scratch: per window i, the sum of squares of zc; per group, sums and centred squares of zd.
   struct Moments;
   Moments moments(kernels::Stream& stream, GlowPass& pass) const;
+  kernels::Map group(GlowPass& pass, int64_t index) const;
   io::ConditionData condition_;
   int64_t groups_ = 1, group_channels_ = 0, group_elements_ = 0;
   GlowShape shape_;

@@ -31,6 +31,9 @@ class Backend {
                                 const ActnormGradients& d) = 0;
   virtual void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale) = 0;
 
+  virtual void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det) = 0;
+  virtual void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale) = 0;
+
   virtual void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
                                     Array<double> log_det) = 0;
   virtual void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<float> inverse,

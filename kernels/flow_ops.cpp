@@ -134,6 +134,15 @@ void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<flo
   backend_of(stream.device()).actnorm_initialise(stream, x, bias, log_scale);
 }
 
+void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det) {
+  check_size("actnorm_log_det", "log_det", log_det, 1);
+  backend_of(stream.device()).actnorm_log_det(stream, log_scale, pixels, log_det);
+}
+
+void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale) {
+  backend_of(stream.device()).actnorm_log_det_backward(stream, gradient, dlog_scale);
+}
+
 void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
                           Array<double> log_det) {
   const int64_t c = check_plu("invconv_assemble_plu", p);

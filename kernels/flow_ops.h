@@ -35,6 +35,11 @@ void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormPara
 /// channel, else -log(std + 1e-6); two-pass biased std over n, h, w.
 void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale);
 
+/// log_det[0] += pixels times the sum of log_scale: one window's log-determinant.
+void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det);
+/// dlog_scale += gradient (d loss / d log_det times pixels), every channel.
+void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale);
+
 // ---- invertible 1x1: y = W x over channels.
 struct PluParameters {
   Array<const int32_t> permutation;  ///< row i of W is row permutation[i] of L (U + diag(sign exp(log_s)))

@@ -59,6 +59,13 @@ class CpuBackend final : public Backend {
     cpu::actnorm_initialise(x, bias, log_scale);
   }
 
+  void actnorm_log_det(Stream&, Array<const float> log_scale, int64_t pixels, Array<double> log_det) override {
+    cpu::actnorm_log_det(log_scale, pixels, log_det);
+  }
+  void actnorm_log_det_backward(Stream&, double gradient, Array<float> dlog_scale) override {
+    cpu::actnorm_log_det_backward(gradient, dlog_scale);
+  }
+
   void invconv_assemble_plu(Stream&, const PluParameters& p, Array<float> weight, Array<float> inverse,
                             Array<double> log_det) override {
     cpu::invconv_assemble_plu(p, weight, inverse, log_det[0]);

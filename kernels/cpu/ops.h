@@ -14,6 +14,9 @@ void actnorm_inverse(ConstMap y, const ActnormParameters& p, Map x);
 void actnorm_backward(ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx, const ActnormGradients& d);
 void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale);
 
+void actnorm_log_det(Array<const float> log_scale, int64_t pixels, Array<double> log_det);
+void actnorm_log_det_backward(double gradient, Array<float> dlog_scale);
+
 void invconv_assemble_plu(const PluParameters& p, Array<float> weight, Array<float> inverse, double& log_det);
 void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, double& log_det);
 void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, double log_det_gradient,

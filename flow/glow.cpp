@@ -1,0 +1,344 @@
+#include "flow/glow.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "flow/random.h"
+#include "io/error.h"
+#include "kernels/check.h"
+
+namespace evenflow::flow {
+namespace {
+
+using kernels::Array;
+
+/// A random rotation, row-major: modified Gram-Schmidt on a Gaussian matrix.
+std::vector<double> random_rotation(Random& random, int64_t c) {
+  std::vector<double> q(static_cast<size_t>(c * c));
+  const auto row = [&](int64_t i) { return q.begin() + i * c; };
+  for (double& value : q) value = random.normal();
+  for (int64_t i = 0; i < c; ++i) {
+    // Twice, for orthogonality to float64's last digits.
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int64_t j = 0; j < i; ++j) {
+        const double along = std::inner_product(row(i), row(i) + c, row(j), 0.0);
+        for (int64_t k = 0; k < c; ++k) row(i)[k] -= along * row(j)[k];
+      }
+      const double norm = std::sqrt(std::inner_product(row(i), row(i) + c, row(i), 0.0));
+      for (int64_t k = 0; k < c; ++k) row(i)[k] /= norm;
+    }
+  }
+  return q;
+}
+
+/// In-place LU with partial pivoting; returns where each row of the result came from.
+std::vector<int64_t> factorise(std::vector<double>& a, int64_t c) {
+  std::vector<int64_t> source(static_cast<size_t>(c));
+  std::iota(source.begin(), source.end(), 0);
+  const auto at = [&](int64_t i, int64_t j) -> double& { return a[static_cast<size_t>(i * c + j)]; };
+  for (int64_t k = 0; k < c; ++k) {
+    int64_t best = k;
+    for (int64_t i = k + 1; i < c; ++i) {
+      if (std::abs(at(i, k)) > std::abs(at(best, k))) best = i;
+    }
+    if (best != k) {
+      for (int64_t j = 0; j < c; ++j) std::swap(at(k, j), at(best, j));
+      std::swap(source[static_cast<size_t>(k)], source[static_cast<size_t>(best)]);
+    }
+    for (int64_t i = k + 1; i < c; ++i) {
+      at(i, k) /= at(k, k);
+      for (int64_t j = k + 1; j < c; ++j) at(i, j) -= at(i, k) * at(k, j);
+    }
+  }
+  return source;
+}
+
+/// A permutation that is none, or a sign that is neither +1 nor -1, would silently give another model.
+void check_integers(const io::Tensor& tensor) {
+  if (tensor.type == io::Tensor::Type::float32) return;
+  std::set<int32_t> seen(tensor.integers.begin(), tensor.integers.end());
+  const auto count = static_cast<int32_t>(tensor.integers.size());
+  const bool ok = tensor.type == io::Tensor::Type::int32
+                      ? static_cast<int32_t>(seen.size()) == count && *seen.begin() == 0 && *seen.rbegin() == count - 1
+                      : std::all_of(seen.begin(), seen.end(), [](int32_t s) { return s == 1 || s == -1; });
+  if (!ok)
+    throw io::DataError("parameter " + tensor.name + " of the model file is damaged: " +
+                        (tensor.type == io::Tensor::Type::int32 ? "not a permutation" : "not all +1 or -1"));
+}
+
+}  // namespace
+
+GlowShape glow_shape(const io::Config& config) {
+  GlowShape shape;
+  shape.blocks = config.model.blocks;
+  shape.steps = config.model.steps;
+  shape.hidden = config.model.hidden;
+  shape.dense_invconv = config.model.invconv == "dense";
+  shape.coupling = config.model.coupling == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+  shape.height = config.frontend.mel_bands;
+  shape.width = config.window.window_frames;
+  const int64_t divisor = int64_t{1} << shape.blocks;
+  if (shape.height % divisor != 0 || shape.width % divisor != 0) {
+    throw io::UsageError(
+        fmt::format("a window of {} mel bands x {} frames does not halve {} times; make frontend.mel_bands and "
+                    "window.window_frames multiples of {}, or lower model.blocks",
+                    shape.height, shape.width, shape.blocks, divisor));
+  }
+  return shape;
+}
+
+Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
+    : shape_(shape), device_(device), log_det_(1, device) {
+  const int64_t hidden = shape.hidden;
+  for (int block = 0; block < shape.blocks; ++block) {
+    const int64_t c = shape.channels(block);
+    for (int s = 0; s < shape.steps; ++s) {
+      Step step;
+      step.name = fmt::format("block{}.step{}", block + 1, s + 1);
+      step.block = block;
+      step.shape = {.channels = c,
+                    .hidden = hidden,
+                    .height = shape.block_height(block),
+                    .width = shape.block_width(block),
+                    .kind = shape.coupling};
+      step.first_entry = layout_.entries().size();
+      const auto add = [&](const char* name, std::vector<int64_t> dims) {
+        layout_.add(step.name + "." + name, std::move(dims));
+      };
+      add("actnorm.bias", {c});
+      add("actnorm.log_scale", {c});
+      if (shape.dense_invconv) {
+        add("invconv.weight", {c, c});
+      } else {
+        add("invconv.lower", {c, c});
+        add("invconv.upper", {c, c});
+        add("invconv.log_s", {c});
+        step.permutation = kernels::Buffer<int32_t>(c, device);
+        step.sign = kernels::Buffer<int8_t>(c, device);
+      }
+      add("coupling.conv1.weight", {hidden, c / 2, 3, 3});
+      add("coupling.conv1.bias", {hidden});
+      add("coupling.conv2.weight", {hidden, hidden, 1, 1});
+      add("coupling.conv2.bias", {hidden});
+      add("coupling.conv3.weight", {c, hidden, 3, 3});
+      add("coupling.conv3.bias", {c});
+      add("coupling.log_gain", {c});
+      step.weight = kernels::Buffer<float>(c * c, device);
+      step.inverse = kernels::Buffer<float>(c * c, device);
+      step.packed = kernels::Buffer<float>(kernels::coupling_packed_floats(device, step.shape), device);
+      step.dweight_offset = invconv_floats_;
+      invconv_floats_ += c * c;
+      steps_.push_back(std::move(step));
+    }
+  }
+  for (Step& step : steps_) step.dweight_offset += layout_.size();
+  parameters_ = kernels::Buffer<float>(layout_.size(), device);
+  initialise_parameters(seed);
+}
+
+Array<float> Glow::view(Array<float> arena, const Step& step, size_t entry) const {
+  const ArenaEntry& e = layout_.entries()[step.first_entry + entry];
+  return arena.slice(e.offset, e.size);
+}
+
+kernels::ActnormParameters Glow::actnorm(const Step& step) const {
+  return {view(parameters(), step, 0), view(parameters(), step, 1)};
+}
+
+kernels::PluParameters Glow::plu(const Step& step) const {
+  return {.permutation = step.permutation.view(),
+          .lower = view(parameters(), step, 2),
+          .upper = view(parameters(), step, 3),
+          .log_s = view(parameters(), step, 4),
+          .sign = step.sign.view()};
+}
+
+template <class Views>
+Views Glow::coupling_views(Array<float> arena, const Step& step) const {
+  const size_t e = first_coupling_entry();
+  return {view(arena, step, e),     view(arena, step, e + 1), view(arena, step, e + 2), view(arena, step, e + 3),
+          view(arena, step, e + 4), view(arena, step, e + 5), view(arena, step, e + 6)};
+}
+template kernels::CouplingGradients Glow::coupling_views(Array<float>, const Step&) const;
+
+void Glow::initialise_parameters(uint64_t seed) {
+  constexpr double weight_std = 0.05;
+  Random random = stream_of(seed, 0);
+  for (Step& step : steps_) {
+    const int64_t c = step.shape.channels;
+    std::vector<double> a = random_rotation(random, c);
+    if (shape_.dense_invconv) {
+      Array<float> weight = view(parameters(), step, 2);
+      for (int64_t i = 0; i < c * c; ++i) weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
+    } else {
+      const std::vector<int64_t> source = factorise(a, c);
+      Array<float> lower = view(parameters(), step, 2);
+      Array<float> upper = view(parameters(), step, 3);
+      Array<float> log_s = view(parameters(), step, 4);
+      for (int64_t i = 0; i < c; ++i) {
+        step.permutation[source[static_cast<size_t>(i)]] = static_cast<int32_t>(i);
+        for (int64_t j = 0; j < c; ++j) {
+          const double value = a[static_cast<size_t>(i * c + j)];
+          if (j < i) lower[i * c + j] = static_cast<float>(value);
+          if (j > i) upper[i * c + j] = static_cast<float>(value);
+          if (j == i) {
+            step.sign[i] = value < 0 ? int8_t{-1} : int8_t{1};
+            log_s[i] = static_cast<float>(std::log(std::abs(value)));
+          }
+        }
+      }
+    }
+    for (const size_t conv : {size_t{0}, size_t{2}}) {
+      Array<float> weight = view(parameters(), step, first_coupling_entry() + conv);
+      for (int64_t i = 0; i < weight.size; ++i) weight[i] = static_cast<float>(weight_std * random.normal());
+    }
+  }
+}
+
+void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
+  // Layer by layer over the whole batch: the statistics of a step depend on the steps before it.
+  int64_t workspace_floats = 0;
+  for (const Step& step : steps_) {
+    workspace_floats = std::max(workspace_floats, kernels::coupling_workspace_floats(device_, step.shape, x.n));
+  }
+  kernels::Buffer<float> workspace(workspace_floats, device_);
+  kernels::Buffer<float> state(x.size(), device_);
+  kernels::Buffer<float> next(x.size(), device_);
+  kernels::Buffer<double> ignored(x.n, device_);
+  kernels::ConstMap kept = x;
+  kernels::Map current{};
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    const kernels::CouplingShape& s = step.shape;
+    if (i % static_cast<size_t>(shape_.steps) == 0) {
+      current = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
+      kernels::squeeze(stream, kept, current);
+      std::swap(state, next);
+    }
+    kernels::Map other = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
+    kernels::actnorm_initialise(stream, current, view(parameters(), step, 0), view(parameters(), step, 1));
+    kernels::actnorm_forward(stream, current, actnorm(step), current);
+    assemble_invconv(stream, step);
+    kernels::coupling_pack(stream, s, coupling_views<kernels::CouplingParameters>(parameters(), step),
+                           step.packed.view());
+    kernels::invconv_apply(stream, current, step.weight.view(), other);
+    kernels::coupling_forward(stream, s, other, step.packed.view(), other, ignored.view(), {}, workspace.view());
+    std::swap(state, next);
+    current = other;
+    kept = kernels::split(kernels::ConstMap(current)).kept;
+  }
+  assemble(stream);
+}
+
+void Glow::assemble_invconv(kernels::Stream& stream, Step& step) {
+  try {
+    if (shape_.dense_invconv) {
+      kernels::invconv_assemble_dense(stream, view(parameters(), step, 2), step.inverse.view(), log_det_.view());
+      std::copy_n(view(parameters(), step, 2).data, step.weight.size(), step.weight.data());
+    } else {
+      kernels::invconv_assemble_plu(stream, plu(step), step.weight.view(), step.inverse.view(), log_det_.view());
+    }
+  } catch (const kernels::SingularError& error) {
+    throw kernels::SingularError(step.name + ".invconv: " + error.what());
+  }
+}
+
+void Glow::assemble(kernels::Stream& stream) {
+  constant_log_det_ = 0;
+  for (Step& step : steps_) {
+    assemble_invconv(stream, step);
+    stream.synchronise();
+    constant_log_det_ += static_cast<double>(pixels(step)) * log_det_[0];
+    log_det_[0] = 0;
+    kernels::actnorm_log_det(stream, view(parameters(), step, 1), pixels(step), log_det_.view());
+    stream.synchronise();
+    constant_log_det_ += log_det_[0];
+    kernels::coupling_pack(stream, step.shape, coupling_views<kernels::CouplingParameters>(parameters(), step),
+                           step.packed.view());
+  }
+}
+
+void Glow::finish_gradient(kernels::Stream& stream, Array<float> raw, double log_det_gradient) const {
+  for (const Step& step : steps_) {
+    const double gradient = log_det_gradient * static_cast<double>(pixels(step));
+    const Array<const float> dweight = raw.slice(step.dweight_offset, step.weight.size());
+    kernels::actnorm_log_det_backward(stream, gradient, view(raw, step, 1));
+    if (shape_.dense_invconv) {
+      kernels::invconv_dense_backward(stream, step.inverse.view(), dweight, gradient, view(raw, step, 2));
+    } else {
+      kernels::invconv_plu_backward(stream, plu(step), dweight, gradient,
+                                    {view(raw, step, 2), view(raw, step, 3), view(raw, step, 4)});
+    }
+  }
+}
+
+std::vector<io::Tensor> Glow::tensors() const {
+  std::vector<io::Tensor> out;
+  for (const Step& step : steps_) {
+    const int64_t c = step.shape.channels;
+    const size_t entries = first_coupling_entry() + 7;
+    for (size_t e = 0; e < entries; ++e) {
+      if (e == 2 && !shape_.dense_invconv) {
+        io::Tensor permutation{
+            .name = step.name + ".invconv.permutation", .shape = {c}, .type = io::Tensor::Type::int32};
+        permutation.integers.assign(step.permutation.data(), step.permutation.data() + c);
+        io::Tensor sign{.name = step.name + ".invconv.sign", .shape = {c}, .type = io::Tensor::Type::int8};
+        sign.integers.assign(step.sign.data(), step.sign.data() + c);
+        out.push_back(std::move(permutation));
+        out.push_back(std::move(sign));
+      }
+      const ArenaEntry& entry = layout_.entries()[step.first_entry + e];
+      const float* data = parameters().data + entry.offset;
+      out.push_back({.name = entry.name,
+                     .shape = entry.shape,
+                     .type = io::Tensor::Type::float32,
+                     .values = std::vector<float>(data, data + entry.size),
+                     .integers = {}});
+    }
+  }
+  return out;
+}
+
+void Glow::load(const std::vector<io::Tensor>& tensors) {
+  std::map<std::string, const io::Tensor*> given;
+  for (const io::Tensor& tensor : tensors) given[tensor.name] = &tensor;
+  // All is checked before anything is written: a model that does not fit leaves this one as it was.
+  for (const io::Tensor& own : this->tensors()) {
+    const auto found = given.find(own.name);
+    if (found == given.end()) {
+      throw io::DataError("the model file has no parameter " + own.name + "; it is of another shape, or cut short");
+    }
+    const io::Tensor& other = *found->second;
+    if (other.shape != own.shape || other.type != own.type) {
+      throw io::DataError(fmt::format("parameter {} has shape [{}] in the model file, expected is [{}]", own.name,
+                                      fmt::join(other.shape, ", "), fmt::join(own.shape, ", ")));
+    }
+    check_integers(other);
+    given.erase(found);
+  }
+  if (!given.empty()) {
+    throw io::DataError("the model file has a parameter " + given.begin()->first + " that this model does not know");
+  }
+  for (const io::Tensor& tensor : tensors) {
+    if (tensor.type == io::Tensor::Type::float32) {
+      std::copy(tensor.values.begin(), tensor.values.end(), parameters().data + layout_.find(tensor.name).offset);
+    } else {
+      given[tensor.name] = &tensor;
+    }
+  }
+  for (Step& step : steps_) {
+    if (shape_.dense_invconv) break;
+    const std::vector<int32_t>& permutation = given.at(step.name + ".invconv.permutation")->integers;
+    const std::vector<int32_t>& sign = given.at(step.name + ".invconv.sign")->integers;
+    std::copy(permutation.begin(), permutation.end(), step.permutation.data());
+    std::transform(sign.begin(), sign.end(), step.sign.data(), [](int32_t s) { return static_cast<int8_t>(s); });
+  }
+}
+
+}  // namespace evenflow::flow

@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <cmath>
+
+#include "flow/glow.h"
+#include "kernels/check.h"
+
+namespace evenflow::flow {
+
+using kernels::Array;
+using kernels::Map;
+
+GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_(n), log_det_(n, glow.device()) {
+  const GlowShape& shape = glow.shape();
+  const bool training = mode == PassMode::train;
+  const size_t steps = static_cast<size_t>(shape.steps);
+  // Every map of a window has as many floats as its block's input: count first, then deal out one buffer.
+  int64_t floats = n * shape.dimensions();
+  int64_t saved = 0;
+  int64_t workspace = 0;
+  for (int b = 0; b < shape.blocks; ++b) {
+    const int64_t map = n * shape.channels(b) * shape.block_height(b) * shape.block_width(b);
+    floats += map * (1 + 2 * (training ? shape.steps : 1) + (training ? 2 : 0));
+  }
+  for (const Glow::Step& step : glow.steps_) {
+    if (training) saved += n * kernels::coupling_saved_floats(glow.device(), step.shape);
+    workspace = std::max(workspace, kernels::coupling_workspace_floats(glow.device(), step.shape, n));
+  }
+  storage_ = kernels::Buffer<float>(floats, glow.device());
+  saved_ = kernels::Buffer<float>(saved, glow.device());
+  workspace_ = kernels::Buffer<float>(workspace, glow.device());
+  // Sum and centred squares of zc and of each group of zd, and a row of zeros.
+  latent_scratch_ = kernels::Buffer<double>(n * (3 + 2 * shape.channels(shape.blocks - 1)), glow.device());
+
+  float* at = storage_.data();
+  const auto take = [&](int64_t c, int64_t h, int64_t w) {
+    const Map map = kernels::make_map(at, n, c, h, w, glow.device());
+    at += map.size();
+    return map;
+  };
+  input_ = take(1, shape.height, shape.width);
+  int64_t saved_at = 0;
+  for (int b = 0; b < shape.blocks; ++b) {
+    const auto take_map = [&] { return take(shape.channels(b), shape.block_height(b), shape.block_width(b)); };
+    block_output_.push_back(take_map());
+    if (training) {
+      block_gradient_.push_back(take_map());
+      block_scratch_.push_back(take_map());
+    }
+    for (size_t s = 0; s < steps; ++s) {
+      if (!training && s > 0) {
+        maps_.push_back(maps_.back());
+        continue;
+      }
+      StepMaps maps{.actnorm_out = take_map(), .invconv_out = take_map(), .saved = {}};
+      if (training) {
+        const Glow::Step& step = glow.steps_[static_cast<size_t>(b) * steps + s];
+        const int64_t size = n * kernels::coupling_saved_floats(glow.device(), step.shape);
+        maps.saved = saved_.slice(saved_at, size);
+        saved_at += size;
+      }
+      maps_.push_back(maps);
+    }
+  }
+}
+
+void GlowPass::forward_step(kernels::Stream& stream, size_t index) {
+  const Glow::Step& step = glow_.steps_[index];
+  const StepMaps& maps = maps_[index];
+  const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
+  const Map normalised = maps.actnorm_out.samples(0, active_);
+  const Map mixed = maps.invconv_out.samples(0, active_);
+  kernels::actnorm_forward(stream, state, glow_.actnorm(step), normalised);
+  kernels::invconv_apply(stream, normalised, step.weight.view(), mixed);
+  kernels::coupling_forward(stream, step.shape, mixed, step.packed.view(), state, log_det_.view(), maps.saved,
+                            workspace_.view());
+}
+
+void GlowPass::forward(kernels::Stream& stream, kernels::ConstMap x) {
+  kernels::check(x.n <= n_ && x.c == 1 && x.h == glow_.shape().height && x.w == glow_.shape().width,
+                 "GlowPass::forward", "windows of the model's shape, at most as many as the pass was made for");
+  active_ = x.n;
+  std::fill_n(log_det_.data(), active_, 0.0);
+  const size_t steps = static_cast<size_t>(glow_.shape().steps);
+  kernels::ConstMap kept = x;
+  for (size_t b = 0; b < block_output_.size(); ++b) {
+    kernels::squeeze(stream, kept, block_output_[b].samples(0, active_));
+    for (size_t s = 0; s < steps; ++s) forward_step(stream, b * steps + s);
+    kept = kernels::split(block_output_[b].samples(0, active_)).kept;
+  }
+}
+
+Map GlowPass::latent(const std::vector<Map>& blocks, int block, bool second_half) const {
+  const auto halves = kernels::split(blocks[static_cast<size_t>(block)].samples(0, active_ > 0 ? active_ : n_));
+  return second_half ? halves.factored : halves.kept;
+}
+
+// The last block is not split: its first half is z_N, its second half, which its last coupling changed, is zd.
+Map GlowPass::zc(int block) {
+  return latent(block_output_, block, block + 1 < glow_.shape().blocks);
+}
+Map GlowPass::zd() {
+  return latent(block_output_, glow_.shape().blocks - 1, true);
+}
+Map GlowPass::dzc(int block) {
+  return latent(block_gradient_, block, block + 1 < glow_.shape().blocks);
+}
+Map GlowPass::dzd() {
+  return latent(block_gradient_, glow_.shape().blocks - 1, true);
+}
+
+void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<float> raw) {
+  kernels::check(!block_gradient_.empty(), "GlowPass::backward", "a pass made for training");
+  kernels::check(raw.size == glow_.raw_gradient_size(), "GlowPass::backward", "a raw gradient of the model's size");
+  const size_t steps = static_cast<size_t>(glow_.shape().steps);
+  for (size_t index = maps_.size(); index-- > 0;) {
+    const Glow::Step& step = glow_.steps_[index];
+    const StepMaps& maps = maps_[index];
+    const size_t b = static_cast<size_t>(step.block);
+    const Map gradient = block_gradient_[b].samples(0, active_);
+    const Map scratch = block_scratch_[b].samples(0, active_);
+    const Map normalised = maps.actnorm_out.samples(0, active_);
+    kernels::coupling_backward(stream, step.shape, maps.invconv_out.samples(0, active_), gradient, step.packed.view(),
+                               maps.saved, log_det_gradient, gradient,
+                               glow_.coupling_views<kernels::CouplingGradients>(raw, step), workspace_.view());
+    kernels::invconv_backward(stream, normalised, gradient, step.weight.view(), scratch,
+                              raw.slice(step.dweight_offset, step.weight.size()));
+    kernels::actnorm_backward(stream, normalised, scratch, glow_.actnorm(step), gradient,
+                              {glow_.view(raw, step, 0), glow_.view(raw, step, 1)});
+    if (index % steps == 0 && b > 0) {
+      kernels::unsqueeze(stream, gradient, kernels::split(block_gradient_[b - 1].samples(0, active_)).kept);
+    }
+  }
+}
+
+void GlowPass::inverse(kernels::Stream& stream, int64_t m) {
+  kernels::check(m <= n_, "GlowPass::inverse", "at most as many windows as the pass was made for");
+  active_ = m;
+  const size_t steps = static_cast<size_t>(glow_.shape().steps);
+  for (size_t index = maps_.size(); index-- > 0;) {
+    const Glow::Step& step = glow_.steps_[index];
+    const size_t b = static_cast<size_t>(step.block);
+    const Map state = block_output_[b].samples(0, m);
+    const Map mixed = maps_[index].invconv_out.samples(0, m);
+    const Map normalised = maps_[index].actnorm_out.samples(0, m);
+    kernels::coupling_inverse(stream, step.shape, state, step.packed.view(), mixed, workspace_.view());
+    kernels::invconv_apply(stream, mixed, step.inverse.view(), normalised);
+    kernels::actnorm_inverse(stream, normalised, glow_.actnorm(step), state);
+    if (index % steps != 0) continue;
+    kernels::unsqueeze(stream, state,
+                       b > 0 ? kernels::split(block_output_[b - 1].samples(0, m)).kept : input_.samples(0, m));
+  }
+}
+
+std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMap x) {
+  const auto finite = [&](kernels::ConstMap map) {
+    for (int64_t i = 0; i < map.n; ++i) {
+      const float* data = map.sample(i);
+      if (!std::all_of(data, data + map.c * map.pixels(), [](float value) { return std::isfinite(value); }))
+        return false;
+    }
+    return true;
+  };
+  if (!finite(x)) return "input";
+  active_ = x.n;
+  std::fill_n(log_det_.data(), active_, 0.0);
+  const size_t steps = static_cast<size_t>(glow_.shape().steps);
+  kernels::ConstMap kept = x;
+  for (size_t index = 0; index < maps_.size(); ++index) {
+    const Glow::Step& step = glow_.steps_[index];
+    const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
+    if (index % steps == 0) kernels::squeeze(stream, kept, state);
+    forward_step(stream, index);
+    stream.synchronise();
+    if (!finite(maps_[index].actnorm_out.samples(0, active_))) return step.name + ".actnorm";
+    if (!finite(maps_[index].invconv_out.samples(0, active_))) return step.name + ".invconv";
+    const bool log_det_finite =
+        std::all_of(log_det_.data(), log_det_.data() + active_, [](double value) { return std::isfinite(value); });
+    if (!finite(state) || !log_det_finite) return step.name + ".coupling";
+    kept = kernels::split(state).kept;
+  }
+  return "";
+}
+
+}  // namespace evenflow::flow

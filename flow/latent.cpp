@@ -1,0 +1,225 @@
+#include "flow/latent.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <set>
+
+#include "io/error.h"
+
+namespace evenflow::flow {
+namespace {
+
+using kernels::Array;
+
+const double half_log_2pi = 0.5 * std::log(2.0 * std::numbers::pi);
+
+/// log N(z; mean, 1) summed over n elements, from their sum and their squares about their own mean.
+double log_normal(double n, double sum, double centred_squares, double mean) {
+  const double off = sum / n - mean;
+  return -n * half_log_2pi - 0.5 * (centred_squares + n * off * off);
+}
+
+}  // namespace
+
+struct LatentPrior::Moments {
+  Array<double> zc_sum, zc_centred;  // [m]
+  Array<double> sum, centred;        // [groups][m]
+  Array<double> zeros, shift;        // [m]
+};
+
+LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition)
+    : condition_(condition), shape_(shape) {
+  groups_ = std::max<int64_t>(1, parameters());
+  const int64_t zd_channels = shape.channels(shape.blocks - 1) / 2;
+  if (zd_channels % groups_ != 0) {
+    throw io::UsageError(
+        fmt::format("the {} channels of zd cannot be dealt evenly to {} parameters ({}); change model.blocks or "
+                    "condition.parameters",
+                    zd_channels, groups_, fmt::join(condition.names, ", ")));
+  }
+  group_channels_ = zd_channels / groups_;
+  group_elements_ = group_channels_ * shape.block_height(shape.blocks - 1) * shape.block_width(shape.blocks - 1);
+}
+
+kernels::Map LatentPrior::group(GlowPass& pass, int64_t index) const {
+  return pass.zd().channels(index * group_channels_, group_channels_);
+}
+
+LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pass) const {
+  const int64_t m = pass.active_;
+  const Array<double> scratch = pass.latent_scratch_.view();
+  std::fill_n(scratch.data, scratch.size, 0.0);
+  int64_t at = 0;
+  const auto take = [&](int64_t count) {
+    at += count;
+    return scratch.slice(at - count, count);
+  };
+  Moments moments{.zc_sum = take(m),
+                  .zc_centred = take(m),
+                  .sum = take(groups_ * m),
+                  .centred = take(groups_ * m),
+                  .zeros = take(m),
+                  .shift = {}};
+  moments.shift = moments.zc_sum;  // free once zc's squares are known
+  // zc ~ N(0, 1) needs its sum of squares: each block's centred squares + n mean^2.
+  for (int b = 0; b < shape_.blocks; ++b) {
+    const kernels::Map z = pass.zc(b);
+    const double n = static_cast<double>(z.c * z.pixels());
+    kernels::gaussian_moments(stream, z, moments.zc_sum, moments.zc_centred);
+    stream.synchronise();
+    for (int64_t i = 0; i < m; ++i) {
+      moments.zc_centred[i] += moments.zc_sum[i] * moments.zc_sum[i] / n;
+      moments.zc_sum[i] = 0;
+    }
+  }
+  for (int64_t g = 0; g < groups_; ++g) {
+    kernels::gaussian_moments(stream, group(pass, g), moments.sum.slice(g * m, m), moments.centred.slice(g * m, m));
+  }
+  stream.synchronise();
+  return moments;
+}
+
+void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
+                        std::span<WindowScores> out) const {
+  const Moments moments = this->moments(stream, pass);
+  const int64_t m = pass.active_;
+  const double n = static_cast<double>(group_elements_);
+  const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
+  const bool constrained = parameters() > 0;
+  for (int64_t i = 0; i < m; ++i) {
+    WindowScores& s = out[static_cast<size_t>(i)];
+    s.log_det = constant_log_det + pass.log_det_[i];
+    s.log_p_zc = -zc_elements * half_log_2pi - 0.5 * moments.zc_centred[i];
+    double scatter = 0;
+    double marginal = 0;
+    double given_v = 0;
+    s.estimate.resize(static_cast<size_t>(parameters()));
+    for (int64_t g = 0; g < groups_; ++g) {
+      const double sum = moments.sum[g * m + i];
+      const double centred = moments.centred[g * m + i];
+      scatter += log_normal(n, sum, centred, sum / n);
+      if (!constrained) {
+        marginal = given_v = log_normal(n, sum, centred, 0.0);
+        continue;
+      }
+      const size_t p = static_cast<size_t>(g);
+      const double k = condition_.k[p];
+      const double spread = 1.0 + n * k * k * condition_.std[p] * condition_.std[p];
+      const double off = sum / n - k * (condition_.mean[p] - condition_.v0[p]);
+      marginal += -n * half_log_2pi - 0.5 * std::log(spread) - 0.5 * (centred + n * off * off / spread);
+      const double value =
+          v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + g)];
+      given_v += log_normal(n, sum, centred, k * (value - condition_.v0[p]));  // NaN stays NaN
+      s.estimate[p] = sum / n / k + condition_.v0[p];
+    }
+    s.score_zc = -s.log_p_zc;
+    s.score_zc_logdet = -s.log_p_zc - s.log_det;
+    s.score_scatter = -s.log_p_zc - scatter;
+    s.nll = -(s.log_p_zc + marginal + s.log_det);
+    s.nll_given_v = -(s.log_p_zc + given_v + s.log_det);
+  }
+}
+
+void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
+                       double scale, std::span<double> nll) const {
+  const Moments moments = this->moments(stream, pass);
+  const int64_t m = pass.active_;
+  const double n = static_cast<double>(group_elements_);
+  const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
+  for (int64_t i = 0; i < m; ++i) {
+    nll[static_cast<size_t>(i)] =
+        zc_elements * half_log_2pi + 0.5 * moments.zc_centred[i] - constant_log_det - pass.log_det_[i];
+  }
+  for (int b = 0; b < shape_.blocks; ++b) {
+    kernels::gaussian_backward(stream, pass.zc(b), moments.zeros, scale, pass.dzc(b));
+  }
+  // In all three cases the gradient is z minus one number per window: the prior's mean, or, with v integrated out,
+  // what is left of the elements' own mean.
+  for (int64_t g = 0; g < groups_; ++g) {
+    for (int64_t i = 0; i < m; ++i) {
+      const double sum = moments.sum[g * m + i];
+      const double centred = moments.centred[g * m + i];
+      const double mean = sum / n;
+      double& term = nll[static_cast<size_t>(i)];
+      if (parameters() == 0) {
+        moments.shift[i] = 0.0;
+        term -= log_normal(n, sum, centred, 0.0);
+        continue;
+      }
+      const size_t p = static_cast<size_t>(g);
+      const double k = condition_.k[p];
+      const double value =
+          v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + g)];
+      if (std::isnan(value)) {
+        const double spread = 1.0 + n * k * k * condition_.std[p] * condition_.std[p];
+        const double off = mean - k * (condition_.mean[p] - condition_.v0[p]);
+        moments.shift[i] = mean - off / spread;
+        term += n * half_log_2pi + 0.5 * std::log(spread) + 0.5 * (centred + n * off * off / spread);
+      } else {
+        moments.shift[i] = k * (value - condition_.v0[p]);
+        term -= log_normal(n, sum, centred, moments.shift[i]);
+      }
+    }
+    kernels::gaussian_backward(stream, group(pass, g), moments.shift, scale,
+                               pass.dzd().channels(g * group_channels_, group_channels_));
+  }
+}
+
+io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
+                                const std::vector<std::vector<double>>& values) {
+  io::ConditionData data;
+  if (!settings.enabled) return data;
+  data.names = settings.parameters.empty() ? names : settings.parameters;
+  const auto check_count = [&](const std::vector<double>& given, const char* key) {
+    if (!given.empty() && given.size() != data.names.size()) {
+      throw io::UsageError(fmt::format("condition.{} has {} values for {} parameters ({}); give one each", key,
+                                       given.size(), data.names.size(), fmt::join(data.names, ", ")));
+    }
+  };
+  check_count(settings.k, "k");
+  check_count(settings.v0, "v0");
+  if (std::any_of(settings.k.begin(), settings.k.end(), [](double k) { return k == 0.0 || !std::isfinite(k); })) {
+    throw io::UsageError("condition.k has a value that is zero or not finite; zd could not carry that parameter");
+  }
+  for (size_t p = 0; p < data.names.size(); ++p) {
+    const auto column = std::find(names.begin(), names.end(), data.names[p]);
+    if (column == names.end()) {
+      throw io::UsageError(fmt::format("condition.parameters names '{}', but the data have {}", data.names[p],
+                                       names.empty() ? "no parameter" : fmt::format("{}", fmt::join(names, ", "))));
+    }
+    const size_t c = static_cast<size_t>(column - names.begin());
+    std::set<double> distinct;
+    double sum = 0;
+    double count = 0;
+    for (const std::vector<double>& row : values) {
+      if (std::isnan(row[c])) continue;
+      distinct.insert(row[c]);
+      sum += row[c];
+      ++count;
+    }
+    if (distinct.size() < 2) {
+      throw io::DataError(fmt::format(
+          "parameter {} has {} distinct value(s) in the training clips, at least two are needed to learn it; add "
+          "clips, or set condition.enabled = false",
+          data.names[p], distinct.size()));
+    }
+    const double mean = sum / count;
+    double squares = 0;
+    for (const std::vector<double>& row : values) {
+      if (!std::isnan(row[c])) squares += (row[c] - mean) * (row[c] - mean);
+    }
+    constexpr double span = 6.0;  // k (v - v0) from about -3 to 3
+    data.mean.push_back(mean);
+    data.std.push_back(std::sqrt(squares / count));
+    data.v0.push_back(settings.v0.empty() ? mean : settings.v0[p]);
+    data.k.push_back(settings.k.empty() ? span / (*distinct.rbegin() - *distinct.begin()) : settings.k[p]);
+    data.training_values.emplace_back(distinct.begin(), distinct.end());
+  }
+  return data;
+}
+
+}  // namespace evenflow::flow

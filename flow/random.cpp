@@ -1,0 +1,31 @@
+#include "flow/random.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace evenflow::flow {
+
+uint64_t Random::bits() {
+  state_ += 0x9E3779B97F4A7C15ULL;
+  uint64_t z = state_;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
+double Random::uniform() {
+  return static_cast<double>(bits() >> 11) * 0x1.0p-53;
+}
+
+double Random::normal() {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+  return radius * std::cos(2.0 * std::numbers::pi * uniform());
+}
+
+Random stream_of(uint64_t seed, uint64_t index) {
+  Random random(seed);
+  const uint64_t first = random.bits();
+  return Random(first ^ (index * 0xD1342543DE82EF95ULL + 1));
+}
+
+}  // namespace evenflow::flow

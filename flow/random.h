@@ -1,0 +1,23 @@
+// Random numbers that are the same on every platform: a counter-based generator and what is drawn from it.
+#pragma once
+
+#include <cstdint>
+
+namespace evenflow::flow {
+
+/// SplitMix64 (Steele, Lea & Flood 2014): a stream is named by its seed.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t bits();
+  double uniform();  ///< [0, 1)
+  double normal();   ///< N(0, 1), Box-Muller
+
+ private:
+  uint64_t state_;
+};
+
+/// An independent stream for the `index`-th use of a seed.
+Random stream_of(uint64_t seed, uint64_t index);
+
+}  // namespace evenflow::flow
