@@ -285,10 +285,9 @@ std::vector<io::Tensor> Glow::tensors() const {
     const size_t entries = first_coupling_entry() + 7;
     for (size_t e = 0; e < entries; ++e) {
       if (e == 2 && !shape_.dense_invconv) {
-        io::Tensor permutation{
-            .name = step.name + ".invconv.permutation", .shape = {c}, .type = io::Tensor::Type::int32};
+        io::Tensor permutation{step.name + ".invconv.permutation", {c}, io::Tensor::Type::int32, {}, {}};
         permutation.integers.assign(step.permutation.data(), step.permutation.data() + c);
-        io::Tensor sign{.name = step.name + ".invconv.sign", .shape = {c}, .type = io::Tensor::Type::int8};
+        io::Tensor sign{step.name + ".invconv.sign", {c}, io::Tensor::Type::int8, {}, {}};
         sign.integers.assign(step.sign.data(), step.sign.data() + c);
         out.push_back(std::move(permutation));
         out.push_back(std::move(sign));
