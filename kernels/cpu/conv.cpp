@@ -57,11 +57,21 @@ HWY_INLINE void conv_tile(const PaddedPlane& plane, const Conv& task, const Taps
   for (int64_t i = 0; i < task.inputs; ++i, in += plane.size) {
     for (int t = 0; t < kTaps; ++t) {
       const float* at = in + (kTaps == 1 ? 0 : taps.offset[t]);
-      V x[kN];
-      for (int n = 0; n < kN; ++n) x[n] = hn::LoadU(d, at + n * step);
-      for (int m = 0; m < kM; ++m) {
-        const V w = hn::Set(d, weights[m]);
-        for (int n = 0; n < kN; ++n) sum[m][n] = hn::MulAdd(w, x[n], sum[m][n]);
+      // The smaller operand set stays in registers, the other is loaded on the way.
+      if constexpr (kM >= kN) {
+        V x[kN];
+        for (int n = 0; n < kN; ++n) x[n] = hn::LoadU(d, at + n * step);
+        for (int m = 0; m < kM; ++m) {
+          const V w = hn::Set(d, weights[m]);
+          for (int n = 0; n < kN; ++n) sum[m][n] = hn::MulAdd(w, x[n], sum[m][n]);
+        }
+      } else {
+        V w[kM];
+        for (int m = 0; m < kM; ++m) w[m] = hn::Set(d, weights[m]);
+        for (int n = 0; n < kN; ++n) {
+          const V x = hn::LoadU(d, at + n * step);
+          for (int m = 0; m < kM; ++m) sum[m][n] = hn::MulAdd(w[m], x, sum[m][n]);
+        }
       }
       weights += kM;
     }
@@ -106,11 +116,11 @@ void conv_outputs(const PaddedPlane& plane, const Conv& task) {
   first = fours * 4;
   weights += first * task.inputs * kTaps;
   if (task.outputs - first >= 2) {
-    conv_groups<2, EVENFLOW_WIDE ? 6 : 4, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
+    conv_groups<2, 6, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
     first += 2;
     weights += 2 * task.inputs * kTaps;
   }
-  if (task.outputs - first == 1) conv_groups<1, 4, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
+  if (task.outputs - first == 1) conv_groups<1, 6, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
 }
 
 template <int kTaps>
@@ -270,15 +280,20 @@ void mix_channels_simd(int64_t channels, int64_t pixels, const float* in, const 
   }
 }
 
-// Lanes in float32 over one panel, panels in float64.
+// Four running sums to hide the addition's latency; lanes in float32 over one panel, panels in float64.
 double run_sum(const float* x, int64_t count) {
   const D d;
   const int64_t step = lanes();
   double total = 0;
   for (int64_t first = 0; first < count; first += panel) {
-    V sum = hn::Zero(d);
-    for (int64_t p = first; p < std::min(first + panel, count); p += step) sum = hn::Add(sum, hn::LoadU(d, x + p));
-    total += hn::GetLane(hn::SumOfLanes(d, sum));
+    const int64_t last = std::min(first + panel, count);
+    V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    int64_t p = first;
+    for (; p + 4 * step <= last; p += 4 * step) {
+      for (int i = 0; i < 4; ++i) sum[i] = hn::Add(sum[i], hn::LoadU(d, x + p + i * step));
+    }
+    for (; p < last; p += step) sum[0] = hn::Add(sum[0], hn::LoadU(d, x + p));
+    total += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]))));
   }
   return total;
 }

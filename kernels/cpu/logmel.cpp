@@ -355,6 +355,7 @@ class CpuLogMelPlan final : public LogMelPlan {
     if (tables_.stages.empty()) {
       windowed_.resize(tables_.n_fft);
       transformed_.resize(tables_.half);
+      any_size_.transform_real(windowed_.data(), transformed_.data());  // kissfft grows its scratch on first use
     }
   }
 
