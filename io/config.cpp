@@ -114,6 +114,8 @@ struct Field {
   T& of(Config& config) const { return config.*section.*member; }
   const T& of(const Config& config) const { return config.*section.*member; }
 };
+template <class Section, class T>  // for clang before 17, which deduces no aggregates
+Field(Section Config::*, T Section::*) -> Field<Section, T>;
 
 template <class Section, class T>
 Row integer(const char* name, Field<Section, T> field, int64_t low, int64_t high, const std::string& help) {
