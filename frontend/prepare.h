@@ -13,12 +13,12 @@
 namespace evenflow::frontend {
 
 struct PrepareOptions {
-  io::FrontendSettings frontend;
+  io::FrontendSettings frontend = {};
   int min_frames = 64;                      ///< a shorter clip is an error naming the file (one window must fit)
   int threads = 0;                          ///< 0: one per core
   bool skip_bad = false;                    ///< list bad files and go on
   const std::atomic<bool>* stop = nullptr;  ///< set: give up, leave nothing behind
-  std::function<void(size_t done, size_t total)> progress;
+  std::function<void(size_t done, size_t total)> progress = {};
 };
 
 struct PrepareResult {
