@@ -115,7 +115,7 @@ struct Field {
   const T& of(const Config& config) const { return config.*section.*member; }
 };
 template <class Section, class T>  // for clang before 17, which deduces no aggregates
-Field(Section Config::*, T Section::*) -> Field<Section, T>;
+Field(Section Config::*, T Section::*)->Field<Section, T>;
 
 template <class Section, class T>
 Row integer(const char* name, Field<Section, T> field, int64_t low, int64_t high, const std::string& help) {
@@ -150,21 +150,23 @@ Row real(const char* name, Field<Section, double> field, FloatRange range, const
   if (std::isfinite(range.high))
     allowed += std::string(" and ") + (range.open_high ? "< " : "<= ") + float_text(range.high);
   const std::string key = name;
-  auto store = [=](Config& config, double value) {
+  auto store = [=](Config& config, double value, const std::string& shown) {
     const bool inside = (range.open_low ? value > range.low : value >= range.low) &&
                         (range.open_high ? value < range.high : value <= range.high) && std::isfinite(value);
-    if (!inside) refuse(key, float_text(value), allowed);
+    if (!inside) refuse(key, shown, allowed);
     field.of(config) = value;
   };
   auto get = [=](const Config& config) { return float_text(field.of(config)); };
   auto set = [=](Config& config, std::string_view text) {
     double value = 0.0;
     if (!parse_number(text, value)) refuse(key, std::string(text), allowed);
-    store(config, value);
+    store(config, value, std::string(text));
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
     if (!node.is_number()) refuse(key, node_text(node), allowed);
-    store(config, node.is_integer() ? static_cast<double>(node.as_integer()->get()) : node.as_floating_point()->get());
+    const double value =
+        node.is_integer() ? static_cast<double>(node.as_integer()->get()) : node.as_floating_point()->get();
+    store(config, value, float_text(value));
   };
   return {{key, help, "float", get, set}, get, set_toml};
 }
@@ -245,25 +247,27 @@ Row list(const char* name, Field<Section, std::vector<T>> field, const std::stri
     }
     return plain ? out : to_toml(config);
   };
-  auto set_toml = [=](Config& config, const toml::node& node) {
-    const toml::array* array = node.as_array();
-    if (array == nullptr) refuse(key, node_text(node), "a " + type + " in square brackets");
+  auto store = [=](Config& config, const toml::array& array, const std::string& shown) {
     std::vector<T> values;
-    for (const toml::node& element : *array) {
+    for (const toml::node& element : array) {
       if constexpr (floats) {
         const auto value = element.value<double>();
-        if (!element.is_number() || !value || !std::isfinite(*value))
-          refuse(key, node_text(node), "a list of finite numbers");
+        if (!element.is_number() || !value || !std::isfinite(*value)) refuse(key, shown, "a list of finite numbers");
         values.push_back(*value);
       } else {
-        if (!element.is_string() || element.as_string()->get().empty())
-          refuse(key, node_text(node), "a list of non-empty texts");
+        if (!element.is_string() || element.as_string()->get().empty()) refuse(key, shown, "a list of non-empty texts");
         values.push_back(element.as_string()->get());
       }
     }
     field.of(config) = std::move(values);
   };
-  auto set = [=](Config& config, std::string_view value) { set_toml(config, list_from_text(key, value, type)); };
+  auto set = [=](Config& config, std::string_view value) {
+    store(config, list_from_text(key, value, type), std::string(value));
+  };
+  auto set_toml = [=](Config& config, const toml::node& node) {
+    if (!node.is_array()) refuse(key, node_text(node), "a " + type + " in square brackets");
+    store(config, *node.as_array(), node_text(node));
+  };
   return {{key, help, type, get, set}, to_toml, set_toml};
 }
 

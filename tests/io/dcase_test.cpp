@@ -1,0 +1,168 @@
+#include "io/dcase.h"
+
+#include <cmath>
+
+#include "io/manifest.h"
+#include "tests/io/testing.h"
+
+namespace evenflow::io {
+namespace {
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using testing::error_of;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using testing::put;
+using testing::TempFolder;
+
+const Clip& clip_at(const Manifest& manifest, const std::string& path) {
+  for (const Clip& clip : manifest.clips)
+    if (clip.path == path) return clip;
+  throw std::runtime_error("no clip " + path);
+}
+
+double value_of(const Manifest& manifest, const Clip& clip, const std::string& name) {
+  for (size_t i = 0; i < manifest.parameter_names.size(); ++i)
+    if (manifest.parameter_names[i] == name) return clip.parameter.at(i);
+  throw std::runtime_error("no parameter " + name);
+}
+
+TEST(DcaseName, Years2021To2025) {
+  const auto development = parse_dcase_name("section_02_target_test_anomaly_0025_vel_6_loc_A");
+  ASSERT_TRUE(development);
+  EXPECT_EQ(development->section, "02");
+  EXPECT_EQ(development->domain, "target");
+  EXPECT_EQ(development->split, "test");
+  EXPECT_EQ(development->label, "anomaly");
+  EXPECT_THAT(development->attributes, ElementsAre("vel", "6", "loc", "A"));
+
+  const auto none = parse_dcase_name("section_00_source_train_normal_0000_noAttribute");
+  ASSERT_TRUE(none);
+  EXPECT_EQ(none->label, "normal");
+  EXPECT_THAT(none->attributes, IsEmpty());
+
+  const auto evaluation_2021 = parse_dcase_name("section_03_source_test_0000");
+  ASSERT_TRUE(evaluation_2021);
+  EXPECT_EQ(evaluation_2021->domain, "source");
+  EXPECT_EQ(evaluation_2021->label, "");
+
+  const auto evaluation = parse_dcase_name("section_00_0001");
+  ASSERT_TRUE(evaluation);
+  EXPECT_EQ(evaluation->section, "00");
+  EXPECT_EQ(evaluation->domain + evaluation->split + evaluation->label, "");
+}
+
+TEST(DcaseName, OthersAreNone) {
+  for (const char* stem : {"", "section", "section_00", "section_xx_0001", "normal_id_00_00000000", "section_00_x_0001",
+                           "section_00_source_train_normal", "section_00_train_source_normal_0000", "section__0001"})
+    EXPECT_FALSE(parse_dcase_name(stem)) << stem;
+}
+
+TEST(DcaseAttributes, NumbersUnitsAndWords) {
+  EXPECT_THAT(numeric_attributes({"vel", "6", "loc", "A"}), ElementsAre(Pair("vel", 6.0)));
+  EXPECT_THAT(numeric_attributes({"m-n", "W"}), IsEmpty());
+  EXPECT_THAT(numeric_attributes({"car", "A1", "spd", "28V", "mic", "1", "noise", "2"}),
+              ElementsAre(Pair("spd_V", 28.0), Pair("mic", 1.0), Pair("noise", 2.0)));
+  EXPECT_THAT(numeric_attributes({"volt", "1.5", "wt", "-50"}), ElementsAre(Pair("volt", 1.5), Pair("wt", -50.0)));
+  EXPECT_THAT(numeric_attributes({"strength", "1", "ambient"}), ElementsAre(Pair("strength", 1.0)));
+  EXPECT_THAT(numeric_attributes({"0", "g", "25", "mm", "2000", "mV", "none"}),
+              ElementsAre(Pair("g", 0.0), Pair("mm", 25.0), Pair("mV", 2000.0)));
+  EXPECT_THAT(numeric_attributes({"vel"}), IsEmpty());
+  EXPECT_THAT(numeric_attributes({}), IsEmpty());
+  for (const char* text : {"nan", "inf", "-", "", "1-2", "1.2.3", "A1", "+1", ".5", "4%x1"})
+    EXPECT_FALSE(numeric_attribute("key", text)) << text;
+}
+
+TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
+  const TempFolder folder;
+  const std::string bearing_train = "bearing/train/section_00_source_train_normal_0000_vel_6_loc_A.wav";
+  const std::string bearing_other = "bearing/train/section_01_target_train_normal_0001_vel_8.wav";
+  const std::string bearing_test = "bearing/test/section_00_target_test_anomaly_0002_vel_4.wav";
+  const std::string fan_train = "fan/train/section_00_source_train_normal_0000_m-n_W.wav";
+  const std::string fan_eval = "fan/test/section_00_0001.wav";
+  for (const std::string& file : {bearing_train, bearing_other, bearing_test, fan_train, fan_eval})
+    put(folder / file, "x");
+  // The table says 7 where the name says 6, and gives a value to the clip whose name has none.
+  put(folder / "bearing/attributes_00.csv",
+      "file_name,d1p,d1v,d2p,d2v\n" + bearing_train + ",vel,7,loc,A\n" + bearing_test + ",vel,4,,\n");
+  put(folder / "fan/attributes_00.csv", "file_name,d1p,d1v\nfan/test/section_00_0001.wav,weight,12kg\n");
+  put(folder / "fan/supplemental/section_00_noise_supplemental_normal_0000.wav", "x");
+  put(folder / "fan/train/.section_00_hidden.wav", "x");
+  put(folder / "fan/train/readme.txt", "x");
+
+  const Manifest m = read_dcase_folder(folder.path());
+  EXPECT_EQ(m.root, folder.path());
+  ASSERT_EQ(m.clips.size(), 5u);
+  EXPECT_THAT(m.parameter_names, ElementsAre("vel", "weight_kg"));
+
+  const Clip& first = clip_at(m, bearing_train);
+  EXPECT_EQ(first.machine, "bearing");
+  EXPECT_EQ(first.split, Split::train);
+  EXPECT_EQ(first.label, 0);
+  EXPECT_EQ(first.domain, "source");
+  EXPECT_EQ(first.section, "00");
+  EXPECT_EQ(value_of(m, first, "vel"), 7.0);
+  EXPECT_TRUE(std::isnan(value_of(m, first, "weight_kg")));
+
+  EXPECT_EQ(value_of(m, clip_at(m, bearing_other), "vel"), 8.0);  // in no table: from its name
+  EXPECT_EQ(clip_at(m, bearing_other).section, "01");
+
+  const Clip& anomaly = clip_at(m, bearing_test);
+  EXPECT_EQ(anomaly.split, Split::test);
+  EXPECT_EQ(anomaly.label, 1);
+  EXPECT_EQ(anomaly.domain, "target");
+
+  EXPECT_TRUE(std::isnan(value_of(m, clip_at(m, fan_train), "vel")));
+  const Clip& unlabelled = clip_at(m, fan_eval);
+  EXPECT_EQ(unlabelled.machine, "fan");
+  EXPECT_EQ(unlabelled.split, Split::test);
+  EXPECT_EQ(unlabelled.label, -1);
+  EXPECT_EQ(unlabelled.domain, "");
+  EXPECT_EQ(value_of(m, unlabelled, "weight_kg"), 12.0);
+}
+
+TEST(DcaseFolder, Of2021TakesTheDomainFromTheSubfolder) {
+  const TempFolder folder;
+  put(folder / "fan/source_test/section_03_0000.wav", "x");
+  put(folder / "fan/target_test/section_03_0001.wav", "x");
+  put(folder / "fan/source_train/section_03_0002.wav", "x");
+  const Manifest m = read_dcase_folder(folder.path());
+  EXPECT_EQ(clip_at(m, "fan/source_test/section_03_0000.wav").domain, "source");
+  EXPECT_EQ(clip_at(m, "fan/target_test/section_03_0001.wav").domain, "target");
+  EXPECT_EQ(clip_at(m, "fan/target_test/section_03_0001.wav").split, Split::test);
+  EXPECT_EQ(clip_at(m, "fan/source_train/section_03_0002.wav").split, Split::train);
+}
+
+TEST(DcaseFolder, OneMachineByItsFolder) {
+  const TempFolder folder;
+  put(folder / "data/raw/fan/train/section_00_source_train_normal_0000.wav", "x");
+  const std::string clip = "train/section_00_source_train_normal_0000.wav";
+  EXPECT_EQ(clip_at(read_dcase_folder(folder / "data/raw/fan"), clip).machine, "fan");
+  EXPECT_EQ(clip_at(read_dcase_folder(folder / "data/raw/fan/"), clip).machine, "fan");
+  EXPECT_EQ(clip_at(read_dcase_folder(folder.path()), "data/raw/fan/" + clip).machine, "fan");
+}
+
+TEST(DcaseFolder, StrangeNamesAndFoldersAreNamed) {
+  const TempFolder folder;
+  put(folder / "fan/train/section_00_source_train_normal_0000.wav", "x");
+  put(folder / "fan/train/door slam.wav", "x");
+  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder.path()); }),
+              AllOf(HasSubstr((folder / "fan/train/door slam.wav").string()), HasSubstr("manifest")));
+  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder / "fan/train"); }),
+              AllOf(HasSubstr((folder / "fan/train").string()), HasSubstr("not in DCASE layout")));
+  std::filesystem::remove(folder / "fan/train/door slam.wav");
+  put(folder / "fan/attributes_00.csv", "name,d1p\n");
+  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder.path()); }),
+              AllOf(HasSubstr("attributes_00.csv"), HasSubstr("file_name")));
+}
+
+TEST(DcaseFolder, AFolderCalledTestAloneIsNotDcase) {
+  const TempFolder folder;
+  put(folder / "test/song.wav", "x");
+  EXPECT_FALSE(is_dcase_folder(folder.path()));
+  EXPECT_FALSE(is_dcase_folder(folder / "test"));
+}
+
+}  // namespace
+}  // namespace evenflow::io

@@ -1,0 +1,212 @@
+#include "io/model_file.h"
+
+#include <hdf5.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "io/shard.h"
+#include "tests/io/hdf5_damage.h"
+#include "tests/io/testing.h"
+
+namespace evenflow::io {
+namespace {
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using testing::error_of;
+using testing::get;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::names_in;
+using testing::put;
+using testing::TempFolder;
+
+/// Names out of alphabetical order, every type, an empty tensor and a scalar; a NaN with a payload.
+ModelData full_model() {
+  ModelData m;
+  m.config.train.seed = 77;
+  m.config.condition.parameters = {"velocity_mm_s", "weight/kg"};
+  m.parameters = {
+      {"block2.step1.actnorm.bias", {3}, Tensor::Type::float32, {1.5f, -0.0f, std::bit_cast<float>(0x7fc54321u)}, {}},
+      {"block1.step1.invconv.permutation", {4}, Tensor::Type::int32, {}, {3, 0, 2147483647, -2147483647 - 1}},
+      {"block1.step1.invconv.sign", {2, 2}, Tensor::Type::int8, {}, {-1, 1, -128, 127}},
+      {"block1.step1.coupling.conv1.weight", {1, 2, 1, 3}, Tensor::Type::float32, {1, 2, 3, 4, 5, 6}, {}},
+      {"empty", {0, 4}, Tensor::Type::float32, {}, {}},
+      {"scalar", {}, Tensor::Type::float32, {1e-42f}, {}}};
+  m.normaliser = {{-60.5f, -70.25f}, {3.0f, 1e-3f}};
+  m.condition = {{"velocity_mm_s", "weight/kg"}, {0.003, -0.5}, {400.0, 0.1}, {401.0, 0.2}, {200.0, 0.0},
+                 {{100, 300, 500, 700}, {}}};
+  m.threshold = {"nll", "gamma", 0.95, std::numeric_limits<double>::quiet_NaN(), {2.5, -1.0, 1e-300}};
+  m.provenance = {"0123abcd", "cbf29ce484222325", "cuda:0 (a \"device\")", "2026-01-02T03:04:05Z",
+                  "",         0xffffffffffffffffu};
+  return m;
+}
+
+ModelData checkpoint() {
+  ModelData m = full_model();
+  m.optimizer = OptimizerData{{1.0f, -2.0f}, {3.0f, 1e-42f}, 123456789012};
+  m.progress = ProgressData{7, 3, 0xfffffffffffffff0u, 0.5, -1.25, 6, 0.1, 2};
+  return m;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+void expect_equal(const ModelData& a, const ModelData& b) {
+  EXPECT_EQ(a.config, b.config);
+  ASSERT_EQ(a.parameters.size(), b.parameters.size());
+  for (size_t i = 0; i < a.parameters.size(); ++i) {
+    EXPECT_EQ(a.parameters[i].name, b.parameters[i].name);
+    EXPECT_EQ(a.parameters[i].shape, b.parameters[i].shape);
+    EXPECT_EQ(a.parameters[i].type, b.parameters[i].type);
+    EXPECT_TRUE(same_bits(a.parameters[i].values, b.parameters[i].values)) << a.parameters[i].name;
+    EXPECT_EQ(a.parameters[i].integers, b.parameters[i].integers);
+  }
+  EXPECT_EQ(a.normaliser.mean, b.normaliser.mean);
+  EXPECT_EQ(a.normaliser.std, b.normaliser.std);
+  EXPECT_EQ(a.condition.names, b.condition.names);
+  EXPECT_EQ(a.condition.k, b.condition.k);
+  EXPECT_EQ(a.condition.v0, b.condition.v0);
+  EXPECT_EQ(a.condition.mean, b.condition.mean);
+  EXPECT_EQ(a.condition.std, b.condition.std);
+  EXPECT_EQ(a.condition.training_values, b.condition.training_values);
+  EXPECT_EQ(a.threshold.score, b.threshold.score);
+  EXPECT_EQ(a.threshold.method, b.threshold.method);
+  EXPECT_EQ(a.threshold.quantile, b.threshold.quantile);
+  EXPECT_EQ(std::bit_cast<uint64_t>(a.threshold.value), std::bit_cast<uint64_t>(b.threshold.value));
+  EXPECT_EQ(a.threshold.gamma, b.threshold.gamma);
+  EXPECT_EQ(a.provenance.commit, b.provenance.commit);
+  EXPECT_EQ(a.provenance.data_hash, b.provenance.data_hash);
+  EXPECT_EQ(a.provenance.device, b.provenance.device);
+  EXPECT_EQ(a.provenance.date, b.provenance.date);
+  EXPECT_EQ(a.provenance.version, b.provenance.version);
+  EXPECT_EQ(a.provenance.seed, b.provenance.seed);
+  ASSERT_EQ(a.optimizer.has_value(), b.optimizer.has_value());
+  if (a.optimizer) {
+    EXPECT_TRUE(same_bits(a.optimizer->m, b.optimizer->m));
+    EXPECT_TRUE(same_bits(a.optimizer->v, b.optimizer->v));
+    EXPECT_EQ(a.optimizer->step, b.optimizer->step);
+  }
+  ASSERT_EQ(a.progress.has_value(), b.progress.has_value());
+  if (a.progress) {
+    EXPECT_EQ(a.progress->epoch, b.progress->epoch);
+    EXPECT_EQ(a.progress->step_in_epoch, b.progress->step_in_epoch);
+    EXPECT_EQ(a.progress->seed, b.progress->seed);
+    EXPECT_EQ(a.progress->learning_rate_factor, b.progress->learning_rate_factor);
+    EXPECT_EQ(a.progress->best_loss, b.progress->best_loss);
+    EXPECT_EQ(a.progress->best_epoch, b.progress->best_epoch);
+    EXPECT_EQ(a.progress->epoch_loss_sum, b.progress->epoch_loss_sum);
+    EXPECT_EQ(a.progress->guard_count, b.progress->guard_count);
+  }
+}
+
+TEST(ModelFile, RoundTripsToTheBit) {
+  const TempFolder folder;
+  for (const ModelData& model : {ModelData{}, full_model(), checkpoint()}) {
+    write_model(folder / "m.h5", model);  // over the one before
+    expect_equal(read_model(folder / "m.h5"), model);
+    EXPECT_TRUE(is_model(folder / "m.h5"));
+    EXPECT_THAT(names_in(folder.path()), ElementsAre("m.h5"));
+  }
+}
+
+TEST(ModelFile, SameContentGivesTheSameBytes) {
+  const TempFolder folder;
+  write_model(folder / "a.h5", checkpoint());
+  write_model(folder / "b.h5", checkpoint());
+  EXPECT_TRUE(get(folder / "a.h5") == get(folder / "b.h5"));
+}
+
+TEST(ModelFile, RefusesWhatCannotBeStoredAndKeepsTheOld) {
+  const TempFolder folder;
+  write_model(folder / "m.h5", full_model());
+  const auto error = [&](const auto& spoil) {
+    ModelData model = checkpoint();
+    spoil(model);
+    const std::string text = error_of<DataError>([&] { write_model(folder / "m.h5", model); });
+    EXPECT_THAT(text, HasSubstr((folder / "m.h5").string()));
+    return text;
+  };
+  EXPECT_THAT(error([](ModelData& m) { m.parameters[0].shape = {4}; }),
+              HasSubstr("/parameters/block2.step1.actnorm.bias has 3 values for a shape of 4"));
+  EXPECT_THAT(error([](ModelData& m) { m.parameters[2].integers[0] = 128; }), HasSubstr("128, beyond an int8"));
+  for (const char* name : {"", ".", "a/b"})
+    EXPECT_THAT(error([&](ModelData& m) { m.parameters[0].name = name; }),
+                HasSubstr("cannot be called '" + std::string(name) + "'"));
+  EXPECT_THAT(error([](ModelData& m) { m.parameters[1].name = m.parameters[0].name; }),
+              HasSubstr("/parameters/block2.step1.actnorm.bias"));
+  EXPECT_THAT(error([](ModelData& m) { m.condition.k.pop_back(); }), HasSubstr("/condition"));
+  EXPECT_THAT(error([](ModelData& m) { m.normaliser.std.pop_back(); }), HasSubstr("/normaliser"));
+  EXPECT_THAT(error([](ModelData& m) { m.optimizer->v.pop_back(); }), HasSubstr("/optimizer"));
+  EXPECT_THAT(error([](ModelData& m) { m.config.train.epochs = 0; }), HasSubstr("train.epochs = 0"));
+  EXPECT_THAT(error([](ModelData& m) { m.config.train.seed = 0xffffffffffffffffu; }), HasSubstr("configuration"));
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("m.h5"));
+  expect_equal(read_model(folder / "m.h5"), full_model());
+}
+
+TEST(ModelFile, AFolderThatCannotBeWrittenIsNamed) {
+  const TempFolder folder;
+  put(folder / "file", "x");
+  EXPECT_THAT(error_of<DataError>([&] { write_model(folder / "file/m.h5", {}); }),
+              HasSubstr((folder / "file/m.h5").string()));
+}
+
+TEST(ModelFile, WrongFilesAreNamed) {
+  const TempFolder folder;
+  ShardWriter(folder / "shard.h5", {}, {}).finish();
+  put(folder / "text.h5", "not HDF5 at all");
+  const auto error = [&](const std::string& name) {
+    EXPECT_FALSE(is_model(folder / name));
+    const std::string text = error_of<DataError>([&] { read_model(folder / name); });
+    EXPECT_THAT(text, HasSubstr((folder / name).string()));
+    return text;
+  };
+  EXPECT_THAT(error("none.h5"), HasSubstr("does not exist"));
+  EXPECT_THAT(error("text.h5"), HasSubstr("not an HDF5 file"));
+  EXPECT_THAT(error("shard.h5"), HasSubstr("is an evenflow shard, expected an evenflow model"));
+}
+
+TEST(ModelFile, CutAtAnyLengthIsTold) {
+  const TempFolder folder;
+  write_model(folder / "m.h5", checkpoint());
+  testing::expect_cut_is_told(folder / "m.h5", folder / "cut.h5", [&] { read_model(folder / "cut.h5"); });
+}
+
+TEST(ModelFile, DamageIsSurvived) {
+  const TempFolder folder;
+  write_model(folder / "m.h5", checkpoint());
+  testing::expect_damage_is_survived(folder / "m.h5", folder / "bad.h5", 500, [&] { read_model(folder / "bad.h5"); });
+}
+
+TEST(ModelFile, MissingPartsAreNamed) {
+  const TempFolder folder;
+  for (const char* where : {"/config", "/parameters", "/normaliser/mean", "/normaliser", "/condition/k", "/condition",
+                            "/threshold/gamma", "/threshold", "/provenance", "/optimizer/step"}) {
+    write_model(folder / "m.h5", checkpoint());
+    const hid_t file = H5Fopen((folder / "m.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+    ASSERT_GE(H5Ldelete(file, where, H5P_DEFAULT), 0) << where;
+    ASSERT_GE(H5Fclose(file), 0);
+    EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }),
+                AllOf(HasSubstr((folder / "m.h5").string()), HasSubstr(where), HasSubstr("make it anew")));
+  }
+}
+
+TEST(ModelFile, AKeyThisProgramDoesNotKnowIsNamed) {
+  const TempFolder folder;
+  write_model(folder / "m.h5", {});
+  std::string bytes = get(folder / "m.h5");
+  const size_t at = bytes.find("\nbatch = ");
+  ASSERT_NE(at, std::string::npos);
+  bytes.replace(at, 7, "\nbotch ");
+  put(folder / "m.h5", bytes);
+  EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }),
+              AllOf(HasSubstr((folder / "m.h5").string()), HasSubstr("/config:"), HasSubstr("train.botch"),
+                    HasSubstr("train anew")));
+}
+
+}  // namespace
+}  // namespace evenflow::io
