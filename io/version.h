@@ -1,4 +1,5 @@
-// Which evenflow this is: written into every model file, checkpoint and log, so that a result can be traced to its code.
+// Which evenflow this is: written into every model file, checkpoint and log, so that a result can be traced to its
+// code.
 #pragma once
 
 #include <string_view>

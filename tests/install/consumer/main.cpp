@@ -8,6 +8,6 @@
 #include "train/metrics.h"
 
 int main() {
-  std::printf("evenflow %.*s on %s\n", static_cast<int>(evenflow::io::version().size()),
-              evenflow::io::version().data(), evenflow::kernels::describe({}).c_str());
+  std::printf("evenflow %.*s on %s\n", static_cast<int>(evenflow::io::version().size()), evenflow::io::version().data(),
+              evenflow::kernels::describe({}).c_str());
 }
