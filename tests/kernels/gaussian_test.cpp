@@ -1,0 +1,74 @@
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "kernels/flow_ops.h"
+#include "tests/kernels/shapes.h"
+#include "tests/support/backends.h"
+
+namespace evenflow::tests {
+namespace {
+
+using reference::Maps;
+using reference::Vector;
+
+using Gaussian = OpTest<MapShape>;
+
+TEST_P(Gaussian, MomentsAreAddedInFloat64) {
+  Rng rng(21);
+  const MapShape& s = shape();
+  for (const double offset : {0.0, 300.0}) {
+    Maps z = s.random(rng, 2.0);
+    for (double& value : z.values) value = static_cast<double>(static_cast<float>(value + offset));
+    const GuardedMap in(z, s.around, device());
+    const Vector before = random_vector(rng, 2 * s.n, 10.0);
+    const GuardedBuffer<double> sum(std::vector<double>(before.begin(), before.begin() + s.n), device());
+    const GuardedBuffer<double> squares(std::vector<double>(before.begin() + s.n, before.end()), device());
+    kernels::gaussian_moments(stream_, in.view(), sum.view(), squares.view());
+    stream_.synchronise();
+    const reference::Moments expected = reference::gaussian_moments(z);
+    const int64_t count = s.c * s.pixels();
+    const double length = static_cast<double>(count);
+    for (int64_t i = 0; i < s.n; ++i) {
+      const size_t at = static_cast<size_t>(i);
+      const double from_sum = before[at];
+      const double from_squares = before[at + static_cast<size_t>(s.n)];
+      const double most = (offset + 2.0) * length;
+      EXPECT_TRUE(std::abs(sum[i] - from_sum - expected.sum[at]) <= sum_bound(count, most + 10.0, eps64));
+      // An error e of the mean shifts the squares by n e^2: of second order, below the rounding of the sum.
+      const double magnitude = expected.centred_squares[at] + 10.0 + length * eps64 * offset;
+      EXPECT_TRUE(std::abs(squares[i] - from_squares - expected.centred_squares[at]) <=
+                  sum_bound(count, magnitude, eps64))
+          << squares[i] - from_squares << " " << expected.centred_squares[at];
+    }
+  }
+}
+
+TEST_P(Gaussian, BackwardIsTheDistanceFromTheShift) {
+  Rng rng(22);
+  const MapShape& s = shape();
+  const Maps z = s.random(rng, 3.0);
+  const Vector shift = random_vector(rng, s.n, 3.0);
+  const GuardedMap in(z, s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedBuffer<double> shifts(shift, device());
+  const double scale = 1.0 / 8192;
+  kernels::gaussian_backward(stream_, in.view(), shifts.view(), scale, out.view());
+  stream_.synchronise();
+  Maps expected = z;
+  Maps bound = z;
+  for (int64_t n = 0; n < s.n; ++n) {
+    const double mean = shift[static_cast<size_t>(n)];
+    for (int64_t i = 0; i < s.c * s.pixels(); ++i) {
+      const double value = z.plane(n, 0)[i];
+      expected.plane(n, 0)[i] = scale * (value - mean);
+      bound.plane(n, 0)[i] = 2 * eps32 * scale * (std::abs(value) + std::abs(mean));
+    }
+  }
+  expect_close(out.values().values, expected.values, bound.values, "dz");
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Gaussian, on_every_backend(map_shapes()), case_name<MapShape>);
+
+}  // namespace
+}  // namespace evenflow::tests

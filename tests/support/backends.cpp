@@ -1,0 +1,39 @@
+#include "tests/support/backends.h"
+
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+
+#include <algorithm>
+
+#include "kernels/check.h"
+
+namespace evenflow::tests {
+
+std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend) {
+  return out << backend.name;
+}
+
+std::vector<BackendUnderTest> backends_under_test() {
+  std::vector<BackendUnderTest> out;
+  // The kernels' targets (kernels/CMakeLists.txt). The static one is what every machine can run.
+  for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_STATIC_TARGET}}) {
+    const bool known = std::any_of(out.begin(), out.end(), [&](const auto& b) { return b.instruction_set == target; });
+    if (known || (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0)) continue;
+    out.push_back({.device = {}, .instruction_set = target, .name = std::string("cpu_") + hwy::TargetName(target)});
+  }
+  try {
+    out.push_back({.device = kernels::parse_device("cuda:0"), .instruction_set = 0, .name = "cuda"});
+  } catch (const kernels::DeviceError&) {
+  }
+  return out;
+}
+
+SelectedBackend::SelectedBackend(const BackendUnderTest& backend) {
+  if (backend.instruction_set != 0) hwy::GetChosenTarget().Update(backend.instruction_set);
+}
+
+SelectedBackend::~SelectedBackend() {
+  hwy::GetChosenTarget().DeInit();
+}
+
+}  // namespace evenflow::tests

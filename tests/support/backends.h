@@ -1,0 +1,59 @@
+// The devices, and on the CPU the instruction sets, that every operation's suite runs on.
+#pragma once
+
+#include <cstdint>
+#include <ostream>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/stream.h"
+
+namespace evenflow::tests {
+
+struct BackendUnderTest {
+  kernels::Device device{};
+  int64_t instruction_set = 0;  ///< a Highway target; CPU only
+  std::string name;             ///< letters, digits, underscores
+};
+std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend);
+
+/// The CPU once per instruction set that the machine has and the kernels are built for; cuda:0 where it can be used.
+std::vector<BackendUnderTest> backends_under_test();
+
+/// Restores run-time dispatch when it ends.
+class SelectedBackend {
+ public:
+  explicit SelectedBackend(const BackendUnderTest& backend);
+  ~SelectedBackend();
+  SelectedBackend(const SelectedBackend&) = delete;
+  SelectedBackend& operator=(const SelectedBackend&) = delete;
+};
+
+/// A suite over backend x shape. Shape has `std::string name() const`.
+template <class Shape>
+class OpTest : public testing::TestWithParam<std::tuple<BackendUnderTest, Shape>> {
+ protected:
+  const Shape& shape() const { return std::get<1>(this->GetParam()); }
+  kernels::Device device() const { return std::get<0>(this->GetParam()).device; }
+
+ private:
+  SelectedBackend selected_{std::get<0>(this->GetParam())};
+
+ protected:
+  kernels::Stream stream_{device()};
+};
+
+template <class Shape>
+std::string case_name(const testing::TestParamInfo<std::tuple<BackendUnderTest, Shape>>& info) {
+  return std::get<0>(info.param).name + "_" + std::get<1>(info.param).name();
+}
+
+template <class Shape>
+auto on_every_backend(std::vector<Shape> shapes) {
+  return testing::Combine(testing::ValuesIn(backends_under_test()), testing::ValuesIn(std::move(shapes)));
+}
+
+}  // namespace evenflow::tests

@@ -1,0 +1,141 @@
+// Buffers between canaries: a write outside of a view fails the test, a read outside of it yields NaN.
+//
+// Everything is filled with the canary first, a quiet NaN for floating types, the buffer itself too: an operation that
+// counts on what a workspace held before gives itself away.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <sstream>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/buffer.h"
+#include "tests/support/reference.h"
+
+namespace evenflow::tests {
+
+template <class T>
+T canary() {
+  T value{};
+  if constexpr (std::is_same_v<T, float>) {
+    const uint32_t bits = 0x7FC0DEADU;
+    std::memcpy(&value, &bits, sizeof bits);
+  } else if constexpr (std::is_same_v<T, double>) {
+    const uint64_t bits = 0x7FF8DEADBEEF0001ULL;
+    std::memcpy(&value, &bits, sizeof bits);
+  } else {
+    value = static_cast<T>(0x5A5A5A5A);
+  }
+  return value;
+}
+
+template <class T>
+bool is_canary(const T& value) {
+  const T expected = canary<T>();
+  return std::memcmp(&value, &expected, sizeof(T)) == 0;
+}
+
+/// `size` elements between two bands of 64.
+template <class T>
+class GuardedBuffer {
+ public:
+  explicit GuardedBuffer(int64_t size, kernels::Device device = {}) : size_(size), memory_(size + 2 * band, device) {
+    for (int64_t i = 0; i < memory_.size(); ++i) memory_[i] = canary<T>();
+  }
+  GuardedBuffer(const std::vector<T>& values, kernels::Device device)
+      : GuardedBuffer(static_cast<int64_t>(values.size()), device) {
+    for (int64_t i = 0; i < size_; ++i) memory_[band + i] = values[static_cast<size_t>(i)];
+  }
+  GuardedBuffer(const GuardedBuffer&) = delete;
+  GuardedBuffer& operator=(const GuardedBuffer&) = delete;
+  ~GuardedBuffer() { check(); }
+
+  void check() const {
+    for (int64_t i = 0; i < band; ++i) {
+      EXPECT_TRUE(is_canary(memory_[i])) << "written " << band - i << " elements before a buffer";
+      EXPECT_TRUE(is_canary(memory_[band + size_ + i])) << "written " << i + 1 << " elements after a buffer";
+    }
+  }
+  int64_t size() const { return size_; }
+  kernels::Array<T> view() const { return memory_.slice(band, size_); }
+  T& operator[](int64_t i) const { return memory_[band + i]; }
+  reference::Vector values() const {
+    reference::Vector out;
+    for (int64_t i = 0; i < size_; ++i) out.push_back(static_cast<double>((*this)[i]));
+    return out;
+  }
+
+ private:
+  static constexpr int64_t band = 64;
+  int64_t size_;
+  kernels::Buffer<T> memory_;
+};
+
+/// What lies between the samples of a map: channels of the same tensor before and after, then a gap of odd length.
+struct Surroundings {
+  int64_t channels_before = 0, channels_after = 0, gap = 0;
+};
+
+/// A map view inside a larger tensor. Nothing outside of the view may change.
+class GuardedMap {
+ public:
+  GuardedMap(int64_t n, int64_t c, int64_t h, int64_t w, Surroundings around, kernels::Device device);
+  GuardedMap(const reference::Maps& values, Surroundings around, kernels::Device device);
+  GuardedMap(const GuardedMap&) = delete;
+  GuardedMap& operator=(const GuardedMap&) = delete;
+  ~GuardedMap() { check(); }
+
+  kernels::Map view() const { return view_; }
+  kernels::ConstMap const_view() const { return view_; }
+  void set(const reference::Maps& values) const;
+  reference::Maps values() const;
+  void check() const;
+
+ private:
+  int64_t first_;
+  GuardedBuffer<float> memory_;
+  kernels::Map view_;
+};
+
+using Rng = std::mt19937_64;
+
+/// The arguments one after the other: names of test cases.
+template <class... Parts>
+std::string text_of(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+/// Uniform in [-scale, scale], float32 values.
+std::vector<float> random_floats(Rng& rng, int64_t count, double scale = 1.0);
+reference::Vector widen(const std::vector<float>& values);
+std::vector<float> narrow(const reference::Vector& values);
+/// Float32 values, stored in float64.
+reference::Vector random_vector(Rng& rng, int64_t count, double scale = 1.0);
+reference::Maps random_maps(Rng& rng, int64_t n, int64_t c, int64_t h, int64_t w, double scale = 1.0);
+/// Multiples of 1/denominator in [-limit/denominator, limit/denominator].
+reference::Vector dyadic_vector(Rng& rng, int64_t count, int limit, int denominator);
+
+/// |actual - expected| <= bound, element by element; NaN fails. Reports the worst element.
+void expect_close(const reference::Vector& actual, const reference::Vector& expected, const reference::Vector& bound,
+                  const std::string& what);
+
+/// Rounding of a float32 sum of `length` products whose absolute values add up to `magnitude`, in any order: errors add
+/// up as a random walk (Higham & Mary 2019), twice that, and a few roundings before and after.
+inline double sum_bound(int64_t length, double magnitude, double epsilon = std::numeric_limits<float>::epsilon()) {
+  return epsilon * (4.0 + 2.0 * std::sqrt(static_cast<double>(length))) * magnitude;
+}
+reference::Vector sum_bounds(int64_t length, const reference::Vector& magnitude);
+
+inline constexpr double eps32 = std::numeric_limits<float>::epsilon();
+inline constexpr double eps64 = std::numeric_limits<double>::epsilon();
+
+}  // namespace evenflow::tests
