@@ -16,8 +16,8 @@ namespace evenflow::train {
 /// One window of one clip.
 struct WindowRef {
   int32_t shard = 0;
-  int32_t clip = 0;    ///< index in the shard
-  int64_t frame = 0;   ///< first frame, in the shard
+  int32_t clip = 0;   ///< index in the shard
+  int64_t frame = 0;  ///< first frame, in the shard
 };
 
 /// The clips of several shards that a training, or a validation, uses.

@@ -36,6 +36,8 @@ class Workers {
   /// nats. A non-finite result is returned, not thrown.
   double loss_and_gradient(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll);
   kernels::Array<float> gradient();
+  /// The same loss without the gradient (validation). Needs `training`, as loss_and_gradient does.
+  double loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll);
   /// Scores of every window.
   void score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out);
   /// As score, and hands each window's latents to `visit` (window, zc as floats, zd as floats), one call at a time.
