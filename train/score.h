@@ -39,20 +39,25 @@ class Detector {
   const std::string& score_name() const;
   const flow::Glow& glow() const;
 
-  /// One clip's frames [frames, bands] in dB. io::DataError names the clip if it is shorter than a window.
-  ClipScore score(const io::Clip& clip, std::span<const float> logmel_db);
+  /// One clip's frames [frames, bands] in dB. `parameter_names` name clip.parameter's columns; left out, they are the
+  /// model's own. io::DataError names the clip if it is shorter than a window.
+  ClipScore score(const io::Clip& clip, std::span<const float> logmel_db,
+                  const std::vector<std::string>& parameter_names = {});
   /// Clips of a shard for which keep(clip) holds, in order; streamed, so memory does not grow with the shard.
   /// io::DataError if the shard's frontend is not the model's, naming the setting that differs.
   std::vector<ClipScore> score(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep = {},
                                const std::function<void(int64_t done, int64_t total)>& progress = {});
 
-  /// Writes /zc, /zd, /log_det, scores and clip table per window to HDF5, atomically.
+  /// Writes latents, log-determinants, scores and the clip table, per window, to HDF5 (docs/formats.md, "Latents"),
+  /// atomically. Memory is bounded by a few clips.
   void encode(const io::Shard& shard, const std::filesystem::path& out);
 
   /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
-  /// scaling the noise; returns log-mel in dB [n, bands, frames].
+  /// scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of (seed, i) alone.
+  /// io::UsageError: v of the wrong length, or given to an unconstrained model.
   std::vector<float> sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed);
-  /// Moves a window to v: encodes, shifts zd by k (v_to - its own estimate), inverts. [bands, frames] in dB.
+  /// Moves a window, [window frames, bands] in dB, to v: encodes, shifts zd by k (v_to - its own estimate), inverts.
+  /// A NaN in v_to leaves that parameter as it is. [bands, window frames] in dB.
   std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
 
  private:
@@ -62,9 +67,13 @@ class Detector {
 
 /// The score a model uses: config's, or for "auto" score_zc (constrained) / nll (unconstrained).
 std::string resolve_score(const io::ScoreSettings& settings, bool constrained);
+/// One of the clip's scores by name ("nll"). io::DataError names one that does not exist.
 double pick_score(const ClipScore& clip, const std::string& name);
 
-/// The scores CSV of docs/formats.md, written atomically; read_scores reads it back (DataError names row and column).
+/// The scores CSV of docs/formats.md, written atomically; read_scores reads it back (DataError names line and column):
+/// path,machine,label,<parameter...>,score,score_zc,score_zc_logdet,score_scatter,nll,nll_given_v,<estimate_parameter...>,
+/// decision,split,domain,section. Numbers have as many digits as it takes to read the same double; NaN is an empty
+/// cell.
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
                   const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated);
 struct ScoreTable {

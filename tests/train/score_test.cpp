@@ -1,0 +1,285 @@
+#include "train/score.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "tests/train/train_fixture.h"
+
+namespace evenflow::train {
+namespace {
+
+using ::testing::AllOf;
+using testing::bands;
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::tiny_config;
+using testing::tiny_options;
+
+bool same(double a, double b) {
+  return a == b || (std::isnan(a) && std::isnan(b));
+}
+
+// One trained model for all of these tests.
+class ScoreTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new testing::TempFolder;
+    testing::write_shard(shard(), {.train_clips = 30, .test_clips = 10});
+    io::Config config = tiny_config();
+    config.train.epochs = 10;
+    train(tiny_options(shard(), *folder_ / "run", config));
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  static std::filesystem::path shard() { return *folder_ / "shard.h5"; }
+  static std::filesystem::path model() { return *folder_ / "run" / "model.h5"; }
+  static testing::TempFolder* folder_;
+};
+testing::TempFolder* ScoreTest::folder_ = nullptr;
+
+TEST_F(ScoreTest, AClipScoresTheSameAloneAndInAShard) {
+  const io::Shard data(shard());
+  Detector detector(model(), "cpu", 2);
+  int64_t done = 0, total = 0;
+  const std::vector<ClipScore> all = detector.score(data, {}, [&](int64_t d, int64_t t) {
+    done = d;
+    total = t;
+  });
+  EXPECT_EQ(done, 40);
+  EXPECT_EQ(total, 40);
+  ASSERT_EQ(all.size(), 40U);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const int64_t first = data.offsets()[i], count = data.offsets()[i + 1] - first;
+    std::vector<float> frames(static_cast<size_t>(count * bands));
+    data.read_frames(first, count, frames.data());
+    const ClipScore alone = detector.score(data.clips()[i], frames);
+    EXPECT_EQ(alone.windows, all[i].windows);
+    EXPECT_EQ(alone.windows, (count - 8) / 4 + 1);
+    EXPECT_EQ(alone.score, all[i].score);
+    EXPECT_EQ(alone.nll_given_v, all[i].nll_given_v);
+    EXPECT_EQ(alone.estimate, all[i].estimate);
+    EXPECT_EQ(alone.decision, all[i].decision);
+    EXPECT_EQ(all[i].clip.path, data.clips()[i].path);
+  }
+}
+
+TEST_F(ScoreTest, ThreadsChangeNoBit) {
+  Detector one(model(), "cpu", 1), three(model(), "cpu", 3);
+  const io::Shard data(shard());
+  const std::vector<ClipScore> a = one.score(data), b = three.score(data);
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].score, b[i].score);
+    EXPECT_EQ(a[i].nll, b[i].nll);
+  }
+}
+
+TEST_F(ScoreTest, KeepsOnlyWhatItIsAskedFor) {
+  Detector detector(model(), "cpu", 1);
+  const std::vector<ClipScore> kept =
+      detector.score(io::Shard(shard()), [](const io::Clip& clip) { return clip.label == 1; });
+  EXPECT_EQ(kept.size(), 5U);
+}
+
+TEST_F(ScoreTest, WithoutItsParameterAClipHasNoConditionalLikelihood) {
+  testing::write_shard(*folder_ / "plain.h5", {.parameter = false});
+  Detector detector(model(), "cpu", 1);
+  for (const ClipScore& clip : detector.score(io::Shard(*folder_ / "plain.h5"))) {
+    EXPECT_TRUE(std::isnan(clip.nll_given_v));
+    EXPECT_TRUE(std::isfinite(clip.nll));
+  }
+}
+
+TEST_F(ScoreTest, AggregatesOrderAsTheirNamesSay) {
+  io::ModelData data = io::read_model(model());
+  std::map<std::string, std::vector<ClipScore>> by;
+  for (const char* aggregate : {"mean", "max", "top_k"}) {
+    data.config.score.aggregate = aggregate;
+    data.config.score.top_k = 2;
+    by[aggregate] = Detector(data, "cpu", 1).score(io::Shard(shard()));
+  }
+  for (size_t i = 0; i < by["mean"].size(); ++i) {
+    EXPECT_LE(by["mean"][i].nll, by["top_k"][i].nll);
+    EXPECT_LT(by["top_k"][i].nll, by["max"][i].nll);
+  }
+}
+
+TEST_F(ScoreTest, AModelWithoutAThresholdDecidesNothing) {
+  io::ModelData data = io::read_model(model());
+  data.threshold.value = std::nan("");
+  for (const ClipScore& clip : Detector(data, "cpu", 1).score(io::Shard(shard()))) EXPECT_EQ(clip.decision, -1);
+}
+
+TEST_F(ScoreTest, NamesAClipTooShort) {
+  Detector detector(model(), "cpu", 1);
+  io::Clip clip;
+  clip.path = "brief.wav";
+  const std::vector<float> frames(7 * bands);
+  EXPECT_THAT(message_of<io::DataError>([&] { detector.score(clip, frames); }),
+              AllOf(HasSubstr("brief.wav"), HasSubstr("7 frames")));
+}
+
+TEST_F(ScoreTest, NamesTheFrontendSettingThatDiffers) {
+  io::ModelData data = io::read_model(model());
+  data.config.frontend.pad_mode = "zero";
+  Detector detector(data, "cpu", 1);
+  const io::Shard shard_file(shard());
+  EXPECT_THAT(message_of<io::DataError>([&] { detector.score(shard_file); }),
+              AllOf(HasSubstr("frontend.pad_mode"), HasSubstr("the model")));
+}
+
+TEST_F(ScoreTest, ResolvesTheScore) {
+  io::ScoreSettings settings;
+  EXPECT_EQ(resolve_score(settings, true), "score_zc");
+  EXPECT_EQ(resolve_score(settings, false), "nll");
+  settings.score = "score_scatter";
+  EXPECT_EQ(resolve_score(settings, true), "score_scatter");
+  EXPECT_THROW(pick_score({}, "speed"), io::DataError);
+}
+
+// ---- latents
+
+TEST_F(ScoreTest, EncodesEveryWindow) {
+  const io::Shard data(shard());
+  Detector detector(model(), "cpu", 2);
+  detector.encode(data, *folder_ / "latents.h5");
+  const std::vector<ClipScore> scores = detector.score(data);
+  const io::Hdf5Lock lock;
+  const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents", 1);
+  io::Shape zc, zd, none;
+  const auto zc_values = file.read<float>("/zc", zc);
+  const auto zd_values = file.read<float>("/zd", zd);
+  const auto clip = file.read<int32_t>("/window/clip");
+  const auto frame = file.read<int64_t>("/window/frame");
+  const auto nll = file.read<double>("/nll");
+  const auto score_zc = file.read<double>("/score_zc");
+  const auto estimate = file.read<double>("/estimate", none);
+  ASSERT_EQ(zc, (io::Shape{clip.size(), 96}));
+  ASSERT_EQ(zd, (io::Shape{clip.size(), 32}));
+  EXPECT_EQ(file.read_texts("/clip/path").size(), 40U);
+  EXPECT_EQ(file.read_texts_attribute("/estimate", "names"), std::vector<std::string>{"velocity_mm_s"});
+  std::vector<double> sum(40, 0.0), count(40, 0.0);
+  for (size_t i = 0; i < clip.size(); ++i) {
+    const auto c = static_cast<size_t>(clip[i]);
+    EXPECT_EQ(frame[i], static_cast<int64_t>(count[c]) * 4);
+    sum[c] += nll[i];
+    ++count[c];
+    double log_p = 0;
+    for (size_t j = 0; j < 96; ++j) {
+      const double z = zc_values[i * 96 + j];
+      log_p -= 0.5 * (z * z + std::log(2 * M_PI));
+    }
+    EXPECT_TRUE(std::abs(-log_p - score_zc[i]) <= 1e-6 * std::abs(score_zc[i]));
+    EXPECT_TRUE(std::isfinite(zd_values[i * 32]) && std::isfinite(estimate[i]));
+  }
+  for (size_t c = 0; c < 40; ++c) {
+    EXPECT_TRUE(std::abs(sum[c] / count[c] - scores[c].nll) <= 1e-9 * std::abs(scores[c].nll));
+  }
+}
+
+// ---- samples
+
+TEST_F(ScoreTest, SamplesAreFunctionsOfSeedAndIndex) {
+  Detector detector(model(), "cpu", 1);
+  const std::vector<double> v = {300.0};
+  const std::vector<float> two = detector.sample(2, v, 0.7, 5), three = detector.sample(3, v, 0.7, 5);
+  ASSERT_EQ(two.size(), 2U * bands * 8);
+  EXPECT_TRUE(std::equal(two.begin(), two.end(), three.begin()));
+  EXPECT_NE(detector.sample(2, v, 0.7, 6), two);
+  for (const float value : three) EXPECT_TRUE(std::isfinite(value));
+  EXPECT_EQ(detector.sample(2, {}, 0.7, 5).size(), two.size());
+  const std::vector<double> too_many = {1, 2};
+  EXPECT_THROW(detector.sample(1, too_many, 1.0, 1), io::UsageError);
+}
+
+// [bands, frames] as samples come to [frames, bands] as clips are.
+std::vector<float> transposed(const std::vector<float>& window) {
+  std::vector<float> out(window.size());
+  for (size_t b = 0; b < bands; ++b) {
+    for (size_t t = 0; t < 8; ++t) out[t * bands + b] = window[b * 8 + t];
+  }
+  return out;
+}
+
+TEST_F(ScoreTest, AWindowMovedToVIsEstimatedAtV) {
+  Detector detector(model(), "cpu", 1);
+  const std::vector<float> window = testing::synthetic_frames(8, 200, false, 77);
+  io::Clip clip;
+  for (const double to : {150.0, 300.0, 450.0}) {
+    const std::vector<double> v = {to};
+    const ClipScore moved = detector.score(clip, transposed(detector.transfer(window, v)));
+    EXPECT_TRUE(std::abs(moved.estimate[0] - to) <= 0.5) << moved.estimate[0];
+  }
+  // Moved to where it is, it stays what it is: inverse(forward(x)).
+  const std::vector<double> nowhere = {std::nan("")};
+  const std::vector<float> back = transposed(detector.transfer(window, nowhere));
+  for (size_t i = 0; i < window.size(); ++i) EXPECT_TRUE(std::abs(back[i] - window[i]) <= 1e-2) << i;
+}
+
+TEST_F(ScoreTest, ASampleWithoutNoiseIsEstimatedAtItsV) {
+  Detector detector(model(), "cpu", 1);
+  const std::vector<double> v = {400.0};
+  const ClipScore score = detector.score(io::Clip{}, transposed(detector.sample(1, v, 0.0, 1)));
+  EXPECT_TRUE(std::abs(score.estimate[0] - 400.0) <= 0.5) << score.estimate[0];
+}
+
+// ---- the scores CSV
+
+TEST_F(ScoreTest, ScoresSurviveTheCsv) {
+  const io::Shard data(shard());
+  Detector detector(model(), "cpu", 1);
+  std::vector<ClipScore> scores = detector.score(data);
+  scores[0].clip.path = "a, \"quoted\".wav";
+  scores[1].clip.parameter[0] = std::nan("");
+  scores[1].nll_given_v = std::nan("");
+  scores[2].decision = -1;
+  scores[2].clip.label = -1;
+  const std::filesystem::path file = *folder_ / "scores.csv";
+  write_scores(file, scores, data.parameter_names(), detector.model().condition.names);
+  EXPECT_THAT(io::read_text(file),
+              ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
+                                    "nll_given_v,estimate_velocity_mm_s,decision,split,domain,section\n"));
+  const ScoreTable table = read_scores(file);
+  EXPECT_EQ(table.parameter_names, data.parameter_names());
+  EXPECT_EQ(table.estimated_names, detector.model().condition.names);
+  ASSERT_EQ(table.clips.size(), scores.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    const ClipScore &a = scores[i], &b = table.clips[i];
+    EXPECT_EQ(a.clip.path, b.clip.path);
+    EXPECT_EQ(a.clip.machine, b.clip.machine);
+    EXPECT_EQ(a.clip.label, b.clip.label);
+    EXPECT_EQ(a.clip.split, b.clip.split);
+    EXPECT_EQ(a.clip.domain, b.clip.domain);
+    EXPECT_EQ(a.clip.section, b.clip.section);
+    EXPECT_TRUE(same(a.clip.parameter[0], b.clip.parameter[0]));
+    EXPECT_EQ(a.score, b.score);
+    EXPECT_EQ(a.score_zc, b.score_zc);
+    EXPECT_EQ(a.score_zc_logdet, b.score_zc_logdet);
+    EXPECT_EQ(a.score_scatter, b.score_scatter);
+    EXPECT_EQ(a.nll, b.nll);
+    EXPECT_TRUE(same(a.nll_given_v, b.nll_given_v));
+    EXPECT_EQ(a.estimate, b.estimate);
+    EXPECT_EQ(a.decision, b.decision);
+  }
+}
+
+TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
+  const std::filesystem::path file = *folder_ / "bad.csv";
+  const std::string header =
+      "path,machine,label,score,score_zc,score_zc_logdet,score_scatter,nll,nll_given_v,decision,split,domain,section\n";
+  const auto refuse = [&](const std::string& text) {
+    io::write_text(file, text);
+    return message_of<io::DataError>([&] { read_scores(file); });
+  };
+  EXPECT_THAT(refuse(""), HasSubstr("empty"));
+  EXPECT_THAT(refuse("path,label\na,0\n"), HasSubstr("column machine"));
+  EXPECT_THAT(refuse(header + "a,m,0,1,1,1,1,1,1,0,test,,\na,m,0,one,1,1,1,1,1,0,test,,\n"),
+              AllOf(HasSubstr("line 3"), HasSubstr("column score holds 'one'")));
+  EXPECT_THAT(refuse(header + "a,m,7,1,1,1,1,1,1,0,test,,\n"), HasSubstr("column label"));
+  EXPECT_THAT(refuse(header + "a,m,0,1\n"), AllOf(HasSubstr("line 2"), HasSubstr("4 cells")));
+}
+
+}  // namespace
+}  // namespace evenflow::train

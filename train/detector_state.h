@@ -1,0 +1,23 @@
+// What a Detector holds (internal to train: score.cpp, encode.cpp and sample.cpp share it).
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "train/score.h"
+#include "train/score_clips.h"
+
+namespace evenflow::train {
+
+struct Detector::State {
+  State(io::ModelData model, const std::string& device, int threads);
+  ClipScoring scoring();
+
+  io::ModelData model;
+  flow::Glow glow;
+  flow::LatentPrior prior;
+  std::string score_name;
+  std::unique_ptr<Workers> workers;
+};
+
+}  // namespace evenflow::train

@@ -1,0 +1,103 @@
+#include "train/score.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "io/error.h"
+#include "kernels/check.h"
+#include "train/config_match.h"
+#include "train/detector_state.h"
+#include "train/score_clips.h"
+
+namespace evenflow::train {
+namespace {
+
+kernels::Device cpu_only(const std::string& text) {
+  const kernels::Device device = kernels::parse_device(text);
+  if (device.type != kernels::DeviceType::cpu) {
+    throw kernels::DeviceError("scoring on " + kernels::to_string(device) + " is not there yet; use --device cpu");
+  }
+  return device;
+}
+
+std::string score_of(const io::ModelData& model) {
+  if (!model.threshold.score.empty()) return model.threshold.score;
+  return resolve_score(model.config.score, !model.condition.names.empty());
+}
+
+std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep) {
+  std::vector<int32_t> kept;
+  for (size_t i = 0; i < shard.clips().size(); ++i) {
+    if (!keep || keep(shard.clips()[i])) kept.push_back(static_cast<int32_t>(i));
+  }
+  return kept;
+}
+
+}  // namespace
+
+Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
+    : model(std::move(model_in)),
+      glow(flow::glow_shape(model.config), 0, cpu_only(device)),
+      prior(glow.shape(), model.condition),
+      score_name(score_of(model)) {
+  glow.load(model.parameters);
+  kernels::Stream stream(glow.device());
+  glow.assemble(stream);
+  workers = std::make_unique<Workers>(glow, model.normaliser, threads, false);
+}
+
+ClipScoring Detector::State::scoring() {
+  return {*workers, prior, model.config.window, model.config.score, score_name, &model.threshold};
+}
+
+Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads)
+    : Detector(io::read_model(model), device, threads) {}
+
+Detector::Detector(io::ModelData model, const std::string& device, int threads)
+    : state_(std::make_unique<State>(std::move(model), device, threads)) {}
+
+Detector::~Detector() = default;
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+
+const io::ModelData& Detector::model() const {
+  return state_->model;
+}
+const std::string& Detector::score_name() const {
+  return state_->score_name;
+}
+const flow::Glow& Detector::glow() const {
+  return state_->glow;
+}
+
+ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,
+                          const std::vector<std::string>& parameter_names) {
+  const std::vector<std::string>& own = state_->prior.condition().names;
+  const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
+  ClipGroup group;
+  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->glow.shape().height);
+  std::vector<flow::WindowScores> windows(group.start.size());
+  state_->workers->score(state_->prior, group.batch(), windows);
+  return aggregate(state_->scoring(), group, windows).front();
+}
+
+std::vector<ClipScore> Detector::score(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep,
+                                       const std::function<void(int64_t, int64_t)>& progress) {
+  require_frontend(shard, state_->model.config.frontend, "the model");
+  return score_clips(state_->scoring(), shard, kept_clips(shard, keep), progress);
+}
+
+std::string resolve_score(const io::ScoreSettings& settings, bool constrained) {
+  if (settings.score != "auto") return settings.score;
+  return constrained ? "score_zc" : "nll";
+}
+
+double pick_score(const ClipScore& clip, const std::string& name) {
+  if (name == "score_zc") return clip.score_zc;
+  if (name == "score_zc_logdet") return clip.score_zc_logdet;
+  if (name == "score_scatter") return clip.score_scatter;
+  if (name == "nll") return clip.nll;
+  throw io::DataError("there is no score '" + name + "'; use score_zc, score_zc_logdet, score_scatter or nll");
+}
+
+}  // namespace evenflow::train

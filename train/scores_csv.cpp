@@ -1,0 +1,169 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "train/score.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr const char* estimate_prefix = "estimate_";
+const std::vector<std::string> leading = {"path", "machine", "label"};
+const std::vector<std::string> figures = {"score",         "score_zc", "score_zc_logdet",
+                                          "score_scatter", "nll",      "nll_given_v"};
+const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
+
+std::string number(double value) {
+  return std::isnan(value) ? std::string() : fmt::format("{}", value);
+}
+
+double value_or_nan(const std::vector<double>& values, size_t i) {
+  return i < values.size() ? values[i] : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string join_cells(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = io::csv_cell(cell);
+  return fmt::format("{}\n", fmt::join(cells, ","));
+}
+
+std::string header(const std::vector<std::string>& parameters, const std::vector<std::string>& estimated) {
+  std::vector<std::string> cells = leading;
+  cells.insert(cells.end(), parameters.begin(), parameters.end());
+  cells.insert(cells.end(), figures.begin(), figures.end());
+  for (const std::string& name : estimated) cells.push_back(estimate_prefix + name);
+  cells.insert(cells.end(), trailing.begin(), trailing.end());
+  return join_cells(cells);
+}
+
+std::string row(const ClipScore& score, size_t parameters, size_t estimated) {
+  const io::Clip& clip = score.clip;
+  std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
+  for (size_t p = 0; p < parameters; ++p) cells.push_back(number(value_or_nan(clip.parameter, p)));
+  for (const double figure :
+       {score.score, score.score_zc, score.score_zc_logdet, score.score_scatter, score.nll, score.nll_given_v}) {
+    cells.push_back(number(figure));
+  }
+  for (size_t p = 0; p < estimated; ++p) cells.push_back(number(value_or_nan(score.estimate, p)));
+  cells.push_back(std::to_string(score.decision));
+  cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
+  cells.push_back(clip.domain);
+  cells.push_back(clip.section);
+  return join_cells(cells);
+}
+
+// One row being read: knows where it is, for its errors.
+class Row {
+ public:
+  Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
+      : file_(file), columns_(columns), row_(row) {}
+
+  const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
+
+  double real(const std::string& column) const {
+    const std::string& cell = text(column);
+    if (cell.empty()) return std::numeric_limits<double>::quiet_NaN();
+    double value = 0;
+    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (error != std::errc{} || end != cell.data() + cell.size()) fail(column, "a number");
+    return value;
+  }
+
+  int one_of(const std::string& column, int low, int high) const {
+    const std::string& cell = text(column);
+    for (int value = low; value <= high; ++value) {
+      if (cell == std::to_string(value)) return value;
+    }
+    fail(column, fmt::format("a whole number from {} to {}", low, high));
+  }
+
+  [[noreturn]] void fail(const std::string& column, const std::string& expected) const {
+    throw io::DataError(fmt::format("'{}', line {}: column {} holds '{}', expected {}; write the scores again", file_,
+                                    row_.line, column, text(column), expected));
+  }
+
+ private:
+  const std::string& file_;
+  const std::map<std::string, size_t>& columns_;
+  const io::CsvRow& row_;
+};
+
+ClipScore read_row(const Row& row, const ScoreTable& table) {
+  ClipScore out;
+  out.clip.path = row.text("path");
+  out.clip.machine = row.text("machine");
+  out.clip.label = row.one_of("label", -1, 1);
+  for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
+  out.score = row.real("score");
+  out.score_zc = row.real("score_zc");
+  out.score_zc_logdet = row.real("score_zc_logdet");
+  out.score_scatter = row.real("score_scatter");
+  out.nll = row.real("nll");
+  out.nll_given_v = row.real("nll_given_v");
+  for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
+  out.decision = row.one_of("decision", -1, 1);
+  const std::string& split = row.text("split");
+  if (split != "train" && split != "test") row.fail("split", "train or test");
+  out.clip.split = split == "train" ? io::Split::train : io::Split::test;
+  out.clip.domain = row.text("domain");
+  out.clip.section = row.text("section");
+  return out;
+}
+
+// Columns by name. Parameters stand between label and score, estimates between nll_given_v and decision.
+std::map<std::string, size_t> read_header(const std::string& file, const std::vector<std::string>& cells,
+                                          ScoreTable& table) {
+  std::map<std::string, size_t> columns;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (!columns.emplace(cells[i], i).second) {
+      throw io::DataError("'" + file + "' has column " + cells[i] + " twice; write the scores again");
+    }
+  }
+  for (const auto& group : {leading, figures, trailing}) {
+    for (const std::string& name : group) {
+      if (columns.contains(name)) continue;
+      throw io::DataError("'" + file + "' has no column " + name + "; is it a scores CSV of evenflow?");
+    }
+  }
+  for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) table.parameter_names.push_back(cells[i]);
+  for (size_t i = columns["nll_given_v"] + 1; i < columns["decision"]; ++i) {
+    if (!cells[i].starts_with(estimate_prefix)) {
+      throw io::DataError("'" + file + "': column " + cells[i] +
+                          " is not an estimate; is it a scores CSV of evenflow?");
+    }
+    table.estimated_names.push_back(cells[i].substr(std::string(estimate_prefix).size()));
+  }
+  return columns;
+}
+
+}  // namespace
+
+void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
+                  const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {
+  std::string text = header(manifest_parameters, estimated);
+  for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), estimated.size());
+  io::write_text(file, text);
+}
+
+ScoreTable read_scores(const std::filesystem::path& file) {
+  const std::string named = file.string();
+  const std::vector<io::CsvRow> rows = io::parse_csv(io::read_text(file), named);
+  if (rows.empty()) throw io::DataError("'" + named + "' is empty; write the scores again");
+  ScoreTable table;
+  const std::map<std::string, size_t> columns = read_header(named, rows[0].cells, table);
+  for (size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i].cells.size() != rows[0].cells.size()) {
+      throw io::DataError(fmt::format("'{}', line {}: {} cells, the header has {}; write the scores again", named,
+                                      rows[i].line, rows[i].cells.size(), rows[0].cells.size()));
+    }
+    table.clips.push_back(read_row(Row(named, columns, rows[i]), table));
+  }
+  return table;
+}
+
+}  // namespace evenflow::train
