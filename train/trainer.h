@@ -14,10 +14,10 @@ namespace evenflow::train {
 
 /// What a progress display needs; sent after every step and every epoch.
 struct TrainProgress {
-  int64_t epoch = 0, epochs = 0;              ///< epochs finished; in all
-  int64_t step = 0, steps_per_epoch = 0;      ///< steps finished in this epoch
-  double loss = 0;                            ///< running mean of this epoch, nats per dimension
-  double validation_loss = 0;                 ///< of the last finished epoch; NaN if there is none
+  int64_t epoch = 0, epochs = 0;          ///< epochs finished; in all
+  int64_t step = 0, steps_per_epoch = 0;  ///< steps finished in this epoch
+  double loss = 0;                        ///< running mean of this epoch, nats per dimension
+  double validation_loss = 0;             ///< of the last finished epoch; NaN if there is none
   double windows_per_second = 0;
   double seconds_left = 0;
   bool epoch_end = false;
@@ -26,8 +26,9 @@ struct TrainProgress {
 struct TrainOptions {
   io::Config config;
   std::vector<std::filesystem::path> shards;
-  std::filesystem::path run;  ///< run folder
-  bool resume = false;        ///< go on from run/checkpoint.h5 (bit-exact); config and data must match
+  std::filesystem::path run;                ///< run folder
+  bool resume = false;                      ///< go on from run/checkpoint.h5 (bit-exact); config and data must match
+  bool replace = false;                     ///< a new run may take the place of one that is already in the folder
   int64_t stop_after_steps = 0;             ///< tests: behave as if interrupted after so many steps; 0: never
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: finish the step, save, return
   std::function<void(const TrainProgress&)> progress;
@@ -42,7 +43,8 @@ struct TrainResult {
   bool interrupted = false;
 };
 
-/// io::UsageError, io::DataError: one sentence. Three non-finite steps in a row: io::DataError, the last good model saved.
+/// io::UsageError, io::DataError: one sentence. Three non-finite steps in a row: io::DataError, the last good model
+/// saved.
 TrainResult train(const TrainOptions& options);
 
 }  // namespace evenflow::train

@@ -1,0 +1,391 @@
+#include "train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+#include "kernels/check.h"
+#include "tests/train/train_fixture.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/score.h"
+
+namespace evenflow::train {
+namespace {
+
+using ::testing::AllOf;
+using testing::expect_same_run;
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::tiny_config;
+using testing::tiny_options;
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override { testing::write_shard(shard()); }
+  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
+  std::filesystem::path run(const std::string& name) const { return folder_ / name; }
+  std::string log_of(const std::string& name) const { return io::read_text(run(name) / "log.txt"); }
+  testing::TempFolder folder_;
+};
+
+TEST_F(TrainerTest, LeavesAWholeRunFolder) {
+  std::vector<TrainProgress> seen;
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.progress = [&](const TrainProgress& progress) { seen.push_back(progress); };
+  const TrainResult result = train(options);
+  EXPECT_EQ(result.epochs, 2);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_TRUE(std::isfinite(result.loss) && std::isfinite(result.validation_loss) && std::isfinite(result.best_loss));
+  EXPECT_TRUE(io::parse_config(io::read_text(run("a") / "config.toml"), "config.toml") == options.config);
+  for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) EXPECT_TRUE(io::is_model(run("a") / file)) << file;
+  const io::ModelData model = io::read_model(run("a") / "model.h5");
+  EXPECT_EQ(model.condition.names, std::vector<std::string>{"velocity_mm_s"});
+  EXPECT_EQ(model.threshold.score, "score_zc");
+  EXPECT_TRUE(std::isfinite(model.threshold.value));
+  EXPECT_FALSE(model.optimizer.has_value());
+  EXPECT_EQ(model.provenance.data_hash, io::Shard(shard()).data_hash());
+  EXPECT_THAT(model.provenance.date, ::testing::MatchesRegex("....-..-..T..:..:..Z"));
+  EXPECT_EQ(io::read_csv(run("a") / "metrics.csv").size(), 3U);
+  EXPECT_FALSE(std::filesystem::is_empty(run("a") / "tensorboard"));
+  EXPECT_THAT(log_of("a"), AllOf(HasSubstr("parameters"), HasSubstr("threads"), HasSubstr("zd carries velocity_mm_s")));
+  ASSERT_EQ(seen.size(), static_cast<size_t>(2 * seen[0].steps_per_epoch + 2));
+  EXPECT_TRUE(seen.back().epoch_end);
+  EXPECT_EQ(seen.back().epoch, 2);
+}
+
+TEST_F(TrainerTest, LossFallsAndTheEstimateFollowsV) {
+  testing::write_shard(folder_ / "large.h5", {.train_clips = 60, .test_clips = 20});
+  io::Config config = tiny_config();
+  config.train.epochs = 30;
+  config.train.batch = 16;
+  config.train.learning_rate = 3e-3;
+  config.train.checkpoint_epochs = 10;
+  config.train.threads = 2;
+  train(tiny_options(folder_ / "large.h5", run("a"), config));
+  const auto rows = io::read_csv(run("a") / "metrics.csv");
+  const double first = std::stod(rows[1][3]), last = std::stod(rows[30][3]);
+  EXPECT_TRUE(last <= first - 0.1) << first << " to " << last;
+
+  const io::Shard data(folder_ / "large.h5");
+  Detector detector(run("a") / "model.h5", "cpu", 2);
+  std::vector<double> v, estimate, score;
+  std::vector<int> label;
+  for (const ClipScore& clip : detector.score(data, [](const io::Clip& c) { return c.split == io::Split::test; })) {
+    if (clip.clip.label == 0) {
+      v.push_back(clip.clip.parameter[0]);
+      estimate.push_back(clip.estimate[0]);
+    }
+    label.push_back(clip.clip.label);
+    score.push_back(clip.score);
+    EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
+  }
+  EXPECT_TRUE(pearson_correlation(v, estimate) >= 0.9) << pearson_correlation(v, estimate);
+  EXPECT_TRUE(auc(score, label) >= 0.95) << auc(score, label);
+}
+
+TEST_F(TrainerTest, ThreadsAndStreamingChangeNoBit) {
+  io::Config config = tiny_config();
+  train(tiny_options(shard(), run("one"), config));
+  config.train.threads = 3;
+  config.train.resident_mib = 0;
+  train(tiny_options(shard(), run("three"), config));
+  EXPECT_THAT(log_of("three"), HasSubstr("streamed"));
+  expect_same_run(run("one"), run("three"));
+}
+
+// Stops after every step in turn, then goes on to the end.
+void stop_everywhere(const std::filesystem::path& shard, const testing::TempFolder& folder, io::Config config) {
+  int64_t steps = 0;
+  TrainOptions whole = tiny_options(shard, folder / "whole", config);
+  whole.progress = [&](const TrainProgress& progress) { steps = progress.epochs * progress.steps_per_epoch; };
+  train(whole);
+  for (int64_t stop = 1; stop < steps; ++stop) {
+    SCOPED_TRACE("stopped after " + std::to_string(stop));
+    const std::filesystem::path run = folder / ("stopped" + std::to_string(stop));
+    TrainOptions part = tiny_options(shard, run, config);
+    part.stop_after_steps = stop;
+    const TrainResult first = train(part);
+    EXPECT_TRUE(first.interrupted);
+    EXPECT_EQ(first.steps, stop);
+    Detector readable(run / "model.h5", "cpu", 1);
+    part.stop_after_steps = 0;
+    part.resume = true;
+    part.config.train.threads = 2;
+    EXPECT_EQ(train(part).steps, steps - stop);
+    expect_same_run(folder / "whole", run);
+  }
+}
+
+TEST_F(TrainerTest, ResumeAfterAnyStepChangesNoBit) {
+  stop_everywhere(shard(), folder_, tiny_config());
+}
+
+TEST_F(TrainerTest, ResumeAfterAnyStepChangesNoBitStreamedWithEverySetting) {
+  io::Config config = tiny_config();
+  config.train.resident_mib = 0;
+  config.train.windows_per_clip = 3;
+  config.train.schedule = "cosine";
+  config.train.warmup_steps = 3;
+  config.train.clip_norm = 0.5;
+  config.model.invconv = "dense";
+  config.model.coupling = "tanh";
+  stop_everywhere(shard(), folder_, config);
+}
+
+TEST_F(TrainerTest, ResumeRightAfterTheGuardsEventChangesNoBit) {
+  testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
+                         if (clip == 2) frames[40] = std::nanf("");
+                       }});
+  io::Config config = tiny_config();
+  config.train.validation_fraction = 0;
+  stop_everywhere(folder_ / "nan.h5", folder_, config);
+}
+
+TEST_F(TrainerTest, AFinishedRunCanBeGivenMoreEpochs) {
+  io::Config config = tiny_config();
+  config.train.epochs = 4;
+  train(tiny_options(shard(), run("whole"), config));
+  config.train.epochs = 2;
+  train(tiny_options(shard(), run("part"), config));
+  config.train.epochs = 4;
+  TrainOptions more = tiny_options(shard(), run("part"), config);
+  more.resume = true;
+  EXPECT_EQ(train(more).epochs, 4);
+  expect_same_run(run("whole"), run("part"));
+}
+
+TEST_F(TrainerTest, GoesOnAfterKill) {
+  io::Config config = tiny_config();
+  config.train.epochs = 30;
+  train(tiny_options(shard(), run("whole"), config));
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    train(tiny_options(shard(), run("killed"), config));
+    _exit(0);
+  }
+  // Somewhere in the middle: when the third epoch's row is there.
+  for (int wait = 0; wait < 20000; ++wait) {
+    std::ifstream metrics(run("killed") / "metrics.csv");
+    if (std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') >= 4) break;
+    usleep(1000);
+  }
+  kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "the training ended before it was killed";
+  EXPECT_TRUE(io::is_model(run("killed") / "checkpoint.h5"));
+  Detector readable(run("killed") / "model.h5", "cpu", 1);
+  TrainOptions more = tiny_options(shard(), run("killed"), config);
+  more.resume = true;
+  train(more);
+  expect_same_run(run("whole"), run("killed"));
+}
+
+TEST_F(TrainerTest, AStopFlagSavesAndReturns) {
+  std::atomic<bool> stop{false};
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.stop = &stop;
+  options.progress = [&](const TrainProgress& progress) { stop = progress.step == 2; };
+  EXPECT_TRUE(train(options).interrupted);
+  EXPECT_EQ(read_checkpoint(run("a") / "checkpoint.h5").model.progress->step_in_epoch, 2);
+}
+
+// ---- what a resume refuses
+
+TEST_F(TrainerTest, ResumeNamesTheKeyThatChanged) {
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.stop_after_steps = 1;
+  train(options);
+  options.resume = true;
+  options.config.train.learning_rate = 0.5;
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(options); }), HasSubstr("train.learning_rate"));
+  options.config = tiny_config();
+  options.config.model.hidden = 16;
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(options); }), HasSubstr("model.hidden"));
+}
+
+TEST_F(TrainerTest, ResumeRefusesOtherData) {
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.stop_after_steps = 1;
+  train(options);
+  options.resume = true;
+  testing::write_shard(folder_ / "other.h5", {.seed = 8});
+  options.shards = {folder_ / "other.h5"};
+  EXPECT_THAT(message_of<io::DataError>([&] { train(options); }), HasSubstr("data_hash"));
+}
+
+TEST_F(TrainerTest, ResumeNeedsACheckpoint) {
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.resume = true;
+  EXPECT_THROW(train(options), io::DataError);
+  train(tiny_options(shard(), run("b")));
+  std::filesystem::remove(run("b") / "checkpoint.h5");
+  options.run = run("b");
+  EXPECT_THAT(message_of<io::DataError>([&] { train(options); }), HasSubstr("checkpoint.h5"));
+  std::filesystem::copy(run("b") / "last.h5", run("b") / "checkpoint.h5");
+  EXPECT_THAT(message_of<io::DataError>([&] { train(options); }), HasSubstr("optimiser"));
+}
+
+TEST_F(TrainerTest, ARunIsNotOverwrittenUnasked) {
+  TrainOptions options = tiny_options(shard(), run("a"));
+  train(options);
+  EXPECT_THROW(train(options), io::DataError);
+  options.replace = true;
+  EXPECT_EQ(train(options).epochs, 2);
+}
+
+// ---- the guard
+
+TEST_F(TrainerTest, ANanInTheDataIsSkippedAndNamed) {
+  testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
+                         if (clip == 2) frames[0] = std::nanf("");  // in the clip's first window only
+                       }});
+  io::Config config = tiny_config();
+  config.train.validation_fraction = 0;
+  const TrainResult result = train(tiny_options(folder_ / "nan.h5", run("a"), config));
+  EXPECT_EQ(result.epochs, 2);
+  EXPECT_TRUE(std::isfinite(result.loss));
+  EXPECT_THAT(log_of("a"),
+              AllOf(HasSubstr("guard: epoch 1"), HasSubstr("clip_2.wav' at 0.000 s"), HasSubstr("warning")));
+  const auto rows = io::read_csv(run("a") / "metrics.csv");
+  EXPECT_EQ(rows[1].back(), "1");
+  EXPECT_EQ(rows[2].back(), "1");
+  const io::ModelData model = io::read_model(run("a") / "model.h5");
+  EXPECT_TRUE(std::isfinite(model.threshold.value));
+  for (const io::Tensor& tensor : model.parameters) {
+    for (const float value : tensor.values) ASSERT_TRUE(std::isfinite(value)) << tensor.name;
+  }
+}
+
+TEST_F(TrainerTest, DataThatAreBadThroughoutEndTheTraining) {
+  testing::write_shard(folder_ / "nan.h5", {.train_clips = 20, .change = [](size_t clip, std::vector<float>& frames) {
+                                              if (clip % 3 != 0) std::fill(frames.begin(), frames.end(), std::nanf(""));
+                                            }});
+  EXPECT_THAT(message_of<io::DataError>([&] { train(tiny_options(folder_ / "nan.h5", run("a"))); }),
+              AllOf(HasSubstr("3 non-finite steps"), HasSubstr("clip_"), HasSubstr("Prepare the recordings again")));
+  EXPECT_TRUE(io::is_model(run("a") / "last.h5"));
+}
+
+// Deep and wide enough that Adam steps of the size of the weights overflow float32.
+io::Config explosive_config(double learning_rate, int steps) {
+  io::Config config = tiny_config();
+  config.model.steps = steps;
+  config.model.hidden = 32;
+  config.train.learning_rate = learning_rate;
+  config.train.checkpoint_epochs = 3;
+  config.train.epochs = 3;
+  return config;
+}
+
+TEST_F(TrainerTest, ThreeExplosionsInARowEndInAReadableModel) {
+  const io::Config config = explosive_config(1.0, 60);
+  const std::string text = message_of<io::DataError>([&] { train(tiny_options(shard(), run("a"), config)); });
+  EXPECT_THAT(text, AllOf(HasSubstr("3 non-finite steps"), HasSubstr("train.learning_rate"), HasSubstr("last.h5"),
+                          HasSubstr("block"), HasSubstr("clip_")));
+  EXPECT_THAT(log_of("a"), HasSubstr("learning rate now 0.5"));
+  Detector detector(run("a") / "last.h5", "cpu", 1);
+  for (const ClipScore& clip : detector.score(io::Shard(shard()))) EXPECT_TRUE(std::isfinite(clip.nll));
+  Detector best(run("a") / "model.h5", "cpu", 1);
+}
+
+TEST_F(TrainerTest, AnExplosionIsUndoneAndTheRateHalved) {
+  // Downwards from a rate that ends the training to one that is too large once or twice.
+  for (double rate = 1.0; rate >= 1e-2; rate /= 1.5) {
+    const std::filesystem::path folder = run("rate" + std::to_string(rate));
+    try {
+      train(tiny_options(shard(), folder, explosive_config(rate, 20)));
+    } catch (const io::DataError&) {
+      continue;
+    }
+    const Checkpoint end = read_checkpoint(folder / "checkpoint.h5");
+    const double factor = end.model.progress->learning_rate_factor;
+    EXPECT_TRUE(factor == 0.5 || factor == 0.25) << factor << " at " << rate;
+    EXPECT_THAT(io::read_text(folder / "log.txt"), HasSubstr("the step is undone"));
+    EXPECT_LT(end.model.optimizer->step, 15);
+    for (const float value : end.good.parameters) ASSERT_TRUE(std::isfinite(value));
+    return;
+  }
+  FAIL() << "no learning rate trains";
+}
+
+// ---- odd data
+
+TEST_F(TrainerTest, DigitalSilenceTrainsAndScores) {
+  testing::write_shard(folder_ / "silent.h5", {.change = [](size_t, std::vector<float>& frames) {
+                         std::fill(frames.begin(), frames.end(), -156.5356F);
+                       }});
+  train(tiny_options(folder_ / "silent.h5", run("a")));
+  EXPECT_THAT(log_of("a"), ::testing::Not(HasSubstr("guard")));
+  Detector detector(run("a") / "model.h5", "cpu", 1);
+  for (const ClipScore& clip : detector.score(io::Shard(folder_ / "silent.h5"))) {
+    EXPECT_TRUE(std::isfinite(clip.score) && std::isfinite(clip.nll) && std::isfinite(clip.estimate[0]));
+  }
+}
+
+TEST_F(TrainerTest, WithoutParametersTheModelIsUnconstrained) {
+  testing::write_shard(folder_ / "plain.h5", {.parameter = false});
+  train(tiny_options(folder_ / "plain.h5", run("a")));
+  EXPECT_THAT(log_of("a"), HasSubstr("unconstrained: the shards have no parameter"));
+  io::Config config = tiny_config();
+  config.condition.enabled = false;
+  train(tiny_options(shard(), run("b"), config));
+  EXPECT_THAT(log_of("b"), HasSubstr("unconstrained: condition.enabled is false"));
+  for (const char* name : {"a", "b"}) {
+    Detector detector(run(name) / "model.h5", "cpu", 1);
+    EXPECT_EQ(detector.score_name(), "nll");
+    for (const ClipScore& clip : detector.score(io::Shard(shard()))) {
+      EXPECT_EQ(clip.nll, clip.nll_given_v);
+      EXPECT_EQ(clip.score, clip.nll);
+      EXPECT_TRUE(clip.estimate.empty());
+    }
+  }
+}
+
+TEST_F(TrainerTest, UnknownValuesTrain) {
+  testing::write_shard(folder_ / "some.h5", {.change_clip = [](size_t clip, io::Clip& out) {
+                         if (clip % 3 == 0) out.parameter[0] = std::nan("");
+                       }});
+  EXPECT_TRUE(std::isfinite(train(tiny_options(folder_ / "some.h5", run("a"))).validation_loss));
+}
+
+TEST_F(TrainerTest, SeveralShardsTrainAsOne) {
+  testing::write_shard(folder_ / "more.h5", {.seed = 9});
+  TrainOptions options = tiny_options(shard(), run("a"));
+  options.shards.push_back(folder_ / "more.h5");
+  EXPECT_TRUE(std::isfinite(train(options).loss));
+  EXPECT_THAT(log_of("a"), HasSubstr("training 16 clips"));
+}
+
+TEST_F(TrainerTest, NamesTheFrontendSettingThatDiffers) {
+  io::Config config = tiny_config();
+  config.frontend.hop_samples = 256;
+  const std::string text = message_of<io::DataError>([&] { train(tiny_options(shard(), run("a"), config)); });
+  EXPECT_THAT(text, AllOf(HasSubstr("frontend.hop_samples"), HasSubstr("512"), HasSubstr("256")));
+  EXPECT_FALSE(std::filesystem::exists(run("a"))) << "nothing is left behind";
+}
+
+TEST_F(TrainerTest, AParameterThatIsNotThereIsAnError) {
+  io::Config config = tiny_config();
+  config.condition.parameters = {"load_kg"};
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), run("a"), config)); }),
+              HasSubstr("load_kg"));
+}
+
+TEST_F(TrainerTest, ACudaDeviceIsOneSentence) {
+  io::Config config = tiny_config();
+  config.train.device = "cuda:0";
+  EXPECT_THROW(train(tiny_options(shard(), run("a"), config)), kernels::DeviceError);
+  EXPECT_FALSE(std::filesystem::exists(run("a")));
+}
+
+}  // namespace
+}  // namespace evenflow::train

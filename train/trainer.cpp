@@ -1,0 +1,555 @@
+#include "train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+#include "io/version.h"
+#include "kernels/check.h"
+#include "train/checkpoint.h"
+#include "train/config_match.h"
+#include "train/event_log.h"
+#include "train/guard.h"
+#include "train/optimizer.h"
+#include "train/run_log.h"
+#include "train/score_clips.h"
+#include "train/threshold.h"
+#include "train/training_data.h"
+#include "train/zd_picture.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+io::RunFolder open_run(const TrainOptions& options) {
+  if (options.resume) return io::RunFolder::open(options.run);
+  io::RunFolder run = io::RunFolder::create(
+      options.run, options.replace ? io::RunFolder::Existing::replace : io::RunFolder::Existing::refuse);
+  io::write_text(run.config(), io::to_toml(options.config));
+  return run;
+}
+
+kernels::Device open_device(const std::string& text) {
+  const kernels::Device device = kernels::parse_device(text);
+  if (device.type != kernels::DeviceType::cpu) {
+    throw kernels::DeviceError("training on " + kernels::to_string(device) + " is not there yet; use --device cpu");
+  }
+  return device;
+}
+
+std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io::RunFolder& run) {
+  if (!options.resume) return std::nullopt;
+  Checkpoint checkpoint = read_checkpoint(run.checkpoint());
+  require_resumable(checkpoint.model.config, options.config);
+  return checkpoint;
+}
+
+class Training {
+ public:
+  explicit Training(const TrainOptions& options);
+  TrainResult run();
+
+ private:
+  // ---- beginning
+  void start_new();
+  void resume(const Checkpoint& checkpoint);
+  void initialise_actnorm();
+  void log_start();
+
+  // ---- one epoch
+  bool run_epoch();
+  void run_step(const WindowBatch& batch);
+  bool assemble();
+  void trip(const NonFinite& found);
+  void end_epoch(double seconds);
+  double validation_loss();
+  EpochMetrics epoch_metrics(double seconds, double validation) const;
+  void keep_best(double loss);
+  void record(const EpochMetrics& row);
+  void draw_pictures();
+  void report(bool epoch_end) const;
+  bool stop_asked() const;
+
+  // ---- saving
+  io::ModelData model_data() const;
+  void save_checkpoint();
+  void finish();
+  void finish_models();
+  std::string score_name() const { return resolve_score(config_.score, !condition_.names.empty()); }
+  std::vector<ClipScore> scores_of(const ClipSelection& clips);
+  std::vector<double> normal_scores();
+  io::ThresholdData unfitted_threshold() const;
+  io::ThresholdData fit_threshold_to(const std::vector<double>& scores);
+  TrainResult result() const;
+
+  int64_t global_step() const { return epoch_ * steps_per_epoch_ + step_in_epoch_; }
+  double learning_rate() const {
+    return learning_rate_at(config_.train, global_step(), config_.train.epochs * steps_per_epoch_) *
+           guard_.learning_rate_factor();
+  }
+
+  const TrainOptions& options_;
+  const io::Config& config_;
+  kernels::Device device_;
+  TrainingData data_;
+  io::RunFolder run_;
+  RunLog log_;
+  std::optional<Checkpoint> checkpoint_;
+  io::Provenance provenance_;
+  io::NormaliserData normaliser_;
+  io::ConditionData condition_;
+  flow::Glow glow_;
+  flow::LatentPrior prior_;
+  Workers workers_;
+  Optimizer optimizer_;
+  Guard guard_;
+  kernels::Stream stream_;
+  kernels::Buffer<double> squared_norm_{1};
+  std::vector<double> nll_;
+  int64_t steps_per_epoch_;
+
+  int64_t epoch_ = 0, step_in_epoch_ = 0;
+  double best_loss_ = nan;
+  int64_t best_epoch_ = -1;
+  EpochSums sums_;
+  double train_loss_ = nan;
+  std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<EventLog> events_;
+
+  int64_t steps_done_ = 0, windows_done_ = 0;  // in this session
+  bool interrupted_ = false;
+  Stopwatch clock_;
+};
+
+// ------------------------------------------------------------------------------------------------------ beginning
+
+Training::Training(const TrainOptions& options)
+    : options_(options),
+      config_(options.config),
+      device_(open_device(config_.train.device)),
+      data_(open_training_data(config_, options.shards)),
+      run_(open_run(options)),
+      log_(run_.log(), options.log),
+      checkpoint_(open_checkpoint(options, run_)),
+      normaliser_(checkpoint_ ? checkpoint_->model.normaliser
+                              : fit_normaliser_to(data_, config_.window.normalise,
+                                                  [this](const std::string& text) { log_.line(text); })),
+      condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
+      glow_(flow::glow_shape(config_), config_.train.seed, device_),
+      prior_(glow_.shape(), condition_),
+      workers_(glow_, normaliser_, config_.train.threads, true),
+      optimizer_(glow_.parameters()),
+      guard_(optimizer_),
+      stream_(device_) {
+  const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
+  steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
+  nll_.resize(static_cast<size_t>(config_.train.batch));
+  provenance_ = {std::string(io::commit()),  data_hash(data_),  kernels::describe(device_), utc_now(),
+                 std::string(io::version()), config_.train.seed};
+  log_start();
+  if (checkpoint_) {
+    resume(*checkpoint_);
+    checkpoint_.reset();
+  } else {
+    start_new();
+  }
+  const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
+  metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
+  events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
+}
+
+void Training::start_new() {
+  initialise_actnorm();
+  guard_.start();
+  save_checkpoint();
+}
+
+void Training::resume(const Checkpoint& checkpoint) {
+  const io::ModelData& model = checkpoint.model;
+  if (model.provenance.data_hash != provenance_.data_hash) {
+    throw io::DataError("the shards are not those the run '" + options_.run.string() + "' was begun with (data_hash " +
+                        provenance_.data_hash + ", then " + model.provenance.data_hash +
+                        "); give the same shards in the same order, or train a new run");
+  }
+  glow_.load(model.parameters);
+  OptimizerSnapshot state;
+  optimizer_.save(state);
+  state.m = model.optimizer->m;
+  state.v = model.optimizer->v;
+  state.step = model.optimizer->step;
+  optimizer_.restore(state);
+  guard_.resume(checkpoint.good, model.progress->learning_rate_factor, model.progress->guard_count);
+  epoch_ = model.progress->epoch;
+  step_in_epoch_ = model.progress->step_in_epoch;
+  best_loss_ = model.progress->best_loss;
+  best_epoch_ = model.progress->best_epoch;
+  sums_ = checkpoint.sums;
+  io::write_text(run_.config(), io::to_toml(config_));
+  log_.line(fmt::format("resumed after {} epochs and {} steps", epoch_, step_in_epoch_));
+}
+
+void Training::initialise_actnorm() {
+  data_.train->start_epoch(config_.train.seed, 0, config_.train.batch, config_.train.windows_per_clip);
+  const WindowBatch batch = data_.train->next();
+  const kernels::Buffer<float> x = workers_.normalised(batch);
+  const int64_t size = glow_.shape().dimensions();
+  int64_t kept = 0;
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const float* window = x.data() + i * size;
+    if (!std::all_of(window, window + size, [](float value) { return std::isfinite(value); })) continue;
+    std::copy_n(window, size, x.data() + kept++ * size);
+  }
+  if (kept == 0) {
+    throw io::DataError("every window of the first batch has a value that is not finite, the first " +
+                        describe_windows(data_.train->refs().first(1), data_.shards) +
+                        "; prepare the recordings again");
+  }
+  glow_.initialise_actnorm(stream_,
+                           kernels::make_map(x.data(), kept, 1, glow_.shape().height, glow_.shape().width, device_));
+}
+
+void Training::log_start() {
+  log_.line(fmt::format("evenflow {} ({}) on {}, {} threads", provenance_.version, provenance_.commit,
+                        provenance_.device, workers_.threads()));
+  const auto describe_side = [](const Loader& side) {
+    return fmt::format("{} clips, {} windows ({})", side.clips(), side.windows(),
+                       side.resident() ? "resident" : "streamed");
+  };
+  log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
+                        describe_side(*data_.validation)));
+  log_.line(fmt::format("model: {} parameters, {} blocks of {} steps, hidden width {}; {} steps per epoch",
+                        glow_.layout().size(), config_.model.blocks, config_.model.steps, config_.model.hidden,
+                        steps_per_epoch_));
+  const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
+  const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
+  log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB", config_.window.normalise,
+                        *low, *high, *narrow, *wide));
+  for (size_t p = 0; p < condition_.names.size(); ++p) {
+    log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
+                          condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
+  }
+  if (condition_.names.empty()) {
+    log_.line(config_.condition.enabled ? "unconstrained: the shards have no parameter"
+                                        : "unconstrained: condition.enabled is false");
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------ one epoch
+
+TrainResult Training::run() {
+  clock_ = {};
+  while (epoch_ < config_.train.epochs) {
+    const Stopwatch epoch_clock;
+    if (!run_epoch()) break;
+    end_epoch(epoch_clock.seconds());
+  }
+  finish();
+  return result();
+}
+
+// False if it was stopped on the way.
+bool Training::run_epoch() {
+  data_.train->start_epoch(config_.train.seed, epoch_, config_.train.batch, config_.train.windows_per_clip,
+                           step_in_epoch_);
+  while (step_in_epoch_ < steps_per_epoch_) {
+    if (stop_asked()) {
+      interrupted_ = true;
+      return false;
+    }
+    const WindowBatch batch = data_.train->next();
+    run_step(batch);
+    ++step_in_epoch_;
+    ++steps_done_;
+    windows_done_ += batch.size();
+    report(false);
+  }
+  return true;
+}
+
+bool Training::stop_asked() const {
+  return (options_.stop != nullptr && options_.stop->load()) ||
+         (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
+}
+
+void Training::run_step(const WindowBatch& batch) {
+  try {
+    glow_.assemble(stream_);
+  } catch (const kernels::SingularError& error) {
+    trip({error.what(), {data_.train->refs().begin(), data_.train->refs().end()}});
+    return;
+  }
+  const double loss = workers_.loss_and_gradient(prior_, batch, nll_);
+  const kernels::Array<float> gradient = workers_.gradient();
+  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  const double norm = std::sqrt(squared_norm_[0]);
+  if (!std::isfinite(loss) || !std::isfinite(norm)) {
+    trip(trace_non_finite(workers_, glow_.layout(), batch, data_.train->refs(), nll_, gradient));
+    return;
+  }
+  guard_.accept();
+  sums_.add(loss, batch.size(), norm);
+  optimizer_.update(stream_, gradient, learning_rate(), clip_scale(norm, config_.train.clip_norm));
+}
+
+// For everything but a step: false if the parameters cannot be used, which the next step's guard will deal with.
+bool Training::assemble() {
+  try {
+    glow_.assemble(stream_);
+    return true;
+  } catch (const kernels::SingularError&) {
+    return false;
+  }
+}
+
+void Training::trip(const NonFinite& found) {
+  guard_.reject(found.data_at_fault());
+  ++sums_.guard_events;
+  const std::string where = fmt::format(
+      "epoch {}, step {}: {} ({})", epoch_ + 1, step_in_epoch_ + 1,
+      found.data_at_fault() ? "windows with values that are not finite" : "not finite, beginning with " + found.layer,
+      describe_windows(found.windows, data_.shards));
+  log_.line(fmt::format("guard: {}; {}", where,
+                        found.data_at_fault()
+                            ? "the batch is skipped"
+                            : fmt::format("the step is undone, learning rate now {:.3g}", learning_rate())));
+  if (!guard_.exhausted()) return;
+  guard_.undo();
+  finish_models();
+  throw io::DataError(fmt::format(
+      "training stopped after {} non-finite steps in a row, the last in {}; the last good model is '{}'. {}",
+      Guard::most_in_a_row, where, run_.last().string(),
+      found.data_at_fault() ? "Prepare the recordings again" : "Lower train.learning_rate or set train.clip_norm"));
+}
+
+void Training::end_epoch(double seconds) {
+  train_loss_ = sums_.windows > 0 ? sums_.loss / static_cast<double>(sums_.windows) : nan;
+  const double validation = validation_loss();
+  const EpochMetrics row = epoch_metrics(seconds, validation);
+  keep_best(data_.validation->clips() > 0 ? validation : train_loss_);
+  metrics_->append(row);
+  record(row);
+  log_.line(fmt::format("epoch {}: loss {:.6f}, validation {:.6f}, {:.0f} windows/s", row.epoch, row.train_loss,
+                        row.validation_loss, row.windows_per_s));
+  ++epoch_;
+  step_in_epoch_ = 0;
+  sums_ = {};
+  const bool last = epoch_ == config_.train.epochs;
+  const bool due = config_.train.checkpoint_epochs > 0 && epoch_ % config_.train.checkpoint_epochs == 0;
+  if (last || due) {
+    draw_pictures();
+    save_checkpoint();
+  }
+  report(true);
+}
+
+EpochMetrics Training::epoch_metrics(double seconds, double validation) const {
+  EpochMetrics row;
+  row.epoch = epoch_ + 1;
+  row.step = row.epoch * steps_per_epoch_;
+  row.learning_rate = learning_rate_at(config_.train, row.step - 1, config_.train.epochs * steps_per_epoch_) *
+                      guard_.learning_rate_factor();
+  row.train_loss = train_loss_;
+  row.validation_loss = validation;
+  row.gradient_norm_mean = sums_.steps > 0 ? sums_.gradient_norm / static_cast<double>(sums_.steps) : nan;
+  row.gradient_norm_max = sums_.steps > 0 ? sums_.gradient_norm_max : nan;
+  row.seconds = seconds;
+  row.windows_per_s = static_cast<double>(sums_.windows) / seconds;
+  row.guard_events = sums_.guard_events;
+  return row;
+}
+
+double Training::validation_loss() {
+  if (data_.validation->clips() == 0 || !assemble()) return nan;
+  double sum = 0;
+  data_.validation->start_in_order(config_.train.batch);
+  for (WindowBatch batch = data_.validation->next(); batch.size() > 0; batch = data_.validation->next()) {
+    sum += workers_.loss(prior_, batch, nll_) * static_cast<double>(batch.size());
+  }
+  return sum / static_cast<double>(data_.validation->windows());
+}
+
+void Training::keep_best(double loss) {
+  if (!std::isfinite(loss) || (best_epoch_ >= 0 && !(loss < best_loss_))) return;
+  best_loss_ = loss;
+  best_epoch_ = epoch_ + 1;
+  io::write_model(run_.model(), model_data());
+}
+
+void Training::record(const EpochMetrics& row) {
+  std::vector<std::pair<std::string, double>> values = {{"loss/train", row.train_loss},
+                                                        {"loss/train_bits_per_dim", row.bits_per_dimension()},
+                                                        {"learning_rate", row.learning_rate},
+                                                        {"gradient_norm/mean", row.gradient_norm_mean},
+                                                        {"gradient_norm/max", row.gradient_norm_max},
+                                                        {"windows_per_s", row.windows_per_s},
+                                                        {"guard_events", static_cast<double>(row.guard_events)}};
+  if (data_.validation->clips() > 0) values.emplace_back("loss/validation", row.validation_loss);
+  events_->scalars(values, row.step);
+  events_->flush();
+}
+
+void Training::draw_pictures() {
+  if (condition_.names.empty() || !assemble()) return;
+  const std::vector<ClipScore> train = scores_of(thinned(data_.clips.train)),
+                               validation = scores_of(thinned(data_.clips.validation));
+  for (size_t p = 0; p < condition_.names.size(); ++p) {
+    events_->picture("zd/" + condition_.names[p],
+                     draw_estimates(condition_.names[p], p, *data_.shards[0], train, validation),
+                     epoch_ * steps_per_epoch_);
+  }
+}
+
+void Training::report(bool epoch_end) const {
+  if (!options_.progress) return;
+  TrainProgress progress;
+  progress.epoch = epoch_;
+  progress.epochs = config_.train.epochs;
+  progress.step = step_in_epoch_;
+  progress.steps_per_epoch = steps_per_epoch_;
+  progress.loss = epoch_end ? train_loss_ : sums_.loss / static_cast<double>(std::max<int64_t>(sums_.windows, 1));
+  progress.validation_loss = metrics_->last_validation_loss();
+  const double seconds = clock_.seconds();
+  progress.windows_per_second = static_cast<double>(windows_done_) / seconds;
+  const int64_t steps_left = config_.train.epochs * steps_per_epoch_ - global_step();
+  progress.seconds_left = seconds * static_cast<double>(steps_left) / static_cast<double>(steps_done_);
+  progress.epoch_end = epoch_end;
+  options_.progress(progress);
+}
+
+// ------------------------------------------------------------------------------------------------------ saving
+
+io::ModelData Training::model_data() const {
+  io::ModelData model;
+  model.config = config_;
+  model.parameters = glow_.tensors();
+  model.normaliser = normaliser_;
+  model.condition = condition_;
+  model.threshold = unfitted_threshold();
+  model.provenance = provenance_;
+  model.provenance.date = utc_now();
+  return model;
+}
+
+void Training::save_checkpoint() {
+  OptimizerSnapshot state;
+  optimizer_.save(state);
+  Checkpoint checkpoint{model_data(), guard_.good(), sums_};
+  checkpoint.model.optimizer = io::OptimizerData{state.m, state.v, state.step};
+  io::ProgressData& progress = checkpoint.model.progress.emplace();
+  progress.epoch = epoch_;
+  progress.step_in_epoch = step_in_epoch_;
+  progress.seed = config_.train.seed;
+  progress.learning_rate_factor = guard_.learning_rate_factor();
+  progress.best_loss = best_loss_;
+  progress.best_epoch = best_epoch_;
+  progress.epoch_loss_sum = sums_.loss;
+  progress.guard_count = guard_.in_a_row();
+  write_checkpoint(run_.checkpoint(), checkpoint);
+}
+
+io::ThresholdData Training::unfitted_threshold() const {
+  return {score_name(), config_.score.threshold, config_.score.threshold_quantile, nan, {}};
+}
+
+std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
+  const ClipScoring scoring{workers_, prior_, config_.window, config_.score, score_name()};
+  std::vector<ClipScore> scores;
+  for (size_t s = 0; s < clips.shards.size(); ++s) {
+    std::vector<int32_t> of_shard;
+    for (const auto& [shard, clip] : clips.clips) {
+      if (static_cast<size_t>(shard) == s) of_shard.push_back(clip);
+    }
+    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) scores.push_back(std::move(score));
+  }
+  return scores;
+}
+
+// Scores of the normal clips the threshold is fitted to; none if the parameters give no finite one.
+std::vector<double> Training::normal_scores() {
+  if (!assemble()) return {};
+  const bool held_out = config_.score.threshold == "quantile" && data_.validation->clips() > 0;
+  std::vector<double> scores;
+  for (const ClipScore& clip : scores_of(held_out ? data_.clips.validation : data_.clips.train)) {
+    if (std::isfinite(clip.score)) scores.push_back(clip.score);
+  }
+  return scores;
+}
+
+io::ThresholdData Training::fit_threshold_to(const std::vector<double>& scores) {
+  try {
+    return fit_threshold(scores, config_.score, score_name());
+  } catch (const io::DataError& error) {
+    log_.line(std::string("no threshold: ") + error.what());
+    return unfitted_threshold();
+  }
+}
+
+// last.h5 and model.h5 with their thresholds. Afterwards the flow holds the best model's parameters.
+void Training::finish_models() {
+  std::vector<double> scores = normal_scores();
+  if (scores.empty() && optimizer_.step() > guard_.good().step) {
+    log_.line("the last step gave no finite score and is left out of the model");
+    guard_.undo();
+    scores = normal_scores();
+  }
+  io::ModelData last = model_data();
+  last.threshold = fit_threshold_to(scores);
+  io::write_model(run_.last(), last);
+  if (best_epoch_ < 0) {
+    io::write_model(run_.model(), last);
+    return;
+  }
+  io::ModelData best = io::read_model(run_.model());
+  glow_.load(best.parameters);
+  best.threshold = fit_threshold_to(normal_scores());
+  io::write_model(run_.model(), best);
+}
+
+void Training::finish() {
+  if (interrupted_) save_checkpoint();
+  finish_models();
+  log_.line(interrupted_
+                ? fmt::format("stopped after {} epochs and {} steps; resume to go on", epoch_, step_in_epoch_)
+                : fmt::format("finished {} epochs; best loss {:.6f} in epoch {}", epoch_, best_loss_, best_epoch_));
+}
+
+TrainResult Training::result() const {
+  TrainResult result;
+  result.epochs = epoch_;
+  result.steps = steps_done_;
+  result.loss = train_loss_;
+  result.validation_loss = metrics_->last_validation_loss();
+  result.best_loss = best_loss_;
+  result.best_epoch = best_epoch_;
+  result.seconds = clock_.seconds();
+  result.windows_per_second = static_cast<double>(windows_done_) / result.seconds;
+  result.interrupted = interrupted_;
+  return result;
+}
+
+}  // namespace
+
+TrainResult train(const TrainOptions& options) {
+  io::validate(options.config);
+  Training training(options);
+  return training.run();
+}
+
+}  // namespace evenflow::train

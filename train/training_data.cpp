@@ -1,0 +1,113 @@
+#include "train/training_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "flow/latent.h"
+#include "frontend/normaliser.h"
+#include "io/error.h"
+#include "train/config_match.h"
+
+namespace evenflow::train {
+namespace {
+
+io::ConditionData fit_condition_to(const ClipSelection& clips, const io::ConditionSettings& settings) {
+  const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+  if (!settings.enabled || (names.empty() && settings.parameters.empty())) return {};
+  std::vector<std::vector<double>> values;
+  for (const auto& [shard, clip] : clips.clips) {
+    values.push_back(clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].parameter);
+  }
+  return flow::fit_condition(settings, names, values);
+}
+
+int64_t bytes_of(const ClipSelection& selection) {
+  int64_t bytes = 0;
+  for (const auto& [s, c] : selection.clips) {
+    const io::Shard& shard = *selection.shards[static_cast<size_t>(s)];
+    const auto i = static_cast<size_t>(c);
+    bytes += (shard.offsets()[i + 1] - shard.offsets()[i]) * shard.mel_bands() * static_cast<int64_t>(sizeof(float));
+  }
+  return bytes;
+}
+
+bool all_finite(std::span<const float> values) {
+  // No early end, so that the loop vectorises.
+  constexpr uint32_t exponent = 0x7f800000;
+  bool finite = true;
+  for (const float value : values) finite &= (std::bit_cast<uint32_t>(value) & exponent) != exponent;
+  return finite;
+}
+
+std::string clip_name(const TrainingData& data, size_t index) {
+  const auto [shard, clip] = data.clips.train.clips[index];
+  return data.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].path.string();
+}
+
+}  // namespace
+
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards) {
+  if (shards.empty()) throw io::UsageError("no shard to train on; make one with evenflow prepare");
+  TrainingData data;
+  for (const std::filesystem::path& path : shards) {
+    data.owned.push_back(std::make_unique<io::Shard>(path));
+    data.shards.push_back(data.owned.back().get());
+  }
+  require_frontend(*data.shards[0], config.frontend, "the configuration");
+  require_alike(data.shards);
+  data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
+                        config.train.seed);
+  data.condition = fit_condition_to(data.clips.train, config.condition);
+  const flow::LatentPrior deals_evenly(flow::glow_shape(config), data.condition);
+  const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
+  const int64_t budget = config.train.resident_mib << 20;
+  const int64_t train_bytes = bytes_of(data.clips.train);
+  const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
+  data.train = std::make_unique<Loader>(data.clips.train, config.window, columns, budget);
+  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
+  return data;
+}
+
+std::string data_hash(const TrainingData& data) {
+  if (data.shards.size() == 1) return data.shards[0]->data_hash();
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const io::Shard* shard : data.shards) {
+    for (const char c : shard->data_hash()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+                                     const std::function<void(const std::string&)>& warn) {
+  const int bands = data.shards[0]->mel_bands();
+  bool first_pass = true;
+  return frontend::fit_normaliser(bands, mode, [&](const auto& sink) {
+    size_t clip = 0;
+    data.train->visit_frames([&](std::span<const float> frames) {
+      const size_t index = clip++;
+      if (all_finite(frames)) {
+        sink(frames);
+        return;
+      }
+      const auto width = static_cast<size_t>(bands);
+      size_t bad = 0;
+      for (size_t at = 0; at < frames.size(); at += width) {
+        const auto frame = frames.subspan(at, width);
+        if (all_finite(frame)) {
+          sink(frame);
+        } else {
+          ++bad;
+        }
+      }
+      if (first_pass) {
+        warn(fmt::format("warning: clip '{}' has {} frames with values that are not finite; prepare the shard again",
+                         clip_name(data, index), bad));
+      }
+    });
+    first_pass = false;
+  });
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,37 @@
+// What a training reads: its shards, the clips of each side, their loaders, and what is fitted to them.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/model_file.h"
+#include "train/loader.h"
+#include "train/selection.h"
+
+namespace evenflow::train {
+
+struct TrainingData {
+  std::vector<std::unique_ptr<io::Shard>> owned;
+  std::vector<const io::Shard*> shards;
+  HeldOut clips;
+  io::ConditionData condition;  ///< names, k and v0 from the training clips; no names: unconstrained
+  std::unique_ptr<Loader> train, validation;
+};
+
+/// Opens the shards and chooses the clips. io::UsageError or io::DataError: no shard, shards that do not fit each other
+/// or the configuration, no clips, a clip too short, a parameter that is not there or cannot be learnt, a model of a
+/// shape that cannot be.
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
+
+/// One identity for all shards: FNV-1a 64 over their hashes, or the only one's own.
+std::string data_hash(const TrainingData& data);
+
+/// The normaliser of the training frames. A frame with a value that is not finite is left out, and `warn` told once a
+/// clip.
+io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+                                     const std::function<void(const std::string&)>& warn);
+
+}  // namespace evenflow::train
