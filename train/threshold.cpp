@@ -1,0 +1,227 @@
+#include "train/threshold.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/math/special_functions/gamma.hpp>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "io/error.h"
+#include "train/metrics.h"
+
+namespace evenflow::train {
+namespace {
+
+using Point = std::array<double, 3>;  // shape, location, scale
+
+double mean_of(std::span<const double> x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
+
+/// log Γ without the C library's global signgam, which is a data race.
+double log_gamma(double x) {
+  return boost::math::lgamma(x);
+}
+
+/// SciPy's penalised negative log-likelihood: values outside the support cost 100 log(DBL_MAX) each.
+double cost(const Point& p, std::span<const double> values) {
+  const auto [shape, location, scale] = p;
+  if (!(shape > 0.0) || !(scale > 0.0)) return std::numeric_limits<double>::infinity();
+  static const double penalty = 100.0 * std::log(std::numeric_limits<double>::max());
+  const double log_norm = log_gamma(shape);
+  double sum = 0.0;
+  int64_t bad = 0;
+  for (const double value : values) {
+    const double x = (value - location) / scale;
+    const double log_pdf = (shape == 1.0 ? 0.0 : (shape - 1.0) * std::log(x)) - x - log_norm;
+    if (x > 0.0 && std::isfinite(log_pdf)) {
+      sum += log_pdf;
+    } else {
+      ++bad;
+    }
+  }
+  return -sum + static_cast<double>(bad) * penalty + static_cast<double>(values.size()) * std::log(scale);
+}
+
+/// SciPy's start: the shape from the skewness, location and scale from the first two moments, moved below the least
+/// value if that one would lie outside.
+Point moment_start(std::span<const double> values) {
+  const double mean = mean_of(values);
+  double m2 = 0.0, m3 = 0.0;
+  for (const double value : values) {
+    const double d = value - mean;
+    m2 += d * d;
+    m3 += d * d * d;
+  }
+  m2 /= static_cast<double>(values.size());
+  m3 /= static_cast<double>(values.size());
+  const double skew = m3 / std::pow(m2, 1.5);
+  const double shape = 4.0 / (1e-8 + skew * skew);
+  const double scale = std::sqrt(m2 / shape);
+  const double location = mean - scale * shape;
+  const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
+  if (location < *least) return {shape, location, scale};
+  return {shape, *least - 0.1 * (*greatest - *least), 1.0};
+}
+
+/// Nelder and Mead's simplex search with scipy.optimize.fmin's coefficients, start simplex, tolerances and limits.
+Point minimise(const Point& start, std::span<const double> values) {
+  constexpr size_t n = 3;
+  constexpr int limit = 200 * n;
+  constexpr double tolerance = 1e-4;
+  struct Vertex {
+    Point x;
+    double f;
+  };
+  int calls = 0;
+  const auto at = [&](const Point& x) {
+    ++calls;
+    return Vertex{x, cost(x, values)};
+  };
+  std::array<Vertex, n + 1> simplex;
+  simplex[0] = at(start);
+  for (size_t i = 0; i < n; ++i) {
+    Point x = start;
+    x[i] = x[i] != 0.0 ? 1.05 * x[i] : 0.00025;
+    simplex[i + 1] = at(x);
+  }
+  const auto sort = [&] {
+    std::stable_sort(simplex.begin(), simplex.end(), [](const Vertex& a, const Vertex& b) { return a.f < b.f; });
+  };
+  sort();
+  for (int iteration = 1; calls < limit && iteration < limit; ++iteration) {
+    double size = 0.0, drop = 0.0;
+    for (size_t i = 1; i <= n; ++i) {
+      for (size_t j = 0; j < n; ++j) size = std::max(size, std::abs(simplex[i].x[j] - simplex[0].x[j]));
+      drop = std::max(drop, std::abs(simplex[0].f - simplex[i].f));
+    }
+    if (size <= tolerance && drop <= tolerance) break;
+    Vertex& worst = simplex[n];
+    // The point at `factor` from the centre of the others, away from the worst.
+    const auto away = [&](double factor) {
+      Point x;
+      for (size_t j = 0; j < n; ++j) {
+        const double centre = (simplex[0].x[j] + simplex[1].x[j] + simplex[2].x[j]) / static_cast<double>(n);
+        x[j] = (1.0 + factor) * centre - factor * worst.x[j];
+      }
+      return at(x);
+    };
+    const Vertex reflected = away(1.0);
+    bool shrink = false;
+    if (reflected.f < simplex[0].f) {
+      const Vertex expanded = away(2.0);
+      worst = expanded.f < reflected.f ? expanded : reflected;
+    } else if (reflected.f < simplex[n - 1].f) {
+      worst = reflected;
+    } else if (reflected.f < worst.f) {
+      const Vertex contracted = away(0.5);
+      shrink = !(contracted.f <= reflected.f);
+      if (!shrink) worst = contracted;
+    } else {
+      const Vertex contracted = away(-0.5);
+      shrink = !(contracted.f < worst.f);
+      if (!shrink) worst = contracted;
+    }
+    if (shrink) {
+      for (size_t i = 1; i <= n; ++i) {
+        Point x;
+        for (size_t j = 0; j < n; ++j) x[j] = simplex[0].x[j] + 0.5 * (simplex[i].x[j] - simplex[0].x[j]);
+        simplex[i] = at(x);
+      }
+    }
+    sort();
+  }
+  return simplex[0].x;
+}
+
+}  // namespace
+
+GammaFit fit_gamma(std::span<const double> values) {
+  constexpr size_t least_values = 4;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      throw io::DataError(fmt::format("gamma fit: score {} of {} is {}; leave out or repair the clip that gave it", i,
+                                      values.size(), values[i]));
+    }
+  }
+  if (values.size() < least_values) {
+    throw io::DataError(
+        fmt::format("gamma fit: {} scores for three unknowns; give at least {} normal clips or use the "
+                    "threshold method \"quantile\"",
+                    values.size(), least_values));
+  }
+  const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
+  const double mean = mean_of(values);
+  double squares = 0.0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  const double deviation = std::sqrt(squares / static_cast<double>(values.size()));
+  if (*least == *greatest || !(deviation > 1e-12 * std::abs(mean))) {
+    throw io::DataError(fmt::format(
+        "gamma fit: all {} scores are {}, which no distribution fits; give clips that differ", values.size(), mean));
+  }
+
+  Point best = minimise(moment_start(values), values);
+  // On raw scores the simplex is out of proportion (5 % of a location of 7 600 nats leaves the support) and may stop
+  // anywhere. Standardised scores mend that; a shape below 1 has no maximum to find, so SciPy's answer stays.
+  std::vector<double> standardised(values.size());
+  std::transform(values.begin(), values.end(), standardised.begin(),
+                 [&](double value) { return (value - mean) / deviation; });
+  Point other = minimise(moment_start(standardised), standardised);
+  other[1] = mean + deviation * other[1];
+  other[2] *= deviation;
+  if (other[0] >= 1.0 && !(cost(best, values) <= cost(other, values) + 1.0)) best = other;
+
+  const double final_cost = cost(best, values);
+  if (!std::isfinite(final_cost)) {
+    throw io::DataError(
+        fmt::format("gamma fit: no gamma distribution fits the {} scores; use the threshold method "
+                    "\"quantile\"",
+                    values.size()));
+  }
+  return {best[0], best[1], best[2]};
+}
+
+double gamma_quantile(const GammaFit& fit, double q) {
+  if (!(q > 0.0 && q < 1.0)) {
+    throw io::UsageError(fmt::format("gamma quantile: q is {}; it must lie between 0 and 1", q));
+  }
+  try {
+    return fit.location + fit.scale * boost::math::gamma_p_inv(fit.shape, q);
+  } catch (const std::exception& error) {
+    throw io::DataError(fmt::format("gamma quantile: none for shape {} ({}); use the threshold method \"quantile\"",
+                                    fit.shape, error.what()));
+  }
+}
+
+io::ThresholdData fit_threshold(std::span<const double> normal_scores, const io::ScoreSettings& settings,
+                                const std::string& score_name) {
+  const double q = settings.threshold_quantile;
+  if (!(q > 0.0 && q < 1.0)) {
+    throw io::UsageError(fmt::format("score.threshold_quantile is {}; it must lie between 0 and 1", q));
+  }
+  io::ThresholdData threshold;
+  threshold.score = score_name;
+  threshold.method = settings.threshold;
+  threshold.quantile = q;
+  try {
+    if (settings.threshold == "gamma") {
+      const GammaFit fit = fit_gamma(normal_scores);
+      threshold.gamma = {fit.shape, fit.location, fit.scale};
+      threshold.value = gamma_quantile(fit, q);
+    } else if (settings.threshold == "quantile") {
+      threshold.value = quantile(normal_scores, q);
+    } else {
+      throw io::UsageError(
+          fmt::format("score.threshold is \"{}\"; it must be \"gamma\" or \"quantile\"", settings.threshold));
+    }
+  } catch (const io::DataError& error) {
+    throw io::DataError(fmt::format("threshold on {}: {}", score_name, error.what()));
+  }
+  return threshold;
+}
+
+}  // namespace evenflow::train
