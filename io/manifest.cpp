@@ -174,7 +174,8 @@ std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
 }
 
 std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  // A byte-order mark at the start of a file would be taken for the file's.
+  if (text.find_first_of(",\"\r\n") == std::string::npos && !text.starts_with("\xef\xbb\xbf")) return text;
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"') out += '"';
