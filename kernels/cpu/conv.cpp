@@ -84,7 +84,9 @@ HWY_INLINE void conv_tile(const PaddedPlane& plane, const Conv& task, const Taps
       if constexpr (kEpilogue == ConvEpilogue::scale) {
         if (task.scale != nullptr) value = hn::Mul(value, hn::Set(d, task.scale[output]));
       } else if constexpr (kEpilogue == ConvEpilogue::relu) {
-        value = hn::Mul(hn::Max(value, hn::Zero(d)), hn::LoadU(d, task.factor + plane.lead + p + n * step));
+        // Not Max, which turns NaN into 0: a broken weight must show.
+        value = hn::IfThenElse(hn::Lt(value, hn::Zero(d)), hn::Zero(d), value);
+        value = hn::Mul(value, hn::LoadU(d, task.factor + plane.lead + p + n * step));
       } else {
         const V gate = hn::LoadU(d, task.factor + output * plane.size + plane.lead + p + n * step);
         value = hn::IfThenElseZero(hn::Gt(gate, hn::Zero(d)), value);

@@ -16,23 +16,25 @@ HWY_BEFORE_NAMESPACE();
 namespace evenflow::kernels::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// g and log g of the affine coupling, and d log g / d s.
+// g and log g of the affine coupling, and d log g / d s. NaN stays NaN: the library's exp, log1p and tanh do not see to
+// that, and a broken weight must show.
 template <CouplingKind kKind, class D, class V>
 HWY_INLINE void gain(D d, V s, V& g, V& log_g, V& slope) {
   const V one = hn::Set(d, 1.0F);
+  const auto nan = hn::IsNaN(s);
   if constexpr (kKind == CouplingKind::sigmoid) {
     // u = s + 2, e = exp(-|u|): log g = min(u, 0) - log1p(e), g = (u >= 0 ? 1 : e) / (1 + e). Nothing overflows.
     const V u = hn::Add(s, hn::Set(d, 2.0F));
-    const V e = hn::Exp(d, hn::Neg(hn::Abs(u)));
+    const V e = hn::IfThenElse(nan, s, hn::Exp(d, hn::Neg(hn::Abs(u))));
     const V inverse = hn::Div(one, hn::Add(one, e));
-    log_g = hn::Sub(hn::Min(u, hn::Zero(d)), hn::Log1p(d, e));
+    log_g = hn::IfThenElse(nan, s, hn::Sub(hn::Min(u, hn::Zero(d)), hn::Log1p(d, e)));
     const auto positive = hn::Ge(u, hn::Zero(d));
     g = hn::Mul(hn::IfThenElse(positive, one, e), inverse);
     slope = hn::Mul(hn::IfThenElse(positive, e, one), inverse);  // 1 - g without cancellation
   } else {
-    const V t = hn::Tanh(d, hn::Mul(s, hn::Set(d, 0.5F)));
+    const V t = hn::IfThenElse(nan, s, hn::Tanh(d, hn::Mul(s, hn::Set(d, 0.5F))));
     log_g = hn::Add(t, t);
-    g = hn::Exp(d, log_g);
+    g = hn::IfThenElse(nan, s, hn::Exp(d, log_g));
     slope = hn::NegMulAdd(t, t, one);
   }
 }

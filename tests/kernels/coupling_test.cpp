@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -299,6 +300,28 @@ TEST_P(CouplingOp, SaturatedGainsStayFinite) {
   const Bounds bounds = bounds_of(s, p, x, x, gradient_);
   expect_close(out.values().values, expected.y.values, bounds.y.values, "y");
   expect_close(log_det.values(), expected.log_det, bounds.log_det, "log_det");
+}
+
+TEST_P(CouplingOp, NotANumberInAnyWeightShows) {
+  Rng rng(65);
+  const CouplingCase& s = shape();
+  const CouplingWeights good = random_weights(rng, s);
+  const Maps x = random_input(rng, s);
+  const GuardedMap in(x, s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  CouplingWeights p = good;
+  for (Vector* tensor : reference::tensors_of(p)) {
+    // The middle of a 3x3 tap, which meets every pixel.
+    const size_t at = tensor == &p.conv1_weight || tensor == &p.conv3_weight ? 4 : 0;
+    (*tensor)[at] = std::numeric_limits<double>::quiet_NaN();
+    pack(p);
+    const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
+    kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
+                              workspace_.view());
+    stream_.synchronise();
+    for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
+    p = good;
+  }
 }
 
 std::vector<CouplingCase> coupling_cases() {
