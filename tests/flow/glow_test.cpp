@@ -1,0 +1,425 @@
+#include "flow/glow.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/error.h"
+#include "kernels/check.h"
+#include "tests/support/guard.h"
+#include "tests/support/reference.h"
+
+namespace evenflow::flow {
+namespace {
+
+using io::Tensor;
+using reference::Vector;
+using testing::HasSubstr;
+
+template <class Error>
+std::string message_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+GlowShape small_shape(bool dense = false) {
+  GlowShape shape;
+  shape.blocks = 2;
+  shape.steps = 3;
+  shape.hidden = 5;
+  shape.height = 16;
+  shape.width = 8;
+  shape.dense_invconv = dense;
+  return shape;
+}
+
+Tensor& find(std::vector<Tensor>& tensors, const std::string& name) {
+  const auto found =
+      std::find_if(tensors.begin(), tensors.end(), [&](const Tensor& tensor) { return tensor.name == name; });
+  EXPECT_NE(found, tensors.end()) << name;
+  return *found;
+}
+
+void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].name, b[i].name);
+    EXPECT_EQ(a[i].shape, b[i].shape) << a[i].name;
+    EXPECT_EQ(a[i].type, b[i].type) << a[i].name;
+    EXPECT_EQ(a[i].values, b[i].values) << a[i].name;
+    EXPECT_EQ(a[i].integers, b[i].integers) << a[i].name;
+  }
+}
+
+/// Normalised windows with a mean and scale of their own.
+kernels::Buffer<float> random_windows(const GlowShape& shape, int64_t n, uint64_t seed) {
+  tests::Rng rng(seed);
+  kernels::Buffer<float> out(n * shape.dimensions());
+  const std::vector<float> values = tests::random_floats(rng, out.size(), 3.0);
+  std::transform(values.begin(), values.end(), out.data(), [](float value) { return value + 0.7F; });
+  return out;
+}
+
+kernels::Map windows(const GlowShape& shape, const kernels::Buffer<float>& data) {
+  return kernels::make_map(data.data(), data.size() / shape.dimensions(), 1, shape.height, shape.width);
+}
+
+class GlowOf : public testing::TestWithParam<bool> {  // dense?
+ protected:
+  GlowShape shape_ = small_shape(GetParam());
+  Glow glow_{shape_, 1};
+  kernels::Stream stream_;
+};
+std::string invconv_name(const testing::TestParamInfo<bool>& info) {
+  return info.param ? "dense" : "plu";
+}
+INSTANTIATE_TEST_SUITE_P(Invconv, GlowOf, testing::Values(false, true), invconv_name);
+
+// ---- shape
+
+TEST(GlowShape, ComesFromTheConfiguration) {
+  io::Config config;
+  config.model.invconv = "dense";
+  config.model.coupling = "tanh";
+  const GlowShape shape = glow_shape(config);
+  EXPECT_EQ(shape.blocks, 3);
+  EXPECT_EQ(shape.dimensions(), 128 * 64);
+  EXPECT_TRUE(shape.dense_invconv);
+  EXPECT_EQ(shape.coupling, kernels::CouplingKind::tanh);
+  EXPECT_EQ(shape.channels(2), 16);
+  EXPECT_EQ(shape.block_height(0), 64);
+  EXPECT_EQ(shape.block_width(2), 8);
+}
+
+TEST(GlowShape, RefusesAWindowThatDoesNotHalve) {
+  for (const auto& [bands, frames] : std::vector<std::pair<int, int>>{{128, 60}, {100, 64}, {4, 64}}) {
+    io::Config config;
+    config.frontend.mel_bands = bands;
+    config.window.window_frames = frames;
+    const std::string message = message_of<io::UsageError>([&] { glow_shape(config); });
+    EXPECT_THAT(message, HasSubstr(std::to_string(bands) + " mel bands x " + std::to_string(frames) + " frames"));
+    EXPECT_THAT(message, HasSubstr("multiples of 8"));
+    EXPECT_THAT(message, HasSubstr("model.blocks"));
+  }
+}
+
+// ---- parameters
+
+TEST_P(GlowOf, SameSeedSameParameters) {
+  expect_equal(Glow(shape_, 1).tensors(), glow_.tensors());
+  const std::vector<Tensor> other = Glow(shape_, 2).tensors();
+  const std::vector<Tensor> own = glow_.tensors();
+  int different = 0;
+  for (size_t i = 0; i < own.size(); ++i) different += own[i].values != other[i].values ? 1 : 0;
+  EXPECT_GT(different, 0);
+}
+
+TEST_P(GlowOf, StartsAsTheMethodSays) {
+  std::vector<Tensor> tensors = glow_.tensors();
+  int64_t count = 0;
+  double squares = 0;
+  for (const Tensor& tensor : tensors) {
+    const auto ends_with = [&](const char* end) { return tensor.name.ends_with(end); };
+    if (ends_with("conv1.weight") || ends_with("conv2.weight")) {
+      for (const float value : tensor.values) squares += static_cast<double>(value) * static_cast<double>(value);
+      count += static_cast<int64_t>(tensor.values.size());
+    } else if (tensor.name.find("invconv") == std::string::npos) {
+      EXPECT_THAT(tensor.values, testing::Each(0.0F)) << tensor.name;
+    }
+  }
+  // N(0, 0.05^2): the variance within five of its standard errors.
+  const double n = static_cast<double>(count);
+  EXPECT_TRUE(std::abs(squares / n / 0.0025 - 1.0) <= 5.0 * std::sqrt(2.0 / n)) << squares / n;
+
+  // Every 1x1 is a rotation: its inverse is its transpose, its log-determinant 0.
+  glow_.assemble(stream_);
+  EXPECT_TRUE(std::abs(glow_.constant_log_det()) <= 1e-4) << glow_.constant_log_det();
+  for (int block = 1; block <= 2; ++block) {
+    const int64_t c = shape_.channels(block - 1);
+    for (int step = 1; step <= 3; ++step) {
+      const std::string name = "block" + std::to_string(block) + ".step" + std::to_string(step) + ".invconv.";
+      Vector weight;
+      if (shape_.dense_invconv) {
+        weight = tests::widen(find(tensors, name + "weight").values);
+      } else {
+        reference::Plu p;
+        p.permutation = find(tensors, name + "permutation").integers;
+        for (const int32_t sign : find(tensors, name + "sign").integers) p.sign.push_back(static_cast<int8_t>(sign));
+        p.lower = tests::widen(find(tensors, name + "lower").values);
+        p.upper = tests::widen(find(tensors, name + "upper").values);
+        p.log_s = tests::widen(find(tensors, name + "log_s").values);
+        weight = reference::plu_weight(p);
+      }
+      const Vector product = reference::multiply(weight, reference::transpose(weight, c), c);
+      Vector identity(product.size());
+      for (int64_t i = 0; i < c; ++i) identity[static_cast<size_t>(i * c + i)] = 1.0;
+      tests::expect_close(product, identity, Vector(product.size(), 8 * tests::eps32 * std::sqrt(double(c))), name);
+    }
+  }
+}
+
+TEST_P(GlowOf, TensorsRoundTrip) {
+  Glow other(shape_, 2);
+  other.load(glow_.tensors());
+  expect_equal(other.tensors(), glow_.tensors());
+  // In any order.
+  std::vector<Tensor> shuffled = glow_.tensors();
+  std::reverse(shuffled.begin(), shuffled.end());
+  Glow third(shape_, 3);
+  third.load(shuffled);
+  expect_equal(third.tensors(), glow_.tensors());
+}
+
+TEST_P(GlowOf, LoadRefusesWhatDoesNotFitAndChangesNothing) {
+  Glow other(shape_, 2);
+  const std::vector<Tensor> before = other.tensors();
+  const auto refusal = [&](const std::function<void(std::vector<Tensor>&)>& damage) {
+    std::vector<Tensor> tensors = glow_.tensors();
+    damage(tensors);
+    const std::string message = message_of<io::DataError>([&] { other.load(tensors); });
+    expect_equal(other.tensors(), before);
+    return message;
+  };
+  const std::string name = "block2.step3.coupling.conv1.weight";
+  EXPECT_THAT(refusal([&](std::vector<Tensor>& t) {
+                std::erase_if(t, [&](const Tensor& tensor) { return tensor.name == name; });
+              }),
+              HasSubstr("no parameter " + name));
+  EXPECT_THAT(refusal([&](std::vector<Tensor>& t) {
+                Tensor extra = t.back();
+                extra.name = "block3.step1.actnorm.bias";
+                t.push_back(extra);
+              }),
+              HasSubstr("block3.step1.actnorm.bias"));
+  EXPECT_THAT(refusal([&](std::vector<Tensor>& t) {
+                Tensor& tensor = find(t, name);
+                tensor.shape = {5, 4, 3, 4};
+                tensor.values.resize(5 * 4 * 3 * 4);
+              }),
+              testing::AllOf(HasSubstr(name), HasSubstr("[5, 4, 3, 4]"), HasSubstr("[5, 4, 3, 3]")));
+  EXPECT_THAT(refusal([&](std::vector<Tensor>& t) { find(t, name).type = Tensor::Type::int32; }), HasSubstr(name));
+  if (!shape_.dense_invconv) {
+    EXPECT_THAT(refusal([&](std::vector<Tensor>& t) {
+                  find(t, "block1.step2.invconv.permutation").integers = {0, 1, 1, 3};
+                }),
+                HasSubstr("block1.step2.invconv.permutation"));
+    EXPECT_THAT(refusal([&](std::vector<Tensor>& t) {
+                  find(t, "block1.step2.invconv.permutation").integers = {1, 2, 3, 4};
+                }),
+                HasSubstr("not a permutation"));
+    EXPECT_THAT(refusal([&](std::vector<Tensor>& t) { find(t, "block2.step1.invconv.sign").integers[0] = 0; }),
+                HasSubstr("block2.step1.invconv.sign"));
+  }
+}
+
+// ---- actnorm's initialisation
+
+TEST_P(GlowOf, InitialisedActnormsGiveZeroMeanUnitStd) {
+  const kernels::Buffer<float> data = random_windows(shape_, 4, 5);
+  std::vector<Tensor> tensors = glow_.tensors();
+  tests::Rng rng(6);
+  for (Tensor& tensor : tensors) {  // couplings that do something
+    if (tensor.name.find("conv3") != std::string::npos) {
+      tensor.values = tests::random_floats(rng, static_cast<int64_t>(tensor.values.size()), 0.2);
+    }
+  }
+  glow_.load(tensors);
+  glow_.initialise_actnorm(stream_, windows(shape_, data));
+  tensors = glow_.tensors();
+
+  reference::Maps x(4, 1, shape_.height, shape_.width);
+  std::copy_n(data.data(), data.size(), x.values.begin());
+  for (int block = 1; block <= 2; ++block) {
+    x = reference::squeeze(x);
+    for (int step = 1; step <= 3; ++step) {
+      const std::string name = "block" + std::to_string(block) + ".step" + std::to_string(step) + ".";
+      const auto values = [&](const char* tensor) { return tests::widen(find(tensors, name + tensor).values); };
+      x = reference::actnorm_forward(x, values("actnorm.bias"), values("actnorm.log_scale"));
+      const double count = static_cast<double>(x.n * x.pixels());
+      for (int64_t c = 0; c < x.c; ++c) {
+        double mean = 0;
+        double squares = 0;
+        for (int64_t n = 0; n < x.n; ++n) {
+          for (int64_t p = 0; p < x.pixels(); ++p) {
+            mean += x.plane(n, c)[p] / count;
+            squares += x.plane(n, c)[p] * x.plane(n, c)[p] / count;
+          }
+        }
+        EXPECT_TRUE(std::abs(mean) <= 1e-5) << name << c << ": mean " << mean;
+        EXPECT_TRUE(std::abs(std::sqrt(squares - mean * mean) - 1.0) <= 1e-5) << name << c << ": " << squares;
+      }
+      Vector weight;
+      if (shape_.dense_invconv) {
+        weight = values("invconv.weight");
+      } else {
+        reference::Plu p;
+        p.permutation = find(tensors, name + "invconv.permutation").integers;
+        for (const int32_t sign : find(tensors, name + "invconv.sign").integers) {
+          p.sign.push_back(static_cast<int8_t>(sign));
+        }
+        p.lower = values("invconv.lower");
+        p.upper = values("invconv.upper");
+        p.log_s = values("invconv.log_s");
+        weight = reference::plu_weight(p);
+      }
+      x = reference::invconv_apply(x, weight);
+      const reference::CouplingWeights coupling{values("coupling.conv1.weight"), values("coupling.conv1.bias"),
+                                                values("coupling.conv2.weight"), values("coupling.conv2.bias"),
+                                                values("coupling.conv3.weight"), values("coupling.conv3.bias"),
+                                                values("coupling.log_gain")};
+      x = reference::coupling_forward(reference::Coupling::sigmoid, coupling, x).y;
+    }
+    x = reference::channels(x, 0, x.c / 2);
+  }
+}
+
+TEST_P(GlowOf, SilenceInitialisesAndScoresFinite) {
+  const kernels::Buffer<float> silence(2 * shape_.dimensions());
+  glow_.initialise_actnorm(stream_, windows(shape_, silence));
+  GlowPass pass(glow_, 2, PassMode::score);
+  pass.forward(stream_, windows(shape_, silence));
+  EXPECT_EQ(pass.first_non_finite(stream_, windows(shape_, silence)), "");
+  EXPECT_TRUE(std::isfinite(glow_.constant_log_det()));
+}
+
+// ---- passes
+
+TEST_P(GlowOf, ForwardUndoesInverse) {
+  const kernels::Buffer<float> data = random_windows(shape_, 3, 8);
+  glow_.initialise_actnorm(stream_, windows(shape_, data));
+  GlowPass pass(glow_, 3, PassMode::score);
+  tests::Rng rng(9);
+  Vector latents;
+  const auto for_each_latent = [&](const std::function<void(float&)>& visit) {
+    for (const kernels::Map& z : {pass.zc(0), pass.zc(1), pass.zd()}) {
+      for (int64_t n = 0; n < z.n; ++n) std::for_each_n(z.sample(n), z.c * z.pixels(), visit);
+    }
+  };
+  for_each_latent([&](float& value) {
+    value = tests::random_floats(rng, 1, 2.0)[0];
+    latents.push_back(static_cast<double>(value));
+  });
+  EXPECT_EQ(static_cast<int64_t>(latents.size()), 3 * shape_.dimensions());
+  pass.inverse(stream_, 3);
+  kernels::Buffer<float> x(3 * shape_.dimensions());
+  std::copy_n(pass.input().data, x.size(), x.data());
+  pass.forward(stream_, windows(shape_, x));
+  Vector again;
+  for_each_latent([&](float& value) { again.push_back(static_cast<double>(value)); });
+  tests::expect_close(again, latents, Vector(latents.size(), 1e-4), "latents");
+}
+
+TEST_P(GlowOf, AWindowDoesNotDependOnItsCompany) {
+  const kernels::Buffer<float> data = random_windows(shape_, 5, 10);
+  glow_.initialise_actnorm(stream_, windows(shape_, data));
+  GlowPass many(glow_, 5, PassMode::score);
+  GlowPass one(glow_, 1, PassMode::train);
+  many.forward(stream_, windows(shape_, data));
+  for (int64_t i = 0; i < 5; ++i) {
+    one.forward(stream_, windows(shape_, data).samples(i, 1));
+    EXPECT_EQ(one.coupling_log_det()[0], many.coupling_log_det()[i]);
+    const kernels::Map a = one.zd();
+    const kernels::Map b = many.zd();
+    EXPECT_TRUE(std::equal(a.sample(0), a.sample(0) + a.c * a.pixels(), b.sample(i)));
+  }
+  // Fewer windows than there is room for.
+  many.forward(stream_, windows(shape_, data).samples(0, 2));
+  EXPECT_EQ(many.coupling_log_det().size, 2);
+  EXPECT_EQ(many.zd().n, 2);
+}
+
+TEST_P(GlowOf, PassesRefuseWhatDoesNotFit) {
+  glow_.assemble(stream_);
+  GlowPass pass(glow_, 1, PassMode::score);
+  const kernels::Buffer<float> data(4 * shape_.dimensions());
+  EXPECT_THAT(message_of<kernels::ShapeError>([&] { pass.forward(stream_, windows(shape_, data)); }),
+              HasSubstr("GlowPass::forward"));
+  EXPECT_THAT(message_of<kernels::ShapeError>(
+                  [&] { pass.forward(stream_, kernels::make_map(data.data(), 1, 1, shape_.width, shape_.height)); }),
+              HasSubstr("GlowPass::forward"));
+  const kernels::Buffer<float> raw(glow_.raw_gradient_size());
+  EXPECT_THAT(message_of<kernels::ShapeError>([&] { pass.backward(stream_, 1.0, raw.view()); }),
+              HasSubstr("GlowPass::backward"));
+  GlowPass training(glow_, 1, PassMode::train);
+  EXPECT_THAT(message_of<kernels::ShapeError>([&] { training.backward(stream_, 1.0, raw.slice(0, raw.size() - 1)); }),
+              HasSubstr("raw gradient"));
+  EXPECT_THAT(message_of<kernels::ShapeError>([&] { pass.inverse(stream_, 2); }), HasSubstr("GlowPass::inverse"));
+}
+
+// ---- what goes wrong in training
+
+TEST_P(GlowOf, NamesTheFirstNonFiniteOperation) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  kernels::Buffer<float> data = random_windows(shape_, 2, 11);
+  glow_.initialise_actnorm(stream_, windows(shape_, data));
+  const std::vector<Tensor> good = glow_.tensors();
+  struct Damage {
+    std::string parameter;
+    float value;
+    std::string named;
+  };
+  std::vector<Damage> cases = {
+      {"block1.step1.actnorm.bias", nan, "block1.step1.actnorm"},
+      {"block2.step1.actnorm.log_scale", 200.0F, "block2.step1.actnorm"},
+      {"block1.step2.coupling.conv1.weight", nan, "block1.step2.coupling"},
+      {"block1.step3.coupling.conv1.bias", infinity, "block1.step3.coupling"},
+      {"block2.step2.coupling.conv2.weight", nan, "block2.step2.coupling"},
+      {"block2.step2.coupling.conv2.bias", nan, "block2.step2.coupling"},
+      {"block2.step3.coupling.conv3.weight", nan, "block2.step3.coupling"},
+      {"block2.step3.coupling.conv3.bias", -infinity, "block2.step3.coupling"},
+      {"block1.step1.coupling.log_gain", nan, "block1.step1.coupling"},
+  };
+  if (!shape_.dense_invconv) {
+    cases.push_back({"block2.step1.invconv.log_s", 200.0F, "block2.step1.invconv"});  // beyond float32
+    cases.push_back({"block1.step3.invconv.upper", nan, "block1.step3.invconv"});
+  }
+  for (const PassMode mode : {PassMode::score, PassMode::train}) {
+    GlowPass pass(glow_, 2, mode);
+    for (const Damage& damage : cases) {
+      std::vector<Tensor> tensors = good;
+      // Of a strict upper triangle the last entry of the first row is read, as is any tensor's of one row.
+      Tensor& tensor = find(tensors, damage.parameter);
+      tensor.values[static_cast<size_t>(tensor.shape.back() - 1)] = damage.value;
+      glow_.load(tensors);
+      glow_.assemble(stream_);
+      EXPECT_EQ(pass.first_non_finite(stream_, windows(shape_, data)), damage.named) << damage.parameter;
+    }
+    glow_.load(good);
+    glow_.assemble(stream_);
+    EXPECT_EQ(pass.first_non_finite(stream_, windows(shape_, data)), "");
+    const float kept = data[17];
+    data[17] = nan;
+    EXPECT_EQ(pass.first_non_finite(stream_, windows(shape_, data)), "input");
+    data[17] = kept;
+  }
+}
+
+TEST(Glow, SingularDenseWeightNamesBlockAndStep) {
+  const GlowShape shape = small_shape(true);
+  Glow glow(shape, 1);
+  kernels::Stream stream;
+  std::vector<Tensor> tensors = glow.tensors();
+  Tensor& weight = find(tensors, "block2.step3.invconv.weight");
+  std::fill_n(weight.values.begin(), 8, 0.0F);
+  glow.load(tensors);
+  EXPECT_THAT(message_of<kernels::SingularError>([&] { glow.assemble(stream); }),
+              testing::AllOf(HasSubstr("block2.step3.invconv"), HasSubstr("pivot")));
+  weight.values.assign(weight.values.size(), std::numeric_limits<float>::quiet_NaN());
+  glow.load(tensors);
+  EXPECT_THAT(message_of<kernels::SingularError>([&] { glow.assemble(stream); }),
+              testing::AllOf(HasSubstr("block2.step3.invconv"), HasSubstr("not finite")));
+}
+
+}  // namespace
+}  // namespace evenflow::flow

@@ -1,0 +1,177 @@
+#include "flow/latent.h"
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/error.h"
+#include "tests/support/guard.h"
+
+namespace evenflow::flow {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+template <class Error>
+std::string message_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+io::ConditionData condition_of(size_t parameters) {
+  io::ConditionData out;
+  for (size_t i = 0; i < parameters; ++i) {
+    out.names.push_back("parameter_" + std::to_string(i));
+    out.k.push_back(0.01 * static_cast<double>(i + 1));
+    out.v0.push_back(350.0);
+    out.mean.push_back(400.0);
+    out.std.push_back(200.0);
+    out.training_values.push_back({50.0, 750.0});
+  }
+  return out;
+}
+
+TEST(LatentPrior, DealsZdEvenlyOrSaysHow) {
+  GlowShape shape;
+  shape.blocks = 1;  // zd has two channels
+  EXPECT_NO_THROW(LatentPrior(shape, condition_of(0)));
+  EXPECT_NO_THROW(LatentPrior(shape, condition_of(1)));
+  EXPECT_NO_THROW(LatentPrior(shape, condition_of(2)));
+  const std::string message = message_of<io::UsageError>([&] { LatentPrior(shape, condition_of(3)); });
+  EXPECT_THAT(message, HasSubstr("2 channels of zd"));
+  EXPECT_THAT(message, HasSubstr("3 parameters (parameter_0, parameter_1, parameter_2)"));
+  EXPECT_THAT(message, HasSubstr("model.blocks"));
+}
+
+TEST(LatentPrior, LossGradientFollowsDifferences) {
+  // d nll / d z of the three kinds of window (v known, unknown, no condition), by central differences in float64 of the
+  // reported nll over steps large enough for float32 latents: nll is a quadratic in z, so no step is too large.
+  GlowShape shape;
+  shape.blocks = 2;
+  shape.steps = 1;
+  shape.hidden = 3;
+  shape.height = 8;
+  shape.width = 4;
+  Glow glow(shape, 3);
+  kernels::Stream stream;
+  glow.assemble(stream);
+  tests::Rng rng(7);
+  const std::vector<float> x = tests::random_floats(rng, 2 * shape.dimensions());
+  kernels::Buffer<float> input(2 * shape.dimensions());
+  std::copy(x.begin(), x.end(), input.data());
+  for (const size_t parameters : {size_t{0}, size_t{1}, size_t{2}}) {
+    const LatentPrior prior(shape, condition_of(parameters));
+    GlowPass pass(glow, 2, PassMode::train);
+    pass.forward(stream, kernels::make_map(input.data(), 2, 1, shape.height, shape.width));
+    std::vector<double> v(2 * parameters, 500.0);
+    if (parameters > 0) v[0] = nan;
+    std::vector<double> nll(2);
+    const auto loss = [&] {
+      prior.loss(stream, pass, glow.constant_log_det(), v, 1.0, nll);
+      return nll[0] + nll[1];
+    };
+    loss();
+    const auto check = [&](kernels::Map z, kernels::Map dz, const char* what) {
+      for (int64_t n = 0; n < 2; ++n) {
+        for (int64_t i = 0; i < z.c * z.pixels(); ++i) {
+          loss();
+          const double gradient = static_cast<double>(dz.sample(n)[i]);
+          float& at = z.sample(n)[i];
+          const float here = at;
+          at = here + 0.5F;
+          const double above = static_cast<double>(at);
+          const double loss_above = loss();
+          at = here - 0.5F;
+          const double below = static_cast<double>(at);
+          const double loss_below = loss();
+          // The chord of a quadratic is its slope in the chord's middle, which rounding may have moved.
+          const double moved = std::abs(0.5 * (above + below) - static_cast<double>(here));
+          at = here;
+          const double difference = (loss_above - loss_below) / (above - below);
+          const double bound = moved + 4 * tests::eps32 * (std::abs(gradient) + 10.0) + 1e-9;
+          EXPECT_TRUE(std::abs(difference - gradient) <= bound)
+              << what << " " << n << "," << i << ": " << difference << " by differences, " << gradient;
+        }
+      }
+    };
+    check(pass.zc(0), pass.dzc(0), "zc of block 1");
+    check(pass.zc(1), pass.dzc(1), "zc of block 2");
+    check(pass.zd(), pass.dzd(), "zd");
+  }
+}
+
+TEST(FitCondition, DefaultsSpanSixAndCentreOnTheMean) {
+  const io::ConditionData data =
+      fit_condition({}, {"velocity_mm_s", "distance_mm"}, {{100, 250}, {700, nan}, {100, 500}, {nan, 250}});
+  EXPECT_EQ(data.names, (std::vector<std::string>{"velocity_mm_s", "distance_mm"}));
+  EXPECT_EQ(data.training_values, (std::vector<std::vector<double>>{{100, 700}, {250, 500}}));
+  const auto expect = [](double actual, double expected) {
+    EXPECT_TRUE(std::abs(actual - expected) <= 4 * tests::eps64 * std::abs(expected)) << actual << " " << expected;
+  };
+  expect(data.mean[0], 300.0);
+  expect(data.v0[0], 300.0);
+  expect(data.std[0], std::sqrt((200.0 * 200 + 400.0 * 400 + 200.0 * 200) / 3));  // biased
+  expect(data.k[0], 0.01);
+  expect(data.k[0] * (700 - 100), 6.0);
+  expect(data.mean[1], 1000.0 / 3);
+  expect(data.k[1], 6.0 / 250);
+}
+
+TEST(FitCondition, TakesWhatIsGivenAndInItsOrder) {
+  io::ConditionSettings settings;
+  settings.parameters = {"distance_mm", "velocity_mm_s"};
+  settings.k = {0.5, -0.25};
+  settings.v0 = {0.0, 7.0};
+  const io::ConditionData data =
+      fit_condition(settings, {"velocity_mm_s", "load", "distance_mm"}, {{100, nan, 250}, {700, nan, 500}});
+  EXPECT_EQ(data.names, settings.parameters);
+  EXPECT_EQ(data.k, settings.k);
+  EXPECT_EQ(data.v0, settings.v0);
+  EXPECT_EQ(data.mean, (std::vector<double>{375, 400}));
+}
+
+TEST(FitCondition, OffMeansUnconstrained) {
+  io::ConditionSettings settings;
+  settings.enabled = false;
+  EXPECT_TRUE(fit_condition(settings, {"velocity_mm_s"}, {{100}, {100}}).names.empty());
+}
+
+TEST(FitCondition, SaysWhatIsWrong) {
+  const std::vector<std::string> names{"velocity_mm_s"};
+  const std::vector<std::vector<double>> values{{100}, {700}};
+  io::ConditionSettings settings;
+  settings.k = {0.1, 0.2};
+  EXPECT_THAT(message_of<io::UsageError>([&] { fit_condition(settings, names, values); }),
+              HasSubstr("condition.k has 2 values for 1 parameters (velocity_mm_s)"));
+  settings.k = {0.0};
+  EXPECT_THAT(message_of<io::UsageError>([&] { fit_condition(settings, names, values); }), HasSubstr("condition.k"));
+  settings.k = {nan};
+  EXPECT_THAT(message_of<io::UsageError>([&] { fit_condition(settings, names, values); }), HasSubstr("not finite"));
+  settings.k = {};
+  settings.v0 = {1.0, 2.0};
+  EXPECT_THAT(message_of<io::UsageError>([&] { fit_condition(settings, names, values); }),
+              HasSubstr("condition.v0 has 2 values"));
+  settings.v0 = {};
+  settings.parameters = {"speed"};
+  EXPECT_THAT(message_of<io::UsageError>([&] { fit_condition(settings, names, values); }),
+              testing::AllOf(HasSubstr("'speed'"), HasSubstr("velocity_mm_s")));
+  for (const std::vector<std::vector<double>>& few :
+       std::vector<std::vector<std::vector<double>>>{{}, {{nan}}, {{100}, {100}, {nan}}}) {
+    EXPECT_THAT(message_of<io::DataError>([&] { fit_condition({}, names, few); }),
+                testing::AllOf(HasSubstr("velocity_mm_s"), HasSubstr("at least two"), HasSubstr("condition.enabled")));
+  }
+}
+
+}  // namespace
+}  // namespace evenflow::flow
