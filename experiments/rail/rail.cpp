@@ -1,0 +1,233 @@
+#include "experiments/rail/rail.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "flow/random.h"
+
+namespace evenflow::experiments {
+namespace {
+
+using flow::Random;
+constexpr double two_pi = 2.0 * std::numbers::pi;
+constexpr double reference_speed_mm_s = 400.0;  // levels are given at this speed
+
+/// A state-variable filter (Simper's trapezoidal form): stable while its frequency moves.
+class Resonator {
+ public:
+  /// Band-pass of unit peak gain at `frequency_hz`.
+  double operator()(double x, double frequency_hz, double q, double rate_hz) {
+    const double k = 1.0 / q;
+    if (frequency_hz != frequency_hz_) {
+      frequency_hz_ = frequency_hz;
+      g_ = std::tan(std::numbers::pi * std::clamp(frequency_hz, 5.0, 0.45 * rate_hz) / rate_hz);
+    }
+    const double a1 = 1.0 / (1.0 + g_ * (g_ + k));
+    const double v1 = a1 * (band_ + g_ * (x - low_));
+    const double v2 = low_ + g_ * v1;
+    band_ = 2.0 * v1 - band_;
+    low_ = 2.0 * v2 - low_;
+    return k * v1;
+  }
+
+ private:
+  double frequency_hz_ = -1, g_ = 0;
+  double band_ = 0, low_ = 0;
+};
+
+/// One-pole low-pass with a movable corner.
+class LowPass {
+ public:
+  double operator()(double x, double corner_hz, double rate_hz) {
+    const double a = 1.0 - std::exp(-two_pi * std::min(corner_hz, 0.45 * rate_hz) / rate_hz);
+    state_ += a * (x - state_);
+    return state_;
+  }
+
+ private:
+  double state_ = 0;
+};
+
+/// Pink noise: white noise through three one-pole sections an octave and a half apart.
+class PinkNoise {
+ public:
+  double operator()(double white) {
+    slow_ = 0.99765 * slow_ + 0.0990460 * white;
+    middle_ = 0.96300 * middle_ + 0.2965164 * white;
+    fast_ = 0.57000 * fast_ + 1.0526913 * white;
+    return 0.25 * (slow_ + middle_ + fast_ + 0.1848 * white);
+  }
+
+ private:
+  double slow_ = 0, middle_ = 0, fast_ = 0;
+};
+
+double decibels(double value) {
+  return std::pow(10.0, value / 20.0);
+}
+
+/// Bursts that ring on after the instant that starts them.
+class Burst {
+ public:
+  explicit Burst(double decay_s, double rate_hz) : decay_(std::exp(-1.0 / (decay_s * rate_hz))) {}
+  void strike(double level) { level_ += level; }
+  double operator()() {
+    level_ *= decay_;
+    return level_;
+  }
+
+ private:
+  double decay_;
+  double level_ = 0;
+};
+
+struct Resonance {
+  double frequency_hz, q, level;
+};
+constexpr std::array<Resonance, 5> frame = {
+    {{420.0, 12.0, 1.0}, {980.0, 16.0, 0.8}, {1730.0, 10.0, 0.7}, {3150.0, 20.0, 0.8}, {5600.0, 14.0, 0.5}}};
+
+/// What differs from one clip of the same condition to the next.
+struct Variation {
+  explicit Variation(const RailSettings& s, Random& random)
+      : gain(decibels(s.gain_jitter_db * random.normal())),
+        speed(1.0 + s.speed_jitter * random.normal()),
+        friction(decibels(0.6 * random.normal())),
+        rolling(decibels(0.6 * random.normal())),
+        tones(decibels(0.8 * random.normal())),
+        motor(decibels(0.8 * random.normal())),
+        background(decibels(1.5 * random.normal())),
+        motor_detune(1.0 + 0.0008 * random.normal()),
+        start_s(20.0 * random.uniform()) {}
+  double gain, speed, friction, rolling, tones, motor, background, motor_detune, start_s;
+};
+
+}  // namespace
+
+RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s) {
+  const auto samples = static_cast<size_t>(std::llround(settings.duration_s * settings.sample_rate_hz));
+  // A stroke too short to reach the velocity turns into a triangle.
+  const double peak = std::min(velocity_mm_s, std::sqrt(settings.acceleration_mm_s2 * distance_mm));
+  const double ramp_s = peak / settings.acceleration_mm_s2;
+  const double cruise_s = (distance_mm - peak * ramp_s) / peak;
+  const double stroke_s = 2.0 * ramp_s + cruise_s;
+  const double cycle_s = stroke_s + settings.dwell_s;
+  RailMotion motion;
+  motion.position_mm.resize(samples);
+  motion.speed_mm_s.resize(samples);
+  bool moving_before = false;
+  for (size_t i = 0; i < samples; ++i) {
+    const double time = start_s + static_cast<double>(i) / settings.sample_rate_hz;
+    const double cycles = std::floor(time / cycle_s);
+    const double t = time - cycles * cycle_s;
+    double speed = 0;
+    double within = distance_mm;
+    if (t < ramp_s) {
+      speed = settings.acceleration_mm_s2 * t;
+      within = 0.5 * speed * t;
+    } else if (t < ramp_s + cruise_s) {
+      speed = peak;
+      within = 0.5 * peak * ramp_s + peak * (t - ramp_s);
+    } else if (t < stroke_s) {
+      const double left = stroke_s - t;
+      speed = settings.acceleration_mm_s2 * left;
+      within = distance_mm - 0.5 * speed * left;
+    }
+    motion.position_mm[i] = cycles * distance_mm + within;
+    motion.speed_mm_s[i] = speed;
+    const bool moving = t < stroke_s;
+    if (i > 0 && moving != moving_before) motion.reversals.push_back(static_cast<int64_t>(i));
+    moving_before = moving;
+  }
+  return motion;
+}
+
+std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
+                                   bool anomalous, uint64_t seed) {
+  const double rate = settings.sample_rate_hz;
+  Random random = flow::stream_of(seed, 0);
+  const Variation vary(settings, random);
+  const double severity = anomalous ? settings.severity : 0.0;
+  const RailMotion motion = rail_motion(settings, velocity_mm_s * vary.speed, distance_mm, vary.start_s);
+  const double worn_friction = 1.0 + 0.10 * severity;
+  const double worn_resonance = 1.0 + 0.02 * severity;
+
+  std::array<double, std::size(rail_tones_per_mm)> phase{};
+  for (double& p : phase) p = two_pi * random.uniform();
+  std::array<double, std::size(rail_motor_lines_hz)> motor_phase{};
+  for (double& p : motor_phase) p = two_pi * random.uniform();
+  const double drift_phase = two_pi * random.uniform();
+  const double drift_hz = 0.05 + 0.1 * random.uniform();
+  const double defect_offset_mm = settings.defect_spacing_mm * random.uniform();
+
+  std::array<Resonator, frame.size()> frame_filters;
+  Resonator roll_low, roll_high, rattle, ring, impact_body;
+  LowPass friction_first, friction_second;
+  PinkNoise pink;
+  Burst clunk(0.012, rate), defect(0.003, rate), impact(0.03, rate);
+  size_t next_reversal = 0;
+  double last_defect = std::floor((motion.position_mm.front() + defect_offset_mm) / settings.defect_spacing_mm);
+
+  std::vector<float> out(motion.position_mm.size());
+  for (size_t i = 0; i < out.size(); ++i) {
+    const double time = static_cast<double>(i) / rate;
+    const double speed = motion.speed_mm_s[i];
+    const double level = speed / reference_speed_mm_s;
+    const double root_level = std::sqrt(level);
+
+    // What the carriage's travel excites.
+    const double hiss = friction_first(random.normal(), 300.0 + 3.0 * speed, rate);
+    const double friction = friction_second(hiss, 300.0 + 3.0 * speed, rate) * level * vary.friction * worn_friction;
+    const double rolling =
+        (roll_low(random.normal(), 2.2 * speed, 3.0, rate) + roll_high(random.normal(), 6.6 * speed, 3.0, rate)) *
+        level * vary.rolling;
+    double tones = 0;
+    for (size_t k = 0; k < phase.size(); ++k) {
+      tones += std::sin(two_pi * rail_tones_per_mm[k] * motion.position_mm[i] + phase[k]) /
+               (1.0 + static_cast<double>(k) / 2.0);
+    }
+    tones *= root_level * vary.tones;
+
+    if (next_reversal < motion.reversals.size() && motion.reversals[next_reversal] == static_cast<int64_t>(i)) {
+      clunk.strike((0.6 + 0.4 * random.uniform()) * std::sqrt(velocity_mm_s / reference_speed_mm_s));
+      ++next_reversal;
+    }
+    const double defects = std::floor((motion.position_mm[i] + defect_offset_mm) / settings.defect_spacing_mm);
+    if (defects != last_defect) {
+      last_defect = defects;
+      const double scatter = 0.7 + 0.6 * random.uniform();
+      defect.strike(severity * scatter * root_level);
+    }
+    const double excitation = 0.9 * friction + 0.8 * rolling + 0.10 * tones + 1.2 * clunk() * random.normal();
+
+    // The frame, and what reaches the microphone without it.
+    double frame_sound = 0;
+    for (size_t k = 0; k < frame.size(); ++k) {
+      frame_sound +=
+          frame[k].level * frame_filters[k](excitation, frame[k].frequency_hz * worn_resonance, frame[k].q, rate);
+    }
+    double sound = 1.5 * frame_sound + 0.35 * excitation + 0.12 * tones;
+
+    // The worn guide.
+    sound += 0.9 * ring(defect() * random.normal(), 2900.0, 6.0, rate);
+    sound += 0.10 * severity * level * rattle(random.normal(), 5200.0, 8.0, rate);
+
+    // What does not know the speed: motor, hall, neighbours.
+    const double drift = 1.0 + 0.25 * std::sin(two_pi * drift_hz * time + drift_phase);
+    for (size_t k = 0; k < motor_phase.size(); ++k) {
+      sound +=
+          0.02 * vary.motor * std::sin(two_pi * rail_motor_lines_hz[k] * vary.motor_detune * time + motor_phase[k]);
+    }
+    sound += 0.05 * vary.background * drift * pink(random.normal());
+    if (random.uniform() < 0.3 / rate) impact.strike(0.3 + 0.7 * random.uniform());
+    sound += 0.5 * impact_body(impact() * random.normal(), 350.0, 2.0, rate);
+
+    constexpr double full_scale = 0.2;
+    out[i] = static_cast<float>(std::clamp(full_scale * vary.gain * sound, -1.0, 1.0));
+  }
+  return out;
+}
+
+}  // namespace evenflow::experiments

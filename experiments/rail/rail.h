@@ -1,0 +1,43 @@
+// A slide rail, simulated: a carriage goes back and forth and makes the sounds that its motion, and its faults, make.
+//
+// Physics: a trapezoidal velocity profile with a dwell at each end. Tones and bearing bands follow the carriage's speed
+// (rates per millimetre, so frequency = rate x speed); friction noise grows and brightens with it; all of these excite
+// fixed resonances of the frame. Motor lines, factory background and distant impacts do not scale with speed. The
+// anomalous rail has a worn guide: an impulse at a fixed spacing of travel, a rattle band, a little more friction and
+// slightly shifted resonances. docs/method.md says what the detector is to make of it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace evenflow::experiments {
+
+struct RailSettings {
+  int sample_rate_hz = 16000;
+  double duration_s = 10.0;
+  double acceleration_mm_s2 = 4000.0;
+  double dwell_s = 0.12;            ///< rest at each end of a stroke
+  double severity = 1.0;            ///< of the worn guide; 0: an anomalous clip sounds like a normal one
+  double defect_spacing_mm = 16.0;  ///< travel between two impulses of the worn guide
+  double gain_jitter_db = 0.7;      ///< standard deviation, clip to clip
+  double speed_jitter = 0.004;      ///< relative standard deviation, clip to clip
+};
+
+/// Position-locked tones, cycles per millimetre: a tone sounds at rate x speed.
+inline constexpr double rail_tones_per_mm[] = {0.1, 0.5, 1.1, 2.3, 3.7, 5.9};
+/// Lines of the motor, Hz. No tone comes within 30 Hz of one at a multiple of 50 mm/s (a beat would mark that speed).
+inline constexpr double rail_motor_lines_hz[] = {1425.0, 3982.0};
+
+/// The carriage's motion, sample by sample.
+struct RailMotion {
+  std::vector<double> position_mm;  ///< distance travelled, never decreasing
+  std::vector<double> speed_mm_s;   ///< >= 0
+  std::vector<int64_t> reversals;   ///< samples at which a stroke begins or ends
+};
+RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s);
+
+/// One clip, samples in [-1, 1], the same on every platform for the same seed.
+std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
+                                   bool anomalous, uint64_t seed);
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,115 @@
+#include "experiments/rail/synth.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <mutex>
+#include <system_error>
+
+#include "flow/random.h"
+#include "frontend/audio.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "kernels/parallel.h"
+
+namespace evenflow::experiments {
+namespace {
+
+struct PlannedClip {
+  std::string path, split;
+  double velocity_mm_s, distance_mm;
+  bool anomalous;
+};
+
+void plan(std::vector<PlannedClip>& clips, const std::string& split, const std::vector<double>& velocities,
+          const std::vector<double>& distances, bool anomalous, int count) {
+  for (const double velocity : velocities) {
+    for (const double distance : distances) {
+      for (int i = 0; i < count; ++i) {
+        clips.push_back({fmt::format("{}/{}_{:04g}mm_s_{:03g}mm_{:02}.wav", split, anomalous ? "anomaly" : "normal",
+                                     velocity, distance, i),
+                         split, velocity, distance, anomalous});
+      }
+    }
+  }
+}
+
+void check(const SynthOptions& o) {
+  const auto positive = [](const std::vector<double>& values, const char* what) {
+    for (const double value : values) {
+      if (!(value > 0.0) || !std::isfinite(value)) {
+        throw io::UsageError(fmt::format("{} has {}; give positive numbers", what, value));
+      }
+    }
+  };
+  positive(o.train_velocities_mm_s, "the list of training velocities (mm/s)");
+  positive(o.test_velocities_mm_s, "the list of test velocities (mm/s)");
+  positive(o.train_distances_mm, "the list of training distances (mm)");
+  positive(o.test_distances_mm, "the list of test distances (mm)");
+  positive({o.rail.duration_s}, "the duration (s)");
+  if (o.train_clips < 0 || o.test_normal_clips < 0 || o.test_anomaly_clips < 0) {
+    throw io::UsageError("a number of clips is negative; give 0 or more");
+  }
+  if (!(o.rail.severity >= 0.0)) throw io::UsageError("the severity is negative; give 0 (no fault) or more");
+}
+
+}  // namespace
+
+SynthOptions synth_preset(const std::string& name) {
+  SynthOptions options;
+  if (name == "paper") return options;
+  if (name == "demo") {
+    options.train_distances_mm = {250, 500};
+    options.train_clips = 6;
+    options.test_normal_clips = 2;
+    options.test_anomaly_clips = 2;
+    return options;
+  }
+  throw io::UsageError("there is no preset '" + name + "'; use demo or paper");
+}
+
+SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOptions& options) {
+  check(options);
+  std::vector<PlannedClip> clips;
+  plan(clips, "train", options.train_velocities_mm_s, options.train_distances_mm, false, options.train_clips);
+  plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, false, options.test_normal_clips);
+  plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, true, options.test_anomaly_clips);
+  if (clips.empty()) throw io::UsageError("no clips were asked for; raise a number of clips");
+  for (const char* split : {"train", "test"}) {
+    std::error_code error;
+    std::filesystem::create_directories(folder / split, error);
+    if (error) {
+      throw io::DataError(fmt::format("cannot make the folder {}: {}; choose another place", (folder / split).string(),
+                                      error.message()));
+    }
+  }
+  SynthResult result;
+  result.manifest = folder / "manifest.csv";
+  std::mutex mutex;
+  size_t done = 0;
+  kernels::ThreadPool pool(options.threads);
+  pool.run(static_cast<int64_t>(clips.size()), [&](int64_t item, int) {
+    if (options.stop != nullptr && options.stop->load()) return;
+    const PlannedClip& clip = clips[static_cast<size_t>(item)];
+    const uint64_t seed = flow::stream_of(options.seed, static_cast<uint64_t>(item)).bits();
+    frontend::write_wav(folder / clip.path,
+                        synthesise_clip(options.rail, clip.velocity_mm_s, clip.distance_mm, clip.anomalous, seed),
+                        options.rail.sample_rate_hz);
+    const std::lock_guard lock(mutex);
+    ++done;
+    if (options.progress) options.progress(done, clips.size());
+  });
+  result.clips = done;
+  result.seconds_of_sound = static_cast<double>(done) * options.rail.duration_s;
+  result.stopped = done != clips.size();
+  if (result.stopped) return result;
+  std::string manifest = "path,split,label,machine,velocity_mm_s\n";
+  for (const PlannedClip& clip : clips) {
+    manifest += fmt::format("{},{},{},rail,{:g}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
+                            clip.velocity_mm_s);
+  }
+  io::write_text(result.manifest, manifest);
+  return result;
+}
+
+}  // namespace evenflow::experiments
