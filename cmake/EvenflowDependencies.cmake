@@ -2,6 +2,7 @@
 include(EvenflowLinked)
 find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
 if(EVENFLOW_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)
