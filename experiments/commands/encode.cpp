@@ -1,0 +1,23 @@
+// evenflow encode: what the flow makes of a shard's windows.
+#include <fmt/format.h>
+
+#include "experiments/commands/commands.h"
+#include "experiments/console.h"
+#include "experiments/interrupt.h"
+#include "io/shard.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+
+int run(const EncodeArguments& arguments) {
+  require_writable(arguments.out);
+  discard_on_signals(arguments.out);
+  train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
+  const io::Shard shard(arguments.shard);
+  detector.encode(shard, arguments.out);
+  fmt::print("Encoded {} -> {}\n", count_text(static_cast<int64_t>(shard.clips().size()), "clip"),
+             arguments.out.string());
+  return exit_ok;
+}
+
+}  // namespace evenflow::experiments

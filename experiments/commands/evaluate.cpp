@@ -1,0 +1,170 @@
+// evenflow evaluate: scores to figures of merit, reports and DCASE's files.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "experiments/commands/commands.h"
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "experiments/report/dcase_files.h"
+#include "experiments/report/evaluation.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/model_file.h"
+#include "io/shard.h"
+#include "train/scatter_picture.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// Values in the columns of `from`, moved to those of `to`; NaN where there is none.
+std::vector<double> moved(const std::vector<double>& values, const std::vector<std::string>& from,
+                          const std::vector<std::string>& to) {
+  std::vector<double> out;
+  for (const std::string& name : to) {
+    const auto found = std::find(from.begin(), from.end(), name);
+    out.push_back(found == from.end() ? nan : values[static_cast<size_t>(found - from.begin())]);
+  }
+  return out;
+}
+
+void add_missing(std::vector<std::string>& names, const std::vector<std::string>& more) {
+  for (const std::string& name : more)
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
+train::ScoreTable read_all(const std::vector<fs::path>& files) {
+  std::vector<train::ScoreTable> tables;
+  train::ScoreTable all;
+  for (const fs::path& file : files) {
+    tables.push_back(train::read_scores(file));
+    add_missing(all.parameter_names, tables.back().parameter_names);
+    add_missing(all.estimated_names, tables.back().estimated_names);
+  }
+  for (const train::ScoreTable& table : tables) {
+    for (train::ClipScore clip : table.clips) {
+      clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
+      clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);
+      all.clips.push_back(std::move(clip));
+    }
+  }
+  return all;
+}
+
+void add_values(TrainingValues& training, const std::string& name, const std::vector<double>& values) {
+  std::vector<double>& known = training[name];
+  known.insert(known.end(), values.begin(), values.end());
+  std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
+}
+
+void add_training_clips(TrainingValues& training, std::vector<io::Clip> clips, const std::vector<std::string>& names) {
+  std::erase_if(clips, [](const io::Clip& clip) { return clip.split != io::Split::train || clip.label == 1; });
+  for (size_t p = 0; p < names.size(); ++p) add_values(training, names[p], distinct_values(clips, p));
+}
+
+/// What the model was trained on, from whatever tells: the model, shards, training clips among the scores.
+TrainingValues training_values(const EvaluateArguments& arguments, const train::ScoreTable& scores) {
+  TrainingValues training;
+  if (arguments.model) {
+    const io::ConditionData condition = io::read_model(*arguments.model).condition;
+    for (size_t p = 0; p < condition.names.size(); ++p)
+      add_values(training, condition.names[p], condition.training_values[p]);
+  }
+  for (const fs::path& file : arguments.training) {
+    const io::Shard shard(file);
+    add_training_clips(training, shard.clips(), shard.parameter_names());
+  }
+  if (!training.empty()) return training;
+  std::vector<io::Clip> clips;
+  for (const train::ClipScore& score : scores.clips) clips.push_back(score.clip);
+  add_training_clips(training, clips, scores.parameter_names);
+  return training;
+}
+
+void draw_estimates(const train::ScoreTable& table, const TrainingValues& training, const fs::path& folder,
+                    std::vector<fs::path>& written) {
+  for (size_t e = 0; e < table.estimated_names.size(); ++e) {
+    const std::string& name = table.estimated_names[e];
+    const auto found = std::find(table.parameter_names.begin(), table.parameter_names.end(), name);
+    if (found == table.parameter_names.end()) continue;
+    const auto p = static_cast<size_t>(found - table.parameter_names.begin());
+    train::ScatterPlot plot;
+    plot.title = "What the sound says of " + name;
+    plot.x_label = name;
+    plot.y_label = "estimate";
+    plot.series = {{.name = "normal, seen", .rgb = {31, 95, 191}},
+                   {.name = "normal, unseen", .rgb = {46, 160, 67}},
+                   {.name = "anomalous", .rgb = {208, 64, 48}}};
+    const auto values = training.find(name);
+    for (const train::ClipScore& clip : table.clips) {
+      if (clip.clip.label < 0 || std::isnan(clip.clip.parameter[p])) continue;
+      const bool unseen = values != training.end() && !values->second.empty() &&
+                          !std::binary_search(values->second.begin(), values->second.end(), clip.clip.parameter[p]);
+      train::ScatterSeries& series = plot.series[clip.clip.label == 1 ? 2 : unseen ? 1 : 0];
+      series.x.push_back(clip.clip.parameter[p]);
+      series.y.push_back(clip.estimate[e]);
+    }
+    std::erase_if(plot.series, [](const train::ScatterSeries& series) { return series.x.empty(); });
+    if (plot.series.empty()) continue;
+    const std::vector<uint8_t> png = train::draw_scatter(plot);
+    std::string word = name;
+    std::replace(word.begin(), word.end(), '/', '_');
+    written.push_back(folder / ("estimate_" + word + ".png"));
+    io::write_text(written.back(), std::string(png.begin(), png.end()));
+  }
+}
+
+void print_written(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) fmt::print("  {}\n", file.string());
+}
+
+}  // namespace
+
+int run(const EvaluateArguments& arguments) {
+  train::ScoreTable table = read_all(arguments.scores);
+  const TrainingValues training = training_values(arguments, table);
+  const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };
+  const auto left_out = static_cast<int64_t>(std::erase_if(table.clips, is_train));
+  if (table.clips.empty())
+    throw io::DataError("'" + arguments.scores.front().string() +
+                        "' holds no test clip; score the test clips (evenflow score --split test)");
+  const bool labelled =
+      std::any_of(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.clip.label >= 0; });
+
+  std::vector<fs::path> written;
+  // A challenge's test clips have no labels: their files are all there is to write.
+  if (!labelled && arguments.dcase) {
+    written = write_dcase(table.clips, *arguments.dcase);
+    fmt::print("No clip has a label, so there is nothing to evaluate. Written:\n");
+    print_written(written);
+    return exit_ok;
+  }
+  const Evaluation evaluation = evaluate(table, training);
+  fmt::print("{}", to_text(evaluation));
+  if (left_out > 0) fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
+  if (arguments.out) {
+    make_folder(*arguments.out);
+    written.push_back(*arguments.out / "evaluation.csv");
+    io::write_text(written.back(), to_csv(evaluation));
+    written.push_back(*arguments.out / "evaluation.json");
+    io::write_text(written.back(), to_json(evaluation));
+    draw_estimates(table, training, *arguments.out, written);
+  }
+  if (arguments.dcase) {
+    const std::vector<fs::path> files = write_dcase(table.clips, *arguments.dcase);
+    written.insert(written.end(), files.begin(), files.end());
+  }
+  if (!written.empty()) fmt::print("\nWritten:\n");
+  print_written(written);
+  return exit_ok;
+}
+
+}  // namespace evenflow::experiments

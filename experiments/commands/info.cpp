@@ -1,0 +1,258 @@
+// evenflow info: what a file is and what is in it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <system_error>
+
+#include "experiments/commands/commands.h"
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "frontend/audio.h"
+#include "frontend/features.h"
+#include "io/atomic_file.h"
+#include "io/dcase.h"
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "io/manifest.h"
+#include "io/model_file.h"
+#include "io/run_folder.h"
+#include "io/shard.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+void line(const char* name, const std::string& value) {
+  fmt::print("  {:<14} {}\n", name, value);
+}
+
+std::string frontend_text(const io::FrontendSettings& s) {
+  return fmt::format("{} Hz, channel {}, FFT of {} every {} samples, {} padding, {} mel bands", s.sample_rate_hz,
+                     s.channel, s.n_fft, s.hop_samples, s.pad_mode, s.mel_bands);
+}
+
+double seconds_of(int64_t frames, const io::FrontendSettings& settings) {
+  return static_cast<double>(frames) * settings.hop_samples / settings.sample_rate_hz;
+}
+
+void describe_shard(const fs::path& file) {
+  const io::Shard shard(file);
+  fmt::print("{}: feature shard\n", file.string());
+  line("clips", std::to_string(shard.clips().size()));
+  line("sound",
+       fmt::format("{:.2f} h, {} frames", seconds_of(shard.frames(), shard.frontend()) / 3600.0, shard.frames()));
+  fmt::print("{}", describe_clips(shard.clips(), shard.parameter_names()));
+  line("frontend", frontend_text(shard.frontend()));
+  line("data hash", shard.data_hash());
+}
+
+int64_t parameter_count(const io::ModelData& model) {
+  int64_t count = 0;
+  for (const io::Tensor& tensor : model.parameters) count += static_cast<int64_t>(tensor.values.size());
+  return count;
+}
+
+void describe_condition(const io::ConditionData& condition) {
+  if (condition.names.empty()) line("condition", "none: an unconstrained flow");
+  for (size_t p = 0; p < condition.names.size(); ++p)
+    line("condition", fmt::format("{}: k {:.6g}, v0 {:.6g}, trained at {}", condition.names[p], condition.k[p],
+                                  condition.v0[p], values_text(condition.training_values[p])));
+}
+
+void describe_model(const fs::path& file) {
+  const io::ModelData model = io::read_model(file);
+  const io::Config& config = model.config;
+  fmt::print("{}: {}\n", file.string(), model.progress ? "checkpoint" : "model");
+  line("flow", fmt::format("{}, {}, {} hidden channels, 1x1 {}, coupling {}, {} parameters",
+                           count_text(config.model.blocks, "block"), count_text(config.model.steps, "step"),
+                           config.model.hidden, config.model.invconv, config.model.coupling, parameter_count(model)));
+  line("window", fmt::format("{} frames, hop {}, normaliser {}", config.window.window_frames,
+                             config.window.window_hop_frames, config.window.normalise));
+  line("frontend", frontend_text(config.frontend));
+  describe_condition(model.condition);
+  const io::ThresholdData& threshold = model.threshold;
+  line("decision", std::isnan(threshold.value)
+                       ? "no threshold yet (the training has not finished)"
+                       : fmt::format("anomalous when {} > {:.6g} ({}, quantile {:g})", threshold.score, threshold.value,
+                                     threshold.method, threshold.quantile));
+  line("trained",
+       fmt::format("{}, seed {}, on {}", model.provenance.date, model.provenance.seed, model.provenance.device));
+  line("data hash", model.provenance.data_hash);
+  line("evenflow", fmt::format("{} (commit {})", model.provenance.version, model.provenance.commit));
+  if (!model.progress) return;
+  const io::ProgressData& progress = *model.progress;
+  line("progress", fmt::format("{} of {} finished, then {}", progress.epoch, count_text(config.train.epochs, "epoch"),
+                               count_text(progress.step_in_epoch, "step")));
+  if (progress.best_epoch >= 0)
+    line("best", fmt::format("loss {:.4f} nats per dimension, in epoch {}", progress.best_loss, progress.best_epoch));
+}
+
+std::string shape_text(const io::Hdf5File& file, const std::string& where) {
+  const io::Handle dataset(H5Dopen2(file.id(), where.c_str(), H5P_DEFAULT));
+  if (!dataset.valid()) file.fail_with_reason("cannot read " + where);
+  const io::Handle space(H5Dget_space(dataset.get()));
+  io::Shape shape(static_cast<size_t>(std::max(0, H5Sget_simple_extent_ndims(space.get()))));
+  H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr);
+  std::string text;
+  for (const hsize_t side : shape) text += (text.empty() ? "" : " x ") + std::to_string(side);
+  return text;
+}
+
+void describe_latents(const fs::path& file) {
+  const io::Hdf5Lock lock;
+  const io::Hdf5File latents = io::Hdf5File::open(file, "evenflow latents", 1);
+  fmt::print("{}: latents\n", file.string());
+  line("zc", shape_text(latents, "/zc") + " (windows, elements)");
+  line("zd", shape_text(latents, "/zd") + " (windows, elements)");
+  line("clips", std::to_string(latents.read_texts("/clip/path").size()));
+  std::string names;
+  for (const std::string& name : latents.read_texts_attribute("/estimate", "names"))
+    names += (names.empty() ? "" : ", ") + name;
+  line("estimates", names.empty() ? "none" : names);
+}
+
+void describe_samples(const fs::path& file) {
+  const io::Hdf5Lock lock;
+  const io::Hdf5File samples = io::Hdf5File::open(file, "evenflow samples", 1);
+  fmt::print("{}: {}\n", file.string(), samples.exists("/original") ? "a moved recording" : "samples");
+  line("windows", shape_text(samples, "/logmel") + " (windows, mel bands, frames), dB");
+  line("model", samples.read_text_attribute("/", "model"));
+  const std::vector<std::string> names = samples.read_texts_attribute("/parameter", "names");
+  const std::vector<double> values = samples.read<double>("/parameter");
+  for (size_t p = 0; p < std::min(names.size(), values.size()); ++p)
+    line(names[p].c_str(), std::isnan(values[p]) ? "not set" : fmt::format("{:g}", values[p]));
+}
+
+void describe_scores(const fs::path& file) {
+  const train::ScoreTable table = train::read_scores(file);
+  std::vector<io::Clip> clips;
+  for (const train::ClipScore& score : table.clips) clips.push_back(score.clip);
+  fmt::print("{}: scores\n", file.string());
+  line("clips", std::to_string(clips.size()));
+  fmt::print("{}", describe_clips(clips, table.parameter_names));
+  const auto anomalous =
+      std::count_if(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.decision == 1; });
+  line("decisions", count_text(anomalous, "clip") + " anomalous");
+}
+
+void describe_recordings(const fs::path& file, const char* what) {
+  const io::Manifest manifest = io::read_recordings(file);
+  fmt::print("{}: {}\n", file.string(), what);
+  line("recordings", std::to_string(manifest.clips.size()));
+  fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
+}
+
+void describe_recording(const fs::path& file) {
+  const io::FrontendSettings settings;
+  const std::vector<float> samples = frontend::read_audio(file, settings);
+  double peak = 0.0, squares = 0.0;
+  for (const float sample : samples) {
+    peak = std::max(peak, std::abs(static_cast<double>(sample)));
+    squares += static_cast<double>(sample) * sample;
+  }
+  const auto decibel = [](double x) { return x > 0.0 ? fmt::format("{:.1f} dB", 20.0 * std::log10(x)) : "silence"; };
+  fmt::print("{}: recording (read as mono at {} Hz)\n", file.string(), settings.sample_rate_hz);
+  line("length", duration_text(static_cast<double>(samples.size()) / settings.sample_rate_hz));
+  line("peak", decibel(peak));
+  line("rms", decibel(std::sqrt(squares / static_cast<double>(samples.size()))));
+  const int64_t frames = frontend::LogMel(settings).frames(static_cast<int64_t>(samples.size()));
+  line("windows", std::to_string(frontend::windows_in(frames, {})));
+}
+
+/// Header and last row of a run's metrics.csv, by column.
+void describe_progress(const fs::path& metrics) {
+  const auto rows = io::read_csv(metrics);
+  if (rows.size() < 2) return;
+  const auto value = [&](const std::string& column) -> std::string {
+    const auto found = std::find(rows[0].begin(), rows[0].end(), column);
+    const auto i = static_cast<size_t>(found - rows[0].begin());
+    return i < rows.back().size() ? rows.back()[i] : "";
+  };
+  line("last epoch", fmt::format("{}: loss {}, validation {}, {} windows/s", value("epoch"), value("train_loss"),
+                                 value("validation_loss"), value("windows_per_s")));
+}
+
+void describe_run(const fs::path& folder) {
+  const io::RunFolder run = io::RunFolder::open(folder);
+  fmt::print("{}: run folder\n", folder.string());
+  if (fs::exists(folder / "data.txt")) {
+    const std::string text = io::read_text(folder / "data.txt");
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find('\n', begin), text.size());
+      line("shard", text.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  if (fs::exists(run.metrics())) describe_progress(run.metrics());
+  for (const fs::path& file : {run.model(), run.checkpoint()}) {
+    if (fs::exists(file)) describe_model(file);
+  }
+}
+
+void describe_folder(const fs::path& folder) {
+  if (fs::exists(folder / "config.toml")) {
+    describe_run(folder);
+  } else if (fs::exists(folder / "manifest.csv")) {
+    describe_recordings(folder / "manifest.csv", "manifest");
+  } else {
+    describe_recordings(folder, io::is_dcase_folder(folder) ? "DCASE folder" : "folder of recordings");
+  }
+}
+
+void describe_configuration(const fs::path& file) {
+  const io::Config config = io::read_config(file), defaults;
+  fmt::print("{}: configuration\n", file.string());
+  for (const io::ConfigKey& key : io::config_keys())
+    if (key.get(config) != key.get(defaults)) fmt::print("  {:<28} {}\n", key.name, key.get(config));
+  fmt::print("All other keys are the defaults.\n");
+}
+
+void describe_text(const fs::path& file) {
+  const std::string begin = io::read_text(file).substr(0, 4096);
+  if (begin.find('\0') != std::string::npos) {
+    throw io::DataError("'" + file.string() + "' is not of a kind that evenflow knows; check the path");
+  } else if (begin.find("score_zc,") != std::string::npos && begin.starts_with("path,")) {
+    describe_scores(file);
+  } else {
+    describe_recordings(file, "manifest");
+  }
+}
+
+}  // namespace
+
+int run(const InfoArguments& arguments) {
+  const fs::path& file = arguments.file;
+  std::error_code error;
+  if (!fs::exists(file, error)) throw io::DataError("'" + file.string() + "' does not exist; check the path");
+  const std::string kind = fs::is_directory(file) ? std::string() : io::hdf5_kind(file);
+  if (fs::is_directory(file)) {
+    describe_folder(file);
+  } else if (io::is_shard(file)) {
+    describe_shard(file);
+  } else if (io::is_model(file)) {
+    describe_model(file);
+  } else if (kind == "evenflow latents") {
+    describe_latents(file);
+  } else if (kind == "evenflow samples") {
+    describe_samples(file);
+  } else if (!kind.empty() || file.extension() == ".h5") {
+    throw io::DataError("'" + file.string() + "' is not a file of evenflow's, or is cut off; write it again");
+  } else if (file.extension() == ".toml") {
+    describe_configuration(file);
+  } else if (io::is_audio(file)) {
+    describe_recording(file);
+  } else {
+    describe_text(file);
+  }
+  return exit_ok;
+}
+
+int run(const ShowText& text) {
+  fmt::print("{}", text.text);
+  return exit_ok;
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,161 @@
+// evenflow sample: windows drawn from a model, or a recording moved to other parameter values.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "experiments/commands/commands.h"
+#include "experiments/console.h"
+#include "experiments/report/heat_map.h"
+#include "frontend/features.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+namespace {
+
+constexpr const char* samples_kind = "evenflow samples";
+constexpr int64_t samples_version = 1;
+
+struct Windows {
+  int64_t count = 0;
+  int bands = 0, frames = 0;
+  std::vector<float> logmel_db;  ///< [count, bands, frames]
+  std::vector<float> original;   ///< of a moved recording, the same shape; otherwise empty
+  std::span<const float> at(const std::vector<float>& all, int64_t i) const {
+    const size_t size = static_cast<size_t>(bands) * static_cast<size_t>(frames);
+    return {all.data() + static_cast<size_t>(i) * size, size};
+  }
+};
+
+/// The values asked for, in the model's order; NaN where none was given.
+std::vector<double> values_for(const io::ConditionData& condition, const std::vector<ParameterValue>& at) {
+  std::vector<double> values(condition.names.size(), std::numeric_limits<double>::quiet_NaN());
+  for (const ParameterValue& asked : at) {
+    const auto found = std::find(condition.names.begin(), condition.names.end(), asked.name);
+    if (found == condition.names.end()) {
+      std::string known;
+      for (const std::string& name : condition.names) known += (known.empty() ? "" : ", ") + name;
+      throw io::UsageError("the model knows no parameter '" + asked.name + "'; " +
+                           (known.empty() ? "it is unconstrained: leave --at out" : "it knows " + known));
+    }
+    values[static_cast<size_t>(found - condition.names.begin())] = asked.value;
+  }
+  return values;
+}
+
+Windows draw(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
+  const flow::GlowShape& shape = detector.glow().shape();
+  Windows windows{arguments.count, static_cast<int>(shape.height), static_cast<int>(shape.width), {}, {}};
+  windows.logmel_db = detector.sample(arguments.count, at, arguments.temperature, arguments.seed);
+  return windows;
+}
+
+/// Windows of a recording, end to end, and the same moved.
+Windows move(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
+  if (arguments.at.empty()) throw io::UsageError("--from takes --at: say where the recording is to be moved");
+  const io::FrontendSettings& settings = detector.model().config.frontend;
+  frontend::LogMel transform(settings);
+  const std::vector<float> features = frontend::file_features(*arguments.from, settings, transform);
+  const flow::GlowShape& shape = detector.glow().shape();
+  Windows windows{0, static_cast<int>(shape.height), static_cast<int>(shape.width), {}, {}};
+  const auto window = static_cast<size_t>(shape.dimensions());
+  windows.count = std::min(arguments.count, static_cast<int64_t>(features.size() / window));
+  if (windows.count == 0)
+    throw io::DataError("'" + arguments.from->string() + "' is too short: a window of this model takes " +
+                        std::to_string(shape.width) + " frames of " + std::to_string(settings.hop_samples) +
+                        " samples");
+  for (int64_t i = 0; i < windows.count; ++i) {
+    const std::span<const float> frames(features.data() + static_cast<size_t>(i) * window, window);
+    const std::vector<float> moved = detector.transfer(frames, at);
+    windows.logmel_db.insert(windows.logmel_db.end(), moved.begin(), moved.end());
+    for (int band = 0; band < windows.bands; ++band)
+      for (int frame = 0; frame < windows.frames; ++frame)
+        windows.original.push_back(
+            frames[static_cast<size_t>(frame) * static_cast<size_t>(windows.bands) + static_cast<size_t>(band)]);
+  }
+  return windows;
+}
+
+void write_windows(const SampleArguments& arguments, const Windows& windows, const std::vector<std::string>& names,
+                   const std::vector<double>& at) {
+  io::AtomicFile atomic(arguments.out);
+  const io::Hdf5Lock lock;
+  io::Hdf5File file = io::Hdf5File::create(atomic.temporary(), arguments.out);
+  const io::Shape shape = {static_cast<hsize_t>(windows.count), static_cast<hsize_t>(windows.bands),
+                           static_cast<hsize_t>(windows.frames)};
+  file.write("/logmel", shape, windows.logmel_db.data());
+  if (!windows.original.empty()) file.write("/original", shape, windows.original.data());
+  file.write("/parameter", at);
+  file.write_attribute("/parameter", "names", names);
+  file.write_attribute("/", "model", arguments.model.string());
+  if (arguments.from) {
+    file.write_attribute("/", "from", arguments.from->string());
+  } else {
+    file.write_attribute("/", "temperature", arguments.temperature);
+    file.write_attribute("/", "seed", arguments.seed);
+  }
+  file.write_attribute("/", "format_version", samples_version);
+  file.write_attribute("/", "kind", std::string(samples_kind));
+  file.close();
+  atomic.commit();
+}
+
+/// Windows side by side, at most eight in a row; of a moved recording the original above the moved ones.
+Image picture_of(const Windows& windows) {
+  constexpr int scale = 2, gap = 6;
+  constexpr int64_t most_in_row = 8, most_rows = 16;
+  const bool pair = !windows.original.empty();
+  const int columns = static_cast<int>(std::min(windows.count, most_in_row));
+  const int bands_of_rows = static_cast<int>(std::min((windows.count + most_in_row - 1) / most_in_row, most_rows));
+  const int step_x = windows.frames * scale + gap, step_y = windows.bands * scale + gap;
+  Image image(gap + columns * step_x, gap + bands_of_rows * step_y * (pair ? 2 : 1), 255);
+  std::vector<float> sorted = pair ? windows.original : windows.logmel_db;
+  std::sort(sorted.begin(), sorted.end());
+  // The faintest hundredth is digital silence or one odd point; it must not eat the colours.
+  const double low = sorted[sorted.size() / 100], high = std::max<double>(sorted.back(), low + 1.0);
+  for (int64_t i = 0; i < std::min(windows.count, most_in_row * most_rows); ++i) {
+    const int x = gap + static_cast<int>(i % most_in_row) * step_x;
+    const int row = static_cast<int>(i / most_in_row) * (pair ? 2 : 1);
+    const auto draw_row = [&](const std::vector<float>& all, int at) {
+      draw_matrix(image, windows.at(all, i), windows.bands, windows.frames, scale, x, gap + at * step_y, low, high);
+    };
+    if (pair) draw_row(windows.original, row);
+    draw_row(windows.logmel_db, row + (pair ? 1 : 0));
+  }
+  return image;
+}
+
+std::string at_text(const std::vector<ParameterValue>& at) {
+  std::string text;
+  for (const ParameterValue& value : at)
+    text += fmt::format("{}{} = {:g}", text.empty() ? " at " : ", ", value.name, value.value);
+  return text;
+}
+
+}  // namespace
+
+int run(const SampleArguments& arguments) {
+  if (arguments.out.empty() && !arguments.picture)
+    throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or both");
+  for (const auto& file : {arguments.out, arguments.picture.value_or("")})
+    if (!file.empty()) require_writable(file);
+  train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
+  const std::vector<std::string>& names = detector.model().condition.names;
+  const std::vector<double> at = values_for(detector.model().condition, arguments.at);
+  if (arguments.from && names.empty())
+    throw io::UsageError("--from takes a model that knows a parameter; this one is unconstrained");
+  const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
+  if (!arguments.out.empty()) write_windows(arguments, windows, names, at);
+  if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
+  fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
+             arguments.from ? " of " + arguments.from->string() : "", at_text(arguments.at));
+  if (!arguments.out.empty()) fmt::print("  {}\n", arguments.out.string());
+  if (arguments.picture) fmt::print("  {}\n", arguments.picture->string());
+  return exit_ok;
+}
+
+}  // namespace evenflow::experiments

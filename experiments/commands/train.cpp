@@ -1,0 +1,150 @@
+// evenflow train: shards to a run folder.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "experiments/commands/commands.h"
+#include "experiments/configuration.h"
+#include "experiments/console.h"
+#include "experiments/interrupt.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+#include "train/trainer.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The run's shards, one absolute path a line: what makes --run and --resume enough to go on.
+fs::path data_file(const fs::path& run) {
+  return run / "data.txt";
+}
+
+std::string shard_list(const std::vector<fs::path>& shards) {
+  std::string text;
+  for (const fs::path& shard : shards) text += fs::absolute(shard).lexically_normal().string() + "\n";
+  return text;
+}
+
+std::vector<fs::path> recorded_shards(const fs::path& run) {
+  std::error_code error;
+  if (!fs::exists(data_file(run), error))
+    throw io::DataError("run folder '" + run.string() +
+                        "' does not say what it was trained on (no data.txt); give the shards again: evenflow train "
+                        "SHARD... --run " +
+                        shell_word(run.string()) + " --resume");
+  std::vector<fs::path> shards;
+  const std::string text = io::read_text(data_file(run));
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (end > begin) shards.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return shards;
+}
+
+std::string loss_text(const train::TrainProgress& progress) {
+  std::string text = fmt::format("loss {:.4f}", progress.loss);
+  if (!std::isnan(progress.validation_loss)) text += fmt::format("  validation {:.4f}", progress.validation_loss);
+  return text;
+}
+
+std::string rate_text(const train::TrainProgress& progress) {
+  return fmt::format("{:.0f} windows/s  {} left", progress.windows_per_second, duration_text(progress.seconds_left));
+}
+
+/// On a terminal a bar that follows every step; elsewhere a line per epoch, at most one a second, and the last.
+class Display {
+ public:
+  void show(const train::TrainProgress& progress) {
+    const bool last = progress.epoch_end && progress.epoch == progress.epochs;
+    if (last) {
+      line_.print(fmt::format("epoch {}/{}  {}  {:.0f} windows/s", progress.epoch, progress.epochs, loss_text(progress),
+                              progress.windows_per_second));
+      return;
+    }
+    if (!line_.due() || (!terminal_ && !progress.epoch_end)) return;
+    if (!terminal_) {
+      line_.show(fmt::format("epoch {}/{}  {}  {}", progress.epoch, progress.epochs, loss_text(progress),
+                             rate_text(progress)));
+      return;
+    }
+    const double in_epoch =
+        progress.epoch_end
+            ? 0.0
+            : static_cast<double>(progress.step) / static_cast<double>(std::max<int64_t>(progress.steps_per_epoch, 1));
+    const double done = (static_cast<double>(progress.epoch) + in_epoch) / static_cast<double>(progress.epochs);
+    line_.show(fmt::format("epoch {}/{} {} {}  {}", std::min(progress.epoch + 1, progress.epochs), progress.epochs,
+                           bar_text(done, 24), loss_text(progress), rate_text(progress)));
+  }
+  /// The run's log, without what the display says itself.
+  void log(const std::string& text) {
+    const bool epoch_line = text.starts_with("epoch ") && text.find(": loss ") != std::string::npos;
+    if (!epoch_line) line_.print(text);
+  }
+  void clear() { line_.clear(); }
+
+ private:
+  bool terminal_ = on_terminal();
+  StatusLine line_{1.0};
+};
+
+void print_next_steps(const TrainArguments& arguments, const std::vector<fs::path>& shards) {
+  const io::RunFolder run = io::RunFolder::open(arguments.run);
+  fmt::print("Model: {}\nNext:\n  evenflow score --model {} {} --out scores.csv\n", run.model().string(),
+             shell_word(run.model().string()), shell_word(shards.front().string()));
+}
+
+}  // namespace
+
+int run(const TrainArguments& arguments) {
+  train::TrainOptions options;
+  options.run = arguments.run;
+  options.resume = arguments.resume;
+  options.replace = arguments.replace;
+  if (arguments.resume && arguments.replace)
+    throw io::UsageError("--resume and --replace exclude each other; give one");
+  if (arguments.resume) {
+    const io::RunFolder folder = io::RunFolder::open(arguments.run);
+    options.config = resolve(arguments.config, io::read_config(folder.config()));
+    options.shards = arguments.shards.empty() ? recorded_shards(arguments.run) : arguments.shards;
+  } else {
+    if (arguments.shards.empty())
+      throw io::UsageError("no shard to train on; give the feature shards that `evenflow prepare` wrote");
+    options.config = resolve(arguments.config);
+    options.shards = arguments.shards;
+  }
+
+  Display display;
+  bool recorded = false;
+  options.stop = &stop_on_signals();
+  options.progress = [&](const train::TrainProgress& progress) { display.show(progress); };
+  options.log = [&](const std::string& text) {
+    // The first line: the run folder is made, nothing that could be resumed is saved yet.
+    if (!recorded) io::write_text(data_file(arguments.run), shard_list(options.shards));
+    recorded = true;
+    display.log(text);
+  };
+  const train::TrainResult result = train::train(options);
+  display.clear();
+  if (result.interrupted) {
+    fmt::print("Interrupted after {} and {}; all is saved. To go on:\n  evenflow train --run {} --resume\n",
+               count_text(result.epochs, "epoch"), count_text(result.steps, "step"),
+               shell_word(arguments.run.string()));
+    return exit_interrupted;
+  }
+  if (result.steps == 0) {
+    fmt::print("The run is finished: all of its {} are done. To train on, raise --epochs.\n",
+               count_text(result.epochs, "epoch"));
+    return exit_ok;
+  }
+  fmt::print("Trained {} in {} ({:.0f} windows/s); best loss {:.4f} nats per dimension, in epoch {}.\n",
+             count_text(result.epochs, "epoch"), duration_text(result.seconds), result.windows_per_second,
+             result.best_loss, result.best_epoch);
+  print_next_steps(arguments, options.shards);
+  return exit_ok;
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,140 @@
+#include "experiments/console.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <system_error>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+
+namespace evenflow::experiments {
+
+bool on_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
+
+std::string duration_text(double seconds) {
+  if (!(seconds >= 0.0) || !std::isfinite(seconds)) return "?";
+  if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<int64_t>(std::llround(seconds));
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+std::string count_text(int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./=:,+@%";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'')
+      out += "'\\''";
+    else
+      out += c;
+  }
+  return out + '\'';
+}
+
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\n' && text[i] != '\r') {
+      out += text[i];
+      continue;
+    }
+    while (i + 1 < text.size() && (text[i + 1] == ' ' || text[i + 1] == '\n' || text[i + 1] == '\r')) ++i;
+    if (i + 1 == text.size()) break;
+    const char last = out.empty() ? ' ' : out.back();
+    out += last == ':' || last == '.' || last == ';' ? " " : "; ";
+  }
+  return out;
+}
+
+StatusLine::StatusLine(double plain_interval)
+    : terminal_(on_terminal()),
+      interval_(std::chrono::milliseconds(terminal_ ? 100 : static_cast<int64_t>(plain_interval * 1000.0))),
+      next_(std::chrono::steady_clock::now() + interval_) {}
+
+StatusLine::~StatusLine() {
+  clear();
+}
+
+bool StatusLine::due() const {
+  return std::chrono::steady_clock::now() >= next_;
+}
+
+void StatusLine::show(const std::string& text) {
+  if (!due()) return;
+  if (terminal_) {
+    fmt::print("\r{}\033[K", text);
+    shown_ = true;
+  } else {
+    fmt::print("{}\n", text);
+  }
+  std::fflush(stdout);
+  next_ = std::chrono::steady_clock::now() + interval_;
+}
+
+void StatusLine::print(const std::string& text) {
+  clear();
+  fmt::print("{}\n", text);
+  std::fflush(stdout);
+}
+
+void StatusLine::clear() {
+  if (!shown_) return;
+  fmt::print("\r\033[K");
+  std::fflush(stdout);
+  shown_ = false;
+}
+
+std::string bar_text(double fraction, int width) {
+  const int full = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * width);
+  std::string bar(static_cast<size_t>(full), '=');
+  if (full < width) bar += '>';
+  bar.resize(static_cast<size_t>(width), ' ');
+  return "[" + bar + "]";
+}
+
+std::string TextTable::text() const {
+  std::vector<size_t> width;
+  for (const auto& row : rows_) {
+    width.resize(std::max(width.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i)
+      line += i == 0 ? fmt::format("{:<{}}", row[i], width[i]) : fmt::format("  {:>{}}", row[i], width[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
+void require_writable(const std::filesystem::path& file) {
+  const io::AtomicFile probe(file);
+  const std::ofstream out(probe.temporary());
+  if (!out)
+    throw io::DataError("cannot write '" + file.string() + "': its folder does not let files be made; choose another");
+}
+
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error || !std::filesystem::is_directory(folder, error))
+    throw io::DataError("cannot make folder '" + folder.string() +
+                        "': " + (error ? error.message() : std::string("a file of that name is in the way")) +
+                        "; choose another name");
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,65 @@
+// What a person sees while a command works: progress on a terminal or as plain lines, tables, durations.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenflow::experiments {
+
+/// True if standard output is a terminal.
+bool on_terminal();
+
+/// "0.8 s", "2 min 05 s", "3 h 07 min".
+std::string duration_text(double seconds);
+/// "1 clip", "12 clips".
+std::string count_text(int64_t count, std::string_view noun);
+/// A text as a shell takes it: in quotes only where it must be.
+std::string shell_word(const std::string& text);
+/// An error's text as one line: what stood on lines of its own follows behind a semicolon.
+std::string one_line(std::string_view text);
+
+/// A line that is rewritten in place on a terminal, at most ten times a second. Elsewhere a plain line at most once in
+/// `plain_interval` seconds.
+class StatusLine {
+ public:
+  explicit StatusLine(double plain_interval = 10.0);
+  ~StatusLine();
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+  /// True if a line given now would be shown; saves building it.
+  bool due() const;
+  void show(const std::string& text);
+  /// Prints a line that stays.
+  void print(const std::string& text);
+  /// Removes what stands on the terminal.
+  void clear();
+
+ private:
+  bool terminal_;
+  std::chrono::steady_clock::duration interval_;
+  std::chrono::steady_clock::time_point next_;
+  bool shown_ = false;
+};
+
+/// "[=====>    ]" of `width` characters between the brackets.
+std::string bar_text(double fraction, int width);
+
+/// Rows of cells in columns: the first to the left, the others to the right.
+class TextTable {
+ public:
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string text() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+/// Makes sure, before hours of work, that `file` can be made. Throws what io::AtomicFile throws.
+void require_writable(const std::filesystem::path& file);
+/// Makes a folder with its parents. io::DataError names it and the system's reason.
+void make_folder(const std::filesystem::path& folder);
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,51 @@
+// The program `evenflow`: one command line to one command; errors become one sentence and an exit code.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <new>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "experiments/command_line.h"
+#include "experiments/commands/commands.h"
+#include "experiments/console.h"
+#include "io/error.h"
+#include "kernels/check.h"
+
+namespace {
+
+using namespace evenflow;
+
+int complain(int code, const std::string& sentence) {
+  std::fflush(stdout);
+  fmt::print(stderr, "evenflow: {}\n", experiments::one_line(sentence));
+  return code;
+}
+
+int run(int argc, char** argv) {
+  const experiments::Command command = experiments::parse_command_line(argc, argv);
+  const int code = std::visit([](const auto& arguments) { return experiments::run(arguments); }, command);
+  if (std::fflush(stdout) != 0 && code == experiments::exit_ok)
+    throw io::DataError("cannot write to standard output; is its disk full?");
+  return code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A file that grows beyond the limit is a full disk like any other: an error of write, not the end of the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  try {
+    return run(argc, argv);
+  } catch (const io::UsageError& error) {
+    return complain(experiments::exit_usage, error.what());
+  } catch (const kernels::DeviceError& error) {
+    return complain(experiments::exit_usage, error.what());
+  } catch (const std::bad_alloc&) {
+    return complain(experiments::exit_data, "out of memory; lower train.batch, train.resident_mib or --threads");
+  } catch (const std::exception& error) {
+    return complain(experiments::exit_data, error.what());
+  }
+}

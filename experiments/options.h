@@ -1,0 +1,102 @@
+// What a person asked for on the command line, one plain struct per command.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace evenflow::experiments {
+
+/// A configuration key set on the command line: ("train.epochs", "20").
+struct KeyFlag {
+  std::string key, value;
+};
+
+/// A TOML file, if one was given, and the flags that override it.
+struct ConfigSource {
+  std::optional<std::filesystem::path> file;
+  std::vector<KeyFlag> flags;
+};
+
+/// The device and CPU threads of a command that runs a model.
+struct Compute {
+  std::string device = "auto";
+  int threads = 0;
+};
+
+/// A value asked of a parameter: --at velocity_mm_s=300.
+struct ParameterValue {
+  std::string name;
+  double value = 0;
+};
+
+struct PrepareArguments {
+  std::filesystem::path input, out;
+  ConfigSource config;
+  int threads = 0;
+  bool skip_bad = false;
+};
+
+struct TrainArguments {
+  std::vector<std::filesystem::path> shards;
+  std::filesystem::path run;
+  ConfigSource config;
+  bool resume = false, replace = false;
+};
+
+struct ScoreArguments {
+  std::filesystem::path model, out;
+  std::vector<std::filesystem::path> inputs;
+  std::string split = "test";  ///< "train", "test" or "all"
+  bool skip_bad = false;
+  Compute compute;
+};
+
+struct EvaluateArguments {
+  std::vector<std::filesystem::path> scores;
+  std::optional<std::filesystem::path> model, out, dcase;
+  std::vector<std::filesystem::path> training;
+};
+
+struct EncodeArguments {
+  std::filesystem::path model, shard, out;
+  Compute compute;
+};
+
+struct SampleArguments {
+  std::filesystem::path model, out;
+  std::vector<ParameterValue> at;
+  std::optional<std::filesystem::path> from, picture;
+  int64_t count = 8;
+  double temperature = 0.7;
+  uint64_t seed = 1;
+  Compute compute;
+};
+
+struct InfoArguments {
+  std::filesystem::path file;
+};
+
+/// What is not given is the preset's.
+struct SynthArguments {
+  std::filesystem::path out;
+  std::string preset = "demo";
+  std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
+  std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity and distance
+  std::optional<double> duration_s, severity;
+  uint64_t seed = 1;
+  int threads = 0;
+};
+
+/// Nothing to run: a text to print (--help, --version).
+struct ShowText {
+  std::string text;
+};
+
+using Command = std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments,
+                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments>;
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,453 @@
+#include "experiments/report/evaluation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "experiments/console.h"
+#include "io/error.h"
+#include "io/manifest.h"
+
+namespace evenflow::experiments {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr size_t most_values_shown = 24;
+
+using Clips = std::vector<train::ClipScore>;
+using Score = double train::ClipScore::*;
+
+const std::vector<std::pair<std::string, Score>>& named_scores() {
+  static const std::vector<std::pair<std::string, Score>> scores = {
+      {"score_zc", &train::ClipScore::score_zc},
+      {"score_zc_logdet", &train::ClipScore::score_zc_logdet},
+      {"score_scatter", &train::ClipScore::score_scatter},
+      {"nll", &train::ClipScore::nll},
+      {"nll_given_v", &train::ClipScore::nll_given_v}};
+  return scores;
+}
+
+Score member_of(const std::string& name) {
+  for (const auto& [known, member] : named_scores())
+    if (known == name) return member;
+  return &train::ClipScore::score;
+}
+
+/// The named score that `score` repeats; "score" if there is none (files of different models taken together).
+std::string decided_by(const Clips& clips) {
+  for (const auto& [name, member] : named_scores())
+    if (std::all_of(clips.begin(), clips.end(), [m = member](const auto& clip) { return clip.score == clip.*m; }))
+      return name;
+  return "score";
+}
+
+bool is_overall(const Group& group) {
+  return group.kind == "all" || group.kind == "seen" || group.kind == "unseen";
+}
+
+bool seen(const train::ClipScore& clip, const std::vector<std::string>& names, const TrainingValues& training) {
+  for (size_t p = 0; p < names.size(); ++p) {
+    const auto values = training.find(names[p]);
+    if (values == training.end() || std::isnan(clip.clip.parameter[p])) continue;
+    if (!std::binary_search(values->second.begin(), values->second.end(), clip.clip.parameter[p])) return false;
+  }
+  return true;
+}
+
+bool tells_seen(const std::vector<std::string>& names, const TrainingValues& training) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    const auto values = training.find(name);
+    return values != training.end() && !values->second.empty();
+  });
+}
+
+Merit merit_of(const Clips& clips, const Group& group, Score member) {
+  if (group.normal == 0 || group.anomalous == 0) return {nan, nan};
+  std::vector<double> scores;
+  std::vector<int> labels;
+  for (const size_t row : group.rows) {
+    if (!std::isfinite(clips[row].*member)) return {nan, nan};
+    scores.push_back(clips[row].*member);
+    labels.push_back(clips[row].clip.label);
+  }
+  return {train::auc(scores, labels), train::partial_auc(scores, labels)};
+}
+
+std::optional<train::DecisionQuality> decisions_of(const Clips& clips, const Group& group) {
+  std::vector<int> decisions, labels;
+  for (const size_t row : group.rows) {
+    if (clips[row].decision < 0) return std::nullopt;
+    decisions.push_back(clips[row].decision);
+    labels.push_back(clips[row].clip.label);
+  }
+  if (decisions.empty()) return std::nullopt;
+  return train::decision_quality(decisions, labels);
+}
+
+class Evaluating {
+ public:
+  Evaluating(const train::ScoreTable& table, const TrainingValues& training) : table_(table), training_(training) {
+    for (const train::ClipScore& clip : table.clips)
+      if (clip.clip.label >= 0) clips_.push_back(clip);
+    tells_seen_ = tells_seen(table.parameter_names, training);
+  }
+
+  Evaluation run() {
+    require_both_classes();
+    out_.decided_by = decided_by(clips_);
+    for (const auto& [name, member] : named_scores()) out_.score_names.push_back(name);
+    if (out_.decided_by == "score") out_.score_names.insert(out_.score_names.begin(), "score");
+    add_groups();
+    add_means();
+    add_estimates();
+    return std::move(out_);
+  }
+
+ private:
+  using Wanted = std::function<bool(const train::ClipScore&)>;
+
+  void require_both_classes() const {
+    const auto anomalous = std::count_if(clips_.begin(), clips_.end(), [](const auto& c) { return c.clip.label == 1; });
+    const auto count = static_cast<int64_t>(clips_.size());
+    if (count == 0)
+      throw io::DataError(
+          "no clip in the scores has a label (group all), and without labels there is nothing to evaluate; score clips "
+          "of a manifest with normal and anomaly in the column label");
+    if (anomalous == 0 || anomalous == count)
+      throw io::DataError(
+          fmt::format("one class only in group all: {} {}; an AUC takes normal and anomalous clips, so score a test "
+                      "set that has both",
+                      count_text(count, "clip"), anomalous == 0 ? "and all normal" : "and all anomalous"));
+  }
+
+  Group make_group(const std::string& kind, const std::string& name, const Wanted& wanted) const {
+    Group group{kind, name, {}, 0, 0, {}, {}};
+    for (size_t i = 0; i < clips_.size(); ++i) {
+      if (!wanted(clips_[i])) continue;
+      group.rows.push_back(i);
+      ++(clips_[i].clip.label == 1 ? group.anomalous : group.normal);
+    }
+    for (const std::string& score : out_.score_names) group.scores[score] = merit_of(clips_, group, member_of(score));
+    group.decisions = decisions_of(clips_, group);
+    return group;
+  }
+
+  void add_group(const std::string& kind, const std::string& name, const Wanted& wanted) {
+    Group group = make_group(kind, name, wanted);
+    if (!group.rows.empty()) out_.groups.push_back(std::move(group));
+  }
+
+  bool is_seen(const train::ClipScore& clip) const { return seen(clip, table_.parameter_names, training_); }
+
+  void add_groups() {
+    add_group("all", "all", [](const auto&) { return true; });
+    if (tells_seen_) {
+      add_group("seen", "seen in training", [&](const auto& clip) { return is_seen(clip); });
+      add_group("unseen", "unseen in training", [&](const auto& clip) { return !is_seen(clip); });
+    }
+    for (size_t p = 0; p < table_.parameter_names.size(); ++p) {
+      for (const double value : values_of(p))
+        add_group("value", fmt::format("{} = {:g}", table_.parameter_names[p], value),
+                  [=](const auto& clip) { return clip.clip.parameter[p] == value; });
+    }
+    add_by("domain", [](const auto& clip) { return clip.clip.domain; });
+    const std::set<std::string> machines = add_by("machine", [](const auto& clip) { return clip.clip.machine; });
+    const auto section = [](const auto& clip) {
+      return clip.clip.section.empty() ? std::string() : clip.clip.machine + " " + clip.clip.section;
+    };
+    if (std::set<std::string> sections = distinct(section); sections.size() > machines.size())
+      add_by("section", section);
+  }
+
+  std::set<std::string> distinct(const std::function<std::string(const train::ClipScore&)>& of) const {
+    std::set<std::string> names;
+    for (const train::ClipScore& clip : clips_)
+      if (std::string name = of(clip); !name.empty()) names.insert(std::move(name));
+    return names;
+  }
+
+  /// A group per name; none if there is only one.
+  std::set<std::string> add_by(const std::string& kind, const std::function<std::string(const train::ClipScore&)>& of) {
+    std::set<std::string> names = distinct(of);
+    if (names.size() > 1) {
+      for (const std::string& name : names)
+        add_group(kind, kind + " " + name, [&](const auto& clip) { return of(clip) == name; });
+    }
+    return names;
+  }
+
+  std::vector<double> values_of(size_t p) const {
+    std::set<double> values;
+    for (const train::ClipScore& clip : clips_)
+      if (!std::isnan(clip.clip.parameter[p])) values.insert(clip.clip.parameter[p]);
+    return {values.begin(), values.end()};
+  }
+
+  void add_means() {
+    for (size_t p = 0; p < table_.parameter_names.size(); ++p) {
+      const std::string& name = table_.parameter_names[p];
+      const auto trained = training_.find(name);
+      add_mean("mean over " + name, p, [](double) { return true; });
+      if (trained == training_.end()) continue;
+      const auto was_seen = [&](double v) {
+        return std::binary_search(trained->second.begin(), trained->second.end(), v);
+      };
+      add_mean("mean over " + name + ", seen", p, was_seen);
+      add_mean("mean over " + name + ", unseen", p, [&](double v) { return !was_seen(v); });
+    }
+  }
+
+  void add_mean(const std::string& name, size_t p, const std::function<bool(double)>& wanted) {
+    MeanOverValues mean{name, 0, {}};
+    std::vector<Group> groups;
+    for (const double value : values_of(p)) {
+      if (!wanted(value)) continue;
+      Group group = make_group("value", "", [&](const auto& clip) { return clip.clip.parameter[p] == value; });
+      if (group.normal > 0 && group.anomalous > 0) groups.push_back(std::move(group));
+    }
+    mean.values = static_cast<int64_t>(groups.size());
+    if (mean.values < 2) return;
+    for (const std::string& score : out_.score_names) {
+      Merit& merit = mean.scores[score];
+      for (const Group& group : groups) {
+        merit.auc += group.scores.at(score).auc / static_cast<double>(mean.values);
+        merit.pauc += group.scores.at(score).pauc / static_cast<double>(mean.values);
+      }
+    }
+    out_.means.push_back(std::move(mean));
+  }
+
+  void add_estimates() {
+    for (size_t e = 0; e < table_.estimated_names.size(); ++e) {
+      const auto found =
+          std::find(table_.parameter_names.begin(), table_.parameter_names.end(), table_.estimated_names[e]);
+      if (found == table_.parameter_names.end()) continue;
+      const auto p = static_cast<size_t>(found - table_.parameter_names.begin());
+      for (const Group& group : out_.groups) {
+        if (!is_overall(group)) continue;
+        for (const char* clips : {"normal", "anomalous", "both"}) add_estimate(group, clips, e, p);
+      }
+    }
+  }
+
+  void add_estimate(const Group& group, const std::string& which, size_t e, size_t p) {
+    std::vector<double> estimate, truth;
+    for (const size_t row : group.rows) {
+      const train::ClipScore& clip = clips_[row];
+      if (which != "both" && (clip.clip.label == 1) != (which == "anomalous")) continue;
+      if (std::isnan(clip.clip.parameter[p]) || !std::isfinite(clip.estimate[e])) continue;
+      estimate.push_back(clip.estimate[e]);
+      truth.push_back(clip.clip.parameter[p]);
+    }
+    if (estimate.empty()) return;
+    out_.estimates.push_back({table_.estimated_names[e], group.kind, which, static_cast<int64_t>(estimate.size()),
+                              train::mean_absolute_error(estimate, truth),
+                              train::pearson_correlation(estimate, truth)});
+  }
+
+  const train::ScoreTable& table_;
+  const TrainingValues& training_;
+  Clips clips_;
+  bool tells_seen_ = false;
+  Evaluation out_;
+};
+
+// ---------------------------------------------------------------------------------------------------------- as text
+
+std::string percent(double value) {
+  return std::isnan(value) ? "-" : fmt::format("{:.1f}", 100.0 * value);
+}
+
+std::string merit_text(const Merit& merit) {
+  return std::isnan(merit.auc) ? "-" : percent(merit.auc) + " / " + percent(merit.pauc);
+}
+
+/// In the table "score_" goes without saying.
+std::string heading(const std::string& score, const std::string& decided_by) {
+  const std::string name = score.starts_with("score_") ? score.substr(6) : score;
+  return score == decided_by ? name + " *" : name;
+}
+
+std::vector<std::string> merit_cells(const Evaluation& evaluation, const std::map<std::string, Merit>& scores,
+                                     std::vector<std::string> cells) {
+  for (const std::string& score : evaluation.score_names) cells.push_back(merit_text(scores.at(score)));
+  return cells;
+}
+
+TextTable merit_table(const Evaluation& evaluation) {
+  TextTable table;
+  std::vector<std::string> header = {"", "normal", "anomalous"};
+  for (const std::string& score : evaluation.score_names) header.push_back(heading(score, evaluation.decided_by));
+  table.add(std::move(header));
+  return table;
+}
+
+void add_group(TextTable& table, const Evaluation& evaluation, const Group& group) {
+  table.add(merit_cells(evaluation, group.scores,
+                        {group.name, std::to_string(group.normal), std::to_string(group.anomalous)}));
+}
+
+/// Single values, domains, machines; nothing if there are none.
+std::string groups_text(const Evaluation& evaluation) {
+  const auto values = std::count_if(evaluation.groups.begin(), evaluation.groups.end(),
+                                    [](const Group& group) { return group.kind == "value"; });
+  const bool show_values = values <= static_cast<int64_t>(most_values_shown);
+  TextTable table = merit_table(evaluation);
+  bool any = false;
+  for (const Group& group : evaluation.groups) {
+    if (is_overall(group) || (group.kind == "value" && !show_values)) continue;
+    add_group(table, evaluation, group);
+    any = true;
+  }
+  std::string text =
+      any ? "Group by group, AUC / pAUC in % (read as below; few clips say little)\n\n" + table.text() : "";
+  if (!show_values) text += fmt::format("The {} single parameter values are in evaluation.csv (--out).\n", values);
+  return text.empty() ? text : text + "\n";
+}
+
+std::string scores_text(const Evaluation& evaluation) {
+  TextTable table = merit_table(evaluation);
+  for (const Group& group : evaluation.groups)
+    if (is_overall(group)) add_group(table, evaluation, group);
+  for (const MeanOverValues& mean : evaluation.means)
+    table.add(merit_cells(evaluation, mean.scores, {mean.name, "", ""}));
+  return "How well each score tells anomalous from normal clips: AUC / pAUC in %\n"
+         "(100: perfectly, 50: not at all; pAUC: where at most 10 % of normal clips raise an alarm; *: what "
+         "decides)\n\n" +
+         table.text();
+}
+
+std::string estimates_text(const Evaluation& evaluation) {
+  TextTable table;
+  table.add({"", "clips", "mean error", "correlation"});
+  bool any = false;
+  for (const EstimateQuality& estimate : evaluation.estimates) {
+    if (estimate.clips != "normal") continue;
+    any = true;
+    table.add({estimate.parameter + ", " + estimate.group, std::to_string(estimate.count),
+               fmt::format("{:.4g}", estimate.mean_absolute_error),
+               std::isnan(estimate.correlation) ? "-" : fmt::format("{:.3f}", estimate.correlation)});
+  }
+  if (!any) return "";
+  return "\nHow well the sound of normal clips tells the parameters (mean error in the parameter's unit)\n\n" +
+         table.text();
+}
+
+std::string decisions_text(const Evaluation& evaluation) {
+  TextTable table;
+  table.add({"", "false alarms", "missed", "precision %", "recall %", "F1 %"});
+  bool any = false;
+  for (const Group& group : evaluation.groups) {
+    if (!group.decisions || !is_overall(group)) continue;
+    any = true;
+    const train::DecisionQuality& quality = *group.decisions;
+    table.add({group.name, fmt::format("{} of {}", quality.false_positives, group.normal),
+               fmt::format("{} of {}", quality.false_negatives, group.anomalous), percent(quality.precision),
+               percent(quality.recall), percent(quality.f1)});
+  }
+  if (!any) return "";
+  return "\nWhat the decisions were worth\n\n" + table.text();
+}
+
+// ------------------------------------------------------------------------------------------------- for programs
+
+nlohmann::json number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+
+nlohmann::json merits_json(const std::map<std::string, Merit>& scores) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const auto& [name, merit] : scores) out[name] = {{"auc", number(merit.auc)}, {"pauc", number(merit.pauc)}};
+  return out;
+}
+
+std::string csv_row(const std::string& group, const std::string& kind, const std::string& counts,
+                    const std::string& measure, const std::string& of, double value) {
+  return fmt::format("{},{},{},{},{},{}\n", io::csv_cell(group), kind, counts, measure, io::csv_cell(of),
+                     std::isnan(value) ? std::string() : fmt::format("{}", value));
+}
+
+}  // namespace
+
+Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training) {
+  return Evaluating(table, training).run();
+}
+
+std::string to_text(const Evaluation& evaluation) {
+  return groups_text(evaluation) + scores_text(evaluation) + estimates_text(evaluation) + decisions_text(evaluation);
+}
+
+std::string to_csv(const Evaluation& evaluation) {
+  std::string out = "group,kind,normal,anomalous,measure,of,value\n";
+  const auto merits = [&](const std::string& name, const std::string& kind, const std::string& counts,
+                          const std::map<std::string, Merit>& scores) {
+    for (const std::string& score : evaluation.score_names) {
+      out += csv_row(name, kind, counts, "auc", score, scores.at(score).auc);
+      out += csv_row(name, kind, counts, "pauc", score, scores.at(score).pauc);
+    }
+  };
+  for (const Group& group : evaluation.groups) {
+    const std::string counts = fmt::format("{},{}", group.normal, group.anomalous);
+    merits(group.name, group.kind, counts, group.scores);
+    if (!group.decisions) continue;
+    const train::DecisionQuality& quality = *group.decisions;
+    for (const auto& [measure, value] : {std::pair("precision", quality.precision), std::pair("recall", quality.recall),
+                                         std::pair("f1", quality.f1), std::pair("accuracy", quality.accuracy)})
+      out += csv_row(group.name, group.kind, counts, measure, "decision", value);
+  }
+  for (const MeanOverValues& mean : evaluation.means) merits(mean.name, "mean", ",", mean.scores);
+  for (const EstimateQuality& estimate : evaluation.estimates) {
+    const std::string counts = estimate.clips == "normal"      ? fmt::format("{},", estimate.count)
+                               : estimate.clips == "anomalous" ? fmt::format(",{}", estimate.count)
+                                                               : ",";
+    const std::string name = estimate.group + ", " + estimate.clips + " clips";
+    out +=
+        csv_row(name, estimate.group, counts, "mean_absolute_error", estimate.parameter, estimate.mean_absolute_error);
+    out += csv_row(name, estimate.group, counts, "correlation", estimate.parameter, estimate.correlation);
+  }
+  return out;
+}
+
+std::string to_json(const Evaluation& evaluation) {
+  nlohmann::json out;
+  out["decided_by"] = evaluation.decided_by;
+  out["groups"] = nlohmann::json::array();
+  for (const Group& group : evaluation.groups) {
+    nlohmann::json entry = {{"name", group.name},
+                            {"kind", group.kind},
+                            {"normal", group.normal},
+                            {"anomalous", group.anomalous},
+                            {"scores", merits_json(group.scores)}};
+    if (group.decisions) {
+      const train::DecisionQuality& quality = *group.decisions;
+      entry["decisions"] = {{"true_positives", quality.true_positives},
+                            {"false_positives", quality.false_positives},
+                            {"true_negatives", quality.true_negatives},
+                            {"false_negatives", quality.false_negatives},
+                            {"precision", quality.precision},
+                            {"recall", quality.recall},
+                            {"f1", quality.f1},
+                            {"accuracy", quality.accuracy}};
+    }
+    out["groups"].push_back(std::move(entry));
+  }
+  out["means"] = nlohmann::json::array();
+  for (const MeanOverValues& mean : evaluation.means)
+    out["means"].push_back({{"name", mean.name}, {"values", mean.values}, {"scores", merits_json(mean.scores)}});
+  out["estimates"] = nlohmann::json::array();
+  for (const EstimateQuality& estimate : evaluation.estimates)
+    out["estimates"].push_back({{"parameter", estimate.parameter},
+                                {"group", estimate.group},
+                                {"clips", estimate.clips},
+                                {"count", estimate.count},
+                                {"mean_absolute_error", number(estimate.mean_absolute_error)},
+                                {"correlation", number(estimate.correlation)}});
+  return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,65 @@
+// How good scores, estimates and decisions are, group by group, and as what a person or a program reads.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/metrics.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+
+/// Distinct values that a model was trained on, by parameter name.
+using TrainingValues = std::map<std::string, std::vector<double>>;
+
+struct Merit {
+  double auc = 0, pauc = 0;  ///< NaN: one class only, or clips without this score
+};
+
+/// Clips that are looked at together.
+struct Group {
+  std::string kind;  ///< "all", "seen", "unseen", "value", "domain", "machine", "section"
+  std::string name;  ///< "velocity_mm_s = 300", "domain source"
+  std::vector<size_t> rows;
+  int64_t normal = 0, anomalous = 0;
+  std::map<std::string, Merit> scores;
+  std::optional<train::DecisionQuality> decisions;  ///< none without decisions
+};
+
+/// Means over a parameter's values that have both classes; merits as in a group.
+struct MeanOverValues {
+  std::string name;  ///< "mean over velocity_mm_s, unseen"
+  int64_t values = 0;
+  std::map<std::string, Merit> scores;
+};
+
+struct EstimateQuality {
+  std::string parameter;
+  std::string group;  ///< "all", "seen", "unseen"
+  std::string clips;  ///< "normal", "anomalous", "both"
+  int64_t count = 0;
+  double mean_absolute_error = 0, correlation = 0;
+};
+
+struct Evaluation {
+  std::vector<std::string> score_names;  ///< in the order of columns
+  std::string decided_by;                ///< the score `score` is
+  std::vector<Group> groups;
+  std::vector<MeanOverValues> means;
+  std::vector<EstimateQuality> estimates;
+};
+
+/// Labelled clips only. io::DataError naming the group if all clips together are of one class.
+Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);
+
+/// For the terminal: tables with a sentence on how to read them.
+std::string to_text(const Evaluation& evaluation);
+/// group,kind,normal,anomalous,measure,of,value; a row per figure, NaN an empty cell.
+std::string to_csv(const Evaluation& evaluation);
+/// The same as one JSON object; NaN is null.
+std::string to_json(const Evaluation& evaluation);
+
+}  // namespace evenflow::experiments
