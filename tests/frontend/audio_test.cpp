@@ -41,6 +41,7 @@ TEST(ReadAudio, SixteenBitSamplesAreExact) {
   const TemporaryFolder folder;
   const std::vector<int16_t> samples{0, 1, -1, 32767, -32768, 12345, -23456};
   std::vector<float> expected;
+  expected.reserve(samples.size());
   for (const int16_t sample : samples) expected.push_back(static_cast<float>(sample) / 32768.0f);
   for (const int format : {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
                            SF_FORMAT_WAVEX | SF_FORMAT_PCM_16, SF_FORMAT_RF64 | SF_FORMAT_PCM_16}) {

@@ -65,6 +65,7 @@ TEST(Normaliser, AConstantBandGetsTheFloor) {
 
 TEST(Normaliser, TwoPassesSurviveALargeMean) {
   std::vector<float> frames;
+  frames.reserve(4096);
   for (int i = 0; i < 4096; ++i) frames.push_back(i % 2 ? 65536.0f : 65536.0078125f);
   const io::NormaliserData data = fit(frames, 1, "per_band");
   EXPECT_EQ(data.std[0], 0.00390625f);

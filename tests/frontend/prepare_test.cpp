@@ -6,10 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <fstream>
 #include <limits>
+#include <thread>
 
 #include "frontend/features.h"
 #include "io/error.h"
@@ -110,6 +112,18 @@ TEST(Prepare, TheNumberOfThreadsChangesNoBit) {
   EXPECT_EQ(one.data_hash(), four.data_hash());
   EXPECT_EQ(one.data_hash(), all.data_hash());
   EXPECT_EQ(frames_of(one, 0, one.frames()), frames_of(four, 0, four.frames()));
+}
+
+TEST(Prepare, WorkersWaitForASlowWriter) {
+  const TemporaryFolder sound, out;
+  const io::Manifest manifest = recordings(sound, 30);
+  prepare(manifest, out / "quick.h5", {.threads = 2});
+  PrepareOptions options{.threads = 2};
+  options.progress = [](size_t done, size_t) {
+    if (done == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));  // ample for all the others
+  };
+  prepare(manifest, out / "slow.h5", options);
+  EXPECT_EQ(io::Shard(out / "slow.h5").data_hash(), io::Shard(out / "quick.h5").data_hash());
 }
 
 TEST(Prepare, MoreThreadsThanClips) {
