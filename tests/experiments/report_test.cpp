@@ -1,0 +1,253 @@
+// Figures of merit by group, DCASE's files, pictures, and how things are put in words.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "experiments/report/dcase_files.h"
+#include "experiments/report/evaluation.h"
+#include "experiments/report/heat_map.h"
+#include "io/error.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+struct Row {
+  int label = 0;
+  double score = 0, speed = 0, estimate = 0;
+  int decision = 0;
+  std::string domain = {}, machine = "fan", section = "00";
+};
+
+train::ScoreTable table_of(const std::vector<Row>& rows) {
+  train::ScoreTable table;
+  table.parameter_names = {"speed"};
+  table.estimated_names = {"speed"};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    train::ClipScore clip;
+    clip.clip.path = "folder/clip_" + std::to_string(i) + ".wav";
+    clip.clip.label = rows[i].label;
+    clip.clip.domain = rows[i].domain;
+    clip.clip.machine = rows[i].machine;
+    clip.clip.section = rows[i].section;
+    clip.clip.parameter = {rows[i].speed};
+    clip.score = clip.nll = rows[i].score;
+    clip.score_zc = -rows[i].score;
+    clip.score_zc_logdet = 1.0;
+    clip.nll_given_v = nan;
+    clip.estimate = {rows[i].estimate};
+    clip.decision = rows[i].decision;
+    table.clips.push_back(std::move(clip));
+  }
+  return table;
+}
+
+const Group& group_of(const Evaluation& evaluation, const std::string& name) {
+  for (const Group& group : evaluation.groups)
+    if (group.name == name) return group;
+  throw std::runtime_error("no group " + name);
+}
+
+void expect_near(double value, double expected) {
+  if (!(std::abs(value - expected) <= 1e-12)) ADD_FAILURE() << value << " instead of " << expected;
+}
+
+const std::vector<Row> eight = {{0, 1, 10, 11, 0}, {0, 2, 20, 24, 0}, {0, 3, 10, 9, 1},  {0, 4, 20, 18, 0},
+                                {1, 2, 10, 10, 0}, {1, 5, 20, 10, 1}, {1, 3, 10, 30, 1}, {1, 6, 20, 10, 1}};
+
+TEST(Evaluation, GroupsAndTheirFigures) {
+  const Evaluation evaluation = evaluate(table_of(eight), {{"speed", {10.0}}});
+  EXPECT_EQ(evaluation.decided_by, "nll");
+  const Group& all = group_of(evaluation, "all");
+  EXPECT_EQ(all.normal, 4);
+  EXPECT_EQ(all.anomalous, 4);
+  // Pairs won by the anomaly: 2 beats 1 and ties 2; 5 and 6 beat all; 3 beats 1 and 2 and ties 3.
+  expect_near(all.scores.at("nll").auc, (1.5 + 4 + 2.5 + 4) / 16.0);
+  expect_near(all.scores.at("score_zc").auc, 1.0 - 12.0 / 16.0);
+  expect_near(all.scores.at("score_zc_logdet").auc, 0.5);
+  EXPECT_TRUE(std::isnan(all.scores.at("nll_given_v").auc));
+  expect_near(group_of(evaluation, "seen in training").scores.at("nll").auc, (1 + 1.5) / 4.0);
+  expect_near(group_of(evaluation, "unseen in training").scores.at("nll").auc, 1.0);
+  expect_near(group_of(evaluation, "speed = 10").scores.at("nll").auc, (1 + 1.5) / 4.0);
+  ASSERT_TRUE(all.decisions.has_value());
+  EXPECT_EQ(all.decisions->false_positives, 1);
+  EXPECT_EQ(all.decisions->false_negatives, 1);
+  ASSERT_EQ(evaluation.means.size(), 1U);
+  expect_near(evaluation.means[0].scores.at("nll").auc, (2.5 / 4.0 + 1.0) / 2.0);
+}
+
+TEST(Evaluation, EstimatesOfNormalClips) {
+  const Evaluation evaluation = evaluate(table_of(eight), {{"speed", {10.0}}});
+  bool found = false;
+  for (const EstimateQuality& estimate : evaluation.estimates) {
+    if (estimate.group != "unseen" || estimate.clips != "normal") continue;
+    found = true;
+    EXPECT_EQ(estimate.count, 2);
+    expect_near(estimate.mean_absolute_error, 3.0);
+    EXPECT_TRUE(std::isnan(estimate.correlation));
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST(Evaluation, WithoutTrainingValuesNothingIsSeenOrUnseen) {
+  for (const Group& group : evaluate(table_of(eight), {}).groups) {
+    EXPECT_NE(group.kind, "seen");
+    EXPECT_NE(group.kind, "unseen");
+  }
+}
+
+TEST(Evaluation, GroupsOfOneClassHaveNoFigures) {
+  std::vector<Row> rows = eight;
+  for (Row& row : rows) row.speed = row.label == 1 ? 10.0 : 20.0;
+  const Evaluation evaluation = evaluate(table_of(rows), {});
+  EXPECT_TRUE(std::isnan(group_of(evaluation, "speed = 10").scores.at("nll").auc));
+  EXPECT_THAT(to_text(evaluation), ::testing::ContainsRegex("speed = 10 +0 +4 +-"));
+  EXPECT_THAT(to_csv(evaluation), HasSubstr("speed = 10,value,0,4,auc,nll,\n"));
+}
+
+TEST(Evaluation, OneClassAltogetherIsAnError) {
+  std::vector<Row> rows = eight;
+  for (Row& row : rows) row.label = 1;
+  EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
+  for (Row& row : rows) row.label = -1;
+  EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
+}
+
+TEST(Evaluation, MachinesDomainsAndSections) {
+  std::vector<Row> rows = eight;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].machine = i % 2 == 0 ? "fan" : "pump";
+    rows[i].section = i % 4 < 2 ? "00" : "01";
+    rows[i].domain = i % 4 < 2 ? "source" : "target";
+  }
+  const Evaluation evaluation = evaluate(table_of(rows), {});
+  for (const char* name : {"machine fan", "machine pump", "domain source", "domain target", "section fan 01"})
+    EXPECT_EQ(group_of(evaluation, name).kind, std::string(name).substr(0, std::string(name).find(' ')));
+}
+
+TEST(Evaluation, JsonAndCsvSayTheSame) {
+  const Evaluation evaluation = evaluate(table_of(eight), {{"speed", {10.0}}});
+  const nlohmann::json json = nlohmann::json::parse(to_json(evaluation));
+  EXPECT_EQ(json["groups"][0]["scores"]["nll"]["auc"], 0.75);
+  EXPECT_TRUE(json["groups"][0]["scores"]["nll_given_v"]["auc"].is_null());
+  EXPECT_EQ(json["groups"][0]["decisions"]["false_positives"], 1);
+  EXPECT_THAT(to_csv(evaluation), HasSubstr("all,all,4,4,auc,nll,0.75\n"));
+}
+
+// -------------------------------------------------------------------------------------------------------------- DCASE
+
+class Dcase : public ::testing::Test {
+ protected:
+  Dcase() {
+    std::string name = (fs::temp_directory_path() / "evenflow_dcase_XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    folder_ = name;
+  }
+  ~Dcase() override { fs::remove_all(folder_); }
+  std::string text(const std::string& name) const {
+    std::ifstream in(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  fs::path folder_;
+};
+
+// Source: normals 1, 2; anomaly 1.5. Target: normals 3, 4; anomaly 3.5.
+const std::vector<Row> domains = {{0, 1, 0, 0, 0, "source"}, {0, 2, 0, 0, 1, "source"}, {1, 1.5, 0, 0, 1, "source"},
+                                  {0, 3, 0, 0, 1, "target"}, {0, 4, 0, 0, 1, "target"}, {1, 3.5, 0, 0, 1, "target"}};
+
+TEST_F(Dcase, The2021FilesAreOfOneDomainEach) {
+  write_dcase(table_of(domains).clips, folder_);
+  EXPECT_EQ(text("2021/anomaly_score_fan_section_00_source_test.csv"), "clip_0.wav,1\nclip_1.wav,2\nclip_2.wav,1.5\n");
+  EXPECT_EQ(text("2021/decision_result_fan_section_00_target_test.csv"), "clip_3.wav,1\nclip_4.wav,1\nclip_5.wav,1\n");
+  EXPECT_THAT(text("2021/result.csv"), HasSubstr("machine,section,domain,auc,pauc,f1\nfan,00,source,0.5,"));
+  EXPECT_THAT(text("2021/result.csv"), HasSubstr("\nharmonic mean,,,0.5,"));
+}
+
+TEST_F(Dcase, From2022OnADomainsNormalsMeetTheAnomaliesOfBoth) {
+  write_dcase(table_of(domains).clips, folder_);
+  EXPECT_EQ(text("2022/decision_result_fan_section_00_test.csv"),
+            "clip_0.wav,0\nclip_1.wav,1\nclip_2.wav,1\nclip_3.wav,1\nclip_4.wav,1\nclip_5.wav,1\n");
+  // Source normals 1, 2 against 1.5, 3.5: three of four pairs; target normals 3, 4: one of four.
+  EXPECT_THAT(text("2022/result.csv"), HasSubstr("\nfan,00,0.75,0.25,"));
+}
+
+TEST_F(Dcase, NoDomainsNoDecisionsNoLabels) {
+  std::vector<Row> rows = domains;
+  for (Row& row : rows) {
+    row.domain.clear();
+    row.machine.clear();
+    row.section.clear();
+    row.label = row.decision = -1;
+  }
+  write_dcase(table_of(rows).clips, folder_);
+  EXPECT_FALSE(fs::exists(folder_ / "2021"));
+  EXPECT_FALSE(fs::exists(folder_ / "2022/decision_result_machine_section_00_test.csv"));
+  EXPECT_THAT(text("2022/anomaly_score_machine_section_00_test.csv"), HasSubstr("clip_5.wav,3.5\n"));
+  EXPECT_THAT(text("2022/result.csv"), HasSubstr("\nmachine,00,,,,,\n"));
+}
+
+// ----------------------------------------------------------------------------------------------------------- pictures
+
+TEST(HeatMap, ColoursRunFromVioletToYellow) {
+  std::array<uint8_t, 3> rgb{};
+  viridis(-1.0, rgb.data());
+  EXPECT_THAT(rgb, ::testing::ElementsAre(68, 1, 84));
+  viridis(2.0, rgb.data());
+  EXPECT_THAT(rgb, ::testing::ElementsAre(253, 231, 37));
+  viridis(nan, rgb.data());
+  EXPECT_THAT(rgb, ::testing::ElementsAre(128, 128, 128));
+  double brightness = 0;
+  for (int i = 0; i <= 100; ++i) {
+    viridis(i / 100.0, rgb.data());
+    const double next = 0.2126 * rgb[0] + 0.7152 * rgb[1] + 0.0722 * rgb[2];
+    EXPECT_GE(next, brightness) << i;
+    brightness = next;
+  }
+}
+
+TEST(HeatMap, LowRowsAreAtTheBottom) {
+  Image image(4, 4, 255);
+  const std::vector<float> values = {1.0F, 0.0F, 0.0F, 0.0F};
+  draw_matrix(image, values, 2, 2, 2, 0, 0, 0.0, 1.0);
+  EXPECT_EQ(image.rgb[(3 * 4 + 0) * 3], 253);
+  EXPECT_EQ(image.rgb[0], 68);
+}
+
+// -------------------------------------------------------------------------------------------------------------- words
+
+TEST(Words, ErrorsBecomeOneLine) {
+  EXPECT_EQ(one_line("2 bad:\n  a\n  b\nMend them.\n"), "2 bad: a; b; Mend them.");
+  EXPECT_EQ(one_line("plain"), "plain");
+}
+
+TEST(Words, DurationsAndShellWords) {
+  EXPECT_EQ(duration_text(0.84), "0.8 s");
+  EXPECT_EQ(duration_text(59.6), "1 min 00 s");
+  EXPECT_EQ(duration_text(3725), "1 h 02 min");
+  EXPECT_EQ(duration_text(nan), "?");
+  EXPECT_EQ(shell_word("runs/a-1"), "runs/a-1");
+  EXPECT_EQ(shell_word("my run's"), "'my run'\\''s'");
+}
+
+TEST(Words, ValuesAreListedOrSummed) {
+  EXPECT_EQ(values_text({1, 2.5}), "1, 2.5");
+  EXPECT_EQ(values_text({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}), "1, 2, ..., 13 (13 values)");
+  EXPECT_EQ(values_text({}), "no known value");
+}
+
+}  // namespace
+}  // namespace evenflow::experiments
