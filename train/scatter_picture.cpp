@@ -229,7 +229,7 @@ std::vector<uint8_t> draw_scatter(const ScatterPlot& plot) {
   for (const double tick : y_axis.ticks) {
     number_width = std::max(number_width, Canvas::text_width(y_axis.label(tick), scale));
   }
-  const int left = 2 * line + number_width, right = plot.width_px - line;
+  const int left = 2 * line + line / 2 + number_width, right = plot.width_px - line;
   const int top = plot.title.empty() ? line : 2 * line, bottom = plot.height_px - 3 * line - line / 2;
   const auto to_x = [&](double value) { return left + x_axis.place(value) * (right - left); };
   const auto to_y = [&](double value) { return bottom - y_axis.place(value) * (bottom - top); };

@@ -15,8 +15,9 @@ struct GammaFit {
 };
 
 /// Maximum-likelihood fit with a free location, as scipy.stats.gamma.fit(values), which the DCASE baseline uses: the
-/// same start (moments) and the same simplex search, so the 0.9-quantile agrees within 1e-4 of it. Where SciPy's search
-/// gives up far from the maximum (left-skewed scores of large size), the fit is made on the standardised scores.
+/// same start (moments) and the same simplex search, so the 0.9-quantile agrees within 1e-4 of it. Where that search
+/// stops more than a nat short of the best fit of shape 1 or more (left-skewed scores), that one is taken, found along
+/// the profile likelihood.
 /// io::DataError: fewer than 4 values, one that is not finite, all equal, or no fit found.
 GammaFit fit_gamma(std::span<const double> values);
 
