@@ -78,9 +78,9 @@ class Training {
   void run_step(const WindowBatch& batch);
   bool assemble();
   void trip(const NonFinite& found);
-  void end_epoch(double seconds);
+  void end_epoch(double seconds, int64_t windows);
   double validation_loss();
-  EpochMetrics epoch_metrics(double seconds, double validation) const;
+  EpochMetrics epoch_metrics(double validation) const;
   void keep_best(double loss);
   void record(const EpochMetrics& row);
   void draw_pictures();
@@ -257,8 +257,9 @@ TrainResult Training::run() {
   clock_ = {};
   while (epoch_ < config_.train.epochs) {
     const Stopwatch epoch_clock;
+    const int64_t before = windows_done_;
     if (!run_epoch()) break;
-    end_epoch(epoch_clock.seconds());
+    end_epoch(epoch_clock.seconds(), windows_done_ - before);
   }
   finish();
   return result();
@@ -338,10 +339,12 @@ void Training::trip(const NonFinite& found) {
       found.data_at_fault() ? "Prepare the recordings again" : "Lower train.learning_rate or set train.clip_norm"));
 }
 
-void Training::end_epoch(double seconds) {
+void Training::end_epoch(double seconds, int64_t windows) {
   train_loss_ = sums_.windows > 0 ? sums_.loss / static_cast<double>(sums_.windows) : nan;
   const double validation = validation_loss();
-  const EpochMetrics row = epoch_metrics(seconds, validation);
+  EpochMetrics row = epoch_metrics(validation);
+  row.seconds = seconds;
+  row.windows_per_s = static_cast<double>(windows) / seconds;
   keep_best(data_.validation->clips() > 0 ? validation : train_loss_);
   metrics_->append(row);
   record(row);
@@ -359,7 +362,7 @@ void Training::end_epoch(double seconds) {
   report(true);
 }
 
-EpochMetrics Training::epoch_metrics(double seconds, double validation) const {
+EpochMetrics Training::epoch_metrics(double validation) const {
   EpochMetrics row;
   row.epoch = epoch_ + 1;
   row.step = row.epoch * steps_per_epoch_;
@@ -369,8 +372,6 @@ EpochMetrics Training::epoch_metrics(double seconds, double validation) const {
   row.validation_loss = validation;
   row.gradient_norm_mean = sums_.steps > 0 ? sums_.gradient_norm / static_cast<double>(sums_.steps) : nan;
   row.gradient_norm_max = sums_.steps > 0 ? sums_.gradient_norm_max : nan;
-  row.seconds = seconds;
-  row.windows_per_s = static_cast<double>(sums_.windows) / seconds;
   row.guard_events = sums_.guard_events;
   return row;
 }

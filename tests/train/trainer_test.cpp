@@ -1,11 +1,11 @@
 #include "train/trainer.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <fstream>
 
 #include "io/atomic_file.h"
@@ -102,7 +102,7 @@ TEST_F(TrainerTest, ThreadsAndStreamingChangeNoBit) {
 }
 
 // Stops after every step in turn, then goes on to the end.
-void stop_everywhere(const std::filesystem::path& shard, const testing::TempFolder& folder, io::Config config) {
+void stop_everywhere(const std::filesystem::path& shard, const testing::TempFolder& folder, const io::Config& config) {
   int64_t steps = 0;
   TrainOptions whole = tiny_options(shard, folder / "whole", config);
   whole.progress = [&](const TrainProgress& progress) { steps = progress.epochs * progress.steps_per_epoch; };

@@ -188,7 +188,7 @@ TEST_P(WorkersTest, LatentsGiveTheScores) {
 
 TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
   Batch batch = make_batch(9);
-  batch.frames[static_cast<size_t>(3 * 8 * bands + 5)] = std::nanf("");
+  batch.frames[size_t{3} * 8 * bands + 5] = std::nanf("");
   std::vector<double> nll(9);
   Workers workers(glow_, normaliser(), 2, true);
   EXPECT_FALSE(std::isfinite(workers.loss_and_gradient(prior_, batch.view(), nll)));
