@@ -1,11 +1,14 @@
 #include "experiments/rail/rail.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
 
 #include "flow/random.h"
+#include "io/error.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -64,6 +67,12 @@ class PinkNoise {
   double slow_ = 0, middle_ = 0, fast_ = 0;
 };
 
+void check(double value, const char* what) {
+  if (!(value > 0.0) || !std::isfinite(value)) {
+    throw io::UsageError(fmt::format("slide rail: {} is {}; give a positive number", what, value));
+  }
+}
+
 double decibels(double value) {
   return std::pow(10.0, value / 20.0);
 }
@@ -107,6 +116,12 @@ struct Variation {
 }  // namespace
 
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s) {
+  check(settings.sample_rate_hz, "the sample rate (Hz)");
+  check(settings.acceleration_mm_s2, "the acceleration (mm/s2)");
+  check(settings.defect_spacing_mm, "the defect's spacing (mm)");
+  check(velocity_mm_s, "the velocity (mm/s)");
+  check(distance_mm, "the distance (mm)");
+  check(std::floor(settings.duration_s * settings.sample_rate_hz), "the duration (samples)");
   const auto samples = static_cast<size_t>(std::llround(settings.duration_s * settings.sample_rate_hz));
   // A stroke too short to reach the velocity turns into a triangle.
   const double peak = std::min(velocity_mm_s, std::sqrt(settings.acceleration_mm_s2 * distance_mm));

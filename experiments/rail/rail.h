@@ -28,7 +28,8 @@ inline constexpr double rail_tones_per_mm[] = {0.1, 0.5, 1.1, 2.3, 3.7, 5.9};
 /// Lines of the motor, Hz. No tone comes within 30 Hz of one at a multiple of 50 mm/s (a beat would mark that speed).
 inline constexpr double rail_motor_lines_hz[] = {1425.0, 3982.0};
 
-/// The carriage's motion, sample by sample.
+/// The carriage's motion, sample by sample, from `start_s` into it. io::UsageError: a velocity, a distance or a setting
+/// that is not positive, a duration below one sample.
 struct RailMotion {
   std::vector<double> position_mm;  ///< distance travelled, never decreasing
   std::vector<double> speed_mm_s;   ///< >= 0
@@ -36,7 +37,7 @@ struct RailMotion {
 };
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s);
 
-/// One clip, samples in [-1, 1], the same on every platform for the same seed.
+/// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion.
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed);
 

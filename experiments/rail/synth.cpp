@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <mutex>
+#include <set>
 #include <system_error>
 
 #include "flow/random.h"
@@ -74,6 +75,15 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   plan(clips, "train", options.train_velocities_mm_s, options.train_distances_mm, false, options.train_clips);
   plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, false, options.test_normal_clips);
   plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, true, options.test_anomaly_clips);
+  std::set<std::string> paths;
+  for (const PlannedClip& clip : clips) {
+    if (!paths.insert(clip.path).second) {
+      throw io::UsageError(
+          fmt::format("the velocity {:g} mm/s at {:g} mm is listed twice (to six digits); list each velocity and "
+                      "distance once",
+                      clip.velocity_mm_s, clip.distance_mm));
+    }
+  }
   if (clips.empty()) throw io::UsageError("no clips were asked for; raise a number of clips");
   for (const char* split : {"train", "test"}) {
     std::error_code error;
@@ -85,6 +95,13 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   }
   SynthResult result;
   result.manifest = folder / "manifest.csv";
+  // An earlier data set's manifest must not vouch for a mixture of its clips and these.
+  std::error_code error;
+  std::filesystem::remove(result.manifest, error);
+  if (error) {
+    throw io::DataError(
+        fmt::format("cannot remove the old {}: {}; choose another place", result.manifest.string(), error.message()));
+  }
   std::mutex mutex;
   size_t done = 0;
   kernels::ThreadPool pool(options.threads);

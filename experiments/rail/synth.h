@@ -38,8 +38,8 @@ struct SynthResult {
   bool stopped = false;
 };
 
-/// Writes the data set into `folder` (made if missing). io::DataError if it cannot be written; io::UsageError on
-/// counts, velocities or distances that make no sense.
+/// Writes the data set into `folder` (made if missing; an old manifest there goes first). io::DataError if it cannot be
+/// written; io::UsageError on counts, velocities or distances that make no sense or are listed twice.
 SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOptions& options);
 
 }  // namespace evenflow::experiments

@@ -1,6 +1,7 @@
 #include "experiments/rail/rail.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -60,6 +61,15 @@ TEST(Rail, LevelsAreFiniteGrowWithSpeedAndDoNotClip) {
     EXPECT_TRUE(now > before) << "velocity " << velocity;
     before = now;
   }
+}
+
+TEST(Rail, RefusesWhatMakesNoSense) {
+  for (const double bad : {0.0, -1.0, std::nan("")}) {
+    EXPECT_THROW(synthesise_clip({}, bad, 500, false, 1), io::UsageError) << bad;
+    EXPECT_THROW(synthesise_clip({}, 100, bad, false, 1), io::UsageError) << bad;
+    EXPECT_THROW(synthesise_clip({.duration_s = bad}, 100, 500, false, 1), io::UsageError) << bad;
+  }
+  EXPECT_THROW(synthesise_clip({.duration_s = 1e-5}, 100, 500, false, 1), io::UsageError);
 }
 
 TEST(Rail, SeverityZeroIsNormal) {
@@ -136,9 +146,8 @@ TEST(Rail, TheWornGuideRingsOncePerSpacingOfTravel) {
 class Synth : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("evenflow_synth_" + std::to_string(testing::UnitTest::GetInstance()->random_seed()) + "_" +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = std::filesystem::temp_directory_path() / ("evenflow_synth_" + std::to_string(::getpid()) + "_" +
+                                                        testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(folder_);
     options_ = synth_preset("demo");
     options_.rail.duration_s = 0.2;
@@ -173,9 +182,40 @@ TEST_F(Synth, StoppedHalfWayLeavesNoManifest) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "manifest.csv"));
 }
 
+TEST_F(Synth, StoppedOverAnOldDataSetLeavesNoManifest) {
+  synth_dataset(folder_, options_);
+  ASSERT_TRUE(std::filesystem::exists(folder_ / "manifest.csv"));
+  const std::atomic<bool> stop = true;
+  options_.stop = &stop;
+  options_.seed = 2;
+  EXPECT_TRUE(synth_dataset(folder_, options_).stopped);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "manifest.csv"));
+}
+
+TEST_F(Synth, ClipsDoNotDependOnTheNumberOfThreads) {
+  const auto bytes = [&] {
+    std::string all;
+    for (const auto& clip : io::read_manifest(folder_ / "manifest.csv").clips) {
+      std::ifstream file(folder_ / clip.path, std::ios::binary);
+      all.append(std::istreambuf_iterator<char>(file), {});
+    }
+    return all;
+  };
+  options_.threads = 1;
+  synth_dataset(folder_, options_);
+  const std::string one = bytes();
+  options_.threads = 3;
+  synth_dataset(folder_, options_);
+  EXPECT_EQ(one, bytes());
+  EXPECT_GT(one.size(), 6U * 6400U);
+}
+
 TEST_F(Synth, RefusesWhatMakesNoSense) {
   EXPECT_THROW(synth_preset("tiny"), io::UsageError);
   options_.test_velocities_mm_s = {-1};
+  EXPECT_THROW(synth_dataset(folder_, options_), io::UsageError);
+  EXPECT_FALSE(std::filesystem::exists(folder_));
+  options_.test_velocities_mm_s = {100, 100};
   EXPECT_THROW(synth_dataset(folder_, options_), io::UsageError);
   EXPECT_FALSE(std::filesystem::exists(folder_));
   options_.test_velocities_mm_s = {100};
