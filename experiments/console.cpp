@@ -1,6 +1,7 @@
 #include "experiments/console.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,15 @@
 #include "io/error.h"
 
 namespace evenflow::experiments {
+namespace {
+
+/// Characters in a line of the terminal; a status line that wraps could not be rewritten in place.
+size_t terminal_columns() {
+  winsize size = {};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
 
 bool on_terminal() {
   return ::isatty(STDOUT_FILENO) == 1;
@@ -74,7 +84,7 @@ bool StatusLine::due() const {
 void StatusLine::show(const std::string& text) {
   if (!due()) return;
   if (terminal_) {
-    fmt::print("\r{}\033[K", text);
+    fmt::print("\r{}\033[K", text.substr(0, terminal_columns() - 1));
     shown_ = true;
   } else {
     fmt::print("{}\n", text);

@@ -81,8 +81,9 @@ class Display {
   }
   /// The run's log, without what the display says itself.
   void log(const std::string& text) {
-    const bool epoch_line = text.starts_with("epoch ") && text.find(": loss ") != std::string::npos;
-    if (!epoch_line) line_.print(text);
+    const bool of_epoch = text.starts_with("epoch ") && text.find(": loss ") != std::string::npos;
+    const bool of_end = text.starts_with("finished ") || text.starts_with("stopped after ");
+    if (!of_epoch && !of_end) line_.print(text);
   }
   void clear() { line_.clear(); }
 
