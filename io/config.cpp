@@ -91,14 +91,18 @@ toml::table parse_toml(std::string_view text, const std::string& origin) {
   return toml::parse(text, origin);
 }
 
-/// How a node of the wrong type is shown in an error.
+/// How a node is shown in an error. By hand: toml++ 3.3's own printer of an array casts a negative double to size_t.
 std::string node_text(const toml::node& node) {
-  std::ostringstream out;
-  if (const auto* value = node.as_string())
-    out << toml_string(value->get());
-  else
-    node.visit([&](const auto& concrete) { out << concrete; });
-  return std::move(out).str();
+  if (const auto* text = node.as_string()) return toml_string(text->get());
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* number = node.as_floating_point()) return float_text(number->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* array = node.as_array()) {
+    std::string out;
+    for (const toml::node& element : *array) out += (out.empty() ? "" : ", ") + node_text(element);
+    return "[" + out + "]";
+  }
+  return node.is_table() ? "(a table)" : "(a date or time)";
 }
 
 /// The elements of a list given as text: "a, b" or, where an element holds a comma or quote, a TOML array.

@@ -201,6 +201,13 @@ TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
   }
 }
 
+TEST(Config, ValuesOfAnyTomlTypeAreShown) {
+  EXPECT_THAT(usage_error("train.epochs = [1, [\"a\", true], 2e-3]"),
+              HasSubstr("train.epochs = [1, [\"a\", true], 0.002] is not allowed"));
+  EXPECT_THAT(usage_error("train.epochs = {a = 1}"), HasSubstr("train.epochs = (a table) is not allowed"));
+  EXPECT_THAT(usage_error("train.machine = 2021-01-01"), HasSubstr("train.machine = (a date or time) is not allowed"));
+}
+
 TEST(Config, ListsAsFlags) {
   Config c;
   key("condition.parameters").set(c, "velocity_mm_s, weight_kg");

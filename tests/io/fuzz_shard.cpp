@@ -11,9 +11,11 @@
 #include "io/error.h"
 #include "io/model_file.h"
 #include "io/shard.h"
+#include "tests/io/no_leak_check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace evenflow::io;
+  const testing::NoLeakCheck library_leaks_on_damage;
   static const int file = ::memfd_create("fuzz_shard", 0);
   static const std::string path = "/proc/self/fd/" + std::to_string(file);
   if (file < 0 || ::ftruncate(file, 0) != 0 || ::pwrite(file, data, size, 0) != static_cast<ssize_t>(size))

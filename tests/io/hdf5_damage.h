@@ -1,9 +1,12 @@
 // Damage to a file on disk: every reader must answer with its error or with values, never with a crash.
 #pragma once
 
+#include <hdf5.h>
+
 #include <functional>
 #include <random>
 
+#include "tests/io/no_leak_check.h"
 #include "tests/io/testing.h"
 
 namespace evenflow::io::testing {
@@ -27,6 +30,7 @@ inline void expect_damage_is_survived(const std::filesystem::path& whole, const 
                                       int rounds, const std::function<void()>& read) {
   const std::string bytes = get(whole);
   std::mt19937 random(7);
+  const NoLeakCheck library_leaks_on_damage;
   int told = 0;
   for (int round = 0; round < rounds; ++round) {
     std::string changed = bytes;
@@ -43,6 +47,7 @@ inline void expect_damage_is_survived(const std::filesystem::path& whole, const 
     }
   }
   EXPECT_GT(told, rounds / 10);
+  EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0) << "a handle was left open";
 }
 
 }  // namespace evenflow::io::testing
