@@ -76,7 +76,8 @@ void sgemm(int threads, double seconds) {
                 {"size", best_size},
                 {"sizes", sizes},
                 {"kernels", openblas_get_corename()},
-                {"config", openblas_get_config()}});
+                {"config", openblas_get_config()},
+                {"compiler", compiler()}});
 }
 
 void triad(int threads, double seconds) {

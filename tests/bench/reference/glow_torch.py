@@ -204,9 +204,14 @@ def data(o, count, seed):
     return x, 0.01 * (torch.rand(count, generator=g) - 0.5) * 700
 
 
-def functions(o, model):
-    """The likelihood to time; with --compile, compiled, and run once here so that compiling isn't timed."""
-    return torch.compile(nll_given_v) if o.compile else nll_given_v
+def likelihood(o, model, x, mean):
+    """The function to time; compiled ones are compiled here, untimed, and compared with the verified eager one."""
+    if not o.compile:
+        return nll_given_v
+    compiled = torch.compile(nll_given_v)
+    if not torch.allclose(compiled(model, x, mean), nll_given_v(model, x, mean), rtol=1e-5):
+        sys.exit("glow_torch.py: the compiled model differs from the eager one: not timed")
+    return compiled
 
 
 def peak_mib():
@@ -223,7 +228,8 @@ def train(o, rank=0, shared=None, barrier=None, results=None):
     with torch.no_grad():
         model(x, initialise=True)
     x, mean = x[rank * share:(rank + 1) * share], mean[rank * share:(rank + 1) * share]
-    nll = functions(o, model)
+    micro = o.micro or share
+    nll = likelihood(o, model, x[:micro], mean[:micro])
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=1e-4)
     seconds, losses = [], []
@@ -232,7 +238,7 @@ def train(o, rank=0, shared=None, barrier=None, results=None):
             barrier.wait()
         start = time.perf_counter()
         optimizer.zero_grad()
-        loss = loss_and_gradient(nll, model, x, mean, o.batch, o.micro or share)
+        loss = loss_and_gradient(nll, model, x, mean, o.batch, micro)
         if barrier:
             torch.cat([p.grad.flatten() for p in parameters], out=shared[rank])
             barrier.wait()
@@ -270,13 +276,14 @@ def score(o):
     torch.manual_seed(0)
     model = build(o).eval()
     x, mean = data(o, o.batch, 1)
-    nll = functions(o, model)
+    micro = o.micro or o.batch
     seconds = []
     with torch.no_grad():
         model(x, initialise=True)
+        nll = likelihood(o, model, x[:micro], mean[:micro])
         for _ in range(o.warmup + o.steps):
             start = time.perf_counter()
-            for x_part, mean_part in zip(x.split(o.micro or o.batch), mean.split(o.micro or o.batch)):
+            for x_part, mean_part in zip(x.split(micro), mean.split(micro)):
                 nll(model, x_part, mean_part).sum().item()
             seconds.append(time.perf_counter() - start)
     return seconds[o.warmup:], peak_mib()

@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# evenflow beside eager PyTorch, librosa and what the machine can do at most, in turns: tests/bench/run.sh --help
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+usage() {
+  cat <<'TEXT'
+usage: tests/bench/run.sh [BUILD] [options]      (./dev bench [options] builds first)
+
+  BUILD          build folder with the benchmark programs (default build/bench)
+  --rounds N     every case once per round, rounds one after the other, best of N (default 3)
+  --steps N      timed steps of each case in a round (default 6)
+  --quick        one round of three steps, nothing filed: does it all run?
+  --only WORD    only cases whose name contains WORD; nothing filed
+  --no-file      leave docs/benchmarks alone; the report goes to BUILD/report
+
+The references need Python with PyTorch, NumPy, SciPy, h5py and librosa: the interpreter in EVENFLOW_BENCH_PYTHON, else
+build/bench-venv, else python3 where these import already; else build/bench-venv is made (PyTorch's CPU wheel, or
+Debian's python3-torch where that can't be had).
+TEXT
+}
+
+fail() {
+  printf 'bench: %s\n' "$*" >&2
+  exit 1
+}
+say() { printf '%s\n' "$*" >&2; }
+
+build=build/bench rounds=3 steps=6 only='' file=yes
+while (($#)); do
+  case $1 in
+    --rounds | --steps | --only)
+      (($# > 1)) || fail "$1 needs a value"
+      case $1 in
+        --rounds) rounds=$2 ;;
+        --steps) steps=$2 ;;
+        --only) only=$2 file=no ;;
+      esac
+      shift
+      ;;
+    --quick) rounds=1 steps=3 file=no ;;
+    --no-file) file=no ;;
+    -h | --help)
+      usage
+      exit
+      ;;
+    -*) fail "there is no option '$1' (see --help)" ;;
+    *) build=$1 ;;
+  esac
+  shift
+done
+[[ $rounds =~ ^[1-9][0-9]*$ && $steps =~ ^[1-9][0-9]*$ ]] || fail "--rounds and --steps take whole numbers from 1"
+
+programs=$build/tests/bench
+[[ -x $programs/bench_ceilings ]] || fail "$programs/bench_ceilings is missing: ./dev bench builds it"
+golden=tests/golden/conformance/paper.h5
+golden=${EVENFLOW_BENCH_CASE:-$golden}
+[[ -f $golden ]] || fail "the golden case $golden is missing"
+
+# OPENBLAS_CORETYPE would measure another machine's ceiling; thread counts are each case's own.
+unset OPENBLAS_CORETYPE OMP_NUM_THREADS MKL_NUM_THREADS OPENBLAS_NUM_THREADS
+export PYTHONDONTWRITEBYTECODE=1
+
+has_references() { "$1" -c 'import h5py, librosa, numpy, scipy, torch' 2>/dev/null; }
+
+as_root() {
+  if [[ $(id -u) == 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+# Prints the interpreter to use, after setting one up if need be.
+find_python() {
+  local venv=build/bench-venv candidate
+  if [[ -n ${EVENFLOW_BENCH_PYTHON:-} ]]; then
+    has_references "$EVENFLOW_BENCH_PYTHON" || fail "$EVENFLOW_BENCH_PYTHON cannot import h5py, librosa, numpy, scipy and torch"
+    printf '%s' "$EVENFLOW_BENCH_PYTHON"
+    return
+  fi
+  for candidate in "$venv/bin/python" python3 /usr/bin/python3; do
+    if command -v "$candidate" >/dev/null && has_references "$candidate"; then
+      printf '%s' "$candidate"
+      return
+    fi
+  done
+  say "Setting up $venv with PyTorch, NumPy, SciPy, h5py and librosa"
+  rm -rf "$venv"
+  python3 -m venv "$venv" >&2 || fail "python3 cannot make a virtual environment: install python3-venv"
+  if ! "$venv/bin/python" -m pip install -q torch --index-url https://download.pytorch.org/whl/cpu >&2 2>"$build/pip.log"; then
+    say "PyTorch's CPU wheel can't be had from here ($build/pip.log); using Debian's python3-torch"
+    if [[ ${EVENFLOW_INSTALL:-yes} != no ]]; then
+      as_root apt-get update -qq </dev/null >&2 || fail "apt-get update failed"
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        python3-torch python3-numpy python3-scipy python3-h5py python3-venv </dev/null >&2 || fail "apt-get could not install python3-torch"
+    fi
+    rm -rf "$venv"
+    /usr/bin/python3 -m venv --system-site-packages "$venv" >&2
+    printf 'numpy<2\nscipy<1.13\n' >"$build/constraints.txt" # what Debian's PyTorch was built with
+    "$venv/bin/python" -m pip install -q -c "$build/constraints.txt" librosa soundfile >&2 || fail "pip could not install librosa"
+  else
+    "$venv/bin/python" -m pip install -q numpy scipy h5py librosa soundfile >&2 || fail "pip could not install librosa"
+  fi
+  has_references "$venv/bin/python" || fail "$venv still cannot import h5py, librosa, numpy, scipy and torch"
+  printf '%s' "$venv/bin/python"
+}
+
+python=$(find_python)
+limit=400 # seconds for one case
+torch() { timeout $limit "$python" tests/bench/reference/glow_torch.py "$1" "$golden" --steps "$steps" "${@:2}"; }
+logmel() { timeout $limit "$python" tests/bench/reference/logmel_reference.py "$1" --name "logmel_$1"; }
+export TORCHINDUCTOR_CACHE_DIR=$PWD/$build/inductor
+
+results=$build/results.jsonl
+mkdir -p "$build"
+: >"$results"
+declare -A dropped=()
+
+# measure NAME COMMAND...: appends the command's JSON lines to the results; a case that can't run here is named and left
+# out of the later rounds.
+measure() {
+  local name=$1 line reason status=0
+  shift
+  [[ $name == *"$only"* && -z ${dropped[$name]:-} ]] || return 0
+  printf '  %-28s' "$name" >&2
+  "$@" >"$build/case.out" 2>"$build/$name.err" || status=$?
+  if ((status)); then
+    dropped[$name]=yes
+    reason=$(grep -v '^ ' "$build/$name.err" | grep . | tail -n 1 | cut -c 1-160) || true
+    ((status != 124)) || reason="not done after $limit s"
+    say "left out: ${reason:-exit code $status}"
+    return 0
+  fi
+  rm -f "$build/$name.err"
+  line=$("$python" tests/bench/report.py append "$results" "$round" <"$build/case.out")
+  say "$line"
+}
+
+say "$(uptime | sed 's/.*load/load/'), $(nproc) cores"
+for ((round = 1; round <= rounds; ++round)); do
+  say "round $round of $rounds"
+  measure ceilings_1 "$programs/bench_ceilings" 1
+  measure ceilings_2 "$programs/bench_ceilings" 2
+  for threads in 2 1; do
+    for what in train score; do
+      if [[ -x $programs/bench_flow ]]; then
+        measure "evenflow_${what}_$threads" "$programs/bench_flow" "$what" "$golden" "$threads" "$steps"
+      fi
+    done
+  done
+  measure torch_train_default torch train --name torch_train_default
+  measure torch_train_channels_last torch train --name torch_train_channels_last --format channels_last
+  measure torch_train_micro torch train --name torch_train_micro --format channels_last --micro 32
+  measure torch_train_processes torch train --name torch_train_processes --format channels_last --micro 32 --processes 2
+  measure torch_train_compiled torch train --name torch_train_compiled --format channels_last --micro 32 --compile
+  measure torch_score_default torch score --name torch_score_default
+  measure torch_score_channels_last torch score --name torch_score_channels_last --format channels_last
+  measure torch_score_micro torch score --name torch_score_micro --format channels_last --micro 32
+  if [[ -x $programs/bench_logmel ]]; then
+    measure evenflow_logmel "$programs/bench_logmel"
+  fi
+  measure logmel_librosa logmel librosa
+  measure logmel_scipy logmel scipy
+  measure logmel_torchaudio logmel torchaudio
+done
+say "$(uptime | sed 's/.*load/load/')"
+
+if [[ $file == yes ]]; then out=docs/benchmarks; else
+  out=$build/report
+  rm -rf "$out"
+fi
+mkdir -p "$out"
+"$python" tests/bench/report.py file "$results" "$out"
