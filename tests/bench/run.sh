@@ -52,7 +52,9 @@ done
 [[ $rounds =~ ^[1-9][0-9]*$ && $steps =~ ^[1-9][0-9]*$ ]] || fail "--rounds and --steps take whole numbers from 1"
 
 programs=$build/tests/bench
-[[ -x $programs/bench_ceilings ]] || fail "$programs/bench_ceilings is missing: ./dev bench builds it"
+for program in bench_ceilings bench_flow bench_logmel; do
+  [[ -x $programs/$program ]] || fail "$programs/$program is missing: ./dev bench builds it"
+done
 golden=tests/golden/conformance/paper.h5
 golden=${EVENFLOW_BENCH_CASE:-$golden}
 [[ -f $golden ]] || fail "the golden case $golden is missing"
@@ -140,9 +142,7 @@ for ((round = 1; round <= rounds; ++round)); do
   measure ceilings_2 "$programs/bench_ceilings" 2
   for threads in 2 1; do
     for what in train score; do
-      if [[ -x $programs/bench_flow ]]; then
-        measure "evenflow_${what}_$threads" "$programs/bench_flow" "$what" "$golden" "$threads" "$steps"
-      fi
+      measure "evenflow_${what}_$threads" "$programs/bench_flow" "$what" "$golden" "$threads" "$steps"
     done
   done
   measure torch_train_default torch train --name torch_train_default
@@ -153,9 +153,7 @@ for ((round = 1; round <= rounds; ++round)); do
   measure torch_score_default torch score --name torch_score_default
   measure torch_score_channels_last torch score --name torch_score_channels_last --format channels_last
   measure torch_score_micro torch score --name torch_score_micro --format channels_last --micro 32
-  if [[ -x $programs/bench_logmel ]]; then
-    measure evenflow_logmel "$programs/bench_logmel"
-  fi
+  measure evenflow_logmel "$programs/bench_logmel" tests/golden/logmel/logmel.h5
   measure logmel_librosa logmel librosa
   measure logmel_scipy logmel scipy
   measure logmel_torchaudio logmel torchaudio
