@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "experiments/console.h"
 #include "io/atomic_file.h"
@@ -25,7 +26,7 @@ using Wanted = std::function<bool(const train::ClipScore&)>;
 
 struct Key {
   std::string machine, section;
-  auto operator<=>(const Key&) const = default;
+  bool operator<(const Key& other) const { return std::tie(machine, section) < std::tie(other.machine, other.section); }
 };
 
 /// A name as part of a file's name.
@@ -84,7 +85,7 @@ std::string cell(double value) {
 /// Rows of figures under the harmonic mean of each column.
 class ResultTable {
  public:
-  ResultTable(std::string labels, std::vector<std::string> figures)
+  ResultTable(std::string labels, const std::vector<std::string>& figures)
       : labels_(std::move(labels)), columns_(figures.size()) {
     text_ = labels_;
     for (const std::string& figure : figures) text_ += ',' + figure;
