@@ -6,11 +6,9 @@
 namespace evenflow::flow {
 
 uint64_t Random::bits() {
-  state_ += 0x9E3779B97F4A7C15ULL;
-  uint64_t z = state_;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
+  const uint64_t out = mix_bits(state_);
+  state_ += 0x9e3779b97f4a7c15ULL;
+  return out;
 }
 
 double Random::uniform() {

@@ -5,15 +5,11 @@
 #include <cstdint>
 #include <numbers>
 
+#include "flow/random.h"
+
 namespace evenflow::train {
 
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014): a bijection of 64 bits that passes the usual test batteries.
-inline uint64_t mix_bits(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
+using flow::mix_bits;
 
 /// 64 random bits at `counter` of the stream named by (seed, stream).
 inline uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter) {
