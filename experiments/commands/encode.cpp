@@ -10,8 +10,8 @@
 namespace evenflow::experiments {
 
 int run(const EncodeArguments& arguments) {
-  require_writable(arguments.out);
   discard_on_signals(arguments.out);
+  require_writable(arguments.out);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
   detector.encode(shard, arguments.out);

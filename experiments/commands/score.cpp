@@ -160,8 +160,8 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
 }  // namespace
 
 int run(const ScoreArguments& arguments) {
-  require_writable(arguments.out);
   discard_on_signals(arguments.out);
+  require_writable(arguments.out);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   Scoring scoring(arguments, detector);
   for (const fs::path& input : arguments.inputs) scoring.add(input);
