@@ -17,7 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& what, const fs::path& file, int error) {
-  throw DataError(what + " '" + file.string() + "': " + std::strerror(error));
+  std::string cure = "check the path and its permissions";
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) cure = "make room on the disk or choose another folder";
+  throw DataError(what + " '" + file.string() + "': " + std::strerror(error) + "; " + cure);
 }
 
 class Descriptor {

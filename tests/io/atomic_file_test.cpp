@@ -9,7 +9,6 @@ using ::testing::ElementsAre;
 using testing::error_of;
 using testing::get;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::names_in;
 using testing::put;
 using testing::TempFolder;
@@ -84,13 +83,13 @@ TEST(WriteText, WritesThroughToADevice) {
   EXPECT_NO_THROW(write_text("/dev/null", "gone"));
   EXPECT_TRUE(std::filesystem::is_character_file("/dev/null"));
   EXPECT_THAT(error_of<DataError>([] { write_text("/dev/full", "no room"); }),
-              AllOf(HasSubstr("'/dev/full'"), HasSubstr("No space left on device")));
+              AllOf(HasSubstr("'/dev/full'"), HasSubstr("No space left on device; make room")));
 }
 
 TEST(ReadText, NamesTheFileAndTheReason) {
   const TempFolder folder;
   EXPECT_THAT(error_of<DataError>([&] { read_text(folder / "none"); }),
-              AllOf(HasSubstr((folder / "none").string()), HasSubstr("No such file")));
+              AllOf(HasSubstr((folder / "none").string()), HasSubstr("No such file"), HasSubstr("check the path")));
   EXPECT_THAT(error_of<DataError>([&] { read_text(folder.path()); }),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("directory")));
 }

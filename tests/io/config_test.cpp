@@ -126,6 +126,8 @@ TEST(Config, ASectionGivenAValueSaysSo) {
 }
 
 TEST(Config, WrongTomlNamesFileAndLine) {
+  // Assertions of toml++ would end the program here.
+  EXPECT_THAT(usage_error("\n[!train]\nepochs = 3\n"), AllOf(StartsWith("a.toml:2: "), HasSubstr("not valid TOML")));
   EXPECT_THAT(usage_error("[train]\nepochs = \n"), AllOf(StartsWith("a.toml:2: "), HasSubstr("not valid TOML")));
   EXPECT_THAT(usage_error("[train]\nepochs = 1\nepochs = 2\n"), StartsWith("a.toml:3: "));
 }

@@ -7,6 +7,7 @@
 #include "io/config.h"
 #include "io/error.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer\'s
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace evenflow::io;
   try {

@@ -8,6 +8,7 @@
 #include "io/error.h"
 #include "io/manifest.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer\'s
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace evenflow::io;
   const std::string_view text(reinterpret_cast<const char*>(data), size);

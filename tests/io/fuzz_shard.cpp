@@ -13,6 +13,7 @@
 #include "io/shard.h"
 #include "tests/io/no_leak_check.h"
 
+// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer\'s
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace evenflow::io;
   const testing::NoLeakCheck library_leaks_on_damage;

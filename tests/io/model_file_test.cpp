@@ -18,7 +18,6 @@ using ::testing::ElementsAre;
 using testing::error_of;
 using testing::get;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using testing::names_in;
 using testing::put;
 using testing::TempFolder;
@@ -127,7 +126,7 @@ TEST(ModelFile, RefusesWhatCannotBeStoredAndKeepsTheOld) {
   const auto error = [&](const auto& spoil) {
     ModelData model = checkpoint();
     spoil(model);
-    const std::string text = error_of<DataError>([&] { write_model(folder / "m.h5", model); });
+    std::string text = error_of<DataError>([&] { write_model(folder / "m.h5", model); });
     EXPECT_THAT(text, HasSubstr((folder / "m.h5").string()));
     return text;
   };
@@ -161,7 +160,7 @@ TEST(ModelFile, WrongFilesAreNamed) {
   put(folder / "text.h5", "not HDF5 at all");
   const auto error = [&](const std::string& name) {
     EXPECT_FALSE(is_model(folder / name));
-    const std::string text = error_of<DataError>([&] { read_model(folder / name); });
+    std::string text = error_of<DataError>([&] { read_model(folder / name); });
     EXPECT_THAT(text, HasSubstr((folder / name).string()));
     return text;
   };

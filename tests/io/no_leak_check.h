@@ -16,7 +16,7 @@
 namespace evenflow::io::testing {
 
 /// Allocations in its lifetime are not looked at by LeakSanitizer.
-class NoLeakCheck {
+class [[maybe_unused]] NoLeakCheck {
  public:
 #ifdef EVENFLOW_LEAK_CHECK
   NoLeakCheck() {
@@ -26,8 +26,8 @@ class NoLeakCheck {
     __lsan_enable();
   }
 #else
-  NoLeakCheck() {}
-  ~NoLeakCheck() {}
+  NoLeakCheck() = default;
+  ~NoLeakCheck() = default;
 #endif
   NoLeakCheck(const NoLeakCheck&) = delete;
   NoLeakCheck& operator=(const NoLeakCheck&) = delete;

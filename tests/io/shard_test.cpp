@@ -1,13 +1,13 @@
 #include "io/shard.h"
 
 #include <hdf5.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <bit>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -119,9 +119,9 @@ TEST(Shard, ReadsAnyRangeAndNothingBeside) {
     EXPECT_EQ(std::memcmp(part.data() + 8, whole.data() + first * 8, static_cast<size_t>(count) * 32), 0);
   }
   float unused = 0.0f;
-  for (const auto& [first, count] :
+  for (const auto& range :
        {std::pair<int64_t, int64_t>{-1, 1}, {0, 445}, {444, 1}, {0, -1}, {1, std::numeric_limits<int64_t>::max()}})
-    EXPECT_THAT(error_of<DataError>([&] { shard.read_frames(first, count, &unused); }),
+    EXPECT_THAT(error_of<DataError>([&] { shard.read_frames(range.first, range.second, &unused); }),
                 AllOf(HasSubstr((folder / "s.h5").string()), HasSubstr("outside")));
 }
 
@@ -397,7 +397,7 @@ std::string open_error(const std::filesystem::path& file) {
 TEST(ShardOpen, WrongFilesAreNamed) {
   const TempFolder folder;
   const auto error = [&](const std::string& name) {
-    const std::string text = open_error(folder / name);
+    std::string text = open_error(folder / name);
     EXPECT_THAT(text, HasSubstr((folder / name).string()));
     EXPECT_FALSE(is_shard(folder / name)) << name;
     return text;
@@ -456,7 +456,7 @@ class ShardEdit : public ::testing::Test {
     const hid_t file = H5Fopen((folder_ / "s.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
     edit(file);
     EXPECT_GE(H5Fclose(file), 0);
-    const std::string text = open_error(folder_ / "s.h5");
+    std::string text = open_error(folder_ / "s.h5");
     EXPECT_THAT(text, HasSubstr((folder_ / "s.h5").string()));
     return text;
   }
