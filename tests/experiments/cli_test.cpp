@@ -116,7 +116,7 @@ class World {
     return folder_ / "scores.csv";
   }
   std::string wav(const std::string& name = "a.wav") {
-    const std::string file = folder_ / name;
+    std::string file = folder_ / name;
     std::vector<float> samples(24000);
     for (size_t i = 0; i < samples.size(); ++i) samples[i] = 0.1F * std::sin(0.05F * static_cast<float>(i));
     frontend::write_wav(file, samples, 16000);
