@@ -173,6 +173,9 @@ def render(folder):
             f"{row['os']}; {said('compiler', 'openblas', 'torch', 'librosa', 'scipy', 'torchaudio')}. "
             f"Best of {row['rounds']} rounds, the cases in turns within each; load average before: {row['load_before']}.", "",
             "![windows per second and milliseconds per clip](cpu.png)", ""]
+    if float(row["load_before"]) > 0.5:
+        text += ["**Other programs were running**: these figures are too low, and PyTorch's, whose threads wait for each other "
+                 "after every layer, suffer the most. Ratios count only from a quiet machine.", ""]
     text += [f"- {t.format(row[c])}" for c, t in ratios] + ([""] if ratios else [])
     text += section("Training", f"The paper's multi-scale model (3 blocks of 5 steps, hidden width 32), batch {row.get('batch') or 128}, "
                     "whole steps: forward, loss, backward, Adam.", *window_table(row, EVENFLOW_TRAIN + TORCH_TRAIN, TRAIN_MFLOP))
