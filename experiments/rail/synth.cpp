@@ -62,6 +62,7 @@ SynthOptions synth_preset(const std::string& name) {
   if (name == "demo") {
     options.train_distances_mm = {250, 500};
     options.train_clips = 6;
+    options.rail.severity = 2.0;  // a fault well above the normal trend with speed: a first look, not a study
     options.test_normal_clips = 2;
     options.test_anomaly_clips = 2;
     return options;
