@@ -191,6 +191,7 @@ TEST(Shard, SeveralThreadsReadAtOnce) {
   std::vector<float> whole(444 * 8);
   shard.read_frames(0, 444, whole.data());
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::vector<int> wrong(4, 0);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
