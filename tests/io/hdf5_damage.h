@@ -6,48 +6,68 @@
 #include <functional>
 #include <random>
 
-#include "tests/io/no_leak_check.h"
 #include "tests/io/testing.h"
 
 namespace evenflow::io::testing {
 
-/// Runs `read` over the file cut at many lengths; each must be a DataError that names the file.
+/// Runs `read` over the file cut at many lengths; each must be a DataError that names the file and a cure. In a child,
+/// as below.
 inline void expect_cut_is_told(const std::filesystem::path& whole, const std::filesystem::path& cut,
                                const std::function<void()>& read) {
-  const std::string bytes = get(whole);
-  std::vector<size_t> lengths = {0, 1, 7, 8, 9, bytes.size() - 1, bytes.size() - 2, bytes.size() / 2};
-  for (size_t length = 16; length < bytes.size(); length += 1 + bytes.size() / 400) lengths.push_back(length);
-  for (const size_t length : lengths) {
-    put(cut, bytes.substr(0, length));
-    const std::string error = error_of<DataError>(read);
-    ASSERT_THAT(error, ::testing::HasSubstr(cut.string())) << "at length " << length;
-    ASSERT_THAT(error, ::testing::AnyOf(::testing::HasSubstr("anew"), ::testing::HasSubstr("check the path")));
-  }
+  const auto told_each_time = [&] {
+    const std::string bytes = get(whole);
+    std::vector<size_t> lengths = {0, 1, 7, 8, 9, bytes.size() - 1, bytes.size() - 2, bytes.size() / 2};
+    for (size_t length = 16; length < bytes.size(); length += 1 + bytes.size() / 400) lengths.push_back(length);
+    for (const size_t length : lengths) {
+      put(cut, bytes.substr(0, length));
+      std::string error;
+      try {
+        read();
+      } catch (const DataError& data_error) {
+        error = data_error.what();
+      }
+      const bool cure = error.find("anew") != std::string::npos || error.find("check the path") != std::string::npos;
+      if (error.find(cut.string()) == std::string::npos || !cure) {
+        fprintf(stderr, "at length %zu: '%s'\n", length, error.c_str());
+        return 1;
+      }
+      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) return 2;
+    }
+    return 0;
+  };
+  EXPECT_EQ(exit_code(in_child(told_each_time)), 0) << "1: no error, or file or cure not named, 2: a handle left open";
 }
 
-/// Runs `read` over the file with a few bytes changed; it may succeed or throw DataError.
+/// Runs `read` over the file with a few bytes changed; it may succeed or throw DataError, and leaves nothing open. In a
+/// child: a crash is one failed test, and the memory libhdf5 1.10.8 itself loses on damaged files is not counted as
+/// ours.
 inline void expect_damage_is_survived(const std::filesystem::path& whole, const std::filesystem::path& damaged,
                                       int rounds, const std::function<void()>& read) {
-  const std::string bytes = get(whole);
-  std::mt19937 random(7);
-  const NoLeakCheck library_leaks_on_damage;
-  int told = 0;
-  for (int round = 0; round < rounds; ++round) {
-    std::string changed = bytes;
-    // Metadata gathers at the two ends of the file.
-    const size_t window = round % 2 == 0 ? std::min<size_t>(changed.size(), 4096) : changed.size();
-    const size_t begin = round % 4 == 0 ? changed.size() - window : 0;
-    for (int i = 0; i < 1 + round % 3; ++i) changed[begin + random() % window] = static_cast<char>(random());
-    put(damaged, changed);
-    try {
-      read();
-    } catch (const DataError& error) {
-      ++told;
-      ASSERT_THAT(error.what(), ::testing::HasSubstr(damaged.string()));
+  const auto survive = [&] {
+    const std::string bytes = get(whole);
+    std::mt19937 random(7);
+    int told = 0;
+    for (int round = 0; round < rounds; ++round) {
+      std::string changed = bytes;
+      // Metadata gathers at the two ends of the file.
+      const size_t window = round % 2 == 0 ? std::min<size_t>(changed.size(), 4096) : changed.size();
+      const size_t begin = round % 4 == 0 ? changed.size() - window : 0;
+      for (int i = 0; i < 1 + round % 3; ++i) changed[begin + random() % window] = static_cast<char>(random());
+      put(damaged, changed);
+      try {
+        read();
+      } catch (const DataError& error) {
+        ++told;
+        if (std::string(error.what()).find(damaged.string()) == std::string::npos) {
+          fprintf(stderr, "round %d: %s\n", round, error.what());
+          return 1;
+        }
+      }
+      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) return 2;
     }
-  }
-  EXPECT_GT(told, rounds / 10);
-  EXPECT_EQ(H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL), 0) << "a handle was left open";
+    return told > rounds / 10 ? 0 : 3;
+  };
+  EXPECT_EQ(exit_code(in_child(survive)), 0) << "1: file not named, 2: a handle left open, 3: hardly any damage told";
 }
 
 }  // namespace evenflow::io::testing
