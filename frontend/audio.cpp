@@ -14,6 +14,7 @@
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,13 @@ struct CloseSound {
   void operator()(SNDFILE* sound) const { sf_close(sound); }
 };
 using Sound = std::unique_ptr<SNDFILE, CloseSound>;
+
+/// sf_open, one at a time: a failing one writes its reason into buffers that all threads share.
+Sound open_sound(const fs::path& file, int mode, SF_INFO& info) {
+  static std::mutex opening;
+  const std::lock_guard lock(opening);
+  return Sound(sf_open(file.c_str(), mode, &info));
+}
 
 /// Index of the channel to keep; none: the mean of all.
 std::optional<int> wanted_channel(const std::string& channel) {
@@ -177,8 +185,7 @@ std::vector<float> read_audio(const fs::path& file, const io::FrontendSettings& 
   const std::optional<int> channel = wanted_channel(settings.channel);
   check_complete(file);
   SF_INFO info{};
-  const Sound sound(sf_open(file.c_str(), SFM_READ, &info));
-  // The library's own reason sits in a global that other threads overwrite.
+  const Sound sound = open_sound(file, SFM_READ, info);
   if (!sound) {
     throw io::DataError(
         fmt::format("'{}' is not a sound file that can be decoded; WAV, FLAC or OGG expected", file.string()));
@@ -234,7 +241,7 @@ void write_wav(const fs::path& file, const std::vector<float>& samples, int samp
   info.samplerate = sample_rate_hz;
   info.channels = 1;
   info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
-  Sound sound(sf_open(atomic.temporary().c_str(), SFM_WRITE, &info));
+  Sound sound = open_sound(atomic.temporary(), SFM_WRITE, info);
   if (!sound) throw io::DataError(fmt::format("cannot write '{}'", file.string()));
   const auto count = static_cast<sf_count_t>(pcm.size());
   const bool written = sf_writef_short(sound.get(), pcm.data(), count) == count;
