@@ -1,6 +1,7 @@
 # Every outside library, found in one place. third_party/README.md lists versions and licences.
 include(EvenflowLinked)
 find_package(tomlplusplus REQUIRED)
+pkg_check_modules(kissfft REQUIRED kissfft-float)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 if(EVENFLOW_TESTS)
