@@ -3,6 +3,7 @@
 
 #include "flow/glow.h"
 #include "kernels/check.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 
@@ -65,6 +66,7 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
 
 void GlowPass::forward_step(kernels::Stream& stream, size_t index) {
   const Glow::Step& step = glow_.steps_[index];
+  const kernels::TraceRange range(stream, step.name.c_str());
   const StepMaps& maps = maps_[index];
   const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
   const Map normalised = maps.actnorm_out.samples(0, active_);
@@ -114,6 +116,7 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
   for (size_t index = maps_.size(); index-- > 0;) {
     const Glow::Step& step = glow_.steps_[index];
+    const kernels::TraceRange range(stream, step.name.c_str());
     const StepMaps& maps = maps_[index];
     const size_t b = static_cast<size_t>(step.block);
     const Map gradient = block_gradient_[b].samples(0, active_);

@@ -4,6 +4,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/trace.h"
 
 namespace evenflow::kernels {
 namespace {
@@ -98,23 +99,27 @@ void check_coupling_map(const char* operation, const CouplingShape& s, ConstMap 
 
 void squeeze(Stream& stream, ConstMap x, Map y) {
   check_squeeze("squeeze", x, y);
+  const TraceRange range(stream, "squeeze");
   backend_of(stream.device()).squeeze(stream, x, y);
 }
 
 void unsqueeze(Stream& stream, ConstMap y, Map x) {
   check_squeeze("unsqueeze", x, y);
+  const TraceRange range(stream, "unsqueeze");
   backend_of(stream.device()).unsqueeze(stream, y, x);
 }
 
 void actnorm_forward(Stream& stream, ConstMap x, const ActnormParameters& p, Map y) {
   check_same("actnorm_forward", x, y);
   check_actnorm("actnorm_forward", x, p);
+  const TraceRange range(stream, "actnorm_forward");
   backend_of(stream.device()).actnorm_forward(stream, x, p, y);
 }
 
 void actnorm_inverse(Stream& stream, ConstMap y, const ActnormParameters& p, Map x) {
   check_same("actnorm_inverse", y, x);
   check_actnorm("actnorm_inverse", y, p);
+  const TraceRange range(stream, "actnorm_inverse");
   backend_of(stream.device()).actnorm_inverse(stream, y, p, x);
 }
 
@@ -124,6 +129,7 @@ void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormPara
   check_same("actnorm_backward", y, dx);
   check_actnorm("actnorm_backward", y, p);
   check_actnorm("actnorm_backward", y, d);
+  const TraceRange range(stream, "actnorm_backward");
   backend_of(stream.device()).actnorm_backward(stream, y, dy, p, dx, d);
 }
 
@@ -131,15 +137,18 @@ void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<flo
   check_size("actnorm_initialise", "bias", bias, x.c);
   check_size("actnorm_initialise", "log_scale", log_scale, x.c);
   check(x.n * x.pixels() > 0, "actnorm_initialise", "at least one pixel");
+  const TraceRange range(stream, "actnorm_initialise");
   backend_of(stream.device()).actnorm_initialise(stream, x, bias, log_scale);
 }
 
 void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det) {
   check_size("actnorm_log_det", "log_det", log_det, 1);
+  const TraceRange range(stream, "actnorm_log_det");
   backend_of(stream.device()).actnorm_log_det(stream, log_scale, pixels, log_det);
 }
 
 void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale) {
+  const TraceRange range(stream, "actnorm_log_det_backward");
   backend_of(stream.device()).actnorm_log_det_backward(stream, gradient, dlog_scale);
 }
 
@@ -149,6 +158,7 @@ void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> w
   check_size("invconv_assemble_plu", "weight", weight, c * c);
   check_size("invconv_assemble_plu", "inverse", inverse, c * c);
   check_size("invconv_assemble_plu", "log_det", log_det, 1);
+  const TraceRange range(stream, "invconv_assemble_plu");
   backend_of(stream.device()).invconv_assemble_plu(stream, p, weight, inverse, log_det);
 }
 
@@ -156,6 +166,7 @@ void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<flo
   square_side("invconv_assemble_dense", weight.size);
   check_size("invconv_assemble_dense", "inverse", inverse, weight.size);
   check_size("invconv_assemble_dense", "log_det", log_det, 1);
+  const TraceRange range(stream, "invconv_assemble_dense");
   backend_of(stream.device()).invconv_assemble_dense(stream, weight, inverse, log_det);
 }
 
@@ -166,6 +177,7 @@ void invconv_plu_backward(Stream& stream, const PluParameters& p, Array<const fl
   check_size("invconv_plu_backward", "d lower", d.lower, c * c);
   check_size("invconv_plu_backward", "d upper", d.upper, c * c);
   check_size("invconv_plu_backward", "d log_s", d.log_s, c);
+  const TraceRange range(stream, "invconv_plu_backward");
   backend_of(stream.device()).invconv_plu_backward(stream, p, dweight, log_det_gradient, d);
 }
 
@@ -174,6 +186,7 @@ void invconv_dense_backward(Stream& stream, Array<const float> inverse, Array<co
   square_side("invconv_dense_backward", inverse.size);
   check_size("invconv_dense_backward", "dweight", dweight, inverse.size);
   check_size("invconv_dense_backward", "d", d, inverse.size);
+  const TraceRange range(stream, "invconv_dense_backward");
   backend_of(stream.device()).invconv_dense_backward(stream, inverse, dweight, log_det_gradient, d);
 }
 
@@ -181,6 +194,7 @@ void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y)
   check_same("invconv_apply", x, y);
   check_size("invconv_apply", "weight", weight, x.c * x.c);
   check(x.data != y.data, "invconv_apply", "an output that is not its input");
+  const TraceRange range(stream, "invconv_apply");
   backend_of(stream.device()).invconv_apply(stream, x, weight, y);
 }
 
@@ -191,6 +205,7 @@ void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float
   check_size("invconv_backward", "weight", weight, x.c * x.c);
   check_size("invconv_backward", "dweight", dweight, x.c * x.c);
   check(dy.data != dx.data, "invconv_backward", "a dx that is not dy");
+  const TraceRange range(stream, "invconv_backward");
   backend_of(stream.device()).invconv_backward(stream, x, dy, weight, dx, dweight);
 }
 
@@ -213,6 +228,7 @@ void coupling_pack(Stream& stream, const CouplingShape& shape, const CouplingPar
   check_coupling_shape("coupling_pack", shape);
   check_coupling_parameters("coupling_pack", shape, p);
   check_size("coupling_pack", "packed", packed, coupling_packed_floats(stream.device(), shape));
+  const TraceRange range(stream, "coupling_pack");
   backend_of(stream.device()).coupling_pack(stream, shape, p, packed);
 }
 
@@ -226,6 +242,7 @@ void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Ar
     check_at_least("coupling_forward", "saved", saved, x.n * coupling_saved_floats(stream.device(), shape));
   }
   check_at_least("coupling_forward", "workspace", workspace, coupling_workspace_floats(stream.device(), shape, x.n));
+  const TraceRange range(stream, "coupling_forward");
   backend_of(stream.device()).coupling_forward(stream, shape, x, packed, y, log_det, saved, workspace);
 }
 
@@ -235,6 +252,7 @@ void coupling_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Ar
   check_same("coupling_inverse", y, x);
   check_size("coupling_inverse", "packed", packed, coupling_packed_floats(stream.device(), shape));
   check_at_least("coupling_inverse", "workspace", workspace, coupling_workspace_floats(stream.device(), shape, y.n));
+  const TraceRange range(stream, "coupling_inverse");
   backend_of(stream.device()).coupling_inverse(stream, shape, y, packed, x, workspace);
 }
 
@@ -248,6 +266,7 @@ void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, C
   check_size("coupling_backward", "packed", packed, coupling_packed_floats(stream.device(), shape));
   check_at_least("coupling_backward", "saved", saved, x.n * coupling_saved_floats(stream.device(), shape));
   check_at_least("coupling_backward", "workspace", workspace, coupling_workspace_floats(stream.device(), shape, x.n));
+  const TraceRange range(stream, "coupling_backward");
   backend_of(stream.device())
       .coupling_backward(stream, shape, x, dy, packed, saved, log_det_gradient, dx, d, workspace);
 }
@@ -255,12 +274,14 @@ void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, C
 void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<double> centred_squares) {
   check_at_least("gaussian_moments", "sum", sum, z.n);
   check_at_least("gaussian_moments", "centred_squares", centred_squares, z.n);
+  const TraceRange range(stream, "gaussian_moments");
   backend_of(stream.device()).gaussian_moments(stream, z, sum, centred_squares);
 }
 
 void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz) {
   check_same("gaussian_backward", z, dz);
   check_at_least("gaussian_backward", "shift", shift, z.n);
+  const TraceRange range(stream, "gaussian_backward");
   backend_of(stream.device()).gaussian_backward(stream, z, shift, scale, dz);
 }
 

@@ -5,6 +5,8 @@
 
 namespace evenflow::kernels {
 
+class Tracer;
+
 /// On the CPU operations run at once, on the calling thread: parallelism is one stream per thread (parallel.h).
 class Stream {
  public:
@@ -13,8 +15,13 @@ class Stream {
   /// Waits until everything queued has run.
   void synchronise();
 
+  /// Who hears of the operations run on this stream (trace.h); null: nobody. Not owned.
+  Tracer* tracer() const { return tracer_; }
+  void set_tracer(Tracer* tracer) { tracer_ = tracer; }
+
  private:
   Device device_;
+  Tracer* tracer_ = nullptr;
   void* handle_ = nullptr;  // the backend's own queue; none on the CPU
 };
 

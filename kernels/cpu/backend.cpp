@@ -98,18 +98,18 @@ class CpuBackend final : public Backend {
   void coupling_pack(Stream&, const CouplingShape& shape, const CouplingParameters& p, Array<float> packed) override {
     cpu::coupling_pack(shape, p, packed.data);
   }
-  void coupling_forward(Stream&, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
+  void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
                         Array<double> log_det, Array<float> saved, Array<float> workspace) override {
-    cpu::coupling_forward(shape, x, packed.data, y, log_det.data, saved, workspace.data);
+    cpu::coupling_forward(stream, shape, x, packed.data, y, log_det.data, saved, workspace.data);
   }
-  void coupling_inverse(Stream&, const CouplingShape& shape, ConstMap y, Array<const float> packed, Map x,
+  void coupling_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Array<const float> packed, Map x,
                         Array<float> workspace) override {
-    cpu::coupling_inverse(shape, y, packed.data, x, workspace.data);
+    cpu::coupling_inverse(stream, shape, y, packed.data, x, workspace.data);
   }
-  void coupling_backward(Stream&, const CouplingShape& shape, ConstMap x, ConstMap dy, Array<const float> packed,
+  void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, ConstMap dy, Array<const float> packed,
                          Array<const float> saved, double log_det_gradient, Map dx, const CouplingGradients& d,
                          Array<float> workspace) override {
-    cpu::coupling_backward(shape, x, dy, packed.data, saved.data, log_det_gradient, dx, d, workspace.data);
+    cpu::coupling_backward(stream, shape, x, dy, packed.data, saved.data, log_det_gradient, dx, d, workspace.data);
   }
 
   void gaussian_moments(Stream&, ConstMap z, Array<double> sum, Array<double> centred_squares) override {

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/ops.h"
+#include "kernels/trace.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/coupling.cpp"
@@ -242,12 +243,25 @@ Layout layout(const CouplingShape& s) {
   return l;
 }
 
+void conv(Stream& stream, const char* name, const PaddedPlane& plane, const Conv& task) {
+  const TraceRange range(stream, name);
+  conv(plane, task);
+}
+
+// Of a convolution's weights and bias.
+void conv_gradients(Stream& stream, const char* name, const PaddedPlane& plane, const ConvWeightGradient& task,
+                    float* dbias) {
+  const TraceRange range(stream, name);
+  conv_weight_gradient(plane, task);
+  conv_bias_gradient(plane, task.dout, task.outputs, dbias);
+}
+
 void clear_ends(const PaddedPlane& plane, float* planes, int64_t count) {
   for (int64_t i = 0; i < count; ++i) clear_ends(plane, planes + i * plane.size);
 }
 
 /// The coupling network on x's first half: fills the window's maps.
-void network(const Layout& l, const float* x, const float* packed, float* maps) {
+void network(Stream& stream, const Layout& l, const float* x, const float* packed, float* maps) {
   const PaddedPlane& plane = l.plane;
   float* xa = maps + l.saved.xa;
   float* h1 = maps + l.saved.h1;
@@ -255,33 +269,36 @@ void network(const Layout& l, const float* x, const float* packed, float* maps) 
   for (int64_t c = 0; c < l.half; ++c) to_padded(plane, x + c * plane.h * plane.w, xa + c * plane.size);
   clear_ends(plane, h1, l.hidden);
   clear_ends(plane, h2, l.hidden);
-  conv(plane, {.inputs = l.half,
-               .outputs = l.hidden,
-               .taps = 9,
-               .epilogue = ConvEpilogue::relu,
-               .in = xa,
-               .weights = packed + l.packed.conv1,
-               .bias = packed + l.packed.bias1,
-               .factor = packed + l.packed.mask,
-               .out = h1});
-  conv(plane, {.inputs = l.hidden,
-               .outputs = l.hidden,
-               .taps = 1,
-               .epilogue = ConvEpilogue::relu,
-               .in = h1,
-               .weights = packed + l.packed.conv2,
-               .bias = packed + l.packed.bias2,
-               .factor = packed + l.packed.mask,
-               .out = h2});
-  conv(plane, {.inputs = l.hidden,
-               .outputs = l.channels,
-               .taps = 9,
-               .epilogue = ConvEpilogue::scale,
-               .in = h2,
-               .weights = packed + l.packed.conv3,
-               .bias = packed + l.packed.bias3,
-               .scale = packed + l.packed.gain,
-               .out = maps + l.saved.h3});
+  conv(stream, "conv1", plane,
+       {.inputs = l.half,
+        .outputs = l.hidden,
+        .taps = 9,
+        .epilogue = ConvEpilogue::relu,
+        .in = xa,
+        .weights = packed + l.packed.conv1,
+        .bias = packed + l.packed.bias1,
+        .factor = packed + l.packed.mask,
+        .out = h1});
+  conv(stream, "conv2", plane,
+       {.inputs = l.hidden,
+        .outputs = l.hidden,
+        .taps = 1,
+        .epilogue = ConvEpilogue::relu,
+        .in = h1,
+        .weights = packed + l.packed.conv2,
+        .bias = packed + l.packed.bias2,
+        .factor = packed + l.packed.mask,
+        .out = h2});
+  conv(stream, "conv3", plane,
+       {.inputs = l.hidden,
+        .outputs = l.channels,
+        .taps = 9,
+        .epilogue = ConvEpilogue::scale,
+        .in = h2,
+        .weights = packed + l.packed.conv3,
+        .bias = packed + l.packed.bias3,
+        .scale = packed + l.packed.gain,
+        .out = maps + l.saved.h3});
 }
 
 }  // namespace
@@ -317,13 +334,13 @@ void coupling_pack(const CouplingShape& shape, const CouplingParameters& p, floa
   for (int64_t c = 0; c < l.channels; ++c) packed[l.packed.gain + c] = std::exp(3.0F * p.log_gain[c]);
 }
 
-void coupling_forward(const CouplingShape& shape, ConstMap x, const float* packed, Map y, double* log_det,
-                      Array<float> saved, float* workspace) {
+void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, const float* packed, Map y,
+                      double* log_det, Array<float> saved, float* workspace) {
   const Layout l = layout(shape);
   const int64_t half_pixels = l.half * x.pixels();
   for (int64_t n = 0; n < x.n; ++n) {
     float* maps = saved.size != 0 ? saved.data + n * l.saved.size : workspace;
-    network(l, x.sample(n), packed, maps);
+    network(stream, l, x.sample(n), packed, maps);
     if (y.data != x.data) std::copy_n(x.sample(n), half_pixels, y.sample(n));
     const float* h3 = maps + l.saved.h3 + l.plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
@@ -335,11 +352,12 @@ void coupling_forward(const CouplingShape& shape, ConstMap x, const float* packe
   }
 }
 
-void coupling_inverse(const CouplingShape& shape, ConstMap y, const float* packed, Map x, float* workspace) {
+void coupling_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, const float* packed, Map x,
+                      float* workspace) {
   const Layout l = layout(shape);
   const int64_t half_pixels = l.half * y.pixels();
   for (int64_t n = 0; n < y.n; ++n) {
-    network(l, y.sample(n), packed, workspace);
+    network(stream, l, y.sample(n), packed, workspace);
     if (x.data != y.data) std::copy_n(y.sample(n), half_pixels, x.sample(n));
     const float* h3 = workspace + l.saved.h3 + l.plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
@@ -351,8 +369,9 @@ void coupling_inverse(const CouplingShape& shape, ConstMap y, const float* packe
   }
 }
 
-void coupling_backward(const CouplingShape& shape, ConstMap x, ConstMap dy, const float* packed, const float* saved,
-                       double log_det_gradient, Map dx, const CouplingGradients& d, float* workspace) {
+void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, ConstMap dy, const float* packed,
+                       const float* saved, double log_det_gradient, Map dx, const CouplingGradients& d,
+                       float* workspace) {
   const Layout l = layout(shape);
   const PaddedPlane& plane = l.plane;
   const int64_t half_pixels = l.half * x.pixels();
@@ -378,51 +397,55 @@ void coupling_backward(const CouplingShape& shape, ConstMap x, ConstMap dy, cons
       d.log_gain[c] += static_cast<float>(3.0 * gain_sums[0]);
       d.log_gain[l.half + c] += static_cast<float>(3.0 * gain_sums[1]);
     }
-    conv_weight_gradient(
-        plane,
-        {.inputs = l.hidden, .outputs = l.channels, .taps = 9, .in = h2, .dout = dh3, .dweight = d.conv3_weight.data});
-    conv_bias_gradient(plane, dh3, l.channels, d.conv3_bias.data);
+    conv_gradients(
+        stream, "conv3_weight_gradient", plane,
+        {.inputs = l.hidden, .outputs = l.channels, .taps = 9, .in = h2, .dout = dh3, .dweight = d.conv3_weight.data},
+        d.conv3_bias.data);
     // The gates are zero on every padding position, so dh2 and dh1 are too where a convolution writes; the ends are not
     // written.
     clear_ends(plane, dh2, l.hidden);
-    conv(plane, {.inputs = l.channels,
-                 .outputs = l.hidden,
-                 .taps = 9,
-                 .transposed = true,
-                 .epilogue = ConvEpilogue::gate,
-                 .in = dh3,
-                 .weights = packed + l.packed.conv3_back,
-                 .factor = h2,
-                 .out = dh2});
-    conv_weight_gradient(
-        plane,
-        {.inputs = l.hidden, .outputs = l.hidden, .taps = 1, .in = h1, .dout = dh2, .dweight = d.conv2_weight.data});
-    conv_bias_gradient(plane, dh2, l.hidden, d.conv2_bias.data);
+    conv(stream, "conv3_data_gradient", plane,
+         {.inputs = l.channels,
+          .outputs = l.hidden,
+          .taps = 9,
+          .transposed = true,
+          .epilogue = ConvEpilogue::gate,
+          .in = dh3,
+          .weights = packed + l.packed.conv3_back,
+          .factor = h2,
+          .out = dh2});
+    conv_gradients(
+        stream, "conv2_weight_gradient", plane,
+        {.inputs = l.hidden, .outputs = l.hidden, .taps = 1, .in = h1, .dout = dh2, .dweight = d.conv2_weight.data},
+        d.conv2_bias.data);
     clear_ends(plane, dh1, l.hidden);
-    conv(plane, {.inputs = l.hidden,
-                 .outputs = l.hidden,
-                 .taps = 1,
-                 .transposed = true,
-                 .epilogue = ConvEpilogue::gate,
-                 .in = dh2,
-                 .weights = packed + l.packed.conv2_back,
-                 .factor = h1,
-                 .out = dh1});
-    conv_weight_gradient(plane, {.inputs = l.half,
-                                 .outputs = l.hidden,
-                                 .taps = 9,
-                                 .in = maps + l.saved.xa,
-                                 .dout = dh1,
-                                 .dweight = d.conv1_weight.data});
-    conv_bias_gradient(plane, dh1, l.hidden, d.conv1_bias.data);
-    conv(plane, {.inputs = l.hidden,
-                 .outputs = l.half,
-                 .taps = 9,
-                 .transposed = true,
-                 .epilogue = ConvEpilogue::scale,
-                 .in = dh1,
-                 .weights = packed + l.packed.conv1_back,
-                 .out = dxa});
+    conv(stream, "conv2_data_gradient", plane,
+         {.inputs = l.hidden,
+          .outputs = l.hidden,
+          .taps = 1,
+          .transposed = true,
+          .epilogue = ConvEpilogue::gate,
+          .in = dh2,
+          .weights = packed + l.packed.conv2_back,
+          .factor = h1,
+          .out = dh1});
+    conv_gradients(stream, "conv1_weight_gradient", plane,
+                   {.inputs = l.half,
+                    .outputs = l.hidden,
+                    .taps = 9,
+                    .in = maps + l.saved.xa,
+                    .dout = dh1,
+                    .dweight = d.conv1_weight.data},
+                   d.conv1_bias.data);
+    conv(stream, "conv1_data_gradient", plane,
+         {.inputs = l.hidden,
+          .outputs = l.half,
+          .taps = 9,
+          .transposed = true,
+          .epilogue = ConvEpilogue::scale,
+          .in = dh1,
+          .weights = packed + l.packed.conv1_back,
+          .out = dxa});
     for (int64_t c = 0; c < l.half; ++c) {
       const float* through_network = dxa + c * plane.size + plane.lead;
       const float* direct = dy.sample(n) + c * x.pixels();

@@ -1,4 +1,5 @@
-// The CPU implementations behind cpu/backend.cpp: the operations of flow_ops.h, adam.h and gather.h without a stream.
+// The CPU implementations behind cpu/backend.cpp: the operations of flow_ops.h, adam.h and gather.h without a
+// stream, but for the coupling, which names its parts to the stream's tracer.
 #pragma once
 
 #include "kernels/adam.h"
@@ -30,11 +31,13 @@ int64_t coupling_packed_floats(const CouplingShape& shape);
 int64_t coupling_saved_floats(const CouplingShape& shape);
 int64_t coupling_workspace_floats(const CouplingShape& shape);
 void coupling_pack(const CouplingShape& shape, const CouplingParameters& p, float* packed);
-void coupling_forward(const CouplingShape& shape, ConstMap x, const float* packed, Map y, double* log_det,
-                      Array<float> saved, float* workspace);
-void coupling_inverse(const CouplingShape& shape, ConstMap y, const float* packed, Map x, float* workspace);
-void coupling_backward(const CouplingShape& shape, ConstMap x, ConstMap dy, const float* packed, const float* saved,
-                       double log_det_gradient, Map dx, const CouplingGradients& d, float* workspace);
+void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, const float* packed, Map y,
+                      double* log_det, Array<float> saved, float* workspace);
+void coupling_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, const float* packed, Map x,
+                      float* workspace);
+void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, ConstMap dy, const float* packed,
+                       const float* saved, double log_det_gradient, Map dx, const CouplingGradients& d,
+                       float* workspace);
 
 void gaussian_moments(ConstMap z, Array<double> sum, Array<double> centred_squares);
 void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map dz);

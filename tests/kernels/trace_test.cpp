@@ -1,0 +1,48 @@
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/buffer.h"
+#include "kernels/flow_ops.h"
+#include "kernels/trace.h"
+
+namespace evenflow::tests {
+namespace {
+
+class Recorder final : public kernels::Tracer {
+ public:
+  void begin(const char* name) override { heard.push_back(std::string("<") + name); }
+  void end() noexcept override { heard.emplace_back(">"); }
+  std::vector<std::string> heard;
+};
+
+TEST(Trace, RangesNestAndOperationsNameThemselves) {
+  kernels::Stream stream;
+  Recorder recorder;
+  const kernels::Buffer<float> fine(16), coarse(16);
+  const auto squeeze = [&] {
+    const kernels::TraceRange range(stream, "outer");
+    kernels::squeeze(stream, kernels::make_map(fine.data(), 1, 1, 4, 4), kernels::make_map(coarse.data(), 1, 4, 2, 2));
+  };
+  squeeze();
+  EXPECT_TRUE(recorder.heard.empty()) << "without a tracer nobody listens";
+  stream.set_tracer(&recorder);
+  squeeze();
+  EXPECT_EQ(recorder.heard, (std::vector<std::string>{"<outer", "<squeeze", ">", ">"}));
+}
+
+TEST(Trace, ARangeEndsWhenAnErrorLeavesIt) {
+  kernels::Stream stream;
+  Recorder recorder;
+  stream.set_tracer(&recorder);
+  try {
+    const kernels::TraceRange range(stream, "outer");
+    throw 1;
+  } catch (int) {
+  }
+  EXPECT_EQ(recorder.heard, (std::vector<std::string>{"<outer", ">"}));
+}
+
+}  // namespace
+}  // namespace evenflow::tests
