@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv.cpp"
@@ -30,200 +31,262 @@ struct Taps {
   int64_t offset[9];
 };
 
-inline Taps make_taps(const PaddedPlane& plane, int taps, bool transposed) {
+inline Taps make_taps(int64_t row_stride, int taps, bool mirrored) {
   Taps t{};
   if (taps == 1) return t;
   for (int dy = 0; dy < 3; ++dy) {
     for (int dx = 0; dx < 3; ++dx) {
-      const int64_t offset = (dy - 1) * plane.stride + dx - 1;
-      t.offset[3 * dy + dx] = transposed ? -offset : offset;
+      const int64_t offset = (dy - 1) * row_stride + dx - 1;
+      t.offset[3 * dy + dx] = mirrored ? -offset : offset;
     }
   }
   return t;
 }
 
+// Calls body with 0, 1, ... as compile-time numbers. Register blocks need it: arrays of vectors that a loop indexes
+// before the compiler unrolls it lie in memory, at half the speed.
+#define EVENFLOW_BODY HWY_ATTR __attribute__((always_inline))
+template <int kCount, class Body>
+HWY_INLINE void repeat(const Body& body) {
+  if constexpr (kCount > 0) {
+    repeat<kCount - 1>(body);
+    body(std::integral_constant<int, kCount - 1>());
+  }
+}
+
 // One register block: kM outputs x kN vectors of positions from p on. Loads per kM kN multiply-adds: kM + kN.
+// Not inlined: the epilogue's constants, hoisted out of the caller's loop, would take registers from the sums.
 template <int kM, int kN, int kTaps, ConvEpilogue kEpilogue>
-HWY_INLINE void conv_tile(const PaddedPlane& plane, const Conv& task, const Taps& taps, const float* weights,
-                          int64_t first_output, int64_t p) {
+HWY_NOINLINE void conv_tile(const Conv& task, const Taps& taps, const float* weights, int64_t first_output, int64_t p) {
   const D d;
   const int64_t step = lanes();
   V sum[kM][kN];
-  for (int m = 0; m < kM; ++m) {
+  repeat<kM>([&](auto m) EVENFLOW_BODY {
     const V bias = hn::Set(d, task.bias != nullptr ? task.bias[first_output + m] : 0.0F);
-    for (int n = 0; n < kN; ++n) sum[m][n] = bias;
-  }
-  const float* in = task.in + plane.lead + p;
-  for (int64_t i = 0; i < task.inputs; ++i, in += plane.size) {
+    repeat<kN>([&](auto n) EVENFLOW_BODY { sum[m][n] = bias; });
+  });
+  const float* in = task.in.data + p;
+  const int64_t inputs = task.inputs;
+  const int64_t in_stride = task.in.stride;
+  for (int64_t i = 0; i < inputs; ++i, in += in_stride) {
+    // Nine unrolled taps cost spills: gcc interleaves them.
+#pragma GCC unroll 1
     for (int t = 0; t < kTaps; ++t) {
       const float* at = in + (kTaps == 1 ? 0 : taps.offset[t]);
       // The smaller operand set stays in registers, the other is loaded on the way.
       if constexpr (kM >= kN) {
         V x[kN];
-        for (int n = 0; n < kN; ++n) x[n] = hn::LoadU(d, at + n * step);
-        for (int m = 0; m < kM; ++m) {
+        repeat<kN>([&](auto n) EVENFLOW_BODY { x[n] = hn::LoadU(d, at + n * step); });
+        repeat<kM>([&](auto m) EVENFLOW_BODY {
           const V w = hn::Set(d, weights[m]);
-          for (int n = 0; n < kN; ++n) sum[m][n] = hn::MulAdd(w, x[n], sum[m][n]);
-        }
+          repeat<kN>([&](auto n) EVENFLOW_BODY { sum[m][n] = hn::MulAdd(w, x[n], sum[m][n]); });
+        });
       } else {
         V w[kM];
-        for (int m = 0; m < kM; ++m) w[m] = hn::Set(d, weights[m]);
-        for (int n = 0; n < kN; ++n) {
+        repeat<kM>([&](auto m) EVENFLOW_BODY { w[m] = hn::Set(d, weights[m]); });
+        repeat<kN>([&](auto n) EVENFLOW_BODY {
           const V x = hn::LoadU(d, at + n * step);
-          for (int m = 0; m < kM; ++m) sum[m][n] = hn::MulAdd(w[m], x, sum[m][n]);
-        }
+          repeat<kM>([&](auto m) EVENFLOW_BODY { sum[m][n] = hn::MulAdd(w[m], x, sum[m][n]); });
+        });
       }
       weights += kM;
     }
   }
-  for (int m = 0; m < kM; ++m) {
+  repeat<kM>([&](auto m) EVENFLOW_BODY {
     const int64_t output = first_output + m;
-    float* out = task.out + output * plane.size + plane.lead + p;
-    for (int n = 0; n < kN; ++n) {
+    float* HWY_RESTRICT out = task.out[output] + p;
+    const float* gate = kEpilogue == ConvEpilogue::gate ? task.gate[output] + p : nullptr;
+    const V scale = hn::Set(d, kEpilogue == ConvEpilogue::scale && task.scale != nullptr ? task.scale[output] : 1.0F);
+    repeat<kN>([&](auto n) EVENFLOW_BODY {
       V value = sum[m][n];
       if constexpr (kEpilogue == ConvEpilogue::scale) {
-        if (task.scale != nullptr) value = hn::Mul(value, hn::Set(d, task.scale[output]));
+        value = hn::Mul(value, scale);
       } else if constexpr (kEpilogue == ConvEpilogue::relu) {
-        // Not Max, which turns NaN into 0: a broken weight must show.
-        value = hn::IfThenElse(hn::Lt(value, hn::Zero(d)), hn::Zero(d), value);
-        value = hn::Mul(value, hn::LoadU(d, task.factor + plane.lead + p + n * step));
+        value = hn::IfThenZeroElse(hn::Lt(value, hn::Zero(d)), value);  // not Max, which may lose a NaN
       } else {
-        const V gate = hn::LoadU(d, task.factor + output * plane.size + plane.lead + p + n * step);
-        value = hn::IfThenElseZero(hn::Gt(gate, hn::Zero(d)), value);
+        value = hn::IfThenElseZero(hn::Gt(hn::LoadU(d, gate + n * step), hn::Zero(d)), value);
       }
       hn::StoreU(value, d, out + n * step);
-    }
-  }
+    });
+  });
 }
 
 // All groups of kM outputs over one tile before the next tile: the input tile stays in L1.
 template <int kM, int kN, int kTaps, ConvEpilogue kEpilogue>
-void conv_groups(const PaddedPlane& plane, const Conv& task, const Taps& taps, const float* weights,
-                 int64_t first_output, int64_t groups) {
+int64_t conv_groups(const Conv& task, const Taps& taps, const float* weights, int64_t first_output, int64_t groups,
+                    int64_t p, int64_t end) {
   const int64_t group_floats = task.inputs * kTaps * kM;
-  for (int64_t p = 0; p < plane.run; p += kN * lanes()) {
+  for (; p < end; p += kN * lanes()) {
     for (int64_t g = 0; g < groups; ++g) {
-      conv_tile<kM, kN, kTaps, kEpilogue>(plane, task, taps, weights + g * group_floats, first_output + g * kM, p);
+      conv_tile<kM, kN, kTaps, kEpilogue>(task, taps, weights + g * group_floats, first_output + g * kM, p);
     }
   }
+  return p;
 }
 
 template <int kTaps, ConvEpilogue kEpilogue>
-void conv_outputs(const PaddedPlane& plane, const Conv& task) {
-  const Taps taps = make_taps(plane, kTaps, task.transposed);
+void conv_outputs(const Conv& task) {
+  const Taps taps = make_taps(task.row_stride, kTaps, task.transposed);
   const float* weights = task.weights;
+  const int64_t end = task.positions;
   const int64_t fours = task.outputs / 4;
-  int64_t first = 0;
-  if (fours > 0) conv_groups<4, EVENFLOW_WIDE ? 6 : 3, kTaps, kEpilogue>(plane, task, taps, weights, 0, fours);
-  first = fours * 4;
-  weights += first * task.inputs * kTaps;
+  int64_t first = fours * 4;
+  if (fours > 0) {
+    int64_t p = 0;
+#if EVENFLOW_WIDE
+    p = conv_groups<4, 6, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end - 3 * lanes());
+#endif
+    conv_groups<4, 3, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end);
+    weights += first * task.inputs * kTaps;
+  }
   if (task.outputs - first >= 2) {
-    conv_groups<2, 6, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
+    const int64_t p = conv_groups<2, 6, kTaps, kEpilogue>(task, taps, weights, first, 1, 0, end - 3 * lanes());
+    conv_groups<2, 3, kTaps, kEpilogue>(task, taps, weights, first, 1, p, end);
     first += 2;
     weights += 2 * task.inputs * kTaps;
   }
-  if (task.outputs - first == 1) conv_groups<1, 6, kTaps, kEpilogue>(plane, task, taps, weights, first, 1);
+  if (task.outputs - first == 1) {
+    const int64_t p = conv_groups<1, 6, kTaps, kEpilogue>(task, taps, weights, first, 1, 0, end - 3 * lanes());
+    conv_groups<1, 3, kTaps, kEpilogue>(task, taps, weights, first, 1, p, end);
+  }
 }
 
 template <int kTaps>
-void conv_taps(const PaddedPlane& plane, const Conv& task) {
+void conv_taps(const Conv& task) {
   switch (task.epilogue) {
     case ConvEpilogue::scale:
-      return conv_outputs<kTaps, ConvEpilogue::scale>(plane, task);
+      return conv_outputs<kTaps, ConvEpilogue::scale>(task);
     case ConvEpilogue::relu:
-      return conv_outputs<kTaps, ConvEpilogue::relu>(plane, task);
+      return conv_outputs<kTaps, ConvEpilogue::relu>(task);
     case ConvEpilogue::gate:
-      return conv_outputs<kTaps, ConvEpilogue::gate>(plane, task);
+      return conv_outputs<kTaps, ConvEpilogue::gate>(task);
   }
 }
 
-void conv_simd(const PaddedPlane& plane, const Conv& task) {
-  task.taps == 9 ? conv_taps<9>(plane, task) : conv_taps<1>(plane, task);
+void conv_simd(const Conv& task) {
+  task.taps == 9 ? conv_taps<9>(task) : conv_taps<1>(task);
 }
 
-// kM x kK dot products over positions [0, count): dweight[m * output_stride + k * input_stride] += dout_m . in_k
-template <int kM, int kK>
-HWY_INLINE void dot_block(const float* dout, int64_t dout_plane, const float* const* in, int64_t count, bool whole,
-                          float* dweight, int64_t output_stride, int64_t input_stride) {
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
+  sums[0] = hn::GetLane(a);
+  sums[1] = hn::GetLane(b);
+  sums[2] = hn::GetLane(c);
+  sums[3] = hn::GetLane(e);
+}
+#else
+// Adds the 128-bit blocks of a vector.
+template <class DX, class VX>
+HWY_INLINE auto sum_blocks(DX d, VX v) {
+  if constexpr (hn::MaxLanes(d) == 4) {
+    return v;
+  } else {
+    const hn::Half<DX> half;
+    return sum_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+// Four sums at once, in half the shuffles of one by one.
+HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
+  const D d;
+  const hn::Repartition<uint64_t, D> d64;
+  const V ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
+  const V ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
+  const auto ab64 = hn::BitCast(d64, ab);
+  const auto ce64 = hn::BitCast(d64, ce);
+  const V all = hn::Add(hn::BitCast(d, hn::InterleaveLower(d64, ab64, ce64)),
+                        hn::BitCast(d, hn::InterleaveUpper(d64, ab64, ce64)));
+  hn::StoreU(sum_blocks(d, all), hn::FixedTag<float, 4>(), sums);
+}
+#endif
+
+// The first `count` lanes, zeros behind.
+HWY_INLINE V load_part(const float* from, int64_t count) {
+  HWY_ALIGN float part[hn::MaxLanes(D())] = {};
+  std::memcpy(part, from, static_cast<size_t>(count) * sizeof(float));
+  return hn::Load(D(), part);
+}
+
+// kM x kK dot products over positions [0, count): dweight[m * row + k] += a_m . b_k. With kWhole, what
+// a_m has behind count up to a whole vector is zero.
+template <int kM, int kK, bool kWhole>
+HWY_INLINE void dot_block(Planes<const float> a, const float* const* b, int64_t count, float* dweight, int64_t row) {
   const D d;
   const int64_t step = lanes();
-  V sum[kM][kK];
-  for (int m = 0; m < kM; ++m) {
-    for (int k = 0; k < kK; ++k) sum[m][k] = hn::Zero(d);
-  }
+  V sum[4][kK];
+  repeat<4>([&](auto m) EVENFLOW_BODY { repeat<kK>([&](auto k) EVENFLOW_BODY { sum[m][k] = hn::Zero(d); }); });
   int64_t p = 0;
-  const int64_t last = whole ? count : count - step + 1;
+  const int64_t last = kWhole ? count : count - step + 1;
   for (; p < last; p += step) {
     V x[kK];
-    for (int k = 0; k < kK; ++k) x[k] = hn::LoadU(d, in[k] + p);
-    for (int m = 0; m < kM; ++m) {
-      const V g = hn::LoadU(d, dout + m * dout_plane + p);
-      for (int k = 0; k < kK; ++k) sum[m][k] = hn::MulAdd(g, x[k], sum[m][k]);
+    repeat<kK>([&](auto k) EVENFLOW_BODY { x[k] = hn::LoadU(d, b[k] + p); });
+    repeat<kM>([&](auto m) EVENFLOW_BODY {
+      const V g = hn::LoadU(d, a[m] + p);
+      repeat<kK>([&](auto k) EVENFLOW_BODY { sum[m][k] = hn::MulAdd(g, x[k], sum[m][k]); });
+    });
+  }
+  if constexpr (!kWhole) {
+    if (p < count) {
+      repeat<kM>([&](auto m) EVENFLOW_BODY {
+        const V g = load_part(a[m] + p, count - p);
+        repeat<kK>([&](auto k) EVENFLOW_BODY { sum[m][k] = hn::MulAdd(g, load_part(b[k] + p, count - p), sum[m][k]); });
+      });
     }
   }
+  float total[kK][4];
+  repeat<kK>([&](auto k) EVENFLOW_BODY { sums_of_lanes(sum[0][k], sum[1][k], sum[2][k], sum[3][k], total[k]); });
   for (int m = 0; m < kM; ++m) {
-    for (int k = 0; k < kK; ++k) {
-      float total = hn::GetLane(hn::SumOfLanes(d, sum[m][k]));
-      for (int64_t rest = p; rest < count; ++rest) total += dout[m * dout_plane + rest] * in[k][rest];
-      dweight[m * output_stride + k * input_stride] += total;
-    }
+    for (int k = 0; k < kK; ++k) dweight[m * row + k] += total[k][m];
   }
 }
 
-template <int kK>
-void dot_outputs(int64_t outputs, const float* dout, int64_t dout_plane, const float* const* in, int64_t count,
-                 bool whole, float* dweight, int64_t output_stride, int64_t input_stride) {
-  switch (outputs) {
+template <int kK, bool kWhole>
+void dots_of(int64_t m, Planes<const float> a, const float* const* b, int64_t count, float* dweight, int64_t row) {
+  switch (m) {
     case 4:
-      return dot_block<4, kK>(dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dot_block<4, kK, kWhole>(a, b, count, dweight, row);
     case 3:
-      return dot_block<3, kK>(dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dot_block<3, kK, kWhole>(a, b, count, dweight, row);
     case 2:
-      return dot_block<2, kK>(dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dot_block<2, kK, kWhole>(a, b, count, dweight, row);
     default:
-      return dot_block<1, kK>(dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dot_block<1, kK, kWhole>(a, b, count, dweight, row);
   }
 }
 
-void dots(int64_t outputs, int64_t inputs, const float* dout, int64_t dout_plane, const float* const* in, int64_t count,
-          bool whole, float* dweight, int64_t output_stride, int64_t input_stride) {
-  switch (inputs) {
+template <bool kWhole>
+void dots(int64_t m, int64_t k, Planes<const float> a, const float* const* b, int64_t count, float* dweight,
+          int64_t row) {
+  switch (k) {
     case 3:
-      return dot_outputs<3>(outputs, dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dots_of<3, kWhole>(m, a, b, count, dweight, row);
     case 2:
-      return dot_outputs<2>(outputs, dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dots_of<2, kWhole>(m, a, b, count, dweight, row);
     default:
-      return dot_outputs<1>(outputs, dout, dout_plane, in, count, whole, dweight, output_stride, input_stride);
+      return dots_of<1, kWhole>(m, a, b, count, dweight, row);
   }
 }
 
-// Positions in panels of 4 KiB a plane, so that a group of output-gradient planes stays in L1 while all inputs pass.
-constexpr int64_t panel = 1056;
-
-void conv_weight_gradient_simd(const PaddedPlane& plane, const ConvWeightGradient& task) {
-  const Taps taps = make_taps(plane, task.taps, false);
+// Four planes of dout stay in L1 while all inputs pass.
+void conv_weight_gradient_simd(const ConvWeightGradient& task) {
+  const Taps taps = make_taps(task.row_stride, task.taps, false);
   const int64_t row = task.inputs * task.taps;
-  for (int64_t first = 0; first < plane.run; first += panel) {
-    const int64_t count = std::min(panel, plane.run - first);
-    for (int64_t o = 0; o < task.outputs; o += 4) {
-      const int64_t outputs = std::min<int64_t>(4, task.outputs - o);
-      const float* dout = task.dout + o * plane.size + plane.lead + first;
-      const float* base = task.in + plane.lead + first;
-      float* dweight = task.dweight + o * row;
-      if (task.taps == 9) {
-        for (int64_t i = 0; i < task.inputs; ++i) {
-          for (int dy = 0; dy < 3; ++dy) {
-            const float* at = base + i * plane.size;
-            const float* in[3] = {at + taps.offset[3 * dy], at + taps.offset[3 * dy + 1], at + taps.offset[3 * dy + 2]};
-            dots(outputs, 3, dout, plane.size, in, count, true, dweight + i * 9 + 3 * dy, row, 1);
-          }
+  for (int64_t o = 0; o < task.outputs; o += 4) {
+    const int64_t outputs = std::min<int64_t>(4, task.outputs - o);
+    const Planes<const float> dout = {task.dout[o], task.dout.stride};
+    float* dweight = task.dweight + o * row;
+    if (task.taps == 9) {
+      for (int64_t i = 0; i < task.inputs; ++i) {
+        for (int dy = 0; dy < 3; ++dy) {
+          const int64_t* at = taps.offset + 3 * dy;
+          const float* in[3] = {task.in[i] + at[0], task.in[i] + at[1], task.in[i] + at[2]};
+          dots<true>(outputs, 3, dout, in, task.positions, dweight + i * 9 + 3 * dy, row);
         }
-      } else {
-        for (int64_t i = 0; i < task.inputs; i += 3) {
-          const int64_t inputs = std::min<int64_t>(3, task.inputs - i);
-          const float* in[3] = {base + i * plane.size, base + (i + 1) * plane.size, base + (i + 2) * plane.size};
-          dots(outputs, inputs, dout, plane.size, in, count, true, dweight + i, row, 1);
-        }
+      }
+    } else {
+      for (int64_t i = 0; i < task.inputs; i += 3) {
+        const float* in[3] = {task.in[i], task.in[i + 1], task.in[i + 2]};
+        dots<true>(outputs, std::min<int64_t>(3, task.inputs - i), dout, in, task.positions, dweight + i, row);
       }
     }
   }
@@ -233,8 +296,8 @@ void mix_weight_gradient_simd(int64_t channels, int64_t pixels, const float* in,
   for (int64_t o = 0; o < channels; o += 4) {
     for (int64_t i = 0; i < channels; i += 3) {
       const float* inputs[3] = {in + i * pixels, in + (i + 1) * pixels, in + (i + 2) * pixels};
-      dots(std::min<int64_t>(4, channels - o), std::min<int64_t>(3, channels - i), dout + o * pixels, pixels, inputs,
-           pixels, false, dweight + o * channels + i, channels, 1);
+      dots<false>(std::min<int64_t>(4, channels - o), std::min<int64_t>(3, channels - i), {dout + o * pixels, pixels},
+                  inputs, pixels, dweight + o * channels + i, channels);
     }
   }
 }
@@ -284,6 +347,7 @@ void mix_channels_simd(int64_t channels, int64_t pixels, const float* in, const 
 
 // Four running sums to hide the addition's latency; lanes in float32 over one panel, panels in float64.
 double run_sum(const float* x, int64_t count) {
+  constexpr int64_t panel = 1056;
   const D d;
   const int64_t step = lanes();
   double total = 0;
@@ -312,15 +376,13 @@ HWY_EXPORT(mix_weight_gradient_simd);
 HWY_EXPORT(run_sum);
 
 PaddedPlane padded_plane(int64_t h, int64_t w) {
-  // 192 floats: a multiple of every tile, 3, 4 and 6 vectors of 4, 8 and 16 lanes.
-  constexpr int64_t tile = 192;
   constexpr int64_t line = 16;
   const auto round_up = [](int64_t value, int64_t to) { return (value + to - 1) / to * to; };
   PaddedPlane plane{.h = h, .w = w, .stride = w + 1};
-  plane.lead = round_up(plane.stride + 1, line);
+  plane.halo = plane.stride + 1;
+  plane.lead = round_up(plane.halo, line);
   plane.run = h * plane.stride;
-  plane.padded_run = round_up(plane.run, tile);
-  plane.size = plane.lead + plane.padded_run + round_up(plane.stride + 1, line);
+  plane.size = plane.lead + round_up(plane.run, conv_unit) + round_up(plane.halo, line);
   return plane;
 }
 
@@ -349,7 +411,7 @@ void pack_weights(const float* weight, int64_t inputs, int64_t outputs, int taps
   const int64_t our_inputs = transposed ? outputs : inputs;
   for (int64_t first = 0; first < our_outputs;) {
     const int64_t left = our_outputs - first;
-    const int64_t group = left >= conv_group ? conv_group : std::min<int64_t>(left, 2);
+    const int64_t group = left >= 4 ? 4 : std::min<int64_t>(left, 2);
     for (int64_t i = 0; i < our_inputs; ++i) {
       for (int t = 0; t < taps; ++t) {
         for (int64_t m = 0; m < group; ++m) {
@@ -362,17 +424,17 @@ void pack_weights(const float* weight, int64_t inputs, int64_t outputs, int taps
   }
 }
 
-void conv(const PaddedPlane& plane, const Conv& task) {
-  HWY_DYNAMIC_DISPATCH(conv_simd)(plane, task);
+void conv(const Conv& task) {
+  HWY_DYNAMIC_DISPATCH(conv_simd)(task);
 }
 
-void conv_weight_gradient(const PaddedPlane& plane, const ConvWeightGradient& task) {
-  HWY_DYNAMIC_DISPATCH(conv_weight_gradient_simd)(plane, task);
+void conv_weight_gradient(const ConvWeightGradient& task) {
+  HWY_DYNAMIC_DISPATCH(conv_weight_gradient_simd)(task);
 }
 
-void conv_bias_gradient(const PaddedPlane& plane, const float* dout, int64_t outputs, float* dbias) {
+void conv_bias_gradient(Planes<const float> dout, int64_t outputs, int64_t positions, float* dbias) {
   for (int64_t o = 0; o < outputs; ++o) {
-    dbias[o] += static_cast<float>(HWY_DYNAMIC_DISPATCH(run_sum)(dout + o * plane.size + plane.lead, plane.run));
+    dbias[o] += static_cast<float>(HWY_DYNAMIC_DISPATCH(run_sum)(dout[o], positions));
   }
 }
 

@@ -1,38 +1,50 @@
-// Register-blocked convolutions of one window, 3x3 and 1x1, on padded planes.
+// Register-blocked convolutions of one window, 3x3 and 1x1, on padded planes, strip by strip.
 //
 // A padded plane stores an h x w map with row stride w + 1: the one zero column between rows serves as the right border
 // of a row and the left border of the next, and zeros before and after serve as rows -1 and h. A tap of a 3x3
 // convolution is then a constant offset, and a whole map is one run of h (w + 1) positions that vectors of any width
-// cross without edge cases, at the cost of 1 / w wasted work (3 % at w = 32).
+// cross without edge cases, at the cost of 1 / w wasted work (3 % at w = 32). A strip is any part of that run: a chain
+// of convolutions can go over a map strip by strip with what lies between them in the first-level cache.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace evenflow::kernels::cpu {
 
 struct PaddedPlane {
   int64_t h = 0, w = 0;
-  int64_t stride = 0;      ///< floats from row to row
-  int64_t lead = 0;        ///< floats before pixel (0, 0), zero
-  int64_t run = 0;         ///< h * stride: positions a convolution computes
-  int64_t padded_run = 0;  ///< run, rounded up so that tiles of any vector width end inside
-  int64_t size = 0;        ///< floats in all
+  int64_t stride = 0;  ///< floats from row to row
+  int64_t halo = 0;    ///< stride + 1: how far a 3x3 tap reaches
+  int64_t lead = 0;    ///< floats before pixel (0, 0), zero; at least halo
+  int64_t run = 0;     ///< h * stride: positions a convolution computes
+  int64_t size = 0;    ///< floats in all; behind the run at least halo zeros, and room to round the run up
 };
 PaddedPlane padded_plane(int64_t h, int64_t w);
 
-/// Copies a dense plane in, zeroing every padding float; copies one out.
+/// Copies a dense plane in, zeroing every padding float.
 void to_padded(const PaddedPlane& plane, const float* dense, float* padded);
 /// Zeroes what a convolution's output run does not cover: lead and tail.
 void clear_ends(const PaddedPlane& plane, float* padded);
 
-/// Outputs a register block computes at once; packed weights are grouped by it.
-inline constexpr int64_t conv_group = 4;
+/// A strip starts at a multiple of this many positions. A convolution may write (never count) up to the next multiple.
+inline constexpr int64_t conv_unit = 48;
+
+/// Planes of one kind: channel c's position 0 (of a strip) is data + c * stride.
+template <class T>
+struct Planes {
+  T* data = nullptr;
+  int64_t stride = 0;
+  Planes from(int64_t position) const { return {data + position, stride}; }
+  T* operator[](int64_t channel) const { return data + channel * stride; }
+  operator Planes<const T>() const requires(!std::is_const_v<T>) { return {data, stride}; }
+};
 
 /// What is done with an output a = bias + sum before it is stored.
 enum class ConvEpilogue {
   scale,  ///< a * scale[channel]
-  relu,   ///< max(a, 0), and zero outside the map (factor = 1 inside, 0 outside, one plane's run for all channels)
-  gate,   ///< a where factor > 0, else 0 (factor = the forward's rectified plane of the same channel)
+  relu,   ///< max(a, 0); NaN stays NaN
+  gate,   ///< a where gate > 0, else 0 (the forward's rectified plane of the same channel)
 };
 
 struct Conv {
@@ -40,34 +52,38 @@ struct Conv {
   int taps = 9;             ///< 9 or 1
   bool transposed = false;  ///< taps mirrored: the data gradient of a forward convolution
   ConvEpilogue epilogue = ConvEpilogue::scale;
-  const float* in = nullptr;       ///< padded planes
+  int64_t row_stride = 0;  ///< of the padded plane
+  int64_t positions = 0;
+  Planes<const float> in;
   const float* weights = nullptr;  ///< packed by pack_weights
   const float* bias = nullptr;     ///< [outputs]; null: 0
   const float* scale = nullptr;    ///< [outputs]; null: 1
-  const float* factor = nullptr;   ///< padded plane (relu) or planes (gate), from their first float
-  float* out = nullptr;            ///< padded planes; only the padded run is written
+  Planes<const float> gate{};
+  Planes<float> out;
 };
 
 /// Floats of the packed weights.
 int64_t packed_weights_floats(int64_t inputs, int64_t outputs, int taps);
-/// weight [o, i, taps] -> groups of conv_group outputs (then 2, then 1): [i][tap][output of the group].
+/// weight [o, i, taps] -> groups of 4 outputs (then 2, then 1): [i][tap][output of the group].
 /// `transposed`: packs for the data gradient, whose outputs are the forward's inputs.
 void pack_weights(const float* weight, int64_t inputs, int64_t outputs, int taps, bool transposed, float* packed);
 
-void conv(const PaddedPlane& plane, const Conv& task);
+void conv(const Conv& task);
 
-/// dweight [o, i, taps] += sum over pixels of dout[o] * in[i, shifted by tap]. dout must be zero outside the map.
+/// dweight [o, i, taps] += sum over a strip's positions p of dout[o][p] in[i][p + tap]. dout must be zero outside the
+/// map and up to the next multiple of 16 positions, in valid (any finite value) a halo beyond.
 struct ConvWeightGradient {
   int64_t inputs = 0, outputs = 0;
   int taps = 9;
-  const float* in = nullptr;
-  const float* dout = nullptr;
+  int64_t row_stride = 0;
+  int64_t positions = 0;
+  Planes<const float> in, dout;
   float* dweight = nullptr;
 };
-void conv_weight_gradient(const PaddedPlane& plane, const ConvWeightGradient& task);
+void conv_weight_gradient(const ConvWeightGradient& task);
 
-/// dbias [outputs] += sum over pixels of dout.
-void conv_bias_gradient(const PaddedPlane& plane, const float* dout, int64_t outputs, float* dbias);
+/// dbias [outputs] += sum over positions of dout, which is zero up to the next multiple of 16.
+void conv_bias_gradient(Planes<const float> dout, int64_t outputs, int64_t positions, float* dbias);
 
 /// The 1x1 convolution on dense planes: out[o] = sum_i w[o, i] in[i], with w's strides given so that a transpose costs
 /// nothing.
