@@ -15,10 +15,11 @@ void adam_update(Stream& stream, const AdamStep& settings, Array<const float> gr
   backend_of(stream.device()).adam_update(stream, settings, gradient, parameter, m, v);
 }
 
-void sum_rows(Stream& stream, Array<const float> in, int64_t rows, Array<float> out) {
-  check(in.size == rows * out.size, "sum_rows", "in of rows x out.size elements");
+void sum_rows(Stream& stream, Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out) {
+  check(row_stride >= out.size, "sum_rows", "rows at least as far apart as out is long");
+  check(rows == 0 || in.size >= (rows - 1) * row_stride + out.size, "sum_rows", "in of rows at their stride");
   const TraceRange range(stream, "sum_rows");
-  backend_of(stream.device()).sum_rows(stream, in, rows, out);
+  backend_of(stream.device()).sum_rows(stream, in, rows, row_stride, out);
 }
 
 void squared_norm(Stream& stream, Array<const float> x, Array<double> out) {

@@ -18,8 +18,8 @@ struct AdamStep {
 void adam_update(Stream& stream, const AdamStep& settings, Array<const float> gradient, Array<float> parameter,
                  Array<float> m, Array<float> v);
 
-/// out[j] = sum over rows i of in[i, j], rows in order; in [rows, out.size].
-void sum_rows(Stream& stream, Array<const float> in, int64_t rows, Array<float> out);
+/// out[j] = sum over rows i of in[i * row_stride + j], rows in order: columns can be dealt out without changing a bit.
+void sum_rows(Stream& stream, Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out);
 
 /// out[0] = sum of squares, in float64; NaN or infinity anywhere makes it non-finite.
 void squared_norm(Stream& stream, Array<const float> x, Array<double> out);

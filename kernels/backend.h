@@ -64,7 +64,7 @@ class Backend {
 
   virtual void adam_update(Stream& stream, const AdamStep& settings, Array<const float> gradient,
                            Array<float> parameter, Array<float> m, Array<float> v) = 0;
-  virtual void sum_rows(Stream& stream, Array<const float> in, int64_t rows, Array<float> out) = 0;
+  virtual void sum_rows(Stream& stream, Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out) = 0;
   virtual void squared_norm(Stream& stream, Array<const float> x, Array<double> out) = 0;
   virtual void gather_windows(Stream& stream, Array<const float> frames, Array<const int64_t> start,
                               Array<const float> mean, Array<const float> inverse_std, Map x) = 0;

@@ -10,7 +10,10 @@
 namespace evenflow::train {
 namespace {
 
-constexpr int64_t max_chunks = 16;
+// Gradients of a batch are summed in at most this many parts, each by one worker: so many threads can have work.
+constexpr int64_t max_chunks = 32;
+// Floats of the gradient that a worker sums over the parts at a time: they stay in the first-level cache.
+constexpr int64_t sum_block = 4096;
 // Scoring: enough windows per item that handing it out costs nothing, few enough that two threads end together.
 constexpr int64_t windows_per_item = 4;
 
@@ -101,6 +104,13 @@ struct Workers::State {
     }
   }
 
+  void sum_chunks(int64_t count, int64_t block, int worker) {
+    const int64_t first = block * sum_block;
+    const int64_t columns = std::min(sum_block, row - first);
+    kernels::sum_rows(streams[static_cast<size_t>(worker)], chunks.slice(first, (count - 1) * row + columns), count,
+                      row, sum.slice(first, columns));
+  }
+
   double mean_per_dimension(std::span<const double> nll) const {
     double total = 0;
     for (const double value : nll) total += value;
@@ -136,7 +146,8 @@ double Workers::loss_and_gradient(const flow::LatentPrior& prior, const WindowBa
   const int64_t chunks = divide_up(windows, job.chunk_size);
   // Two pointers fit std::function's own storage: no allocation.
   s.pool.run(chunks, [&s, &job](int64_t chunk, int worker) { s.train_chunk(job, chunk, worker); });
-  kernels::sum_rows(s.streams[0], s.chunks.slice(0, chunks * s.row), chunks, s.sum.view());
+  s.pool.run(divide_up(s.row, sum_block),
+             [&s, chunks](int64_t block, int worker) { s.sum_chunks(chunks, block, worker); });
   s.glow.finish_gradient(s.streams[0], s.sum.slice(0, s.glow.raw_gradient_size()),
                          -1.0 / static_cast<double>(s.dimensions));
   return s.mean_per_dimension(nll.first(static_cast<size_t>(windows)));

@@ -111,10 +111,10 @@ void adam_update(const AdamStep& settings, Array<const float> gradient, Array<fl
   HWY_DYNAMIC_DISPATCH(adam)(factors, gradient.data, parameter.data, m.data, v.data, parameter.size);
 }
 
-void sum_rows(Array<const float> in, int64_t rows, Array<float> out) {
+void sum_rows(Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out) {
   for (int64_t j = 0; j < out.size; ++j) out[j] = rows > 0 ? in[j] : 0.0F;
   for (int64_t row = 1; row < rows; ++row) {
-    HWY_DYNAMIC_DISPATCH(add_to)(in.data + row * out.size, out.size, out.data);
+    HWY_DYNAMIC_DISPATCH(add_to)(in.data + row * row_stride, out.size, out.data);
   }
 }
 

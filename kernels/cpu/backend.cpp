@@ -123,8 +123,8 @@ class CpuBackend final : public Backend {
                    Array<float> m, Array<float> v) override {
     cpu::adam_update(settings, gradient, parameter, m, v);
   }
-  void sum_rows(Stream&, Array<const float> in, int64_t rows, Array<float> out) override {
-    cpu::sum_rows(in, rows, out);
+  void sum_rows(Stream&, Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out) override {
+    cpu::sum_rows(in, rows, row_stride, out);
   }
   void squared_norm(Stream&, Array<const float> x, Array<double> out) override { out[0] = cpu::squared_norm(x); }
   void gather_windows(Stream&, Array<const float> frames, Array<const int64_t> start, Array<const float> mean,

@@ -73,8 +73,8 @@ HWY_NOINLINE void conv_tile(const Conv& task, const Taps& taps, const float* wei
 #pragma GCC unroll 1
     for (int t = 0; t < kTaps; ++t) {
       const float* at = in + (kTaps == 1 ? 0 : taps.offset[t]);
-      // The smaller operand set stays in registers, the other is loaded on the way.
-      if constexpr (kM >= kN) {
+      // One operand set stays in registers, the other is loaded on the way.
+      if constexpr (kN <= 4) {
         V x[kN];
         repeat<kN>([&](auto n) EVENFLOW_BODY { x[n] = hn::LoadU(d, at + n * step); });
         repeat<kM>([&](auto m) EVENFLOW_BODY {
@@ -140,8 +140,13 @@ void conv_outputs(const Conv& task) {
     weights += first * task.inputs * kTaps;
   }
   if (task.outputs - first >= 2) {
+#if EVENFLOW_WIDE
     const int64_t p = conv_groups<2, 6, kTaps, kEpilogue>(task, taps, weights, first, 1, 0, end - 3 * lanes());
     conv_groups<2, 3, kTaps, kEpilogue>(task, taps, weights, first, 1, p, end);
+#else
+    // With six vectors, for more sums, gcc loads each input twice, as an operand of both its multiply-adds.
+    conv_groups<2, 4, kTaps, kEpilogue>(task, taps, weights, first, 1, 0, end);
+#endif
     first += 2;
     weights += 2 * task.inputs * kTaps;
   }

@@ -27,7 +27,7 @@ void to_padded(const PaddedPlane& plane, const float* dense, float* padded);
 /// Zeroes what a convolution's output run does not cover: lead and tail.
 void clear_ends(const PaddedPlane& plane, float* padded);
 
-/// A strip starts at a multiple of this many positions. A convolution may write (never count) up to the next multiple.
+/// A strip starts at a multiple of this many positions. A convolution may write up to the next multiple and 16 more.
 inline constexpr int64_t conv_unit = 48;
 
 /// Planes of one kind: channel c's position 0 (of a strip) is data + c * stride.

@@ -58,102 +58,83 @@ HWY_INLINE Complex twisted(Complex z, const double* twiddle) {
   return {hn::NegMulAdd(z.im, s, hn::Mul(z.re, c)), hn::MulAdd(z.im, c, hn::Mul(z.re, s))};
 }
 
-/// Point j of the packed input: (even sample, odd sample) as (real, imaginary), windowed.
+/// Samples of one chunk of the first pass: 16 of each frame from each leg of the butterfly, [leg, 16, lanes].
+constexpr size_t chunk_points = 8, chunk_samples = 2 * chunk_points;
+
+/// Leg `leg` of the first pass's butterfly: (even sample, odd sample) as (real, imaginary), windowed.
 struct FromTime {
   const float* time;
   const double* window;
-  HWY_INLINE Complex operator()(size_t j) const {
+  size_t leg_samples;
+  HWY_INLINE Complex operator()(size_t leg) const {
     const Doubles d;
     const Floats f;
     const size_t lanes = hn::Lanes(d);
-    const float* at = time + 2 * j * lanes;
-    return {hn::Mul(hn::PromoteTo(d, hn::Load(f, at)), hn::Set(d, window[2 * j])),
-            hn::Mul(hn::PromoteTo(d, hn::Load(f, at + lanes)), hn::Set(d, window[2 * j + 1]))};
+    const float* at = time + leg * chunk_samples * lanes;
+    const double* w = window + leg * leg_samples;
+    return {hn::Mul(hn::PromoteTo(d, hn::Load(f, at)), hn::Set(d, w[0])),
+            hn::Mul(hn::PromoteTo(d, hn::Load(f, at + lanes)), hn::Set(d, w[1]))};
   }
 };
 
 struct FromSpectrum {
-  const double* block;
-  HWY_INLINE Complex operator()(size_t j) const { return load(block + 2 * j * hn::Lanes(Doubles())); }
+  const double* at;
+  size_t leg;
+  HWY_INLINE Complex operator()(size_t r) const { return load(at + r * leg); }
 };
 
-/// Butterflies of one stage over one block; `last`: blocks of `radix` points, all twiddles 1.
-template <bool last, class From>
-HWY_INLINE void radix2(const FftStage& stage, From from, double* block) {
-  const size_t m = stage.size / 2, step = 2 * hn::Lanes(Doubles());
-  const double* w = stage.twiddles.data();
-  for (size_t j = 0; j < m; ++j, w += 2) {
-    const Complex a = from(j), b = from(j + m);
-    store(a + b, block + j * step);
-    store(last ? a - b : twisted(a - b, w), block + (j + m) * step);
+struct ToSpectrum {
+  double* at;
+  size_t leg;
+  const double* twiddles;
+  HWY_INLINE void operator()(size_t r, Complex z) const {
+    store(r == 0 ? z : twisted(z, twiddles + 2 * (r - 1)), at + r * leg);
   }
-}
+};
 
-template <bool last, class From>
-HWY_INLINE void radix4(const FftStage& stage, From from, double* block) {
-  const size_t m = stage.size / 4, step = 2 * hn::Lanes(Doubles());
-  const double* w = stage.twiddles.data();
-  for (size_t j = 0; j < m; ++j, w += 6) {
-    const Complex x0 = from(j), x1 = from(j + m), x2 = from(j + 2 * m), x3 = from(j + 3 * m);
+/// The last pass's butterfly has no twiddles and keeps its eight points together.
+struct ToPoints {
+  double* at;
+  HWY_INLINE void operator()(size_t r, Complex z) const { store(z, at + r * 2 * hn::Lanes(Doubles())); }
+};
+
+template <int radix, class From, class To>
+HWY_INLINE void butterfly(const From& from, const To& to) {
+  if constexpr (radix == 2) {
+    const Complex a = from(0), b = from(1);
+    to(0, a + b);
+    to(1, a - b);
+  } else if constexpr (radix == 4) {
+    const Complex x0 = from(0), x1 = from(1), x2 = from(2), x3 = from(3);
     const Complex a0 = x0 + x2, a1 = x1 + x3, a2 = x0 - x2, a3 = x1 - x3;
-    const Complex y1 = sub_i(a2, a3), y2 = a0 - a1, y3 = add_i(a2, a3);
-    store(a0 + a1, block + j * step);
-    store(last ? y1 : twisted(y1, w), block + (j + m) * step);
-    store(last ? y2 : twisted(y2, w + 2), block + (j + 2 * m) * step);
-    store(last ? y3 : twisted(y3, w + 4), block + (j + 3 * m) * step);
-  }
-}
-
-template <bool last, class From>
-HWY_INLINE void radix8(const FftStage& stage, From from, double* block) {
-  const Doubles d;
-  const size_t m = stage.size / 8, step = 2 * hn::Lanes(d);
-  const Vec root_half = hn::Set(d, 0.70710678118654752440);
-  const double* w = stage.twiddles.data();
-  for (size_t j = 0; j < m; ++j, w += 14) {
-    const Complex x0 = from(j), x4 = from(j + 4 * m), x2 = from(j + 2 * m), x6 = from(j + 6 * m);
+    to(0, a0 + a1);
+    to(1, sub_i(a2, a3));
+    to(2, a0 - a1);
+    to(3, add_i(a2, a3));
+  } else {
+    const Complex x0 = from(0), x4 = from(4), x2 = from(2), x6 = from(6);
     const Complex a0 = x0 + x4, a4 = x0 - x4, a2 = x2 + x6, a6 = x2 - x6;
-    const Complex x1 = from(j + m), x5 = from(j + 5 * m), x3 = from(j + 3 * m), x7 = from(j + 7 * m);
+    const Complex x1 = from(1), x5 = from(5), x3 = from(3), x7 = from(7);
     const Complex a1 = x1 + x5, a5 = x1 - x5, a3 = x3 + x7, a7 = x3 - x7;
 
     const Complex b0 = a0 + a2, b2 = a0 - a2, b1 = a1 + a3, b3 = a1 - a3;
-    const Complex y4 = b0 - b1, y2 = sub_i(b2, b3), y6 = add_i(b2, b3);
-    store(b0 + b1, block + j * step);
-    store(last ? y4 : twisted(y4, w + 6), block + (j + 4 * m) * step);
-    store(last ? y2 : twisted(y2, w + 2), block + (j + 2 * m) * step);
-    store(last ? y6 : twisted(y6, w + 10), block + (j + 6 * m) * step);
+    to(0, b0 + b1);
+    to(4, b0 - b1);
+    to(2, sub_i(b2, b3));
+    to(6, add_i(b2, b3));
 
-    // The odd half: a5 and a7 times the eighth roots (1 - i)/sqrt 2 and (-1 - i)/sqrt 2.
+    // The odd half: a5 and a7 times the eighth roots (1 - i)/sqrt 2 and (-1 - i)/sqrt 2, the 1/sqrt 2 last.
+    const Doubles d;
+    const Vec root_half = hn::Set(d, 0.70710678118654752440);
     const Complex d0 = sub_i(a4, a6), d2 = add_i(a4, a6);
-    const Complex c1 = {hn::Mul(root_half, hn::Add(a5.re, a5.im)), hn::Mul(root_half, hn::Sub(a5.im, a5.re))};
-    const Complex c3 = {hn::Mul(root_half, hn::Sub(a7.im, a7.re)), hn::Neg(hn::Mul(root_half, hn::Add(a7.re, a7.im)))};
-    const Complex d1 = c1 + c3, d3 = c1 - c3;
-    const Complex y1 = d0 + d1, y5 = d0 - d1, y3 = sub_i(d2, d3), y7 = add_i(d2, d3);
-    store(last ? y1 : twisted(y1, w), block + (j + m) * step);
-    store(last ? y5 : twisted(y5, w + 8), block + (j + 5 * m) * step);
-    store(last ? y3 : twisted(y3, w + 4), block + (j + 3 * m) * step);
-    store(last ? y7 : twisted(y7, w + 12), block + (j + 7 * m) * step);
+    const Vec p = hn::Add(a5.re, a5.im), q = hn::Sub(a5.im, a5.re);
+    const Vec r = hn::Sub(a7.im, a7.re), t = hn::Add(a7.re, a7.im);
+    const Complex e = {hn::Add(p, r), hn::Sub(q, t)}, g = {hn::Sub(p, r), hn::Add(q, t)};
+    to(1, {hn::MulAdd(root_half, e.re, d0.re), hn::MulAdd(root_half, e.im, d0.im)});
+    to(5, {hn::NegMulAdd(root_half, e.re, d0.re), hn::NegMulAdd(root_half, e.im, d0.im)});
+    to(3, {hn::MulAdd(root_half, g.im, d2.re), hn::NegMulAdd(root_half, g.re, d2.im)});
+    to(7, {hn::NegMulAdd(root_half, g.im, d2.re), hn::MulAdd(root_half, g.re, d2.im)});
   }
-}
-
-template <bool last, class From>
-HWY_INLINE void pass(const FftStage& stage, From from, double* block) {
-  if (stage.radix == 8) {
-    radix8<last>(stage, from, block);
-  } else if (stage.radix == 4) {
-    radix4<last>(stage, from, block);
-  } else {
-    radix2<last>(stage, from, block);
-  }
-}
-
-template <class From>
-void transform(const std::vector<FftStage>& stages, size_t depth, From from, double* block) {
-  const FftStage& stage = stages[depth];
-  if (depth + 1 == stages.size()) return pass<true>(stage, from, block);
-  pass<false>(stage, from, block);
-  const size_t part = stage.size / static_cast<size_t>(stage.radix) * 2 * hn::Lanes(Doubles());
-  for (int p = 0; p < stage.radix; ++p, block += part) transform(stages, depth + 1, FromSpectrum{block}, block);
 }
 
 HWY_INLINE void transpose4(const float* const from[4], float* to, size_t stride) {
@@ -173,43 +154,98 @@ HWY_INLINE void transpose4(const float* const from[4], float* to, size_t stride)
 #endif
 }
 
-void gather_frames(const float* const* frames, size_t n_fft, float* time) {
+/// `count` samples (a multiple of 4) of every frame from sample `from` on -> to [count, lanes].
+HWY_INLINE void gather(const float* const* frames, size_t from, size_t count, float* to) {
   const size_t lanes = hn::Lanes(Doubles());
   if (lanes % 4 != 0) {
-    for (size_t i = 0; i < n_fft; ++i) {
-      for (size_t lane = 0; lane < lanes; ++lane) time[i * lanes + lane] = frames[lane][i];
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t lane = 0; lane < lanes; ++lane) to[i * lanes + lane] = frames[lane][from + i];
     }
     return;
   }
   for (size_t lane = 0; lane < lanes; lane += 4) {
-    for (size_t i = 0; i < n_fft; i += 4) {
-      const float* const rows[4] = {frames[lane] + i, frames[lane + 1] + i, frames[lane + 2] + i, frames[lane + 3] + i};
-      transpose4(rows, time + i * lanes + lane, lanes);
+    for (size_t i = 0; i < count; i += 4) {
+      const size_t at = from + i;
+      const float* const rows[4] = {frames[lane] + at, frames[lane + 1] + at, frames[lane + 2] + at,
+                                    frames[lane + 3] + at};
+      transpose4(rows, to + i * lanes + lane, lanes);
+    }
+  }
+}
+
+/// Framing, window and first butterflies in one pass over the samples.
+template <int radix>
+void first_pass(const LogMelTables& tables, const float* const* frames, const LogMelScratch& scratch) {
+  const size_t lanes = hn::Lanes(Doubles()), part = tables.half / radix;
+  const double* twiddles = tables.stages.front().twiddles.data();
+  for (size_t chunk = 0; chunk < part; chunk += chunk_points) {
+    for (size_t leg = 0; leg < radix; ++leg) {
+      gather(frames, 2 * (chunk + leg * part), chunk_samples, scratch.time + leg * chunk_samples * lanes);
+    }
+    for (size_t i = 0; i < chunk_points; ++i) {
+      const size_t j = chunk + i;
+      butterfly<radix>(FromTime{scratch.time + 2 * i * lanes, tables.window.data() + 2 * j, 2 * part},
+                       ToSpectrum{scratch.spectrum + 2 * j * lanes, 2 * part * lanes, twiddles});
+      twiddles += 2 * (radix - 1);
+    }
+  }
+}
+
+/// The passes between the first and the last, on `points` points.
+void middle_passes(const LogMelTables& tables, size_t points, double* block) {
+  const size_t step = 2 * hn::Lanes(Doubles());
+  for (size_t depth = 1; depth < tables.stages.size(); ++depth) {
+    const FftStage& stage = tables.stages[depth];
+    const size_t part = stage.size / 8 * step;
+    for (double* at = block; at != block + points * step; at += 8 * part) {
+      const double* twiddles = stage.twiddles.data();
+      for (size_t j = 0; j < part; j += step, twiddles += 14) {
+        butterfly<8>(FromSpectrum{at + j, part}, ToSpectrum{at + j, part, twiddles});
+      }
     }
   }
 }
 
 /// Bins k and half - k of the real transform from bins k and half - k of the packed one, as powers.
-void untangle_power(const LogMelTables& tables, const double* spectrum, double* power) {
+HWY_INLINE void untangle(Complex z, Complex mirror, const double* turn, double* power, double* mirror_power) {
   const Doubles d;
-  const size_t lanes = hn::Lanes(d);
-  const Complex zero = load(spectrum);
-  const Vec two = hn::Set(d, 2.0);
-  const Vec lowest = hn::Mul(two, hn::Add(zero.re, zero.im)), highest = hn::Mul(two, hn::Sub(zero.re, zero.im));
-  hn::Store(hn::Mul(lowest, lowest), d, power);
-  hn::Store(hn::Mul(highest, highest), d, power + tables.half * lanes);
-  for (size_t k = 1; k <= tables.half / 2; ++k) {
-    const Complex z = load(spectrum + tables.position[k] * 2 * lanes);
-    const Complex mirror = load(spectrum + tables.position[tables.half - k] * 2 * lanes);
-    const Vec even_re = hn::Add(z.re, mirror.re), even_im = hn::Sub(z.im, mirror.im);
-    const Vec odd_re = hn::Sub(z.re, mirror.re), odd_im = hn::Add(z.im, mirror.im);
-    const Vec c = hn::Set(d, tables.untangle[2 * k]), s = hn::Set(d, tables.untangle[2 * k + 1]);
-    const Vec turned_re = hn::NegMulAdd(s, odd_re, hn::Mul(c, odd_im));
-    const Vec turned_im = hn::MulAdd(c, odd_re, hn::Mul(s, odd_im));
-    const Vec re = hn::Add(even_re, turned_re), im = hn::Sub(even_im, turned_im);
-    const Vec re2 = hn::Sub(even_re, turned_re), im2 = hn::Add(even_im, turned_im);
-    hn::Store(hn::MulAdd(re, re, hn::Mul(im, im)), d, power + k * lanes);
-    hn::Store(hn::MulAdd(re2, re2, hn::Mul(im2, im2)), d, power + (tables.half - k) * lanes);
+  const Vec even_re = hn::Add(z.re, mirror.re), even_im = hn::Sub(z.im, mirror.im);
+  const Vec odd_re = hn::Sub(z.re, mirror.re), odd_im = hn::Add(z.im, mirror.im);
+  const Vec c = hn::Set(d, turn[0]), s = hn::Set(d, turn[1]);
+  const Vec turned_re = hn::NegMulAdd(s, odd_re, hn::Mul(c, odd_im));
+  const Vec turned_im = hn::MulAdd(c, odd_re, hn::Mul(s, odd_im));
+  const Vec re = hn::Add(even_re, turned_re), im = hn::Sub(even_im, turned_im);
+  const Vec re2 = hn::Sub(even_re, turned_re), im2 = hn::Add(even_im, turned_im);
+  hn::Store(hn::MulAdd(re, re, hn::Mul(im, im)), d, power);
+  hn::Store(hn::MulAdd(re2, re2, hn::Mul(im2, im2)), d, mirror_power);
+}
+
+/// The last pass over two blocks that hold each other's mirror images (or one that holds its own), and their powers.
+void finish_pair(const LogMelTables& tables, const LogMelPair& pair, const LogMelScratch& scratch) {
+  const Doubles d;
+  const size_t lanes = hn::Lanes(d), step = 2 * lanes, stride = tables.half / 8 * lanes;
+  const double* turn = tables.untangle.data() + pair.turn;
+  double* up = scratch.power + pair.bin * lanes;
+  double* down = scratch.power + (tables.half - pair.bin) * lanes;
+  double* const points = scratch.points;
+  double* mirror = points + 7 * step;
+  butterfly<8>(FromSpectrum{scratch.spectrum + pair.a * step, step}, ToPoints{points});
+  if (pair.a != pair.b) {
+    butterfly<8>(FromSpectrum{scratch.spectrum + pair.b * step, step}, ToPoints{points + 8 * step});
+    mirror += 8 * step;
+    for (size_t q = 0; q < 8; ++q, turn += 2, up += stride, down -= stride)
+      untangle(load(points + q * step), load(mirror - q * step), turn, up, down);
+  } else if (pair.bin != 0) {
+    for (size_t q = 0; q < 4; ++q, turn += 2, up += stride, down -= stride)
+      untangle(load(points + q * step), load(mirror - q * step), turn, up, down);
+  } else {
+    const Complex zero = load(points);
+    const Vec two = hn::Set(d, 2.0);
+    const Vec lowest = hn::Mul(two, hn::Add(zero.re, zero.im)), highest = hn::Mul(two, hn::Sub(zero.re, zero.im));
+    hn::Store(hn::Mul(lowest, lowest), d, up);
+    hn::Store(hn::Mul(highest, highest), d, down);
+    for (size_t q = 1; q <= 4; ++q, turn += 2)
+      untangle(load(points + q * step), load(points + (8 - q) * step), turn, up + q * stride, down - q * stride);
   }
 }
 
@@ -219,28 +255,96 @@ size_t group_frames() {
 
 /// frames: group_frames() pointers to n_fft samples each -> scratch.power.
 void power_spectrum(const LogMelTables& tables, const float* const* frames, const LogMelScratch& scratch) {
-  gather_frames(frames, tables.n_fft, scratch.time);
-  transform(tables.stages, 0, FromTime{scratch.time, tables.window.data()}, scratch.spectrum);
-  untangle_power(tables, scratch.spectrum, scratch.power);
+  const size_t radix = tables.stages.front().radix;
+  if (radix == 8) {
+    first_pass<8>(tables, frames, scratch);
+  } else if (radix == 4) {
+    first_pass<4>(tables, frames, scratch);
+  } else {
+    first_pass<2>(tables, frames, scratch);
+  }
+  const size_t part = tables.half / radix, step = 2 * hn::Lanes(Doubles());
+  for (const LogMelParts& parts : tables.parts) {
+    middle_passes(tables, part, scratch.spectrum + parts.a * step);
+    if (parts.a != parts.b) middle_passes(tables, part, scratch.spectrum + parts.b * step);
+    for (size_t i = parts.first_pair; i < parts.last_pair; ++i) finish_pair(tables, tables.pairs[i], scratch);
+  }
+}
+
+/// 10 log10 of float64 powers from 2^-52 to below 2^460 (float32 samples give less), to 1e-6 dB besides the rounding of
+/// the result. Range and cancellation are over once the bands are summed, so float32 does: the exponent moves down by
+/// 971 to leave the top bits of a double, and the upper 32 of the rest become a float32 mantissa below 9 bits of it.
+template <class D32, class V32>
+HWY_INLINE hn::Vec<D32> decibels(D32 f, V32 power_bits) {
+  const hn::RebindToUnsigned<D32> u;
+  const hn::RebindToSigned<D32> i;
+  const auto exponent = hn::Sub(hn::BitCast(i, hn::ShiftRight<23>(power_bits)), hn::Set(i, 52));
+  const auto mantissa = hn::Or(hn::And(power_bits, hn::Set(u, 0x007fffffu)), hn::Set(u, 0x3f800000u));
+  const auto t = hn::Sub(hn::BitCast(f, mantissa), hn::Set(f, 1.0f)), e = hn::ConvertTo(f, exponent);
+  // 10 log10(1 + t) / t on [0, 1], minimax in t times it: 1.4e-7 dB.
+  auto sum = hn::Set(f, -0.0280233752f);
+  for (const float c :
+       {0.156713217f, -0.413980514f, 0.728085518f, -1.04548049f, 1.44098151f, -2.17092538f, 4.34292936f})
+    sum = hn::MulAdd(sum, t, hn::Set(f, c));
+  // 10 log10(2) in two parts, the first with so few bits that its product with an exponent is exact.
+  return hn::MulAdd(e, hn::Set(f, 3.01025390625f), hn::MulAdd(e, hn::Set(f, 4.60503898e-05f), hn::Mul(sum, t)));
+}
+
+/// The upper bits of max(mel, floor), exponent moved, as `decibels` takes them; rounded to nearest.
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<Doubles>> power_bits(const double* mel) {
+  const Doubles d;
+  const hn::RebindToUnsigned<Doubles> u;
+  const auto bits = hn::BitCast(u, hn::Max(hn::Load(d, mel), hn::Set(d, mel_power_floor)));
+  return hn::ShiftRight<29>(hn::Sub(bits, hn::Set(u, (uint64_t{971} << 52) - (uint64_t{1} << 28))));
+}
+
+/// scratch.mel -> scratch.mel_db, [bands, lanes] both; the a row beyond the last may be read and written.
+void to_decibels(const LogMelTables& tables, const LogMelScratch& scratch) {
+  const size_t lanes = hn::Lanes(Doubles());
+#if HWY_TARGET == HWY_SCALAR
+  const Floats f;
+  const hn::Rebind<uint32_t, Doubles> u;
+  for (size_t at = 0; at < tables.bands * lanes; at += lanes) {
+    hn::Store(decibels(f, hn::TruncateTo(u, power_bits(scratch.mel + at))), f, scratch.mel_db + at);
+  }
+#else
+  const hn::Repartition<float, Doubles> f;
+  const hn::Repartition<uint32_t, Doubles> u;
+  for (size_t at = 0; at < tables.bands * lanes; at += 2 * lanes) {
+    const auto low = hn::BitCast(u, power_bits(scratch.mel + at));
+    const auto high = hn::BitCast(u, power_bits(scratch.mel + at + lanes));
+    hn::Store(decibels(f, hn::ConcatEven(u, high, low)), f, scratch.mel_db + at);
+  }
+#endif
+}
+
+/// scratch.power -> scratch.mel: every power is read once, for the band that rises over it and the one that falls.
+void mel_powers(const LogMelTables& tables, const LogMelScratch& scratch) {
+  const Doubles d;
+  const size_t lanes = hn::Lanes(d);
+  const double* weight = tables.slopes.data();
+  const double* power = scratch.power + tables.edges[0] * lanes;
+  double* mel = scratch.mel - lanes;
+  Vec falling = hn::Zero(d);
+  for (size_t band = 0; band <= tables.bands; ++band) {
+    Vec rising = hn::Zero(d);
+    const double* end = scratch.power + tables.edges[band + 1] * lanes;
+    for (; power != end; power += lanes, weight += 2) {
+      const Vec p = hn::Load(d, power);
+      rising = hn::MulAdd(p, hn::Set(d, weight[0]), rising);
+      falling = hn::MulAdd(p, hn::Set(d, weight[1]), falling);
+    }
+    hn::Store(falling, d, mel);  // the first is no band's
+    mel += lanes;
+    falling = rising;
+  }
 }
 
 /// scratch.power -> dB of the first `count` frames, [count, bands].
 void mel_decibels(const LogMelTables& tables, const LogMelScratch& scratch, size_t count, float* out) {
-  const Doubles d;
-  const Floats f;
-  const size_t lanes = hn::Lanes(d), bands = tables.bands;
-  const Vec floor = hn::Set(d, mel_power_floor), decibel = hn::Set(d, 4.342944819032518276511);  // 10 / ln 10
-  for (size_t band = 0; band < bands; ++band) {
-    const double* power = scratch.power + static_cast<size_t>(tables.filters.first_bin[band]) * lanes;
-    const auto from = static_cast<size_t>(tables.filters.offset[band]);
-    const auto to = static_cast<size_t>(tables.filters.offset[band + 1]);
-    Vec mel = hn::Zero(d);
-    for (size_t i = from; i < to; ++i, power += lanes) {
-      mel = hn::MulAdd(hn::Load(d, power), hn::Set(d, tables.mel_weights[i]), mel);
-    }
-    const Vec level = hn::Mul(hn::Log(d, hn::Max(mel, floor)), decibel);
-    hn::Store(hn::DemoteTo(f, level), f, scratch.mel_db + band * lanes);
-  }
+  const size_t lanes = hn::Lanes(Doubles()), bands = tables.bands;
+  mel_powers(tables, scratch);
+  to_decibels(tables, scratch);
   size_t lane = 0;
   for (; lane + 4 <= count; lane += 4) {
     float* rows = out + lane * bands;
@@ -285,43 +389,94 @@ HWY_EXPORT(mel_decibels);
 constexpr size_t most_lanes = 8;
 
 /// Radices of a transform of 2^exponent points, the odd one first: 512 = 8 8 8, 1024 = 2 8 8 8.
-std::vector<int> radices_of(int exponent) {
-  std::vector<int> radices;
-  if (exponent % 3 != 0) radices.push_back(1 << (exponent % 3));
+std::vector<size_t> radices_of(int exponent) {
+  std::vector<size_t> radices;
+  if (exponent % 3 != 0) radices.push_back(size_t{1} << (exponent % 3));
   radices.insert(radices.end(), static_cast<size_t>(exponent / 3), 8);
   return radices;
 }
 
+/// Where the block of the last pass that holds bins `bin`, bin + half/8, ... begins.
+size_t block_of(const std::vector<FftStage>& stages, size_t bin) {
+  size_t at = 0;
+  for (const FftStage& stage : stages) {
+    at += bin % stage.radix * (stage.size / stage.radix);
+    bin /= stage.radix;
+  }
+  return at;
+}
+
 void plan_fft(LogMelTables& tables) {
   constexpr double turn = 2.0 * std::numbers::pi;
+  std::vector<size_t> radices = radices_of(std::countr_zero(tables.half));
+  radices.pop_back();
   size_t size = tables.half;
-  for (int radix : radices_of(std::countr_zero(tables.half))) {
+  for (const size_t radix : radices) {
     FftStage stage{size, radix, {}};
-    const size_t part = size / static_cast<size_t>(radix);
-    for (size_t j = 0; j < part; ++j) {
-      for (int p = 1; p < radix; ++p) {
-        const double angle = -turn * static_cast<double>(j * static_cast<size_t>(p)) / static_cast<double>(size);
+    for (size_t j = 0; j < size / radix; ++j) {
+      for (size_t p = 1; p < radix; ++p) {
+        const double angle = -turn * static_cast<double>(j * p) / static_cast<double>(size);
         stage.twiddles.push_back(std::cos(angle));
         stage.twiddles.push_back(std::sin(angle));
       }
     }
     tables.stages.push_back(std::move(stage));
-    size = part;
+    size /= radix;
   }
-  for (size_t k = 0; k < tables.half; ++k) {
-    size_t rest = k, at = 0;
-    for (const FftStage& stage : tables.stages) {
-      const auto radix = static_cast<size_t>(stage.radix);
-      at += rest % radix * (stage.size / radix);
-      rest /= radix;
+
+  const size_t blocks = tables.half / 8, first = radices.front();
+  const auto add_pair = [&](size_t bin) {
+    const size_t mirror = (blocks - bin) % blocks;
+    tables.pairs.push_back(
+        {block_of(tables.stages, bin), block_of(tables.stages, mirror), bin, tables.untangle.size()});
+    const size_t turns = bin == mirror ? 4 : 8;
+    for (size_t q = bin == 0 ? 1 : 0; q < turns + (bin == 0 ? 1 : 0); ++q) {
+      const double angle = turn * static_cast<double>(bin + q * blocks) / static_cast<double>(tables.n_fft);
+      tables.untangle.push_back(std::cos(angle));
+      tables.untangle.push_back(std::sin(angle));
     }
-    tables.position.push_back(at);
+  };
+  // Part p holds the bins that leave p over `first`, so its mirror images are in part first - p.
+  for (size_t p = 0; p <= first / 2; ++p) {
+    const size_t mirror = (first - p) % first, begin = tables.pairs.size();
+    for (size_t bin = p; bin < blocks; bin += first) {
+      if (p != mirror || bin <= (blocks - bin) % blocks) add_pair(bin);
+    }
+    tables.parts.push_back({p * (tables.half / first), mirror * (tables.half / first), begin, tables.pairs.size()});
   }
-  for (size_t k = 0; k <= tables.half / 2; ++k) {
-    const double angle = turn * static_cast<double>(k) / static_cast<double>(tables.n_fft);
-    tables.untangle.push_back(std::cos(angle));
-    tables.untangle.push_back(std::sin(angle));
+}
+
+/// The filters bin by bin: slopes [bins from edges[0] to edges.back(), 2 (rising, falling)].
+void plan_slopes(LogMelTables& tables) {
+  const MelFilterbank& filters = tables.filters;
+  struct Slope {
+    size_t band, end;  ///< the bands over the bin, from and to
+    double weight[2];
+  };
+  std::vector<Slope> slopes(tables.bins);
+  for (size_t band = 0; band < tables.bands; ++band) {
+    const auto from = static_cast<size_t>(filters.offset[band]), to = static_cast<size_t>(filters.offset[band + 1]);
+    for (size_t i = from; i < to; ++i) {
+      Slope& slope = slopes[static_cast<size_t>(filters.first_bin[band]) + i - from];
+      if (slope.end == 0) slope.band = band;
+      slope.weight[band - slope.band] = static_cast<double>(filters.weight[i]);
+      slope.end = band + 1;
+    }
   }
+  // Bin by bin, the band that rises over it; one alone may rise or fall, whichever keeps the order.
+  tables.edges.assign(tables.bands + 2, 0);
+  size_t rising = 0;
+  for (size_t bin = 0; bin < tables.bins; ++bin) {
+    const Slope& slope = slopes[bin];
+    if (slope.end > 0) {
+      const size_t next = std::max(rising, slope.end - 1);
+      for (; rising < next; ++rising) tables.edges[rising + 1] = bin;
+    }
+    const bool falls = slope.end > 0 && slope.band + 1 == rising;
+    tables.slopes.push_back(slope.end == rising + 1 ? slope.weight[slope.end - 1 - slope.band] : 0.0);
+    tables.slopes.push_back(falls ? slope.weight[0] : 0.0);
+  }
+  for (; rising <= tables.bands; ++rising) tables.edges[rising + 1] = tables.bins;
 }
 
 LogMelTables make_tables(const LogMelSettings& settings) {
@@ -333,9 +488,9 @@ LogMelTables make_tables(const LogMelSettings& settings) {
   tables.bands = static_cast<size_t>(settings.mel_bands);
   tables.window = periodic_hann(settings.n_fft);
   for (double& w : tables.window) w *= 0.5;
-  if (std::has_single_bit(tables.n_fft) && tables.n_fft >= 16) plan_fft(tables);
+  if (std::has_single_bit(tables.n_fft) && tables.n_fft >= 32) plan_fft(tables);
   tables.filters = slaney_filterbank(settings);
-  tables.mel_weights.assign(tables.filters.weight.begin(), tables.filters.weight.end());
+  plan_slopes(tables);
   return tables;
 }
 
@@ -345,13 +500,16 @@ class CpuLogMelPlan final : public LogMelPlan {
       : LogMelPlan(settings),
         tables_(make_tables(settings)),
         lanes_(HWY_DYNAMIC_DISPATCH(group_frames)()),
-        time_(hwy::AllocateAligned<float>(tables_.n_fft * lanes_)),
+        time_(hwy::AllocateAligned<float>(8 * 16 * lanes_)),
         edges_(hwy::AllocateAligned<float>(tables_.n_fft * lanes_)),
         spectrum_(hwy::AllocateAligned<double>(tables_.half * 2 * lanes_)),
+        points_(hwy::AllocateAligned<double>(2 * 8 * 2 * lanes_)),
         power_(hwy::AllocateAligned<double>(tables_.bins * lanes_)),
-        mel_db_(hwy::AllocateAligned<float>(tables_.bands * lanes_)),
+        mel_(hwy::AllocateAligned<double>((tables_.bands + 2) * lanes_)),
+        mel_db_(hwy::AllocateAligned<float>((tables_.bands + 1) * lanes_)),
         any_size_(tables_.half, false) {
-    if (!time_ || !edges_ || !spectrum_ || !power_ || !mel_db_) throw std::bad_alloc();
+    if (!time_ || !edges_ || !spectrum_ || !points_ || !power_ || !mel_ || !mel_db_) throw std::bad_alloc();
+    std::fill_n(mel_.get(), (tables_.bands + 2) * lanes_, 0.0);  // an odd last band is taken with a row beyond it
     if (tables_.stages.empty()) {
       windowed_.resize(tables_.n_fft);
       transformed_.resize(tables_.half);
@@ -364,7 +522,8 @@ class CpuLogMelPlan final : public LogMelPlan {
       throw std::invalid_argument("log-mel: " + std::to_string(count) + " samples, at least " +
                                   std::to_string(least_samples()) + " expected with this padding");
     }
-    const LogMelScratch scratch{time_.get(), spectrum_.get(), power_.get(), mel_db_.get()};
+    const LogMelScratch scratch{time_.get(),  spectrum_.get(),     points_.get(),
+                                power_.get(), mel_.get() + lanes_, mel_db_.get()};
     const auto total = static_cast<size_t>(frames(count));
     for (size_t first = 0; first < total; first += lanes_) {
       const size_t valid = std::min(lanes_, total - first);
@@ -412,7 +571,7 @@ class CpuLogMelPlan final : public LogMelPlan {
   LogMelTables tables_;
   size_t lanes_;
   hwy::AlignedFreeUniquePtr<float[]> time_, edges_;
-  hwy::AlignedFreeUniquePtr<double[]> spectrum_, power_;
+  hwy::AlignedFreeUniquePtr<double[]> spectrum_, points_, power_, mel_;
   hwy::AlignedFreeUniquePtr<float[]> mel_db_;
   kissfft<double> any_size_;  // the header-only class: the packaged library is float32
   std::vector<double> windowed_;

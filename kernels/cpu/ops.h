@@ -44,7 +44,7 @@ void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map 
 
 void adam_update(const AdamStep& settings, Array<const float> gradient, Array<float> parameter, Array<float> m,
                  Array<float> v);
-void sum_rows(Array<const float> in, int64_t rows, Array<float> out);
+void sum_rows(Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out);
 double squared_norm(Array<const float> x);
 void gather_windows(Array<const float> frames, Array<const int64_t> start, Array<const float> mean,
                     Array<const float> inverse_std, Map x);

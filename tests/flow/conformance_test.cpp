@@ -230,7 +230,7 @@ TEST_P(Conformance, LossAndEveryGradient) {
     const double expected_loss = golden_.read_scalar("loss");
     EXPECT_TRUE(std::abs(loss - expected_loss) <= tolerance_ * std::abs(expected_loss)) << loss << " " << expected_loss;
 
-    kernels::sum_rows(stream_, raws.view(), passes, raw.view());
+    kernels::sum_rows(stream_, raws.view(), passes, raw.size(), raw.view());
     glow_.finish_gradient(stream_, raw.view(), -1.0 / dimensions_);
     stream_.synchronise();
     const std::vector<std::string> names = golden_.names("gradient");

@@ -243,7 +243,8 @@ TEST_F(ShapeErrors, TheRest) {
   expect("adam_update", "one size", [&] { adam_update(stream_, {}, floats(3), floats(3), floats(2), floats(3)); });
   expect("adam_update", "counts from 1",
          [&] { adam_update(stream_, {.step = 0}, floats(3), floats(3), floats(3), floats(3)); });
-  expect("sum_rows", "rows", [&] { sum_rows(stream_, floats(7), 2, others_.slice(0, 3)); });
+  expect("sum_rows", "stride", [&] { sum_rows(stream_, floats(5), 2, 3, others_.slice(0, 3)); });
+  expect("sum_rows", "apart", [&] { sum_rows(stream_, floats(7), 2, 2, others_.slice(0, 3)); });
   expect("squared_norm", "one element", [&] { squared_norm(stream_, floats(7), doubles(2)); });
   const Buffer<int64_t> start(1);
   expect("gather_windows", "one start per window",
