@@ -387,7 +387,7 @@ PaddedPlane padded_plane(int64_t h, int64_t w) {
   plane.halo = plane.stride + 1;
   plane.lead = round_up(plane.halo, line);
   plane.run = h * plane.stride;
-  plane.size = plane.lead + round_up(plane.run, conv_unit) + round_up(plane.halo, line);
+  plane.size = plane.lead + round_up(plane.run, conv_unit) + conv_overrun + round_up(plane.halo, line);
   return plane;
 }
 

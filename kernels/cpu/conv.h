@@ -18,7 +18,7 @@ struct PaddedPlane {
   int64_t halo = 0;    ///< stride + 1: how far a 3x3 tap reaches
   int64_t lead = 0;    ///< floats before pixel (0, 0), zero; at least halo
   int64_t run = 0;     ///< h * stride: positions a convolution computes
-  int64_t size = 0;    ///< floats in all; behind the run at least halo zeros, and room to round the run up
+  int64_t size = 0;    ///< floats in all; behind the run, rounded up, at least halo zeros
 };
 PaddedPlane padded_plane(int64_t h, int64_t w);
 
@@ -27,8 +27,10 @@ void to_padded(const PaddedPlane& plane, const float* dense, float* padded);
 /// Zeroes what a convolution's output run does not cover: lead and tail.
 void clear_ends(const PaddedPlane& plane, float* padded);
 
-/// A strip starts at a multiple of this many positions. A convolution may write up to the next multiple and 16 more.
+/// A strip starts at a multiple of conv_unit positions. A convolution may go on to the next multiple and conv_overrun
+/// beyond it: it writes what nobody counts, and reads whatever is there.
 inline constexpr int64_t conv_unit = 48;
+inline constexpr int64_t conv_overrun = 16;
 
 /// Planes of one kind: channel c's position 0 (of a strip) is data + c * stride.
 template <class T>

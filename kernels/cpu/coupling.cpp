@@ -316,9 +316,8 @@ Layout layout(const CouplingShape& s) {
   l.strip = strip_size(l.plane.run, forward_strip);
   l.back = strip_size(l.plane.run, backward_strip);
   const int64_t longest = std::max(l.strip, l.back);
-  // Not a power of two: channels would share cache sets.
-  l.scratch_strip = round_up(longest, 16) + 16;
-  l.scratch_lagged = round_up(l.history + longest + l.plane.halo, 16) + 16;
+  l.scratch_strip = longest + conv_overrun;
+  l.scratch_lagged = round_up(l.history + longest + conv_overrun + l.plane.halo, 16);
 
   const int64_t conv1 = packed_weights_floats(l.half, l.hidden, 9);
   const int64_t conv2 = packed_weights_floats(l.hidden, l.hidden, 1);
