@@ -14,7 +14,7 @@ enum class PadMode {
 
 struct LogMelSettings {
   int sample_rate_hz = 16000;
-  int n_fft = 1024;  ///< even; a power of two from 16 on takes the fast path
+  int n_fft = 1024;  ///< even; a power of two from 32 on takes the fast path
   int hop_samples = 512;
   int mel_bands = 128;
   PadMode pad_mode = PadMode::reflect;
@@ -66,7 +66,7 @@ class LogMelPlan {
 
 /// A plan on the CPU. Throws std::invalid_argument: n_fft odd or below 2, hop, bands or rate below 1.
 ///
-/// Accuracy: window, Fourier transform, power and mel product are float64, only the result is float32. Against
+/// Accuracy: window, Fourier transform, power and mel product are float64, logarithm and result float32. Against
 /// librosa's float64 path on the same float32 samples the error is at most 1e-3 dB in every band within 220 dB of its
 /// frame's loudest (measured: 8e-6 dB, the rounding of the result); below that float64 itself runs out, there and here.
 /// A pure tone's far bands lie 180 dB down; a float32 transform misses them by up to 31 dB. Digital silence gives

@@ -1,6 +1,7 @@
 // Lane = frame: a group of 4 (AVX2) or 8 (AVX-512) frames goes through one float64 transform, so every pass is plain
-// vector code without shuffles. A group's spectrum is 32 or 64 KiB; after the first pass each sub-block is finished
-// before the next is begun, so the later passes stay in L1.
+// vector code without shuffles. A group's spectrum is 32 or 64 KiB, so it is touched as rarely as may be: framing and
+// window are part of the first pass; then two parts that mirror each other are finished, powers included, before the
+// next two are begun.
 #include "kernels/cpu/logmel.h"
 
 #include <kissfft.hh>
@@ -185,7 +186,7 @@ void first_pass(const LogMelTables& tables, const float* const* frames, const Lo
     for (size_t i = 0; i < chunk_points; ++i) {
       const size_t j = chunk + i;
       butterfly<radix>(FromTime{scratch.time + 2 * i * lanes, tables.window.data() + 2 * j, 2 * part},
-                       ToSpectrum{scratch.spectrum + 2 * j * lanes, 2 * part * lanes, twiddles});
+                       ToSpectrum{scratch.spectrum + 2 * j * lanes, 2 * tables.part_stride * lanes, twiddles});
       twiddles += 2 * (radix - 1);
     }
   }
@@ -397,10 +398,11 @@ std::vector<size_t> radices_of(int exponent) {
 }
 
 /// Where the block of the last pass that holds bins `bin`, bin + half/8, ... begins.
-size_t block_of(const std::vector<FftStage>& stages, size_t bin) {
+size_t block_of(const LogMelTables& tables, size_t bin) {
   size_t at = 0;
-  for (const FftStage& stage : stages) {
-    at += bin % stage.radix * (stage.size / stage.radix);
+  for (size_t depth = 0; depth < tables.stages.size(); ++depth) {
+    const FftStage& stage = tables.stages[depth];
+    at += bin % stage.radix * (depth == 0 ? tables.part_stride : stage.size / stage.radix);
     bin /= stage.radix;
   }
   return at;
@@ -425,10 +427,10 @@ void plan_fft(LogMelTables& tables) {
   }
 
   const size_t blocks = tables.half / 8, first = radices.front();
+  tables.part_stride = tables.half / first + 1;
   const auto add_pair = [&](size_t bin) {
     const size_t mirror = (blocks - bin) % blocks;
-    tables.pairs.push_back(
-        {block_of(tables.stages, bin), block_of(tables.stages, mirror), bin, tables.untangle.size()});
+    tables.pairs.push_back({block_of(tables, bin), block_of(tables, mirror), bin, tables.untangle.size()});
     const size_t turns = bin == mirror ? 4 : 8;
     for (size_t q = bin == 0 ? 1 : 0; q < turns + (bin == 0 ? 1 : 0); ++q) {
       const double angle = turn * static_cast<double>(bin + q * blocks) / static_cast<double>(tables.n_fft);
@@ -442,7 +444,7 @@ void plan_fft(LogMelTables& tables) {
     for (size_t bin = p; bin < blocks; bin += first) {
       if (p != mirror || bin <= (blocks - bin) % blocks) add_pair(bin);
     }
-    tables.parts.push_back({p * (tables.half / first), mirror * (tables.half / first), begin, tables.pairs.size()});
+    tables.parts.push_back({p * tables.part_stride, mirror * tables.part_stride, begin, tables.pairs.size()});
   }
 }
 
@@ -502,7 +504,7 @@ class CpuLogMelPlan final : public LogMelPlan {
         lanes_(HWY_DYNAMIC_DISPATCH(group_frames)()),
         time_(hwy::AllocateAligned<float>(8 * 16 * lanes_)),
         edges_(hwy::AllocateAligned<float>(tables_.n_fft * lanes_)),
-        spectrum_(hwy::AllocateAligned<double>(tables_.half * 2 * lanes_)),
+        spectrum_(hwy::AllocateAligned<double>((tables_.half + 8) * 2 * lanes_)),
         points_(hwy::AllocateAligned<double>(2 * 8 * 2 * lanes_)),
         power_(hwy::AllocateAligned<double>(tables_.bins * lanes_)),
         mel_(hwy::AllocateAligned<double>((tables_.bands + 2) * lanes_)),

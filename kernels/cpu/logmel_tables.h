@@ -34,6 +34,7 @@ struct LogMelTables {
   size_t n_fft, half, bins, bands;
   std::vector<double> window;    ///< [n_fft], half the Hann window: untangling the real transform then needs no 0.5
   std::vector<FftStage> stages;  ///< all but the last, of radix 8; empty: no power of two from 32 on, kissfft does it
+  size_t part_stride;            ///< from one part's first point to the next's: off the power of two, for the cache
   std::vector<LogMelParts> parts;
   std::vector<LogMelPair> pairs;
   std::vector<double> untangle;  ///< per pair, for every bin k below its mirror image: cos, sin of 2 pi k / n_fft
@@ -45,7 +46,7 @@ struct LogMelTables {
 /// Working memory for one group of frames, lane = frame.
 struct LogMelScratch {
   float* time;       ///< [8, 16, lanes]: samples for eight butterflies
-  double* spectrum;  ///< [half, 2 (real, imaginary), lanes]
+  double* spectrum;  ///< [half and a gap per part, 2 (real, imaginary), lanes]
   double* points;    ///< [2, 8, 2, lanes]: one pair of blocks, transformed
   double* power;     ///< [bins, lanes]
   double* mel;       ///< [-1 to bands, lanes]
