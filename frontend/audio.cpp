@@ -146,13 +146,10 @@ bool all_finite(const float* samples, size_t count) {
                   static_cast<double>(index) / info.samplerate, (bad - block) % info.channels));
 }
 
-void append_mono(const float* block, size_t frames, size_t channels, std::optional<int> channel,
-                 std::vector<float>& mono) {
-  const size_t old = mono.size();
-  mono.resize(old + frames);
-  float* out = mono.data() + old;
-  if (channel || channels == 1) {
-    const auto index = static_cast<size_t>(channel.value_or(0));
+/// The channel, or the mean of all of them.
+void to_mono(const float* block, size_t frames, size_t channels, std::optional<int> channel, float* out) {
+  if (channel) {
+    const auto index = static_cast<size_t>(*channel);
     for (size_t i = 0; i < frames; ++i) out[i] = block[i * channels + index];
     return;
   }
@@ -198,17 +195,22 @@ std::vector<float> read_audio(const fs::path& file, const io::FrontendSettings& 
   constexpr int64_t block_frames = 16384;
   constexpr int64_t believable_frames = int64_t{1} << 40;  // libsndfile: SF_COUNT_MAX for "unknown"
   const auto channels = static_cast<size_t>(info.channels);
-  std::vector<float> block(static_cast<size_t>(block_frames) * channels), mono;
-  mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, 1 << 24)));
+  std::vector<float> several, mono;
+  if (channels > 1) several.resize(static_cast<size_t>(block_frames) * channels);
+  mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, 1 << 24) + block_frames));
   int64_t total = 0;
   for (;;) {
-    const int64_t count = sf_readf_float(sound.get(), block.data(), block_frames);
+    mono.resize(static_cast<size_t>(total + block_frames));
+    float* const out = mono.data() + total;
+    float* const block = channels > 1 ? several.data() : out;
+    const int64_t count = sf_readf_float(sound.get(), block, block_frames);
     if (count <= 0) break;
     const size_t values = static_cast<size_t>(count) * channels;
-    if (!all_finite(block.data(), values)) not_finite(file, block.data(), values, total, info);
-    append_mono(block.data(), static_cast<size_t>(count), channels, channel, mono);
+    if (!all_finite(block, values)) not_finite(file, block, values, total, info);
+    if (channels > 1) to_mono(block, static_cast<size_t>(count), channels, channel, out);
     total += count;
   }
+  mono.resize(static_cast<size_t>(total));
   if (info.frames > 0 && info.frames < believable_frames && total < info.frames) {
     truncated(file, fmt::format("its header promises {} samples, {} could be decoded", info.frames, total));
   }

@@ -79,6 +79,15 @@ AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::begin_writing() const {
+#ifdef SYNC_FILE_RANGE_WRITE
+  const int file = ::open(temporary_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  ::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
+  ::close(file);
+#endif
+}
+
 void AtomicFile::commit() {
   {
     Descriptor file(temporary_, O_RDONLY, "cannot finish");

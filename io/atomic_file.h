@@ -18,6 +18,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   const std::filesystem::path& target() const { return target_; }
   const std::filesystem::path& temporary() const { return temporary_; }
+  /// Has the system begin to write what the temporary holds, so that commit() need not wait for all of it. A hint.
+  void begin_writing() const;
   void commit();
 
  private:

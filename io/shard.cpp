@@ -20,6 +20,7 @@ constexpr int64_t shard_version = 1;
 /// 64 KiB at 128 bands: a window touches one or two chunks.
 constexpr hsize_t chunk_frames = 128;
 constexpr size_t read_cache_bytes = 16 << 20;
+constexpr size_t write_behind_bytes = 32 << 20;
 constexpr double log_floor = 2.220446049250313e-16;
 
 /// The rows of the feature's definition that are not settings. A shard made by another definition is refused.
@@ -112,6 +113,7 @@ struct ShardWriter::State {
   std::vector<std::string> parameter_names;
   std::vector<Clip> clips;
   std::vector<int64_t> offsets = {0};
+  size_t unwritten = 0;  // bytes the system has not been asked to write yet
 
   State(const std::filesystem::path& target, FrontendSettings settings, std::vector<std::string> names)
       : atomic(target),
@@ -145,6 +147,11 @@ struct ShardWriter::State {
     H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
     if (H5Dwrite(logmel.get(), H5T_NATIVE_FLOAT, in_memory.get(), on_disk.get(), H5P_DEFAULT, values.data()) < 0)
       file.fail_write("/logmel");
+    unwritten += values.size_bytes();
+    if (unwritten >= write_behind_bytes) {
+      atomic.begin_writing();
+      unwritten = 0;
+    }
     offsets.push_back(offsets.back() + static_cast<int64_t>(count));
     clips.push_back(clip);
   }
