@@ -1,16 +1,16 @@
 // What this machine can do at most: OpenBLAS sgemm (GFLOP/s) and a triad through main memory (GB/s).
 //
-//   bench_ceilings THREADS [SECONDS PER SIZE]
+//   bench_ceilings THREADS [avx2|sse4|baseline]
 //
-// The result of every product is checked before it is timed. OPENBLAS_CORETYPE would pin OpenBLAS to another machine's
-// kernels; it is removed from the environment.
+// The result of every product is checked before it is timed. OpenBLAS runs this machine's own kernels, or, with a
+// target named, those for machines that have no more than that.
 #include <cblas.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
+#include <map>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -45,7 +45,7 @@ void check_product(const std::vector<float>& a, const std::vector<float>& b, con
   }
 }
 
-void sgemm(int threads, double seconds) {
+void sgemm(int threads, double seconds, const std::string& target) {
   openblas_set_num_threads(threads);
   double best = 0, median = 0;
   int best_size = 0;
@@ -70,6 +70,7 @@ void sgemm(int threads, double seconds) {
   print_result({{"name", "sgemm"},
                 {"what", "ceiling"},
                 {"threads", threads},
+                {"target", target},
                 {"value", best},
                 {"unit", "GFLOP/s"},
                 {"median", median},
@@ -106,17 +107,30 @@ void triad(int threads, double seconds) {
                 {"median", bytes / t.median * 1e-9}});
 }
 
-int run(int argc, char** argv) {
-  if (std::getenv("OPENBLAS_CORETYPE") != nullptr) {  // OpenBLAS has read it already: start again without it
+// OpenBLAS reads OPENBLAS_CORETYPE when it is loaded: start again with the one that is wanted.
+void pin_kernels(const std::string& core, char** argv) {
+  const char* set = std::getenv("OPENBLAS_CORETYPE");
+  if (core == (set == nullptr ? "" : set)) return;
+  if (core.empty()) {
     unsetenv("OPENBLAS_CORETYPE");
-    execv("/proc/self/exe", argv);
-    throw std::runtime_error("OPENBLAS_CORETYPE is set: unset it to measure the ceiling");
+  } else {
+    setenv("OPENBLAS_CORETYPE", core.c_str(), 1);
   }
-  const int threads = argc > 1 ? std::stoi(argv[1]) : 1;
-  const double seconds = argc > 2 ? std::stod(argv[2]) : 0.3;
-  if (threads < 1) throw std::runtime_error("usage: bench_ceilings THREADS [SECONDS PER SIZE]");
-  sgemm(threads, seconds);
-  triad(threads, seconds);
+  execv("/proc/self/exe", argv);
+  throw std::runtime_error("OPENBLAS_CORETYPE cannot be set to '" + core + "'");
+}
+
+int run(int argc, char** argv) {
+  const std::map<std::string, std::string> cores = {
+      {"best", ""}, {"avx2", "Haswell"}, {"sse4", "Nehalem"}, {"baseline", "Prescott"}};
+  const int threads = argc > 1 ? std::stoi(argv[1]) : 0;
+  const std::string target = argc > 2 ? argv[2] : "best";
+  if (threads < 1 || !cores.contains(target))
+    throw std::runtime_error("usage: bench_ceilings THREADS [avx2|sse4|baseline]");
+  pin_kernels(cores.at(target), argv);
+  constexpr double seconds = 0.3;  // of each size
+  sgemm(threads, seconds, target);
+  if (target == "best") triad(threads, seconds);
   return 0;
 }
 
@@ -124,10 +138,5 @@ int run(int argc, char** argv) {
 }  // namespace evenflow::bench
 
 int main(int argc, char** argv) {
-  try {
-    return evenflow::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "bench_ceilings: " << e.what() << '\n';
-    return 1;
-  }
+  return evenflow::bench::guarded("bench_ceilings", evenflow::bench::run, argc, argv);
 }

@@ -1,118 +1,37 @@
 // Where one training step of the paper's multi-scale model goes: time of every operation, in place.
 //
-//   bench_layers [WINDOWS]
+//   bench_layers [--windows N] [--hidden N]
 //
-// One thread. The operations tell a tracer of their begin and end while the real step runs (gather, forward, loss,
-// backward, then what a batch of 128 pays once); of every operation the window with the least time counts. FLOP are the
-// mathematics' own: a multiply-add is two, padding and recomputation are nobody's.
-#include <chrono>
+// One thread. The operations tell a tracer of their begin and end while the real step runs: gather, forward, loss and
+// backward of a window, and between batches what one thread does alone. Of every operation the repetition with the
+// least time counts; the whole is timed in windows without a tracer. Before anything is timed the couplings must give
+// what float64 gives.
+#include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdint>
-#include <exception>
 #include <limits>
-#include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "flow/glow.h"
 #include "flow/latent.h"
-#include "kernels/adam.h"
 #include "kernels/gather.h"
-#include "kernels/trace.h"
+#include "tests/bench/coupling_case.h"
+#include "tests/bench/layer_flop.h"
 #include "tests/bench/measure.h"
-#include "train/optimizer.h"
+#include "tests/bench/serial_part.h"
+#include "tests/bench/stopwatch.h"
 #include "train/random.h"
 
 namespace evenflow::bench {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using kernels::TraceRange;
 
-// Block ("block1", or empty outside the steps) and the operation, parts of one below it: "coupling_forward/conv1".
-using Key = std::pair<std::string, std::string>;
-
-// Seconds of every range, own time alone: what nested ranges take is theirs.
-class Stopwatch final : public kernels::Tracer {
- public:
-  void begin(const char* name) override {
-    const auto now = Clock::now();
-    if (!open_.empty()) open_.back().own += seconds(open_.back().since, now);
-    open_.push_back({name, now, 0.0});
-  }
-  void end() noexcept override {
-    const auto now = Clock::now();
-    Open& last = open_.back();
-    current_[key()] += last.own + seconds(last.since, now);
-    open_.pop_back();
-    if (!open_.empty()) open_.back().since = Clock::now();
-  }
-  /// Ends a window: keeps each key's least.
-  void next_window() {
-    for (auto& [key, time] : current_) {
-      const auto [best, fresh] = best_.emplace(key, time);
-      if (!fresh) best->second = std::min(best->second, time);
-    }
-    current_.clear();
-  }
-  const std::map<Key, double>& best() const { return best_; }
-
- private:
-  struct Open {
-    std::string name;
-    Clock::time_point since;
-    double own;
-  };
-  static double seconds(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double>(to - from).count();
-  }
-  Key key() const {
-    Key key;
-    for (const Open& range : open_) {
-      if (range.name.starts_with("block")) {
-        key.first = range.name.substr(0, range.name.find('.'));
-      } else {
-        key.second += (key.second.empty() ? "" : "/") + range.name;
-      }
-    }
-    return key;
-  }
-  std::vector<Open> open_;
-  std::map<Key, double> current_, best_;
-};
-
-// FLOP of one window in all steps of a block; 0 where nothing but data moves or where a count would say nothing.
-double flop(const flow::GlowShape& shape, const Key& key) {
-  if (!key.first.starts_with("block")) return 0;
-  const int block = std::stoi(key.first.substr(5)) - 1;
-  const double c = static_cast<double>(shape.channels(block)), f = shape.hidden;
-  const double per_step = 2.0 * static_cast<double>(shape.block_height(block) * shape.block_width(block));
-  const double weights1 = c / 2 * f * 9, weights2 = f * f, weights3 = f * c * 9;
-  double multiply_adds = 0;
-  const std::string& op = key.second;
-  const auto has = [&](const char* text) { return op.find(text) != std::string::npos; };
-  if (has("conv1")) multiply_adds += weights1;
-  if (has("conv2")) multiply_adds += weights2;
-  if (has("conv3")) multiply_adds += weights3;
-  if (has("network")) multiply_adds += weights1 + weights2 + weights3;
-  if (has("invconv_apply")) multiply_adds += c * c;
-  if (has("invconv_backward")) multiply_adds += 2 * c * c;
-  return shape.steps * per_step * multiply_adds;
-}
-
-int run(int argc, char** argv) {
-  const int windows = argc > 1 ? std::stoi(argv[1]) : 256;
-  constexpr int64_t batch = 128;
-  const flow::GlowShape shape;  // the paper's multi-scale model
-
-  constexpr int64_t clips = 16;
-  kernels::Buffer<float> frames(clips * shape.dimensions());
-  for (int64_t i = 0; i < frames.size(); ++i) {
-    frames[i] = static_cast<float>(train::random_normal(1, 0, static_cast<uint64_t>(i)));
-  }
-  kernels::Buffer<float> mean(shape.height), inverse_std(shape.height);
-  for (int64_t i = 0; i < shape.height; ++i) inverse_std[i] = 1.0F;
+io::ConditionData velocity() {
   io::ConditionData condition;
   condition.names = {"velocity_mm_s"};
   condition.k = {0.01};
@@ -120,66 +39,152 @@ int run(int argc, char** argv) {
   condition.mean = {400};
   condition.std = {200};
   condition.training_values = {{100, 700}};
-  const flow::LatentPrior prior(shape, condition);
+  return condition;
+}
 
-  Stopwatch stopwatch;
-  kernels::Stream stream;
-  flow::Glow glow(shape, 1);
-  kernels::Buffer<int64_t> starts(clips);
-  for (int64_t i = 0; i < clips; ++i) starts[i] = i * shape.width;
-  kernels::Buffer<float> first(clips * shape.dimensions());
-  const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
-  kernels::gather_windows(stream, frames.view(), starts.view(), mean.view(), inverse_std.view(), all);
-  glow.initialise_actnorm(stream, all);
-  glow.assemble(stream);
+// A window through the flow and back, as a worker does it.
+class WindowStep {
+ public:
+  WindowStep(flow::Glow& glow, kernels::Stream& stream)
+      : glow_(glow),
+        stream_(stream),
+        prior_(glow.shape(), velocity()),
+        frames_(clips * glow.shape().dimensions()),
+        mean_(glow.shape().height),
+        inverse_std_(glow.shape().height),
+        starts_(clips) {
+    const flow::GlowShape& shape = glow.shape();
+    for (int64_t i = 0; i < frames_.size(); ++i) {
+      frames_[i] = static_cast<float>(train::random_normal(1, 0, static_cast<uint64_t>(i)));
+    }
+    for (int64_t i = 0; i < shape.height; ++i) inverse_std_[i] = 1.0F;
+    for (int64_t i = 0; i < clips; ++i) starts_[i] = i * shape.width;
+    const kernels::Buffer<float> first(clips * shape.dimensions());
+    const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
+    kernels::gather_windows(stream, frames_.view(), starts_.view(), mean_.view(), inverse_std_.view(), all);
+    glow.initialise_actnorm(stream, all);
+    glow.assemble(stream);
+    pass_ = std::make_unique<flow::GlowPass>(glow, 1, flow::PassMode::train);
+  }
 
-  flow::GlowPass pass(glow, 1, flow::PassMode::train);
-  kernels::Buffer<float> raw(glow.raw_gradient_size());
-  const double scale = 1.0 / static_cast<double>(batch * shape.dimensions());
-  const std::vector<double> v = {300};
-  double total = std::numeric_limits<double>::infinity();
-  double first_nll = NAN;
-  stream.set_tracer(&stopwatch);
-  for (int i = 0; i < windows + 8; ++i) {
-    if (i == 8) stopwatch = Stopwatch();  // the first ones warm up
-    const auto begin = Clock::now();
+  double operator()(int64_t window, kernels::Array<float> raw) {
+    constexpr double batch = 128;
+    const double scale = 1.0 / (batch * static_cast<double>(glow_.shape().dimensions()));
     double nll = NAN;
-    kernels::gather_windows(stream, frames.view(), {starts.data() + i % clips, 1}, mean.view(), inverse_std.view(),
-                            pass.input());
+    kernels::gather_windows(stream_, frames_.view(), starts_.slice(window % clips, 1), mean_.view(),
+                            inverse_std_.view(), pass_->input());
     {
-      const kernels::TraceRange range(stream, "forward");
-      pass.forward(stream, pass.input());
+      const TraceRange range(stream_, "forward");
+      pass_->forward(stream_, pass_->input());
     }
     {
-      const kernels::TraceRange range(stream, "loss");
-      prior.loss(stream, pass, glow.constant_log_det(), v, scale, {&nll, 1});
+      const TraceRange range(stream_, "loss");
+      prior_.loss(stream_, *pass_, glow_.constant_log_det(), v_, scale, {&nll, 1});
     }
-    {
-      const kernels::TraceRange range(stream, "backward");
-      pass.backward(stream, -scale, raw.view());
-    }
-    total = std::min(total, std::chrono::duration<double>(Clock::now() - begin).count());
-    stopwatch.next_window();
-    if (i == 0) first_nll = nll;
+    const TraceRange range(stream_, "backward");
+    pass_->backward(stream_, -scale, raw);
+    return nll;
+  }
+
+ private:
+  static constexpr int64_t clips = 16;
+  flow::Glow& glow_;
+  kernels::Stream& stream_;
+  flow::LatentPrior prior_;
+  kernels::Buffer<float> frames_, mean_, inverse_std_;
+  kernels::Buffer<int64_t> starts_;
+  std::unique_ptr<flow::GlowPass> pass_;
+  std::vector<double> v_ = {300};
+};
+
+struct Measured {
+  Stopwatch window, shared, serial;
+  double seconds = std::numeric_limits<double>::infinity();  // of a window, untraced
+};
+
+// The caches see what they see in a training: a batch's windows, its rows of gradients, then the serial part.
+Measured measure(flow::Glow& glow, int64_t windows) {
+  kernels::Stream stream;
+  WindowStep step(glow, stream);
+  SerialPart serial(glow);
+  Measured out;
+  double first = NAN;
+  constexpr int64_t warm = 8, per_row = 1;
+  for (int64_t i = -warm; i < windows; ++i) {
+    const bool traced = i % 2 != 0;
+    stream.set_tracer(traced ? &out.window : nullptr);
+    if (i == 0) out.window = Stopwatch();
+    const int64_t row = (i + warm) / per_row % SerialPart::chunks;
+    const auto begin = Clock::now();
+    const double nll = step(i + warm, serial.row(row));
+    const std::chrono::duration<double> time = Clock::now() - begin;
     if (!std::isfinite(nll)) throw std::runtime_error("the likelihood is not finite");
-    if (i % clips == 0 && !(std::abs(nll - first_nll) <= 1e-9 * std::abs(first_nll))) {
+    if (i == -warm) first = nll;
+    if ((i + warm) % 16 == 0 && !(std::abs(nll - first) <= 1e-6 * std::abs(first))) {
       throw std::runtime_error("the same window gave another likelihood");
     }
+    if (i >= 0 && traced) out.window.next();
+    if (i >= 0 && !traced) out.seconds = std::min(out.seconds, time.count());
+    if ((i + warm + 1) % (per_row * SerialPart::chunks) != 0) continue;
+    stream.set_tracer(&out.shared);
+    serial.sum_rows(stream);
+    out.shared.next();
+    stream.set_tracer(&out.serial);
+    serial.step(stream);
+    out.serial.next();
   }
+  return out;
+}
 
-  nlohmann::json rows = nlohmann::json::array();
-  double sum = 0;
-  for (const auto& [key, time] : stopwatch.best()) {
-    sum += time;
-    rows.push_back({{"block", key.first}, {"operation", key.second}, {"us", time * 1e6}, {"flop", flop(shape, key)}});
+void verify(const flow::GlowShape& shape) {
+  for (int block = 0; block < shape.blocks; ++block) {
+    CouplingCase({.channels = shape.channels(block),
+                  .hidden = shape.hidden,
+                  .height = shape.block_height(block),
+                  .width = shape.block_width(block)})
+        .verify();
   }
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("where a training step goes");
+  int64_t windows = 256;
+  flow::GlowShape shape;  // the paper's multi-scale model
+  app.add_option("--windows", windows)->check(CLI::Range(64, 1 << 20));
+  app.add_option("--hidden", shape.hidden, "width of the coupling networks")->check(CLI::PositiveNumber);
+  CLI11_PARSE(app, argc, argv);
+  verify(shape);
+  flow::Glow glow(shape, 1);
+  const Measured measured = measure(glow, windows);
+
+  nlohmann::json rows = nlohmann::json::array(), serial_us = nlohmann::json::object();
+  double sum = 0, conv_seconds = 0, conv_flop = 0;
+  for (const auto& [key, time] : measured.window.best()) {
+    sum += time;
+    const double count = flop(shape, key);
+    rows.push_back({{"block", key.first}, {"operation", key.second}, {"us", time * 1e6}, {"flop", count}});
+    if (key.second.find("conv") == std::string::npos || key.second.find("invconv") != std::string::npos) continue;
+    conv_seconds += time;
+    conv_flop += count;
+  }
+  double sum_rows_us = 0;
+  for (const auto& [key, time] : measured.shared.best()) sum_rows_us += time * 1e6;
+  for (const auto& [key, time] : measured.serial.best()) {
+    const std::string name = key.second.substr(0, key.second.find('/'));
+    serial_us[name] = serial_us.value(name, 0.0) + time * 1e6;
+  }
+  serial_us["hand_out"] = SerialPart::hand_out() * 1e6;
   print_result({{"name", "layers"},
                 {"what", "layers"},
                 {"threads", 1},
-                {"value", total * 1e6},
+                {"hidden", shape.hidden},
+                {"value", measured.seconds * 1e6},
                 {"unit", "us"},
                 {"sum_of_parts_us", sum * 1e6},
                 {"windows", windows},
+                {"conv_gflops", conv_flop / conv_seconds * 1e-9},
+                {"serial_us", serial_us},
+                {"sum_rows_us", sum_rows_us},
                 {"rows", rows}});
   return 0;
 }
@@ -188,10 +193,5 @@ int run(int argc, char** argv) {
 }  // namespace evenflow::bench
 
 int main(int argc, char** argv) {
-  try {
-    return evenflow::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "bench_layers: " << e.what() << '\n';
-    return 1;
-  }
+  return evenflow::bench::guarded("bench_layers", evenflow::bench::run, argc, argv);
 }

@@ -5,7 +5,6 @@
 // GOLDEN.h5 is tests/golden/logmel/logmel.h5; its recording must come out within 1e-3 dB before anything is timed.
 #include <cmath>
 #include <cstdint>
-#include <exception>
 #include <numbers>
 #include <stdexcept>
 #include <string>
@@ -74,10 +73,5 @@ int run(int argc, char** argv) {
 }  // namespace evenflow::bench
 
 int main(int argc, char** argv) {
-  try {
-    return evenflow::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "bench_logmel: " << e.what() << '\n';
-    return 1;
-  }
+  return evenflow::bench::guarded("bench_logmel", evenflow::bench::run, argc, argv);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -52,6 +53,16 @@ inline std::string compiler() {
 #else
   return "unknown";
 #endif
+}
+
+/// main()'s body: an exception becomes one line on standard error.
+inline int guarded(const char* program, int (*run)(int, char**), int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::cerr << program << ": " << e.what() << '\n';
+    return 1;
+  }
 }
 
 inline void print_result(const nlohmann::json& result) {

@@ -10,9 +10,14 @@ usage: tests/bench/run.sh [BUILD] [options]      (./dev bench [options] builds f
   BUILD          build folder with the benchmark programs (default build/bench)
   --rounds N     every case once per round, rounds one after the other, best of N (default 3)
   --steps N      timed steps of each case in a round (default 6)
-  --quick        one round of three steps, nothing filed: does it all run?
-  --only WORD    only cases whose name contains WORD; nothing filed
+  --quick        one round of two steps, without torch.compile and the long data; nothing filed: does it all run?
+  --only REGEX   only cases whose name matches (evenflow, layers, 'sgemm|clip'); nothing filed
   --no-file      leave docs/benchmarks alone; the report goes to BUILD/report
+
+Beside the report, any operation alone, by Google Benchmark, its result verified first:
+
+  BUILD/tests/bench/bench_kernels --benchmark_filter=coupling_forward      (--help for the rest)
+  EVENFLOW_BENCH_TARGET=avx2 BUILD/tests/bench/bench_kernels               (or sse4, baseline)
 
 The references need Python with PyTorch, NumPy, SciPy, h5py and librosa: the interpreter in EVENFLOW_BENCH_PYTHON, else
 build/bench-venv, else python3 where these import already; else build/bench-venv is made (PyTorch's CPU wheel, or
@@ -26,7 +31,7 @@ fail() {
 }
 say() { printf '%s\n' "$*" >&2; }
 
-build=build/bench rounds=3 steps=6 only='' file=yes
+build=build/bench rounds=3 steps=6 only='' file=yes quick=no
 while (($#)); do
   case $1 in
     --rounds | --steps | --only)
@@ -38,7 +43,7 @@ while (($#)); do
       esac
       shift
       ;;
-    --quick) rounds=1 steps=3 file=no ;;
+    --quick) rounds=1 steps=2 file=no quick=yes ;;
     --no-file) file=no ;;
     -h | --help)
       usage
@@ -52,7 +57,7 @@ done
 [[ $rounds =~ ^[1-9][0-9]*$ && $steps =~ ^[1-9][0-9]*$ ]] || fail "--rounds and --steps take whole numbers from 1"
 
 programs=$build/tests/bench
-for program in bench_ceilings bench_flow bench_logmel; do
+for program in bench_{ceilings,clip,flow,layers,logmel,windows}; do
   [[ -x $programs/$program ]] || fail "$programs/$program is missing: ./dev bench builds it"
 done
 golden=tests/golden/conformance/paper.h5
@@ -120,7 +125,7 @@ declare -A dropped=()
 measure() {
   local name=$1 line reason status=0
   shift
-  [[ $name == *"$only"* && -z ${dropped[$name]:-} ]] || return 0
+  [[ $name =~ $only && -z ${dropped[$name]:-} ]] || return 0
   printf '  %-28s' "$name" >&2
   "$@" >"$build/case.out" 2>"$build/$name.err" || status=$?
   if ((status)); then
@@ -131,7 +136,7 @@ measure() {
     return 0
   fi
   rm -f "$build/$name.err"
-  line=$("$python" tests/bench/report.py append "$results" "$round" <"$build/case.out")
+  line=$("$python" tests/bench/report.py append "$results" "$round" "$name" <"$build/case.out")
   say "$line"
 }
 
@@ -139,20 +144,30 @@ say "$(uptime | sed 's/.*load/load/'), $(nproc) cores"
 if awk '{ exit !($1 > 0.5) }' /proc/loadavg; then
   say "other programs are running: two threads that wait for each other lose most, so file no figures from this run"
 fi
+# Thread counts beside 1 and 2: powers of two, and all cores.
+more_threads=()
+for ((threads = 4; threads < $(nproc); threads *= 2)); do more_threads+=("$threads"); done
+(($(nproc) <= 2)) || more_threads+=("$(nproc)")
+batches=(1 8 32 512) counts=(1000 10000 100000)
+if [[ $quick == yes ]]; then batches=(1 32) counts=(1000 10000); fi
+shards=$build/windows
+trap 'rm -rf "$shards"' EXIT
+
 for ((round = 1; round <= rounds; ++round)); do
   say "round $round of $rounds"
   measure ceilings_1 "$programs/bench_ceilings" 1
   measure ceilings_2 "$programs/bench_ceilings" 2
-  for threads in 2 1; do
+  for threads in 2 1 "${more_threads[@]}"; do
     for what in train score; do
-      measure "evenflow_${what}_$threads" "$programs/bench_flow" "$what" "$golden" "$threads" "$steps"
+      measure "evenflow_${what}_$threads" "$programs/bench_flow" "$what" "$golden" "$threads" --steps "$steps"
     done
   done
   measure torch_train_default torch train --name torch_train_default
   measure torch_train_channels_last torch train --name torch_train_channels_last --format channels_last
   measure torch_train_micro torch train --name torch_train_micro --format channels_last --micro 32
   measure torch_train_processes torch train --name torch_train_processes --format channels_last --micro 32 --processes 2
-  measure torch_train_compiled torch train --name torch_train_compiled --format channels_last --micro 32 --compile
+  [[ $quick == yes ]] ||
+    measure torch_train_compiled torch train --name torch_train_compiled --format channels_last --micro 32 --compile
   measure torch_score_default torch score --name torch_score_default
   measure torch_score_channels_last torch score --name torch_score_channels_last --format channels_last
   measure torch_score_micro torch score --name torch_score_micro --format channels_last --micro 32
@@ -160,6 +175,21 @@ for ((round = 1; round <= rounds; ++round)); do
   measure logmel_librosa logmel librosa
   measure logmel_scipy logmel scipy
   measure logmel_torchaudio logmel torchaudio
+  for threads in 1 2; do measure "evenflow_clip_$threads" "$programs/bench_clip" "$threads"; done
+  measure layers "$programs/bench_layers"
+  for hidden in 24 33 48; do measure "layers_hidden$hidden" "$programs/bench_layers" --hidden "$hidden" --windows 96; done
+  for batch in "${batches[@]}"; do
+    measure "evenflow_train_batch$batch" "$programs/bench_flow" train "$golden" 2 --steps "$steps" --batch "$batch"
+  done
+  for target in avx2 baseline; do
+    measure "ceilings_2_$target" "$programs/bench_ceilings" 2 "$target"
+    measure "evenflow_train_$target" "$programs/bench_flow" train "$golden" 2 --steps "$steps" --target "$target"
+  done
+  for count in "${counts[@]}"; do
+    for held in resident streamed; do
+      measure "windows_${count}_$held" "$programs/bench_windows" "$count" "$held" "$shards" --steps $((2 * steps))
+    done
+  done
 done
 say "$(uptime | sed 's/.*load/load/')"
 

@@ -1,0 +1,40 @@
+// The paper's multi-scale model as every benchmark of the flow has it: its golden case, and windows to time it with.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "flow/glow.h"
+#include "io/model_file.h"
+#include "tests/support/golden_file.h"
+#include "train/workers.h"
+
+namespace evenflow::bench {
+
+// Windows beside each other in one run of frames.
+struct Batch {
+  std::vector<float> frames;
+  std::vector<int64_t> start;
+  std::vector<double> v;
+  train::WindowBatch view() const { return {frames, start, v}; }
+};
+
+Batch random_batch(int64_t windows, const flow::GlowShape& shape);
+
+io::ConditionData golden_condition(const tests::GoldenFile& golden);
+void load_golden(const tests::GoldenFile& golden, flow::Glow& glow);
+io::NormaliserData no_normalisation(const flow::GlowShape& shape);
+
+/// Throws unless the golden case comes out of the calls that will be timed; returns the errors seen.
+nlohmann::json verify(const tests::GoldenFile& golden, const flow::GlowShape& shape, bool training, int threads);
+
+/// A model as a training begins with, after actnorm's initialisation on the batch.
+void initialise(flow::Glow& glow, const Batch& batch, int threads);
+
+/// Lets the vector code use nothing newer than `target`: "avx2", "sse4", "baseline", or "best" for whatever there is.
+/// Throws where the machine has not even that.
+void force_target(const std::string& target);
+
+}  // namespace evenflow::bench
