@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace evenflow::kernels {
 
@@ -21,8 +22,9 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-inline void check(bool ok, const char* operation, const std::string& expected) {
-  if (!ok) throw ShapeError(std::string(operation) + ": expected " + expected);
+/// No std::string on the way: what holds allocates nothing.
+inline void check(bool ok, const char* operation, std::string_view expected) {
+  if (!ok) throw ShapeError(std::string(operation) + ": expected " + std::string(expected));
 }
 
 }  // namespace evenflow::kernels

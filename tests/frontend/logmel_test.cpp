@@ -9,8 +9,8 @@
 #include <complex>
 #include <numbers>
 
-#include "tests/frontend/allocations.h"
 #include "tests/frontend/sound_files.h"
+#include "tests/support/allocations.h"
 
 namespace evenflow::kernels {
 namespace {
@@ -169,9 +169,9 @@ TEST(LogMel, RunAllocatesNothing) {
     const auto plan = make_logmel_plan(with_size(n_fft, 512, 128, PadMode::reflect));
     const std::vector<float> samples = noise(0.5, 20000);
     std::vector<float> out(static_cast<size_t>(plan->frames(20000)) * 128);
-    const int64_t before = frontend::test::allocations();
+    const int64_t before = tests::allocations();
     plan->run(samples.data(), 20000, out.data());
-    EXPECT_EQ(frontend::test::allocations() - before, 0) << n_fft;
+    EXPECT_EQ(tests::allocations() - before, 0) << n_fft;
   }
 }
 

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-namespace evenflow::frontend::test {
+namespace evenflow::tests {
 
 int64_t allocations();
 
-}  // namespace evenflow::frontend::test
+}  // namespace evenflow::tests
