@@ -148,11 +148,13 @@ template <class Section, class T>  // for clang before 17, which deduces no aggr
 Field(Section Config::*, T Section::*)->Field<Section, T>;
 
 template <class Section, class T>
-Row integer(const char* name, Field<Section, T> field, int64_t low, int64_t high, const std::string& help) {
-  const std::string allowed = "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
+Row integer(const char* name, Field<Section, T> field, int64_t low, int64_t high, const std::string& help,
+            bool even = false) {
+  const std::string allowed =
+      std::string(even ? "an even" : "a whole") + " number from " + std::to_string(low) + " to " + std::to_string(high);
   const std::string key = name;
   auto store = [=](Config& config, int64_t value) {
-    if (value < low || value > high) refuse(key, std::to_string(value), allowed);
+    if (value < low || value > high || (even && value % 2 != 0)) refuse(key, std::to_string(value), allowed);
     field.of(config) = static_cast<T>(value);
   };
   auto get = [=](const Config& config) { return std::to_string(field.of(config)); };
@@ -327,7 +329,8 @@ std::vector<Row> make_table() {
           "frontend.channel", Field{f, &F::channel}, "\"mean\" or a channel index from \"0\"",
           [](std::string_view value) { return value == "mean" || is_digits(value); },
           "\"mean\" of all channels, or the index of one (from \"0\")"),
-      integer("frontend.n_fft", Field{f, &F::n_fft}, 2, 1 << 20, "samples in a frame of the short-time transform"),
+      integer("frontend.n_fft", Field{f, &F::n_fft}, 2, 1 << 20, "samples in a frame of the short-time transform; even",
+              true),
       integer("frontend.hop_samples", Field{f, &F::hop_samples}, 1, 1 << 20, "samples from one frame to the next"),
       choice("frontend.pad_mode", Field{f, &F::pad_mode}, {"reflect", "zero"},
              "how the ends of a recording are padded: \"reflect\" or \"zero\""),
