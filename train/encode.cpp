@@ -135,7 +135,8 @@ void place_windows(const ClipGroup& group, const io::WindowSettings& window, int
 
 }  // namespace
 
-void Detector::encode(const io::Shard& shard, const std::filesystem::path& out) {
+void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
+                      const std::function<void(int64_t done, int64_t total)>& progress) {
   State& s = *state_;
   require_frontend(shard, s.model.config.frontend, "the model");
   const io::WindowSettings& window = s.model.config.window;
@@ -164,6 +165,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out) 
     zd_out.append(zd);
     place_windows(group, window, clip, table);
     table.scores.insert(table.scores.end(), scores.begin(), scores.end());
+    if (progress) progress(clip, static_cast<int64_t>(shard.clips().size()));
   };
   std::vector<int32_t> all(shard.clips().size());
   std::iota(all.begin(), all.end(), 0);

@@ -50,7 +50,8 @@ class Detector {
 
   /// Writes latents, log-determinants, scores and the clip table, per window, to HDF5 (docs/formats.md, "Latents"),
   /// atomically. Memory is bounded by a few clips.
-  void encode(const io::Shard& shard, const std::filesystem::path& out);
+  void encode(const io::Shard& shard, const std::filesystem::path& out,
+              const std::function<void(int64_t done, int64_t total)>& progress = {});
 
   /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
   /// scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of (seed, i) alone.

@@ -14,7 +14,13 @@ int run(const EncodeArguments& arguments) {
   require_writable(arguments.out);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
-  detector.encode(shard, arguments.out);
+  StatusLine status;
+  detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
+    if (!status.due()) return;
+    const double fraction = static_cast<double>(done) / static_cast<double>(total);
+    status.show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
+  });
+  status.clear();
   fmt::print("Encoded {} -> {}\n", count_text(static_cast<int64_t>(shard.clips().size()), "clip"),
              arguments.out.string());
   return exit_ok;

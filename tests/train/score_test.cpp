@@ -144,7 +144,13 @@ TEST_F(ScoreTest, ResolvesTheScore) {
 TEST_F(ScoreTest, EncodesEveryWindow) {
   const io::Shard data(shard());
   Detector detector(model(), "cpu", 2);
-  detector.encode(data, *folder_ / "latents.h5");
+  int64_t told = 0;
+  detector.encode(data, *folder_ / "latents.h5", [&](int64_t done, int64_t total) {
+    EXPECT_GT(done, told);
+    EXPECT_EQ(total, 40);
+    told = done;
+  });
+  EXPECT_EQ(told, 40);
   const std::vector<ClipScore> scores = detector.score(data);
   const io::Hdf5Lock lock;
   const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents", 1);
