@@ -28,15 +28,17 @@ def beside_others(run):
     panels = [("training, windows/s", EVENFLOW_TRAIN[:1] + TORCH_TRAIN),
               ("scoring, windows/s", EVENFLOW_SCORE[:1] + TORCH_SCORE),
               ("log-mel of 10 s, ms (less is better)", LOGMEL)]
-    script = begin("cpu.png", 1280, 440) + ["set multiplot layout 1,3", "set boxwidth 0.7", "unset key", "set border 1",
-                                            "unset ytics", "set xtics nomirror scale 0", "set lmargin 1", "set rmargin 1",
+    script = begin("cpu.png", 1280, 440) + ["set multiplot", "set boxwidth 0.7", "unset key", "set border 1",
+                                            "unset ytics", "set xtics nomirror scale 0 font ',12'",
+                                            "set lmargin 1", "set rmargin 1",
                                             "set bmargin 3.5"]
-    drawn = 0
-    for title, cases in panels:
+    drawn, every = 0, sum(n in run.cases for _, cases in panels for n, _ in cases)
+    for title, cases in panels:  # as wide as it has bars
         shown = [(SHORT[n], run.value(n), n.startswith("evenflow")) for n, _ in cases if n in run.cases]
         if not shown:
             continue
-        drawn += 1
+        script += [f"set size {len(shown) / every},1", f"set origin {drawn / every},0"]
+        drawn += len(shown)
         script += [f"set title '{title}' textcolor rgb '{TEXT}'", f"set xrange [-0.6:{len(shown) - 0.4}]",
                    f"set yrange [0:{1.15 * max(v for _, v, _ in shown)}]", "$bars << END"]
         script += [f'{i} {v} {colour(OURS if ours else OTHERS)} "{label}"' for i, (label, v, ours) in enumerate(shown)]
