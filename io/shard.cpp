@@ -262,7 +262,8 @@ struct Shard::State {
     frames = static_cast<int64_t>(shape[0]);
     plain.close();
     const Handle access(H5Pcreate(H5P_DATASET_ACCESS));
-    H5Pset_chunk_cache(access.get(), 4099, read_cache_bytes, 1.0);
+    // Oldest chunks go first: with any other weight, those that random windows leave partly read stay for good.
+    H5Pset_chunk_cache(access.get(), 4099, read_cache_bytes, 0.0);
     logmel = Handle(H5Dopen2(file.id(), "/logmel", access.get()));
     if (!logmel.valid()) file.fail_with_reason("cannot open /logmel");
   }

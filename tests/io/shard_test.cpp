@@ -1,6 +1,7 @@
 #include "io/shard.h"
 
 #include <hdf5.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +74,35 @@ void read_all(const std::filesystem::path& file) {
 
 bool same_bits(double a, double b) {
   return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+}
+
+// HDF5's chunk cache must keep to its 16 MiB, however windows are read.
+TEST(Shard, RandomWindowsOfALargeShardTakeLittleMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's allocator does not say what it holds";
+#endif
+  const TempFolder folder;
+  FrontendSettings frontend = small_frontend();
+  frontend.mel_bands = 128;
+  constexpr int64_t clips = 400, frames = 313, window = 64;
+  {
+    ShardWriter writer(folder / "large.h5", frontend, {});
+    for (int i = 0; i < clips; ++i) {
+      writer.append({std::to_string(i), "", Split::train, 0, {}, "", ""}, frames_of(i, frames, 128));
+    }
+    writer.finish();
+  }
+  const Shard shard(folder / "large.h5");
+  std::vector<float> out(static_cast<size_t>(window * 128));
+  const auto held = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };
+  const size_t before = held();
+  uint64_t random = 1;
+  for (int i = 0; i < 4000; ++i) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    shard.read_frames(static_cast<int64_t>((random >> 33) % (clips * frames - window)), window, out.data());
+  }
+  constexpr size_t mib = 1 << 20;
+  EXPECT_LE(held(), before + 20 * mib) << "of a shard of 61 MiB";
 }
 
 TEST(Shard, RoundTripsToTheBit) {
