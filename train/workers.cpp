@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t max_chunks = 32;
 // Floats of the gradient that a worker sums over the parts at a time: they stay in the first-level cache.
 constexpr int64_t sum_block = 4096;
-// Scoring: enough windows per item that handing it out costs nothing, few enough that two threads end together.
-constexpr int64_t windows_per_item = 4;
+// Latents that encode holds at a time, per worker.
+constexpr int64_t encoded_windows = 4;
 
 int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -155,13 +155,10 @@ double Workers::loss_and_gradient(const flow::LatentPrior& prior, const WindowBa
 
 double Workers::loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) {
   State& s = *state_;
-  s.pool.run(divide_up(batch.size(), windows_per_item), [&](int64_t item, int worker) {
-    const int64_t end = std::min((item + 1) * windows_per_item, batch.size());
-    for (int64_t i = item * windows_per_item; i < end; ++i) {
-      flow::GlowPass& pass = s.forward(batch, i, worker);
-      prior.loss(s.streams[static_cast<size_t>(worker)], pass, s.glow.constant_log_det(), s.values(prior, batch, i),
-                 1.0, nll.subspan(static_cast<size_t>(i), 1));
-    }
+  s.pool.run(batch.size(), [&](int64_t i, int worker) {
+    flow::GlowPass& pass = s.forward(batch, i, worker);
+    prior.loss(s.streams[static_cast<size_t>(worker)], pass, s.glow.constant_log_det(), s.values(prior, batch, i), 1.0,
+               nll.subspan(static_cast<size_t>(i), 1));
   });
   return s.mean_per_dimension(nll.first(static_cast<size_t>(batch.size())));
 }
@@ -172,12 +169,9 @@ kernels::Array<float> Workers::gradient() {
 
 void Workers::score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out) {
   State& s = *state_;
-  s.pool.run(divide_up(batch.size(), windows_per_item), [&](int64_t item, int worker) {
-    const int64_t end = std::min((item + 1) * windows_per_item, batch.size());
-    for (int64_t i = item * windows_per_item; i < end; ++i) {
-      s.score_window(prior, batch, i, worker, out[static_cast<size_t>(i)]);
-    }
-  });
+  // One by one: a window takes a millisecond, and a clip's few windows keep many threads busy.
+  s.pool.run(batch.size(),
+             [&](int64_t i, int worker) { s.score_window(prior, batch, i, worker, out[static_cast<size_t>(i)]); });
 }
 
 void Workers::encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
@@ -185,7 +179,7 @@ void Workers::encode(const flow::LatentPrior& prior, const WindowBatch& batch, s
   State& s = *state_;
   const auto dimensions = static_cast<size_t>(s.dimensions);
   const auto zd_size = static_cast<size_t>(s.passes[0]->zd().samples(0, 1).size());
-  const int64_t group = windows_per_item * threads();
+  const int64_t group = encoded_windows * threads();
   s.latents.resize(static_cast<size_t>(group) * dimensions);
   for (int64_t first = 0; first < batch.size(); first += group) {
     const int64_t count = std::min(group, batch.size() - first);
