@@ -1,0 +1,292 @@
+#include "kernels/cpu/coupling_network.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/trace.h"
+
+namespace evenflow::kernels::cpu {
+namespace {
+
+// Forward's strips of h1 and h2 share the first-level cache with weights; backward's, which end in reductions of their
+// whole length, the second. Measured: docs/performance.md.
+constexpr int64_t forward_strip = 192;
+constexpr int64_t backward_strip = 720;
+
+int64_t round_up(int64_t value, int64_t to) {
+  return (value + to - 1) / to * to;
+}
+
+// About the size wished for, in strips of nearly one size.
+int64_t strip_size(int64_t run, int64_t wish) {
+  const int64_t strips = (run + wish - 1) / wish;
+  return round_up((run + strips - 1) / strips, conv_unit);
+}
+
+// Takes pieces of one buffer, each from a cache line on.
+class Pieces {
+ public:
+  int64_t take(int64_t floats) {
+    const int64_t here = size_;
+    size_ += round_up(floats, 16);
+    return here;
+  }
+  int64_t size() const { return size_; }
+
+ private:
+  int64_t size_ = 0;
+};
+
+void conv(Stream& stream, const char* name, const Conv& task) {
+  const TraceRange range(stream, name);
+  conv(task);
+}
+
+// Of a convolution's weights and bias.
+void conv_gradients(Stream& stream, const char* name, const ConvWeightGradient& task, float* dbias) {
+  const TraceRange range(stream, name);
+  conv_weight_gradient(task);
+  if (dbias != nullptr) conv_bias_gradient(task.dout, task.outputs, task.positions, dbias);
+}
+
+// A part of a map's run, [first, end), and the part of it, or of what came before, that a lagging convolution can do.
+struct Strip {
+  int64_t first, end, lagged_first, lagged_end;
+  int64_t size() const { return end - first; }
+  int64_t lagged_size() const { return lagged_end - lagged_first; }
+};
+
+template <class Work>
+void for_each_strip(const CouplingLayout& l, int64_t size, Work work) {
+  Strip strip{};
+  for (; strip.first < l.plane.run; strip.first = strip.end) {
+    strip.end = std::min(strip.first + size, l.plane.run);
+    strip.lagged_first = strip.lagged_end;
+    strip.lagged_end = strip.end == l.plane.run ? l.plane.run : std::max<int64_t>(0, strip.end - l.lag);
+    work(strip);
+  }
+}
+
+// Keeps the last `history` of a lagged strip's `count` positions in front of the next one.
+void keep_history(const CouplingLayout& l, Planes<float> strip, int64_t count) {
+  for (int64_t c = 0; c < l.hidden; ++c) {
+    std::memmove(strip[c] - l.history, strip[c] - l.history + count, static_cast<size_t>(l.history) * sizeof(float));
+  }
+}
+
+void clear_history(const CouplingLayout& l, Planes<float> strip) {
+  for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(strip[c] - l.history, l.history, 0.0F);
+}
+
+// Zeroes what does not belong to the map: the column between rows, and, at the end of the run, a halo and what rounding
+// up wrote. `planes` point to the strip's first position.
+void clear_outside(const CouplingLayout& l, Planes<float> planes, const Strip& strip) {
+  const int64_t stride = l.plane.stride;
+  const int64_t first_gap = strip.first + (stride - 1 - strip.first % stride);
+  const int64_t behind = round_up(strip.size(), conv_unit) - strip.size() + l.plane.halo;
+  for (int64_t c = 0; c < l.hidden; ++c) {
+    float* p = planes[c];
+    for (int64_t gap = first_gap; gap < strip.end; gap += stride) p[gap - strip.first] = 0.0F;
+    if (strip.end == l.plane.run) std::fill_n(p + strip.size(), behind, 0.0F);
+  }
+}
+
+}  // namespace
+
+CouplingLayout coupling_layout(const CouplingShape& s) {
+  CouplingLayout l{};
+  l.plane = padded_plane(s.height, s.width);
+  l.half = s.channels / 2;
+  l.hidden = s.hidden;
+  l.channels = s.channels;
+  l.lag = round_up(l.plane.halo, conv_unit);
+  l.history = l.lag + l.plane.halo;
+  l.strip = strip_size(l.plane.run, forward_strip);
+  l.back = strip_size(l.plane.run, backward_strip);
+  const int64_t longest = std::max(l.strip, l.back);
+  l.scratch_strip = longest + conv_overrun;
+  l.scratch_lagged = round_up(l.history + longest + conv_overrun + l.plane.halo, 16);
+
+  const int64_t conv1 = packed_weights_floats(l.half, l.hidden, 9);
+  const int64_t conv2 = packed_weights_floats(l.hidden, l.hidden, 1);
+  const int64_t conv3 = packed_weights_floats(l.hidden, l.channels, 9);
+  Pieces packed;
+  l.packed.conv1 = packed.take(conv1);
+  l.packed.conv2 = packed.take(conv2);
+  l.packed.conv3 = packed.take(conv3);
+  l.packed.conv1_back = packed.take(conv1);
+  l.packed.conv2_back = packed.take(conv2);
+  l.packed.conv3_back = packed.take(conv3);
+  l.packed.bias1 = packed.take(l.hidden);
+  l.packed.bias2 = packed.take(l.hidden);
+  l.packed.bias3 = packed.take(l.channels);
+  l.packed.gain = packed.take(l.channels);
+  l.packed.size = packed.size();
+  Pieces saved;
+  l.saved.xa = saved.take(l.half * l.plane.size);
+  l.saved.h1 = saved.take(l.hidden * l.plane.size);
+  l.saved.h2 = saved.take(l.hidden * l.plane.size);
+  l.saved.h3 = saved.take(l.channels * l.plane.size);
+  l.saved.size = saved.size();
+  Pieces scratch;
+  l.scratch.xa = scratch.take(l.half * l.plane.size);
+  l.scratch.strip = scratch.take(l.hidden * l.scratch_strip);
+  l.scratch.lagged_strip = scratch.take(l.hidden * l.scratch_lagged);
+  l.scratch.h3 = scratch.take(l.channels * l.plane.size);
+  l.scratch.size = scratch.size();
+  return l;
+}
+
+CouplingMaps saved_maps(const CouplingLayout& l, float* saved) {
+  return {saved + l.saved.xa, saved + l.saved.h1, saved + l.saved.h2, saved + l.saved.h3};
+}
+
+CouplingMaps scratch_maps(const CouplingLayout& l, float* workspace) {
+  return {workspace + l.scratch.xa, nullptr, nullptr, workspace + l.scratch.h3};
+}
+
+// The coupling network on x's first half. A strip of h1 is consumed while it is in the first-level cache, and one of h2
+// by the 3x3 convolution that follows a little behind.
+void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, const float* packed,
+                      const CouplingMaps& maps, float* workspace) {
+  const PaddedPlane& plane = l.plane;
+  for (int64_t c = 0; c < l.half; ++c) to_padded(plane, x + c * plane.h * plane.w, maps.xa + c * plane.size);
+  const bool keep = maps.h1 != nullptr;
+  const Planes<float> strip_h1{workspace + l.scratch.strip, l.scratch_strip};
+  const Planes<float> strip_h2{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
+  const Planes<float> whole_h1{keep ? maps.h1 + plane.lead : nullptr, plane.size};
+  const Planes<float> whole_h2{keep ? maps.h2 + plane.lead : nullptr, plane.size};
+  const Planes<const float> xa{maps.xa + plane.lead, plane.size};
+  const Planes<float> h3{maps.h3 + plane.lead, plane.size};
+  if (keep) {
+    for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(maps.h2 + c * plane.size, plane.lead, 0.0F);
+  } else {
+    clear_history(l, strip_h2);
+  }
+  for_each_strip(l, l.strip, [&](const Strip& strip) {
+    const Planes<float> h1 = keep ? whole_h1.from(strip.first) : strip_h1;
+    const Planes<float> h2 = keep ? whole_h2.from(strip.first) : strip_h2;
+    conv(stream, "conv1",
+         {.inputs = l.half,
+          .outputs = l.hidden,
+          .taps = 9,
+          .epilogue = ConvEpilogue::relu,
+          .row_stride = plane.stride,
+          .positions = strip.size(),
+          .in = xa.from(strip.first),
+          .weights = packed + l.packed.conv1,
+          .bias = packed + l.packed.bias1,
+          .out = h1});
+    conv(stream, "conv2",
+         {.inputs = l.hidden,
+          .outputs = l.hidden,
+          .taps = 1,
+          .epilogue = ConvEpilogue::relu,
+          .positions = strip.size(),
+          .in = h1,
+          .weights = packed + l.packed.conv2,
+          .bias = packed + l.packed.bias2,
+          .out = h2});
+    clear_outside(l, h2, strip);
+    conv(stream, "conv3",
+         {.inputs = l.hidden,
+          .outputs = l.channels,
+          .taps = 9,
+          .epilogue = ConvEpilogue::scale,
+          .row_stride = plane.stride,
+          .positions = strip.lagged_size(),
+          .in = h2.from(strip.lagged_first - strip.first),
+          .weights = packed + l.packed.conv3,
+          .bias = packed + l.packed.bias3,
+          .scale = packed + l.packed.gain,
+          .out = h3.from(strip.lagged_first)});
+    if (!keep) keep_history(l, strip_h2, strip.size());
+  });
+}
+
+// Gradients of the coupling network from dh3 (whole, padded): each strip of h1 and h2 is read once, and the gradients
+// of a strip's hidden maps feed all that needs them while they are in cache.
+void coupling_network_backward(Stream& stream, const CouplingLayout& l, const float* packed, const float* saved,
+                               const CouplingGradients& d, float* workspace) {
+  const PaddedPlane& plane = l.plane;
+  const Planes<const float> xa{saved + l.saved.xa + plane.lead, plane.size};
+  const Planes<const float> saved_h1{saved + l.saved.h1 + plane.lead, plane.size};
+  const Planes<const float> saved_h2{saved + l.saved.h2 + plane.lead, plane.size};
+  const Planes<const float> dh3{workspace + l.scratch.h3 + plane.lead, plane.size};
+  const Planes<float> dh2{workspace + l.scratch.strip, l.scratch_strip};
+  const Planes<float> dh1{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
+  const Planes<float> dxa{workspace + l.scratch.xa + plane.lead, plane.size};
+  clear_history(l, dh1);
+  for_each_strip(l, l.back, [&](const Strip& strip) {
+    const Planes<const float> h1 = saved_h1.from(strip.first);
+    const Planes<const float> h2 = saved_h2.from(strip.first);
+    conv_gradients(stream, "conv3_weight_gradient",
+                   {.inputs = l.hidden,
+                    .outputs = l.channels,
+                    .taps = 9,
+                    .row_stride = plane.stride,
+                    .positions = strip.size(),
+                    .in = h2,
+                    .dout = dh3.from(strip.first),
+                    .dweight = d.conv3_weight.data},
+                   nullptr);
+    // The gates are zero on every padding position that counts, so the hidden gradients are too.
+    conv(stream, "conv3_data_gradient",
+         {.inputs = l.channels,
+          .outputs = l.hidden,
+          .taps = 9,
+          .transposed = true,
+          .epilogue = ConvEpilogue::gate,
+          .row_stride = plane.stride,
+          .positions = strip.size(),
+          .in = dh3.from(strip.first),
+          .weights = packed + l.packed.conv3_back,
+          .gate = h2,
+          .out = dh2});
+    conv_gradients(stream, "conv2_weight_gradient",
+                   {.inputs = l.hidden,
+                    .outputs = l.hidden,
+                    .taps = 1,
+                    .positions = strip.size(),
+                    .in = h1,
+                    .dout = dh2,
+                    .dweight = d.conv2_weight.data},
+                   d.conv2_bias.data);
+    conv(stream, "conv2_data_gradient",
+         {.inputs = l.hidden,
+          .outputs = l.hidden,
+          .taps = 1,
+          .transposed = true,
+          .epilogue = ConvEpilogue::gate,
+          .positions = strip.size(),
+          .in = dh2,
+          .weights = packed + l.packed.conv2_back,
+          .gate = h1,
+          .out = dh1});
+    if (strip.end == plane.run) clear_outside(l, dh1, strip);
+    conv_gradients(stream, "conv1_weight_gradient",
+                   {.inputs = l.half,
+                    .outputs = l.hidden,
+                    .taps = 9,
+                    .row_stride = plane.stride,
+                    .positions = strip.size(),
+                    .in = xa.from(strip.first),
+                    .dout = dh1,
+                    .dweight = d.conv1_weight.data},
+                   d.conv1_bias.data);
+    conv(stream, "conv1_data_gradient",
+         {.inputs = l.hidden,
+          .outputs = l.half,
+          .taps = 9,
+          .transposed = true,
+          .epilogue = ConvEpilogue::scale,
+          .row_stride = plane.stride,
+          .positions = strip.lagged_size(),
+          .in = dh1.from(strip.lagged_first - strip.first),
+          .weights = packed + l.packed.conv1_back,
+          .out = dxa.from(strip.lagged_first)});
+    keep_history(l, dh1, strip.size());
+  });
+}
+
+}  // namespace evenflow::kernels::cpu
