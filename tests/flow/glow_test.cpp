@@ -186,7 +186,7 @@ TEST_P(GlowOf, LoadRefusesWhatDoesNotFitAndChangesNothing) {
   const auto refusal = [&](const std::function<void(std::vector<Tensor>&)>& damage) {
     std::vector<Tensor> tensors = glow_.tensors();
     damage(tensors);
-    const std::string message = message_of<io::DataError>([&] { other.load(tensors); });
+    std::string message = message_of<io::DataError>([&] { other.load(tensors); });
     expect_equal(other.tensors(), before);
     return message;
   };

@@ -64,6 +64,7 @@ TEST_P(Pool, ServesSeveralCallersOneAfterTheOther) {
   std::atomic<int> most{0};
   std::atomic<int64_t> done{0};
   std::vector<std::thread> callers;
+  callers.reserve(4);
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&] {
       for (int round = 0; round < 20; ++round) {

@@ -78,7 +78,7 @@ reference::Maps random_maps(Rng& rng, int64_t n, int64_t c, int64_t h, int64_t w
 
 reference::Vector dyadic_vector(Rng& rng, int64_t count, int limit, int denominator) {
   reference::Vector out(static_cast<size_t>(count));
-  const auto span = static_cast<uint64_t>(2 * limit + 1);
+  const uint64_t span = 2 * static_cast<uint64_t>(limit) + 1;
   for (double& value : out) value = static_cast<double>(static_cast<int64_t>(rng() % span) - limit) / denominator;
   return out;
 }

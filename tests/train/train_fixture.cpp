@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -115,7 +116,7 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_TRUE(same_bits(first.normaliser.std, second.normaliser.std));
   EXPECT_TRUE(same_bits(first.condition.k, second.condition.k));
   EXPECT_TRUE(same_bits(first.condition.v0, second.condition.v0));
-  EXPECT_EQ(std::memcmp(&first.threshold.value, &second.threshold.value, sizeof(double)), 0);
+  EXPECT_EQ(std::bit_cast<uint64_t>(first.threshold.value), std::bit_cast<uint64_t>(second.threshold.value));
   ASSERT_EQ(first.optimizer.has_value(), second.optimizer.has_value());
   if (!first.optimizer) return;
   const Checkpoint c = read_checkpoint(a), d = read_checkpoint(b);
@@ -128,7 +129,7 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_EQ(first.progress->step_in_epoch, second.progress->step_in_epoch);
   EXPECT_EQ(first.progress->learning_rate_factor, second.progress->learning_rate_factor);
   EXPECT_EQ(first.progress->best_epoch, second.progress->best_epoch);
-  EXPECT_EQ(std::memcmp(&first.progress->best_loss, &second.progress->best_loss, sizeof(double)), 0);
+  EXPECT_EQ(std::bit_cast<uint64_t>(first.progress->best_loss), std::bit_cast<uint64_t>(second.progress->best_loss));
   EXPECT_EQ(first.progress->guard_count, second.progress->guard_count);
 }
 
