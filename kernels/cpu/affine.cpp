@@ -1,7 +1,5 @@
 #include "kernels/cpu/affine.h"
 
-#include <cstring>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/affine.cpp"
 #include <hwy/foreach_target.h>
@@ -9,23 +7,11 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/partial-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace evenflow::kernels::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-// The first `count` lanes, zeros behind; nothing else is touched.
-template <class D>
-HWY_INLINE hn::Vec<D> load(D d, const float* from, int64_t count) {
-  HWY_ALIGN float lanes[hn::MaxLanes(d)] = {};
-  std::memcpy(lanes, from, static_cast<size_t>(count) * sizeof(float));
-  return hn::Load(d, lanes);
-}
-template <class D, class V>
-HWY_INLINE void store(V v, D d, float* to, int64_t count) {
-  HWY_ALIGN float lanes[hn::MaxLanes(d)];
-  hn::Store(v, d, lanes);
-  std::memcpy(to, lanes, static_cast<size_t>(count) * sizeof(float));
-}
 
 // The affine part of one pixel vector: g, and what its use needs beside it. NaN stays NaN: the library's exp, log and
 // tanh do not see to that, and a broken weight must show.
@@ -120,8 +106,9 @@ double affine_forward_rows(const PaddedPlane& plane, const float* s, const float
           log_det.add(gain.linear, gain.factor);
         },
         [&](int64_t i, int64_t count) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, load(d, s + i, count));
-          store(hn::Mul(hn::Add(load(d, x + i, count), load(d, t + i, count)), gain.g), d, y + i, count);
+          const Gain<kKind, decltype(d), V> gain(d, load_partial(d, s + i, count));
+          store_partial(hn::Mul(hn::Add(load_partial(d, x + i, count), load_partial(d, t + i, count)), gain.g), d,
+                        y + i, count);
           const auto inside = hn::FirstN(d, static_cast<size_t>(count));
           log_det.add(hn::IfThenElseZero(inside, gain.linear), hn::IfThenElse(inside, gain.factor, hn::Set(d, 1.0F)));
         });
@@ -146,8 +133,9 @@ void affine_inverse_rows(const PaddedPlane& plane, const float* s, const float* 
           hn::StoreU(hn::Sub(hn::Div(hn::LoadU(d, y + i), gain.g), hn::LoadU(d, t + i)), d, x + i);
         },
         [&](int64_t i, int64_t count) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, load(d, s + i, count));
-          store(hn::Sub(hn::Div(load(d, y + i, count), gain.g), load(d, t + i, count)), d, x + i, count);
+          const Gain<kKind, decltype(d), V> gain(d, load_partial(d, s + i, count));
+          store_partial(hn::Sub(hn::Div(load_partial(d, y + i, count), gain.g), load_partial(d, t + i, count)), d,
+                        x + i, count);
         });
     s += plane.stride;
     t += plane.stride;
@@ -184,11 +172,11 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
           hn::StoreU(hn::Mul(dx, hn::Set(d, task.gain_t)), d, task.dt + i);
         },
         [&](int64_t i, int64_t count) HWY_ATTR {
-          const V dx = at(load(d, task.s + i, count), load(d, task.t + i, count), load(d, task.x + i, count),
-                          load(d, task.dy + i, count));
-          store(dx, d, task.dx + i, count);
-          store(hn::Mul(ds, hn::Set(d, task.gain_s)), d, task.ds + i, count);
-          store(hn::Mul(dx, hn::Set(d, task.gain_t)), d, task.dt + i, count);
+          const V dx = at(load_partial(d, task.s + i, count), load_partial(d, task.t + i, count),
+                          load_partial(d, task.x + i, count), load_partial(d, task.dy + i, count));
+          store_partial(dx, d, task.dx + i, count);
+          store_partial(hn::Mul(ds, hn::Set(d, task.gain_s)), d, task.ds + i, count);
+          store_partial(hn::Mul(dx, hn::Set(d, task.gain_t)), d, task.dt + i, count);
         });
     sums.s += hn::GetLane(hn::SumOfLanes(d, sum_s));
     sums.t += hn::GetLane(hn::SumOfLanes(d, sum_t));

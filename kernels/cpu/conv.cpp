@@ -10,6 +10,8 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cpu/partial-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace evenflow::kernels::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -205,13 +207,6 @@ HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
 }
 #endif
 
-// The first `count` lanes, zeros behind.
-HWY_INLINE V load_part(const float* from, int64_t count) {
-  HWY_ALIGN float part[hn::MaxLanes(D())] = {};
-  std::memcpy(part, from, static_cast<size_t>(count) * sizeof(float));
-  return hn::Load(D(), part);
-}
-
 // kM x kK dot products over positions [0, count): dweight[m * row + k] += a_m . b_k. With kWhole, what
 // a_m has behind count up to a whole vector is zero.
 template <int kM, int kK, bool kWhole>
@@ -233,8 +228,9 @@ HWY_INLINE void dot_block(Planes<const float> a, const float* const* b, int64_t 
   if constexpr (!kWhole) {
     if (p < count) {
       repeat<kM>([&](auto m) EVENFLOW_BODY {
-        const V g = load_part(a[m] + p, count - p);
-        repeat<kK>([&](auto k) EVENFLOW_BODY { sum[m][k] = hn::MulAdd(g, load_part(b[k] + p, count - p), sum[m][k]); });
+        const V g = load_partial(d, a[m] + p, count - p);
+        repeat<kK>([&](auto k)
+                       EVENFLOW_BODY { sum[m][k] = hn::MulAdd(g, load_partial(d, b[k] + p, count - p), sum[m][k]); });
       });
     }
   }

@@ -109,12 +109,12 @@ Measured measure(flow::Glow& glow, int64_t windows) {
   SerialPart serial(glow);
   Measured out;
   double first = NAN;
-  constexpr int64_t warm = 8, per_row = 1;
+  constexpr int64_t warm = 8;
   for (int64_t i = -warm; i < windows; ++i) {
     const bool traced = i % 2 != 0;
     stream.set_tracer(traced ? &out.window : nullptr);
     if (i == 0) out.window = Stopwatch();
-    const int64_t row = (i + warm) / per_row % SerialPart::chunks;
+    const int64_t row = (i + warm) % SerialPart::chunks;
     const auto begin = Clock::now();
     const double nll = step(i + warm, serial.row(row));
     const std::chrono::duration<double> time = Clock::now() - begin;
@@ -125,7 +125,7 @@ Measured measure(flow::Glow& glow, int64_t windows) {
     }
     if (i >= 0 && traced) out.window.next();
     if (i >= 0 && !traced) out.seconds = std::min(out.seconds, time.count());
-    if ((i + warm + 1) % (per_row * SerialPart::chunks) != 0) continue;
+    if ((i + warm + 1) % SerialPart::chunks != 0) continue;
     stream.set_tracer(&out.shared);
     serial.sum_rows(stream);
     out.shared.next();
