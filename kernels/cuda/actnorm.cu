@@ -1,0 +1,183 @@
+#include <algorithm>
+
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/planes.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/runtime.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+// Both directions move 8 bytes per element and nothing else: copies with a scale.
+template <int kWidth>
+__global__ void actnorm_forward_kernel(Planes planes, const float* x, int64_t x_stride, const float* __restrict__ bias,
+                                       const float* __restrict__ log_scale, float* y, int64_t y_stride) {
+  const PlanePlace at = plane_place(planes);
+  if (at.n >= planes.n) return;
+  const float b = bias[at.c];
+  const float scale = expf(log_scale[at.c]);
+  const int64_t offset = at.c * planes.packs * kWidth;
+  map_packs<kWidth>(planes, at, x + at.n * x_stride + offset, y + at.n * y_stride + offset,
+                    [=](float value) { return (value + b) * scale; });
+}
+
+template <int kWidth>
+__global__ void actnorm_inverse_kernel(Planes planes, const float* y, int64_t y_stride, const float* __restrict__ bias,
+                                       const float* __restrict__ log_scale, float* x, int64_t x_stride) {
+  const PlanePlace at = plane_place(planes);
+  if (at.n >= planes.n) return;
+  const float b = bias[at.c];
+  const float scale = expf(-log_scale[at.c]);
+  const int64_t offset = at.c * planes.packs * kWidth;
+  map_packs<kWidth>(planes, at, y + at.n * y_stride + offset, x + at.n * x_stride + offset,
+                    [=](float value) { return value * scale - b; });
+}
+
+// dx = dy scale, and the sums over one channel's piece of all samples: blockIdx.x is the channel, blockIdx.y the piece,
+// `per_block` of the channel's n * packs packs. Four elements are added in float32, all else in float64.
+struct Sums {
+  double dy = 0, dyy = 0;
+};
+
+template <int kWidth>
+__global__ void actnorm_backward_kernel(Planes planes, int64_t per_block, const float* y, int64_t y_stride,
+                                        const float* dy, int64_t dy_stride, const float* __restrict__ log_scale,
+                                        float* dx, int64_t dx_stride, Sums* __restrict__ partials) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const int64_t c = blockIdx.x;
+  const float scale = expf(log_scale[c]);
+  const int64_t offset = c * planes.packs * kWidth;
+  const int64_t first = blockIdx.y * per_block;
+  const int64_t end = first + per_block < planes.n * planes.packs ? first + per_block : planes.n * planes.packs;
+  const int64_t step = blockDim.x;
+  Sums mine;
+  for (int64_t base = first + threadIdx.x; base < end; base += step * packs_per_thread) {
+    Pack<kWidth> g[packs_per_thread];
+    Pack<kWidth> v[packs_per_thread];
+    int64_t to[packs_per_thread];
+#pragma unroll
+    for (int u = 0; u < packs_per_thread; ++u) {
+      const int64_t item = base + u * step;
+      if (item >= end) continue;
+      const int64_t n = item / planes.packs;
+      const int64_t at = offset + (item - n * planes.packs) * kWidth;
+      g[u] = load_pack<kWidth>(dy + n * dy_stride + at);
+      v[u] = load_pack<kWidth>(y + n * y_stride + at);
+      to[u] = n * dx_stride + at;
+    }
+#pragma unroll
+    for (int u = 0; u < packs_per_thread; ++u) {
+      if (base + u * step >= end) continue;
+      float sum_dy = 0;
+      float sum_dyy = 0;
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        sum_dy += g[u].at[i];
+        sum_dyy = fmaf(g[u].at[i], v[u].at[i], sum_dyy);
+        g[u].at[i] *= scale;
+      }
+      mine.dy += static_cast<double>(sum_dy);
+      mine.dyy += static_cast<double>(sum_dyy);
+      store_pack<kWidth>(dx + to[u], g[u]);
+    }
+  }
+  const Sums block = {block_sum(mine.dy, sums), block_sum(mine.dyy, sums)};
+  if (threadIdx.x == 0) partials[c * gridDim.y + blockIdx.y] = block;
+}
+
+// One warp per channel: lane l adds pieces l, l + 32, ..., then a tree.
+__global__ void actnorm_backward_sum_kernel(const Sums* __restrict__ partials, int pieces,
+                                            const float* __restrict__ log_scale, float* __restrict__ dbias,
+                                            float* __restrict__ dlog_scale) {
+  const unsigned c = blockIdx.x;
+  Sums sum;
+  for (int piece = static_cast<int>(threadIdx.x); piece < pieces; piece += warp_size) {
+    const Sums part = partials[static_cast<int64_t>(c) * pieces + piece];
+    sum.dy += part.dy;
+    sum.dyy += part.dyy;
+  }
+  for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+    sum.dy += shuffle_xor(sum.dy, mask);
+    sum.dyy += shuffle_xor(sum.dyy, mask);
+  }
+  if (threadIdx.x != 0) return;
+  dbias[c] += static_cast<float>(sum.dy * static_cast<double>(expf(log_scale[c])));
+  dlog_scale[c] += static_cast<float>(sum.dyy);
+}
+
+// One block per channel. Runs once in a model's life: simple before fast.
+__global__ void actnorm_initialise_kernel(Planes planes, const float* __restrict__ x, int64_t stride,
+                                          float* __restrict__ bias, float* __restrict__ log_scale) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const int64_t count = planes.n * planes.packs;
+  const float* plane = x + blockIdx.x * planes.packs;
+  const auto mean_of = [&](const auto& term) {
+    double sum = 0;
+    for (int64_t i = threadIdx.x; i < count; i += blockDim.x) {
+      sum += term(static_cast<double>(plane[i / planes.packs * stride + i % planes.packs]));
+    }
+    return block_sum(sum, sums) / static_cast<double>(count);
+  };
+  const double mean = mean_of([](double value) { return value; });
+  const double variance = mean_of([=](double value) { return (value - mean) * (value - mean); });
+  if (threadIdx.x != 0) return;
+  constexpr double least = 1e-3;  // a constant channel's
+  const double std = sqrt(variance);
+  bias[blockIdx.x] = static_cast<float>(-mean);
+  log_scale[blockIdx.x] = static_cast<float>(-log((std < least ? least : std) + 1e-6));
+}
+
+Planes planes_of(ConstMap x, int width) {
+  return {x.n, x.c, x.pixels() / width};
+}
+
+constexpr int initialise_threads = 1024;
+
+}  // namespace
+
+void actnorm_forward(Stream& stream, ConstMap x, const ActnormParameters& p, Map y) {
+  const bool packs = planes_are_packs(x, y);
+  const Planes planes = planes_of(x, packs ? pack_floats : 1);
+  const PlaneGrid shape = grid_over(planes);
+  launch(stream, {"actnorm_forward", shape.grid, shape.block},
+         packs ? actnorm_forward_kernel<pack_floats> : actnorm_forward_kernel<1>, planes, x.data, x.sample_stride,
+         p.bias.data, p.log_scale.data, y.data, y.sample_stride);
+}
+
+void actnorm_inverse(Stream& stream, ConstMap y, const ActnormParameters& p, Map x) {
+  const bool packs = planes_are_packs(y, x);
+  const Planes planes = planes_of(y, packs ? pack_floats : 1);
+  const PlaneGrid shape = grid_over(planes);
+  launch(stream, {"actnorm_inverse", shape.grid, shape.block},
+         packs ? actnorm_inverse_kernel<pack_floats> : actnorm_inverse_kernel<1>, planes, y.data, y.sample_stride,
+         p.bias.data, p.log_scale.data, x.data, x.sample_stride);
+}
+
+void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx,
+                      const ActnormGradients& d) {
+  if (y.size() == 0) return;
+  const bool packs = planes_are_packs(y, dy, dx);
+  const Planes planes = planes_of(y, packs ? pack_floats : 1);
+  // Each thread one round of packs, until there are blocks enough to fill a large GPU.
+  constexpr int64_t per_round = block_threads * packs_per_thread;
+  constexpr int64_t enough_blocks = 1024;
+  const int64_t items = planes.n * planes.packs;
+  const int64_t most = std::max<int64_t>(1, enough_blocks / planes.c);
+  const int64_t per_block = divide_up(divide_up(items, per_round), most) * per_round;
+  const auto pieces = static_cast<unsigned>(divide_up(items, per_block));
+  auto* partials = static_cast<Sums*>(scratch(stream, planes.c * pieces * static_cast<int64_t>(sizeof(Sums))));
+  launch(stream, {"actnorm_backward", {static_cast<unsigned>(planes.c), pieces}, block_threads, block_sum_bytes},
+         packs ? actnorm_backward_kernel<pack_floats> : actnorm_backward_kernel<1>, planes, per_block, y.data,
+         y.sample_stride, dy.data, dy.sample_stride, p.log_scale.data, dx.data, dx.sample_stride, partials);
+  launch(stream, {"actnorm_backward_sum", {static_cast<unsigned>(planes.c)}, warp_size}, actnorm_backward_sum_kernel,
+         partials, static_cast<int>(pieces), p.log_scale.data, d.bias.data, d.log_scale.data);
+}
+
+void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale) {
+  launch(stream, {"actnorm_initialise", {static_cast<unsigned>(x.c)}, initialise_threads, block_sum_bytes},
+         actnorm_initialise_kernel, planes_of(x, 1), x.data, x.sample_stride, bias.data, log_scale.data);
+}
+
+}  // namespace evenflow::kernels::cuda

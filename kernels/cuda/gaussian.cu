@@ -1,0 +1,99 @@
+#include <algorithm>
+
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/planes.h"
+#include "kernels/cuda/reduce.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+// Sums over a sample: a block each, about one pack per thread, so that n = 128 samples keep a large GPU's
+// multiprocessors busy and the second pass reads the first-level cache.
+constexpr int64_t most_threads = 512;
+
+template <int kWidth, class Term>
+__device__ double sum_packs(const float* z, int64_t packs, Shared<double> memory, const Term& term) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < packs; i += blockDim.x) {
+    const Pack<kWidth> v = load_pack<kWidth>(z + i * kWidth);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) sum += term(static_cast<double>(v.at[k]));
+  }
+  return block_sum(sum, memory);
+}
+
+template <int kWidth>
+__global__ void gaussian_moments_kernel(const float* __restrict__ z, int64_t stride, int64_t packs,
+                                        double* __restrict__ sums, double* __restrict__ centred_squares) {
+  SharedMemory memory;
+  const Shared<double> warps = memory.take<double>(most_warps);
+  const float* mine = z + blockIdx.x * stride;
+  const double sum = sum_packs<kWidth>(mine, packs, warps, [](double value) { return value; });
+  const double mean = sum / static_cast<double>(packs * kWidth);
+  const double centred =
+      sum_packs<kWidth>(mine, packs, warps, [=](double value) { return (value - mean) * (value - mean); });
+  if (threadIdx.x != 0) return;
+  sums[blockIdx.x] += sum;
+  centred_squares[blockIdx.x] += centred;
+}
+
+template <int kWidth>
+__global__ void gaussian_squares_kernel(const float* __restrict__ z, int64_t stride, int64_t packs,
+                                        double* __restrict__ squares) {
+  SharedMemory memory;
+  const Shared<double> warps = memory.take<double>(most_warps);
+  const double sum =
+      sum_packs<kWidth>(z + blockIdx.x * stride, packs, warps, [](double value) { return value * value; });
+  if (threadIdx.x == 0) squares[blockIdx.x] += sum;
+}
+
+template <int kWidth>
+__global__ void gaussian_backward_kernel(Planes samples, const float* z, int64_t z_stride,
+                                         const double* __restrict__ shift, float scale, float* dz, int64_t dz_stride) {
+  const PlanePlace at = plane_place(samples);
+  if (at.n >= samples.n) return;
+  const auto mine = static_cast<float>(shift[at.n]);
+  map_packs<kWidth>(samples, at, z + at.n * z_stride, dz + at.n * dz_stride,
+                    [=](float value) { return (value - mine) * scale; });
+}
+
+/// A map's samples as one plane each.
+Planes samples_of(ConstMap z, int width) {
+  return {z.n, 1, z.c * z.pixels() / width};
+}
+
+Launch sums_launch(const char* name, const Planes& samples) {
+  const int64_t threads = std::clamp<int64_t>(divide_up(samples.packs, warp_size) * warp_size, warp_size, most_threads);
+  return {name, {static_cast<unsigned>(samples.n)}, {static_cast<unsigned>(threads)}, block_sum_bytes};
+}
+
+}  // namespace
+
+void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<double> centred_squares) {
+  if (z.size() == 0) return;
+  const bool packs = planes_are_packs(z);
+  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  launch(stream, sums_launch("gaussian_moments", samples),
+         packs ? gaussian_moments_kernel<pack_floats> : gaussian_moments_kernel<1>, z.data, z.sample_stride,
+         samples.packs, sum.data, centred_squares.data);
+}
+
+void gaussian_squares(Stream& stream, ConstMap z, Array<double> squares) {
+  if (z.size() == 0) return;
+  const bool packs = planes_are_packs(z);
+  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  launch(stream, sums_launch("gaussian_squares", samples),
+         packs ? gaussian_squares_kernel<pack_floats> : gaussian_squares_kernel<1>, z.data, z.sample_stride,
+         samples.packs, squares.data);
+}
+
+void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz) {
+  const bool packs = planes_are_packs(z, dz);
+  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  const PlaneGrid shape = grid_over(samples);
+  launch(stream, {"gaussian_backward", shape.grid, shape.block},
+         packs ? gaussian_backward_kernel<pack_floats> : gaussian_backward_kernel<1>, samples, z.data, z.sample_stride,
+         shift.data, static_cast<float>(scale), dz.data, dz.sample_stride);
+}
+
+}  // namespace evenflow::kernels::cuda

@@ -1,0 +1,347 @@
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/planes.h"
+#include "kernels/cuda/runtime.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+// y = W x of few channels: a thread holds all channels of its pixel (or of 4) in registers.
+struct Channels {
+  int64_t n, c, pixels;  // of a sample
+  int64_t in_stride, out_stride;
+};
+
+template <int kChannels, int kWidth>
+__global__ void invconv_apply_kernel(Channels s, const float* __restrict__ x, const float* __restrict__ weight,
+                                     float* __restrict__ y) {
+  SharedMemory memory;
+  const Shared<float> w = memory.take<float>(kChannels * kChannels);
+  for (int i = static_cast<int>(threadIdx.x); i < kChannels * kChannels; i += static_cast<int>(blockDim.x)) {
+    w[i] = weight[i];
+  }
+  const int64_t packs = s.pixels / kWidth;
+  const int64_t item = first_item();
+  const bool mine = item < s.n * packs;
+  const int64_t n = item / packs;
+  const int64_t at = (item - n * packs) * kWidth;
+  Pack<kWidth> in[kChannels];
+  if (mine) {
+#pragma unroll
+    for (int k = 0; k < kChannels; ++k) in[k] = load_pack<kWidth>(x + n * s.in_stride + k * s.pixels + at);
+  }
+  sync_block();
+  if (!mine) return;
+#pragma unroll 8
+  for (int row = 0; row < kChannels; ++row) {
+    Pack<kWidth> sum = {};
+#pragma unroll
+    for (int k = 0; k < kChannels; k += 4) {
+      const float4 four = load4(w + (row * kChannels + k));
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) {
+        sum.at[i] = fmaf(four.x, in[k].at[i], sum.at[i]);
+        sum.at[i] = fmaf(four.y, in[k + 1].at[i], sum.at[i]);
+        sum.at[i] = fmaf(four.z, in[k + 2].at[i], sum.at[i]);
+        sum.at[i] = fmaf(four.w, in[k + 3].at[i], sum.at[i]);
+      }
+    }
+    store_pack<kWidth>(y + n * s.out_stride + row * s.pixels + at, sum);
+  }
+}
+
+// Any number of channels, and the backward pass: a block takes a tile of `pixels` pixels, which run on from sample
+// to sample, with all channels in shared memory. Rows are 4 floats longer than the tile: 16-byte reads down a column
+// then meet no bank twice.
+struct Tiling {
+  int pixels;      // a multiple of 4
+  int row_floats;  // pixels + 4
+  int groups;      // of 4 rows of the product
+  bool weight_shared;
+};
+
+constexpr int row_group = 4;
+constexpr int most_tile_pixels = 512;
+
+Tiling tiling_of(int64_t c) {
+  constexpr int64_t tile_floats = 2048;
+  constexpr int64_t most_shared_channels = 64;
+  int pixels = most_tile_pixels;
+  while (pixels > 4 && pixels * c > tile_floats) pixels /= 2;
+  return {.pixels = pixels,
+          .row_floats = pixels + 4,
+          .groups = static_cast<int>(divide_up(c, row_group)),
+          .weight_shared = c <= most_shared_channels};
+}
+
+int weight_floats(const Tiling& tiling, int64_t c) {
+  return tiling.weight_shared ? static_cast<int>(c) * tiling.groups * row_group : 0;
+}
+
+/// Rows of pixels beyond the map's end become zero.
+__device__ void load_tile(const Channels& s, const Tiling& tiling, int64_t first, const float* data, int64_t stride,
+                          Shared<float> tile) {
+  const int items = static_cast<int>(s.c) * tiling.pixels;
+  for (int item = static_cast<int>(threadIdx.x); item < items; item += static_cast<int>(blockDim.x)) {
+    const int channel = item / tiling.pixels;
+    const int pixel = item % tiling.pixels;
+    const int64_t n = (first + pixel) / s.pixels;
+    const int64_t at = (first + pixel) - n * s.pixels;
+    tile[channel * tiling.row_floats + pixel] = n < s.n ? data[n * stride + channel * s.pixels + at] : 0.0F;
+  }
+}
+
+// w[k][row] = the product's factor of input channel k in output channel `row`, rows padded with zeros to whole groups.
+template <bool kTransposed>
+__device__ void load_weight(int c, const Tiling& tiling, const float* weight, Shared<float> w) {
+  const int width = tiling.groups * row_group;
+  for (int i = static_cast<int>(threadIdx.x); i < c * width; i += static_cast<int>(blockDim.x)) {
+    const int k = i / width;
+    const int row = i % width;
+    w[i] = row < c ? weight[kTransposed ? k * c + row : row * c + k] : 0.0F;
+  }
+}
+
+// out = W in, or W^T in: a thread takes four output channels of one pixel at a time.
+template <bool kTransposed, bool kWeightShared>
+__device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t first, const float* weight,
+                              Shared<float> w, Shared<float> tile, float* out) {
+  const int c = static_cast<int>(s.c);
+  const int width = tiling.groups * row_group;
+  for (int item = static_cast<int>(threadIdx.x); item < tiling.groups * tiling.pixels;
+       item += static_cast<int>(blockDim.x)) {
+    const int row = item / tiling.pixels * row_group;
+    const int pixel = item % tiling.pixels;
+    float sum[row_group] = {};
+    for (int k = 0; k < c; ++k) {
+      const float value = tile[k * tiling.row_floats + pixel];
+      if constexpr (kWeightShared) {
+        const float4 four = load4(w + (k * width + row));
+        sum[0] = fmaf(four.x, value, sum[0]);
+        sum[1] = fmaf(four.y, value, sum[1]);
+        sum[2] = fmaf(four.z, value, sum[2]);
+        sum[3] = fmaf(four.w, value, sum[3]);
+      } else {
+#pragma unroll
+        for (int r = 0; r < row_group; ++r) {
+          const int64_t i = row + r < c ? row + r : 0;
+          sum[r] = fmaf(weight[kTransposed ? k * s.c + i : i * s.c + k], value, sum[r]);
+        }
+      }
+    }
+    const int64_t n = (first + pixel) / s.pixels;
+    if (n >= s.n) continue;
+    float* to = out + n * s.out_stride + (first + pixel) - n * s.pixels;
+#pragma unroll
+    for (int r = 0; r < row_group; ++r) {
+      if (row + r < c) to[(row + r) * s.pixels] = sum[r];
+    }
+  }
+}
+
+template <bool kWeightShared>
+__global__ void invconv_apply_tiled_kernel(Channels s, Tiling tiling, const float* __restrict__ x,
+                                           const float* __restrict__ weight, float* __restrict__ y) {
+  SharedMemory memory;
+  const int c = static_cast<int>(s.c);
+  const Shared<float> tile = memory.take<float>(c * tiling.row_floats);
+  const Shared<float> w = memory.take<float>(kWeightShared ? c * tiling.groups * row_group : 0);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
+  load_tile(s, tiling, first, x, s.in_stride, tile);
+  if constexpr (kWeightShared) load_weight<false>(c, tiling, weight, w);
+  sync_block();
+  multiply_tile<false, kWeightShared>(s, tiling, first, weight, w, tile, y);
+}
+
+// How the c x c products' sums over a tile's pixels are dealt out: a thread takes side x side of them over one of
+// `parts` parts of the pixels; the parts meet in shared memory.
+struct Products {
+  int side, across;  // across^2 squares
+  int parts;
+};
+
+Products products_of(int64_t c, const Tiling& tiling) {
+  constexpr int64_t one_each = 4;
+  constexpr int64_t four_each = 32;
+  const int side = c <= one_each ? 1 : c <= four_each ? 2 : 4;
+  const int across = static_cast<int>(divide_up(c, side));
+  int parts = 1;
+  while (parts * 2 * across * across <= block_threads && parts * 8 <= tiling.pixels) parts *= 2;
+  return {side, across, parts};
+}
+
+// partial [c, c] = dy x^T over the tile. `sums` [parts, c, c] is used where there are several parts.
+template <int kSide>
+__device__ void multiply_out(int c, const Tiling& tiling, const Products& products, Shared<float> x, Shared<float> dy,
+                             Shared<float> sums, float* __restrict__ partial) {
+  const int squares = products.across * products.across;
+  const int part_pixels = tiling.pixels / products.parts;
+  for (int item = static_cast<int>(threadIdx.x); item < squares * products.parts;
+       item += static_cast<int>(blockDim.x)) {
+    const int part = item / squares;
+    const int row = item % squares / products.across;  // rows row, row + across, ...: neighbours' reads spread
+    const int column = item % products.across;
+    float sum[kSide][kSide] = {};
+    for (int pixel = part * part_pixels; pixel < (part + 1) * part_pixels; pixel += 4) {
+      float4 a[kSide];
+      float4 b[kSide];
+#pragma unroll
+      for (int r = 0; r < kSide; ++r) {
+        const int i = row + r * products.across;
+        const int j = column + r * products.across;
+        a[r] = load4(dy + ((i < c ? i : 0) * tiling.row_floats + pixel));
+        b[r] = load4(x + ((j < c ? j : 0) * tiling.row_floats + pixel));
+      }
+#pragma unroll
+      for (int r = 0; r < kSide; ++r) {
+#pragma unroll
+        for (int q = 0; q < kSide; ++q) {
+          sum[r][q] = fmaf(a[r].x, b[q].x, sum[r][q]);
+          sum[r][q] = fmaf(a[r].y, b[q].y, sum[r][q]);
+          sum[r][q] = fmaf(a[r].z, b[q].z, sum[r][q]);
+          sum[r][q] = fmaf(a[r].w, b[q].w, sum[r][q]);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kSide; ++r) {
+#pragma unroll
+      for (int q = 0; q < kSide; ++q) {
+        const int i = row + r * products.across;
+        const int j = column + q * products.across;
+        if (i >= c || j >= c) continue;
+        if (products.parts == 1) {
+          partial[i * c + j] = sum[r][q];
+        } else {
+          sums[(part * c + i) * c + j] = sum[r][q];
+        }
+      }
+    }
+  }
+  if (products.parts == 1) return;
+  sync_block();
+  for (int i = static_cast<int>(threadIdx.x); i < c * c; i += static_cast<int>(blockDim.x)) {
+    float sum = 0;
+    for (int part = 0; part < products.parts; ++part) sum += sums[part * c * c + i];
+    partial[i] = sum;
+  }
+}
+
+// One reading of x and dy gives dx and the tile's share of dW; invconv_backward_sum_kernel adds the shares up.
+template <int kSide, bool kWeightShared>
+__global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products products, const float* __restrict__ x,
+                                        int64_t x_stride, const float* __restrict__ dy,
+                                        const float* __restrict__ weight, float* __restrict__ dx,
+                                        float* __restrict__ partials) {
+  SharedMemory memory;
+  const int c = static_cast<int>(s.c);
+  const Shared<float> x_tile = memory.take<float>(c * tiling.row_floats);
+  const Shared<float> dy_tile = memory.take<float>(c * tiling.row_floats);
+  const Shared<float> w = memory.take<float>(kWeightShared ? c * tiling.groups * row_group : 0);
+  const Shared<float> sums = memory.take<float>(products.parts > 1 ? products.parts * c * c : 0);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
+  load_tile(s, tiling, first, x, x_stride, x_tile);
+  load_tile(s, tiling, first, dy, s.in_stride, dy_tile);
+  if constexpr (kWeightShared) load_weight<true>(c, tiling, weight, w);
+  sync_block();
+  multiply_tile<true, kWeightShared>(s, tiling, first, weight, w, dy_tile, dx);
+  multiply_out<kSide>(c, tiling, products, x_tile, dy_tile, sums, partials + blockIdx.x * s.c * s.c);
+}
+
+// dW += the tiles' shares: thread (x, y) adds shares y, y + blockDim.y, ... of one element in float64, then y's in
+// order.
+__global__ void invconv_backward_sum_kernel(const float* __restrict__ partials, int64_t tiles, int64_t elements,
+                                            float* __restrict__ dweight) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(static_cast<int>(blockDim.x * blockDim.y));
+  const int64_t element = first_item();
+  double sum = 0;
+  if (element < elements) {
+#pragma unroll 8
+    for (int64_t tile = threadIdx.y; tile < tiles; tile += blockDim.y) {
+      sum += static_cast<double>(partials[tile * elements + element]);
+    }
+  }
+  sums[static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x)] = sum;
+  sync_block();
+  if (threadIdx.y != 0 || element >= elements) return;
+  for (int y = 1; y < static_cast<int>(blockDim.y); ++y) {
+    sum += sums[y * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)];
+  }
+  dweight[element] += static_cast<float>(sum);
+}
+
+template <int kChannels>
+void apply_few(Stream& stream, const Channels& s, bool packs, const float* x, const float* weight, float* y) {
+  // Pixels of 4 only where there are threads enough: with 8 channels and more, a thread's own reads fill the pipeline.
+  constexpr int width = kChannels <= 4 ? pack_floats : 1;
+  constexpr int threads = kChannels <= 8 ? block_threads : block_threads / 2;
+  const bool wide = packs && width > 1;
+  const int64_t items = s.n * (wide ? s.pixels / pack_floats : s.pixels);
+  launch(stream,
+         {"invconv_apply",
+          {static_cast<unsigned>(divide_up(items, threads))},
+          threads,
+          sizeof(float) * kChannels * kChannels},
+         wide ? invconv_apply_kernel<kChannels, width> : invconv_apply_kernel<kChannels, 1>, s, x, weight, y);
+}
+
+template <int kSide>
+auto backward_kernel(bool weight_shared) {
+  return weight_shared ? invconv_backward_kernel<kSide, true> : invconv_backward_kernel<kSide, false>;
+}
+
+}  // namespace
+
+void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y) {
+  if (x.size() == 0) return;
+  const Channels s = {x.n, x.c, x.pixels(), x.sample_stride, y.sample_stride};
+  const bool packs = planes_are_packs(x, y);
+  switch (x.c) {
+    case 4:
+      return apply_few<4>(stream, s, packs, x.data, weight.data, y.data);
+    case 8:
+      return apply_few<8>(stream, s, packs, x.data, weight.data, y.data);
+    case 16:
+      return apply_few<16>(stream, s, packs, x.data, weight.data, y.data);
+    case 32:
+      return apply_few<32>(stream, s, packs, x.data, weight.data, y.data);
+    default:
+      break;
+  }
+  const Tiling tiling = tiling_of(x.c);
+  const auto tiles = static_cast<unsigned>(divide_up(x.n * x.pixels(), tiling.pixels));
+  const auto floats = static_cast<size_t>(x.c * tiling.row_floats + weight_floats(tiling, x.c));
+  launch(stream, {"invconv_apply", {tiles}, block_threads, sizeof(float) * floats},
+         tiling.weight_shared ? invconv_apply_tiled_kernel<true> : invconv_apply_tiled_kernel<false>, s, tiling, x.data,
+         weight.data, y.data);
+}
+
+void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx,
+                      Array<float> dweight) {
+  if (x.size() == 0) return;
+  const Channels s = {x.n, x.c, x.pixels(), dy.sample_stride, dx.sample_stride};
+  const Tiling tiling = tiling_of(x.c);
+  const Products products = products_of(x.c, tiling);
+  const int64_t tiles = divide_up(x.n * x.pixels(), tiling.pixels);
+  const int64_t elements = x.c * x.c;
+  auto* partials = static_cast<float*>(scratch(stream, tiles * elements * static_cast<int64_t>(sizeof(float))));
+  const int64_t sum_floats = products.parts > 1 ? products.parts * elements : 0;
+  const auto shared_floats = [](int64_t count) { return divide_up(count, pack_floats) * pack_floats; };
+  const auto floats =
+      static_cast<size_t>(2 * x.c * tiling.row_floats + weight_floats(tiling, x.c) + shared_floats(sum_floats));
+  const auto kernel = products.side == 1   ? backward_kernel<1>(tiling.weight_shared)
+                      : products.side == 2 ? backward_kernel<2>(tiling.weight_shared)
+                                           : backward_kernel<4>(tiling.weight_shared);
+  launch(stream, {"invconv_backward", {static_cast<unsigned>(tiles)}, block_threads, sizeof(float) * floats}, kernel, s,
+         tiling, products, x.data, x.sample_stride, dy.data, weight.data, dx.data, partials);
+  constexpr unsigned across = 32;
+  constexpr unsigned rows = 16;
+  launch(stream,
+         {"invconv_backward_sum",
+          {static_cast<unsigned>(divide_up(elements, across))},
+          {across, rows},
+          sizeof(double) * across * rows},
+         invconv_backward_sum_kernel, partials, tiles, elements, dweight.data);
+}
+
+}  // namespace evenflow::kernels::cuda

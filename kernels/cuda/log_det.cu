@@ -1,0 +1,58 @@
+#include "kernels/cuda/grid.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/steps.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+// A warp per step, then the steps in order.
+__global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool adds,
+                                        const double* __restrict__ invconv_log_det, double* total) {
+  SharedMemory memory;
+  const Shared<double> terms = memory.take<double>(count);
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  for (int i = static_cast<int>(threadIdx.x) / warp_size; i < count; i += static_cast<int>(blockDim.x) / warp_size) {
+    const LogDetTerm& term = steps.step[i];
+    double sum = 0;
+    for (int64_t c = lane; c < term.log_scale.size; c += warp_size) {
+      sum += static_cast<double>(term.log_scale.data[c]);
+    }
+    for (int mask = warp_size / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+    if (lane == 0) terms[i] = static_cast<double>(term.pixels) * (sum + invconv_log_det[i]);
+  }
+  sync_block();
+  if (threadIdx.x != 0) return;
+  double sum = adds ? *total : 0.0;
+  for (int i = 0; i < count; ++i) sum += terms[i];
+  *total = sum;
+}
+
+__global__ void actnorm_log_det_backward_kernel(Steps<LogDetGradient> steps) {
+  const LogDetGradient& term = steps.step[blockIdx.x];
+  for (int64_t c = threadIdx.x; c < term.dlog_scale.size; c += blockDim.x) {
+    term.dlog_scale.data[c] += static_cast<float>(term.gradient);
+  }
+}
+
+}  // namespace
+
+void constant_log_det(Stream& stream, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
+                      Array<double> total) {
+  if (terms.empty()) {
+    zero(stream, total.data, sizeof(double));
+    return;
+  }
+  launch_all(terms, [&](const Steps<LogDetTerm>& some, size_t first, unsigned count) {
+    launch(stream, {"constant_log_det", {1}, block_threads, sizeof(double) * count}, constant_log_det_kernel, some,
+           static_cast<int>(count), first > 0, invconv_log_det.data + first, total.data);
+  });
+}
+
+void actnorm_log_det_backward(Stream& stream, std::span<const LogDetGradient> terms) {
+  launch_all(terms, [&](const Steps<LogDetGradient>& some, size_t, unsigned count) {
+    launch(stream, {"actnorm_log_det_backward", {count}, warp_size}, actnorm_log_det_backward_kernel, some);
+  });
+}
+
+}  // namespace evenflow::kernels::cuda

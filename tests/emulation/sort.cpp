@@ -1,0 +1,33 @@
+// std::stable_sort for kernels/cuda/sort.h.
+#include "kernels/cuda/sort.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "cuda_emulation.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+constexpr int64_t workspace_bytes = 1024;
+}
+
+int64_t sort_pairs_workspace_bytes(int64_t) {
+  return workspace_bytes;
+}
+
+void sort_pairs(Stream& stream, const SortPairs& pairs, void* workspace) {
+  emulation::run_later(stream, [=] {
+    std::memset(workspace, 0xFF, static_cast<size_t>(workspace_bytes));
+    std::vector<int64_t> from(static_cast<size_t>(pairs.n));
+    std::iota(from.begin(), from.end(), int64_t{0});
+    std::stable_sort(from.begin(), from.end(), [&](int64_t a, int64_t b) { return pairs.keys[a] < pairs.keys[b]; });
+    for (int64_t i = 0; i < pairs.n; ++i) {
+      pairs.sorted_keys[i] = pairs.keys[from[static_cast<size_t>(i)]];
+      pairs.sorted_values[i] = pairs.values[from[static_cast<size_t>(i)]];
+    }
+  });
+}
+
+}  // namespace evenflow::kernels::cuda
