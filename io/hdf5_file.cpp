@@ -377,6 +377,10 @@ std::vector<std::string> Hdf5File::read_strings_attribute(const std::string& whe
   return unpacked(bytes, length);
 }
 
+bool Hdf5File::has_attribute(const std::string& where, const std::string& name) const {
+  return H5Aexists_by_name(id(), where.c_str(), name.c_str(), H5P_DEFAULT) > 0;
+}
+
 std::string Hdf5File::read_text_attribute(const std::string& where, const std::string& name) const {
   return read_strings_attribute(where, name, true).at(0);
 }

@@ -152,6 +152,7 @@ class Hdf5File {
     read_attribute_raw(where, name, &value, Hdf5Type<T>::stored(), Hdf5Type<T>::native());
     return value;
   }
+  bool has_attribute(const std::string& where, const std::string& name) const;
   std::string read_text_attribute(const std::string& where, const std::string& name) const;
   std::vector<std::string> read_texts_attribute(const std::string& where, const std::string& name) const;
 

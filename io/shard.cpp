@@ -38,7 +38,7 @@ constexpr std::array fixed_texts = {FixedText{"stft_window", "hann periodic"}, F
 constexpr std::array fixed_numbers = {FixedNumber{"power", 2.0}, FixedNumber{"mel_low_hz", 0.0},
                                       FixedNumber{"log_floor", log_floor}};
 
-void write_frontend(Hdf5File& file, const FrontendSettings& frontend) {
+void write_frontend(Hdf5File& file, const FrontendSettings& frontend, const std::string& device) {
   const std::string where = "/frontend";
   file.make_group(where);
   file.write_attribute(where, "sample_rate_hz", int64_t{frontend.sample_rate_hz});
@@ -50,6 +50,7 @@ void write_frontend(Hdf5File& file, const FrontendSettings& frontend) {
   file.write_attribute(where, "mel_high_hz", frontend.sample_rate_hz / 2.0);
   for (const FixedText& row : fixed_texts) file.write_attribute(where, row.name, std::string(row.value));
   for (const FixedNumber& row : fixed_numbers) file.write_attribute(where, row.name, row.value);
+  file.write_attribute(where, "device", device);
 }
 
 FrontendSettings read_frontend(const Hdf5File& file) {
@@ -111,15 +112,18 @@ struct ShardWriter::State {
   Handle logmel;
   FrontendSettings frontend;
   std::vector<std::string> parameter_names;
+  std::string device;
   std::vector<Clip> clips;
   std::vector<int64_t> offsets = {0};
   size_t unwritten = 0;  // bytes the system has not been asked to write yet
 
-  State(const std::filesystem::path& target, FrontendSettings settings, std::vector<std::string> names)
+  State(const std::filesystem::path& target, FrontendSettings settings, std::vector<std::string> names,
+        std::string computed_on)
       : atomic(target),
         file(Hdf5File::create(atomic.temporary(), target)),
         frontend(std::move(settings)),
-        parameter_names(std::move(names)) {
+        parameter_names(std::move(names)),
+        device(std::move(computed_on)) {
     const hsize_t bands = static_cast<hsize_t>(frontend.mel_bands);
     const std::array<hsize_t, 2> none = {0, bands};
     const std::array<hsize_t, 2> unlimited = {H5S_UNLIMITED, bands};
@@ -181,7 +185,7 @@ struct ShardWriter::State {
     file.write_texts("/clip/section", section);
     file.write("/clip/parameter", {clips.size(), parameter_names.size()}, parameter.data());
     file.write_attribute("/clip/parameter", "names", parameter_names);
-    write_frontend(file, frontend);
+    write_frontend(file, frontend, device);
     file.write_attribute("/", "format_version", shard_version);
     // Last: an unfinished file does not even claim to be a shard.
     file.write_attribute("/", "kind", std::string(shard_kind));
@@ -192,11 +196,11 @@ struct ShardWriter::State {
 };
 
 ShardWriter::ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
-                         const std::vector<std::string>& parameter_names) {
+                         const std::vector<std::string>& parameter_names, const std::string& device) {
   if (frontend.mel_bands < 1)
     throw DataError("cannot write '" + file.string() + "': mel_bands = " + std::to_string(frontend.mel_bands));
   const Hdf5Lock lock;
-  state_ = std::make_unique<State>(file, frontend, parameter_names);
+  state_ = std::make_unique<State>(file, frontend, parameter_names, device);
 }
 
 ShardWriter::~ShardWriter() = default;
@@ -238,6 +242,7 @@ struct Shard::State {
   Hdf5File file;
   Handle logmel;
   FrontendSettings frontend;
+  std::string device = "cpu";  // older shards do not say: there was nothing else
   std::vector<std::string> parameter_names;
   std::vector<Clip> clips;
   std::vector<int64_t> offsets;
@@ -245,6 +250,7 @@ struct Shard::State {
 
   explicit State(const std::filesystem::path& path) : file(Hdf5File::open(path, shard_kind, shard_version)) {
     frontend = read_frontend(file);
+    if (file.has_attribute("/frontend", "device")) device = file.read_text_attribute("/frontend", "device");
     open_logmel();
     read_clips();
     check_offsets();
@@ -358,6 +364,9 @@ const std::filesystem::path& Shard::path() const {
 }
 const FrontendSettings& Shard::frontend() const {
   return state_->frontend;
+}
+const std::string& Shard::device() const {
+  return state_->device;
 }
 const std::vector<std::string>& Shard::parameter_names() const {
   return state_->parameter_names;

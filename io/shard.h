@@ -16,8 +16,9 @@ namespace evenflow::io {
 /// Writes a shard to a temporary name beside `file`; finish() fsyncs and renames. Without finish() nothing remains.
 class ShardWriter {
  public:
+  /// `device`: where the frames are computed.
   ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
-              const std::vector<std::string>& parameter_names);
+              const std::vector<std::string>& parameter_names, const std::string& device = "cpu");
   ~ShardWriter();
   ShardWriter(ShardWriter&&) noexcept;
   ShardWriter& operator=(ShardWriter&&) noexcept;
@@ -41,6 +42,8 @@ class Shard {
 
   const std::filesystem::path& path() const;
   const FrontendSettings& frontend() const;
+  /// Where the frames were computed: "cpu", "cuda:0".
+  const std::string& device() const;
   const std::vector<std::string>& parameter_names() const;
   const std::vector<Clip>& clips() const;
   /// Clip i owns frames [offsets[i], offsets[i + 1]).

@@ -157,6 +157,18 @@ TEST(Shard, ReadsAnyRangeAndNothingBeside) {
                 AllOf(HasSubstr((folder / "s.h5").string()), HasSubstr("outside")));
 }
 
+TEST(Shard, SaysWhereItsFramesWereComputed) {
+  const TempFolder folder;
+  write_some(folder / "s.h5");
+  EXPECT_EQ(Shard(folder / "s.h5").device(), "cpu");
+  ShardWriter(folder / "gpu.h5", small_frontend(), {}, "cuda:1").finish();
+  EXPECT_EQ(Shard(folder / "gpu.h5").device(), "cuda:1");
+  const hid_t file = H5Fopen((folder / "gpu.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  EXPECT_GE(H5Adelete_by_name(file, "/frontend", "device", H5P_DEFAULT), 0);
+  H5Fclose(file);
+  EXPECT_EQ(Shard(folder / "gpu.h5").device(), "cpu") << "an older program's shard";
+}
+
 TEST(Shard, EmptyAndWithoutParameters) {
   const TempFolder folder;
   ShardWriter(folder / "none.h5", small_frontend(), {}).finish();
