@@ -77,16 +77,35 @@ int weight_floats(const Tiling& tiling, int64_t c) {
   return tiling.weight_shared ? static_cast<int>(c) * tiling.groups * row_group : 0;
 }
 
+/// How a block's threads walk over a tile in units of kWidth pixels, each thread down the channels (or groups of them)
+/// of its own pixels, so that it looks for their sample once. Both counts are powers of two.
+struct Walk {
+  int units, across;  // units of a row; threads of a row
+};
+template <int kWidth>
+__device__ Walk walk_over(const Tiling& tiling) {
+  const int units = tiling.pixels / kWidth;
+  const int threads = static_cast<int>(blockDim.x);
+  return {units, units < threads ? units : threads};
+}
+
 /// Rows of pixels beyond the map's end become zero.
-__device__ void load_tile(const Channels& s, const Tiling& tiling, int64_t first, const float* data, int64_t stride,
-                          Shared<float> tile) {
-  const int items = static_cast<int>(s.c) * tiling.pixels;
-  for (int item = static_cast<int>(threadIdx.x); item < items; item += static_cast<int>(blockDim.x)) {
-    const int channel = item / tiling.pixels;
-    const int pixel = item % tiling.pixels;
-    const int64_t n = (first + pixel) / s.pixels;
-    const int64_t at = (first + pixel) - n * s.pixels;
-    tile[channel * tiling.row_floats + pixel] = n < s.n ? data[n * stride + channel * s.pixels + at] : 0.0F;
+template <int kWidth>
+__device__ void load_tile(const Channels& s, const Tiling& tiling, int64_t first, const float* __restrict__ data,
+                          int64_t stride, Shared<float> tile) {
+  const Walk walk = walk_over<kWidth>(tiling);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int c = static_cast<int>(s.c);
+  const int step = static_cast<int>(blockDim.x) / walk.across;
+  for (int unit = thread % walk.across; unit < walk.units; unit += walk.across) {
+    const int64_t n = (first + unit * kWidth) / s.pixels;
+    const float* from = data + n * stride + (first + unit * kWidth) - n * s.pixels;
+#pragma unroll 4
+    for (int channel = thread / walk.across; channel < c; channel += step) {
+      Pack<kWidth> values = {};
+      if (n < s.n) values = load_pack<kWidth>(from + channel * s.pixels);
+      store_pack<kWidth>(tile + (channel * tiling.row_floats + unit * kWidth), values);
+    }
   }
 }
 
@@ -101,44 +120,53 @@ __device__ void load_weight(int c, const Tiling& tiling, const float* weight, Sh
   }
 }
 
-// out = W in, or W^T in: a thread takes four output channels of one pixel at a time.
-template <bool kTransposed, bool kWeightShared>
+// out = W in, or W^T in: a thread takes four output channels of kWidth pixels at a time.
+template <bool kTransposed, bool kWeightShared, int kWidth>
 __device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t first, const float* weight,
-                              Shared<float> w, Shared<float> tile, float* out) {
+                              Shared<float> w, Shared<float> tile, float* __restrict__ out) {
   const int c = static_cast<int>(s.c);
   const int width = tiling.groups * row_group;
-  for (int item = static_cast<int>(threadIdx.x); item < tiling.groups * tiling.pixels;
-       item += static_cast<int>(blockDim.x)) {
-    const int row = item / tiling.pixels * row_group;
-    const int pixel = item % tiling.pixels;
-    float sum[row_group] = {};
-    for (int k = 0; k < c; ++k) {
-      const float value = tile[k * tiling.row_floats + pixel];
-      if constexpr (kWeightShared) {
-        const float4 four = load4(w + (k * width + row));
-        sum[0] = fmaf(four.x, value, sum[0]);
-        sum[1] = fmaf(four.y, value, sum[1]);
-        sum[2] = fmaf(four.z, value, sum[2]);
-        sum[3] = fmaf(four.w, value, sum[3]);
-      } else {
+  const Walk walk = walk_over<kWidth>(tiling);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int step = static_cast<int>(blockDim.x) / walk.across;
+  for (int unit = thread % walk.across; unit < walk.units; unit += walk.across) {
+    const int64_t n = (first + unit * kWidth) / s.pixels;
+    if (n >= s.n) continue;
+    float* to = out + n * s.out_stride + (first + unit * kWidth) - n * s.pixels;
+    for (int row = thread / walk.across * row_group; row < c; row += step * row_group) {
+      Pack<kWidth> sum[row_group] = {};
+#pragma unroll 4
+      for (int k = 0; k < c; ++k) {
+        const Pack<kWidth> value = load_pack<kWidth>(tile + (k * tiling.row_floats + unit * kWidth));
+        float factor[row_group];
+        if constexpr (kWeightShared) {
+          const float4 four = load4(w + (k * width + row));
+          factor[0] = four.x;
+          factor[1] = four.y;
+          factor[2] = four.z;
+          factor[3] = four.w;
+        } else {
+#pragma unroll
+          for (int r = 0; r < row_group; ++r) {
+            const int64_t i = row + r < c ? row + r : 0;
+            factor[r] = weight[kTransposed ? k * s.c + i : i * s.c + k];
+          }
+        }
 #pragma unroll
         for (int r = 0; r < row_group; ++r) {
-          const int64_t i = row + r < c ? row + r : 0;
-          sum[r] = fmaf(weight[kTransposed ? k * s.c + i : i * s.c + k], value, sum[r]);
+#pragma unroll
+          for (int i = 0; i < kWidth; ++i) sum[r].at[i] = fmaf(factor[r], value.at[i], sum[r].at[i]);
         }
       }
-    }
-    const int64_t n = (first + pixel) / s.pixels;
-    if (n >= s.n) continue;
-    float* to = out + n * s.out_stride + (first + pixel) - n * s.pixels;
 #pragma unroll
-    for (int r = 0; r < row_group; ++r) {
-      if (row + r < c) to[(row + r) * s.pixels] = sum[r];
+      for (int r = 0; r < row_group; ++r) {
+        if (row + r < c) store_pack<kWidth>(to + (row + r) * s.pixels, sum[r]);
+      }
     }
   }
 }
 
-template <bool kWeightShared>
+template <bool kWeightShared, int kWidth>
 __global__ void invconv_apply_tiled_kernel(Channels s, Tiling tiling, const float* __restrict__ x,
                                            const float* __restrict__ weight, float* __restrict__ y) {
   SharedMemory memory;
@@ -146,10 +174,10 @@ __global__ void invconv_apply_tiled_kernel(Channels s, Tiling tiling, const floa
   const Shared<float> tile = memory.take<float>(c * tiling.row_floats);
   const Shared<float> w = memory.take<float>(kWeightShared ? c * tiling.groups * row_group : 0);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
-  load_tile(s, tiling, first, x, s.in_stride, tile);
+  load_tile<kWidth>(s, tiling, first, x, s.in_stride, tile);
   if constexpr (kWeightShared) load_weight<false>(c, tiling, weight, w);
   sync_block();
-  multiply_tile<false, kWeightShared>(s, tiling, first, weight, w, tile, y);
+  multiply_tile<false, kWeightShared, kWidth>(s, tiling, first, weight, w, tile, y);
 }
 
 // How the c x c products' sums over a tile's pixels are dealt out: a thread takes side x side of them over one of
@@ -227,7 +255,7 @@ __device__ void multiply_out(int c, const Tiling& tiling, const Products& produc
 }
 
 // One reading of x and dy gives dx and the tile's share of dW; invconv_backward_sum_kernel adds the shares up.
-template <int kSide, bool kWeightShared>
+template <int kSide, bool kWeightShared, int kWidth>
 __global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products products, const float* __restrict__ x,
                                         int64_t x_stride, const float* __restrict__ dy,
                                         const float* __restrict__ weight, float* __restrict__ dx,
@@ -239,11 +267,11 @@ __global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products prod
   const Shared<float> w = memory.take<float>(kWeightShared ? c * tiling.groups * row_group : 0);
   const Shared<float> sums = memory.take<float>(products.parts > 1 ? products.parts * c * c : 0);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
-  load_tile(s, tiling, first, x, x_stride, x_tile);
-  load_tile(s, tiling, first, dy, s.in_stride, dy_tile);
+  load_tile<kWidth>(s, tiling, first, x, x_stride, x_tile);
+  load_tile<kWidth>(s, tiling, first, dy, s.in_stride, dy_tile);
   if constexpr (kWeightShared) load_weight<true>(c, tiling, weight, w);
   sync_block();
-  multiply_tile<true, kWeightShared>(s, tiling, first, weight, w, dy_tile, dx);
+  multiply_tile<true, kWeightShared, kWidth>(s, tiling, first, weight, w, dy_tile, dx);
   multiply_out<kSide>(c, tiling, products, x_tile, dy_tile, sums, partials + blockIdx.x * s.c * s.c);
 }
 
@@ -256,7 +284,7 @@ __global__ void invconv_backward_sum_kernel(const float* __restrict__ partials, 
   const int64_t element = first_item();
   double sum = 0;
   if (element < elements) {
-#pragma unroll 8
+#pragma unroll 16
     for (int64_t tile = threadIdx.y; tile < tiles; tile += blockDim.y) {
       sum += static_cast<double>(partials[tile * elements + element]);
     }
@@ -285,9 +313,15 @@ void apply_few(Stream& stream, const Channels& s, bool packs, const float* x, co
          wide ? invconv_apply_kernel<kChannels, width> : invconv_apply_kernel<kChannels, 1>, s, x, weight, y);
 }
 
+template <bool kWeightShared>
+auto apply_kernel(bool packs) {
+  return packs ? invconv_apply_tiled_kernel<kWeightShared, pack_floats> : invconv_apply_tiled_kernel<kWeightShared, 1>;
+}
+
 template <int kSide>
-auto backward_kernel(bool weight_shared) {
-  return weight_shared ? invconv_backward_kernel<kSide, true> : invconv_backward_kernel<kSide, false>;
+auto backward_kernel(bool weight_shared, bool packs) {
+  if (!weight_shared) return invconv_backward_kernel<kSide, false, 1>;
+  return packs ? invconv_backward_kernel<kSide, true, pack_floats> : invconv_backward_kernel<kSide, true, 1>;
 }
 
 }  // namespace
@@ -312,8 +346,8 @@ void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y)
   const auto tiles = static_cast<unsigned>(divide_up(x.n * x.pixels(), tiling.pixels));
   const auto floats = static_cast<size_t>(x.c * tiling.row_floats + weight_floats(tiling, x.c));
   launch(stream, {"invconv_apply", {tiles}, block_threads, sizeof(float) * floats},
-         tiling.weight_shared ? invconv_apply_tiled_kernel<true> : invconv_apply_tiled_kernel<false>, s, tiling, x.data,
-         weight.data, y.data);
+         tiling.weight_shared ? apply_kernel<true>(packs) : apply_kernel<false>(packs), s, tiling, x.data, weight.data,
+         y.data);
 }
 
 void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx,
@@ -322,6 +356,7 @@ void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float
   const Channels s = {x.n, x.c, x.pixels(), dy.sample_stride, dx.sample_stride};
   const Tiling tiling = tiling_of(x.c);
   const Products products = products_of(x.c, tiling);
+  const bool packs = planes_are_packs(x, dy, dx);
   const int64_t tiles = divide_up(x.n * x.pixels(), tiling.pixels);
   const int64_t elements = x.c * x.c;
   auto* partials = static_cast<float*>(scratch(stream, tiles * elements * static_cast<int64_t>(sizeof(float))));
@@ -329,13 +364,13 @@ void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float
   const auto shared_floats = [](int64_t count) { return divide_up(count, pack_floats) * pack_floats; };
   const auto floats =
       static_cast<size_t>(2 * x.c * tiling.row_floats + weight_floats(tiling, x.c) + shared_floats(sum_floats));
-  const auto kernel = products.side == 1   ? backward_kernel<1>(tiling.weight_shared)
-                      : products.side == 2 ? backward_kernel<2>(tiling.weight_shared)
-                                           : backward_kernel<4>(tiling.weight_shared);
+  const auto kernel = products.side == 1   ? backward_kernel<1>(tiling.weight_shared, packs)
+                      : products.side == 2 ? backward_kernel<2>(tiling.weight_shared, packs)
+                                           : backward_kernel<4>(tiling.weight_shared, packs);
   launch(stream, {"invconv_backward", {static_cast<unsigned>(tiles)}, block_threads, sizeof(float) * floats}, kernel, s,
          tiling, products, x.data, x.sample_stride, dy.data, weight.data, dx.data, partials);
-  constexpr unsigned across = 32;
-  constexpr unsigned rows = 16;
+  constexpr unsigned across = 16;
+  constexpr unsigned rows = 32;
   launch(stream,
          {"invconv_backward_sum",
           {static_cast<unsigned>(divide_up(elements, across))},

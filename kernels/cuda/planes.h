@@ -14,8 +14,9 @@ struct Pack {
   float at[kWidth];
 };
 
-template <int kWidth>
-__device__ Pack<kWidth> load_pack(const float* p) {
+/// `From`: const float* or Shared<float>.
+template <int kWidth, class From>
+__device__ Pack<kWidth> load_pack(From p) {
   if constexpr (kWidth == 4) {
     const float4 v = load4(p);
     return {{v.x, v.y, v.z, v.w}};
@@ -23,8 +24,8 @@ __device__ Pack<kWidth> load_pack(const float* p) {
     return {{p[0]}};
   }
 }
-template <int kWidth>
-__device__ void store_pack(float* p, const Pack<kWidth>& v) {
+template <int kWidth, class To>
+__device__ void store_pack(To p, const Pack<kWidth>& v) {
   if constexpr (kWidth == 4) {
     store4(p, make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
   } else {
