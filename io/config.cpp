@@ -365,6 +365,10 @@ std::vector<Row> make_table() {
           },
           "\"auto\", \"cpu\" or \"cuda:N\""),
       integer("train.threads", Field{t, &T::threads}, 0, 4096, "CPU threads; 0: one per core"),
+      choice("train.precision", Field{t, &T::precision}, {"tf32", "bf16", "float32"},
+             "GPU: products of training are rounded to \"tf32\", \"bf16\" or \"float32\"; the CPU computes in float32"),
+      choice("train.kernels", Field{t, &T::kernels}, {"auto", "layered", "fused"},
+             "GPU: the coupling's network in one \"fused\" kernel, \"layered\", or \"auto\": fused where it fits"),
       text(
           "train.machine", Field{t, &T::machine}, "text", [](std::string_view) { return true; },
           "train on this machine's clips only; empty: all"),

@@ -51,6 +51,10 @@ struct ConditionSettings {
 struct TrainSettings {
   std::string device = "auto";  ///< "auto", "cpu" or "cuda:N"
   int threads = 0;              ///< CPU threads; 0: one per core
+  /// GPU: what training's products are rounded to, "tf32", "bf16" or "float32"; sums, and the CPU, are float32.
+  std::string precision = "tf32";
+  /// GPU: "fused" (a coupling's network in one kernel), "layered" (a library's convolutions) or "auto".
+  std::string kernels = "auto";
   std::string machine;          ///< train on this machine's clips only; empty: all
   int64_t epochs = 100;
   int64_t batch = 128;

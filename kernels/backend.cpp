@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <string>
 
 #include "kernels/check.h"
@@ -30,20 +31,28 @@ Backend* load_cuda_backend() {
   return backend;
 }
 
+std::atomic<Backend*> in_place_of_cuda{nullptr};
+
+Backend* cuda_library() {
+  static Backend* const cuda = load_cuda_backend();
+  return cuda;
+}
+
 }  // namespace
+
+void use_cuda_backend(Backend* backend) {
+  in_place_of_cuda = backend;
+}
 
 Backend& backend_of(Device device) {
   if (device.type == DeviceType::cpu) return cpu_backend();
-  static Backend* const cuda = load_cuda_backend();
+  Backend* cuda = in_place_of_cuda;
+  if (cuda == nullptr) cuda = cuda_library();
   if (device.index < 0 || device.index >= cuda->devices()) {
     throw DeviceError("there is no cuda:" + std::to_string(device.index) + "; this machine has " +
                       std::to_string(cuda->devices()) + " CUDA device(s), counted from 0");
   }
   return *cuda;
-}
-
-void Stream::synchronise() {
-  backend_of(device_).synchronise(handle_);
 }
 
 }  // namespace evenflow::kernels

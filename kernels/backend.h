@@ -2,10 +2,17 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
 
 #include "kernels/adam.h"
 #include "kernels/flow_ops.h"
 #include "kernels/gather.h"
+#include "kernels/latent.h"
+#include "kernels/launch_listener.h"
+#include "kernels/logmel.h"
+#include "kernels/train_step.h"
 
 namespace evenflow::kernels {
 
@@ -20,7 +27,28 @@ class Backend {
   virtual int devices() = 0;
   virtual void* allocate(size_t bytes, Device device) = 0;  ///< zeroed, 64-byte aligned
   virtual void release(void* data, Device device) noexcept = 0;
-  virtual void synchronise(void* stream) = 0;
+  virtual void* allocate_pinned(size_t bytes) = 0;  ///< host memory that copies fast; zeroed, 64-byte aligned
+  virtual void release_pinned(void* data) noexcept = 0;
+  virtual void* create_stream(Device device) = 0;
+  virtual void release_stream(void* stream, Device device) noexcept = 0;
+  virtual void synchronise(Stream& stream) = 0;
+  /// As cudaMemcpyDefault: the places say themselves where they lie.
+  virtual void copy(Stream& stream, const void* from, void* to, int64_t bytes) = 0;
+  virtual void zero(Stream& stream, void* data, int64_t bytes) = 0;
+  virtual void begin_capture(Stream& stream) = 0;
+  virtual void* end_capture(Stream& stream) = 0;  ///< null on the CPU, which does not capture
+  virtual void launch_graph(Stream& stream, void* graph) = 0;
+  virtual int64_t graph_nodes(void* graph) = 0;
+  virtual void release_graph(void* graph) noexcept = 0;
+  virtual void* create_event(Device device) = 0;
+  virtual void release_event(void* event) noexcept = 0;
+  virtual void record_event(Stream& stream, void* event) = 0;
+  virtual double event_seconds(void* from, void* to) = 0;
+
+  virtual int64_t cache_bytes(Device) { return 0; }
+  virtual double measure_gemm(Stream&, Precision) { return 0; }
+  virtual void set_launch_listener(LaunchListener*) {}
+  virtual Tracer* range_marker() { return nullptr; }
 
   virtual void squeeze(Stream& stream, ConstMap x, Map y) = 0;
   virtual void unsqueeze(Stream& stream, ConstMap y, Map x) = 0;
@@ -31,17 +59,14 @@ class Backend {
                                 const ActnormGradients& d) = 0;
   virtual void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale) = 0;
 
-  virtual void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det) = 0;
-  virtual void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale) = 0;
+  virtual void constant_log_det(Stream& stream, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
+                                Array<double> total) = 0;
+  virtual void actnorm_log_det_backward(Stream& stream, std::span<const LogDetGradient> terms) = 0;
 
-  virtual void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
-                                    Array<double> log_det) = 0;
-  virtual void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<float> inverse,
-                                      Array<double> log_det) = 0;
-  virtual void invconv_plu_backward(Stream& stream, const PluParameters& p, Array<const float> dweight,
-                                    double log_det_gradient, const PluGradients& d) = 0;
-  virtual void invconv_dense_backward(Stream& stream, Array<const float> inverse, Array<const float> dweight,
-                                      double log_det_gradient, Array<float> d) = 0;
+  virtual void invconv_assemble_plu(Stream& stream, std::span<const PluAssembly> steps, Array<double> log_det) = 0;
+  virtual void invconv_assemble_dense(Stream& stream, std::span<const DenseAssembly> steps, Array<double> log_det) = 0;
+  virtual void invconv_plu_backward(Stream& stream, std::span<const PluBackward> steps) = 0;
+  virtual void invconv_dense_backward(Stream& stream, std::span<const DenseBackward> steps) = 0;
   virtual void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y) = 0;
   virtual void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx,
                                 Array<float> dweight) = 0;
@@ -49,8 +74,7 @@ class Backend {
   virtual int64_t coupling_packed_floats(const CouplingShape& shape) = 0;
   virtual int64_t coupling_saved_floats(const CouplingShape& shape) = 0;
   virtual int64_t coupling_workspace_floats(const CouplingShape& shape, int64_t n) = 0;
-  virtual void coupling_pack(Stream& stream, const CouplingShape& shape, const CouplingParameters& p,
-                             Array<float> packed) = 0;
+  virtual void coupling_pack(Stream& stream, std::span<const CouplingPack> steps) = 0;
   virtual void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed,
                                 Map y, Array<double> log_det, Array<float> saved, Array<float> workspace) = 0;
   virtual void coupling_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Array<const float> packed,
@@ -60,6 +84,7 @@ class Backend {
                                  const CouplingGradients& d, Array<float> workspace) = 0;
 
   virtual void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<double> centred_squares) = 0;
+  virtual void gaussian_squares(Stream& stream, ConstMap z, Array<double> squares) = 0;
   virtual void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz) = 0;
 
   virtual void adam_update(Stream& stream, const AdamStep& settings, Array<const float> gradient,
@@ -68,6 +93,15 @@ class Backend {
   virtual void squared_norm(Stream& stream, Array<const float> x, Array<double> out) = 0;
   virtual void gather_windows(Stream& stream, Array<const float> frames, Array<const int64_t> start,
                               Array<const float> mean, Array<const float> inverse_std, Map x) = 0;
+
+  virtual void latent_loss(Stream& stream, const LatentLoss& task) = 0;
+  virtual void select_batch(Stream& stream, const SelectBatch& task) = 0;
+  virtual void guarded_update(Stream& stream, const GuardedUpdate& task) = 0;
+  virtual int64_t random_order_workspace_bytes(int64_t n) = 0;
+  virtual void random_order(Stream& stream, uint64_t seed, uint64_t order_stream, Array<int64_t> order,
+                            Array<unsigned char> workspace) = 0;
+
+  virtual void logmel_batch(Stream& stream, const LogMelBatchTask& task) = 0;
 };
 
 /// The backend of a device. The CUDA backend is a shared library, loaded on first use; DeviceError says why it cannot
@@ -76,6 +110,12 @@ Backend& backend_of(Device device);
 
 /// The CPU backend, always there.
 Backend& cpu_backend();
+
+/// Takes the place of the library below for every CUDA device from now on; null: the library again. For tests.
+void use_cuda_backend(Backend* backend);
+
+/// The CUDA backend, defined in its library and in the tests' emulation alone.
+Backend& cuda_backend();
 
 /// What the CUDA backend's shared library exports: extern "C" Backend* evenflow_cuda_backend().
 inline constexpr const char* cuda_library_name = "libevenflow_cuda.so";

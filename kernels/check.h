@@ -1,6 +1,7 @@
 // Argument checks of the operations. Kernels know neither files nor flags: errors name the operation and the shapes.
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -14,7 +15,13 @@ class ShapeError : public std::invalid_argument {
 
 /// A matrix that cannot be inverted: a zero or non-finite pivot of an LU factorisation.
 class SingularError : public std::runtime_error {
-  using std::runtime_error::runtime_error;
+ public:
+  SingularError(const std::string& what, int64_t step) : std::runtime_error(what), step_(step) {}
+  /// Which of the operation's matrices.
+  int64_t step() const { return step_; }
+
+ private:
+  int64_t step_;
 };
 
 /// A device that is not there or cannot be used. The text says what is missing and the cure.

@@ -141,53 +141,60 @@ void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<flo
   backend_of(stream.device()).actnorm_initialise(stream, x, bias, log_scale);
 }
 
-void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det) {
-  check_size("actnorm_log_det", "log_det", log_det, 1);
-  const TraceRange range(stream, "actnorm_log_det");
-  backend_of(stream.device()).actnorm_log_det(stream, log_scale, pixels, log_det);
+void constant_log_det(Stream& stream, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
+                      Array<double> total) {
+  check_size("constant_log_det", "invconv_log_det", invconv_log_det, static_cast<int64_t>(terms.size()));
+  check_size("constant_log_det", "total", total, 1);
+  const TraceRange range(stream, "constant_log_det");
+  backend_of(stream.device()).constant_log_det(stream, terms, invconv_log_det, total);
 }
 
-void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale) {
+void actnorm_log_det_backward(Stream& stream, std::span<const LogDetGradient> terms) {
   const TraceRange range(stream, "actnorm_log_det_backward");
-  backend_of(stream.device()).actnorm_log_det_backward(stream, gradient, dlog_scale);
+  backend_of(stream.device()).actnorm_log_det_backward(stream, terms);
 }
 
-void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
-                          Array<double> log_det) {
-  const int64_t c = check_plu("invconv_assemble_plu", p);
-  check_size("invconv_assemble_plu", "weight", weight, c * c);
-  check_size("invconv_assemble_plu", "inverse", inverse, c * c);
-  check_size("invconv_assemble_plu", "log_det", log_det, 1);
+void invconv_assemble_plu(Stream& stream, std::span<const PluAssembly> steps, Array<double> log_det) {
+  check_size("invconv_assemble_plu", "log_det", log_det, static_cast<int64_t>(steps.size()));
+  for (const PluAssembly& step : steps) {
+    const int64_t c = check_plu("invconv_assemble_plu", step.p);
+    check_size("invconv_assemble_plu", "weight", step.weight, c * c);
+    check_size("invconv_assemble_plu", "inverse", step.inverse, c * c);
+  }
   const TraceRange range(stream, "invconv_assemble_plu");
-  backend_of(stream.device()).invconv_assemble_plu(stream, p, weight, inverse, log_det);
+  backend_of(stream.device()).invconv_assemble_plu(stream, steps, log_det);
 }
 
-void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<float> inverse, Array<double> log_det) {
-  square_side("invconv_assemble_dense", weight.size);
-  check_size("invconv_assemble_dense", "inverse", inverse, weight.size);
-  check_size("invconv_assemble_dense", "log_det", log_det, 1);
+void invconv_assemble_dense(Stream& stream, std::span<const DenseAssembly> steps, Array<double> log_det) {
+  check_size("invconv_assemble_dense", "log_det", log_det, static_cast<int64_t>(steps.size()));
+  for (const DenseAssembly& step : steps) {
+    square_side("invconv_assemble_dense", step.weight.size);
+    check_size("invconv_assemble_dense", "inverse", step.inverse, step.weight.size);
+  }
   const TraceRange range(stream, "invconv_assemble_dense");
-  backend_of(stream.device()).invconv_assemble_dense(stream, weight, inverse, log_det);
+  backend_of(stream.device()).invconv_assemble_dense(stream, steps, log_det);
 }
 
-void invconv_plu_backward(Stream& stream, const PluParameters& p, Array<const float> dweight, double log_det_gradient,
-                          const PluGradients& d) {
-  const int64_t c = check_plu("invconv_plu_backward", p);
-  check_size("invconv_plu_backward", "dweight", dweight, c * c);
-  check_size("invconv_plu_backward", "d lower", d.lower, c * c);
-  check_size("invconv_plu_backward", "d upper", d.upper, c * c);
-  check_size("invconv_plu_backward", "d log_s", d.log_s, c);
+void invconv_plu_backward(Stream& stream, std::span<const PluBackward> steps) {
+  for (const PluBackward& step : steps) {
+    const int64_t c = check_plu("invconv_plu_backward", step.p);
+    check_size("invconv_plu_backward", "dweight", step.dweight, c * c);
+    check_size("invconv_plu_backward", "d lower", step.d.lower, c * c);
+    check_size("invconv_plu_backward", "d upper", step.d.upper, c * c);
+    check_size("invconv_plu_backward", "d log_s", step.d.log_s, c);
+  }
   const TraceRange range(stream, "invconv_plu_backward");
-  backend_of(stream.device()).invconv_plu_backward(stream, p, dweight, log_det_gradient, d);
+  backend_of(stream.device()).invconv_plu_backward(stream, steps);
 }
 
-void invconv_dense_backward(Stream& stream, Array<const float> inverse, Array<const float> dweight,
-                            double log_det_gradient, Array<float> d) {
-  square_side("invconv_dense_backward", inverse.size);
-  check_size("invconv_dense_backward", "dweight", dweight, inverse.size);
-  check_size("invconv_dense_backward", "d", d, inverse.size);
+void invconv_dense_backward(Stream& stream, std::span<const DenseBackward> steps) {
+  for (const DenseBackward& step : steps) {
+    square_side("invconv_dense_backward", step.inverse.size);
+    check_size("invconv_dense_backward", "dweight", step.dweight, step.inverse.size);
+    check_size("invconv_dense_backward", "d", step.d, step.inverse.size);
+  }
   const TraceRange range(stream, "invconv_dense_backward");
-  backend_of(stream.device()).invconv_dense_backward(stream, inverse, dweight, log_det_gradient, d);
+  backend_of(stream.device()).invconv_dense_backward(stream, steps);
 }
 
 void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y) {
@@ -224,12 +231,14 @@ int64_t coupling_workspace_floats(Device device, const CouplingShape& shape, int
   return backend_of(device).coupling_workspace_floats(shape, n);
 }
 
-void coupling_pack(Stream& stream, const CouplingShape& shape, const CouplingParameters& p, Array<float> packed) {
-  check_coupling_shape("coupling_pack", shape);
-  check_coupling_parameters("coupling_pack", shape, p);
-  check_size("coupling_pack", "packed", packed, coupling_packed_floats(stream.device(), shape));
+void coupling_pack(Stream& stream, std::span<const CouplingPack> steps) {
+  for (const CouplingPack& step : steps) {
+    check_coupling_shape("coupling_pack", step.shape);
+    check_coupling_parameters("coupling_pack", step.shape, step.p);
+    check_size("coupling_pack", "packed", step.packed, coupling_packed_floats(stream.device(), step.shape));
+  }
   const TraceRange range(stream, "coupling_pack");
-  backend_of(stream.device()).coupling_pack(stream, shape, p, packed);
+  backend_of(stream.device()).coupling_pack(stream, steps);
 }
 
 void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
@@ -276,6 +285,12 @@ void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<doubl
   check_at_least("gaussian_moments", "centred_squares", centred_squares, z.n);
   const TraceRange range(stream, "gaussian_moments");
   backend_of(stream.device()).gaussian_moments(stream, z, sum, centred_squares);
+}
+
+void gaussian_squares(Stream& stream, ConstMap z, Array<double> squares) {
+  check_at_least("gaussian_squares", "squares", squares, z.n);
+  const TraceRange range(stream, "gaussian_squares");
+  backend_of(stream.device()).gaussian_squares(stream, z, squares);
 }
 
 void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz) {

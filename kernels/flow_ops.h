@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/stream.h"
 #include "kernels/view.h"
@@ -35,11 +36,6 @@ void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormPara
 /// channel, else -log(std + 1e-6); two-pass biased std over n, h, w.
 void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale);
 
-/// log_det[0] += pixels times the sum of log_scale: one window's log-determinant.
-void actnorm_log_det(Stream& stream, Array<const float> log_scale, int64_t pixels, Array<double> log_det);
-/// dlog_scale += gradient (d loss / d log_det times pixels), every channel.
-void actnorm_log_det_backward(Stream& stream, double gradient, Array<float> dlog_scale);
-
 // ---- invertible 1x1: y = W x over channels.
 struct PluParameters {
   Array<const int32_t> permutation;  ///< row i of W is row permutation[i] of L (U + diag(sign exp(log_s)))
@@ -50,28 +46,66 @@ struct PluParameters {
 struct PluGradients {
   Array<float> lower, upper, log_s;  ///< [c, c] (strict triangles written, the rest stays), [c, c], [c]
 };
-/// W and W^-1 (float64 inside) and log|det W|.
-void invconv_assemble_plu(Stream& stream, const PluParameters& p, Array<float> weight, Array<float> inverse,
-                          Array<double> log_det);
-/// W^-1 and log|det W| of a dense W by LU with partial pivoting in float64. SingularError on a zero or non-finite
-/// pivot.
-void invconv_assemble_dense(Stream& stream, Array<const float> weight, Array<float> inverse, Array<double> log_det);
-/// Adds dW's chain into the factors, and log_det_gradient to every d log_s.
-void invconv_plu_backward(Stream& stream, const PluParameters& p, Array<const float> dweight, double log_det_gradient,
-                          const PluGradients& d);
-/// d weight += dW + log_det_gradient W^-T.
-void invconv_dense_backward(Stream& stream, Array<const float> inverse, Array<const float> dweight,
-                            double log_det_gradient, Array<float> d);
+struct PluAssembly {
+  PluParameters p;
+  Array<float> weight, inverse;  ///< [c, c]
+};
+/// Of each step: W and W^-1 (float64 inside), and log|det W| in log_det[step]. A zero or non-finite pivot: the CPU
+/// throws SingularError with the step's index; a GPU, which cannot, makes log_det[step] NaN.
+void invconv_assemble_plu(Stream& stream, std::span<const PluAssembly> steps, Array<double> log_det);
+struct DenseAssembly {
+  Array<const float> weight;  ///< [c, c]
+  Array<float> inverse;
+};
+/// The same for dense W, by LU with partial pivoting in float64.
+void invconv_assemble_dense(Stream& stream, std::span<const DenseAssembly> steps, Array<double> log_det);
+struct PluBackward {
+  PluParameters p;
+  Array<const float> dweight;
+  double log_det_gradient = 0;
+  PluGradients d;
+};
+/// Of each step: adds dW's chain into the factors, and log_det_gradient to every d log_s.
+void invconv_plu_backward(Stream& stream, std::span<const PluBackward> steps);
+struct DenseBackward {
+  Array<const float> inverse, dweight;
+  double log_det_gradient = 0;
+  Array<float> d;
+};
+/// Of each step: d += dW + log_det_gradient W^-T.
+void invconv_dense_backward(Stream& stream, std::span<const DenseBackward> steps);
 /// y = weight x per pixel; the inverse is the same call with W^-1. weight [c, c] row-major.
 void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y);
 /// dx = W^T dy, dweight += dy x^T. dx must not be dy's memory.
 void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx, Array<float> dweight);
 
+// ---- the log-determinants that are the same for every window.
+struct LogDetTerm {
+  Array<const float> log_scale;  ///< actnorm's, [c]
+  int64_t pixels = 0;
+};
+/// total[0] = sum over steps of pixels (sum of log_scale + invconv_log_det[step]).
+void constant_log_det(Stream& stream, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
+                      Array<double> total);
+struct LogDetGradient {
+  double gradient = 0;  ///< d loss / d log_det times pixels
+  Array<float> dlog_scale;
+};
+/// Of each step: dlog_scale += gradient, every channel.
+void actnorm_log_det_backward(Stream& stream, std::span<const LogDetGradient> terms);
+
 // ---- affine coupling.
 enum class CouplingKind { sigmoid, tanh };
+/// How a GPU computes the network: a library's convolutions, or one kernel with the hidden maps on the chip (hidden
+/// widths up to 64). Automatic: fused where it fits and the arithmetic is tf32 or bf16. The CPU has one way.
+enum class CouplingPath { automatic, layered, fused };
+/// What a GPU's products of the network are rounded to; sums are float32. The CPU computes in float32.
+enum class Precision { float32, tf32, bf16 };
 struct CouplingShape {
   int64_t channels = 0, hidden = 0, height = 0, width = 0;  ///< channels c even
   CouplingKind kind = CouplingKind::sigmoid;
+  CouplingPath path = CouplingPath::automatic;
+  Precision precision = Precision::float32;
 };
 struct CouplingParameters {
   Array<const float> conv1_weight, conv1_bias;  ///< [F, c/2, 3, 3], [F]
@@ -84,7 +118,12 @@ struct CouplingGradients {
 };
 /// Weights in the backend's own layout: packed once per optimiser step, used by every window.
 int64_t coupling_packed_floats(Device device, const CouplingShape& shape);
-void coupling_pack(Stream& stream, const CouplingShape& shape, const CouplingParameters& p, Array<float> packed);
+struct CouplingPack {
+  CouplingShape shape;
+  CouplingParameters p;
+  Array<float> packed;
+};
+void coupling_pack(Stream& stream, std::span<const CouplingPack> steps);
 /// What forward keeps for backward, per sample.
 int64_t coupling_saved_floats(Device device, const CouplingShape& shape);
 /// Scratch of one call over n samples.
@@ -105,6 +144,8 @@ void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, C
 /// Per sample: sum[i] += sum of z, centred[i] += sum of (z - own mean)^2, two-pass. All Gaussian likelihoods of
 /// the method follow from these two and the number of elements.
 void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<double> centred_squares);
+/// Per sample: squares[i] += sum of z^2.
+void gaussian_squares(Stream& stream, ConstMap z, Array<double> squares);
 /// dz = scale (z - shift[i]).
 void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz);
 

@@ -1,12 +1,17 @@
 #include "kernels/logmel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
 #include <string>
 
+#include "kernels/backend.h"
+#include "kernels/check.h"
+#include "kernels/copy.h"
 #include "kernels/cpu/logmel.h"
+#include "kernels/trace.h"
 
 namespace evenflow::kernels {
 namespace {
@@ -36,6 +41,50 @@ void check(const LogMelSettings& settings) {
   require(settings.n_fft >= 2 && settings.n_fft % 2 == 0, "n_fft must be even and at least 2", settings.n_fft);
   require(settings.hop_samples > 0, "hop_samples must be positive", settings.hop_samples);
   require(settings.mel_bands > 0, "mel_bands must be positive", settings.mel_bands);
+}
+
+constexpr int least_fused_fft = 32, most_fused_fft = 4096;
+
+bool can_fuse(int n_fft) {
+  return std::has_single_bit(static_cast<unsigned>(n_fft)) && n_fft >= least_fused_fft && n_fft <= most_fused_fft;
+}
+
+std::vector<float> half_window(int n_fft) {
+  std::vector<float> half;
+  for (const double w : periodic_hann(n_fft)) half.push_back(static_cast<float>(0.5 * w));
+  return half;
+}
+
+/// cos and sign * sin of 2 pi `turns`.
+void append_root(std::vector<float>& roots, double turns, double sign) {
+  roots.push_back(static_cast<float>(std::cos(2.0 * std::numbers::pi * turns)));
+  roots.push_back(static_cast<float>(sign * std::sin(2.0 * std::numbers::pi * turns)));
+}
+
+/// Of the passes of a transform of `points` points: radix 8 as long as can be, then what is left.
+std::vector<float> pass_twiddles(int points) {
+  std::vector<float> twiddles;
+  for (int done = 8; done < points;) {
+    const int radix = std::min(8, points / done);
+    for (int leg = 1; leg < radix; ++leg) {
+      for (int k = 0; k < done; ++k) append_root(twiddles, static_cast<double>(leg * k) / (done * radix), -1.0);
+    }
+    done *= radix;
+  }
+  return twiddles;
+}
+
+std::vector<float> untangling_roots(int n_fft) {
+  std::vector<float> roots;
+  for (int k = 0; k <= n_fft / 4; ++k) append_root(roots, static_cast<double>(k) / n_fft, 1.0);
+  return roots;
+}
+
+template <class T>
+Buffer<T> on_device(Stream& stream, const std::vector<T>& values) {
+  Buffer<T> buffer(static_cast<int64_t>(values.size()), stream.device());
+  upload<T>(stream, values, buffer.view());
+  return buffer;
 }
 
 }  // namespace
@@ -77,6 +126,77 @@ std::vector<double> periodic_hann(int n) {
 std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings) {
   check(settings);
   return cpu::make_logmel_plan(settings);
+}
+
+LogMelLayout lay_out_clips(const LogMelSettings& settings, std::span<const int64_t> samples) {
+  check(settings);
+  constexpr int64_t samples_of_16_bytes = 4;
+  const int64_t least = settings.pad_mode == PadMode::reflect ? settings.n_fft / 2 + 1 : 1;
+  LogMelLayout layout;
+  for (const int64_t count : samples) {
+    if (count < least) {
+      throw std::invalid_argument("log-mel: clip " + std::to_string(layout.clips.size()) + " has " +
+                                  std::to_string(count) + " samples, at least " + std::to_string(least) + " expected");
+    }
+    layout.clips.push_back({.first_sample = layout.samples, .samples = count, .first_frame = layout.frames});
+    layout.samples += (count + samples_of_16_bytes - 1) / samples_of_16_bytes * samples_of_16_bytes;
+    layout.frames += 1 + count / settings.hop_samples;
+  }
+  return layout;
+}
+
+LogMelBatch::LogMelBatch(const LogMelSettings& settings, Device device, LogMelPath path) : device_(device) {
+  check(settings);
+  check(path != LogMelPath::fused || can_fuse(settings.n_fft), "log-mel, fused",
+        "n_fft a power of two from 32 to 4096");
+  task_.settings = settings;
+  if (device.type == DeviceType::cpu) {
+    plan_ = make_logmel_plan(settings);
+    task_.plan = plan_.get();
+    return;
+  }
+  task_.fused = path != LogMelPath::layered && can_fuse(settings.n_fft);
+  Stream stream(device);
+  window_ = on_device(stream, half_window(settings.n_fft));
+  task_.window = window_.view();
+  if (task_.fused) {
+    twiddles_ = on_device(stream, pass_twiddles(settings.n_fft / 2));
+    untangle_ = on_device(stream, untangling_roots(settings.n_fft));
+    task_.twiddles = twiddles_.view();
+    task_.untangle = untangle_.view();
+  }
+  const MelFilterbank filters = slaney_filterbank(settings);
+  const auto bands = static_cast<size_t>(settings.mel_bands);
+  std::vector<int32_t> run_length(bands);
+  for (size_t band = 0; band < bands; ++band) run_length[band] = filters.offset[band + 1] - filters.offset[band];
+  // A row more than needed would do no harm; none at all cannot be allocated.
+  const auto longest = static_cast<size_t>(std::max(1, *std::max_element(run_length.begin(), run_length.end())));
+  std::vector<float> weight(longest * bands);
+  for (size_t band = 0; band < bands; ++band) {
+    const auto run = static_cast<size_t>(run_length[band]), from = static_cast<size_t>(filters.offset[band]);
+    for (size_t i = 0; i < run; ++i) weight[i * bands + band] = filters.weight[from + i];
+  }
+  first_bin_ = on_device(stream, std::vector<int32_t>(filters.first_bin.begin(), filters.first_bin.end()));
+  run_length_ = on_device(stream, run_length);
+  weight_ = on_device(stream, weight);
+  task_.first_bin = first_bin_.view();
+  task_.run_length = run_length_.view();
+  task_.weight = weight_.view();
+}
+
+void LogMelBatch::run(Stream& stream, Array<const float> samples, Array<const LogMelClip> clips,
+                      Array<float> frames_out) {
+  const bool here = samples.device == device_ && clips.device == device_ && frames_out.device == device_;
+  check(stream.device() == device_ && here, "log-mel", "stream, samples, clips and frames on the transform's device");
+  check(frames_out.size % task_.settings.mel_bands == 0, "log-mel", "whole frames");
+  check((clips.size == 0) == (frames_out.size == 0), "log-mel", "frames for clips");
+  if (clips.size == 0) return;
+  LogMelBatchTask task = task_;
+  task.samples = samples;
+  task.clips = clips;
+  task.frames_out = frames_out;
+  const TraceRange range(stream, "logmel_batch");
+  backend_of(device_).logmel_batch(stream, task);
 }
 
 }  // namespace evenflow::kernels

@@ -3,7 +3,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
+
+#include "kernels/buffer.h"
+#include "kernels/stream.h"
+#include "kernels/view.h"
 
 namespace evenflow::kernels {
 
@@ -72,5 +77,71 @@ class LogMelPlan {
 /// A pure tone's far bands lie 180 dB down; a float32 transform misses them by up to 31 dB. Digital silence gives
 /// exactly float(10 log10(2^-52)).
 std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings);
+
+/// Where a clip lies among a batch's samples, and where its frames go.
+struct LogMelClip {
+  int64_t first_sample = 0, samples = 0, first_frame = 0;
+};
+
+struct LogMelLayout {
+  std::vector<LogMelClip> clips;
+  int64_t samples = 0, frames = 0;  ///< of all of them
+};
+
+/// Clips of these lengths one after the other, each from a multiple of 16 bytes on. Throws std::invalid_argument: a
+/// clip too short to pad.
+LogMelLayout lay_out_clips(const LogMelSettings& settings, std::span<const int64_t> samples);
+
+/// How a GPU transforms.
+enum class LogMelPath {
+  automatic,  ///< fused where it can be
+  layered,    ///< any n_fft: framing, cuFFT, mel product, one after the other
+  fused       ///< powers of two from 32 to 4096: all in one kernel, spectra never leave it
+};
+
+/// What a backend's log-mel of a batch takes. Tables are the GPU's, plan is the CPU's.
+struct LogMelBatchTask {
+  LogMelSettings settings;
+  bool fused = false;
+  LogMelPlan* plan = nullptr;
+  Array<const float> window;        ///< [n_fft], half of the Hann window: untangling then needs no 0.5
+  Array<const float> twiddles;      ///< fused: of every pass but the first [radix - 1, points so far, 2]: cos, -sin
+  Array<const float> untangle;      ///< fused: [n_fft/4 + 1, 2]: cos, sin of 2 pi k / n_fft
+  Array<const int32_t> first_bin;   ///< [bands]
+  Array<const int32_t> run_length;  ///< [bands]: how many bins a band weighs
+  Array<const float> weight;        ///< [longest run, bands]
+  Array<const float> samples;
+  Array<const LogMelClip> clips;
+  Array<float> frames_out;
+};
+
+/// The log-mel transform of many clips at once, of any lengths, on a device. One object per thread and stream.
+///
+/// On the CPU it is LogMelPlan, clip by clip. On a GPU window, transform, power and mel product are float32. Against
+/// the CPU's float64 the amplitude of a band is off by at most 2e-7 of its frame's loudest (measured: 4e-8), besides
+/// 3e-5 dB for the logarithm: 2e-4 dB in a band 40 dB below the loudest, 0.02 dB 80 dB below (measured with n_fft 1024
+/// on noise, tones and sweeps: 2e-5 and 0.003 dB), and 0.2 dB 100 dB below. Powers are bounded by float32's range:
+/// samples belong in [-1, 1], as decoded sound is; from 1e15 or so on they overflow to infinity. Digital silence gives
+/// exactly float(10 log10(2^-52)). A NaN sample makes the frames that hold it NaN, in every band that weighs a bin, and
+/// no other frame.
+class LogMelBatch {
+ public:
+  /// Throws what make_logmel_plan throws; ShapeError: `fused` is asked for and n_fft is none of its sizes.
+  LogMelBatch(const LogMelSettings& settings, Device device, LogMelPath path = LogMelPath::automatic);
+
+  const LogMelSettings& settings() const { return task_.settings; }
+
+  /// frames_out [total frames, mel_bands] in dB. All three on the stream's device; clips as lay_out_clips says, or
+  /// anywhere in `samples`, their frames one after the other, as many as frames_out has (not checked on a GPU). Neither
+  /// waits nor allocates, but that the layered path's first call grows the stream's scratch memory.
+  void run(Stream& stream, Array<const float> samples, Array<const LogMelClip> clips, Array<float> frames_out);
+
+ private:
+  Device device_;
+  std::unique_ptr<LogMelPlan> plan_;
+  Buffer<float> window_, twiddles_, untangle_, weight_;
+  Buffer<int32_t> first_bin_, run_length_;
+  LogMelBatchTask task_;
+};
 
 }  // namespace evenflow::kernels

@@ -117,10 +117,10 @@ void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale) {
   }
 }
 
-void actnorm_log_det(Array<const float> log_scale, int64_t pixels, Array<double> log_det) {
+double actnorm_log_det(Array<const float> log_scale) {
   double sum = 0;
   for (int64_t c = 0; c < log_scale.size; ++c) sum += log_scale[c];
-  log_det[0] += static_cast<double>(pixels) * sum;
+  return sum;
 }
 
 void actnorm_log_det_backward(double gradient, Array<float> dlog_scale) {

@@ -40,7 +40,30 @@ class CpuBackend final : public Backend {
     return data;
   }
   void release(void* data, Device) noexcept override { std::free(data); }
-  void synchronise(void*) override {}
+  void* allocate_pinned(size_t bytes) override { return allocate(bytes, {}); }
+  void release_pinned(void* data) noexcept override { std::free(data); }
+  void* create_stream(Device) override { return nullptr; }
+  void release_stream(void*, Device) noexcept override {}
+  void synchronise(Stream&) override {}
+  void copy(Stream&, const void* from, void* to, int64_t bytes) override {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+  void zero(Stream&, void* data, int64_t bytes) override { std::memset(data, 0, static_cast<size_t>(bytes)); }
+  // Graphs and events of the CPU are host matters: kernels/graph.cpp, kernels/event.cpp.
+  void begin_capture(Stream&) override {}
+  void* end_capture(Stream&) override { return nullptr; }
+  void launch_graph(Stream&, void*) override {}
+  int64_t graph_nodes(void*) override { return 0; }
+  void release_graph(void*) noexcept override {}
+  void* create_event(Device) override { return nullptr; }
+  void release_event(void*) noexcept override {}
+  void record_event(Stream&, void*) override {}
+  double event_seconds(void*, void*) override { return 0; }
+
+  int64_t cache_bytes(Device) override { return cpu::cache_bytes(); }
+  double measure_gemm(Stream&, Precision precision) override {
+    return precision == Precision::float32 ? cpu::measure_sgemm() : 0;
+  }
 
   void squeeze(Stream&, ConstMap x, Map y) override { cpu::squeeze(x, y); }
   void unsqueeze(Stream&, ConstMap y, Map x) override { cpu::unsqueeze(y, x); }
@@ -59,28 +82,29 @@ class CpuBackend final : public Backend {
     cpu::actnorm_initialise(x, bias, log_scale);
   }
 
-  void actnorm_log_det(Stream&, Array<const float> log_scale, int64_t pixels, Array<double> log_det) override {
-    cpu::actnorm_log_det(log_scale, pixels, log_det);
+  void constant_log_det(Stream&, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
+                        Array<double> total) override {
+    total[0] = 0;
+    for (size_t i = 0; i < terms.size(); ++i) {
+      total[0] +=
+          static_cast<double>(terms[i].pixels) * (cpu::actnorm_log_det(terms[i].log_scale) + invconv_log_det.data[i]);
+    }
   }
-  void actnorm_log_det_backward(Stream&, double gradient, Array<float> dlog_scale) override {
-    cpu::actnorm_log_det_backward(gradient, dlog_scale);
+  void actnorm_log_det_backward(Stream&, std::span<const LogDetGradient> terms) override {
+    for (const LogDetGradient& term : terms) cpu::actnorm_log_det_backward(term.gradient, term.dlog_scale);
   }
 
-  void invconv_assemble_plu(Stream&, const PluParameters& p, Array<float> weight, Array<float> inverse,
-                            Array<double> log_det) override {
-    cpu::invconv_assemble_plu(p, weight, inverse, log_det[0]);
+  void invconv_assemble_plu(Stream&, std::span<const PluAssembly> steps, Array<double> log_det) override {
+    cpu::invconv_assemble_plu(steps, log_det);
   }
-  void invconv_assemble_dense(Stream&, Array<const float> weight, Array<float> inverse,
-                              Array<double> log_det) override {
-    cpu::invconv_assemble_dense(weight, inverse, log_det[0]);
+  void invconv_assemble_dense(Stream&, std::span<const DenseAssembly> steps, Array<double> log_det) override {
+    cpu::invconv_assemble_dense(steps, log_det);
   }
-  void invconv_plu_backward(Stream&, const PluParameters& p, Array<const float> dweight, double log_det_gradient,
-                            const PluGradients& d) override {
-    cpu::invconv_plu_backward(p, dweight, log_det_gradient, d);
+  void invconv_plu_backward(Stream&, std::span<const PluBackward> steps) override {
+    for (const PluBackward& step : steps) cpu::invconv_plu_backward(step);
   }
-  void invconv_dense_backward(Stream&, Array<const float> inverse, Array<const float> dweight, double log_det_gradient,
-                              Array<float> d) override {
-    cpu::invconv_dense_backward(inverse, dweight, log_det_gradient, d);
+  void invconv_dense_backward(Stream&, std::span<const DenseBackward> steps) override {
+    for (const DenseBackward& step : steps) cpu::invconv_dense_backward(step);
   }
   void invconv_apply(Stream&, ConstMap x, Array<const float> weight, Map y) override {
     cpu::invconv_apply(x, weight, y);
@@ -95,8 +119,8 @@ class CpuBackend final : public Backend {
   int64_t coupling_workspace_floats(const CouplingShape& shape, int64_t) override {
     return cpu::coupling_workspace_floats(shape);
   }
-  void coupling_pack(Stream&, const CouplingShape& shape, const CouplingParameters& p, Array<float> packed) override {
-    cpu::coupling_pack(shape, p, packed.data);
+  void coupling_pack(Stream&, std::span<const CouplingPack> steps) override {
+    for (const CouplingPack& step : steps) cpu::coupling_pack(step.shape, step.p, step.packed.data);
   }
   void coupling_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
                         Array<double> log_det, Array<float> saved, Array<float> workspace) override {
@@ -115,6 +139,7 @@ class CpuBackend final : public Backend {
   void gaussian_moments(Stream&, ConstMap z, Array<double> sum, Array<double> centred_squares) override {
     cpu::gaussian_moments(z, sum, centred_squares);
   }
+  void gaussian_squares(Stream&, ConstMap z, Array<double> squares) override { cpu::gaussian_squares(z, squares); }
   void gaussian_backward(Stream&, ConstMap z, Array<const double> shift, double scale, Map dz) override {
     cpu::gaussian_backward(z, shift, scale, dz);
   }
@@ -131,6 +156,17 @@ class CpuBackend final : public Backend {
                       Array<const float> inverse_std, Map x) override {
     cpu::gather_windows(frames, start, mean, inverse_std, x);
   }
+
+  void latent_loss(Stream&, const LatentLoss& task) override { cpu::latent_loss(task); }
+  void select_batch(Stream&, const SelectBatch& task) override { cpu::select_batch(task); }
+  void guarded_update(Stream&, const GuardedUpdate& task) override { cpu::guarded_update(task); }
+  int64_t random_order_workspace_bytes(int64_t) override { return 0; }
+  void random_order(Stream&, uint64_t seed, uint64_t order_stream, Array<int64_t> order,
+                    Array<unsigned char>) override {
+    cpu::random_order(seed, order_stream, order);
+  }
+
+  void logmel_batch(Stream&, const LogMelBatchTask& task) override { cpu::logmel_batch(task); }
 };
 
 }  // namespace

@@ -74,6 +74,11 @@ void gaussian_moments(ConstMap z, Array<double> sum, Array<double> centred_squar
   }
 }
 
+void gaussian_squares(ConstMap z, Array<double> squares) {
+  const int64_t count = z.c * z.pixels();
+  for (int64_t n = 0; n < z.n; ++n) squares[n] += HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), 0.0, count);
+}
+
 void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map dz) {
   for (int64_t n = 0; n < z.n; ++n) {
     HWY_DYNAMIC_DISPATCH(scaled_difference)

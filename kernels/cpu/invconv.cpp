@@ -48,23 +48,26 @@ void solve_column(const Matrix& lower, const Matrix& upper, const Matrix& x, int
   }
 }
 
-void check_pivot(double pivot, int64_t index) {
+void check_pivot(double pivot, int64_t index, int64_t step) {
   if (std::isfinite(pivot) && std::abs(pivot) > 0.0) return;
   throw SingularError("pivot " + std::to_string(index) + " of the 1x1 convolution's LU factorisation is " +
-                      (std::isfinite(pivot) ? "zero" : "not finite"));
+                          (std::isfinite(pivot) ? "zero" : "not finite"),
+                      step);
 }
 
-}  // namespace
-
-void invconv_assemble_plu(const PluParameters& p, Array<float> weight, Array<float> inverse, double& log_det) {
+// Returns log|det W|.
+double assemble_plu(const PluAssembly& task, int64_t step) {
+  const PluParameters& p = task.p;
+  const Array<float> weight = task.weight;
+  const Array<float> inverse = task.inverse;
   const int64_t c = p.log_s.size;
   const Matrix lower = scratch<0>(c);
   const Matrix upper = scratch<1>(c);
   const Matrix x = scratch<2>(c);
   unpack_factors(p, lower, upper);
-  log_det = 0;
+  double log_det = 0;
   for (int64_t i = 0; i < c; ++i) {
-    check_pivot(upper(i, i), i);
+    check_pivot(upper(i, i), i, step);
     log_det += p.log_s[i];
   }
   for (int64_t i = 0; i < c; ++i) {
@@ -80,16 +83,19 @@ void invconv_assemble_plu(const PluParameters& p, Array<float> weight, Array<flo
     solve_column(lower, upper, x, j);
     for (int64_t i = 0; i < c; ++i) inverse[i * c + j] = static_cast<float>(x(i, j));
   }
+  return log_det;
 }
 
-void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, double& log_det) {
+double assemble_dense(const DenseAssembly& task, int64_t step) {
+  const Array<const float> weight = task.weight;
+  const Array<float> inverse = task.inverse;
   const int64_t c = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(weight.size))));
   const Matrix lower = scratch<0>(c);
   const Matrix upper = scratch<1>(c);
   const Matrix x = scratch<2>(c);
   for (int64_t i = 0; i < c * c; ++i) upper.data[i] = weight[i];
   for (int64_t i = 0; i < c; ++i) x(i, i) = 1.0;
-  log_det = 0;
+  double log_det = 0;
   // Partial pivoting: rows of `upper` and of the right-hand side are swapped together.
   for (int64_t k = 0; k < c; ++k) {
     int64_t best = k;
@@ -103,7 +109,7 @@ void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, dou
         if (j < k) std::swap(lower(k, j), lower(best, j));
       }
     }
-    check_pivot(upper(k, k), k);
+    check_pivot(upper(k, k), k, step);
     log_det += std::log(std::abs(upper(k, k)));
     lower(k, k) = 1.0;
     for (int64_t i = k + 1; i < c; ++i) {
@@ -116,10 +122,23 @@ void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, dou
     solve_column(lower, upper, x, j);
     for (int64_t i = 0; i < c; ++i) inverse[i * c + j] = static_cast<float>(x(i, j));
   }
+  return log_det;
 }
 
-void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, double log_det_gradient,
-                          const PluGradients& d) {
+}  // namespace
+
+void invconv_assemble_plu(std::span<const PluAssembly> steps, Array<double> log_det) {
+  for (size_t i = 0; i < steps.size(); ++i) log_det.data[i] = assemble_plu(steps[i], static_cast<int64_t>(i));
+}
+
+void invconv_assemble_dense(std::span<const DenseAssembly> steps, Array<double> log_det) {
+  for (size_t i = 0; i < steps.size(); ++i) log_det.data[i] = assemble_dense(steps[i], static_cast<int64_t>(i));
+}
+
+void invconv_plu_backward(const PluBackward& step) {
+  const PluParameters& p = step.p;
+  const Array<const float> dweight = step.dweight;
+  const PluGradients& d = step.d;
   const int64_t c = p.log_s.size;
   const Matrix lower = scratch<0>(c);
   const Matrix upper = scratch<1>(c);
@@ -138,7 +157,7 @@ void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, do
       double sum = 0;
       for (int64_t k = i; k < c; ++k) sum += lower(k, i) * da(k, j);
       if (j == i) {
-        d.log_s[i] += static_cast<float>(sum * upper(i, i) + log_det_gradient);
+        d.log_s[i] += static_cast<float>(sum * upper(i, i) + step.log_det_gradient);
       } else {
         d.upper[i * c + j] += static_cast<float>(sum);
       }
@@ -146,12 +165,12 @@ void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, do
   }
 }
 
-void invconv_dense_backward(Array<const float> inverse, Array<const float> dweight, double log_det_gradient,
-                            Array<float> d) {
-  const int64_t c = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(inverse.size))));
+void invconv_dense_backward(const DenseBackward& step) {
+  const int64_t c = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(step.inverse.size))));
   for (int64_t i = 0; i < c; ++i) {
     for (int64_t j = 0; j < c; ++j) {
-      d[i * c + j] += static_cast<float>(dweight[i * c + j] + log_det_gradient * inverse[j * c + i]);
+      step.d[i * c + j] +=
+          static_cast<float>(step.dweight[i * c + j] + step.log_det_gradient * step.inverse[j * c + i]);
     }
   }
 }

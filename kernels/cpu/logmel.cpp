@@ -7,6 +7,7 @@
 #include <kissfft.hh>
 
 #include "kernels/cpu/logmel_tables.h"
+#include "kernels/cpu/ops.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/logmel.cpp"
@@ -584,6 +585,14 @@ class CpuLogMelPlan final : public LogMelPlan {
 
 std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings) {
   return std::make_unique<CpuLogMelPlan>(settings);
+}
+
+void logmel_batch(const LogMelBatchTask& task) {
+  for (int64_t i = 0; i < task.clips.size; ++i) {
+    const LogMelClip& clip = task.clips[i];
+    task.plan->run(task.samples.data + clip.first_sample, clip.samples,
+                   task.frames_out.data + clip.first_frame * task.settings.mel_bands);
+  }
 }
 
 }  // namespace evenflow::kernels::cpu

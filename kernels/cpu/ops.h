@@ -1,11 +1,17 @@
-// The CPU implementations behind cpu/backend.cpp: the operations of flow_ops.h, adam.h and gather.h without a
-// stream, but for the coupling, which names its parts to the stream's tracer.
+// The CPU implementations behind cpu/backend.cpp: the operations of the public headers without a stream, but for the
+// coupling, which names its parts to the stream's tracer.
 #pragma once
 
 #include "kernels/adam.h"
 #include "kernels/flow_ops.h"
+#include "kernels/latent.h"
+#include "kernels/logmel.h"
+#include "kernels/train_step.h"
 
 namespace evenflow::kernels::cpu {
+
+int64_t cache_bytes();
+double measure_sgemm();  ///< probe.h, one thread
 
 void squeeze(ConstMap x, Map y);
 void unsqueeze(ConstMap y, Map x);
@@ -15,15 +21,14 @@ void actnorm_inverse(ConstMap y, const ActnormParameters& p, Map x);
 void actnorm_backward(ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx, const ActnormGradients& d);
 void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale);
 
-void actnorm_log_det(Array<const float> log_scale, int64_t pixels, Array<double> log_det);
+/// Sum over the channels.
+double actnorm_log_det(Array<const float> log_scale);
 void actnorm_log_det_backward(double gradient, Array<float> dlog_scale);
 
-void invconv_assemble_plu(const PluParameters& p, Array<float> weight, Array<float> inverse, double& log_det);
-void invconv_assemble_dense(Array<const float> weight, Array<float> inverse, double& log_det);
-void invconv_plu_backward(const PluParameters& p, Array<const float> dweight, double log_det_gradient,
-                          const PluGradients& d);
-void invconv_dense_backward(Array<const float> inverse, Array<const float> dweight, double log_det_gradient,
-                            Array<float> d);
+void invconv_assemble_plu(std::span<const PluAssembly> steps, Array<double> log_det);
+void invconv_assemble_dense(std::span<const DenseAssembly> steps, Array<double> log_det);
+void invconv_plu_backward(const PluBackward& step);
+void invconv_dense_backward(const DenseBackward& step);
 void invconv_apply(ConstMap x, Array<const float> weight, Map y);
 void invconv_backward(ConstMap x, ConstMap dy, Array<const float> weight, Map dx, Array<float> dweight);
 
@@ -40,6 +45,7 @@ void coupling_backward(Stream& stream, const CouplingShape& shape, ConstMap x, C
                        float* workspace);
 
 void gaussian_moments(ConstMap z, Array<double> sum, Array<double> centred_squares);
+void gaussian_squares(ConstMap z, Array<double> squares);
 void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map dz);
 
 void adam_update(const AdamStep& settings, Array<const float> gradient, Array<float> parameter, Array<float> m,
@@ -48,6 +54,13 @@ void sum_rows(Array<const float> in, int64_t rows, int64_t row_stride, Array<flo
 double squared_norm(Array<const float> x);
 void gather_windows(Array<const float> frames, Array<const int64_t> start, Array<const float> mean,
                     Array<const float> inverse_std, Map x);
+
+void latent_loss(const LatentLoss& task);
+void select_batch(const SelectBatch& task);
+void guarded_update(const GuardedUpdate& task);
+void random_order(uint64_t seed, uint64_t order_stream, Array<int64_t> order);
+
+void logmel_batch(const LogMelBatchTask& task);
 
 /// The instruction set that run-time dispatch chose: "AVX2".
 const char* instruction_set();

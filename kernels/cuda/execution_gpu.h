@@ -1,0 +1,152 @@
+// execution.h on a GPU.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels/check.h"
+#include "kernels/stream.h"
+
+namespace evenflow::kernels::cuda {
+
+inline constexpr int warp_size = 32;
+
+template <class T>
+using Shared = T*;
+
+/// Deals out a kernel's dynamic shared memory, 16-byte aligned, in the order of the calls.
+class SharedMemory {
+ public:
+  template <class T>
+  __device__ Shared<T> take(int count) {
+    extern __shared__ __align__(16) unsigned char memory[];
+    T* at = reinterpret_cast<T*>(memory + used_);
+    used_ += (static_cast<unsigned>(count) * sizeof(T) + 15U) / 16U * 16U;
+    return at;
+  }
+
+ private:
+  unsigned used_ = 0;
+};
+
+__device__ inline float4 load4(const float* p) {
+  return *reinterpret_cast<const float4*>(p);
+}
+__device__ inline void store4(float* p, float4 v) {
+  *reinterpret_cast<float4*>(p) = v;
+}
+
+__device__ inline void sync_block() {
+  __syncthreads();
+}
+__device__ inline void sync_warp() {
+  __syncwarp();
+}
+
+inline constexpr unsigned whole_warp = 0xffffffffU;
+template <class T>
+__device__ T shuffle(T value, int lane) {
+  return __shfl_sync(whole_warp, value, lane);
+}
+template <class T>
+__device__ T shuffle_xor(T value, int mask) {
+  return __shfl_xor_sync(whole_warp, value, mask);
+}
+template <class T>
+__device__ T shuffle_down(T value, int delta) {
+  return __shfl_down_sync(whole_warp, value, static_cast<unsigned>(delta));
+}
+
+__device__ inline void copy_async(float* shared, const float* device) {
+  const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(device) : "memory");
+}
+__device__ inline void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int kLeft>
+__device__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+/// To tf32's 10 bits of mantissa, ties away from zero; the result is a float32 with zeros below.
+__device__ inline float to_tf32(float x) {
+  uint32_t bits;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+  return __uint_as_float(bits);
+}
+
+/// d += a b. With g = lane / 4 and t = lane % 4 a lane holds of A [16, 8] rows g, g + 8 (columns t), then g, g + 8
+/// (columns t + 4); of B [8, 8] rows t, t + 4 (column g); of D [16, 8] row g columns 2t, 2t + 1, then row g + 8.
+/// A and B must be tf32 already (to_tf32).
+__device__ inline void mma_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+        "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+
+/// Two of mma_tf32's products in one, a and b rounded to bf16 (nearest, ties to even) on the way: the first product's
+/// fragments, then the second's. (Which k is which does not matter to a sum over k, as long as A and B agree.)
+__device__ inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float (&a1)[4], const float (&b0)[2],
+                                const float (&b1)[2]) {
+  const auto pack = [](float low, float high) {
+    uint32_t out;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+    return out;
+  };
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(pack(a0[0], a0[2])), "r"(pack(a0[1], a0[3])), "r"(pack(a1[0], a1[2])), "r"(pack(a1[1], a1[3])),
+        "r"(pack(b0[0], b0[1])), "r"(pack(b1[0], b1[1])));
+}
+
+// ---- the host's side
+
+/// DeviceError with CUDA's own words unless it succeeded.
+inline void check_cuda(cudaError_t status, const char* operation) {
+  if (status == cudaSuccess) return;
+  throw DeviceError(std::string(operation) + ": " + cudaGetErrorString(status));
+}
+
+struct Launch {
+  const char* name = nullptr;
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+};
+
+/// What a profiler learns of a launch.
+void note_launch(const Launch& shape, const void* kernel);
+/// The stream's own, with the calling thread's device set to the stream's.
+cudaStream_t queue_of(Stream& stream);
+
+/// Queues a kernel; nothing if the grid is empty.
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  const cudaStream_t queue = queue_of(stream);
+  const void* function = reinterpret_cast<const void*>(kernel);
+  constexpr size_t without_asking = 48 * 1024;
+  if (shape.shared_bytes > without_asking) {
+    check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shape.shared_bytes)),
+               shape.name);
+  }
+  note_launch(shape, function);
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = queue;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), shape.name);
+}
+
+}  // namespace evenflow::kernels::cuda

@@ -1,0 +1,12 @@
+# Kernels, which tests/emulation builds as well, and calls of libraries, for which it has stand-ins.
+set(kernels squeeze actnorm invconv invconv_weight log_det gaussian latent adam train_step gather order coupling layered fused logmel)
+set(library_calls dnn blas fft sort probe)
+foreach(list kernels library_calls)
+  string(TOUPPER EVENFLOW_CUDA_${list} name)
+  set(${name} "")
+  foreach(stem ${${list}})
+    if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/${stem}.cu)
+      list(APPEND ${name} ${CMAKE_CURRENT_LIST_DIR}/${stem}.cu)
+    endif()
+  endforeach()
+endforeach()

@@ -1,0 +1,23 @@
+#include "kernels/probe.h"
+
+#include "kernels/backend.h"
+
+namespace evenflow::kernels {
+
+int64_t cache_bytes(Device device) {
+  return backend_of(device).cache_bytes(device);
+}
+
+double measure_gemm(Stream& stream, Precision precision) {
+  return backend_of(stream.device()).measure_gemm(stream, precision);
+}
+
+void set_launch_listener(Device device, LaunchListener* listener) {
+  backend_of(device).set_launch_listener(listener);
+}
+
+Tracer* range_marker(Device device) {
+  return backend_of(device).range_marker();
+}
+
+}  // namespace evenflow::kernels

@@ -1,0 +1,349 @@
+// kernels/cuda/execution.h on the CPU: a block's threads are fibers, blocks run one after the other.
+//
+// What a GPU would forgive or answer with noise is a fault here, reported with the kernel, thread and place: a barrier
+// that not all threads reach, a thread that ends while others wait, a read of shared memory that nothing wrote, an
+// index outside of shared memory, an asynchronous copy read before it was waited for, misaligned vector accesses.
+// Device memory cannot be touched by the host between launches, and operations run at synchronise(), not before. Under
+// ThreadSanitizer each thread of a block is a thread to it, without order but that of the barriers.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <source_location>
+#include <string>
+#include <tuple>
+#include <type_traits>
+
+#include "kernels/check.h"
+#include "kernels/stream.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3() = default;
+  constexpr dim3(unsigned x_, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}  // NOLINT: as CUDA's
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) {
+  return {x, y, z, w};
+}
+struct alignas(8) float2 {
+  float x, y;
+};
+inline float2 make_float2(float x, float y) {
+  return {x, y};
+}
+
+namespace evenflow::emulation {
+
+using Place = std::source_location;
+
+/// The running thread's coordinates.
+struct Coordinates {
+  dim3 thread, block, block_size, grid_size;
+};
+const Coordinates& here();
+
+/// Ends the running kernel with a message that names it, the thread and the place.
+[[noreturn]] void fault(const std::string& what, const Place& place);
+
+/// Waits for all threads of the block, or of the warp.
+void arrive_block(const Place& place);
+void arrive_warp(const Place& place);
+
+/// All lanes hand in `bytes` bytes; each gets the table of all lanes' (32 slots of 64 bytes), good until its next call.
+const unsigned char* exchange(const void* value, size_t bytes, const Place& place);
+int lane();
+
+/// The block's dynamic shared memory.
+struct SharedBlock {
+  unsigned char* bytes = nullptr;
+  size_t size = 0;
+};
+SharedBlock shared_block();
+
+/// Of shared memory's words [word, word + words). Out of ThreadSanitizer's sight.
+void mark_written(size_t word, size_t words);
+bool is_written(size_t word, size_t words);
+
+struct PendingCopy {
+  float* to = nullptr;
+  const float* from = nullptr;
+  size_t word = 0;
+};
+void begin_copy(const PendingCopy& copy, const Place& place);
+void commit_copies();
+/// The thread's next copy to be done so that at most `left` groups stay open; null `to`: none.
+PendingCopy next_due_copy(int left);
+
+/// One element of shared memory: reads and writes are seen.
+template <class T>
+class SharedRef {
+  static_assert(sizeof(T) % 4 == 0, "shared memory is dealt out in words of 4 bytes");
+
+ public:
+  SharedRef(T* at, size_t word, const Place& place) : at_(at), word_(word), place_(place) {}
+  operator T() const {  // NOLINT(google-explicit-constructor): stands for a T&
+    if (!is_written(word_, sizeof(T) / 4)) fault("shared memory that nothing has written is read", place_);
+    return *at_;
+  }
+  const SharedRef& operator=(T value) const {
+    mark_written(word_, sizeof(T) / 4);
+    *at_ = value;
+    return *this;
+  }
+  const SharedRef& operator=(const SharedRef& other) const { return *this = static_cast<T>(other); }  // NOLINT: a T&
+  SharedRef(const SharedRef&) = default;
+  ~SharedRef() = default;
+  const SharedRef& operator+=(T value) const { return *this = static_cast<T>(*this) + value; }
+  const SharedRef& operator-=(T value) const { return *this = static_cast<T>(*this) - value; }
+  const SharedRef& operator*=(T value) const { return *this = static_cast<T>(*this) * value; }
+
+ private:
+  T* at_;
+  size_t word_;
+  Place place_;
+};
+
+/// An index with the place where it was used.
+struct Index {
+  int64_t value;
+  Place place;
+  template <class I>
+  requires std::is_integral_v<I> Index(
+      I i, Place at = Place::current())  // NOLINT(google-explicit-constructor): stands for an integer
+      : value(static_cast<int64_t>(i)), place(at) {}
+};
+
+/// A pointer into shared memory that knows its array's bounds.
+template <class T>
+class SharedPointer {
+ public:
+  SharedPointer() = default;
+  SharedPointer(T* begin, int64_t size) : begin_(begin), size_(size) {}
+  SharedRef<T> operator[](Index i) const {
+    T* at = checked(i.value, 1, i.place);
+    return {at, word_of(at), i.place};
+  }
+  SharedRef<T> operator*() const { return (*this)[0]; }
+  template <class I>
+  requires std::is_integral_v<I> SharedPointer operator+(I offset) const {
+    SharedPointer moved = *this;
+    moved.offset_ += static_cast<int64_t>(offset);
+    return moved;
+  }
+  template <class I>
+  requires std::is_integral_v<I> SharedPointer& operator+=(I offset) {
+    offset_ += static_cast<int64_t>(offset);
+    return *this;
+  }
+  /// `count` elements from here on; what lies outside of the array is a fault.
+  T* checked(int64_t i, int64_t count, const Place& place) const {
+    if (offset_ + i < 0 || offset_ + i + count > size_) {
+      fault("index " + std::to_string(offset_ + i) + " of a shared array of " + std::to_string(size_), place);
+    }
+    return begin_ + offset_ + i;
+  }
+  size_t word_of(const T* at) const {
+    return static_cast<size_t>(reinterpret_cast<const unsigned char*>(at) - shared_block().bytes) / 4;
+  }
+
+ private:
+  T* begin_ = nullptr;
+  int64_t size_ = 0, offset_ = 0;
+};
+
+void run_later(kernels::Stream& stream, std::function<void()> work);
+void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
+
+}  // namespace evenflow::emulation
+
+#define threadIdx (::evenflow::emulation::here().thread)
+#define blockIdx (::evenflow::emulation::here().block)
+#define blockDim (::evenflow::emulation::here().block_size)
+#define gridDim (::evenflow::emulation::here().grid_size)
+
+namespace evenflow::kernels::cuda {
+
+inline constexpr int warp_size = 32;
+
+template <class T>
+using Shared = emulation::SharedPointer<T>;
+
+class SharedMemory {
+ public:
+  template <class T>
+  Shared<T> take(int count, emulation::Place place = emulation::Place::current()) {
+    const emulation::SharedBlock block = emulation::shared_block();
+    const size_t begin = used_;
+    used_ += (static_cast<size_t>(count) * sizeof(T) + 15) / 16 * 16;
+    if (count < 0 || used_ > block.size) {
+      emulation::fault("more shared memory is taken (" + std::to_string(used_) + " bytes) than the launch asked for (" +
+                           std::to_string(block.size) + ")",
+                       place);
+    }
+    return {reinterpret_cast<T*>(block.bytes + begin), count};
+  }
+
+ private:
+  size_t used_ = 0;
+};
+
+inline void check_aligned(const void* p, const emulation::Place& place) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) emulation::fault("an access of 16 bytes is not aligned", place);
+}
+inline float4 load4(const float* p, emulation::Place place = emulation::Place::current()) {
+  check_aligned(p, place);
+  return {p[0], p[1], p[2], p[3]};
+}
+inline void store4(float* p, float4 v, emulation::Place place = emulation::Place::current()) {
+  check_aligned(p, place);
+  p[0] = v.x;
+  p[1] = v.y;
+  p[2] = v.z;
+  p[3] = v.w;
+}
+inline float4 load4(Shared<float> p, emulation::Place place = emulation::Place::current()) {
+  check_aligned(p.checked(0, 4, place), place);
+  const auto at = [&](int i) -> float { return p[emulation::Index(i, place)]; };
+  return {at(0), at(1), at(2), at(3)};
+}
+inline void store4(Shared<float> p, float4 v, emulation::Place place = emulation::Place::current()) {
+  check_aligned(p.checked(0, 4, place), place);
+  p[emulation::Index(0, place)] = v.x;
+  p[emulation::Index(1, place)] = v.y;
+  p[emulation::Index(2, place)] = v.z;
+  p[emulation::Index(3, place)] = v.w;
+}
+
+inline void sync_block(emulation::Place place = emulation::Place::current()) {
+  emulation::arrive_block(place);
+}
+inline void sync_warp(emulation::Place place = emulation::Place::current()) {
+  emulation::arrive_warp(place);
+}
+
+template <class T>
+T shuffle(T value, int lane, emulation::Place place = emulation::Place::current()) {
+  const unsigned char* table = emulation::exchange(&value, sizeof value, place);
+  std::memcpy(&value, table + 64 * (static_cast<size_t>(lane) % warp_size), sizeof value);
+  return value;
+}
+template <class T>
+T shuffle_xor(T value, int mask, emulation::Place place = emulation::Place::current()) {
+  return cuda::shuffle(value, emulation::lane() ^ mask, place);  // not std::shuffle
+}
+template <class T>
+T shuffle_down(T value, int delta, emulation::Place place = emulation::Place::current()) {
+  const int from = emulation::lane() + delta;
+  return cuda::shuffle(value, from < warp_size ? from : emulation::lane(), place);
+}
+
+inline void copy_async(Shared<float> shared, const float* device,
+                       emulation::Place place = emulation::Place::current()) {
+  float* to = shared.checked(0, 4, place);
+  check_aligned(to, place);
+  check_aligned(device, place);
+  emulation::begin_copy({to, device, shared.word_of(to)}, place);
+}
+inline void commit_copies() {
+  emulation::commit_copies();
+}
+template <int kLeft>
+void wait_copies() {
+  for (auto copy = emulation::next_due_copy(kLeft); copy.to != nullptr; copy = emulation::next_due_copy(kLeft)) {
+    for (int i = 0; i < 4; ++i) copy.to[i] = copy.from[i];
+    emulation::mark_written(copy.word, 4);
+  }
+}
+
+/// The bits below a float32's first 23 - kDropped of mantissa rounded off: half away from zero (tf32), or to even.
+inline float to_tf32(float x) {
+  if (!std::isfinite(x)) return x;
+  constexpr uint32_t dropped = 13;
+  const auto bits = std::bit_cast<uint32_t>(x) + (1U << (dropped - 1));
+  return std::bit_cast<float>(bits >> dropped << dropped);
+}
+inline float to_bf16(float x) {
+  if (!std::isfinite(x)) return x;
+  constexpr uint32_t dropped = 16;
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return std::bit_cast<float>((bits + ((1U << (dropped - 1)) - 1 + ((bits >> dropped) & 1U))) >> dropped << dropped);
+}
+
+/// d += a b of the whole warp, k8 slices one after the other: lane l hands in 4 floats of A and 2 of B for each.
+template <int kSlices>
+void multiply_tiles(float (&d)[4], const float* mine, const emulation::Place& place) {
+  const unsigned char* table = emulation::exchange(mine, sizeof(float) * 6 * kSlices, place);
+  const auto given = [&](int lane, int at) {
+    float value = 0;
+    std::memcpy(&value, table + 64 * static_cast<size_t>(lane) + sizeof(float) * static_cast<size_t>(at), sizeof value);
+    return value;
+  };
+  const int g = emulation::lane() / 4;
+  const int t = emulation::lane() % 4;
+  for (int slice = 0; slice < kSlices; ++slice) {
+    for (int k = 0; k < 8; ++k) {
+      const int at_a = 6 * slice + (k < 4 ? 0 : 2);
+      const float top = given(4 * g + k % 4, at_a);
+      const float bottom = given(4 * g + k % 4, at_a + 1);
+      const int at_b = 6 * slice + 4 + k / 4;
+      const float left = given(4 * (2 * t) + k % 4, at_b);
+      const float right = given(4 * (2 * t + 1) + k % 4, at_b);
+      d[0] += top * left;
+      d[1] += top * right;
+      d[2] += bottom * left;
+      d[3] += bottom * right;
+    }
+  }
+}
+
+inline void mma_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2],
+                     emulation::Place place = emulation::Place::current()) {
+  const float mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  for (const float value : mine) {
+    if (std::isfinite(value) && std::bit_cast<uint32_t>(value) != std::bit_cast<uint32_t>(to_tf32(value))) {
+      emulation::fault("an operand of mma_tf32 has not been rounded by to_tf32", place);
+    }
+  }
+  multiply_tiles<1>(d, mine, place);
+}
+
+inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float (&a1)[4], const float (&b0)[2],
+                     const float (&b1)[2], emulation::Place place = emulation::Place::current()) {
+  const float mine[12] = {to_bf16(a0[0]), to_bf16(a0[1]), to_bf16(a0[2]), to_bf16(a0[3]),
+                          to_bf16(b0[0]), to_bf16(b0[1]), to_bf16(a1[0]), to_bf16(a1[1]),
+                          to_bf16(a1[2]), to_bf16(a1[3]), to_bf16(b1[0]), to_bf16(b1[1])};
+  multiply_tiles<2>(d, mine, place);
+}
+
+struct Launch {
+  const char* name = nullptr;
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+};
+
+void note_launch(const Launch& shape);
+
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  note_launch(shape);
+  emulation::run_later(stream, [shape, kernel,
+                                values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+    emulation::run_kernel(shape.name, shape.grid, shape.block, shape.shared_bytes, [&] { std::apply(kernel, values); });
+  });
+}
+
+}  // namespace evenflow::kernels::cuda

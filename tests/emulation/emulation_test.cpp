@@ -1,0 +1,281 @@
+// That the emulation computes what a GPU would, and reports what a GPU would not forgive.
+#include <cuda_emulation.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <numeric>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/buffer.h"
+#include "kernels/check.h"
+#include "kernels/copy.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+class Emulation : public testing::Test {
+ protected:
+  Emulation() { use_cuda_backend(&cuda_backend()); }
+  ~Emulation() override { use_cuda_backend(nullptr); }
+
+  std::string fault_of(const std::function<void()>& work) {
+    work();
+    try {
+      stream().synchronise();
+    } catch (const DeviceError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  Stream& stream() {
+    if (!stream_) stream_ = std::make_unique<Stream>(device);
+    return *stream_;
+  }
+  static constexpr Device device{DeviceType::cuda, 0};
+
+ private:
+  std::unique_ptr<Stream> stream_;
+};
+using EmulationDeathTest = Emulation;
+
+void reverse_kernel(const float* in, float* out, int n, bool barrier) {
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>(n);
+  const int i = static_cast<int>(threadIdx.x);
+  tile[i] = in[i];
+  if (barrier) sync_block();
+  out[i] = tile[n - 1 - i];
+}
+
+TEST_F(Emulation, ABlockReversesThroughSharedMemory) {
+  constexpr int n = 96;
+  std::vector<float> values(n);
+  std::iota(values.begin(), values.end(), 0.0F);
+  const Buffer<float> in(n, device);
+  const Buffer<float> out(n, device);
+  upload<float>(stream(), values, in.view());
+  launch(stream(), {"reverse", 1, n, n * sizeof(float)}, reverse_kernel, in.data(), out.data(), n, true);
+  std::vector<float> result = to_host(stream(), out.view());
+  std::reverse(result.begin(), result.end());
+  EXPECT_EQ(result, values);
+}
+
+TEST_F(Emulation, AMissingBarrierIsReadOfWhatNothingWrote) {
+  constexpr int n = 64;
+  const Buffer<float> in(n, device);
+  const Buffer<float> out(n, device);
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"reverse", 1, n, n * sizeof(float)}, reverse_kernel, in.data(), out.data(), n, false);
+              }),
+              testing::AllOf(testing::HasSubstr("kernel reverse, block (0, 0, 0), thread (0, 0, 0)"),
+                             testing::HasSubstr("emulation_test.cpp:"),
+                             testing::HasSubstr("shared memory that nothing has written is read")));
+}
+
+void half_waits_kernel() {
+  if (threadIdx.x < 32) sync_block();
+}
+void waits_elsewhere_kernel() {
+  if (threadIdx.x < 32) {
+    sync_block();
+  } else {
+    sync_block();
+  }
+}
+void warp_diverges_kernel() {
+  if (threadIdx.x % 2 == 0) {
+    shuffle(1, 0);
+  } else {
+    sync_block();
+  }
+}
+
+TEST_F(Emulation, DivergentBarriersAreNamed) {
+  EXPECT_THAT(fault_of([&] { launch(stream(), {"half", 1, 64}, half_waits_kernel); }), testing::HasSubstr("has ended"));
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"elsewhere", 1, 64}, waits_elsewhere_kernel);
+              }),
+              testing::HasSubstr("waits here while"));
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"warp", 1, 32}, warp_diverges_kernel);
+              }),
+              testing::HasSubstr("waits for threads that wait elsewhere"));
+}
+
+void outside_kernel(int index) {
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>(4);
+  tile[index] = 1.0F;
+}
+void takes_too_much_kernel() {
+  SharedMemory memory;
+  memory.take<float>(5);
+}
+
+TEST_F(Emulation, SharedMemoryHasBounds) {
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"outside", 1, 1, 16}, outside_kernel, 4);
+              }),
+              testing::HasSubstr("index 4 of a shared array of 4"));
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"outside", 1, 1, 16}, outside_kernel, -1);
+              }),
+              testing::HasSubstr("index -1 of a shared array of 4"));
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"greedy", 1, 1, 16}, takes_too_much_kernel);
+              }),
+              testing::HasSubstr("more shared memory is taken"));
+}
+
+void copies_kernel(const float* from, float* to, bool wait) {
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>(4);
+  copy_async(tile, from);
+  commit_copies();
+  if (wait) wait_copies<0>();
+  const float4 v = load4(tile);
+  store4(to, v);
+}
+
+TEST_F(Emulation, AsynchronousCopiesMustBeWaitedFor) {
+  const Buffer<float> from(4, device);
+  const Buffer<float> to(4, device);
+  const std::vector<float> values = {1, 2, 3, 4};
+  upload<float>(stream(), values, from.view());
+  launch(stream(), {"copies", 1, 1, 16}, copies_kernel, from.data(), to.data(), true);
+  EXPECT_EQ(to_host(stream(), to.view()), values);
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"copies", 1, 1, 16}, copies_kernel, from.data(), to.data(), false);
+              }),
+              testing::HasSubstr("nothing has written"));
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"copies", 1, 1, 16}, copies_kernel, from.data() + 1, to.data(), true);
+              }),
+              testing::HasSubstr("not aligned"));
+}
+
+void shuffles_kernel(int* out) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  int sum = lane;
+  for (int mask = warp_size / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  const int next = shuffle_down(lane, 1);
+  const int first = shuffle(lane + 100, 0);
+  out[threadIdx.x] = 10000 * sum + 10 * next + first % 10;
+}
+
+TEST_F(Emulation, ShufflesStayInTheirWarp) {
+  const Buffer<int> out(64, device);
+  launch(stream(), {"shuffles", 1, 64}, shuffles_kernel, out.data());
+  const std::vector<int> values = to_host(stream(), out.view());
+  for (int i = 0; i < 64; ++i) {
+    const int lane = i % warp_size;
+    const int next = lane + 1 < warp_size ? lane + 1 : lane;
+    EXPECT_EQ(values[static_cast<size_t>(i)], 10000 * (31 * 16) + 10 * next) << i;
+  }
+}
+
+// A [16, 8] and B [8, 8] as a lane holds them.
+void tiles_kernel(const float* a, const float* b, float* d, bool bf16) {
+  const int lane = static_cast<int>(threadIdx.x);
+  const int g = lane / 4;
+  const int t = lane % 4;
+  const float fa[4] = {a[g * 8 + t], a[(g + 8) * 8 + t], a[g * 8 + t + 4], a[(g + 8) * 8 + t + 4]};
+  const float fb[2] = {b[t * 8 + g], b[(t + 4) * 8 + g]};
+  float fd[4] = {};
+  if (bf16) {
+    mma_bf16(fd, fa, fa, fb, fb);
+  } else {
+    mma_tf32(fd, fa, fb);
+  }
+  d[g * 8 + 2 * t] = fd[0];
+  d[g * 8 + 2 * t + 1] = fd[1];
+  d[(g + 8) * 8 + 2 * t] = fd[2];
+  d[(g + 8) * 8 + 2 * t + 1] = fd[3];
+}
+
+TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {
+  const Buffer<float> a(128, device);
+  const Buffer<float> b(64, device);
+  const Buffer<float> d(128, device);
+  std::vector<float> a_values(128);
+  std::vector<float> b_values(64);
+  for (size_t i = 0; i < a_values.size(); ++i) a_values[i] = static_cast<float>(static_cast<int>(i * 37 % 17) - 8);
+  for (size_t i = 0; i < b_values.size(); ++i) b_values[i] = static_cast<float>(static_cast<int>(i * 23 % 13) - 6);
+  upload<float>(stream(), a_values, a.view());
+  upload<float>(stream(), b_values, b.view());
+  for (const bool bf16 : {false, true}) {
+    launch(stream(), {"tiles", 1, 32}, tiles_kernel, a.data(), b.data(), d.data(), bf16);
+    const std::vector<float> result = to_host(stream(), d.view());
+    for (size_t i = 0; i < 16; ++i) {
+      for (size_t j = 0; j < 8; ++j) {
+        float sum = 0;
+        for (size_t k = 0; k < 8; ++k) sum += a_values[i * 8 + k] * b_values[k * 8 + j];
+        EXPECT_EQ(result[i * 8 + j], bf16 ? 2 * sum : sum) << i << ", " << j;
+      }
+    }
+  }
+}
+
+void unrounded_kernel() {
+  float d[4] = {};
+  mma_tf32(d, {1.0F + 1e-6F, 1, 1, 1}, {1, 1});
+}
+
+TEST_F(Emulation, OperandsOfTheTensorCoresMustBeRounded) {
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"unrounded", 1, 32}, unrounded_kernel);
+              }),
+              testing::HasSubstr("has not been rounded by to_tf32"));
+  EXPECT_EQ(to_tf32(1.0F + 0x1p-11F), 1.0F + 0x1p-10F);  // half: away from zero
+  EXPECT_EQ(to_tf32(1.0F + 0x1p-12F), 1.0F);
+  EXPECT_EQ(to_bf16(1.0F + 0x1p-8F), 1.0F);  // half: to even
+  EXPECT_EQ(to_bf16(1.0F + 0x1.8p-7F), 1.0F + 0x1p-6F);
+  EXPECT_TRUE(std::isnan(to_tf32(NAN)));
+}
+
+TEST_F(Emulation, WorkWaitsForSynchronise) {
+  const Buffer<float> on_device(1, device);
+  const float one = 1;
+  float back = 0;
+  copy(stream(), Array<const float>{&one, 1, {}}, on_device.view());
+  copy(stream(), on_device.view(), Array<float>{&back, 1, {}});
+  EXPECT_EQ(back, 0);
+  stream().synchronise();
+  EXPECT_EQ(back, 1);
+}
+
+TEST_F(EmulationDeathTest, TheHostCannotTouchDeviceMemory) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const Buffer<float> on_device(1, device);
+  EXPECT_DEATH(on_device[0] = 1.0F, "");
+}
+
+#if defined(__SANITIZE_THREAD__)
+void races_kernel(float* out) {
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>(1);
+  tile[0] = static_cast<float>(threadIdx.x);  // without a barrier
+  sync_block();
+  out[0] = tile[0];
+}
+void blocks_race_kernel(float* out) {
+  if (threadIdx.x == 0) out[0] = static_cast<float>(blockIdx.x);
+}
+
+TEST_F(EmulationDeathTest, ThreadSanitizerSeesARaceOfTwoThreadsAndOfTwoBlocks) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const Buffer<float> out(1, device);
+  const auto run = [&](const auto& kernel, dim3 grid, dim3 block) {
+    launch(stream(), {"race", grid, block, 16}, kernel, out.data());
+    stream().synchronise();
+    std::_Exit(0);
+  };
+  EXPECT_DEATH(run(races_kernel, 1, 2), "data race");
+  EXPECT_DEATH(run(blocks_race_kernel, 2, 1), "data race");
+}
+#endif
+
+}  // namespace
+}  // namespace evenflow::kernels::cuda

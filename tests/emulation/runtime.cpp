@@ -1,0 +1,235 @@
+// kernels/cuda/runtime.h on the CPU. What is queued runs at synchronise(), no sooner: a host that does not wait reads
+// what was there before.
+#include "kernels/cuda/runtime.h"
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "cuda_emulation.h"
+#include "device_memory.h"
+#include "kernels/check.h"
+
+namespace evenflow::emulation {
+namespace {
+
+using Work = std::function<void()>;
+
+struct Queue {
+  std::vector<Work> waiting;
+  std::vector<Work> captured;
+  bool capturing = false;
+  std::exception_ptr failure;  // of work that ran when nobody could be told
+  std::vector<void*> scratch;
+  int64_t scratch_bytes = 0;
+  std::array<std::shared_ptr<void>, static_cast<size_t>(kernels::cuda::Attachment::count)> attachments;
+};
+
+struct Graph {
+  std::vector<Work> work;
+};
+
+struct Event {
+  std::chrono::steady_clock::time_point time;
+  Queue* queue = nullptr;
+};
+
+// One queue runs at a time, as one kernel does.
+std::recursive_mutex mutex;
+std::set<Queue*> queues;
+
+Queue& queue_of(kernels::Stream& stream) {
+  return *static_cast<Queue*>(stream.handle());
+}
+
+void run_all(Queue& queue) {
+  const std::lock_guard lock(mutex);
+  const DeviceMemoryOpen open;
+  // What fails takes what is behind it along, as a lost context does.
+  const std::vector<Work> work = std::exchange(queue.waiting, {});
+  if (queue.failure) std::rethrow_exception(std::exchange(queue.failure, nullptr));
+  for (const Work& item : work) item();
+}
+
+void run_all_quietly(Queue& queue) noexcept {
+  try {
+    run_all(queue);
+  } catch (...) {
+    queue.failure = std::current_exception();
+  }
+}
+
+}  // namespace
+
+void run_later(kernels::Stream& stream, Work work) {
+  Queue& queue = queue_of(stream);
+  (queue.capturing ? queue.captured : queue.waiting).push_back(std::move(work));
+}
+
+}  // namespace evenflow::emulation
+
+namespace evenflow::kernels::cuda {
+
+using emulation::Event;
+using emulation::Graph;
+using emulation::Queue;
+using emulation::run_later;
+
+namespace {
+LaunchListener* listener = nullptr;
+}
+
+int device_count() {
+  return 1;
+}
+
+std::string describe_device(int) {
+  return "emulated CUDA device";
+}
+
+void require_supported(int) {}
+
+const DeviceLimits& limits_of(int) {
+  static const DeviceLimits limits{.multiprocessors = 4,
+                                   .shared_bytes_per_block = emulation::most_shared_bytes,
+                                   .memory_bytes = int64_t{2} << 30,
+                                   .l2_bytes = int64_t{1} << 20};
+  return limits;
+}
+
+void* allocate(size_t bytes, int) {
+  void* data = emulation::device_allocate(bytes);
+  const emulation::DeviceMemoryOpen open;
+  std::memset(data, 0, bytes);
+  return data;
+}
+
+void release(void* data, int) noexcept {
+  // A GPU finishes what is queued before it lets memory go.
+  const std::lock_guard lock(emulation::mutex);
+  for (Queue* queue : emulation::queues) emulation::run_all_quietly(*queue);
+  emulation::device_release(data);
+}
+
+void* allocate_pinned(size_t bytes) {
+  constexpr size_t alignment = 64;
+  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  void* data = std::aligned_alloc(alignment, rounded);
+  std::memset(data, 0, rounded);
+  return data;
+}
+
+void release_pinned(void* data) noexcept {
+  std::free(data);
+}
+
+void* create_queue(int) {
+  auto* queue = new Queue;
+  const std::lock_guard lock(emulation::mutex);
+  emulation::queues.insert(queue);
+  return queue;
+}
+
+void release_queue(void* queue, int) noexcept {
+  const std::lock_guard lock(emulation::mutex);
+  const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
+  emulation::run_all_quietly(*owner);
+  emulation::queues.erase(owner.get());
+  for (void* data : owner->scratch) emulation::device_release(data);
+}
+
+void* scratch(Stream& stream, int64_t bytes) {
+  Queue& queue = emulation::queue_of(stream);
+  if (bytes > queue.scratch_bytes) {
+    if (queue.capturing) {
+      throw DeviceError("an operation needs " + std::to_string(bytes) +
+                        " bytes of scratch memory while a graph is recorded; run it once before");
+    }
+    queue.scratch.push_back(emulation::device_allocate(static_cast<size_t>(bytes)));
+    queue.scratch_bytes = bytes;
+  }
+  if (queue.scratch.empty()) return nullptr;
+  // What an operation left there is none of the next one's business.
+  run_later(stream, [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
+  return queue.scratch.back();
+}
+
+std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
+  return emulation::queue_of(stream).attachments[static_cast<size_t>(which)];
+}
+
+void synchronise(Stream& stream) {
+  Queue& queue = emulation::queue_of(stream);
+  if (queue.capturing) throw DeviceError("waiting for a stream while a graph is recorded from it");
+  emulation::run_all(queue);
+}
+
+void copy(Stream& stream, const void* from, void* to, int64_t bytes) {
+  run_later(stream, [=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+}
+
+void zero(Stream& stream, void* data, int64_t bytes) {
+  run_later(stream, [=] { std::memset(data, 0, static_cast<size_t>(bytes)); });
+}
+
+void begin_capture(Stream& stream) {
+  emulation::queue_of(stream).capturing = true;
+}
+
+void* end_capture(Stream& stream) {
+  Queue& queue = emulation::queue_of(stream);
+  queue.capturing = false;
+  return new Graph{std::exchange(queue.captured, {})};
+}
+
+void launch_graph(Stream& stream, void* graph) {
+  for (const auto& work : static_cast<Graph*>(graph)->work) run_later(stream, work);
+}
+
+int64_t graph_nodes(void* graph) {
+  return static_cast<int64_t>(static_cast<Graph*>(graph)->work.size());
+}
+
+void release_graph(void* graph) noexcept {
+  delete static_cast<Graph*>(graph);
+}
+
+void* create_event(int) {
+  return new Event;
+}
+
+void release_event(void* event) noexcept {
+  delete static_cast<Event*>(event);
+}
+
+void record_event(Stream& stream, void* event) {
+  auto* e = static_cast<Event*>(event);
+  e->queue = &emulation::queue_of(stream);
+  run_later(stream, [e] { e->time = std::chrono::steady_clock::now(); });
+}
+
+double event_seconds(void* from, void* to) {
+  emulation::run_all(*static_cast<Event*>(to)->queue);
+  return std::chrono::duration<double>(static_cast<Event*>(to)->time - static_cast<Event*>(from)->time).count();
+}
+
+void set_launch_listener(LaunchListener* next) {
+  listener = next;
+}
+
+void note_launch(const Launch& shape) {
+  if (listener == nullptr) return;
+  listener->launched({.name = shape.name,
+                      .blocks = static_cast<int64_t>(shape.grid.x) * shape.grid.y * shape.grid.z,
+                      .threads_per_block = static_cast<int64_t>(shape.block.x) * shape.block.y * shape.block.z,
+                      .shared_bytes = static_cast<int64_t>(shape.shared_bytes)});
+}
+
+}  // namespace evenflow::kernels::cuda

@@ -1,0 +1,16 @@
+# cuDNN, from the system, the CUDA toolkit's folder or a wheel's (site-packages/nvidia/cudnn): cuDNN::cudnn.
+find_path(cuDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(cuDNN_LIBRARY NAMES cudnn libcudnn.so.9 NAMES_PER_DIR HINTS ${CUDAToolkit_LIBRARY_DIR})
+if(cuDNN_INCLUDE_DIR AND EXISTS ${cuDNN_INCLUDE_DIR}/cudnn_version.h)
+  file(STRINGS ${cuDNN_INCLUDE_DIR}/cudnn_version.h lines REGEX "#define CUDNN_(MAJOR|MINOR|PATCHLEVEL) ")
+  list(TRANSFORM lines REPLACE "[^0-9]+" "")
+  list(JOIN lines "." cuDNN_VERSION)
+endif()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(cuDNN REQUIRED_VARS cuDNN_LIBRARY cuDNN_INCLUDE_DIR VERSION_VAR cuDNN_VERSION)
+if(cuDNN_FOUND AND NOT TARGET cuDNN::cudnn)
+  add_library(cuDNN::cudnn SHARED IMPORTED)
+  set_target_properties(cuDNN::cudnn PROPERTIES
+    IMPORTED_LOCATION ${cuDNN_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${cuDNN_INCLUDE_DIR})
+endif()
+mark_as_advanced(cuDNN_INCLUDE_DIR cuDNN_LIBRARY)
