@@ -12,6 +12,7 @@
 #include "flow/random.h"
 #include "io/error.h"
 #include "kernels/check.h"
+#include "kernels/copy.h"
 
 namespace evenflow::flow {
 namespace {
@@ -81,6 +82,14 @@ GlowShape glow_shape(const io::Config& config) {
   shape.hidden = config.model.hidden;
   shape.dense_invconv = config.model.invconv == "dense";
   shape.coupling = config.model.coupling == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+  const std::string& precision = config.train.precision;
+  shape.precision = precision == "tf32"   ? kernels::Precision::tf32
+                    : precision == "bf16" ? kernels::Precision::bf16
+                                          : kernels::Precision::float32;
+  const std::string& path = config.train.kernels;
+  shape.path = path == "layered" ? kernels::CouplingPath::layered
+               : path == "fused" ? kernels::CouplingPath::fused
+                                 : kernels::CouplingPath::automatic;
   shape.height = config.frontend.mel_bands;
   shape.width = config.window.window_frames;
   const int64_t divisor = int64_t{1} << shape.blocks;
@@ -94,7 +103,7 @@ GlowShape glow_shape(const io::Config& config) {
 }
 
 Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
-    : shape_(shape), device_(device), log_det_(1, device) {
+    : shape_(shape), device_(device), constant_log_det_(1, device) {
   const int64_t hidden = shape.hidden;
   for (int block = 0; block < shape.blocks; ++block) {
     const int64_t c = shape.channels(block);
@@ -106,7 +115,9 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
                     .hidden = hidden,
                     .height = shape.block_height(block),
                     .width = shape.block_width(block),
-                    .kind = shape.coupling};
+                    .kind = shape.coupling,
+                    .path = shape.path,
+                    .precision = shape.precision};
       step.first_entry = layout_.entries().size();
       const auto add = [&](const char* name, std::vector<int64_t> dims) {
         layout_.add(step.name + "." + name, std::move(dims));
@@ -129,7 +140,7 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
       add("coupling.conv3.weight", {c, hidden, 3, 3});
       add("coupling.conv3.bias", {c});
       add("coupling.log_gain", {c});
-      step.weight = kernels::Buffer<float>(c * c, device);
+      if (!shape.dense_invconv) step.assembled = kernels::Buffer<float>(c * c, device);
       step.inverse = kernels::Buffer<float>(c * c, device);
       step.packed = kernels::Buffer<float>(kernels::coupling_packed_floats(device, step.shape), device);
       step.dweight_offset = invconv_floats_;
@@ -139,7 +150,28 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
   }
   for (Step& step : steps_) step.dweight_offset += layout_.size();
   parameters_ = kernels::Buffer<float>(layout_.size(), device);
+  invconv_log_det_ = kernels::Buffer<double>(static_cast<int64_t>(steps_.size()), device);
   initialise_parameters(seed);
+  list_tasks();
+}
+
+void Glow::list_tasks() {
+  for (const Step& step : steps_) {
+    if (shape_.dense_invconv) {
+      dense_assemblies_.push_back({weight(step), step.inverse.view()});
+    } else {
+      plu_assemblies_.push_back({plu(step), step.assembled.view(), step.inverse.view()});
+    }
+    log_det_terms_.push_back({view(parameters(), step, 1), pixels(step)});
+    packs_.push_back({step.shape, coupling_views<kernels::CouplingParameters>(parameters(), step), step.packed.view()});
+  }
+  log_det_gradients_.reserve(steps_.size());
+  plu_backwards_.reserve(steps_.size());
+  dense_backwards_.reserve(steps_.size());
+}
+
+kernels::Array<const float> Glow::weight(const Step& step) const {
+  return shape_.dense_invconv ? view(parameters(), step, 2) : step.assembled.view();
 }
 
 Array<float> Glow::view(Array<float> arena, const Step& step, size_t entry) const {
@@ -170,35 +202,43 @@ template kernels::CouplingGradients Glow::coupling_views(Array<float>, const Ste
 void Glow::initialise_parameters(uint64_t seed) {
   constexpr double weight_std = 0.05;
   Random random = stream_of(seed, 0);
+  kernels::Stream stream(device_);
+  std::vector<float> values(static_cast<size_t>(layout_.size()));
+  const Array<float> host{values.data(), layout_.size(), {}};
   for (Step& step : steps_) {
     const int64_t c = step.shape.channels;
     std::vector<double> a = random_rotation(random, c);
     if (shape_.dense_invconv) {
-      Array<float> weight = view(parameters(), step, 2);
+      Array<float> weight = view(host, step, 2);
       for (int64_t i = 0; i < c * c; ++i) weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
     } else {
       const std::vector<int64_t> source = factorise(a, c);
-      Array<float> lower = view(parameters(), step, 2);
-      Array<float> upper = view(parameters(), step, 3);
-      Array<float> log_s = view(parameters(), step, 4);
+      std::vector<int32_t> permutation(static_cast<size_t>(c));
+      std::vector<int8_t> sign(static_cast<size_t>(c));
+      Array<float> lower = view(host, step, 2);
+      Array<float> upper = view(host, step, 3);
+      Array<float> log_s = view(host, step, 4);
       for (int64_t i = 0; i < c; ++i) {
-        step.permutation[source[static_cast<size_t>(i)]] = static_cast<int32_t>(i);
+        permutation[static_cast<size_t>(source[static_cast<size_t>(i)])] = static_cast<int32_t>(i);
         for (int64_t j = 0; j < c; ++j) {
           const double value = a[static_cast<size_t>(i * c + j)];
           if (j < i) lower[i * c + j] = static_cast<float>(value);
           if (j > i) upper[i * c + j] = static_cast<float>(value);
           if (j == i) {
-            step.sign[i] = value < 0 ? int8_t{-1} : int8_t{1};
+            sign[static_cast<size_t>(i)] = value < 0 ? int8_t{-1} : int8_t{1};
             log_s[i] = static_cast<float>(std::log(std::abs(value)));
           }
         }
       }
+      kernels::upload<int32_t>(stream, permutation, step.permutation.view());
+      kernels::upload<int8_t>(stream, sign, step.sign.view());
     }
     for (const size_t conv : {size_t{0}, size_t{2}}) {
-      Array<float> weight = view(parameters(), step, first_coupling_entry() + conv);
+      Array<float> weight = view(host, step, first_coupling_entry() + conv);
       for (int64_t i = 0; i < weight.size; ++i) weight[i] = static_cast<float>(weight_std * random.normal());
     }
   }
+  kernels::upload<float>(stream, values, parameters());
 }
 
 void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
@@ -224,61 +264,67 @@ void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
     kernels::Map other = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
     kernels::actnorm_initialise(stream, current, view(parameters(), step, 0), view(parameters(), step, 1));
     kernels::actnorm_forward(stream, current, actnorm(step), current);
-    assemble_invconv(stream, step);
-    kernels::coupling_pack(stream, s, coupling_views<kernels::CouplingParameters>(parameters(), step),
-                           step.packed.view());
-    kernels::invconv_apply(stream, current, step.weight.view(), other);
+    assemble_steps(stream, i, 1);
+    kernels::invconv_apply(stream, current, weight(step), other);
     kernels::coupling_forward(stream, s, other, step.packed.view(), other, ignored.view(), {}, workspace.view());
     std::swap(state, next);
     current = other;
     kept = kernels::split(kernels::ConstMap(current)).kept;
   }
   assemble(stream);
+  stream.synchronise();  // the maps go
 }
 
-void Glow::assemble_invconv(kernels::Stream& stream, Step& step) {
+void Glow::assemble_invconv(kernels::Stream& stream, size_t first, size_t count) {
+  const Array<double> log_det = invconv_log_det_.slice(static_cast<int64_t>(first), static_cast<int64_t>(count));
   try {
     if (shape_.dense_invconv) {
-      kernels::invconv_assemble_dense(stream, view(parameters(), step, 2), step.inverse.view(), log_det_.view());
-      std::copy_n(view(parameters(), step, 2).data, step.weight.size(), step.weight.data());
+      kernels::invconv_assemble_dense(stream, std::span(dense_assemblies_).subspan(first, count), log_det);
     } else {
-      kernels::invconv_assemble_plu(stream, plu(step), step.weight.view(), step.inverse.view(), log_det_.view());
+      kernels::invconv_assemble_plu(stream, std::span(plu_assemblies_).subspan(first, count), log_det);
     }
   } catch (const kernels::SingularError& error) {
-    throw kernels::SingularError(step.name + ".invconv: " + error.what());
+    const auto step = first + static_cast<size_t>(error.step());
+    throw kernels::SingularError(steps_[step].name + ".invconv: " + error.what(), static_cast<int64_t>(step));
   }
+}
+
+void Glow::assemble_steps(kernels::Stream& stream, size_t first, size_t count) {
+  assemble_invconv(stream, first, count);
+  kernels::coupling_pack(stream, std::span(packs_).subspan(first, count));
 }
 
 void Glow::assemble(kernels::Stream& stream) {
-  constant_log_det_ = 0;
-  for (Step& step : steps_) {
-    assemble_invconv(stream, step);
-    stream.synchronise();
-    constant_log_det_ += static_cast<double>(pixels(step)) * log_det_[0];
-    log_det_[0] = 0;
-    kernels::actnorm_log_det(stream, view(parameters(), step, 1), pixels(step), log_det_.view());
-    stream.synchronise();
-    constant_log_det_ += log_det_[0];
-    kernels::coupling_pack(stream, step.shape, coupling_views<kernels::CouplingParameters>(parameters(), step),
-                           step.packed.view());
-  }
+  assemble_steps(stream, 0, steps_.size());
+  kernels::constant_log_det(stream, log_det_terms_, invconv_log_det_.view(), constant_log_det_.view());
 }
 
 void Glow::finish_gradient(kernels::Stream& stream, Array<float> raw, double log_det_gradient) const {
+  log_det_gradients_.clear();
+  plu_backwards_.clear();
+  dense_backwards_.clear();
   for (const Step& step : steps_) {
     const double gradient = log_det_gradient * static_cast<double>(pixels(step));
-    const Array<const float> dweight = raw.slice(step.dweight_offset, step.weight.size());
-    kernels::actnorm_log_det_backward(stream, gradient, view(raw, step, 1));
+    const Array<const float> dweight = raw.slice(step.dweight_offset, step.inverse.size());
+    log_det_gradients_.push_back({gradient, view(raw, step, 1)});
     if (shape_.dense_invconv) {
-      kernels::invconv_dense_backward(stream, step.inverse.view(), dweight, gradient, view(raw, step, 2));
+      dense_backwards_.push_back({step.inverse.view(), dweight, gradient, view(raw, step, 2)});
     } else {
-      kernels::invconv_plu_backward(stream, plu(step), dweight, gradient,
-                                    {view(raw, step, 2), view(raw, step, 3), view(raw, step, 4)});
+      plu_backwards_.push_back(
+          {plu(step), dweight, gradient, {view(raw, step, 2), view(raw, step, 3), view(raw, step, 4)}});
     }
+  }
+  kernels::actnorm_log_det_backward(stream, log_det_gradients_);
+  if (shape_.dense_invconv) {
+    kernels::invconv_dense_backward(stream, dense_backwards_);
+  } else {
+    kernels::invconv_plu_backward(stream, plu_backwards_);
   }
 }
 
 std::vector<io::Tensor> Glow::tensors() const {
+  kernels::Stream stream(device_);
+  const std::vector<float> values = kernels::to_host(stream, parameters());
   std::vector<io::Tensor> out;
   for (const Step& step : steps_) {
     const int64_t c = step.shape.channels;
@@ -286,14 +332,15 @@ std::vector<io::Tensor> Glow::tensors() const {
     for (size_t e = 0; e < entries; ++e) {
       if (e == 2 && !shape_.dense_invconv) {
         io::Tensor permutation{step.name + ".invconv.permutation", {c}, io::Tensor::Type::int32, {}, {}};
-        permutation.integers.assign(step.permutation.data(), step.permutation.data() + c);
+        permutation.integers = kernels::to_host(stream, step.permutation.view());
         io::Tensor sign{step.name + ".invconv.sign", {c}, io::Tensor::Type::int8, {}, {}};
-        sign.integers.assign(step.sign.data(), step.sign.data() + c);
+        const std::vector<int8_t> signs = kernels::to_host(stream, step.sign.view());
+        sign.integers.assign(signs.begin(), signs.end());
         out.push_back(std::move(permutation));
         out.push_back(std::move(sign));
       }
       const ArenaEntry& entry = layout_.entries()[step.first_entry + e];
-      const float* data = parameters().data + entry.offset;
+      const float* data = values.data() + entry.offset;
       out.push_back({.name = entry.name,
                      .shape = entry.shape,
                      .type = io::Tensor::Type::float32,
@@ -324,19 +371,23 @@ void Glow::load(const std::vector<io::Tensor>& tensors) {
   if (!given.empty()) {
     throw io::DataError("the model file has a parameter " + given.begin()->first + " that this model does not know");
   }
+  kernels::Stream stream(device_);
+  std::vector<float> values(static_cast<size_t>(layout_.size()));
   for (const io::Tensor& tensor : tensors) {
     if (tensor.type == io::Tensor::Type::float32) {
-      std::copy(tensor.values.begin(), tensor.values.end(), parameters().data + layout_.find(tensor.name).offset);
+      std::copy(tensor.values.begin(), tensor.values.end(), values.begin() + layout_.find(tensor.name).offset);
     } else {
       given[tensor.name] = &tensor;
     }
   }
+  kernels::upload<float>(stream, values, parameters());
   for (Step& step : steps_) {
     if (shape_.dense_invconv) break;
     const std::vector<int32_t>& permutation = given.at(step.name + ".invconv.permutation")->integers;
     const std::vector<int32_t>& sign = given.at(step.name + ".invconv.sign")->integers;
-    std::copy(permutation.begin(), permutation.end(), step.permutation.data());
-    std::transform(sign.begin(), sign.end(), step.sign.data(), [](int32_t s) { return static_cast<int8_t>(s); });
+    const std::vector<int8_t> signs(sign.begin(), sign.end());
+    kernels::upload<int32_t>(stream, permutation, step.permutation.view());
+    kernels::upload<int8_t>(stream, signs, step.sign.view());
   }
 }
 

@@ -22,6 +22,8 @@ struct GlowShape {
   bool dense_invconv = false;
   kernels::CouplingKind coupling = kernels::CouplingKind::sigmoid;
   int64_t height = 128, width = 64;  ///< mel bands, frames; divisible by 2^blocks
+  kernels::CouplingPath path = kernels::CouplingPath::automatic;
+  kernels::Precision precision = kernels::Precision::float32;
   int64_t dimensions() const { return height * width; }
   /// Channels of a block's steps, blocks from 0: 4, 8, 16, ...
   int64_t channels(int block) const { return int64_t{4} << block; }
@@ -29,7 +31,8 @@ struct GlowShape {
   int64_t block_width(int block) const { return width >> (block + 1); }
 };
 
-/// io::UsageError if a window does not divide by 2^blocks.
+/// The model's shape, computing as training does (train.precision, train.kernels). io::UsageError if a window does not
+/// divide by 2^blocks.
 GlowShape glow_shape(const io::Config& config);
 
 class Glow {
@@ -46,16 +49,17 @@ class Glow {
   void initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x);
 
   /// Must follow every change of the parameters: assembles the 1x1 weights and their inverses, packs the couplings.
-  /// kernels::SingularError names block and step.
+  /// A singular 1x1: on the CPU kernels::SingularError names block and step; on a GPU every likelihood becomes NaN and
+  /// GlowPass::first_non_finite names it.
   void assemble(kernels::Stream& stream);
-  /// Sum of actnorm's and 1x1's log-determinants of one window, nats (the same for every window).
-  double constant_log_det() const { return constant_log_det_; }
+  /// Sum of actnorm's and 1x1's log-determinants of one window, nats (the same for every window). [1], on the device.
+  kernels::Array<const double> constant_log_det() const { return constant_log_det_.view(); }
 
   /// Floats in a raw gradient: the arena, then one [c, c] matrix per step for d W.
   int64_t raw_gradient_size() const { return layout_.size() + invconv_floats_; }
   /// Turns a raw gradient (summed over windows) into the arena's gradient in place (its first layout().size() floats):
   /// chains d W into the factors and adds the constant log-determinants' share. `log_det_gradient`: d loss / d log_det
-  /// summed over the batch's windows.
+  /// summed over the batch's windows. One call at a time.
   void finish_gradient(kernels::Stream& stream, kernels::Array<float> raw, double log_det_gradient) const;
 
   /// The model file's tensors, in its order; load() checks names and shapes (io::DataError) and never re-initialises.
@@ -71,8 +75,8 @@ class Glow {
     size_t first_entry = 0;  // index in layout_ of actnorm.bias; the step's others follow in order
     kernels::Buffer<int32_t> permutation;
     kernels::Buffer<int8_t> sign;
-    kernels::Buffer<float> weight, inverse, packed;
-    int64_t dweight_offset = 0;  // in a raw gradient
+    kernels::Buffer<float> assembled, inverse, packed;  // assembled: W from its factors; none of a dense W
+    int64_t dweight_offset = 0;                         // in a raw gradient
   };
   int64_t pixels(const Step& step) const { return step.shape.height * step.shape.width; }
   // A step's views into the parameters or, of the same layout, a gradient.
@@ -82,16 +86,28 @@ class Glow {
   template <class Views>
   Views coupling_views(kernels::Array<float> arena, const Step& step) const;
   size_t first_coupling_entry() const { return shape_.dense_invconv ? 3 : 5; }
+  kernels::Array<const float> weight(const Step& step) const;
   void initialise_parameters(uint64_t seed);
-  void assemble_invconv(kernels::Stream& stream, Step& step);
+  void list_tasks();
+  // Of the steps [first, first + count).
+  void assemble_steps(kernels::Stream& stream, size_t first, size_t count);
+  void assemble_invconv(kernels::Stream& stream, size_t first, size_t count);
+
   GlowShape shape_;
   kernels::Device device_;
   ArenaLayout layout_;
   kernels::Buffer<float> parameters_;
   std::vector<Step> steps_;
-  kernels::Buffer<double> log_det_;  // [1], scratch
+  kernels::Buffer<double> invconv_log_det_, constant_log_det_;  // [steps], [1]
   int64_t invconv_floats_ = 0;
-  double constant_log_det_ = 0;
+  // What the batched operations are told of each step; the gradients' anew at each call.
+  std::vector<kernels::PluAssembly> plu_assemblies_;
+  std::vector<kernels::DenseAssembly> dense_assemblies_;
+  std::vector<kernels::LogDetTerm> log_det_terms_;
+  std::vector<kernels::CouplingPack> packs_;
+  mutable std::vector<kernels::LogDetGradient> log_det_gradients_;
+  mutable std::vector<kernels::PluBackward> plu_backwards_;
+  mutable std::vector<kernels::DenseBackward> dense_backwards_;
 };
 
 enum class PassMode { score, train };

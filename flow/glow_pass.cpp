@@ -3,6 +3,7 @@
 
 #include "flow/glow.h"
 #include "kernels/check.h"
+#include "kernels/copy.h"
 #include "kernels/trace.h"
 
 namespace evenflow::flow {
@@ -29,8 +30,8 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
   storage_ = kernels::Buffer<float>(floats, glow.device());
   saved_ = kernels::Buffer<float>(saved, glow.device());
   workspace_ = kernels::Buffer<float>(workspace, glow.device());
-  // Sum and centred squares of zc and of each group of zd, and a row of zeros.
-  latent_scratch_ = kernels::Buffer<double>(n * (3 + 2 * shape.channels(shape.blocks - 1)), glow.device());
+  // LatentPrior's: squares of zc, a row of zeros, and of each group of zd's channels sum, centred squares and shift.
+  latent_scratch_ = kernels::Buffer<double>(n * (2 + 3 * shape.channels(shape.blocks - 1) / 2), glow.device());
 
   float* at = storage_.data();
   const auto take = [&](int64_t c, int64_t h, int64_t w) {
@@ -72,7 +73,7 @@ void GlowPass::forward_step(kernels::Stream& stream, size_t index) {
   const Map normalised = maps.actnorm_out.samples(0, active_);
   const Map mixed = maps.invconv_out.samples(0, active_);
   kernels::actnorm_forward(stream, state, glow_.actnorm(step), normalised);
-  kernels::invconv_apply(stream, normalised, step.weight.view(), mixed);
+  kernels::invconv_apply(stream, normalised, glow_.weight(step), mixed);
   kernels::coupling_forward(stream, step.shape, mixed, step.packed.view(), state, log_det_.view(), maps.saved,
                             workspace_.view());
 }
@@ -81,7 +82,7 @@ void GlowPass::forward(kernels::Stream& stream, kernels::ConstMap x) {
   kernels::check(x.n <= n_ && x.c == 1 && x.h == glow_.shape().height && x.w == glow_.shape().width,
                  "GlowPass::forward", "windows of the model's shape, at most as many as the pass was made for");
   active_ = x.n;
-  std::fill_n(log_det_.data(), active_, 0.0);
+  kernels::zero(stream, log_det_.slice(0, active_));
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
   kernels::ConstMap kept = x;
   for (size_t b = 0; b < block_output_.size(); ++b) {
@@ -125,8 +126,8 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     kernels::coupling_backward(stream, step.shape, maps.invconv_out.samples(0, active_), gradient, step.packed.view(),
                                maps.saved, log_det_gradient, gradient,
                                glow_.coupling_views<kernels::CouplingGradients>(raw, step), workspace_.view());
-    kernels::invconv_backward(stream, normalised, gradient, step.weight.view(), scratch,
-                              raw.slice(step.dweight_offset, step.weight.size()));
+    kernels::invconv_backward(stream, normalised, gradient, glow_.weight(step), scratch,
+                              raw.slice(step.dweight_offset, step.inverse.size()));
     kernels::actnorm_backward(stream, normalised, scratch, glow_.actnorm(step), gradient,
                               {glow_.view(raw, step, 0), glow_.view(raw, step, 1)});
     if (index % steps == 0 && b > 0) {
@@ -155,17 +156,20 @@ void GlowPass::inverse(kernels::Stream& stream, int64_t m) {
 }
 
 std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMap x) {
+  const auto all_finite = [](const auto& values) {
+    return std::all_of(values.begin(), values.end(), [](auto value) { return std::isfinite(value); });
+  };
   const auto finite = [&](kernels::ConstMap map) {
     for (int64_t i = 0; i < map.n; ++i) {
-      const float* data = map.sample(i);
-      if (!std::all_of(data, data + map.c * map.pixels(), [](float value) { return std::isfinite(value); }))
-        return false;
+      const Array<const float> sample{map.sample(i), map.c * map.pixels(), map.device};
+      if (!all_finite(kernels::to_host(stream, sample))) return false;
     }
     return true;
   };
   if (!finite(x)) return "input";
+  const std::vector<double> invconv_log_det = kernels::to_host(stream, glow_.invconv_log_det_.view());
   active_ = x.n;
-  std::fill_n(log_det_.data(), active_, 0.0);
+  kernels::zero(stream, log_det_.slice(0, active_));
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
   kernels::ConstMap kept = x;
   for (size_t index = 0; index < maps_.size(); ++index) {
@@ -173,12 +177,11 @@ std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMa
     const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
     if (index % steps == 0) kernels::squeeze(stream, kept, state);
     forward_step(stream, index);
-    stream.synchronise();
     if (!finite(maps_[index].actnorm_out.samples(0, active_))) return step.name + ".actnorm";
-    if (!finite(maps_[index].invconv_out.samples(0, active_))) return step.name + ".invconv";
-    const bool log_det_finite =
-        std::all_of(log_det_.data(), log_det_.data() + active_, [](double value) { return std::isfinite(value); });
-    if (!finite(state) || !log_det_finite) return step.name + ".coupling";
+    if (!finite(maps_[index].invconv_out.samples(0, active_)) || !std::isfinite(invconv_log_det[index])) {
+      return step.name + ".invconv";
+    }
+    if (!finite(state) || !all_finite(kernels::to_host(stream, coupling_log_det()))) return step.name + ".coupling";
     kept = kernels::split(state).kept;
   }
   return "";

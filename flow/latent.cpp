@@ -9,6 +9,7 @@
 #include <set>
 
 #include "io/error.h"
+#include "kernels/copy.h"
 
 namespace evenflow::flow {
 namespace {
@@ -26,12 +27,13 @@ double log_normal(double n, double sum, double centred_squares, double mean) {
 }  // namespace
 
 struct LatentPrior::Moments {
-  Array<double> zc_sum, zc_centred;  // [m]
-  Array<double> sum, centred;        // [groups][m]
-  Array<double> zeros, shift;        // [m]
+  Array<double> zc_squares;    // [m]
+  Array<double> sum, centred;  // [groups][m]
+  Array<double> zeros;         // [m]
+  Array<double> shift;         // [groups][m]
 };
 
-LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition)
+LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition, kernels::Device device)
     : condition_(condition), shape_(shape) {
   groups_ = std::max<int64_t>(1, parameters());
   const int64_t zd_channels = shape.channels(shape.blocks - 1) / 2;
@@ -43,6 +45,13 @@ LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condit
   }
   group_channels_ = zd_channels / groups_;
   group_elements_ = group_channels_ * shape.block_height(shape.blocks - 1) * shape.block_width(shape.blocks - 1);
+  std::vector<kernels::LatentGroup> priors(static_cast<size_t>(groups_));
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    priors[p] = {condition.k[p], condition.v0[p], condition.mean[p], condition.std[p]};
+  }
+  kernels::Stream stream(device);
+  group_priors_ = kernels::Buffer<kernels::LatentGroup>(groups_, device);
+  kernels::upload<kernels::LatentGroup>(stream, priors, group_priors_.view());
 }
 
 kernels::Map LatentPrior::group(GlowPass& pass, int64_t index) const {
@@ -52,55 +61,47 @@ kernels::Map LatentPrior::group(GlowPass& pass, int64_t index) const {
 LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pass) const {
   const int64_t m = pass.active_;
   const Array<double> scratch = pass.latent_scratch_.view();
-  std::fill_n(scratch.data, scratch.size, 0.0);
   int64_t at = 0;
   const auto take = [&](int64_t count) {
     at += count;
     return scratch.slice(at - count, count);
   };
-  Moments moments{.zc_sum = take(m),
-                  .zc_centred = take(m),
-                  .sum = take(groups_ * m),
-                  .centred = take(groups_ * m),
-                  .zeros = take(m),
-                  .shift = {}};
-  moments.shift = moments.zc_sum;  // free once zc's squares are known
-  // zc ~ N(0, 1) needs its sum of squares: each block's centred squares + n mean^2.
-  for (int b = 0; b < shape_.blocks; ++b) {
-    const kernels::Map z = pass.zc(b);
-    const double n = static_cast<double>(z.c * z.pixels());
-    kernels::gaussian_moments(stream, z, moments.zc_sum, moments.zc_centred);
-    stream.synchronise();
-    for (int64_t i = 0; i < m; ++i) {
-      moments.zc_centred[i] += moments.zc_sum[i] * moments.zc_sum[i] / n;
-      moments.zc_sum[i] = 0;
-    }
-  }
+  const Moments moments{.zc_squares = take(m),
+                        .sum = take(groups_ * m),
+                        .centred = take(groups_ * m),
+                        .zeros = take(m),
+                        .shift = take(groups_ * m)};
+  kernels::zero(stream, scratch.slice(0, at));
+  for (int b = 0; b < shape_.blocks; ++b) kernels::gaussian_squares(stream, pass.zc(b), moments.zc_squares);
   for (int64_t g = 0; g < groups_; ++g) {
     kernels::gaussian_moments(stream, group(pass, g), moments.sum.slice(g * m, m), moments.centred.slice(g * m, m));
   }
-  stream.synchronise();
   return moments;
 }
 
-void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
-                        std::span<WindowScores> out) const {
+void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, Array<const double> constant_log_det,
+                        std::span<const double> v, std::span<WindowScores> out) const {
   const Moments moments = this->moments(stream, pass);
   const int64_t m = pass.active_;
+  // Squares, sums and centred squares lie one behind the other.
+  const std::vector<double> sums = kernels::to_host(
+      stream, Array<const double>{moments.zc_squares.data, m * (1 + 2 * groups_), moments.zc_squares.device});
+  const std::vector<double> coupling_log_det = kernels::to_host(stream, pass.coupling_log_det());
+  const std::vector<double> constant = kernels::to_host(stream, constant_log_det);
   const double n = static_cast<double>(group_elements_);
   const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
   const bool constrained = parameters() > 0;
   for (int64_t i = 0; i < m; ++i) {
     WindowScores& s = out[static_cast<size_t>(i)];
-    s.log_det = constant_log_det + pass.log_det_[i];
-    s.log_p_zc = -zc_elements * half_log_2pi - 0.5 * moments.zc_centred[i];
+    s.log_det = constant[0] + coupling_log_det[static_cast<size_t>(i)];
+    s.log_p_zc = -zc_elements * half_log_2pi - 0.5 * sums[static_cast<size_t>(i)];
     double scatter = 0;
     double marginal = 0;
     double given_v = 0;
     s.estimate.resize(static_cast<size_t>(parameters()));
     for (int64_t g = 0; g < groups_; ++g) {
-      const double sum = moments.sum[g * m + i];
-      const double centred = moments.centred[g * m + i];
+      const double sum = sums[static_cast<size_t>((1 + g) * m + i)];
+      const double centred = sums[static_cast<size_t>((1 + groups_ + g) * m + i)];
       scatter += log_normal(n, sum, centred, sum / n);
       if (!constrained) {
         marginal = given_v = log_normal(n, sum, centred, 0.0);
@@ -124,47 +125,26 @@ void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, double constant
   }
 }
 
-void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
-                       double scale, std::span<double> nll) const {
+void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const double> constant_log_det,
+                       Array<const double> v, double scale, Array<double> nll) const {
   const Moments moments = this->moments(stream, pass);
   const int64_t m = pass.active_;
-  const double n = static_cast<double>(group_elements_);
-  const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
-  for (int64_t i = 0; i < m; ++i) {
-    nll[static_cast<size_t>(i)] =
-        zc_elements * half_log_2pi + 0.5 * moments.zc_centred[i] - constant_log_det - pass.log_det_[i];
-  }
+  kernels::latent_loss(stream, {.zc_elements = shape_.dimensions() - groups_ * group_elements_,
+                                .group_elements = group_elements_,
+                                .groups = group_priors_.view(),
+                                .zc_squares = moments.zc_squares,
+                                .zd_sum = moments.sum,
+                                .zd_centred = moments.centred,
+                                .coupling_log_det = pass.coupling_log_det(),
+                                .constant_log_det = constant_log_det,
+                                .v = v,
+                                .nll = nll,
+                                .shift = moments.shift});
   for (int b = 0; b < shape_.blocks; ++b) {
     kernels::gaussian_backward(stream, pass.zc(b), moments.zeros, scale, pass.dzc(b));
   }
-  // In all three cases the gradient is z minus one number per window: the prior's mean, or, with v integrated out,
-  // what is left of the elements' own mean.
   for (int64_t g = 0; g < groups_; ++g) {
-    for (int64_t i = 0; i < m; ++i) {
-      const double sum = moments.sum[g * m + i];
-      const double centred = moments.centred[g * m + i];
-      const double mean = sum / n;
-      double& term = nll[static_cast<size_t>(i)];
-      if (parameters() == 0) {
-        moments.shift[i] = 0.0;
-        term -= log_normal(n, sum, centred, 0.0);
-        continue;
-      }
-      const size_t p = static_cast<size_t>(g);
-      const double k = condition_.k[p];
-      const double value =
-          v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + g)];
-      if (std::isnan(value)) {
-        const double spread = 1.0 + n * k * k * condition_.std[p] * condition_.std[p];
-        const double off = mean - k * (condition_.mean[p] - condition_.v0[p]);
-        moments.shift[i] = mean - off / spread;
-        term += n * half_log_2pi + 0.5 * std::log(spread) + 0.5 * (centred + n * off * off / spread);
-      } else {
-        moments.shift[i] = k * (value - condition_.v0[p]);
-        term -= log_normal(n, sum, centred, moments.shift[i]);
-      }
-    }
-    kernels::gaussian_backward(stream, group(pass, g), moments.shift, scale,
+    kernels::gaussian_backward(stream, group(pass, g), moments.shift.slice(g * m, m), scale,
                                pass.dzd().channels(g * group_channels_, group_channels_));
   }
 }

@@ -8,6 +8,7 @@
 
 #include "flow/glow.h"
 #include "io/model_file.h"
+#include "kernels/latent.h"
 
 namespace evenflow::flow {
 
@@ -22,29 +23,32 @@ struct WindowScores {
 /// The prior over latents. An unconstrained model has no names; its zd is one group with mean 0.
 class LatentPrior {
  public:
-  /// io::UsageError if zd's channels do not deal evenly to the parameters.
-  LatentPrior(const GlowShape& shape, const io::ConditionData& condition);
+  /// io::UsageError if zd's channels do not deal evenly to the parameters. `device`: the model's.
+  LatentPrior(const GlowShape& shape, const io::ConditionData& condition, kernels::Device device = {});
 
   int64_t parameters() const { return static_cast<int64_t>(condition_.names.size()); }
   const io::ConditionData& condition() const { return condition_; }
 
-  /// Scores of the last forward's windows. `v` [m * parameters()], NaN = unknown; may be empty (all unknown).
-  void score(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v,
-             std::span<WindowScores> out) const;
+  /// Scores of the last forward's windows; waits for the stream. `v` [m * parameters()], NaN = unknown; may be empty
+  /// (all unknown).
+  void score(kernels::Stream& stream, GlowPass& pass, kernels::Array<const double> constant_log_det,
+             std::span<const double> v, std::span<WindowScores> out) const;
 
-  /// Training term: returns each window's negative log-likelihood (v given; integrated out where NaN) in `nll` [m], and
-  /// sets the pass's latent gradients to `scale` times its gradient.
-  void loss(kernels::Stream& stream, GlowPass& pass, double constant_log_det, std::span<const double> v, double scale,
-            std::span<double> nll) const;
+  /// Training term: each window's negative log-likelihood (v given; integrated out where NaN) goes to `nll` [m], and
+  /// the pass's latent gradients are set to `scale` times its gradient. v [m * parameters()] or empty, nll: on the
+  /// device.
+  void loss(kernels::Stream& stream, GlowPass& pass, kernels::Array<const double> constant_log_det,
+            kernels::Array<const double> v, double scale, kernels::Array<double> nll) const;
 
  private:
-  // Views into the pass's scratch: per window i, the sum of squares of zc; per group, sums and centred squares of zd.
+  // Views into the pass's scratch: per window, the sum of squares of zc; per group, sums and centred squares of zd.
   struct Moments;
   Moments moments(kernels::Stream& stream, GlowPass& pass) const;
   kernels::Map group(GlowPass& pass, int64_t index) const;
   io::ConditionData condition_;
   int64_t groups_ = 1, group_channels_ = 0, group_elements_ = 0;
   GlowShape shape_;
+  kernels::Buffer<kernels::LatentGroup> group_priors_;  // [groups]
 };
 
 /// Names, k, v0 and moments from the training clips' values. `values` [clips][P], NaN = unknown.

@@ -3,16 +3,11 @@
 
 #include <cstdint>
 
+#include "kernels/order.h"
+
 namespace evenflow::flow {
 
-/// The step and finaliser of SplitMix64 (Steele, Lea & Flood 2014): a bijection of 64 bits that passes the usual test
-/// batteries.
-inline uint64_t mix_bits(uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
+using kernels::mix_bits;
 
 /// SplitMix64: a stream is named by its seed.
 class Random {

@@ -17,7 +17,7 @@ struct Detector::State {
   flow::Glow glow;
   flow::LatentPrior prior;
   std::string score_name;
-  std::unique_ptr<Workers> workers;
+  std::unique_ptr<Engine> engine;
 };
 
 }  // namespace evenflow::train

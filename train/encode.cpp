@@ -156,11 +156,11 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
     std::vector<flow::WindowScores> scores(group.start.size());
     zc.clear();
     zd.clear();
-    s.workers->encode(s.prior, group.batch(), scores,
-                      [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
-                        zc.insert(zc.end(), window_zc.begin(), window_zc.end());
-                        zd.insert(zd.end(), window_zd.begin(), window_zd.end());
-                      });
+    s.engine->encode(s.prior, group.batch(), scores,
+                     [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
+                       zc.insert(zc.end(), window_zc.begin(), window_zc.end());
+                       zd.insert(zd.end(), window_zd.begin(), window_zd.end());
+                     });
     zc_out.append(zc);
     zd_out.append(zd);
     place_windows(group, window, clip, table);

@@ -13,6 +13,12 @@ void Guard::accept() {
   in_a_row_ = 0;
 }
 
+void Guard::accept(int64_t good_step) {
+  if (good_step == good_.step) return;
+  good_.step = good_step;
+  in_a_row_ = 0;
+}
+
 void Guard::reject(bool data_at_fault) {
   ++in_a_row_;
   if (data_at_fault) return;
@@ -45,14 +51,14 @@ std::string last_non_finite(const flow::ArenaLayout& layout, kernels::Array<cons
 
 }  // namespace
 
-NonFinite trace_non_finite(Workers& workers, const flow::ArenaLayout& layout, const WindowBatch& batch,
+NonFinite trace_non_finite(Engine& engine, const flow::ArenaLayout& layout, const WindowBatch& batch,
                            std::span<const WindowRef> refs, std::span<const double> nll,
                            kernels::Array<const float> gradient) {
   NonFinite found;
   for (size_t i = 0; i < refs.size(); ++i) {
     if (std::isfinite(nll[i])) continue;
     found.windows.push_back(refs[i]);
-    if (found.layer.empty()) found.layer = workers.first_non_finite(batch, static_cast<int64_t>(i));
+    if (found.layer.empty()) found.layer = engine.first_non_finite(batch, static_cast<int64_t>(i));
   }
   if (found.windows.empty()) {
     found.windows.assign(refs.begin(), refs.end());

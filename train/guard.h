@@ -26,6 +26,10 @@ class Guard {
   void start() { optimizer_.save(good_); }
   /// The present state gave a finite loss and gradient.
   void accept();
+  /// The same, found on the device (kernels/train_step.h), which keeps the good state; `good_step` updates had made it.
+  /// good_copy() is where it is copied to before it is asked for.
+  void accept(int64_t good_step);
+  OptimizerSnapshot& good_copy() { return good_; }
   /// It did not. `data_at_fault`: the windows themselves were not finite, so state and learning rate stay.
   void reject(bool data_at_fault);
 
@@ -52,8 +56,8 @@ struct NonFinite {
   bool data_at_fault() const { return layer == "input"; }
 };
 
-/// Traces a non-finite step: `nll` per window and the gradient as Workers left them.
-NonFinite trace_non_finite(Workers& workers, const flow::ArenaLayout& layout, const WindowBatch& batch,
+/// Traces a non-finite step: `nll` per window and the gradient (on the host) as it left them.
+NonFinite trace_non_finite(Engine& engine, const flow::ArenaLayout& layout, const WindowBatch& batch,
                            std::span<const WindowRef> refs, std::span<const double> nll,
                            kernels::Array<const float> gradient);
 

@@ -10,6 +10,7 @@
 
 #include "frontend/features.h"
 #include "io/error.h"
+#include "kernels/order.h"
 #include "train/random.h"
 
 namespace evenflow::train {
@@ -23,14 +24,16 @@ uint64_t epoch_stream(uint64_t stream, int64_t epoch) {
   return mix_bits(stream) ^ static_cast<uint64_t>(epoch);
 }
 
-// The first `count` entries of a random permutation of [0, n), ascending.
-std::vector<int64_t> distinct_draws(int64_t n, int64_t count, uint64_t seed, uint64_t stream) {
+std::vector<int64_t> random_order(int64_t n, uint64_t seed, uint64_t stream_id) {
+  kernels::Stream stream;
   std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t j = i + random_below(n - i, seed, stream, static_cast<uint64_t>(i));
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
-  }
+  kernels::random_order(stream, seed, stream_id, {order.data(), n, {}}, {});
+  return order;
+}
+
+// `count` of [0, n), ascending: the first of a random order.
+std::vector<int64_t> distinct_draws(int64_t n, int64_t count, uint64_t seed, uint64_t stream) {
+  std::vector<int64_t> order = random_order(n, seed, stream);
   order.resize(static_cast<size_t>(count));
   std::sort(order.begin(), order.end());
   return order;
@@ -118,6 +121,16 @@ struct Loader::State {
       for (const int64_t w : distinct_draws(n, windows_per_clip, seed, stream)) items.push_back({clip, w});
     }
     return items;
+  }
+
+  std::vector<Item> epoch_items(uint64_t seed, int64_t epoch, int windows_per_clip) const {
+    const std::vector<Item> items = drawn_items(seed, epoch, windows_per_clip);
+    std::vector<Item> ordered;
+    ordered.reserve(items.size());
+    for (const int64_t i : epoch_order(static_cast<int64_t>(items.size()), seed, epoch)) {
+      ordered.push_back(items[static_cast<size_t>(i)]);
+    }
+    return ordered;
   }
 
   void begin(std::vector<Item> new_order, int64_t batch_size, int64_t first_batch) {
@@ -268,13 +281,7 @@ int64_t Loader::windows_per_epoch(int windows_per_clip) const {
 }
 
 void Loader::start_epoch(uint64_t seed, int64_t epoch, int64_t batch, int windows_per_clip, int64_t first_batch) {
-  const std::vector<State::Item> items = state_->drawn_items(seed, epoch, windows_per_clip);
-  std::vector<State::Item> order;
-  order.reserve(items.size());
-  for (const int64_t i : epoch_order(static_cast<int64_t>(items.size()), seed, epoch)) {
-    order.push_back(items[static_cast<size_t>(i)]);
-  }
-  state_->begin(std::move(order), batch, first_batch);
+  state_->begin(state_->epoch_items(seed, epoch, windows_per_clip), batch, first_batch);
 }
 
 void Loader::start_in_order(int64_t batch) {
@@ -306,15 +313,40 @@ void Loader::visit_frames(const std::function<void(std::span<const float>)>& sin
   }
 }
 
-std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch) {
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  const uint64_t stream = epoch_stream(order_stream, epoch);
-  for (int64_t i = n - 1; i > 0; --i) {
-    const int64_t j = random_below(i + 1, seed, stream, static_cast<uint64_t>(i));
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
+std::span<const float> Loader::resident_frames() const {
+  return state_->resident_frames;
+}
+
+WindowTable Loader::window_table() const {
+  WindowTable table;
+  for (const State::Item& item : state_->drawn_items(0, 0, 0)) {
+    const State::ClipWindows& clip = state_->clips[static_cast<size_t>(item.clip)];
+    table.start.push_back(clip.resident_frame + item.window * state_->window.window_hop_frames);
+    table.v.insert(table.v.end(), clip.v.begin(), clip.v.end());
   }
-  return order;
+  return table;
+}
+
+std::vector<int64_t> Loader::epoch_windows(uint64_t seed, int64_t epoch, int windows_per_clip) const {
+  std::vector<int64_t> first;  // row of each clip's first window
+  int64_t rows = 0;
+  for (const State::ClipWindows& clip : state_->clips) {
+    first.push_back(rows);
+    rows += clip.windows;
+  }
+  std::vector<int64_t> windows;
+  for (const State::Item& item : state_->epoch_items(seed, epoch, windows_per_clip)) {
+    windows.push_back(first[static_cast<size_t>(item.clip)] + item.window);
+  }
+  return windows;
+}
+
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch) {
+  return random_order(n, seed, epoch_order_stream(epoch));
+}
+
+uint64_t epoch_order_stream(int64_t epoch) {
+  return epoch_stream(order_stream, epoch);
 }
 
 }  // namespace evenflow::train

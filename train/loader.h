@@ -9,7 +9,7 @@
 
 #include "io/config.h"
 #include "io/shard.h"
-#include "train/workers.h"
+#include "train/engine.h"
 
 namespace evenflow::train {
 
@@ -24,6 +24,12 @@ struct WindowRef {
 struct ClipSelection {
   std::vector<const io::Shard*> shards;
   std::vector<std::pair<int32_t, int32_t>> clips;  ///< (shard, clip)
+};
+
+/// All windows, in clip order: where each starts in the resident frames and its values.
+struct WindowTable {
+  std::vector<int64_t> start;
+  std::vector<double> v;  ///< [windows * parameters]
 };
 
 class Loader {
@@ -47,6 +53,12 @@ class Loader {
   WindowBatch next();
   std::span<const WindowRef> refs() const;
 
+  /// For a device that does the loader's work itself: the frames and where the windows lie in them (resident only), and
+  /// the windows of an epoch, in its order, as rows of the table.
+  std::span<const float> resident_frames() const;
+  WindowTable window_table() const;
+  std::vector<int64_t> epoch_windows(uint64_t seed, int64_t epoch, int windows_per_clip) const;
+
   /// Calls sink with all frames of the selected clips in order, in pieces.
   void visit_frames(const std::function<void(std::span<const float>)>& sink) const;
 
@@ -55,7 +67,8 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
-/// A permutation of [0, n) from (seed, epoch): Fisher-Yates on a counter-based generator, the same on every platform.
+/// A permutation of [0, n) from (seed, epoch): kernels::random_order of the epoch's stream, the same on every device.
 std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch);
+uint64_t epoch_order_stream(int64_t epoch);
 
 }  // namespace evenflow::train

@@ -6,25 +6,29 @@
 #include <string>
 
 #include "kernels/check.h"
+#include "kernels/copy.h"
 
 namespace evenflow::train {
 namespace {
 
-void copy_out(kernels::Array<const float> from, std::vector<float>& to) {
+void copy_out(kernels::Stream& stream, kernels::Array<const float> from, std::vector<float>& to) {
   to.resize(static_cast<size_t>(from.size));
-  std::copy_n(from.data, from.size, to.data());
+  kernels::download<float>(stream, from, to);
 }
 
-void copy_in(const std::vector<float>& from, kernels::Array<float> to) {
+void copy_in(kernels::Stream& stream, const std::vector<float>& from, kernels::Array<float> to) {
   kernels::check(static_cast<int64_t>(from.size()) == to.size, "optimizer restore",
                  std::to_string(to.size) + " floats");
-  std::copy(from.begin(), from.end(), to.data);
+  kernels::upload<float>(stream, from, to);
 }
 
 }  // namespace
 
 Optimizer::Optimizer(kernels::Array<float> parameters)
-    : parameters_(parameters), m_(parameters.size), v_(parameters.size) {}
+    : parameters_(parameters),
+      stream_(parameters.device),
+      m_(parameters.size, parameters.device),
+      v_(parameters.size, parameters.device) {}
 
 void Optimizer::update(kernels::Stream& stream, kernels::Array<const float> gradient, double learning_rate,
                        double gradient_scale) {
@@ -35,17 +39,17 @@ void Optimizer::update(kernels::Stream& stream, kernels::Array<const float> grad
   kernels::adam_update(stream, settings, gradient, parameters_, m_.view(), v_.view());
 }
 
-void Optimizer::save(OptimizerSnapshot& to) const {
-  copy_out(parameters_, to.parameters);
-  copy_out(m_.view(), to.m);
-  copy_out(v_.view(), to.v);
+void Optimizer::save(OptimizerSnapshot& to) {
+  copy_out(stream_, parameters_, to.parameters);
+  copy_out(stream_, m_.view(), to.m);
+  copy_out(stream_, v_.view(), to.v);
   to.step = step_;
 }
 
 void Optimizer::restore(const OptimizerSnapshot& from) {
-  copy_in(from.parameters, parameters_);
-  copy_in(from.m, m_.view());
-  copy_in(from.v, v_.view());
+  copy_in(stream_, from.parameters, parameters_);
+  copy_in(stream_, from.m, m_.view());
+  copy_in(stream_, from.v, v_.view());
   step_ = from.step;
 }
 

@@ -27,13 +27,18 @@ class Optimizer {
   void update(kernels::Stream& stream, kernels::Array<const float> gradient, double learning_rate,
               double gradient_scale);
   int64_t step() const { return step_; }
+  /// For updates made on the device (kernels/train_step.h): the moments, and how many there have been.
+  kernels::Array<float> m() const { return m_.view(); }
+  kernels::Array<float> v() const { return v_.view(); }
+  void set_step(int64_t step) { step_ = step; }
 
-  /// No allocation when `to` has been saved to before.
-  void save(OptimizerSnapshot& to) const;
+  /// Both wait for the device. No allocation when `to` has been saved to before.
+  void save(OptimizerSnapshot& to);
   void restore(const OptimizerSnapshot& from);
 
  private:
   kernels::Array<float> parameters_;
+  kernels::Stream stream_;
   kernels::Buffer<float> m_, v_;
   int64_t step_ = 0;
 };

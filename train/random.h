@@ -5,16 +5,12 @@
 #include <cstdint>
 #include <numbers>
 
-#include "flow/random.h"
+#include "kernels/order.h"
 
 namespace evenflow::train {
 
-using flow::mix_bits;
-
-/// 64 random bits at `counter` of the stream named by (seed, stream).
-inline uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t counter) {
-  return mix_bits(mix_bits(mix_bits(seed) ^ stream) ^ counter);
-}
+using kernels::mix_bits;
+using kernels::random_bits;
 
 /// An integer in [0, n). The modulo's bias, n / 2^64, is far below what any data set could show.
 inline int64_t random_below(int64_t n, uint64_t seed, uint64_t stream, uint64_t counter) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "io/error.h"
+#include "kernels/copy.h"
 #include "train/detector_state.h"
 #include "train/random.h"
 
@@ -25,18 +26,23 @@ void require_values(std::span<const double> v, const io::ConditionData& conditio
   throw io::UsageError(std::to_string(v.size()) + " parameter values given; " + wanted);
 }
 
-// Adds shift[p] to the elements of zd that parameter p owns. zd [1, c, h, w]: its channels are dealt in equal runs.
-void shift_zd(const kernels::Map& zd, std::span<const double> shift) {
+kernels::Array<float> values_of(const kernels::Map& z) {
+  return {z.sample(0), z.c * z.pixels(), z.device};
+}
+
+// Adds shift[p] to the elements of zd [channels, pixels] that parameter p owns: the channels are dealt in equal runs.
+void shift_zd(std::vector<float>& zd, std::span<const double> shift) {
   if (shift.empty()) return;
-  const int64_t run = zd.c / static_cast<int64_t>(shift.size()) * zd.pixels();
+  const size_t run = zd.size() / shift.size();
   for (size_t p = 0; p < shift.size(); ++p) {
-    float* values = zd.data + static_cast<int64_t>(p) * run;
-    for (int64_t i = 0; i < run; ++i) values[i] = static_cast<float>(values[i] + shift[p]);
+    for (size_t i = p * run; i < (p + 1) * run; ++i) zd[i] = static_cast<float>(zd[i] + shift[p]);
   }
 }
 
-void fill(const kernels::Map& z, Noise& noise, double temperature) {
-  for (int64_t i = 0; i < z.size(); ++i) z.data[i] = static_cast<float>(temperature * noise());
+std::vector<float> draw(const kernels::Map& z, Noise& noise, double temperature) {
+  std::vector<float> values(static_cast<size_t>(z.c * z.pixels()));
+  for (float& value : values) value = static_cast<float>(temperature * noise());
+  return values;
 }
 
 // Where zd's mean lies for v; an unknown v is drawn from the training values' distribution.
@@ -51,24 +57,28 @@ std::vector<double> prior_means(const io::ConditionData& condition, std::span<co
 }
 
 // One normalised window [bands, frames] to dB.
-void denormalise(const kernels::ConstMap& x, const io::NormaliserData& normaliser, float* out) {
-  for (int64_t band = 0; band < x.h; ++band) {
+void denormalise(std::span<const float> x, const flow::GlowShape& shape, const io::NormaliserData& normaliser,
+                 float* out) {
+  for (int64_t band = 0; band < shape.height; ++band) {
     const auto b = static_cast<size_t>(band);
-    for (int64_t t = 0; t < x.w; ++t) {
-      out[band * x.w + t] = x.data[band * x.w + t] * normaliser.std[b] + normaliser.mean[b];
+    for (int64_t t = band * shape.width; t < (band + 1) * shape.width; ++t) {
+      out[t] = x[static_cast<size_t>(t)] * normaliser.std[b] + normaliser.mean[b];
     }
   }
 }
 
-// One window [frames, bands] in dB to x [1, 1, bands, frames].
-void normalise(std::span<const float> logmel_db, const io::NormaliserData& normaliser, const kernels::Map& x) {
-  for (int64_t band = 0; band < x.h; ++band) {
+// One window [frames, bands] in dB to [bands, frames].
+std::vector<float> normalise(std::span<const float> logmel_db, const flow::GlowShape& shape,
+                             const io::NormaliserData& normaliser) {
+  std::vector<float> x(logmel_db.size());
+  for (int64_t band = 0; band < shape.height; ++band) {
     const auto b = static_cast<size_t>(band);
-    for (int64_t t = 0; t < x.w; ++t) {
-      const float db = logmel_db[static_cast<size_t>(t * x.h + band)];
-      x.data[band * x.w + t] = (db - normaliser.mean[b]) / normaliser.std[b];
+    for (int64_t t = 0; t < shape.width; ++t) {
+      const float db = logmel_db[static_cast<size_t>(t * shape.height + band)];
+      x[static_cast<size_t>(band * shape.width + t)] = (db - normaliser.mean[b]) / normaliser.std[b];
     }
   }
+  return x;
 }
 
 }  // namespace
@@ -76,18 +86,21 @@ void normalise(std::span<const float> logmel_db, const io::NormaliserData& norma
 std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed) {
   State& s = *state_;
   require_values(v, s.model.condition);
-  kernels::Stream stream;
+  const flow::GlowShape& shape = s.glow.shape();
+  kernels::Stream stream(s.glow.device());
   flow::GlowPass pass(s.glow, 1, flow::PassMode::score);
-  const int64_t dimensions = s.glow.shape().dimensions();
-  std::vector<float> out(static_cast<size_t>(n * dimensions));
+  std::vector<float> out(static_cast<size_t>(n * shape.dimensions()));
   for (int64_t i = 0; i < n; ++i) {
     Noise noise(seed, i);
-    for (int block = 0; block < s.glow.shape().blocks; ++block) fill(pass.zc(block).samples(0, 1), noise, temperature);
-    const kernels::Map zd = pass.zd().samples(0, 1);
-    fill(zd, noise, temperature);
+    for (int block = 0; block < shape.blocks; ++block) {
+      kernels::upload<float>(stream, draw(pass.zc(block), noise, temperature), values_of(pass.zc(block)));
+    }
+    std::vector<float> zd = draw(pass.zd(), noise, temperature);
     shift_zd(zd, prior_means(s.model.condition, v, noise));
+    kernels::upload<float>(stream, zd, values_of(pass.zd()));
     pass.inverse(stream, 1);
-    denormalise(pass.input().samples(0, 1), s.model.normaliser, out.data() + i * dimensions);
+    denormalise(kernels::to_host(stream, values_of(pass.input())), shape, s.model.normaliser,
+                out.data() + i * shape.dimensions());
   }
   return out;
 }
@@ -103,9 +116,9 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
     throw io::DataError("a window of this model is " + std::to_string(shape.width) + " frames of " +
                         std::to_string(shape.height) + " bands; " + std::to_string(logmel_db.size()) + " values given");
   }
-  kernels::Stream stream;
+  kernels::Stream stream(s.glow.device());
   flow::GlowPass pass(s.glow, 1, flow::PassMode::score);
-  normalise(logmel_db, s.model.normaliser, pass.input().samples(0, 1));
+  kernels::upload<float>(stream, normalise(logmel_db, shape, s.model.normaliser), values_of(pass.input()));
   pass.forward(stream, pass.input().samples(0, 1));
   flow::WindowScores scores;
   s.prior.score(stream, pass, s.glow.constant_log_det(), {}, {&scores, 1});
@@ -113,10 +126,12 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   for (size_t p = 0; p < condition.names.size(); ++p) {
     shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimate[p]));
   }
-  shift_zd(pass.zd().samples(0, 1), shift);
+  std::vector<float> zd = kernels::to_host(stream, values_of(pass.zd()));
+  shift_zd(zd, shift);
+  kernels::upload<float>(stream, zd, values_of(pass.zd()));
   pass.inverse(stream, 1);
   std::vector<float> out(logmel_db.size());
-  denormalise(pass.input().samples(0, 1), s.model.normaliser, out.data());
+  denormalise(kernels::to_host(stream, values_of(pass.input())), shape, s.model.normaliser, out.data());
   return out;
 }
 

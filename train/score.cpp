@@ -12,12 +12,14 @@
 namespace evenflow::train {
 namespace {
 
-kernels::Device cpu_only(const std::string& text) {
-  const kernels::Device device = kernels::parse_device(text);
-  if (device.type != kernels::DeviceType::cpu) {
-    throw kernels::DeviceError("scoring on " + kernels::to_string(device) + " is not there yet; use --device cpu");
-  }
-  return device;
+constexpr int64_t scoring_batch = 128;  // windows a GPU carries at once
+
+// Scores are float32 on every device, whatever the training's products were rounded to.
+flow::GlowShape scoring_shape(const io::Config& config) {
+  flow::GlowShape shape = flow::glow_shape(config);
+  shape.precision = kernels::Precision::float32;
+  shape.path = kernels::CouplingPath::automatic;
+  return shape;
 }
 
 std::string score_of(const io::ModelData& model) {
@@ -37,17 +39,18 @@ std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool
 
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
-      glow(flow::glow_shape(model.config), 0, cpu_only(device)),
-      prior(glow.shape(), model.condition),
+      glow(scoring_shape(model.config), 0, kernels::parse_device(device)),
+      prior(glow.shape(), model.condition, glow.device()),
       score_name(score_of(model)) {
   glow.load(model.parameters);
   kernels::Stream stream(glow.device());
   glow.assemble(stream);
-  workers = std::make_unique<Workers>(glow, model.normaliser, threads, false);
+  stream.synchronise();
+  engine = make_engine(glow, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
 }
 
 ClipScoring Detector::State::scoring() {
-  return {*workers, prior, model.config.window, model.config.score, score_name, &model.threshold};
+  return {*engine, prior, model.config.window, model.config.score, score_name, &model.threshold};
 }
 
 Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads)
@@ -77,7 +80,7 @@ ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db
   ClipGroup group;
   add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->glow.shape().height);
   std::vector<flow::WindowScores> windows(group.start.size());
-  state_->workers->score(state_->prior, group.batch(), windows);
+  state_->engine->score(state_->prior, group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();
 }
 

@@ -126,7 +126,7 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
   std::vector<flow::WindowScores> windows;
   const auto score_group = [&](ClipGroup& group) {
     windows.resize(group.start.size());
-    scoring.workers.score(scoring.prior, group.batch(), windows);
+    scoring.engine.score(scoring.prior, group.batch(), windows);
     for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
     if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
   };

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "train/engine.h"
 #include "train/score.h"
-#include "train/workers.h"
 
 namespace evenflow::train {
 
 struct ClipScoring {
-  Workers& workers;
+  Engine& engine;
   const flow::LatentPrior& prior;
   io::WindowSettings window;
   io::ScoreSettings score;

@@ -14,6 +14,7 @@
 #include "io/run_folder.h"
 #include "io/version.h"
 #include "kernels/check.h"
+#include "kernels/copy.h"
 #include "train/checkpoint.h"
 #include "train/config_match.h"
 #include "train/event_log.h"
@@ -21,6 +22,7 @@
 #include "train/optimizer.h"
 #include "train/run_log.h"
 #include "train/score_clips.h"
+#include "train/stepper.h"
 #include "train/threshold.h"
 #include "train/training_data.h"
 #include "train/zd_picture.h"
@@ -46,14 +48,6 @@ io::RunFolder open_run(const TrainOptions& options) {
   return run;
 }
 
-kernels::Device open_device(const std::string& text) {
-  const kernels::Device device = kernels::parse_device(text);
-  if (device.type != kernels::DeviceType::cpu) {
-    throw kernels::DeviceError("training on " + kernels::to_string(device) + " is not there yet; use --device cpu");
-  }
-  return device;
-}
-
 std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io::RunFolder& run) {
   if (!options.resume) return std::nullopt;
   Checkpoint checkpoint = read_checkpoint(run.checkpoint());
@@ -75,7 +69,7 @@ class Training {
 
   // ---- one epoch
   bool run_epoch();
-  void run_step(const WindowBatch& batch);
+  void take(const StepOutcome& outcome);
   bool assemble();
   void trip(const NonFinite& found);
   void end_epoch(double seconds, int64_t windows);
@@ -100,8 +94,9 @@ class Training {
   TrainResult result() const;
 
   int64_t global_step() const { return epoch_ * steps_per_epoch_ + step_in_epoch_; }
-  double learning_rate() const {
-    return learning_rate_at(config_.train, global_step(), config_.train.epochs * steps_per_epoch_) *
+  double learning_rate(int64_t step_in_epoch) const {
+    return learning_rate_at(config_.train, epoch_ * steps_per_epoch_ + step_in_epoch,
+                            config_.train.epochs * steps_per_epoch_) *
            guard_.learning_rate_factor();
   }
 
@@ -117,11 +112,10 @@ class Training {
   io::ConditionData condition_;
   flow::Glow glow_;
   flow::LatentPrior prior_;
-  Workers workers_;
+  std::unique_ptr<Engine> engine_;
   Optimizer optimizer_;
   Guard guard_;
   kernels::Stream stream_;
-  kernels::Buffer<double> squared_norm_{1};
   std::vector<double> nll_;
   int64_t steps_per_epoch_;
 
@@ -130,6 +124,7 @@ class Training {
   int64_t best_epoch_ = -1;
   EpochSums sums_;
   double train_loss_ = nan;
+  std::unique_ptr<Stepper> stepper_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<EventLog> events_;
 
@@ -143,7 +138,7 @@ class Training {
 Training::Training(const TrainOptions& options)
     : options_(options),
       config_(options.config),
-      device_(open_device(config_.train.device)),
+      device_(kernels::parse_device(config_.train.device)),
       data_(open_training_data(config_, options.shards)),
       run_(open_run(options)),
       log_(run_.log(), options.log),
@@ -153,8 +148,9 @@ Training::Training(const TrainOptions& options)
                                                   [this](const std::string& text) { log_.line(text); })),
       condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
       glow_(flow::glow_shape(config_), config_.train.seed, device_),
-      prior_(glow_.shape(), condition_),
-      workers_(glow_, normaliser_, config_.train.threads, true),
+      prior_(glow_.shape(), condition_, device_),
+      engine_(make_engine(glow_, normaliser_,
+                          {.threads = config_.train.threads, .batch = config_.train.batch, .training = true})),
       optimizer_(glow_.parameters()),
       guard_(optimizer_),
       stream_(device_) {
@@ -170,6 +166,15 @@ Training::Training(const TrainOptions& options)
   } else {
     start_new();
   }
+  engine_->hold(data_.validation->resident_frames());
+  stepper_ = make_stepper({.settings = config_.train,
+                           .glow = glow_,
+                           .prior = prior_,
+                           .engine = *engine_,
+                           .loader = *data_.train,
+                           .optimizer = optimizer_,
+                           .guard = guard_,
+                           .learning_rate = [this](int64_t step) { return learning_rate(step); }});
   const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
   metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
   events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
@@ -208,26 +213,29 @@ void Training::resume(const Checkpoint& checkpoint) {
 void Training::initialise_actnorm() {
   data_.train->start_epoch(config_.train.seed, 0, config_.train.batch, config_.train.windows_per_clip);
   const WindowBatch batch = data_.train->next();
-  const kernels::Buffer<float> x = workers_.normalised(batch);
+  kernels::Buffer<float> x = engine_->normalised(batch);
   const int64_t size = glow_.shape().dimensions();
-  int64_t kept = 0;
+  std::vector<float> kept = kernels::to_host(stream_, x.view());
+  int64_t windows = 0;
   for (int64_t i = 0; i < batch.size(); ++i) {
-    const float* window = x.data() + i * size;
+    const float* window = kept.data() + i * size;
     if (!std::all_of(window, window + size, [](float value) { return std::isfinite(value); })) continue;
-    std::copy_n(window, size, x.data() + kept++ * size);
+    std::copy_n(window, size, kept.data() + windows++ * size);
   }
-  if (kept == 0) {
+  if (windows == 0) {
     throw io::DataError("every window of the first batch has a value that is not finite, the first " +
                         describe_windows(data_.train->refs().first(1), data_.shards) +
                         "; prepare the recordings again");
   }
+  kernels::upload<float>(stream_, std::span(kept).first(static_cast<size_t>(windows * size)),
+                         x.slice(0, windows * size));
   glow_.initialise_actnorm(stream_,
-                           kernels::make_map(x.data(), kept, 1, glow_.shape().height, glow_.shape().width, device_));
+                           kernels::make_map(x.data(), windows, 1, glow_.shape().height, glow_.shape().width, device_));
 }
 
 void Training::log_start() {
-  log_.line(fmt::format("evenflow {} ({}) on {}, {} threads", provenance_.version, provenance_.commit,
-                        provenance_.device, workers_.threads()));
+  log_.line(fmt::format("evenflow {} ({}) on {}, {}", provenance_.version, provenance_.commit, provenance_.device,
+                        engine_->describe()));
   const auto describe_side = [](const Loader& side) {
     return fmt::format("{} clips, {} windows ({})", side.clips(), side.windows(),
                        side.resident() ? "resident" : "streamed");
@@ -267,21 +275,29 @@ TrainResult Training::run() {
 
 // False if it was stopped on the way.
 bool Training::run_epoch() {
-  data_.train->start_epoch(config_.train.seed, epoch_, config_.train.batch, config_.train.windows_per_clip,
-                           step_in_epoch_);
+  stepper_->start_epoch(epoch_, step_in_epoch_);
   while (step_in_epoch_ < steps_per_epoch_) {
     if (stop_asked()) {
       interrupted_ = true;
       return false;
     }
-    const WindowBatch batch = data_.train->next();
-    run_step(batch);
-    ++step_in_epoch_;
-    ++steps_done_;
-    windows_done_ += batch.size();
-    report(false);
+    int64_t count = steps_per_epoch_ - step_in_epoch_;
+    if (options_.stop_after_steps > 0) count = std::min(count, options_.stop_after_steps - steps_done_);
+    for (const StepOutcome& outcome : stepper_->run(count)) take(outcome);
   }
   return true;
+}
+
+void Training::take(const StepOutcome& outcome) {
+  if (outcome.non_finite) {
+    trip(*outcome.non_finite);
+  } else {
+    sums_.add(outcome.loss, outcome.windows, outcome.gradient_norm);
+  }
+  ++step_in_epoch_;
+  ++steps_done_;
+  windows_done_ += outcome.windows;
+  report(false);
 }
 
 bool Training::stop_asked() const {
@@ -289,30 +305,11 @@ bool Training::stop_asked() const {
          (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
 }
 
-void Training::run_step(const WindowBatch& batch) {
-  try {
-    glow_.assemble(stream_);
-  } catch (const kernels::SingularError& error) {
-    trip({error.what(), {data_.train->refs().begin(), data_.train->refs().end()}});
-    return;
-  }
-  const double loss = workers_.loss_and_gradient(prior_, batch, nll_);
-  const kernels::Array<float> gradient = workers_.gradient();
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
-  const double norm = std::sqrt(squared_norm_[0]);
-  if (!std::isfinite(loss) || !std::isfinite(norm)) {
-    trip(trace_non_finite(workers_, glow_.layout(), batch, data_.train->refs(), nll_, gradient));
-    return;
-  }
-  guard_.accept();
-  sums_.add(loss, batch.size(), norm);
-  optimizer_.update(stream_, gradient, learning_rate(), clip_scale(norm, config_.train.clip_norm));
-}
-
 // For everything but a step: false if the parameters cannot be used, which the next step's guard will deal with.
 bool Training::assemble() {
   try {
     glow_.assemble(stream_);
+    stream_.synchronise();  // the engine has a stream of its own
     return true;
   } catch (const kernels::SingularError&) {
     return false;
@@ -327,9 +324,9 @@ void Training::trip(const NonFinite& found) {
       found.data_at_fault() ? "windows with values that are not finite" : "not finite, beginning with " + found.layer,
       describe_windows(found.windows, data_.shards));
   log_.line(fmt::format("guard: {}; {}", where,
-                        found.data_at_fault()
-                            ? "the batch is skipped"
-                            : fmt::format("the step is undone, learning rate now {:.3g}", learning_rate())));
+                        found.data_at_fault() ? "the batch is skipped"
+                                              : fmt::format("the step is undone, learning rate now {:.3g}",
+                                                            learning_rate(step_in_epoch_))));
   if (!guard_.exhausted()) return;
   guard_.undo();
   finish_models();
@@ -381,7 +378,7 @@ double Training::validation_loss() {
   double sum = 0;
   data_.validation->start_in_order(config_.train.batch);
   for (WindowBatch batch = data_.validation->next(); batch.size() > 0; batch = data_.validation->next()) {
-    sum += workers_.loss(prior_, batch, nll_) * static_cast<double>(batch.size());
+    sum += engine_->loss(prior_, batch, nll_) * static_cast<double>(batch.size());
   }
   return sum / static_cast<double>(data_.validation->windows());
 }
@@ -449,6 +446,7 @@ io::ModelData Training::model_data() const {
 }
 
 void Training::save_checkpoint() {
+  if (stepper_) stepper_->settle();
   OptimizerSnapshot state;
   optimizer_.save(state);
   Checkpoint checkpoint{model_data(), guard_.good(), sums_};
@@ -470,7 +468,7 @@ io::ThresholdData Training::unfitted_threshold() const {
 }
 
 std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
-  const ClipScoring scoring{workers_, prior_, config_.window, config_.score, score_name()};
+  const ClipScoring scoring{*engine_, prior_, config_.window, config_.score, score_name()};
   std::vector<ClipScore> scores;
   for (size_t s = 0; s < clips.shards.size(); ++s) {
     std::vector<int32_t> of_shard;
@@ -504,6 +502,7 @@ io::ThresholdData Training::fit_threshold_to(const std::vector<double>& scores) 
 
 // last.h5 and model.h5 with their thresholds. Afterwards the flow holds the best model's parameters.
 void Training::finish_models() {
+  stepper_->settle();
   std::vector<double> scores = normal_scores();
   if (scores.empty() && optimizer_.step() > guard_.good().step) {
     log_.line("the last step gave no finite score and is left out of the model");

@@ -37,11 +37,7 @@ struct Workers::State {
         dimensions(glow_in.shape().dimensions()),
         mean(to_buffer(normaliser.mean)),
         inverse_std(to_buffer(normaliser.std)) {
-    const auto bands = static_cast<size_t>(glow.shape().height);
-    if (normaliser.mean.size() != bands || normaliser.std.size() != bands) {
-      throw io::DataError("the normaliser has " + std::to_string(normaliser.mean.size()) + " bands, the model " +
-                          std::to_string(bands) + "; the model file does not belong together, train it again");
-    }
+    require_bands(normaliser, glow.shape());
     for (int64_t i = 0; i < inverse_std.size(); ++i) inverse_std[i] = 1.0F / inverse_std[i];
     const auto mode = training ? flow::PassMode::train : flow::PassMode::score;
     for (int i = 0; i < pool.threads(); ++i) passes.push_back(std::make_unique<flow::GlowPass>(glow, 1, mode));
@@ -83,6 +79,14 @@ struct Workers::State {
                 {&out, 1});
   }
 
+  // Likelihood and latent gradients of the window that `pass` has just carried forward.
+  void window_loss(const flow::LatentPrior& prior, const WindowBatch& batch, int64_t window, int worker, double scale,
+                   double& nll) {
+    const std::span<const double> v = values(prior, batch, window);
+    prior.loss(streams[static_cast<size_t>(worker)], *passes[static_cast<size_t>(worker)], glow.constant_log_det(),
+               {v.data(), static_cast<int64_t>(v.size()), {}}, scale, {&nll, 1, {}});
+  }
+
   struct LossJob {
     const flow::LatentPrior& prior;
     const WindowBatch& batch;
@@ -98,8 +102,7 @@ struct Workers::State {
     const int64_t end = std::min((chunk + 1) * job.chunk_size, job.batch.size());
     for (int64_t i = chunk * job.chunk_size; i < end; ++i) {
       flow::GlowPass& pass = forward(job.batch, i, worker);
-      job.prior.loss(stream, pass, glow.constant_log_det(), values(job.prior, job.batch, i), job.scale,
-                     job.nll.subspan(static_cast<size_t>(i), 1));
+      window_loss(job.prior, job.batch, i, worker, job.scale, job.nll[static_cast<size_t>(i)]);
       pass.backward(stream, -job.scale, raw);
     }
   }
@@ -138,6 +141,10 @@ int Workers::threads() const {
   return state_->pool.threads();
 }
 
+std::string Workers::describe() const {
+  return std::to_string(threads()) + " threads";
+}
+
 double Workers::loss_and_gradient(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) {
   State& s = *state_;
   const int64_t windows = batch.size();
@@ -156,9 +163,8 @@ double Workers::loss_and_gradient(const flow::LatentPrior& prior, const WindowBa
 double Workers::loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) {
   State& s = *state_;
   s.pool.run(batch.size(), [&](int64_t i, int worker) {
-    flow::GlowPass& pass = s.forward(batch, i, worker);
-    prior.loss(s.streams[static_cast<size_t>(worker)], pass, s.glow.constant_log_det(), s.values(prior, batch, i), 1.0,
-               nll.subspan(static_cast<size_t>(i), 1));
+    s.forward(batch, i, worker);
+    s.window_loss(prior, batch, i, worker, 1.0, nll[static_cast<size_t>(i)]);
   });
   return s.mean_per_dimension(nll.first(static_cast<size_t>(batch.size())));
 }
@@ -175,7 +181,7 @@ void Workers::score(const flow::LatentPrior& prior, const WindowBatch& batch, st
 }
 
 void Workers::encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
-                     const std::function<void(int64_t, std::span<const float>, std::span<const float>)>& visit) {
+                     const LatentVisitor& visit) {
   State& s = *state_;
   const auto dimensions = static_cast<size_t>(s.dimensions);
   const auto zd_size = static_cast<size_t>(s.passes[0]->zd().samples(0, 1).size());

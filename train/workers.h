@@ -5,48 +5,34 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
-#include "flow/glow.h"
-#include "flow/latent.h"
 #include "kernels/parallel.h"
+#include "train/engine.h"
 
 namespace evenflow::train {
 
-/// Windows as views into frames: window i starts at frame start[i]. frames [total, bands] in dB.
-struct WindowBatch {
-  std::span<const float> frames;
-  std::span<const int64_t> start;
-  std::span<const double> v;  ///< [windows * parameters], NaN = unknown; may be empty for an unconstrained model
-  int64_t size() const { return static_cast<int64_t>(start.size()); }
-};
-
-class Workers {
+class Workers final : public Engine {
  public:
   /// threads = 0: one per core. `training` false: no gradient memory.
   Workers(const flow::Glow& glow, const io::NormaliserData& normaliser, int threads, bool training);
-  ~Workers();
+  ~Workers() override;
 
   int threads() const;
-  /// Mean over the batch of the windows' nll per dimension (nats), its gradient in gradient() and, per window, nll in
-  /// nats. A non-finite result is returned, not thrown.
+  /// Engine::loss with its gradient in gradient().
   double loss_and_gradient(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll);
   kernels::Array<float> gradient();
-  /// The same loss without the gradient (validation). Needs `training`, as loss_and_gradient does.
-  double loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll);
-  /// Scores of every window.
-  void score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out);
-  /// As score, and hands each window's latents to `visit` (window, zc as floats, zd as floats), one call at a time.
+
+  std::string describe() const override;
+  void hold(std::span<const float> /*frames*/) override {}
+  double loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) override;
+  void score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out) override;
   void encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
-              const std::function<void(int64_t, std::span<const float>, std::span<const float>)>& visit);
-  /// Normalised windows of the batch, [n, 1, bands, frames], e.g. for actnorm's initialisation.
-  kernels::Buffer<float> normalised(const WindowBatch& batch);
-  /// Which operation first gave a non-finite value for this window, or empty.
-  std::string first_non_finite(const WindowBatch& batch, int64_t window);
+              const LatentVisitor& visit) override;
+  kernels::Buffer<float> normalised(const WindowBatch& batch) override;
+  std::string first_non_finite(const WindowBatch& batch, int64_t window) override;
 
  private:
   struct State;

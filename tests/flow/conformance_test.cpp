@@ -10,6 +10,8 @@
 #include "flow/glow.h"
 #include "flow/latent.h"
 #include "kernels/adam.h"
+#include "tests/support/backends.h"
+#include "tests/support/fetch.h"
 #include "tests/support/golden_file.h"
 
 namespace evenflow::flow {
@@ -40,20 +42,11 @@ void expect_within(const Actual& actual, const std::vector<double>& expected, do
                               << " within " << bound;
 }
 
-std::vector<double> values_of(kernels::ConstMap map) {
-  std::vector<double> out;
-  for (int64_t i = 0; i < map.n; ++i) {
-    out.insert(out.end(), map.sample(i), map.sample(i) + map.c * map.pixels());
-  }
-  return out;
-}
-
-class Conformance : public testing::TestWithParam<const char*> {
+class Conformance : public testing::TestWithParam<std::tuple<tests::BackendUnderTest, const char*>> {
  protected:
   Conformance() {
-    const GoldenFile::Array input = golden_.read("x");
-    x_ = kernels::Buffer<float>(static_cast<int64_t>(input.values.size()));
-    std::transform(input.values.begin(), input.values.end(), x_.data(), [](double v) { return static_cast<float>(v); });
+    const std::vector<double> input = golden_.read("x").values;
+    x_ = tests::to_device(stream_, {input.begin(), input.end()});
     std::vector<io::Tensor> tensors = glow_.tensors();
     for (io::Tensor& tensor : tensors) {
       const GoldenFile::Array array = golden_.read("parameters/" + tensor.name);
@@ -90,7 +83,10 @@ class Conformance : public testing::TestWithParam<const char*> {
         golden_.text_attribute("coupling") == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
     return s;
   }
-  kernels::Map x() const { return kernels::make_map(x_.data(), batch_, 1, shape_.height, shape_.width); }
+  kernels::Device device() const { return std::get<0>(GetParam()).device; }
+  kernels::Map x() const { return kernels::make_map(x_.data(), batch_, 1, shape_.height, shape_.width, device()); }
+  std::vector<float> values_of(kernels::ConstMap map) { return tests::fetch(stream_, map); }
+  double constant_log_det() { return kernels::to_host(stream_, glow_.constant_log_det())[0]; }
   /// Rows [first, first + count) of a golden array whose first dimension is the batch.
   std::vector<double> rows(const std::string& name, int64_t first, int64_t count) const {
     const std::vector<double> all = golden_.read(name).values;
@@ -111,12 +107,13 @@ class Conformance : public testing::TestWithParam<const char*> {
     }
   }
 
-  GoldenFile golden_{std::filesystem::path(EVENFLOW_GOLDEN_DIR) / "conformance" / GetParam()};
+  tests::SelectedBackend selected_{std::get<0>(GetParam())};
+  GoldenFile golden_{std::filesystem::path(EVENFLOW_GOLDEN_DIR) / "conformance" / std::get<1>(GetParam())};
   GlowShape shape_ = shape_of_case();
   int64_t batch_ = golden_.integer_attribute("batch");
   double dimensions_ = static_cast<double>(shape_.dimensions());
-  kernels::Stream stream_;
-  Glow glow_{shape_, 1};
+  kernels::Stream stream_{device()};
+  Glow glow_{shape_, 1, device()};
   kernels::Buffer<float> x_;
   io::ConditionData condition_;
   static constexpr double tolerance_ = 1e-5;
@@ -134,9 +131,10 @@ TEST_P(Conformance, LatentsAndLogDeterminants) {
       const std::vector<double> zd = rows("z/zd", first, count);
       expect_within(values_of(pass.zd()), zd, tolerance_ * largest(zd), "zd");
       const std::vector<double> log_det = rows("logdet", first, count);
-      for (int64_t i = 0; i < count; ++i) {
-        const double expected = log_det[static_cast<size_t>(i)];
-        const double actual = pass.coupling_log_det()[i] + glow_.constant_log_det();
+      const std::vector<double> coupling_log_det = kernels::to_host(stream_, pass.coupling_log_det());
+      for (size_t i = 0; i < coupling_log_det.size(); ++i) {
+        const double expected = log_det[i];
+        const double actual = coupling_log_det[i] + constant_log_det();
         EXPECT_TRUE(std::abs(actual - expected) <= tolerance_ * std::abs(expected)) << actual << " " << expected;
       }
     });
@@ -144,8 +142,8 @@ TEST_P(Conformance, LatentsAndLogDeterminants) {
 }
 
 TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
-  const LatentPrior prior(shape_, condition_);
-  const LatentPrior unconditioned(shape_, {});
+  const LatentPrior prior(shape_, condition_, device());
+  const LatentPrior unconditioned(shape_, {}, device());
   const int64_t parameters = static_cast<int64_t>(condition_.k.size());
   for_each_pass(PassMode::score, [&](GlowPass& pass, int64_t first, int64_t count) {
     const std::vector<double> v = rows("v", first, count);
@@ -198,7 +196,7 @@ TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
 }
 
 TEST_P(Conformance, LossAndEveryGradient) {
-  const LatentPrior prior(shape_, condition_);
+  const LatentPrior prior(shape_, condition_, device());
   const double batch = static_cast<double>(batch_);
   const double scale = 1.0 / (batch * dimensions_);
   const int64_t size = glow_.raw_gradient_size();
@@ -207,13 +205,16 @@ TEST_P(Conformance, LossAndEveryGradient) {
     // One row of gradients per pass, summed in order: as training does it.
     const int64_t passes = batch_ / count;
     GlowPass pass(glow_, count, PassMode::train);
-    const kernels::Buffer<float> raws(passes * size);
-    const kernels::Buffer<float> raw(size);
+    const kernels::Buffer<float> raws(passes * size, device());
+    const kernels::Buffer<float> raw(size, device());
+    const kernels::Buffer<double> v_on_device(count * prior.parameters(), device());
+    const kernels::Buffer<double> nll_on_device(count, device());
     double loss = 0;
     for (int64_t i = 0; i < passes; ++i) {
       pass.forward(stream_, x().samples(i * count, count));
-      std::vector<double> nll(static_cast<size_t>(count));
-      prior.loss(stream_, pass, glow_.constant_log_det(), rows("v", i * count, count), scale, nll);
+      kernels::upload<double>(stream_, rows("v", i * count, count), v_on_device.view());
+      prior.loss(stream_, pass, glow_.constant_log_det(), v_on_device.view(), scale, nll_on_device.view());
+      const std::vector<double> nll = kernels::to_host(stream_, nll_on_device.view());
       pass.backward(stream_, -scale, raws.slice(i * size, size));
       // With unknown v integrated out, this is the case's nll_given_v for every window.
       const std::vector<double> expected = rows("nll_given_v", i * count, count);
@@ -232,13 +233,13 @@ TEST_P(Conformance, LossAndEveryGradient) {
 
     kernels::sum_rows(stream_, raws.view(), passes, raw.size(), raw.view());
     glow_.finish_gradient(stream_, raw.view(), -1.0 / dimensions_);
-    stream_.synchronise();
+    const std::vector<float> gradient = kernels::to_host(stream_, raw.view());
     const std::vector<std::string> names = golden_.names("gradient");
     EXPECT_EQ(names.size(), glow_.layout().entries().size());
     for (const std::string& name : names) {
       const ArenaEntry& entry = glow_.layout().find(name);
       const std::vector<double> expected = golden_.read("gradient/" + name).values;
-      const std::vector<float> actual(raw.data() + entry.offset, raw.data() + entry.offset + entry.size);
+      const std::vector<float> actual(gradient.begin() + entry.offset, gradient.begin() + entry.offset + entry.size);
       expect_within(actual, expected, gradient_tolerance_ * largest(expected), name);
     }
   }
@@ -254,8 +255,7 @@ TEST_P(Conformance, ActnormInitialisation) {
     const std::vector<double> expected = golden_.read("after_actnorm_init/" + name).values;
     const kernels::Array<float> actual = glow_.parameters().slice(entry.offset, entry.size);
     // The channels have unit scale, so an absolute error is one relative to the data.
-    expect_within(std::vector<float>(actual.data, actual.data + actual.size), expected,
-                  tolerance_ * std::max(1.0, largest(expected)), name);
+    expect_within(kernels::to_host(stream_, actual), expected, tolerance_ * std::max(1.0, largest(expected)), name);
   }
   for (const io::Tensor& tensor : glow_.tensors()) {
     if (tensor.type != io::Tensor::Type::float32 || tensor.name.find("actnorm") != std::string::npos) continue;
@@ -275,12 +275,13 @@ TEST_P(Conformance, InverseOfForward) {
   }
 }
 
-std::string case_name(const testing::TestParamInfo<const char*>& info) {
-  return std::filesystem::path(info.param).stem().string();
+std::string case_name(const testing::TestParamInfo<Conformance::ParamType>& info) {
+  return std::get<0>(info.param).name + "_" + std::filesystem::path(std::get<1>(info.param)).stem().string();
 }
 INSTANTIATE_TEST_SUITE_P(Cases, Conformance,
-                         testing::Values("small_plu.h5", "small_dense_tanh.h5", "unknown_parameter.h5",
-                                         "single_scale.h5", "paper.h5"),
+                         testing::Combine(testing::ValuesIn(tests::devices_under_test()),
+                                          testing::Values("small_plu.h5", "small_dense_tanh.h5", "unknown_parameter.h5",
+                                                          "single_scale.h5", "paper.h5")),
                          case_name);
 
 }  // namespace

@@ -78,7 +78,8 @@ TEST(LatentPrior, LossGradientFollowsDifferences) {
     if (parameters > 0) v[0] = nan;
     std::vector<double> nll(2);
     const auto loss = [&] {
-      prior.loss(stream, pass, glow.constant_log_det(), v, 1.0, nll);
+      prior.loss(stream, pass, glow.constant_log_det(), {v.data(), static_cast<int64_t>(v.size()), {}}, 1.0,
+                 {nll.data(), 2, {}});
       return nll[0] + nll[1];
     };
     loss();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernels/backend.h"
 #include "kernels/check.h"
 
 namespace evenflow::tests {
@@ -19,21 +20,36 @@ std::vector<BackendUnderTest> backends_under_test() {
   for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_STATIC_TARGET}}) {
     const bool known = std::any_of(out.begin(), out.end(), [&](const auto& b) { return b.instruction_set == target; });
     if (known || (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0)) continue;
-    out.push_back({.device = {}, .instruction_set = target, .name = std::string("cpu_") + hwy::TargetName(target)});
+    out.push_back({.device = {},
+                   .instruction_set = target,
+                   .emulated = false,
+                   .name = std::string("cpu_") + hwy::TargetName(target)});
   }
+  const kernels::Device gpu{kernels::DeviceType::cuda, 0};
+  out.push_back({.device = gpu, .instruction_set = 0, .emulated = true, .name = "cuda_emulated"});
   try {
-    out.push_back({.device = kernels::parse_device("cuda:0"), .instruction_set = 0, .name = "cuda"});
+    out.push_back({.device = kernels::parse_device("cuda:0"), .instruction_set = 0, .emulated = false, .name = "cuda"});
   } catch (const kernels::DeviceError&) {
+  }
+  return out;
+}
+
+std::vector<BackendUnderTest> devices_under_test() {
+  std::vector<BackendUnderTest> out = {{.device = {}, .instruction_set = 0, .emulated = false, .name = "cpu"}};
+  for (const BackendUnderTest& backend : backends_under_test()) {
+    if (backend.device.type != kernels::DeviceType::cpu) out.push_back(backend);
   }
   return out;
 }
 
 SelectedBackend::SelectedBackend(const BackendUnderTest& backend) {
   if (backend.instruction_set != 0) hwy::GetChosenTarget().Update(backend.instruction_set);
+  if (backend.emulated) kernels::use_cuda_backend(&kernels::cuda_backend());
 }
 
 SelectedBackend::~SelectedBackend() {
   hwy::GetChosenTarget().DeInit();
+  kernels::use_cuda_backend(nullptr);
 }
 
 }  // namespace evenflow::tests

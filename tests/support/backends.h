@@ -16,12 +16,17 @@ namespace evenflow::tests {
 struct BackendUnderTest {
   kernels::Device device{};
   int64_t instruction_set = 0;  ///< a Highway target; CPU only
+  bool emulated = false;        ///< the CUDA kernels on the CPU (tests/emulation)
   std::string name;             ///< letters, digits, underscores
 };
 std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend);
 
-/// The CPU once per instruction set that the machine has and the kernels are built for; cuda:0 where it can be used.
+/// The CPU once per instruction set that the machine has and the kernels are built for; the CUDA kernels under the
+/// emulation; and cuda:0 where it can be used.
 std::vector<BackendUnderTest> backends_under_test();
+
+/// As the program would find them: the CPU with its best instruction set, and the GPUs of backends_under_test.
+std::vector<BackendUnderTest> devices_under_test();
 
 /// Restores run-time dispatch when it ends.
 class SelectedBackend {

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/buffer.h"
+#include "kernels/copy.h"
 #include "tests/support/reference.h"
 
 namespace evenflow::tests {
@@ -42,39 +43,51 @@ bool is_canary(const T& value) {
   return std::memcmp(&value, &expected, sizeof(T)) == 0;
 }
 
-/// `size` elements between two bands of 64.
+/// `size` elements between two bands of 64, on a device. The host sees a copy: values() and at() fetch what is there
+/// now.
 template <class T>
 class GuardedBuffer {
  public:
-  explicit GuardedBuffer(int64_t size, kernels::Device device = {}) : size_(size), memory_(size + 2 * band, device) {
-    for (int64_t i = 0; i < memory_.size(); ++i) memory_[i] = canary<T>();
+  explicit GuardedBuffer(int64_t size, kernels::Device device = {})
+      : size_(size), stream_(device), memory_(size + 2 * band, device) {
+    put(0, std::vector<T>(static_cast<size_t>(memory_.size()), canary<T>()));
   }
   GuardedBuffer(const std::vector<T>& values, kernels::Device device)
       : GuardedBuffer(static_cast<int64_t>(values.size()), device) {
-    for (int64_t i = 0; i < size_; ++i) memory_[band + i] = values[static_cast<size_t>(i)];
+    set(values);
   }
   GuardedBuffer(const GuardedBuffer&) = delete;
   GuardedBuffer& operator=(const GuardedBuffer&) = delete;
   ~GuardedBuffer() { check(); }
 
   void check() const {
+    const std::vector<T> all = fetch(memory_.view());
     for (int64_t i = 0; i < band; ++i) {
-      EXPECT_TRUE(is_canary(memory_[i])) << "written " << band - i << " elements before a buffer";
-      EXPECT_TRUE(is_canary(memory_[band + size_ + i])) << "written " << i + 1 << " elements after a buffer";
+      EXPECT_TRUE(is_canary(all[static_cast<size_t>(i)])) << "written " << band - i << " elements before a buffer";
+      EXPECT_TRUE(is_canary(all[static_cast<size_t>(band + size_ + i)]))
+          << "written " << i + 1 << " elements after a buffer";
     }
   }
   int64_t size() const { return size_; }
   kernels::Array<T> view() const { return memory_.slice(band, size_); }
-  T& operator[](int64_t i) const { return memory_[band + i]; }
+  void set(const std::vector<T>& values) const { put(band, values); }
+  void set(int64_t i, T value) const { put(band + i, {value}); }
+  std::vector<T> elements() const { return fetch(view()); }
+  T operator[](int64_t i) const { return fetch(view().slice(i, 1))[0]; }
   reference::Vector values() const {
-    reference::Vector out;
-    for (int64_t i = 0; i < size_; ++i) out.push_back(static_cast<double>((*this)[i]));
-    return out;
+    const std::vector<T> all = elements();
+    return {all.begin(), all.end()};
   }
 
  private:
   static constexpr int64_t band = 64;
+  void put(int64_t first, const std::vector<T>& values) const {
+    kernels::upload<T>(stream_, values, memory_.slice(first, static_cast<int64_t>(values.size())));
+  }
+  std::vector<T> fetch(kernels::Array<T> from) const { return kernels::to_host(stream_, from); }
+
   int64_t size_;
+  mutable kernels::Stream stream_;
   kernels::Buffer<T> memory_;
 };
 

@@ -1,0 +1,24 @@
+#include "train/engine.h"
+
+#include "io/error.h"
+#include "train/batch_engine.h"
+#include "train/workers.h"
+
+namespace evenflow::train {
+
+void require_bands(const io::NormaliserData& normaliser, const flow::GlowShape& shape) {
+  const auto bands = static_cast<size_t>(shape.height);
+  if (normaliser.mean.size() == bands && normaliser.std.size() == bands) return;
+  throw io::DataError("the normaliser has " + std::to_string(normaliser.mean.size()) + " bands, the model " +
+                      std::to_string(bands) + "; the model file does not belong together, train it again");
+}
+
+std::unique_ptr<Engine> make_engine(const flow::Glow& glow, const io::NormaliserData& normaliser,
+                                    const EngineSettings& settings) {
+  if (glow.device().type == kernels::DeviceType::cpu) {
+    return std::make_unique<Workers>(glow, normaliser, settings.threads, settings.training);
+  }
+  return std::make_unique<BatchEngine>(glow, normaliser, settings.batch, settings.training);
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,67 @@
+// Windows through the flow on one device: likelihoods, scores, latents. Two ways: Workers deals windows to CPU threads,
+// BatchEngine carries batches through a GPU.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "flow/glow.h"
+#include "flow/latent.h"
+
+namespace evenflow::train {
+
+/// Windows as views into frames: window i starts at frame start[i]. frames [total, bands] in dB, on the host.
+struct WindowBatch {
+  std::span<const float> frames;
+  std::span<const int64_t> start;
+  std::span<const double> v;  ///< [windows * parameters], NaN = unknown; may be empty for an unconstrained model
+  int64_t size() const { return static_cast<int64_t>(start.size()); }
+};
+
+/// What `encode` hands on of each window: its index, zc and zd.
+using LatentVisitor = std::function<void(int64_t window, std::span<const float> zc, std::span<const float> zd)>;
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// For a log: "2 threads", "batches of 128".
+  virtual std::string describe() const = 0;
+  /// Frames that many batches will view: a GPU keeps a copy. They must stay where they are. DeviceError if they do not
+  /// fit.
+  virtual void hold(std::span<const float> frames) = 0;
+
+  /// Mean over the batch of the windows' nll per dimension (nats) and, per window, nll in nats. A non-finite result is
+  /// returned, not thrown. Needs an engine made for training.
+  virtual double loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) = 0;
+  /// Scores of every window.
+  virtual void score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out) = 0;
+  /// As score, and hands each window's latents to `visit`, one call at a time.
+  virtual void encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
+                      const LatentVisitor& visit) = 0;
+  /// Normalised windows of the batch, [n, 1, bands, frames] on the model's device, e.g. for actnorm's initialisation.
+  virtual kernels::Buffer<float> normalised(const WindowBatch& batch) = 0;
+  /// Which operation first gave a non-finite value for this window, or empty.
+  virtual std::string first_non_finite(const WindowBatch& batch, int64_t window) = 0;
+};
+
+struct EngineSettings {
+  int threads = 0;        ///< CPU; 0: one per core
+  int64_t batch = 128;    ///< GPU: windows carried at once
+  bool training = false;  ///< with gradient memory
+};
+
+/// io::DataError unless the normaliser is of the model's mel bands.
+void require_bands(const io::NormaliserData& normaliser, const flow::GlowShape& shape);
+
+/// The engine for the model's device.
+std::unique_ptr<Engine> make_engine(const flow::Glow& glow, const io::NormaliserData& normaliser,
+                                    const EngineSettings& settings);
+
+}  // namespace evenflow::train
