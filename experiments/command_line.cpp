@@ -274,6 +274,9 @@ Command parse_command_line(int argc, const char* const* argv) {
       ->required();
   prepare.file("--out", prepare.to().out, "the feature shard to write (HDF5)")->required();
   prepare.flag("--skip-bad", prepare.to().skip_bad, "list recordings that cannot be used and go on without them");
+  prepare.word("--device", prepare.to().device, {},
+               "where log-mel is computed: \"cpu\" (float64), \"cuda:N\" (float32, many clips at once) or \"auto\"; "
+               "decoding and resampling stay on CPU threads");
   prepare.threads(prepare.to().threads);
   prepare.config(
       prepare.to().config,

@@ -36,6 +36,7 @@ struct ParameterValue {
 struct PrepareArguments {
   std::filesystem::path input, out;
   ConfigSource config;
+  std::string device = "cpu";  ///< of the log-mel
   int threads = 0;
   bool skip_bad = false;
 };

@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 
 #include "frontend/audio.h"
 #include "io/error.h"
+#include "kernels/buffer.h"
+#include "kernels/copy.h"
 #include "kernels/logmel.h"
+#include "kernels/stream.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -58,19 +62,78 @@ std::vector<float> LogMel::operator()(std::span<const float> samples) {
   return out;
 }
 
+struct BatchLogMel::State {
+  State(const io::FrontendSettings& settings, kernels::Device on)
+      : device(on), transform(kernel_settings(settings), on), stream(on) {}
+
+  kernels::Device device;
+  kernels::LogMelBatch transform;
+  kernels::Stream stream;
+  // As large as the largest batch so far; the host's pinned.
+  kernels::Buffer<float> samples_here, samples, frames_here, frames;
+  kernels::Buffer<kernels::LogMelClip> clips;
+};
+
+BatchLogMel::BatchLogMel(const io::FrontendSettings& settings, kernels::Device device)
+    : state_(std::make_unique<State>(settings, device)) {}
+BatchLogMel::~BatchLogMel() = default;
+BatchLogMel::BatchLogMel(BatchLogMel&&) noexcept = default;
+BatchLogMel& BatchLogMel::operator=(BatchLogMel&&) noexcept = default;
+
+std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vector<float>> clips) {
+  State& s = *state_;
+  std::vector<int64_t> lengths;
+  for (const std::vector<float>& clip : clips) lengths.push_back(static_cast<int64_t>(clip.size()));
+  const kernels::LogMelLayout layout = lay_out_clips(s.transform.settings(), lengths);
+  const auto count = static_cast<int64_t>(clips.size());
+  const int64_t bands = s.transform.settings().mel_bands;
+  if (s.samples.size() < layout.samples) {
+    s.samples_here = kernels::Buffer<float>::pinned(layout.samples, s.device);
+    s.samples = kernels::Buffer<float>(layout.samples, s.device);
+  }
+  if (s.frames.size() < layout.frames * bands) {
+    s.frames_here = kernels::Buffer<float>::pinned(layout.frames * bands, s.device);
+    s.frames = kernels::Buffer<float>(layout.frames * bands, s.device);
+  }
+  if (s.clips.size() < count) s.clips = kernels::Buffer<kernels::LogMelClip>(count, s.device);
+
+  for (size_t i = 0; i < clips.size(); ++i) {
+    std::copy(clips[i].begin(), clips[i].end(), s.samples_here.data() + layout.clips[i].first_sample);
+  }
+  const auto frames_there = s.frames.slice(0, layout.frames * bands);
+  const auto frames_here = s.frames_here.slice(0, layout.frames * bands);
+  kernels::copy(s.stream, s.samples_here.slice(0, layout.samples), s.samples.slice(0, layout.samples));
+  kernels::copy(s.stream, kernels::Array<const kernels::LogMelClip>{layout.clips.data(), count, {}},
+                s.clips.slice(0, count));
+  s.transform.run(s.stream, s.samples.slice(0, layout.samples), s.clips.slice(0, count), frames_there);
+  kernels::copy(s.stream, frames_there, frames_here);
+  s.stream.synchronise();
+
+  std::vector<std::vector<float>> out;
+  for (const kernels::LogMelClip& clip : layout.clips) {
+    const float* first = frames_here.data + clip.first_frame * bands;
+    out.emplace_back(first, first + (1 + clip.samples / s.transform.settings().hop_samples) * bands);
+  }
+  return out;
+}
+
 int64_t windows_in(int64_t frames, const io::WindowSettings& settings) {
   if (frames < settings.window_frames) return 0;
   return 1 + (frames - settings.window_frames) / settings.window_hop_frames;
 }
 
+void require_paddable(const std::filesystem::path& file, int64_t samples, const io::FrontendSettings& settings,
+                      const LogMel& transform) {
+  if (samples >= transform.least_samples()) return;
+  throw io::DataError(
+      fmt::format("'{}' is too short: {} samples at {} Hz, where reflection at its ends needs {}; leave it out or set "
+                  "frontend.pad_mode to \"zero\"",
+                  file.string(), samples, settings.sample_rate_hz, transform.least_samples()));
+}
+
 std::vector<float> clip_features(const std::filesystem::path& file, std::span<const float> samples,
                                  const io::FrontendSettings& settings, LogMel& transform) {
-  if (static_cast<int64_t>(samples.size()) < transform.least_samples()) {
-    throw io::DataError(fmt::format(
-        "'{}' is too short: {} samples at {} Hz, where reflection at its ends needs {}; leave it out or set "
-        "frontend.pad_mode to \"zero\"",
-        file.string(), samples.size(), settings.sample_rate_hz, transform.least_samples()));
-  }
+  require_paddable(file, static_cast<int64_t>(samples.size()), settings, transform);
   return transform(samples);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/config.h"
+#include "kernels/device.h"
 
 namespace evenflow::frontend {
 
@@ -32,8 +33,29 @@ class LogMel {
   std::unique_ptr<State> state_;
 };
 
+/// The log-mel transform of several clips in one go, on a device: what pays on a GPU. One object per thread.
+class BatchLogMel {
+ public:
+  /// Throws what LogMel throws; kernels::DeviceError if the device cannot be used or has no room.
+  BatchLogMel(const io::FrontendSettings& settings, kernels::Device device);
+  ~BatchLogMel();
+  BatchLogMel(BatchLogMel&&) noexcept;
+  BatchLogMel& operator=(BatchLogMel&&) noexcept;
+  /// Log-mel of each clip in dB, [frames, mel_bands]. On a GPU from float32 spectra (kernels/logmel.h says how near
+  /// they come to the CPU's), on the CPU the bits of LogMel. std::invalid_argument if a clip is too short to pad.
+  std::vector<std::vector<float>> operator()(std::span<const std::vector<float>> clips);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 /// Windows in a clip: 0 if it is too short for one.
 int64_t windows_in(int64_t frames, const io::WindowSettings& settings);
+
+/// io::DataError names the file if its samples are too few to pad.
+void require_paddable(const std::filesystem::path& file, int64_t samples, const io::FrontendSettings& settings,
+                      const LogMel& transform);
 
 /// The transform of a file's samples, [frames, mel_bands] in dB. io::DataError names the file if it is too short to
 /// pad.

@@ -20,9 +20,11 @@
 namespace evenflow::frontend {
 namespace {
 
-/// One clip's way through a worker: features, or a sentence why not, or an error that ends the whole run.
+/// One clip's way through a worker: features (or the sound, whose features a GPU computes), or a sentence why not, or
+/// an error that ends the whole run.
 struct Outcome {
   std::vector<float> logmel_db;
+  std::vector<float> sound;
   int64_t samples = 0;
   std::string bad;
   std::exception_ptr fatal;
@@ -100,7 +102,7 @@ class Pipeline {
   Outcome features_of(const std::filesystem::path& file, LogMel& transform) const {
     const io::FrontendSettings& settings = options_.frontend;
     Outcome outcome;
-    const std::vector<float> samples = read_audio(file, settings);
+    std::vector<float> samples = read_audio(file, settings);
     outcome.samples = static_cast<int64_t>(samples.size());
     const int64_t frames = transform.frames(outcome.samples);
     if (frames < options_.min_frames) {
@@ -110,7 +112,12 @@ class Pipeline {
           file.string(), static_cast<double>(outcome.samples) / settings.sample_rate_hz, frames, options_.min_frames,
           static_cast<double>(int64_t{options_.min_frames - 1} * settings.hop_samples) / settings.sample_rate_hz));
     }
-    outcome.logmel_db = clip_features(file, samples, settings, transform);
+    if (options_.device.type == kernels::DeviceType::cpu) {
+      outcome.logmel_db = clip_features(file, samples, settings, transform);
+    } else {
+      require_paddable(file, outcome.samples, settings, transform);
+      outcome.sound = std::move(samples);
+    }
     return outcome;
   }
 
@@ -122,6 +129,53 @@ class Pipeline {
   size_t begun_ = 0, taken_ = 0;
   bool quit_ = false;
   std::vector<std::thread> workers_;
+};
+
+/// Clips on their way into the shard, in order: at once where their features are there, else by way of the device, a
+/// batch at a time.
+class Appender {
+ public:
+  Appender(const io::Manifest& manifest, const PrepareOptions& options, io::ShardWriter& writer)
+      : manifest_(manifest), writer_(writer), batch_samples_(options.batch_samples) {
+    if (options.device.type != kernels::DeviceType::cpu) transform_.emplace(options.frontend, options.device);
+  }
+
+  void take(size_t clip, Outcome outcome) {
+    if (!transform_) {
+      append(clip, outcome.logmel_db);
+      return;
+    }
+    samples_ += outcome.samples;
+    waiting_.push_back(clip);
+    sounds_.push_back(std::move(outcome.sound));
+    if (samples_ >= batch_samples_) flush();
+  }
+
+  void flush() {
+    if (waiting_.empty()) return;
+    const std::vector<std::vector<float>> features = (*transform_)(sounds_);
+    for (size_t i = 0; i < waiting_.size(); ++i) append(waiting_[i], features[i]);
+    waiting_.clear();
+    sounds_.clear();
+    samples_ = 0;
+  }
+
+  int64_t values() const { return values_; }
+
+ private:
+  void append(size_t clip, const std::vector<float>& logmel_db) {
+    writer_.append(manifest_.clips[clip], logmel_db);
+    values_ += static_cast<int64_t>(logmel_db.size());
+  }
+
+  const io::Manifest& manifest_;
+  io::ShardWriter& writer_;
+  int64_t batch_samples_;
+  std::optional<BatchLogMel> transform_;
+  std::vector<size_t> waiting_;
+  std::vector<std::vector<float>> sounds_;  // of those waiting
+  int64_t samples_ = 0;                     // of those waiting
+  int64_t values_ = 0;
 };
 
 [[noreturn]] void report(const std::vector<std::string>& bad, size_t clips) {
@@ -143,7 +197,8 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
   const size_t wanted =
       options.threads > 0 ? static_cast<size_t>(options.threads) : std::thread::hardware_concurrency();
 
-  io::ShardWriter writer(shard, options.frontend, manifest.parameter_names);
+  io::ShardWriter writer(shard, options.frontend, manifest.parameter_names, kernels::to_string(options.device));
+  Appender appender(manifest, options, writer);
   PrepareResult result;
   int64_t samples = 0;
   Pipeline pipeline(manifest, options, std::clamp<size_t>(wanted, 1, total));
@@ -157,10 +212,9 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
     if (!outcome->bad.empty()) {
       result.skipped.push_back(std::move(outcome->bad));
     } else if (options.skip_bad || result.skipped.empty()) {
-      writer.append(manifest.clips[done], outcome->logmel_db);
-      ++result.clips;
-      result.frames += static_cast<int64_t>(outcome->logmel_db.size()) / options.frontend.mel_bands;
       samples += outcome->samples;
+      appender.take(done, std::move(*outcome));
+      ++result.clips;
     }
     if (options.progress) options.progress(done + 1, total);
   }
@@ -169,6 +223,8 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
     return result;
   }
   if (result.clips == 0 || (!options.skip_bad && !result.skipped.empty())) report(result.skipped, total);
+  appender.flush();
+  result.frames = appender.values() / options.frontend.mel_bands;
   result.seconds_of_sound = static_cast<double>(samples) / options.frontend.sample_rate_hz;
   writer.finish();
   return result;

@@ -45,7 +45,7 @@ void describe_shard(const fs::path& file) {
   line("sound",
        fmt::format("{:.2f} h, {} frames", seconds_of(shard.frames(), shard.frontend()) / 3600.0, shard.frames()));
   fmt::print("{}", describe_clips(shard.clips(), shard.parameter_names()));
-  line("frontend", frontend_text(shard.frontend()));
+  line("frontend", frontend_text(shard.frontend()) + (shard.device() == "cpu" ? "" : ", on " + shard.device()));
   line("data hash", shard.data_hash());
 }
 

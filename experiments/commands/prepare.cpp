@@ -11,6 +11,7 @@
 #include "experiments/interrupt.h"
 #include "experiments/recordings.h"
 #include "io/manifest.h"
+#include "kernels/device.h"
 
 namespace evenflow::experiments {
 
@@ -25,6 +26,7 @@ int run(const PrepareArguments& arguments) {
   options.min_frames = config.window.window_frames;
   options.threads = arguments.threads;
   options.skip_bad = arguments.skip_bad;
+  options.device = kernels::parse_device(arguments.device);
   options.stop = &stop_on_signals();
   options.progress = [&](size_t done, size_t total) {
     if (!status.due()) return;

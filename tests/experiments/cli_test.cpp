@@ -184,6 +184,8 @@ TEST(Usage, ADeviceThatIsNotThereIsSaid) {
   const Folder folder;
   expect_refused(run(Words{"train", World::get().shard(), "--run", folder / "r", "--device", "cuda:63"} + tiny), 2,
                  {"cuda"});
+  expect_refused(run({"prepare", World::get().recordings(), "--out", folder / "f.h5", "--device", "cuda:63"}), 2,
+                 {"cuda"});
   EXPECT_THAT(folder.files(), IsEmpty());
 }
 

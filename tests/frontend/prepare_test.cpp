@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -16,6 +17,7 @@
 #include "frontend/features.h"
 #include "io/error.h"
 #include "io/shard.h"
+#include "kernels/backend.h"
 #include "tests/frontend/sound_files.h"
 
 namespace evenflow::frontend {
@@ -241,6 +243,73 @@ TEST(Prepare, KilledItLeavesNothingUnderTheFinalName) {
   const std::string before = io::Shard(out / "a.h5").data_hash();
   ASSERT_TRUE(kill_after(12));
   EXPECT_EQ(io::Shard(out / "a.h5").data_hash(), before);
+}
+
+// The emulated CUDA device in a GPU's place.
+class PrepareOnDevice : public testing::Test {
+ protected:
+  PrepareOnDevice() { kernels::use_cuda_backend(&kernels::cuda_backend()); }
+  ~PrepareOnDevice() override { kernels::use_cuda_backend(nullptr); }
+  static constexpr kernels::Device device{kernels::DeviceType::cuda, 0};
+};
+
+TEST_F(PrepareOnDevice, TheSameShardButForFloat32) {
+  const TemporaryFolder sound, out;
+  const io::Manifest manifest = recordings(sound, 9);
+  const PrepareResult here = prepare(manifest, out / "cpu.h5", {});
+  std::vector<size_t> progress;
+  PrepareOptions options{.threads = 3, .device = device};
+  options.progress = [&](size_t done, size_t) { progress.push_back(done); };
+  const PrepareResult there = prepare(manifest, out / "cuda.h5", options);
+  EXPECT_EQ(there.clips, here.clips);
+  EXPECT_EQ(there.frames, here.frames);
+  EXPECT_EQ(there.seconds_of_sound, here.seconds_of_sound);
+  EXPECT_EQ(progress, (std::vector<size_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
+
+  const io::Shard cpu(out / "cpu.h5"), cuda(out / "cuda.h5");
+  EXPECT_EQ(cpu.device(), "cpu");
+  EXPECT_EQ(cuda.device(), "cuda:0");
+  EXPECT_EQ(cuda.offsets(), cpu.offsets());
+  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(cuda.clips()[i].path, manifest.clips[i].path);
+  const std::vector<float> expected = frames_of(cpu, 0, cpu.frames()), got = frames_of(cuda, 0, cuda.frames());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const auto first = expected.begin() + static_cast<int64_t>(i / 128 * 128);
+    if (expected[i] < *std::max_element(first, first + 128) - 80.0f) continue;
+    ASSERT_TRUE(std::abs(got[i] - expected[i]) <= 0.02f) << i << ": " << got[i] << ", expected " << expected[i];
+  }
+}
+
+TEST_F(PrepareOnDevice, ThreadsAndBatchesChangeNoBit) {
+  const TemporaryFolder sound, out;
+  const io::Manifest manifest = recordings(sound, 7);
+  prepare(manifest, out / "1.h5", {.threads = 1, .device = device});
+  prepare(manifest, out / "4.h5", {.threads = 4, .device = device, .batch_samples = 70000});
+  prepare(manifest, out / "0.h5", {.device = device, .batch_samples = 1});
+  const std::string expected = io::Shard(out / "1.h5").data_hash();
+  EXPECT_EQ(io::Shard(out / "4.h5").data_hash(), expected);
+  EXPECT_EQ(io::Shard(out / "0.h5").data_hash(), expected);
+}
+
+TEST_F(PrepareOnDevice, BadFilesAndStopsAreAsOnTheCpu) {
+  const TemporaryFolder sound, out;
+  io::Manifest manifest = recordings(sound, 5);
+  spoil(manifest, 0);
+  test::write_sound(sound / "short.wav", test::noise(0.5, 512));
+  manifest.clips.push_back(manifest.clips[1]);
+  manifest.clips.back().path = "short.wav";
+  const PrepareResult result = prepare(manifest, out / "a.h5", {.min_frames = 1, .skip_bad = true, .device = device});
+  ASSERT_EQ(result.skipped.size(), 2u);
+  EXPECT_THAT(result.skipped[0], HasSubstr("clip0.wav' is not a sound file"));
+  EXPECT_THAT(result.skipped[1], HasSubstr("short.wav' is too short: 512 samples at 16000 Hz"));
+  EXPECT_EQ(io::Shard(out / "a.h5").clips().size(), 4u);
+
+  EXPECT_THAT(error_of<io::DataError>([&] { prepare(manifest, out / "b.h5", {.min_frames = 1, .device = device}); }),
+              HasSubstr("2 of 6 recordings cannot be used:"));
+  std::atomic<bool> stop = false;
+  PrepareOptions options{.min_frames = 1, .skip_bad = true, .device = device, .stop = &stop};
+  options.progress = [&](size_t done, size_t) { stop = done >= 3; };
+  EXPECT_TRUE(prepare(manifest, out / "b.h5", options).stopped);
+  EXPECT_EQ(out.names(), std::vector<std::string>{"a.h5"});
 }
 
 }  // namespace
