@@ -15,10 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "frontend/features.h"
-#include "io/shard.h"
 #include "tests/bench/measure.h"
-#include "train/random.h"
+#include "tests/bench/noise_shard.h"
 #include "train/trainer.h"
 #include "train/training_data.h"
 
@@ -28,40 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t clip_frames = 313;  // 10 s at 16 kHz
-
-// Clips of noise, one of 32 each: what they hold does not matter, only how much.
-void write_shard(const fs::path& file, const io::Config& config, int64_t windows) {
-  const int64_t per_clip = frontend::windows_in(clip_frames, config.window);
-  const auto size = static_cast<size_t>(clip_frames * config.frontend.mel_bands);
-  std::vector<std::vector<float>> noise(32);
-  for (size_t n = 0; n < noise.size(); ++n) {
-    for (size_t i = 0; i < size; ++i) {
-      noise[n].push_back(static_cast<float>(-40.0 + 10.0 * train::random_normal(1, n, i)));
-    }
-  }
-  io::ShardWriter writer(file, config.frontend, {"velocity_mm_s"});
-  for (int64_t i = 0; i * per_clip < windows; ++i) {
-    io::Clip clip;
-    clip.path = "clip_" + std::to_string(i) + ".wav";
-    clip.machine = "rail";
-    clip.split = io::Split::train;
-    clip.label = 0;
-    clip.parameter = {100.0 + 100.0 * static_cast<double>(i % 7)};
-    writer.append(clip, noise[static_cast<size_t>(i) % noise.size()]);
-  }
-  writer.finish();
-}
-
 io::Config configuration(bool streamed, int threads) {
-  io::Config config;
+  io::Config config = noise_configuration();
   config.train.device = "cpu";
   config.train.threads = threads;
-  config.train.epochs = 1000;
-  config.train.checkpoint_epochs = 1000;
-  config.train.validation_fraction = 0.01;
   config.train.resident_mib = streamed ? 0 : 4096;
-  config.score.threshold = "quantile";  // fitted to the few clips held out
   return config;
 }
 
@@ -126,7 +95,7 @@ int run(int argc, char** argv) {
   const io::Config config = configuration(streamed, threads);
   fs::create_directories(folder);
   const fs::path shard = folder / (std::to_string(windows) + ".h5"), run_folder = folder / "run";
-  if (!fs::exists(shard)) write_shard(shard, config, windows);
+  if (!fs::exists(shard)) write_noise_shard(shard, config, windows);
   const auto begin = Clock::now();
   const Steps timed = train_steps(config, shard, run_folder, steps);
   const double whole = std::chrono::duration<double>(Clock::now() - begin).count();

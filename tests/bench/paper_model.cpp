@@ -33,6 +33,8 @@ double check(const Actual& actual, const std::vector<double>& expected, double b
   return error / largest;
 }
 
+}  // namespace
+
 Batch golden_batch(const GoldenFile& golden, const flow::GlowShape& shape) {
   const std::vector<double> x = golden.read("x").values;
   Batch batch;
@@ -46,8 +48,6 @@ Batch golden_batch(const GoldenFile& golden, const flow::GlowShape& shape) {
   for (size_t i = 0; i < x.size() / (bands * frames); ++i) batch.start.push_back(static_cast<int64_t>(i * frames));
   return batch;
 }
-
-}  // namespace
 
 Batch random_batch(int64_t windows, const flow::GlowShape& shape) {
   Batch batch;

@@ -22,6 +22,8 @@ struct Batch {
 };
 
 Batch random_batch(int64_t windows, const flow::GlowShape& shape);
+/// The golden case's windows.
+Batch golden_batch(const tests::GoldenFile& golden, const flow::GlowShape& shape);
 
 io::ConditionData golden_condition(const tests::GoldenFile& golden);
 void load_golden(const tests::GoldenFile& golden, flow::Glow& glow);
