@@ -17,6 +17,7 @@ namespace evenflow::experiments {
 
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
+  const kernels::Device device = kernels::parse_device(arguments.device);
   const io::Manifest manifest = io::read_recordings(arguments.input);
   if (!arguments.skip_bad) require_recordings(manifest, arguments.input);
 
@@ -26,7 +27,7 @@ int run(const PrepareArguments& arguments) {
   options.min_frames = config.window.window_frames;
   options.threads = arguments.threads;
   options.skip_bad = arguments.skip_bad;
-  options.device = kernels::parse_device(arguments.device);
+  options.device = device;
   options.stop = &stop_on_signals();
   options.progress = [&](size_t done, size_t total) {
     if (!status.due()) return;

@@ -15,4 +15,15 @@ run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${SCRATCH}/build -G Ninja -DCMAKE_PREFIX_
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
 run(${SCRATCH}/build/consumer)
 run(${SCRATCH}/prefix/bin/evenflow --version)
+
+# The installed program finds, or misses, the CUDA backend's library by itself.
+find_library(driver NAMES libcuda.so.1)
+if(NOT driver)
+  execute_process(
+    COMMAND ${SCRATCH}/prefix/bin/evenflow prepare ${SCRATCH}/none.csv --out ${SCRATCH}/none.h5 --device cuda:0
+    RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(code EQUAL 0 OR NOT output MATCHES "${WHY_NO_CUDA}")
+    message(FATAL_ERROR "expected '${WHY_NO_CUDA}' of the installed program, got ${code}: ${output}")
+  endif()
+endif()
 file(REMOVE_RECURSE ${SCRATCH})

@@ -144,7 +144,7 @@ def page(run):
                   f"included: {number(r['windows_per_second'])} windows/s. Loss {r['first_loss']:.4f} after the first epoch, "
                   f"{r['final_loss']:.4f} after the last. After {r['epochs_compared']} epochs: {r['loss_then']:.6f}, on the CPU "
                   f"{r['cpu_loss_then']:.6f} ({number(r['cpu_windows_per_second'])} windows/s there).", ""]
-    missing = [r for r in run.rows.values() if r.get("what") == "failed" or "failed" in r]
+    missing = [r for r in run.rows.values() if r.get("what") in ("failed", "skipped") or "failed" in r]
     if missing:
         lines += ["## Not measured", ""] + [f"- {r['name']}: {r.get('why') or r['failed']}" for r in missing] + [""]
     return "\n".join(lines)

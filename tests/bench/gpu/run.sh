@@ -80,8 +80,8 @@ failures=()
 # part NAME LIMIT RESERVE COMMAND...: runs COMMAND for at most LIMIT seconds, leaving RESERVE for the parts after it.
 # Its output goes to the log; lines that are JSON objects also to the rows.
 part() {
-  local name=$1 limit=$2 reserve=$3 status=0 start=$SECONDS said
-  local left=$((seconds - SECONDS - reserve))
+  local name=$1 limit=$2 status=0 start=$SECONDS said=$scratch/said why
+  local left=$((seconds - SECONDS - $3 * seconds / 470))
   shift 3
   [[ $name =~ $only ]] || return 0
   ((limit <= left)) || limit=$left
@@ -89,11 +89,9 @@ part() {
   printf '\n=== %s (at %d s, for at most %d s): %s\n' "$name" "$SECONDS" "$limit" "$*" >>"$log"
   if ((limit < 5)); then
     status=124
-    said=$scratch/said
     echo "no time left" >"$said"
   else
-    said=$scratch/said
-    # A new session of its own, so that what it started ends with it.
+    # timeout ends the command's whole process group.
     timeout --kill-after=5 "$limit" "$@" >"$said" 2>&1 </dev/null || status=$?
   fi
   # At most 1 MiB of each: a broken kernel can fill a disk.
@@ -103,10 +101,11 @@ part() {
   if ((status == 0)); then
     printf 'done in %d s\n' "$((SECONDS - start))" >&2
   else
-    local why="exit code $status"
+    why="exit code $status"
     if ((status == 124 || status == 137)); then why="not done after $((SECONDS - start)) s"; fi
+    why+=": $(grep -av '^{' "$said" | grep -a . | tail -n 1 | tr -d '"\\\000-\037' | cut -c 1-160)"
     failures+=("$name")
-    printf '%s: %s\n' "$why" "$(grep -a . "$said" | grep -av '^{' | tail -n 1 | cut -c 1-160)" >&2
+    printf '%s\n' "$why" >&2
     printf '{"what": "failed", "name": "%s", "why": "%s"}\n' "$name" "$why" >>"$rows"
   fi
   return "$status"
@@ -170,8 +169,8 @@ sanitizer() {
   local tool=$1 checker
   checker=$(command -v compute-sanitizer || echo "$(dirname "$nvcc")/compute-sanitizer")
   if [[ ! -x $checker ]]; then
-    echo "compute-sanitizer is not on this machine: no $tool"
-    return 1
+    printf '{"what": "skipped", "name": "sanitizer_%s", "why": "compute-sanitizer is not on this machine"}\n' "$tool"
+    return 0
   fi
   # One small case of every suite: the tools slow a kernel down a hundredfold.
   local filter
