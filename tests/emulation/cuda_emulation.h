@@ -187,9 +187,10 @@ class SharedMemory {
   Shared<T> take(int count, emulation::Place place = emulation::Place::current()) {
     const emulation::SharedBlock block = emulation::shared_block();
     const size_t begin = used_;
-    used_ += (static_cast<size_t>(count) * sizeof(T) + 15) / 16 * 16;
-    if (count < 0 || used_ > block.size) {
-      emulation::fault("more shared memory is taken (" + std::to_string(used_) + " bytes) than the launch asked for (" +
+    const size_t end = begin + static_cast<size_t>(count) * sizeof(T);
+    used_ = (end + 15) / 16 * 16;
+    if (count < 0 || end > block.size) {
+      emulation::fault("more shared memory is taken (" + std::to_string(end) + " bytes) than the launch asked for (" +
                            std::to_string(block.size) + ")",
                        place);
     }
