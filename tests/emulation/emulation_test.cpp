@@ -18,7 +18,10 @@ namespace {
 class Emulation : public testing::Test {
  protected:
   Emulation() { use_cuda_backend(&cuda_backend()); }
-  ~Emulation() override { use_cuda_backend(nullptr); }
+  ~Emulation() override {
+    stream_.reset();  // goes back to its backend
+    use_cuda_backend(nullptr);
+  }
 
   std::string fault_of(const std::function<void()>& work) {
     work();
