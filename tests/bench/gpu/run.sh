@@ -160,7 +160,8 @@ configure_and_build() {
   if ((${#places[@]})); then settings+=("-DCMAKE_PREFIX_PATH=$(IFS=';' && printf '%s' "${places[*]}")"); fi
   [[ -f $build/CMakeCache.txt ]] && rm -f "$build/CMakeCache.txt"
   cmake --preset cuda "${settings[@]}" || return 1
-  cmake --build "$build" -j "$(nproc)" --target evenflow evenflow_cuda kernels_test flow_test train_test bench_gpu
+  cmake --build "$build" -j "$(nproc)" --target evenflow evenflow_cuda bench_gpu \
+    kernels_test flow_test frontend_test train_loop_test
 }
 
 bench() { part "$1" "$2" "$3" "$build/tests/bench/gpu/bench_gpu" "${@:4}" --golden tests/golden; }
@@ -174,7 +175,7 @@ sanitizer() {
   fi
   # One small case of every suite: the tools slow a kernel down a hundredfold.
   local filter
-  filter=$("$build/tests/kernels/kernels_test" --gtest_list_tests | "$python" tests/bench/gpu/small_cases.py)
+  filter=$("$python" tests/bench/gpu/suites.py small "$build/tests/kernels/kernels_test")
   [[ -n $filter ]] || return 1
   "$checker" --tool "$tool" --error-exitcode 9 --print-limit 20 "$build/tests/kernels/kernels_test" --gtest_filter="$filter"
 }
@@ -185,8 +186,8 @@ if [[ $skip_build == no ]]; then
   part build 170 250 bash -c configure_and_build || [[ -x $build/tests/bench/gpu/bench_gpu ]] ||
     printf 'the build failed; what needs it fails too (%s)\n' "$log" >&2
 fi
-part tests 60 240 ctest --test-dir "$build" --no-tests=error --output-on-failure -j 4 --timeout 60 \
-  -R '(^|[/_.])cuda(_|:|$)' -E emulated --output-junit "$out/tests.xml"
+part tests 60 240 "$python" tests/bench/gpu/suites.py run "$out/tests.xml" 50 "$build/tests/kernels/kernels_test" \
+  "$build/tests/flow/flow_test" "$build/tests/frontend/frontend_test" "$build/tests/train/train_loop_test"
 for kernels in layered fused; do
   for precision in tf32 bf16 float32; do
     [[ $kernels-$precision == fused-float32 ]] && continue # the layered path's arithmetic
