@@ -92,12 +92,19 @@ struct SynthArguments {
   int threads = 0;
 };
 
+struct ProfileArguments {
+  ConfigSource config;
+  int repeat = 20;
+  bool warm = false, nvtx = false;
+  std::optional<std::filesystem::path> out, compare;
+};
+
 /// Nothing to run: a text to print (--help, --version).
 struct ShowText {
   std::string text;
 };
 
 using Command = std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments,
-                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments>;
+                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments, ProfileArguments>;
 
 }  // namespace evenflow::experiments

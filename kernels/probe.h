@@ -23,4 +23,7 @@ void set_launch_listener(Device device, LaunchListener* listener);
 /// Names the operations' ranges for Nsight (NVTX), for a stream's tracer; null where there is none (CPU).
 Tracer* range_marker(Device device);
 
+/// Whether Nsight Systems or Nsight Compute started this program.
+bool tool_attached();
+
 }  // namespace evenflow::kernels

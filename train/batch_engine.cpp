@@ -7,6 +7,7 @@
 #include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/gather.h"
+#include "kernels/probe.h"
 
 namespace evenflow::train {
 namespace {
@@ -35,6 +36,7 @@ BatchEngine::BatchEngine(const flow::Glow& glow, const io::NormaliserData& norma
       start_(batch, glow.device()),
       nll_(batch, glow.device()) {
   require_bands(normaliser, glow.shape());
+  if (kernels::tool_attached()) stream_.set_tracer(kernels::range_marker(glow.device()));
 }
 
 std::string BatchEngine::describe() const {

@@ -7,6 +7,7 @@
 namespace evenflow::experiments {
 
 inline constexpr int exit_ok = 0;
+inline constexpr int exit_slower = 1;  ///< profile --compare found something slower
 inline constexpr int exit_usage = 2;
 inline constexpr int exit_data = 3;
 inline constexpr int exit_interrupted = 130;
@@ -20,5 +21,6 @@ int run(const EncodeArguments& arguments);
 int run(const SampleArguments& arguments);
 int run(const InfoArguments& arguments);
 int run(const SynthArguments& arguments);
+int run(const ProfileArguments& arguments);
 
 }  // namespace evenflow::experiments

@@ -15,11 +15,11 @@
 #include <string>
 #include <vector>
 
+#include "experiments/profile/cost.h"
 #include "flow/glow.h"
 #include "flow/latent.h"
 #include "kernels/gather.h"
 #include "tests/bench/coupling_case.h"
-#include "tests/bench/layer_flop.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/serial_part.h"
 #include "tests/bench/stopwatch.h"
@@ -59,6 +59,7 @@ class WindowStep {
     }
     for (int64_t i = 0; i < shape.height; ++i) inverse_std_[i] = 1.0F;
     for (int64_t i = 0; i < clips; ++i) starts_[i] = i * shape.width;
+    v_[0] = 300;
     const kernels::Buffer<float> first(clips * shape.dimensions());
     const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
     kernels::gather_windows(stream, frames_.view(), starts_.view(), mean_.view(), inverse_std_.view(), all);
@@ -79,7 +80,7 @@ class WindowStep {
     }
     {
       const TraceRange range(stream_, "loss");
-      prior_.loss(stream_, *pass_, glow_.constant_log_det(), v_, scale, {&nll, 1});
+      prior_.loss(stream_, *pass_, glow_.constant_log_det(), v_.view(), scale, {&nll, 1, {}});
     }
     const TraceRange range(stream_, "backward");
     pass_->backward(stream_, -scale, raw);
@@ -94,7 +95,7 @@ class WindowStep {
   kernels::Buffer<float> frames_, mean_, inverse_std_;
   kernels::Buffer<int64_t> starts_;
   std::unique_ptr<flow::GlowPass> pass_;
-  std::vector<double> v_ = {300};
+  kernels::Buffer<double> v_{1};
 };
 
 struct Measured {
@@ -134,6 +135,13 @@ Measured measure(flow::Glow& glow, int64_t windows) {
     out.serial.next();
   }
   return out;
+}
+
+// FLOP of one window in all steps of a block. A coupling's products are its parts'; its own time has none of them.
+double flop(const flow::GlowShape& shape, const Key& key) {
+  const bool own_time = key.second.starts_with("coupling_") && key.second.find('/') == std::string::npos;
+  if (!key.first.starts_with("block") || own_time) return 0;
+  return shape.steps * experiments::product_flop(shape, std::stoi(key.first.substr(5)) - 1, key.second);
 }
 
 void verify(const flow::GlowShape& shape) {
