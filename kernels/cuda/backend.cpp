@@ -163,6 +163,7 @@ Backend& cuda_backend() {
 
 }  // namespace evenflow::kernels
 
-extern "C" evenflow::kernels::Backend* evenflow_cuda_backend() {
+// The library's one visible name.
+extern "C" __attribute__((visibility("default"))) evenflow::kernels::Backend* evenflow_cuda_backend() {
   return &evenflow::kernels::cuda_backend();
 }
