@@ -36,7 +36,7 @@ Config unusual() {
   c.model = {"glow", 1, 9, 48, "dense", "tanh"};
   c.condition = {
       false, {"velocity_mm_s", "weight, kg", "qu\"o\\te\n\t\x01\x7f \xC3\xA9"}, {0.1, -3e-5, 1}, {1e300, -0.0, 7}};
-  c.train = {"cuda:3", 5, "slide rail", 1000, 64, 3e-3, "cosine", 20, 5.0, 0.25, 8, 3, 0, 9223372036854775807u};
+  c.train = {"cuda:3", 5, "bf16", "layered", "slide rail", 1000, 64, 3e-3, "cosine", 20, 5.0, 0.25, 8, 3, 0, 9223372036854775807u};
   c.score = {"nll", "top_k", 3, "quantile", 0.99};
   return c;
 }
@@ -94,7 +94,7 @@ TEST(Config, EveryKeyIsDocumentedOnceAndCommentedInToml) {
                 ::testing::Contains(k.type));
   }
   // A field added to a struct but not to the table would be lost by to_toml; `unusual` above catches that.
-  EXPECT_EQ(names.size(), 38u);
+  EXPECT_EQ(names.size(), 40u);
 }
 
 TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
@@ -168,6 +168,8 @@ TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
       {"train.device", "cuda:", "\"cuda:\"", "\"cuda:N\""},
       {"train.device", "cuda:-1", "\"cuda:-1\"", "\"cuda:N\""},
       {"train.threads", "-1", "-1", "from 0 to"},
+      {"train.precision", "fp16", "\"fp16\"", "\"tf32\" or \"bf16\" or \"float32\""},
+      {"train.kernels", "cudnn", "\"cudnn\"", "\"auto\" or \"layered\" or \"fused\""},
       {"train.epochs", "0", "0", "from 1 to"},
       {"train.epochs", "1.5", "1.5", "whole number"},
       {"train.epochs", "ten", "\"ten\"", "whole number"},

@@ -1,0 +1,139 @@
+// What a GPU trains and scores is what the CPU does, up to the roundings stated here.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "io/hdf5_file.h"
+#include "io/run_folder.h"
+#include "tests/support/backends.h"
+#include "tests/train/train_fixture.h"
+#include "train/score.h"
+
+namespace evenflow::train {
+namespace {
+
+std::vector<tests::BackendUnderTest> gpus() {
+  std::vector<tests::BackendUnderTest> out = tests::devices_under_test();
+  std::erase_if(out, [](const auto& device) { return device.device.type == kernels::DeviceType::cpu; });
+  return out;
+}
+
+/// |a - b| / |b| over all elements, the largest of either in place of |b|.
+double relative_difference(std::span<const float> a, std::span<const float> b) {
+  double difference = 0;
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double off = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    if (!(off <= difference)) difference = off;  // NaN stays
+    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
+  }
+  return difference / largest;
+}
+
+class DeviceAgreement : public ::testing::TestWithParam<tests::BackendUnderTest> {
+ protected:
+  DeviceAgreement() { testing::write_shard(shard(), {.train_clips = 16, .test_clips = 4}); }
+  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
+  std::filesystem::path run(const std::string& name) const { return folder_ / name; }
+  std::string device() const { return kernels::to_string(GetParam().device); }
+  io::Config config(const std::string& device, const std::string& precision, const std::string& kernels) const {
+    io::Config config = testing::tiny_config();
+    config.model.hidden = 16;
+    config.train.epochs = 2;
+    config.train.learning_rate = 1e-3;
+    config.train.device = device;
+    config.train.precision = precision;
+    config.train.kernels = kernels;
+    return config;
+  }
+  TrainResult train_on(const io::Config& config, const std::string& name) const {
+    return train(testing::tiny_options(shard(), run(name), config));
+  }
+  std::vector<float> parameters(const std::string& name) const {
+    std::vector<float> all;
+    for (const io::Tensor& tensor : io::read_model(run(name) / "last.h5").parameters) {
+      all.insert(all.end(), tensor.values.begin(), tensor.values.end());
+    }
+    return all;
+  }
+
+  tests::SelectedBackend selected_{GetParam()};
+  testing::TempFolder folder_;
+};
+INSTANTIATE_TEST_SUITE_P(Gpus, DeviceAgreement, ::testing::ValuesIn(gpus()),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST_P(DeviceAgreement, TrainingFollowsTheCpu) {
+  const TrainResult cpu = train_on(config("cpu", "float32", "auto"), "cpu");
+  const std::vector<float> expected = parameters("cpu");
+  struct Way {
+    const char *precision, *kernels;
+    double loss_bound, parameter_bound;
+  };
+  // A step of Adam is the learning rate times a ratio of gradients: where a gradient is near zero, its rounding decides
+  // the sign. So a few parameters part by up to two steps, 2e-3 of the largest, in any arithmetic but the same.
+  for (const Way& way : {Way{"float32", "layered", 1e-5, 0.02}, Way{"tf32", "layered", 1e-3, 0.02},
+                         Way{"tf32", "fused", 1e-3, 0.02}, Way{"bf16", "fused", 1e-2, 0.05}}) {
+    SCOPED_TRACE(std::string(way.precision) + ", " + way.kernels);
+    const std::string name = std::string(way.precision) + way.kernels;
+    const TrainResult gpu = train_on(config(device(), way.precision, way.kernels), name);
+    EXPECT_EQ(gpu.steps, cpu.steps);
+    EXPECT_TRUE(std::abs(gpu.loss - cpu.loss) <= way.loss_bound * std::abs(cpu.loss)) << gpu.loss << " " << cpu.loss;
+    EXPECT_TRUE(std::abs(gpu.validation_loss - cpu.validation_loss) <= way.loss_bound * std::abs(cpu.validation_loss))
+        << gpu.validation_loss << " " << cpu.validation_loss;
+    const double difference = relative_difference(parameters(name), expected);
+    EXPECT_TRUE(difference <= way.parameter_bound) << difference;
+  }
+}
+
+TEST_P(DeviceAgreement, TwoRunsGiveTheSameBits) {
+  for (const char* kernels : {"layered", "fused"}) {
+    const io::Config settings = config(device(), "tf32", kernels);
+    train_on(settings, std::string("first") + kernels);
+    train_on(settings, std::string("second") + kernels);
+    testing::expect_same_run(run(std::string("first") + kernels), run(std::string("second") + kernels));
+  }
+}
+
+TEST_P(DeviceAgreement, ScoresLatentsAndSamples) {
+  train_on(config("cpu", "float32", "auto"), "cpu");
+  const io::Shard data(shard());
+  Detector cpu(run("cpu") / "model.h5", "cpu", 1);
+  Detector gpu(run("cpu") / "model.h5", device(), 1);
+  constexpr double bound = 1e-5;
+  const auto expect_close = [](double actual, double expected, const char* what) {
+    EXPECT_TRUE(std::abs(actual - expected) <= bound * std::abs(expected))
+        << what << " " << actual << ", the CPU's " << expected;
+  };
+  const std::vector<ClipScore> expected = cpu.score(data), actual = gpu.score(data);
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(actual[i].windows, expected[i].windows);
+    expect_close(actual[i].score_zc, expected[i].score_zc, "score_zc");
+    expect_close(actual[i].score_zc_logdet, expected[i].score_zc_logdet, "score_zc_logdet");
+    expect_close(actual[i].score_scatter, expected[i].score_scatter, "score_scatter");
+    expect_close(actual[i].nll, expected[i].nll, "nll");
+    expect_close(actual[i].nll_given_v, expected[i].nll_given_v, "nll_given_v");
+    expect_close(actual[i].estimate[0], expected[i].estimate[0], "estimate");
+  }
+
+  cpu.encode(data, folder_ / "cpu.h5");
+  gpu.encode(data, folder_ / "gpu.h5");
+  for (const char* latents : {"/zc", "/zd"}) {
+    const auto read = [&](const char* file) {
+      io::Shape shape;
+      return io::Hdf5File::open(folder_ / file, "evenflow latents", 1).read<float>(latents, shape);
+    };
+    EXPECT_TRUE(relative_difference(read("gpu.h5"), read("cpu.h5")) <= 1e-4) << latents;
+  }
+
+  EXPECT_TRUE(relative_difference(gpu.sample(2, std::vector<double>{300.0}, 0.7, 5),
+                                  cpu.sample(2, std::vector<double>{300.0}, 0.7, 5)) <= 1e-4);
+  std::vector<float> window(static_cast<size_t>(cpu.glow().shape().dimensions()));
+  data.read_frames(0, cpu.glow().shape().width, window.data());
+  const std::vector<double> to = {450.0};
+  EXPECT_TRUE(relative_difference(gpu.transfer(window, to), cpu.transfer(window, to)) <= 1e-4);
+}
+
+}  // namespace
+}  // namespace evenflow::train
