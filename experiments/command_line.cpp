@@ -38,8 +38,8 @@ constexpr const char* first_steps =
 
 // Short names of the keys that are given most.
 const std::map<std::string, std::string> aliases = {
-    {"train.epochs", "--epochs"},   {"train.batch", "--batch"},     {"train.learning_rate", "--learning-rate"},
-    {"train.seed", "--seed"},       {"train.threads", "--threads"}, {"train.device", "--device"},
+    {"train.epochs", "--epochs"},   {"train.batch", "--batch"},         {"train.learning_rate", "--learning-rate"},
+    {"train.seed", "--seed"},       {"train.threads", "--threads"},     {"train.device", "--device"},
     {"train.machine", "--machine"}, {"train.precision", "--precision"}, {"train.kernels", "--kernels"},
     {"condition.k", "--k"},
 };
@@ -398,7 +398,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   Describe<ProfileArguments> profile(
       program, "profile",
       "Measures where a training step's time goes: every operation alone (median of the repetitions, 10th to 90th "
-      "percentile, with the caches cleared before it) and the step as a whole, on random weights and windows. Bytes and "
+      "percentile, with the caches cleared before it) and the step as a whole, on random weights and windows. Bytes "
+      "and "
       "FLOP are counted from the shapes: each input read once, each output written once. Per cent are of a large copy "
       "and of a large matrix product measured in the same run. With --compare the exit code is 1 if anything is slower "
       "by more than 5 % and than both profiles' spread.",

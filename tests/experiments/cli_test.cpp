@@ -132,7 +132,8 @@ class World {
 // ------------------------------------------------------------------------------------------------------------- help
 
 TEST(Help, EveryCommandShowsOptionsAndAnExample) {
-  for (const std::string command : {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth"}) {
+  for (const std::string command :
+       {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth", "profile"}) {
     const Outcome outcome = run({command, "--help"});
     expect_done(outcome);
     EXPECT_THAT(outcome.out, AllOf(HasSubstr("Example"), HasSubstr("evenflow " + command), HasSubstr("Options:")));
@@ -142,7 +143,8 @@ TEST(Help, EveryCommandShowsOptionsAndAnExample) {
 TEST(Help, TheProgramListsItsCommandsAndTheFirstSteps) {
   const Outcome outcome = run({"--help"});
   expect_done(outcome);
-  for (const std::string command : {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth"})
+  for (const std::string command :
+       {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth", "profile"})
     EXPECT_THAT(outcome.out, HasSubstr("\n  " + command));
   EXPECT_THAT(outcome.out, HasSubstr("Example"));
   EXPECT_THAT(run({"--version"}).out, HasSubstr("evenflow 0."));
