@@ -127,26 +127,32 @@ printf '%s; commit %s\n' "$gpu" "$commit" >&2
 # ---- libraries from Python's wheels, where the toolkit has none: links under one folder, with names that linkers ask for
 
 wheels=$scratch/wheels
-use_wheels() {
-  local toolkit folder file
+# in_toolkit HEADER LIBRARY: whether the compiler's own folders, or the system's, have both.
+in_toolkit() {
+  local toolkit
   toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
-  if compgen -G "$toolkit/lib*/libcudnn.so" >/dev/null || compgen -G "$toolkit/targets/*/lib/libcudnn.so" >/dev/null ||
-    [[ -e /usr/lib/x86_64-linux-gnu/libcudnn.so ]]; then
-    return 0
-  fi
+  [[ -e $toolkit/include/$1 || -e /usr/include/$1 || -e /usr/include/x86_64-linux-gnu/$1 ]] &&
+    { compgen -G "$toolkit/lib*/$2" || compgen -G "/usr/lib/x86_64-linux-gnu/$2"; } >/dev/null
+}
+use_wheels() {
+  local folder file
+  if in_toolkit cudnn.h libcudnn.so && in_toolkit cublas_v2.h libcublas.so && in_toolkit cufft.h libcufft.so; then return 0; fi
   mkdir -p "$wheels/lib" "$wheels/include"
   while read -r folder; do
     for file in "$folder"/lib/*.so*; do [[ ! -e $file ]] || ln -sf "$file" "$wheels/lib/"; done
     for file in "$folder"/include/*; do [[ ! -e $file ]] || ln -sfn "$file" "$wheels/include/"; done
   done < <("$python" -c '
-import pathlib, site, sys
-roots = {*sys.path, *site.getsitepackages()}
-for root in sorted(roots):
-    for include in pathlib.Path(root).glob("nvidia/cudnn/include/.."):
-        print(include.resolve())')
-  for file in "$wheels"/lib/lib*.so.*; do
-    [[ ! -e $file ]] || ln -sfn "$(readlink -f "$file")" "${file%%.so.*}.so"
+import pathlib, sys
+for root in sys.path:
+    for library in ("cudnn", "cublas", "cufft", "cu13"):
+        folder = pathlib.Path(root, "nvidia", library)
+        if folder.is_dir():
+            print(folder.resolve())')
+  for file in "$wheels"/lib/lib{cudnn,cublas,cublasLt,cufft}.so.*; do
+    [[ ! -e $file ]] || ln -sfn "$(basename "$file")" "${file%%.so.*}.so"
   done
+  # Behind the toolkit's own headers.
+  export CPATH=$wheels/include${CPATH:+:$CPATH}
 }
 use_wheels
 
