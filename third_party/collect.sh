@@ -56,7 +56,7 @@ done < <(dpkg -L "${packages[@]}" | grep '^/usr/include/' | sort -u)
 mv "$out/usr/include" "$out/include"
 rmdir "$out/usr"
 
-mapfile -t used < <(git grep -hoE '#include <boost/[^>]+>' -- '*.h' '*.cpp' | sort -u)
+mapfile -t used < <(grep -rhoE --include='*.h' --include='*.cpp' '#include <boost/[^>]+>' kernels io frontend flow train experiments tests | sort -u)
 {
   printf '%s\n' "${used[@]}" '#include <boost/version.hpp>' | g++ -std=c++20 -M -x c++ - | grep -oE '/usr/include/boost/[^ ]+'
   # What Boost asks of another compiler must be there too.
