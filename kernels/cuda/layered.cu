@@ -1,0 +1,450 @@
+// The coupling layer by layer over the whole batch: a library's convolutions, and own kernels for what lies between
+// them. Any width; the oracle for the fused kernels.
+//
+// saved, and without it the workspace: h1 [n, F, P], h2 [n, F, P] after their ReLU, and the last convolution's output
+// [n, c, P] before bias and gain. Backward's workspace: d of that output, d h2, d h1, d x_a, and d conv2.weight of each
+// sample.
+#include <array>
+
+#include "kernels/cuda/affine.h"
+#include "kernels/cuda/blas.h"
+#include "kernels/cuda/dnn.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/planes.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/steps.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+constexpr int tensors = 7;
+
+std::array<int64_t, tensors> sizes_of(const CouplingShape& s) {
+  return {s.hidden * s.channels / 2 * 9, s.hidden,   s.hidden * s.hidden, s.hidden,
+          s.channels * s.hidden * 9,     s.channels, s.channels};
+}
+
+/// The packed parameters: one tensor behind the other, as they are.
+struct Packed {
+  const float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight, *conv3_bias, *log_gain;
+};
+Packed packed_of(const CouplingShape& s, const float* packed) {
+  std::array<const float*, tensors> at{};
+  const std::array<int64_t, tensors> sizes = sizes_of(s);
+  for (size_t i = 0; i < tensors; ++i) {
+    at[i] = packed;
+    packed += sizes[i];
+  }
+  return {at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
+}
+
+int64_t packed_floats(const CouplingShape& s) {
+  int64_t floats = 0;
+  for (const int64_t size : sizes_of(s)) floats += size;
+  return floats;
+}
+
+int64_t pixels_of(const CouplingShape& s) {
+  return s.height * s.width;
+}
+int64_t saved_floats(const CouplingShape& s) {
+  return (2 * s.hidden + s.channels) * pixels_of(s);
+}
+int64_t workspace_floats(const CouplingShape& s, int64_t n) {
+  return n * ((2 * s.hidden + 2 * s.channels) * pixels_of(s) + s.hidden * s.hidden);
+}
+
+// ---- packing: every step's tensors in one launch
+
+struct PackStep {
+  const float* from[tensors];
+  int64_t size[tensors];
+  float* to;
+};
+
+__global__ void pack_kernel(Steps<PackStep> steps) {
+  const PackStep& step = steps.step[blockIdx.y];
+  float* to = step.to;
+  for (int tensor = 0; tensor < tensors; ++tensor) {
+    for (int64_t i = first_item(); i < step.size[tensor]; i += item_stride()) to[i] = step.from[tensor][i];
+    to += step.size[tensor];
+  }
+}
+
+void pack(Stream& stream, std::span<const CouplingPack> steps) {
+  std::vector<PackStep> all;
+  for (const CouplingPack& step : steps) {
+    const CouplingParameters& p = step.p;
+    PackStep task{{p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data, p.conv2_bias.data, p.conv3_weight.data,
+                   p.conv3_bias.data, p.log_gain.data},
+                  {},
+                  step.packed.data};
+    const std::array<int64_t, tensors> sizes = sizes_of(step.shape);
+    std::copy(sizes.begin(), sizes.end(), task.size);
+    all.push_back(task);
+  }
+  constexpr unsigned blocks = 4;
+  launch_all(std::span<const PackStep>(all), [&](const Steps<PackStep>& some, size_t, unsigned count) {
+    launch(stream, {"coupling_pack", {blocks, count}, block_threads}, pack_kernel, some);
+  });
+}
+
+// ---- the hidden layers' bias and ReLU, in place: one read and one write
+
+/// NaN stays NaN.
+__device__ inline float relu(float x) {
+  return x > 0.0F || x != x ? x : 0.0F;
+}
+
+template <int kWidth>
+__global__ void bias_relu_kernel(Planes planes, const float* __restrict__ bias, float* h) {
+  const PlanePlace place = plane_place(planes);
+  if (place.n >= planes.n) return;
+  float* plane = h + (place.n * planes.c + place.c) * planes.packs * kWidth;
+  const float b = bias[place.c];
+  map_packs<kWidth>(planes, place, plane, plane, [b](float x) { return relu(x + b); });
+}
+
+void bias_relu(Stream& stream, int64_t n, int64_t hidden, int64_t pixels, const float* bias, float* h) {
+  const bool packs = pixels % pack_floats == 0 && is_aligned(h);
+  const Planes planes{n, hidden, packs ? pixels / pack_floats : pixels};
+  const PlaneGrid grid = grid_over(planes);
+  launch(stream, {"bias_relu", grid.grid, grid.block}, packs ? bias_relu_kernel<pack_floats> : bias_relu_kernel<1>,
+         planes, bias, h);
+}
+
+// ---- the affine part: a block per plane of x_b
+
+struct AffineTask {
+  int64_t half = 0, pixels = 0;
+  const float* raw = nullptr;  // [n, 2 half, pixels]: the last convolution's output
+  const float *bias = nullptr, *log_gain = nullptr;
+  const float* in = nullptr;
+  float* out = nullptr;
+  int64_t in_stride = 0, out_stride = 0;
+};
+
+/// What a plane of x_b needs of the network: s and t of pixel i are its convolution's output, plus bias, times gain.
+struct PlaneNetwork {
+  const float *s, *t;
+  float bias_s, bias_t, gain_s, gain_t;
+  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half, int64_t pixels)
+      : s(raw + (blockIdx.y * 2 * half + blockIdx.x) * pixels),
+        t(s + half * pixels),
+        bias_s(bias[blockIdx.x]),
+        bias_t(bias[half + blockIdx.x]),
+        gain_s(expf(3.0F * log_gain[blockIdx.x])),
+        gain_t(expf(3.0F * log_gain[half + blockIdx.x])) {}
+  __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
+  __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
+};
+
+template <CouplingKind kKind>
+__global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_det_of_planes) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
+  const float* xa = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
+  float* ya = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* xb = xa + task.half * task.pixels;
+  float* yb = ya + task.half * task.pixels;
+  double log_det = 0;
+  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
+    const Gain gain = gain_of<kKind>(network.scale(i));
+    yb[i] = (xb[i] + network.shift(i)) * expf(gain.log_g);
+    log_det += gain.log_g;
+    if (ya != xa) ya[i] = xa[i];
+  }
+  log_det = block_sum(log_det, sums);
+  if (threadIdx.x == 0) log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+}
+
+template <CouplingKind kKind>
+__global__ void affine_inverse_kernel(AffineTask task) {
+  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
+  const float* ya = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
+  float* xa = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* yb = ya + task.half * task.pixels;
+  float* xb = xa + task.half * task.pixels;
+  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
+    const Gain gain = gain_of<kKind>(network.scale(i));
+    xb[i] = yb[i] / expf(gain.log_g) - network.shift(i);
+    if (xa != ya) xa[i] = ya[i];
+  }
+}
+
+/// out[n] += sum over the sample's planes, in order.
+__global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __restrict__ of_planes,
+                                  double* __restrict__ out) {
+  for (int64_t i = first_item(); i < n; i += item_stride()) {
+    double sum = 0;
+    for (int64_t plane = 0; plane < planes; ++plane) sum += of_planes[i * planes + plane];
+    out[i] += sum;
+  }
+}
+
+struct AffineBackwardTask {
+  AffineTask forward;  // in: x
+  const float* dy = nullptr;
+  float* dx = nullptr;
+  int64_t dy_stride = 0, dx_stride = 0;
+  float log_det_gradient = 0;
+  float* draw = nullptr;  // [n, 2 half, pixels]
+};
+
+// Per plane: the sums over pixels that make the gradients of log gain and bias, for s and for t.
+constexpr int affine_sums = 4;
+
+template <CouplingKind kKind>
+__global__ void affine_backward_kernel(AffineBackwardTask task, double* __restrict__ sums_of_planes) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const AffineTask& f = task.forward;
+  const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels);
+  const int64_t b = (f.half + blockIdx.x) * f.pixels;
+  const float* xb = f.in + blockIdx.y * f.in_stride + b;
+  const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
+  float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
+  float* draw_s = task.draw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
+  float* draw_t = draw_s + f.half * f.pixels;
+  double total[affine_sums] = {};
+  for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
+    const float s = network.scale(i);
+    const float t = network.shift(i);
+    const Gain gain = gain_of<kKind>(s);
+    const float g = expf(gain.log_g);
+    const float dt = dyb[i] * g;  // and d x_b
+    const float ds = (dt * (xb[i] + t) + task.log_det_gradient) * gain.slope;
+    dxb[i] = dt;
+    draw_s[i] = ds * network.gain_s;
+    draw_t[i] = dt * network.gain_t;
+    total[0] += 3.0 * ds * s;
+    total[1] += 3.0 * dt * t;
+    total[2] += ds * network.gain_s;
+    total[3] += dt * network.gain_t;
+  }
+  for (int k = 0; k < affine_sums; ++k) {
+    const double sum = block_sum(total[k], sums);
+    if (threadIdx.x == 0) sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+  }
+}
+
+/// dlog_gain and dbias [2 half] += the planes' sums over the samples, in order.
+__global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __restrict__ of_planes,
+                                       float* __restrict__ dlog_gain, float* __restrict__ dbias) {
+  const int64_t columns = affine_sums * half;
+  for (int64_t i = first_item(); i < columns; i += item_stride()) {
+    double sum = 0;
+    for (int64_t sample = 0; sample < n; ++sample) sum += of_planes[sample * columns + i];
+    float* to = i < 2 * half ? dlog_gain + i : dbias + (i - 2 * half);
+    *to = static_cast<float>(*to + sum);
+  }
+}
+
+// ---- ReLU's backward with its bias gradient: a block per plane
+
+__global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h, float* __restrict__ dh,
+                                     double* __restrict__ sums_of_planes) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const int64_t plane = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+  double total = 0;
+  for (int64_t i = plane * pixels + threadIdx.x; i < (plane + 1) * pixels; i += blockDim.x) {
+    const float d = h[i] > 0.0F ? dh[i] : 0.0F;
+    dh[i] = d;
+    total += d;
+  }
+  total = block_sum(total, sums);
+  if (threadIdx.x == 0) sums_of_planes[plane] = total;
+}
+
+/// out[j] += sum over rows of in[row, j], in order.
+template <class T>
+__global__ void add_rows_kernel(int64_t rows, int64_t columns, const T* __restrict__ in, float* __restrict__ out) {
+  for (int64_t j = first_item(); j < columns; j += item_stride()) {
+    double sum = 0;
+    for (int64_t row = 0; row < rows; ++row) sum += in[row * columns + j];
+    out[j] = static_cast<float>(out[j] + sum);
+  }
+}
+
+/// out = a + b of `count` floats of each sample.
+__global__ void add_samples_kernel(int64_t n, int64_t count, const float* a, int64_t a_stride,
+                                   const float* __restrict__ b, float* out, int64_t out_stride) {
+  for (int64_t i = first_item(); i < n * count; i += item_stride()) {
+    const int64_t sample = i / count;
+    const int64_t at = i % count;
+    out[sample * out_stride + at] = a[sample * a_stride + at] + b[i];
+  }
+}
+
+// ---- the whole
+
+/// A thread per pixel up to a whole block, in whole warps.
+dim3 plane_block(int64_t pixels) {
+  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
+}
+dim3 plane_grid(int64_t planes, int64_t n) {
+  return {static_cast<unsigned>(planes), static_cast<unsigned>(n)};
+}
+
+double* double_scratch(Stream& stream, int64_t count) {
+  return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
+}
+
+struct Hidden {
+  float *h1, *h2, *raw;
+};
+Hidden hidden_of(const CouplingShape& s, int64_t n, float* memory) {
+  const int64_t map = n * s.hidden * pixels_of(s);
+  return {memory, memory + map, memory + 2 * map};
+}
+
+Convolution first_convolution(const CouplingShape& s, ConstMap x) {
+  return {x.n, s.channels / 2, s.hidden, s.height, s.width, x.sample_stride, s.hidden * pixels_of(s), s.precision};
+}
+Convolution last_convolution(const CouplingShape& s, int64_t n) {
+  return {n, s.hidden, s.channels, s.height, s.width, s.hidden * pixels_of(s), s.channels * pixels_of(s), s.precision};
+}
+BatchedProduct middle_product(const CouplingShape& s, int64_t n) {
+  const int64_t map = s.hidden * pixels_of(s);
+  return {.batch = n,
+          .rows = s.hidden,
+          .columns = pixels_of(s),
+          .inner = s.hidden,
+          .stride_b = map,
+          .stride_c = map,
+          .precision = s.precision};
+}
+
+void run_network(Stream& stream, const CouplingShape& s, ConstMap x, const Packed& p, const Hidden& hidden) {
+  const int64_t pixels = pixels_of(s);
+  convolve(stream, first_convolution(s, x), x.data, p.conv1_weight, hidden.h1);
+  bias_relu(stream, x.n, s.hidden, pixels, p.conv1_bias, hidden.h1);
+  multiply(stream, middle_product(s, x.n), p.conv2_weight, hidden.h1, hidden.h2);
+  bias_relu(stream, x.n, s.hidden, pixels, p.conv2_bias, hidden.h2);
+  convolve(stream, last_convolution(s, x.n), hidden.h2, p.conv3_weight, hidden.raw);
+}
+
+AffineTask affine_task(const CouplingShape& s, const Packed& p, const float* raw, ConstMap in, Map out) {
+  return {.half = s.channels / 2,
+          .pixels = pixels_of(s),
+          .raw = raw,
+          .bias = p.conv3_bias,
+          .log_gain = p.log_gain,
+          .in = in.data,
+          .out = out.data,
+          .in_stride = in.sample_stride,
+          .out_stride = out.sample_stride};
+}
+
+void forward(Stream& stream, const CouplingShape& s, ConstMap x, Array<const float> packed, Map y,
+             Array<double> log_det, Array<float> saved, Array<float> workspace) {
+  if (x.n == 0) return;
+  const Packed p = packed_of(s, packed.data);
+  const Hidden hidden = hidden_of(s, x.n, saved.size > 0 ? saved.data : workspace.data);
+  run_network(stream, s, x, p, hidden);
+  const int64_t half = s.channels / 2;
+  double* of_planes = double_scratch(stream, x.n * half);
+  launch(stream, {"affine_forward", plane_grid(half, x.n), plane_block(pixels_of(s)), block_sum_bytes},
+         s.kind == CouplingKind::sigmoid ? affine_forward_kernel<CouplingKind::sigmoid>
+                                         : affine_forward_kernel<CouplingKind::tanh>,
+         affine_task(s, p, hidden.raw, x, y), of_planes);
+  launch(stream, {"add_log_det", blocks_for(x.n), block_threads}, add_planes_kernel, x.n, half, of_planes,
+         log_det.data);
+}
+
+void inverse(Stream& stream, const CouplingShape& s, ConstMap y, Array<const float> packed, Map x,
+             Array<float> workspace) {
+  if (y.n == 0) return;
+  const Packed p = packed_of(s, packed.data);
+  const Hidden hidden = hidden_of(s, y.n, workspace.data);
+  run_network(stream, s, y, p, hidden);
+  launch(stream, {"affine_inverse", plane_grid(s.channels / 2, y.n), plane_block(pixels_of(s))},
+         s.kind == CouplingKind::sigmoid ? affine_inverse_kernel<CouplingKind::sigmoid>
+                                         : affine_inverse_kernel<CouplingKind::tanh>,
+         affine_task(s, p, hidden.raw, y, x));
+}
+
+// dh through its ReLU, and the bias' gradient.
+void relu_backward(Stream& stream, const CouplingShape& s, int64_t n, const float* h, float* dh, Array<float> dbias) {
+  double* of_planes = double_scratch(stream, n * s.hidden);
+  launch(stream, {"relu_backward", plane_grid(s.hidden, n), plane_block(pixels_of(s)), block_sum_bytes},
+         relu_backward_kernel, pixels_of(s), h, dh, of_planes);
+  launch(stream, {"add_bias_gradient", blocks_for(s.hidden), block_threads}, add_rows_kernel<double>, n, s.hidden,
+         of_planes, dbias.data);
+}
+
+void backward(Stream& stream, const CouplingShape& s, ConstMap x, ConstMap dy, Array<const float> packed,
+              Array<const float> saved, double log_det_gradient, Map dx, const CouplingGradients& d,
+              Array<float> workspace) {
+  const int64_t n = x.n;
+  if (n == 0) return;
+  const int64_t half = s.channels / 2;
+  const int64_t pixels = pixels_of(s);
+  const Packed p = packed_of(s, packed.data);
+  const float* h1 = saved.data;
+  const float* h2 = h1 + n * s.hidden * pixels;
+  const float* raw = h2 + n * s.hidden * pixels;
+  float* draw = workspace.data;
+  float* dh2 = draw + n * s.channels * pixels;
+  float* dh1 = dh2 + n * s.hidden * pixels;
+  float* dxa = dh1 + n * s.hidden * pixels;
+  float* dconv2 = dxa + n * half * pixels;
+
+  AffineBackwardTask affine{.forward = affine_task(s, p, raw, x, dx),
+                            .dy = dy.data,
+                            .dx = dx.data,
+                            .dy_stride = dy.sample_stride,
+                            .dx_stride = dx.sample_stride,
+                            .log_det_gradient = static_cast<float>(log_det_gradient),
+                            .draw = draw};
+  double* of_planes = double_scratch(stream, n * affine_sums * half);
+  launch(stream, {"affine_backward", plane_grid(half, n), plane_block(pixels), block_sum_bytes},
+         s.kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
+                                         : affine_backward_kernel<CouplingKind::tanh>,
+         affine, of_planes);
+  launch(stream, {"add_gain_gradient", blocks_for(affine_sums * half), block_threads}, add_affine_sums_kernel, n, half,
+         of_planes, d.log_gain.data, d.conv3_bias.data);
+
+  const Convolution last = last_convolution(s, n);
+  convolve_backward_weight(stream, last, h2, draw, d.conv3_weight.data);
+  convolve_backward_data(stream, last, p.conv3_weight, draw, dh2);
+  relu_backward(stream, s, n, h2, dh2, d.conv2_bias);
+
+  const int64_t map = s.hidden * pixels;
+  multiply(stream,
+           {.batch = n,
+            .rows = s.hidden,
+            .columns = s.hidden,
+            .inner = pixels,
+            .transpose_b = true,
+            .stride_a = map,
+            .stride_b = map,
+            .stride_c = s.hidden * s.hidden,
+            .precision = s.precision},
+           dh2, h1, dconv2);
+  launch(stream, {"add_conv2_gradient", blocks_for(s.hidden * s.hidden), block_threads}, add_rows_kernel<float>, n,
+         s.hidden * s.hidden, dconv2, d.conv2_weight.data);
+  BatchedProduct back = middle_product(s, n);
+  back.transpose_a = true;
+  multiply(stream, back, p.conv2_weight, dh2, dh1);
+  relu_backward(stream, s, n, h1, dh1, d.conv1_bias);
+
+  Convolution first = first_convolution(s, x);
+  convolve_backward_weight(stream, first, x.data, dh1, d.conv1_weight.data);
+  first.x_stride = half * pixels;
+  convolve_backward_data(stream, first, p.conv1_weight, dh1, dxa);
+  launch(stream, {"add_dxa", blocks_for(n * half * pixels), block_threads}, add_samples_kernel, n, half * pixels,
+         dy.data, dy.sample_stride, dxa, dx.data, dx.sample_stride);
+}
+
+}  // namespace
+
+const CouplingKernels& layered_coupling() {
+  static const CouplingKernels kernels{packed_floats, saved_floats, workspace_floats, pack, forward, inverse, backward};
+  return kernels;
+}
+
+}  // namespace evenflow::kernels::cuda
