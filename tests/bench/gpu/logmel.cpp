@@ -36,6 +36,7 @@ double error_on_golden(const GpuBench& bench, kernels::Stream& stream, kernels::
   const std::vector<double> stored = golden.read("recording/samples").values;
   const std::vector<double> expected = golden.read("recording/reflect").values;
   std::vector<float> samples;
+  samples.reserve(stored.size());
   for (const double s : stored) samples.push_back(static_cast<float>(s / 32768.0));
   const std::vector<int64_t> lengths = {static_cast<int64_t>(samples.size())};
   const kernels::LogMelLayout layout = kernels::lay_out_clips(transform.settings(), lengths);

@@ -28,7 +28,6 @@ TrainingStep::TrainingStep(flow::Glow& glow, const io::ConditionData& condition,
                            int64_t most_steps, double learning_rate)
     : glow_(glow),
       windows_(windows),
-      most_steps_(most_steps),
       stream_(glow.device()),
       pass_(glow, windows, flow::PassMode::train),
       prior_(glow.shape(), condition, glow.device()),

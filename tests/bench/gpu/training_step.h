@@ -39,7 +39,7 @@ class TrainingStep {
   void gather();
 
   flow::Glow& glow_;
-  int64_t windows_, most_steps_;
+  int64_t windows_;
   kernels::Stream stream_;
   flow::GlowPass pass_;
   flow::LatentPrior prior_;
