@@ -129,13 +129,13 @@ struct AffineTask {
 struct PlaneNetwork {
   const float *s, *t;
   float bias_s, bias_t, gain_s, gain_t;
-  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half, int64_t pixels)
-      : s(raw + (blockIdx.y * 2 * half + blockIdx.x) * pixels),
-        t(s + half * pixels),
+  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels)
+      : s(raw + (blockIdx.y * 2 * half_c + blockIdx.x) * pixels),
+        t(s + half_c * pixels),
         bias_s(bias[blockIdx.x]),
-        bias_t(bias[half + blockIdx.x]),
+        bias_t(bias[half_c + blockIdx.x]),
         gain_s(expf(3.0F * log_gain[blockIdx.x])),
-        gain_t(expf(3.0F * log_gain[half + blockIdx.x])) {}
+        gain_t(expf(3.0F * log_gain[half_c + blockIdx.x])) {}
   __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
   __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
 };
