@@ -12,6 +12,7 @@ usage: ./dev gpu [--out FOLDER] [--seconds N] [--skip-build] [--only REGEX]
   --skip-build   use build/cuda as it is
   --only REGEX   only the parts whose name matches: build, tests, step, elementwise, logmel, sanitizer, profile, run, torch
 
+The report names the commit; where the sources came without their history, EVENFLOW_COMMIT in the environment says it.
 Libraries that the machine lacks come from build/collected (./dev collect, on a machine with a network), cuDNN, cuBLAS
 and cuFFT also from Python's wheels. A part that fails or runs out of time is named; the others go on.
 
@@ -113,7 +114,7 @@ part() {
 
 # ---- what the machine is, for the report
 
-commit=$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+commit=${EVENFLOW_COMMIT:-$(git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)}
 "$python" - "$gpu" "$commit" "$("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" "$(g++ -dumpfullversion)" >"$out/machine.json" <<'PYTHON'
 import json, os, platform, sys, time
 name, driver, memory, capability = sys.argv[1].split(", ")
@@ -151,8 +152,6 @@ for root in sys.path:
   for file in "$wheels"/lib/lib{cudnn,cublas,cublasLt,cufft}.so.*; do
     [[ ! -e $file ]] || ln -sfn "$(basename "$file")" "${file%%.so.*}.so"
   done
-  # Behind the toolkit's own headers.
-  export CPATH=$wheels/include${CPATH:+:$CPATH}
 }
 use_wheels
 
@@ -162,7 +161,10 @@ configure_and_build() {
   local settings=(-DCMAKE_CUDA_ARCHITECTURES="${capability/./}-real" -DCMAKE_CUDA_COMPILER="$nvcc" -DCMAKE_POLICY_VERSION_MINIMUM=3.5)
   local places=()
   [[ ! -d $collected ]] || places+=("$collected")
-  [[ ! -d $wheels ]] || places+=("$wheels")
+  if [[ -d $wheels ]]; then
+    places+=("$wheels")
+    export CPATH=$wheels/include # behind the toolkit's own headers
+  fi
   if ((${#places[@]})); then settings+=("-DCMAKE_PREFIX_PATH=$(IFS=';' && printf '%s' "${places[*]}")"); fi
   [[ -f $build/CMakeCache.txt ]] && rm -f "$build/CMakeCache.txt"
   cmake --preset cuda "${settings[@]}" || return 1
