@@ -162,26 +162,37 @@ TEST_P(Actnorm, InitialiseFloorsAConstantChannel) {
 TEST_P(Actnorm, LogDetAndItsGradient) {
   Rng rng(16);
   const MapShape& s = shape();
-  const GuardedBuffer<float> log_scale(random_floats(rng, s.c), device());
-  const GuardedBuffer<double> log_det(std::vector<double>{2.5}, device());
-  kernels::actnorm_log_det(stream_, log_scale.view(), s.pixels(), log_det.view());
+  const GuardedBuffer<float> first(random_floats(rng, s.c), device());
+  const GuardedBuffer<float> second(random_floats(rng, s.c + 3), device());
+  const GuardedBuffer<double> invconv(std::vector<double>{0.75, -1.5}, device());
+  const GuardedBuffer<double> total(1, device());
+  const std::vector<kernels::LogDetTerm> terms = {{first.view(), s.pixels()}, {second.view(), 2 * s.pixels()}};
+  kernels::constant_log_det(stream_, terms, invconv.view(), total.view());
   stream_.synchronise();
-  double sum = 0;
-  double magnitude = 0;
-  for (const double value : log_scale.values()) {
-    sum += value;
-    magnitude += std::abs(value);
-  }
   const double pixels = static_cast<double>(s.pixels());
-  EXPECT_TRUE(std::abs(log_det[0] - (2.5 + pixels * sum)) <= sum_bound(s.c, 2.5 + pixels * magnitude, eps64));
+  double sum = 0.75 * pixels - 1.5 * 2 * pixels;
+  double magnitude = 3.75 * pixels;
+  for (const double value : first.values()) {
+    sum += pixels * value;
+    magnitude += pixels * std::abs(value);
+  }
+  for (const double value : second.values()) {
+    sum += 2 * pixels * value;
+    magnitude += 2 * pixels * std::abs(value);
+  }
+  EXPECT_TRUE(std::abs(total[0] - sum) <= sum_bound(2 * s.c + 5, magnitude, eps64)) << total[0] << " " << sum;
 
   const Vector before = random_vector(rng, s.c);
   const GuardedBuffer<float> gradient(narrow(before), device());
-  kernels::actnorm_log_det_backward(stream_, -0.3, gradient.view());
+  const GuardedBuffer<float> other(narrow(before), device());
+  const std::vector<kernels::LogDetGradient> gradients = {{-0.3, gradient.view()}, {1.25, other.view()}};
+  kernels::actnorm_log_det_backward(stream_, gradients);
   stream_.synchronise();
-  for (int64_t c = 0; c < s.c; ++c) {
-    const double expected = before[static_cast<size_t>(c)] - 0.3;
-    EXPECT_TRUE(std::abs(gradient[c] - expected) <= eps32 * (std::abs(expected) + 0.3));
+  const Vector actual = gradient.values();
+  const Vector second_actual = other.values();
+  for (size_t c = 0; c < before.size(); ++c) {
+    EXPECT_TRUE(std::abs(actual[c] - (before[c] - 0.3)) <= eps32 * (std::abs(before[c]) + 0.6));
+    EXPECT_TRUE(std::abs(second_actual[c] - (before[c] + 1.25)) <= eps32 * (std::abs(before[c]) + 2.5));
   }
 }
 

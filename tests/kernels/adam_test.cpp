@@ -111,11 +111,11 @@ TEST_P(Adam, SquaredNormIsFloat64AndKeepsWhatIsNotFinite) {
                           -std::numeric_limits<float>::infinity()}) {
     for (const int64_t at : {int64_t{0}, size / 2, size - 1}) {
       const float kept = x32[at];
-      x32[at] = bad;
+      x32.set(at, bad);
       kernels::squared_norm(stream_, x32.view(), out.view());
       stream_.synchronise();
       EXPECT_FALSE(std::isfinite(out[0])) << bad << " at " << at;
-      x32[at] = kept;
+      x32.set(at, kept);
     }
   }
 }

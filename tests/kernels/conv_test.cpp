@@ -47,9 +47,6 @@ struct PaddedMap {
 
 class ConvKernel : public OpTest<ConvCase> {
  protected:
-  void SetUp() override {
-    if (!(device() == kernels::Device{})) GTEST_SKIP() << "the CPU backend's own kernels";
-  }
   // Offset of a tap in rows and columns.
   int64_t dy(int64_t tap) const { return s_.taps == 9 ? tap / 3 - 1 : 0; }
   int64_t dx(int64_t tap) const { return s_.taps == 9 ? tap % 3 - 1 : 0; }
@@ -225,22 +222,22 @@ TEST_P(ConvKernel, WeightAndBiasGradientsAddUp) {
 
 // The paper's layers, then what falls to the general path: every remainder of four outputs and of three inputs.
 INSTANTIATE_TEST_SUITE_P(Shapes, ConvKernel,
-                         on_every_backend<ConvCase>({{2, 32, 9, 64, 32},
-                                                     {32, 32, 1, 64, 32},
-                                                     {32, 4, 9, 64, 32},
-                                                     {4, 32, 9, 32, 16},
-                                                     {32, 8, 9, 32, 16},
-                                                     {8, 32, 9, 16, 8},
-                                                     {32, 32, 1, 16, 8},
-                                                     {32, 16, 9, 16, 8},
-                                                     {1, 1, 9, 1, 1},
-                                                     {1, 2, 1, 1, 37},
-                                                     {2, 1, 9, 37, 1},
-                                                     {3, 5, 9, 3, 31},
-                                                     {5, 6, 9, 5, 33},
-                                                     {31, 7, 1, 7, 13},
-                                                     {33, 3, 9, 13, 7},
-                                                     {7, 33, 9, 2, 50}}),
+                         on_every_instruction_set<ConvCase>({{2, 32, 9, 64, 32},
+                                                             {32, 32, 1, 64, 32},
+                                                             {32, 4, 9, 64, 32},
+                                                             {4, 32, 9, 32, 16},
+                                                             {32, 8, 9, 32, 16},
+                                                             {8, 32, 9, 16, 8},
+                                                             {32, 32, 1, 16, 8},
+                                                             {32, 16, 9, 16, 8},
+                                                             {1, 1, 9, 1, 1},
+                                                             {1, 2, 1, 1, 37},
+                                                             {2, 1, 9, 37, 1},
+                                                             {3, 5, 9, 3, 31},
+                                                             {5, 6, 9, 5, 33},
+                                                             {31, 7, 1, 7, 13},
+                                                             {33, 3, 9, 13, 7},
+                                                             {7, 33, 9, 2, 50}}),
                          case_name<ConvCase>);
 
 }  // namespace

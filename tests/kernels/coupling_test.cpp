@@ -161,7 +161,7 @@ class CouplingOp : public OpTest<CouplingCase> {
  protected:
   void pack(const CouplingWeights& p) {
     const WeightsOnDevice on_device(p, device());
-    kernels::coupling_pack(stream_, kernel_, on_device.parameters(), packed_.view());
+    kernels::coupling_pack(stream_, only(kernels::CouplingPack{kernel_, on_device.parameters(), packed_.view()}));
     stream_.synchronise();
   }
   kernels::CouplingShape kernel_ = shape().kernel_shape();

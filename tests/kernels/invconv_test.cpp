@@ -1,4 +1,5 @@
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -119,7 +120,8 @@ TEST_P(InvconvWeight, PluAssembles) {
   const GuardedBuffer<float> weight(c * c, device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_plu(stream_, on_device.view(), weight.view(), inverse.view(), log_det.view());
+  kernels::invconv_assemble_plu(stream_, only(kernels::PluAssembly{on_device.view(), weight.view(), inverse.view()}),
+                                log_det.view());
   stream_.synchronise();
   const Vector expected = reference::plu_weight(p);
   const reference::Inverse inverted = reference::invert(expected, c);
@@ -139,7 +141,8 @@ TEST_P(InvconvWeight, DenseAssembles) {
   const GuardedBuffer<float> weight32(narrow(weight), device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_dense(stream_, weight32.view(), inverse.view(), log_det.view());
+  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
+                                  log_det.view());
   stream_.synchronise();
   const reference::Inverse expected = reference::invert(weight, c);
   const double condition = norm(weight) * norm(expected.inverse);
@@ -156,7 +159,8 @@ TEST_P(InvconvWeight, DensePivots) {
   const GuardedBuffer<float> weight32(weight, device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_dense(stream_, weight32.view(), inverse.view(), log_det.view());
+  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
+                                  log_det.view());
   stream_.synchronise();
   for (int64_t i = 0; i < c; ++i) {
     for (int64_t j = 0; j < c; ++j) EXPECT_EQ(inverse[j * c + i], weight[static_cast<size_t>(i * c + j)] / 4.0F);
@@ -165,46 +169,73 @@ TEST_P(InvconvWeight, DensePivots) {
   EXPECT_TRUE(std::abs(log_det[0] - expected) <= sum_bound(c, expected, eps64));
 }
 
-TEST_P(InvconvWeight, DenseRefusesSingularAndNonFinite) {
+// The CPU throws with the index of the step; a GPU marks its log-determinant and leaves the other steps right.
+class SingularSteps : public OpTest<Channels> {
+ protected:
+  // `assemble` of three steps, the middle one bad; a CPU's throw names it, else its log_det alone is NaN.
+  void expect_middle_named(const std::function<void(kernels::Array<double>)>& assemble, const std::string& what) {
+    const GuardedBuffer<double> log_det(3, device());
+    if (device().type == kernels::DeviceType::cpu) {
+      try {
+        assemble(log_det.view());
+        ADD_FAILURE() << "nothing was thrown: " << what;
+      } catch (const kernels::SingularError& error) {
+        EXPECT_EQ(error.step(), 1) << what;
+      }
+      return;
+    }
+    assemble(log_det.view());
+    stream_.synchronise();
+    EXPECT_TRUE(std::isfinite(log_det[0])) << what;
+    EXPECT_TRUE(std::isnan(log_det[1])) << what;
+    EXPECT_TRUE(std::isfinite(log_det[2])) << what;
+  }
+};
+
+TEST_P(SingularSteps, DenseSingularAndNonFinite) {
   Rng rng(55);
   const int64_t c = shape().c;
-  const auto assemble = [&](const Vector& weight) {
-    const GuardedBuffer<float> weight32(narrow(weight), device());
-    const GuardedBuffer<float> inverse(c * c, device());
-    const GuardedBuffer<double> log_det(1, device());
-    kernels::invconv_assemble_dense(stream_, weight32.view(), inverse.view(), log_det.view());
-    stream_.synchronise();
-  };
   const Vector good = random_vector(rng, c * c);
-  EXPECT_NO_THROW(assemble(good));
-  EXPECT_THROW(assemble(Vector(good.size())), kernels::SingularError) << "zeros";
+  const Vector larger = random_vector(rng, (c + 1) * (c + 1));
+  const auto expect_named = [&](const Vector& middle, const std::string& what) {
+    const GuardedBuffer<float> first(narrow(larger), device()), second(narrow(middle), device()),
+        third(narrow(good), device());
+    const GuardedBuffer<float> first_inverse(first.size(), device()), second_inverse(second.size(), device()),
+        third_inverse(third.size(), device());
+    const std::vector<kernels::DenseAssembly> steps = {{first.view(), first_inverse.view()},
+                                                       {second.view(), second_inverse.view()},
+                                                       {third.view(), third_inverse.view()}};
+    expect_middle_named([&](auto log_det) { kernels::invconv_assemble_dense(stream_, steps, log_det); }, what);
+  };
+  expect_named(Vector(good.size()), "zeros");
   Vector column = good;
   for (int64_t i = 0; i < c; ++i) column[static_cast<size_t>(i * c + c - 1)] = 0;
-  EXPECT_THROW(assemble(column), kernels::SingularError) << "a column of zeros";
+  expect_named(column, "a column of zeros");
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     for (const size_t at : {size_t{0}, good.size() / 2, good.size() - 1}) {
       Vector damaged = good;
       damaged[at] = bad;
-      EXPECT_THROW(assemble(damaged), kernels::SingularError) << bad << " at " << at;
+      expect_named(damaged, text_of(bad, " at ", at));
     }
   }
 }
 
-TEST_P(InvconvWeight, PluRefusesNonFiniteDiagonal) {
+TEST_P(SingularSteps, PluWithADiagonalThatIsNotFinite) {
   Rng rng(56);
   const int64_t c = shape().c;
+  const PluOnDevice first(random_plu(rng, c + 2), device()), third(random_plu(rng, c), device());
+  const GuardedBuffer<float> weight(3 * (c + 2) * (c + 2), device()), inverse(weight.size(), device());
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), 1e4, -1e4}) {  // exp overflows, underflows to 0
     reference::Plu p = random_plu(rng, c);
     p.log_s.back() = bad;
-    const PluOnDevice on_device(p, device());
-    const GuardedBuffer<float> weight(c * c, device());
-    const GuardedBuffer<float> inverse(c * c, device());
-    const GuardedBuffer<double> log_det(1, device());
-    const auto assemble = [&] {
-      kernels::invconv_assemble_plu(stream_, on_device.view(), weight.view(), inverse.view(), log_det.view());
-      stream_.synchronise();
-    };
-    EXPECT_THROW(assemble(), kernels::SingularError) << bad;
+    const PluOnDevice second(p, device());
+    std::vector<kernels::PluAssembly> steps;
+    for (const PluOnDevice* step : {&first, &second, &third}) {
+      const int64_t at = static_cast<int64_t>(steps.size()) * (c + 2) * (c + 2);
+      const int64_t size = step->lower.size();
+      steps.push_back({step->view(), weight.view().slice(at, size), inverse.view().slice(at, size)});
+    }
+    expect_middle_named([&](auto log_det) { kernels::invconv_assemble_plu(stream_, steps, log_det); }, text_of(bad));
   }
 }
 
@@ -222,8 +253,10 @@ TEST_P(InvconvWeight, PluBackwardChainsIntoTheFactors) {
   const GuardedBuffer<float> dlower(narrow(before_lower), device());
   const GuardedBuffer<float> dupper(narrow(before_upper), device());
   const GuardedBuffer<float> dlog_s(narrow(before_log_s), device());
-  kernels::invconv_plu_backward(stream_, on_device.view(), dweight32.view(), log_det_gradient,
-                                {dlower.view(), dupper.view(), dlog_s.view()});
+  kernels::invconv_plu_backward(
+      stream_,
+      only(kernels::PluBackward{
+          on_device.view(), dweight32.view(), log_det_gradient, {dlower.view(), dupper.view(), dlog_s.view()}}));
   stream_.synchronise();
   const reference::PluBackward expected = reference::plu_backward(p, dweight, log_det_gradient);
   reference::Plu magnitudes = p;
@@ -269,8 +302,10 @@ TEST_P(InvconvWeight, DenseBackwardAddsTheLogDeterminantsShare) {
   const GuardedBuffer<double> log_det(1, device());
   const GuardedBuffer<float> dweight32(narrow(dweight), device());
   const GuardedBuffer<float> d(narrow(before), device());
-  kernels::invconv_assemble_dense(stream_, weight32.view(), inverse.view(), log_det.view());
-  kernels::invconv_dense_backward(stream_, inverse.view(), dweight32.view(), -0.7, d.view());
+  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
+                                  log_det.view());
+  kernels::invconv_dense_backward(stream_,
+                                  only(kernels::DenseBackward{inverse.view(), dweight32.view(), -0.7, d.view()}));
   stream_.synchronise();
   Vector expected = reference::dense_backward(weight, c, dweight, -0.7);
   const reference::Inverse inverted = reference::invert(weight, c);
@@ -284,9 +319,11 @@ TEST_P(InvconvWeight, DenseBackwardAddsTheLogDeterminantsShare) {
   expect_close(d.values(), expected, bound, "d weight");
 }
 
-INSTANTIATE_TEST_SUITE_P(Channels, InvconvWeight,
-                         on_every_backend<Channels>({{1}, {2}, {4}, {16}, {31}, {32}, {33}, {37}}),
-                         case_name<Channels>);
+std::vector<Channels> channel_cases() {
+  return {{1}, {2}, {4}, {16}, {31}, {32}, {33}, {37}};
+}
+INSTANTIATE_TEST_SUITE_P(Channels, InvconvWeight, on_every_backend(channel_cases()), case_name<Channels>);
+INSTANTIATE_TEST_SUITE_P(Channels, SingularSteps, on_every_backend(channel_cases()), case_name<Channels>);
 
 }  // namespace
 }  // namespace evenflow::tests

@@ -1,11 +1,18 @@
 // Map shapes of the op suites: every dimension takes 1, 31, 32, 33 and a prime, batches of 1 and 3, dense and strided.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "tests/support/guard.h"
 
 namespace evenflow::tests {
+
+/// A batched operation's tasks: this one.
+template <class Task>
+std::span<const Task> only(const Task& task) {
+  return {&task, 1};
+}
 
 struct MapShape {
   int64_t n = 1, c = 1, h = 1, w = 1;

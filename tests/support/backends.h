@@ -61,4 +61,12 @@ auto on_every_backend(std::vector<Shape> shapes) {
   return testing::Combine(testing::ValuesIn(backends_under_test()), testing::ValuesIn(std::move(shapes)));
 }
 
+/// Of suites of the CPU's own kernels.
+template <class Shape>
+auto on_every_instruction_set(std::vector<Shape> shapes) {
+  std::vector<BackendUnderTest> cpus = backends_under_test();
+  std::erase_if(cpus, [](const BackendUnderTest& backend) { return backend.device.type != kernels::DeviceType::cpu; });
+  return testing::Combine(testing::ValuesIn(std::move(cpus)), testing::ValuesIn(std::move(shapes)));
+}
+
 }  // namespace evenflow::tests
