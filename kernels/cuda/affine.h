@@ -26,4 +26,33 @@ __device__ Gain gain_of(float s) {
   }
 }
 
+/// The network's last convolution `raw` [n, 2 half, pixels], before its bias and gain, and the maps it changes.
+struct AffineTask {
+  int64_t n = 0;
+  int64_t half = 0, pixels = 0;
+  const float* raw = nullptr;  // [n, 2 half, pixels]: the last convolution's output
+  const float *bias = nullptr, *log_gain = nullptr;
+  const float* in = nullptr;
+  float* out = nullptr;
+  int64_t in_stride = 0, out_stride = 0;
+};
+
+/// d x_b = d y_b g, and what flows back into raw.
+struct AffineBackwardTask {
+  AffineTask forward;  // in: x
+  const float* dy = nullptr;
+  float* dx = nullptr;
+  int64_t dy_stride = 0, dx_stride = 0;
+  float log_det_gradient = 0;
+  float* draw = nullptr;  // [n, 2 half, pixels]
+};
+
+/// y = x with its second half changed; log_det[i] += sum of log g of sample i.
+void affine_forward(Stream& stream, CouplingKind kind, const AffineTask& task, double* log_det);
+void affine_inverse(Stream& stream, CouplingKind kind, const AffineTask& task);
+/// dx's second half and draw; the gradients of log gain and bias [2 half] are added to.
+void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask& task, float* dlog_gain, float* dbias);
+/// log_det[i] += the parts [n, parts] of sample i, in order.
+void add_log_det(Stream& stream, int64_t n, int64_t parts, const double* of_parts, double* log_det);
+
 }  // namespace evenflow::kernels::cuda

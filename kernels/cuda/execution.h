@@ -4,7 +4,7 @@
 //
 //   threadIdx blockIdx blockDim gridDim         as in CUDA
 //   SharedMemory memory; memory.take<float>(n)  Shared<float>: dynamic shared memory, dealt out in order
-//   load4(p), store4(p, v)                      16 bytes at once, from or to shared or device memory
+//   load4(p), store4(p, v), load2(p)            16 or 8 bytes at once, from or to shared or device memory
 //   sync_block(), sync_warp()                   barriers; every thread of the block or warp arrives
 //   shuffle(v, lane), shuffle_xor(v, mask), shuffle_down(v, delta)   all 32 lanes take part
 //   copy_async(shared, device), commit_copies(), wait_copies<left>() 16 bytes from device to shared memory

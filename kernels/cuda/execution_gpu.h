@@ -36,6 +36,9 @@ class SharedMemory {
 __device__ inline float4 load4(const float* p) {
   return *reinterpret_cast<const float4*>(p);
 }
+__device__ inline float2 load2(const float* p) {
+  return *reinterpret_cast<const float2*>(p);
+}
 __device__ inline void store4(float* p, float4 v) {
   *reinterpret_cast<float4*>(p) = v;
 }

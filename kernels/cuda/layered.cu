@@ -114,134 +114,6 @@ void bias_relu(Stream& stream, int64_t n, int64_t hidden, int64_t pixels, const 
          planes, bias, h);
 }
 
-// ---- the affine part: a block per plane of x_b
-
-struct AffineTask {
-  int64_t half = 0, pixels = 0;
-  const float* raw = nullptr;  // [n, 2 half, pixels]: the last convolution's output
-  const float *bias = nullptr, *log_gain = nullptr;
-  const float* in = nullptr;
-  float* out = nullptr;
-  int64_t in_stride = 0, out_stride = 0;
-};
-
-/// What a plane of x_b needs of the network: s and t of pixel i are its convolution's output, plus bias, times gain.
-struct PlaneNetwork {
-  const float *s, *t;
-  float bias_s, bias_t, gain_s, gain_t;
-  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels)
-      : s(raw + (blockIdx.y * 2 * half_c + blockIdx.x) * pixels),
-        t(s + half_c * pixels),
-        bias_s(bias[blockIdx.x]),
-        bias_t(bias[half_c + blockIdx.x]),
-        gain_s(expf(3.0F * log_gain[blockIdx.x])),
-        gain_t(expf(3.0F * log_gain[half_c + blockIdx.x])) {}
-  __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
-  __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
-};
-
-template <CouplingKind kKind>
-__global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_det_of_planes) {
-  SharedMemory memory;
-  const Shared<double> sums = memory.take<double>(most_warps);
-  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
-  const float* xa = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
-  float* ya = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
-  const float* xb = xa + task.half * task.pixels;
-  float* yb = ya + task.half * task.pixels;
-  double log_det = 0;
-  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
-    const Gain gain = gain_of<kKind>(network.scale(i));
-    yb[i] = (xb[i] + network.shift(i)) * expf(gain.log_g);
-    log_det += gain.log_g;
-    if (ya != xa) ya[i] = xa[i];
-  }
-  log_det = block_sum(log_det, sums);
-  if (threadIdx.x == 0) log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
-}
-
-template <CouplingKind kKind>
-__global__ void affine_inverse_kernel(AffineTask task) {
-  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
-  const float* ya = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
-  float* xa = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
-  const float* yb = ya + task.half * task.pixels;
-  float* xb = xa + task.half * task.pixels;
-  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
-    const Gain gain = gain_of<kKind>(network.scale(i));
-    xb[i] = yb[i] / expf(gain.log_g) - network.shift(i);
-    if (xa != ya) xa[i] = ya[i];
-  }
-}
-
-/// out[n] += sum over the sample's planes, in order.
-__global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __restrict__ of_planes,
-                                  double* __restrict__ out) {
-  for (int64_t i = first_item(); i < n; i += item_stride()) {
-    double sum = 0;
-    for (int64_t plane = 0; plane < planes; ++plane) sum += of_planes[i * planes + plane];
-    out[i] += sum;
-  }
-}
-
-struct AffineBackwardTask {
-  AffineTask forward;  // in: x
-  const float* dy = nullptr;
-  float* dx = nullptr;
-  int64_t dy_stride = 0, dx_stride = 0;
-  float log_det_gradient = 0;
-  float* draw = nullptr;  // [n, 2 half, pixels]
-};
-
-// Per plane: the sums over pixels that make the gradients of log gain and bias, for s and for t.
-constexpr int affine_sums = 4;
-
-template <CouplingKind kKind>
-__global__ void affine_backward_kernel(AffineBackwardTask task, double* __restrict__ sums_of_planes) {
-  SharedMemory memory;
-  const Shared<double> sums = memory.take<double>(most_warps);
-  const AffineTask& f = task.forward;
-  const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels);
-  const int64_t b = (f.half + blockIdx.x) * f.pixels;
-  const float* xb = f.in + blockIdx.y * f.in_stride + b;
-  const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
-  float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
-  float* draw_s = task.draw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
-  float* draw_t = draw_s + f.half * f.pixels;
-  double total[affine_sums] = {};
-  for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
-    const float s = network.scale(i);
-    const float t = network.shift(i);
-    const Gain gain = gain_of<kKind>(s);
-    const float g = expf(gain.log_g);
-    const float dt = dyb[i] * g;  // and d x_b
-    const float ds = (dt * (xb[i] + t) + task.log_det_gradient) * gain.slope;
-    dxb[i] = dt;
-    draw_s[i] = ds * network.gain_s;
-    draw_t[i] = dt * network.gain_t;
-    total[0] += 3.0 * ds * s;
-    total[1] += 3.0 * dt * t;
-    total[2] += ds * network.gain_s;
-    total[3] += dt * network.gain_t;
-  }
-  for (int k = 0; k < affine_sums; ++k) {
-    const double sum = block_sum(total[k], sums);
-    if (threadIdx.x == 0) sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
-  }
-}
-
-/// dlog_gain and dbias [2 half] += the planes' sums over the samples, in order.
-__global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __restrict__ of_planes,
-                                       float* __restrict__ dlog_gain, float* __restrict__ dbias) {
-  const int64_t columns = affine_sums * half;
-  for (int64_t i = first_item(); i < columns; i += item_stride()) {
-    double sum = 0;
-    for (int64_t sample = 0; sample < n; ++sample) sum += of_planes[sample * columns + i];
-    float* to = i < 2 * half ? dlog_gain + i : dbias + (i - 2 * half);
-    *to = static_cast<float>(*to + sum);
-  }
-}
-
 // ---- ReLU's backward with its bias gradient: a block per plane
 
 __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h, float* __restrict__ dh,
@@ -328,7 +200,8 @@ void run_network(Stream& stream, const CouplingShape& s, ConstMap x, const Packe
 }
 
 AffineTask affine_task(const CouplingShape& s, const Packed& p, const float* raw, ConstMap in, Map out) {
-  return {.half = s.channels / 2,
+  return {.n = in.n,
+          .half = s.channels / 2,
           .pixels = pixels_of(s),
           .raw = raw,
           .bias = p.conv3_bias,
@@ -345,14 +218,7 @@ void forward(Stream& stream, const CouplingShape& s, ConstMap x, Array<const flo
   const Packed p = packed_of(s, packed.data);
   const Hidden hidden = hidden_of(s, x.n, saved.size > 0 ? saved.data : workspace.data);
   run_network(stream, s, x, p, hidden);
-  const int64_t half = s.channels / 2;
-  double* of_planes = double_scratch(stream, x.n * half);
-  launch(stream, {"affine_forward", plane_grid(half, x.n), plane_block(pixels_of(s)), block_sum_bytes},
-         s.kind == CouplingKind::sigmoid ? affine_forward_kernel<CouplingKind::sigmoid>
-                                         : affine_forward_kernel<CouplingKind::tanh>,
-         affine_task(s, p, hidden.raw, x, y), of_planes);
-  launch(stream, {"add_log_det", blocks_for(x.n), block_threads}, add_planes_kernel, x.n, half, of_planes,
-         log_det.data);
+  affine_forward(stream, s.kind, affine_task(s, p, hidden.raw, x, y), log_det.data);
 }
 
 void inverse(Stream& stream, const CouplingShape& s, ConstMap y, Array<const float> packed, Map x,
@@ -361,10 +227,7 @@ void inverse(Stream& stream, const CouplingShape& s, ConstMap y, Array<const flo
   const Packed p = packed_of(s, packed.data);
   const Hidden hidden = hidden_of(s, y.n, workspace.data);
   run_network(stream, s, y, p, hidden);
-  launch(stream, {"affine_inverse", plane_grid(s.channels / 2, y.n), plane_block(pixels_of(s))},
-         s.kind == CouplingKind::sigmoid ? affine_inverse_kernel<CouplingKind::sigmoid>
-                                         : affine_inverse_kernel<CouplingKind::tanh>,
-         affine_task(s, p, hidden.raw, y, x));
+  affine_inverse(stream, s.kind, affine_task(s, p, hidden.raw, y, x));
 }
 
 // dh through its ReLU, and the bias' gradient.
@@ -393,20 +256,15 @@ void backward(Stream& stream, const CouplingShape& s, ConstMap x, ConstMap dy, A
   float* dxa = dh1 + n * s.hidden * pixels;
   float* dconv2 = dxa + n * half * pixels;
 
-  AffineBackwardTask affine{.forward = affine_task(s, p, raw, x, dx),
-                            .dy = dy.data,
-                            .dx = dx.data,
-                            .dy_stride = dy.sample_stride,
-                            .dx_stride = dx.sample_stride,
-                            .log_det_gradient = static_cast<float>(log_det_gradient),
-                            .draw = draw};
-  double* of_planes = double_scratch(stream, n * affine_sums * half);
-  launch(stream, {"affine_backward", plane_grid(half, n), plane_block(pixels), block_sum_bytes},
-         s.kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
-                                         : affine_backward_kernel<CouplingKind::tanh>,
-         affine, of_planes);
-  launch(stream, {"add_gain_gradient", blocks_for(affine_sums * half), block_threads}, add_affine_sums_kernel, n, half,
-         of_planes, d.log_gain.data, d.conv3_bias.data);
+  affine_backward(stream, s.kind,
+                  {.forward = affine_task(s, p, raw, x, dx),
+                   .dy = dy.data,
+                   .dx = dx.data,
+                   .dy_stride = dy.sample_stride,
+                   .dx_stride = dx.sample_stride,
+                   .log_det_gradient = static_cast<float>(log_det_gradient),
+                   .draw = draw},
+                  d.log_gain.data, d.conv3_bias.data);
 
   const Convolution last = last_convolution(s, n);
   convolve_backward_weight(stream, last, h2, draw, d.conv3_weight.data);

@@ -1,5 +1,5 @@
 # Kernels, which tests/emulation builds as well, and calls of libraries, for which it has stand-ins.
-set(kernels squeeze actnorm invconv invconv_weight log_det gaussian latent adam train_step gather order coupling layered fused logmel)
+set(kernels squeeze actnorm invconv invconv_weight log_det gaussian latent adam train_step gather order affine coupling layered fused fused_forward fused_backward logmel)
 set(library_calls dnn blas fft sort probe)
 foreach(list kernels library_calls)
   string(TOUPPER EVENFLOW_CUDA_${list} name)

@@ -204,6 +204,10 @@ class SharedMemory {
 inline void check_aligned(const void* p, const emulation::Place& place) {
   if (reinterpret_cast<uintptr_t>(p) % 16 != 0) emulation::fault("an access of 16 bytes is not aligned", place);
 }
+inline float2 load2(const float* p, emulation::Place place = emulation::Place::current()) {
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) emulation::fault("an access of 8 bytes is not aligned", place);
+  return {p[0], p[1]};
+}
 inline float4 load4(const float* p, emulation::Place place = emulation::Place::current()) {
   check_aligned(p, place);
   return {p[0], p[1], p[2], p[3]};

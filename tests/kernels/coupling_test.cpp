@@ -5,75 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "kernels/flow_ops.h"
-#include "tests/kernels/shapes.h"
+#include "tests/kernels/coupling_case.h"
 #include "tests/support/backends.h"
 
 namespace evenflow::tests {
 namespace {
 
-using reference::Coupling;
-using reference::CouplingWeights;
-using reference::Maps;
 using reference::Vector;
-
-struct CouplingCase {
-  int64_t n = 1, c = 2, hidden = 1, h = 1, w = 1;
-  Surroundings around{};
-  Coupling kind = Coupling::sigmoid;
-  std::string name() const {
-    return text_of(MapShape{n, c, h, w, around}.name(), "_hidden", hidden,
-                   kind == Coupling::sigmoid ? "_sigmoid" : "_tanh");
-  }
-  kernels::CouplingShape kernel_shape() const {
-    return {.channels = c,
-            .hidden = hidden,
-            .height = h,
-            .width = w,
-            .kind = kind == Coupling::sigmoid ? kernels::CouplingKind::sigmoid : kernels::CouplingKind::tanh};
-  }
-};
-
-// x and the first two layers lie on dyadic grids, coarse enough for float32 to compute both exactly in any order: 5 + 4
-// bits a product in conv1, 9 + 4 in conv2, and at most 10 for the sums. So no gate of a ReLU, whose gradient jumps,
-// hangs on a rounding, and every bound below is a bound of smooth functions.
-CouplingWeights random_weights(Rng& rng, const CouplingCase& s) {
-  const int64_t half = s.c / 2;
-  CouplingWeights p;
-  p.conv1_weight = dyadic_vector(rng, s.hidden * half * 9, 4, 16);
-  p.conv1_bias = dyadic_vector(rng, s.hidden, 32, 64);
-  p.conv2_weight = dyadic_vector(rng, s.hidden * s.hidden, 4, 16);
-  p.conv2_bias = dyadic_vector(rng, s.hidden, 32, 64);
-  p.conv3_weight = random_vector(rng, s.c * s.hidden * 9, 0.3 / std::sqrt(9.0 * static_cast<double>(s.hidden)));
-  p.conv3_bias = random_vector(rng, s.c, 0.3);
-  p.log_gain = random_vector(rng, s.c, 0.2);
-  return p;
-}
-
-Maps random_input(Rng& rng, const CouplingCase& s) {
-  Maps x(s.n, s.c, s.h, s.w);
-  x.values = dyadic_vector(rng, s.n * s.c * s.h * s.w, 16, 8);
-  return x;
-}
-
-struct WeightsOnDevice {
-  WeightsOnDevice(const CouplingWeights& p, kernels::Device device)
-      : conv1_weight(narrow(p.conv1_weight), device),
-        conv1_bias(narrow(p.conv1_bias), device),
-        conv2_weight(narrow(p.conv2_weight), device),
-        conv2_bias(narrow(p.conv2_bias), device),
-        conv3_weight(narrow(p.conv3_weight), device),
-        conv3_bias(narrow(p.conv3_bias), device),
-        log_gain(narrow(p.log_gain), device) {}
-  GuardedBuffer<float> conv1_weight, conv1_bias, conv2_weight, conv2_bias, conv3_weight, conv3_bias, log_gain;
-  kernels::CouplingParameters parameters() const {
-    return {conv1_weight.view(), conv1_bias.view(), conv2_weight.view(), conv2_bias.view(),
-            conv3_weight.view(), conv3_bias.view(), log_gain.view()};
-  }
-  kernels::CouplingGradients gradients() const {
-    return {conv1_weight.view(), conv1_bias.view(), conv2_weight.view(), conv2_bias.view(),
-            conv3_weight.view(), conv3_bias.view(), log_gain.view()};
-  }
-};
 
 // Bounds on what float32 may lose, pixel by pixel, from magnitudes: every weight and input replaced by its absolute
 // value, so that cancellation is accounted for.

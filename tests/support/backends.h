@@ -69,4 +69,12 @@ auto on_every_instruction_set(std::vector<Shape> shapes) {
   return testing::Combine(testing::ValuesIn(std::move(cpus)), testing::ValuesIn(std::move(shapes)));
 }
 
+/// Of suites of the CUDA backend's own kernels.
+template <class Shape>
+auto on_every_gpu(std::vector<Shape> shapes) {
+  std::vector<BackendUnderTest> gpus = backends_under_test();
+  std::erase_if(gpus, [](const BackendUnderTest& backend) { return backend.device.type == kernels::DeviceType::cpu; });
+  return testing::Combine(testing::ValuesIn(std::move(gpus)), testing::ValuesIn(std::move(shapes)));
+}
+
 }  // namespace evenflow::tests

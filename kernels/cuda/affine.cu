@@ -1,0 +1,163 @@
+#include "kernels/cuda/affine.h"
+
+#include "kernels/cuda/grid.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/runtime.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+/// What a plane of x_b needs of the network: s and t of pixel i are its convolution's output, plus bias, times gain.
+struct PlaneNetwork {
+  const float *s, *t;
+  float bias_s, bias_t, gain_s, gain_t;
+  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels)
+      : s(raw + (blockIdx.y * 2 * half_c + blockIdx.x) * pixels),
+        t(s + half_c * pixels),
+        bias_s(bias[blockIdx.x]),
+        bias_t(bias[half_c + blockIdx.x]),
+        gain_s(expf(3.0F * log_gain[blockIdx.x])),
+        gain_t(expf(3.0F * log_gain[half_c + blockIdx.x])) {}
+  __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
+  __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
+};
+
+template <CouplingKind kKind>
+__global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_det_of_planes) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
+  const float* xa = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
+  float* ya = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* xb = xa + task.half * task.pixels;
+  float* yb = ya + task.half * task.pixels;
+  double log_det = 0;
+  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
+    const Gain gain = gain_of<kKind>(network.scale(i));
+    yb[i] = (xb[i] + network.shift(i)) * expf(gain.log_g);
+    log_det += gain.log_g;
+    if (ya != xa) ya[i] = xa[i];
+  }
+  log_det = block_sum(log_det, sums);
+  if (threadIdx.x == 0) log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+}
+
+template <CouplingKind kKind>
+__global__ void affine_inverse_kernel(AffineTask task) {
+  const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
+  const float* ya = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
+  float* xa = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* yb = ya + task.half * task.pixels;
+  float* xb = xa + task.half * task.pixels;
+  for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
+    const Gain gain = gain_of<kKind>(network.scale(i));
+    xb[i] = yb[i] / expf(gain.log_g) - network.shift(i);
+    if (xa != ya) xa[i] = ya[i];
+  }
+}
+
+/// out[n] += sum over the sample's planes, in order.
+__global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __restrict__ of_planes,
+                                  double* __restrict__ out) {
+  for (int64_t i = first_item(); i < n; i += item_stride()) {
+    double sum = 0;
+    for (int64_t plane = 0; plane < planes; ++plane) sum += of_planes[i * planes + plane];
+    out[i] += sum;
+  }
+}
+
+// Per plane: the sums over pixels that make the gradients of log gain and bias, for s and for t.
+constexpr int affine_sums = 4;
+
+template <CouplingKind kKind>
+__global__ void affine_backward_kernel(AffineBackwardTask task, double* __restrict__ sums_of_planes) {
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps);
+  const AffineTask& f = task.forward;
+  const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels);
+  const int64_t b = (f.half + blockIdx.x) * f.pixels;
+  const float* xb = f.in + blockIdx.y * f.in_stride + b;
+  const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
+  float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
+  float* draw_s = task.draw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
+  float* draw_t = draw_s + f.half * f.pixels;
+  double total[affine_sums] = {};
+  for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
+    const float s = network.scale(i);
+    const float t = network.shift(i);
+    const Gain gain = gain_of<kKind>(s);
+    const float g = expf(gain.log_g);
+    const float dt = dyb[i] * g;  // and d x_b
+    const float ds = (dt * (xb[i] + t) + task.log_det_gradient) * gain.slope;
+    dxb[i] = dt;
+    draw_s[i] = ds * network.gain_s;
+    draw_t[i] = dt * network.gain_t;
+    total[0] += 3.0 * ds * s;
+    total[1] += 3.0 * dt * t;
+    total[2] += ds * network.gain_s;
+    total[3] += dt * network.gain_t;
+  }
+  for (int k = 0; k < affine_sums; ++k) {
+    const double sum = block_sum(total[k], sums);
+    if (threadIdx.x == 0) sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+  }
+}
+
+/// dlog_gain and dbias [2 half] += the planes' sums over the samples, in order.
+__global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __restrict__ of_planes,
+                                       float* __restrict__ dlog_gain, float* __restrict__ dbias) {
+  const int64_t columns = affine_sums * half;
+  for (int64_t i = first_item(); i < columns; i += item_stride()) {
+    double sum = 0;
+    for (int64_t sample = 0; sample < n; ++sample) sum += of_planes[sample * columns + i];
+    float* to = i < 2 * half ? dlog_gain + i : dbias + (i - 2 * half);
+    *to = static_cast<float>(*to + sum);
+  }
+}
+
+/// A thread per pixel up to a whole block, in whole warps.
+dim3 plane_block(int64_t pixels) {
+  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
+}
+dim3 plane_grid(const AffineTask& task) {
+  return {static_cast<unsigned>(task.half), static_cast<unsigned>(task.n)};
+}
+double* double_scratch(Stream& stream, int64_t count) {
+  return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
+}
+
+}  // namespace
+
+void affine_forward(Stream& stream, CouplingKind kind, const AffineTask& task, double* log_det) {
+  double* of_planes = double_scratch(stream, task.n * task.half);
+  launch(stream, {"affine_forward", plane_grid(task), plane_block(task.pixels), block_sum_bytes},
+         kind == CouplingKind::sigmoid ? affine_forward_kernel<CouplingKind::sigmoid>
+                                       : affine_forward_kernel<CouplingKind::tanh>,
+         task, of_planes);
+  add_log_det(stream, task.n, task.half, of_planes, log_det);
+}
+
+void add_log_det(Stream& stream, int64_t n, int64_t parts, const double* of_parts, double* log_det) {
+  launch(stream, {"add_log_det", blocks_for(n), block_threads}, add_planes_kernel, n, parts, of_parts, log_det);
+}
+
+void affine_inverse(Stream& stream, CouplingKind kind, const AffineTask& task) {
+  launch(stream, {"affine_inverse", plane_grid(task), plane_block(task.pixels)},
+         kind == CouplingKind::sigmoid ? affine_inverse_kernel<CouplingKind::sigmoid>
+                                       : affine_inverse_kernel<CouplingKind::tanh>,
+         task);
+}
+
+void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask& task, float* dlog_gain,
+                     float* dbias) {
+  const AffineTask& f = task.forward;
+  double* of_planes = double_scratch(stream, f.n * affine_sums * f.half);
+  launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels), block_sum_bytes},
+         kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
+                                       : affine_backward_kernel<CouplingKind::tanh>,
+         task, of_planes);
+  launch(stream, {"add_gain_gradient", blocks_for(affine_sums * f.half), block_threads}, add_affine_sums_kernel, f.n,
+         f.half, of_planes, dlog_gain, dbias);
+}
+
+}  // namespace evenflow::kernels::cuda

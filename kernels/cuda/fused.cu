@@ -1,0 +1,204 @@
+#include "kernels/cuda/fused.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/cuda/grid.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/steps.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+constexpr int least_hidden = 16, most_hidden = 64;
+// Two blocks to a multiprocessor, where that much is enough.
+constexpr int64_t comfortable_bytes = 100 * 1024;
+
+int round_up(int value, int to) {
+  return (value + to - 1) / to * to;
+}
+
+constexpr int64_t rounded_bytes(int64_t bytes) {
+  return (bytes + 15) / 16 * 16;
+}
+
+int64_t forward_bytes(const FusedShape& s, int rows) {
+  const int64_t hidden_rows = std::min(rows + 2, s.height);
+  return rounded_bytes((hidden_rows + 2) * (s.width + 2) * s.half * int64_t{sizeof(float)}) +
+         rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
+         rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
+         block_sum_bytes;
+}
+
+int64_t backward_bytes(const FusedShape& s, int rows) {
+  const int64_t hidden_rows = std::min(rows + 2, s.height);
+  const int64_t tile = (hidden_rows + 2) * (s.width + 2) * int64_t{sizeof(float)};
+  const int64_t round = fused_warps * tile_pixels;
+  return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.channels) +
+         rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
+         rounded_bytes(s.conv3_back.k_tiles * tile_columns * int64_t{sizeof(int)}) +
+         rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
+         4 * rounded_bytes(round * feature_stride(s.padded) * int64_t{sizeof(float)}) +
+         rounded_bytes(round * int64_t{sizeof(int)});
+}
+
+template <class Bytes>
+Strips strips_of(const FusedShape& s, const Bytes& bytes, int64_t comfortable, int64_t most) {
+  int rows = 0;
+  for (int more = 1; more <= s.height; ++more) {
+    if (bytes(s, more) <= (rows == 0 ? most : comfortable)) rows = more;
+  }
+  if (rows == 0) return {};
+  // Of equal height, as far as they can be.
+  const int count = (s.height + rows - 1) / rows;
+  rows = (s.height + count - 1) / count;
+  return {rows, (s.height + rows - 1) / rows, bytes(s, rows)};
+}
+
+struct FusedPackStep {
+  FusedShape shape;
+  const float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight, *conv3_bias, *log_gain;
+  float* to;
+};
+
+/// The k and n of a packed weight's i-th float.
+struct TilePlace {
+  int k, n;
+  __device__ TilePlace(const PackedWeight& w, int i) {
+    const int which = i % 2;
+    const int lane = i / 2 % warp_size;
+    const int tile = i / (2 * warp_size);
+    const int t = lane % 4;
+    k = tile / w.n_tiles * tile_columns + (w.chained ? 2 * t + which : t + 4 * which);
+    n = tile % w.n_tiles * tile_columns + lane / 4;
+  }
+};
+
+template <class Value>
+__device__ void pack_weight(const PackedWeight& w, int keys, int columns, float* to, const Value& value) {
+  for (int i = static_cast<int>(first_item()); i < w.floats(); i += static_cast<int>(item_stride())) {
+    const TilePlace at(w, i);
+    to[w.offset + i] = at.k < keys && at.n < columns ? to_tf32(value(at.k, at.n)) : 0.0F;
+  }
+}
+
+__device__ void pack_vector(const float* from, int size, int padded, float* to) {
+  for (int i = static_cast<int>(first_item()); i < padded; i += static_cast<int>(item_stride())) {
+    to[i] = i < size ? from[i] : 0.0F;
+  }
+}
+
+__global__ void fused_pack_kernel(Steps<FusedPackStep> steps) {
+  const FusedPackStep& p = steps.step[blockIdx.y];
+  const FusedShape& s = p.shape;
+  const int f = s.hidden;
+  const int in = s.half;
+  const int out = s.channels;
+  const float* w1 = p.conv1_weight;  // [f, in, tap]
+  const float* w2 = p.conv2_weight;  // [f, f]
+  const float* w3 = p.conv3_weight;  // [out, f, tap]
+  pack_weight(s.conv1, taps * in, f, p.to, [=](int k, int n) { return w1[(n * in + k % in) * taps + k / in]; });
+  pack_weight(s.conv2, f, f, p.to, [=](int k, int n) { return w2[n * f + k]; });
+  pack_weight(s.conv3, f, taps * out, p.to, [=](int k, int n) { return w3[(n % out * f + k) * taps + n / out]; });
+  pack_weight(s.conv3_back, taps * out, f, p.to, [=](int k, int n) { return w3[(k % out * f + n) * taps + k / out]; });
+  pack_weight(s.conv2_back, f, f, p.to, [=](int k, int n) { return w2[k * f + n]; });
+  pack_weight(s.conv1_back, f, taps * in, p.to, [=](int k, int n) { return w1[(k * in + n % in) * taps + n / in]; });
+  pack_vector(p.conv1_bias, f, s.padded, p.to + s.bias1);
+  pack_vector(p.conv2_bias, f, s.padded, p.to + s.bias2);
+  pack_vector(p.conv3_bias, out, out, p.to + s.bias3);
+  pack_vector(p.log_gain, out, out, p.to + s.log_gain);
+}
+
+int64_t packed_floats(const CouplingShape& shape) {
+  return fused_shape(shape).packed_floats;
+}
+int64_t saved_floats(const CouplingShape& shape) {
+  return shape.channels * shape.height * shape.width;
+}
+
+void pack(Stream& stream, std::span<const CouplingPack> steps) {
+  std::vector<FusedPackStep> all;
+  for (const CouplingPack& step : steps) {
+    const CouplingParameters& p = step.p;
+    all.push_back({fused_shape(step.shape), p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data,
+                   p.conv2_bias.data, p.conv3_weight.data, p.conv3_bias.data, p.log_gain.data, step.packed.data});
+  }
+  constexpr unsigned blocks = 8;
+  launch_all(std::span<const FusedPackStep>(all), [&](const Steps<FusedPackStep>& some, size_t, unsigned count) {
+    launch(stream, {"fused_pack", {blocks, count}, block_threads}, fused_pack_kernel, some);
+  });
+}
+
+}  // namespace
+
+FusedShape fused_shape(const CouplingShape& shape) {
+  FusedShape s;
+  s.channels = static_cast<int>(shape.channels);
+  s.half = s.channels / 2;
+  s.height = static_cast<int>(shape.height);
+  s.width = static_cast<int>(shape.width);
+  s.hidden = static_cast<int>(shape.hidden);
+  s.padded = round_up(s.hidden, tile_pixels);
+  int at = 0;
+  const auto weight = [&](int keys, int columns, bool chained) {
+    PackedWeight w{at, round_up(keys, 2 * tile_columns) / tile_columns, round_up(columns, tile_columns) / tile_columns,
+                   chained};
+    at += w.floats();
+    return w;
+  };
+  s.conv1 = weight(taps * s.half, s.padded, false);
+  s.conv2 = weight(s.padded, s.padded, true);
+  s.conv3 = weight(s.padded, taps * s.channels, true);
+  s.conv3_back = weight(taps * s.channels, s.padded, false);
+  s.conv2_back = weight(s.padded, s.padded, true);
+  s.conv1_back = weight(s.padded, taps * s.half, true);
+  const auto vector = [&](int size) {
+    const int offset = at;
+    at += round_up(size, 4);
+    return offset;
+  };
+  s.bias1 = vector(s.padded);
+  s.bias2 = vector(s.padded);
+  s.bias3 = vector(s.channels);
+  s.log_gain = vector(s.channels);
+  s.packed_floats = at;
+  return s;
+}
+
+int gradient_tiles(const FusedShape& s) {
+  const int across = s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles;
+  return s.padded / tile_pixels * across;
+}
+
+Strips forward_strips(const FusedShape& s) {
+  const int64_t most = limits_of(0).shared_bytes_per_block;
+  return strips_of(s, forward_bytes, std::min(comfortable_bytes, most), most);
+}
+Strips backward_strips(const FusedShape& s) {
+  const int64_t most = limits_of(0).shared_bytes_per_block;
+  return strips_of(s, backward_bytes, most, most);
+}
+
+std::string why_not_fused(const CouplingShape& shape) {
+  if (shape.precision == Precision::float32) return "the tensor cores compute in tf32 or bf16, not in float32";
+  if (shape.hidden < least_hidden || shape.hidden > most_hidden) {
+    return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
+  }
+  const FusedShape s = fused_shape(shape);
+  if (gradient_tiles(s) > most_owned_tiles * fused_warps || forward_strips(s).rows == 0 ||
+      backward_strips(s).rows == 0) {
+    return "maps of " + std::to_string(shape.channels) + " channels and width " + std::to_string(shape.width) +
+           " at hidden width " + std::to_string(shape.hidden) + " do not fit this GPU's shared memory";
+  }
+  return "";
+}
+
+const CouplingKernels& fused_coupling() {
+  static const CouplingKernels kernels{packed_floats, saved_floats,  fused_workspace_floats, pack,
+                                       fused_forward, fused_inverse, fused_backward};
+  return kernels;
+}
+
+}  // namespace evenflow::kernels::cuda

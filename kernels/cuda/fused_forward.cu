@@ -1,0 +1,158 @@
+#include "kernels/cuda/affine.h"
+#include "kernels/cuda/fused.h"
+#include "kernels/cuda/ops.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/runtime.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+struct ForwardTask {
+  FusedShape shape;
+  int rows = 0;  // of a strip
+  const float* in = nullptr;
+  float* out = nullptr;
+  int64_t in_stride = 0, out_stride = 0;
+  const float* packed = nullptr;
+  float* raw = nullptr;                 // [n, channels, pixels] for backward, or null
+  double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse
+};
+
+// A block per strip of rows of a window: hidden pixels of the strip and a row on either side, 16 to a warp at a time;
+// then the strip's output pixels, consecutive threads taking consecutive pixels of one channel.
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
+__global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTask task) {
+  const FusedShape& s = task.shape;
+  const int first = static_cast<int>(blockIdx.x) * task.rows;
+  const int last = first + task.rows < s.height ? first + task.rows : s.height;
+  const int hidden_first = first > 0 ? first - 1 : 0;
+  const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
+  const int hidden_rows = hidden_last - hidden_first;
+  const int hidden_pixels = hidden_rows * s.width;
+  const int stride = scatter_stride(s.conv3.n_tiles);
+
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * (s.width + 2) * s.half);
+  const Shared<int> offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
+  const Shared<float> u = memory.take<float>(hidden_pixels * stride);
+  const Shared<double> sums = memory.take<double>(most_warps);
+
+  const float* in = task.in + blockIdx.y * task.in_stride;
+  float* out = task.out + blockIdx.y * task.out_stride;
+  load_tile<kPrecision>(s, in, s.half, hidden_first - 1, hidden_rows + 2, tile);
+  fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, offset);
+  sync_block();
+
+  const LanePlace at;
+  for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += fused_warps * tile_pixels) {
+    int base[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      // Lanes beyond the strip carry its last pixel along and write nothing.
+      const int own = pixel + at.g + r * tile_columns;
+      const int q = own < hidden_pixels ? own : hidden_pixels - 1;
+      base[r] = (q / s.width * (s.width + 2) + q % s.width) * s.half;
+    }
+    float h1[kTiles][4];
+    start_with_bias(h1, task.packed + s.bias1, at);
+    gather_product<kTiles, kPrecision>(h1, tile, offset, base, s.conv1.k_tiles, task.packed + s.conv1.offset, at);
+    relu_and_round<kTiles, kPrecision>(h1);
+    float h2[kTiles][4];
+    start_with_bias(h2, task.packed + s.bias2, at);
+    chain_product<kTiles, kPrecision>(h1, h2, task.packed + s.conv2.offset, at);
+    relu_and_round<kTiles, kPrecision>(h2);
+    scatter_product<kTiles, kPrecision>(h2, task.packed + s.conv3.offset, s.conv3.n_tiles, u, stride, pixel,
+                                        hidden_pixels, at);
+  }
+  sync_block();
+
+  const float* bias = task.packed + s.bias3;
+  const float* log_gain = task.packed + s.log_gain;
+  const int plane = s.height * s.width;
+  const int pixels = (last - first) * s.width;
+  double log_det = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
+    const int channel = i / pixels;
+    const int y = first + i % pixels / s.width;
+    const int x = i % s.width;
+    float raw_s = 0;
+    float raw_t = 0;
+    for (int tap = 0; tap < taps; ++tap) {
+      const int row = y + tap / 3 - 1;
+      const int column = x + tap % 3 - 1;
+      if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+      const int from = ((row - hidden_first) * s.width + column) * stride + tap * s.channels + channel;
+      raw_s += u[from];
+      raw_t += u[from + s.half];
+    }
+    const int a = channel * plane + y * s.width + x;
+    const int b = a + s.half * plane;
+    if (task.raw != nullptr) {
+      float* raw = task.raw + static_cast<int64_t>(blockIdx.y) * s.channels * plane;
+      raw[a] = raw_s;
+      raw[b] = raw_t;
+    }
+    const Gain gain = gain_of<kKind>((raw_s + bias[channel]) * expf(3.0F * log_gain[channel]));
+    const float shift = (raw_t + bias[s.half + channel]) * expf(3.0F * log_gain[s.half + channel]);
+    const float g = expf(gain.log_g);
+    out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
+    if (out != in) out[a] = in[a];
+    log_det += gain.log_g;
+  }
+  if constexpr (!kInverse) {
+    log_det = block_sum(log_det, sums);
+    if (threadIdx.x == 0) task.log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+  }
+}
+
+template <bool kInverse>
+void run(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
+  const Strips strips = forward_strips(task.shape);
+  task.rows = strips.rows;
+  using Kernel = void (*)(ForwardTask);
+  const Kernel kernel = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> Kernel {
+    constexpr int kTiles = decltype(tiles)::value;
+    constexpr Precision kPrecision = decltype(precision)::value;
+    return shape.kind == CouplingKind::sigmoid
+               ? fused_forward_kernel<kTiles, kPrecision, CouplingKind::sigmoid, kInverse>
+               : fused_forward_kernel<kTiles, kPrecision, CouplingKind::tanh, kInverse>;
+  });
+  launch(stream,
+         {kInverse ? "fused_inverse" : "fused_forward",
+          {static_cast<unsigned>(strips.count), static_cast<unsigned>(n)},
+          fused_threads,
+          static_cast<size_t>(strips.shared_bytes)},
+         kernel, task);
+}
+
+}  // namespace
+
+void fused_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
+                   Array<double> log_det, Array<float> saved, Array<float>) {
+  if (x.n == 0) return;
+  ForwardTask task{.shape = fused_shape(shape),
+                   .in = x.data,
+                   .out = y.data,
+                   .in_stride = x.sample_stride,
+                   .out_stride = y.sample_stride,
+                   .packed = packed.data,
+                   .raw = saved.size > 0 ? saved.data : nullptr};
+  const int strips = forward_strips(task.shape).count;
+  task.log_det_of_strips = static_cast<double*>(scratch(stream, x.n * strips * static_cast<int64_t>(sizeof(double))));
+  run<false>(stream, shape, x.n, task);
+  add_log_det(stream, x.n, strips, task.log_det_of_strips, log_det.data);
+}
+
+void fused_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Array<const float> packed, Map x,
+                   Array<float>) {
+  if (y.n == 0) return;
+  run<true>(stream, shape, y.n,
+            {.shape = fused_shape(shape),
+             .in = y.data,
+             .out = x.data,
+             .in_stride = y.sample_stride,
+             .out_stride = x.sample_stride,
+             .packed = packed.data});
+}
+
+}  // namespace evenflow::kernels::cuda

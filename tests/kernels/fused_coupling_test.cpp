@@ -1,0 +1,215 @@
+// The fused coupling kernels: against float64, within what rounding their operands to tf32 or bf16 costs.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "kernels/check.h"
+#include "tests/kernels/coupling_case.h"
+#include "tests/support/backends.h"
+
+namespace evenflow::tests {
+namespace {
+
+using kernels::Precision;
+using reference::Vector;
+
+struct FusedCase : CouplingCase {
+  FusedCase(CouplingCase base, Precision precision_) : CouplingCase(base), precision(precision_) {}
+  Precision precision;
+  std::string name() const { return CouplingCase::name() + (precision == Precision::bf16 ? "_bf16" : "_tf32"); }
+  kernels::CouplingShape fused_shape() const {
+    kernels::CouplingShape out = kernel_shape();
+    out.path = kernels::CouplingPath::fused;
+    out.precision = precision;
+    return out;
+  }
+};
+
+double largest(const Vector& values) {
+  double out = 0;
+  for (const double value : values) out = std::max(out, std::abs(value));
+  return out;
+}
+
+class FusedCoupling : public OpTest<FusedCase> {
+ protected:
+  // An operand's rounding is half of 2^-10 (tf32) or 2^-7 (bf16) of it. Three layers of products forward, six to the
+  // first gradient; roundings of a sum's terms average out, so the largest entry is held to a few of them.
+  double unit() const { return shape().precision == Precision::tf32 ? 0x1p-11 : 0x1p-8; }
+  double forward_bound() const { return 4 * unit(); }
+  double gradient_bound() const { return 16 * unit(); }
+
+  // bf16 has 8 bits: with fewer digits in what it multiplies, the hidden maps that decide ReLUs are exact in it too.
+  CouplingWeights weights(Rng& rng) const {
+    const FusedCase& s = shape();
+    CouplingWeights p = random_weights(rng, s);
+    if (s.precision == Precision::tf32) return p;
+    p.conv1_weight = dyadic_vector(rng, static_cast<int64_t>(p.conv1_weight.size()), 2, 8);
+    p.conv1_bias = dyadic_vector(rng, s.hidden, 8, 16);
+    p.conv2_weight = dyadic_vector(rng, static_cast<int64_t>(p.conv2_weight.size()), 2, 8);
+    p.conv2_bias = dyadic_vector(rng, s.hidden, 8, 16);
+    return p;
+  }
+  Maps input(Rng& rng) const {
+    Maps x = random_input(rng, shape());
+    if (shape().precision == Precision::bf16)
+      x.values = dyadic_vector(rng, shape().n * shape().c * shape().h * shape().w, 2, 2);
+    return x;
+  }
+
+  void expect_near(const Vector& actual, const Vector& expected, double bound, const std::string& what) const {
+    expect_close(actual, expected, Vector(expected.size(), bound * largest(expected)), what);
+  }
+  void pack(const CouplingWeights& p) {
+    const WeightsOnDevice on_device(p, device());
+    kernels::coupling_pack(stream_, only(kernels::CouplingPack{kernel_, on_device.parameters(), packed_.view()}));
+    stream_.synchronise();
+  }
+  kernels::CouplingShape kernel_ = shape().fused_shape();
+  GuardedBuffer<float> packed_{kernels::coupling_packed_floats(device(), kernel_), device()};
+  GuardedBuffer<float> saved_{shape().n * kernels::coupling_saved_floats(device(), kernel_), device()};
+  GuardedBuffer<float> workspace_{kernels::coupling_workspace_floats(device(), kernel_, shape().n), device()};
+  static constexpr double gradient_ = -1.0 / 64;  // d loss / d log_det
+};
+
+TEST_P(FusedCoupling, ForwardAndInverse) {
+  Rng rng(71);
+  const FusedCase& s = shape();
+  const CouplingWeights p = weights(rng);
+  const Maps x = input(rng);
+  pack(p);
+  const GuardedMap in(x, s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedMap back(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n), 5.0), device());
+  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), saved_.view(),
+                            workspace_.view());
+  kernels::coupling_inverse(stream_, kernel_, out.view(), packed_.view(), back.view(), workspace_.view());
+  stream_.synchronise();
+  const reference::CouplingForward expected = reference::coupling_forward(s.kind, p, x);
+  expect_near(out.values().values, expected.y.values, forward_bound(), "y");
+  Vector added = log_det.values();
+  for (double& value : added) value -= 5.0;
+  const double pixels = static_cast<double>(s.h * s.w * s.c / 2);
+  expect_close(added, expected.log_det, Vector(expected.log_det.size(), forward_bound() * pixels), "log_det");
+  // x_a is the same, so both ways compute the same s and t: no rounding of the products shows.
+  expect_close(back.values().values, x.values, Vector(x.values.size(), 32 * eps32 * largest(expected.y.values)),
+               "inverse of forward");
+
+  // In place, and keeping nothing: the same bits.
+  const GuardedBuffer<double> again(std::vector<double>(static_cast<size_t>(s.n), 5.0), device());
+  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), in.view(), again.view(), {},
+                            workspace_.view());
+  stream_.synchronise();
+  EXPECT_EQ(in.values().values, out.values().values);
+  EXPECT_EQ(again.values(), log_det.values());
+}
+
+TEST_P(FusedCoupling, Gradients) {
+  Rng rng(72);
+  const FusedCase& s = shape();
+  const CouplingWeights p = weights(rng);
+  const Maps x = input(rng);
+  const Maps dy = random_maps(rng, s.n, s.c, s.h, s.w);
+  CouplingWeights zeros = p;
+  for (Vector* tensor : reference::tensors_of(zeros)) std::fill(tensor->begin(), tensor->end(), 0.0);
+  pack(p);
+  const GuardedMap in(x, s.around, device());
+  const GuardedMap y(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedMap gradient(dy, s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
+  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), y.view(), log_det.view(), saved_.view(),
+                            workspace_.view());
+  const auto backward = [&](const GuardedMap& dx) {
+    const WeightsOnDevice d(zeros, device());
+    kernels::coupling_backward(stream_, kernel_, in.view(), gradient.view(), packed_.view(), saved_.view(), gradient_,
+                               dx.view(), d.gradients(), workspace_.view());
+    stream_.synchronise();
+    std::vector<Vector> all;
+    for (const auto* tensor : {&d.conv1_weight, &d.conv1_bias, &d.conv2_weight, &d.conv2_bias, &d.conv3_weight,
+                               &d.conv3_bias, &d.log_gain}) {
+      all.push_back(tensor->values());
+    }
+    return all;
+  };
+  const std::vector<Vector> actual = backward(out);
+  reference::CouplingBackward expected = reference::coupling_backward(s.kind, p, x, dy, gradient_);
+  expect_near(out.values().values, expected.dx.values, gradient_bound(), "dx");
+  const char* names[] = {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
+                         "conv3.weight", "conv3.bias", "log_gain"};
+  const std::vector<Vector*> gradients = reference::tensors_of(expected.d);
+  for (size_t tensor = 0; tensor < actual.size(); ++tensor) {
+    expect_near(actual[tensor], *gradients[tensor], gradient_bound(), text_of("d ", names[tensor]));
+  }
+  // In place: the same bits, run after run.
+  EXPECT_EQ(backward(gradient), actual);
+  EXPECT_EQ(gradient.values().values, out.values().values);
+}
+
+TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
+  Rng rng(73);
+  const FusedCase& s = shape();
+  if (s.h * s.w > 600) GTEST_SKIP() << "the smaller maps show it";
+  const CouplingWeights good = weights(rng);
+  const GuardedMap in(input(rng), s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  CouplingWeights p = good;
+  for (Vector* tensor : reference::tensors_of(p)) {
+    // The middle of a 3x3 tap, which meets every pixel.
+    const size_t at = tensor == &p.conv1_weight || tensor == &p.conv3_weight ? 4 : 0;
+    (*tensor)[at] = std::numeric_limits<double>::quiet_NaN();
+    pack(p);
+    const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
+    kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
+                              workspace_.view());
+    stream_.synchronise();
+    for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
+    p = good;
+  }
+}
+
+TEST_P(FusedCoupling, RefusesWhatItCannotDoAndAutomaticGoesLayered) {
+  kernels::CouplingShape wide = kernel_;
+  wide.hidden = 65;
+  try {
+    kernels::coupling_packed_floats(device(), wide);
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const kernels::ShapeError& error) {
+    EXPECT_NE(std::string(error.what()).find("hidden widths from 16 to 64, not 65"), std::string::npos) << error.what();
+  }
+  wide.path = kernels::CouplingPath::automatic;
+  kernels::CouplingShape layered = wide;
+  layered.path = kernels::CouplingPath::layered;
+  EXPECT_EQ(kernels::coupling_saved_floats(device(), wide), kernels::coupling_saved_floats(device(), layered));
+  kernels::CouplingShape automatic = kernel_;
+  automatic.path = kernels::CouplingPath::automatic;
+  EXPECT_EQ(kernels::coupling_saved_floats(device(), automatic), kernels::coupling_saved_floats(device(), kernel_));
+  automatic.precision = Precision::float32;
+  EXPECT_GT(kernels::coupling_saved_floats(device(), automatic), kernels::coupling_saved_floats(device(), kernel_));
+}
+
+std::vector<FusedCase> fused_cases() {
+  std::vector<FusedCase> out;
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    const auto add = [&](const CouplingCase& base) { out.emplace_back(base, precision); };
+    // The paper's blocks: c, hidden, h, w.
+    add({1, 4, 32, 64, 32, dense, Coupling::sigmoid});
+    add({2, 8, 32, 32, 16, dense, Coupling::sigmoid});
+    add({3, 16, 32, 16, 8, strided, Coupling::tanh});
+    // Other widths, odd maps, several strips.
+    add({2, 4, 24, 33, 31, strided, Coupling::tanh});
+    add({1, 2, 16, 31, 33, strided, Coupling::sigmoid});
+    add({1, 6, 33, 37, 5, dense, Coupling::sigmoid});
+    add({2, 8, 64, 5, 3, strided, Coupling::tanh});
+    add({1, 4, 48, 1, 1, dense, Coupling::sigmoid});
+  }
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FusedCoupling, on_every_gpu(fused_cases()), case_name<FusedCase>);
+
+}  // namespace
+}  // namespace evenflow::tests
