@@ -46,8 +46,9 @@ Backend* load_cuda_backend() {
   auto entry = reinterpret_cast<Entry>(dlsym(library, cuda_library_entry));
   if (entry == nullptr) throw DeviceError(name + " is not this evenflow's; reinstall it");
   Backend* backend = entry();
-  if (backend == nullptr || backend->devices() == 0) {
-    throw DeviceError("the NVIDIA driver finds no usable device on this machine; use --device cpu");
+  if (backend->devices() == 0) {
+    throw DeviceError("the NVIDIA driver finds no usable device on this machine (" + backend->why_no_device() +
+                      "); use --device cpu");
   }
   return backend;
 }

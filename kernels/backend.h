@@ -25,6 +25,10 @@ class Backend {
 
   virtual std::string describe(Device device) = 0;
   virtual int devices() = 0;
+  /// Why there is none: a sentence without its end.
+  virtual std::string why_no_device() { return "there is no device"; }
+  /// DeviceError unless the kernels can run on it.
+  virtual void require_usable(Device) {}
   virtual void* allocate(size_t bytes, Device device) = 0;  ///< zeroed, 64-byte aligned
   virtual void release(void* data, Device device) noexcept = 0;
   virtual void* allocate_pinned(size_t bytes) = 0;  ///< host memory that copies fast; zeroed, 64-byte aligned

@@ -12,7 +12,7 @@ Device parse_device(std::string_view text) {
   if (text == "auto") {
     try {
       const Device first{DeviceType::cuda, 0};
-      backend_of(first);
+      backend_of(first).require_usable(first);
       return first;
     } catch (const DeviceError&) {
       return {};
@@ -28,7 +28,7 @@ Device parse_device(std::string_view text) {
       ok = error == std::errc{} && end == rest.data() + rest.size() && device.index >= 0;
     }
     if (ok) {
-      backend_of(device);
+      backend_of(device).require_usable(device);
       return device;
     }
   }

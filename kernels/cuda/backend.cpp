@@ -12,10 +12,9 @@ class CudaBackend final : public Backend {
  public:
   std::string describe(Device device) override { return cuda::describe_device(device.index); }
   int devices() override { return cuda::device_count(); }
-  void* allocate(size_t bytes, Device device) override {
-    cuda::require_supported(device.index);
-    return cuda::allocate(bytes, device.index);
-  }
+  std::string why_no_device() override { return cuda::why_no_device(); }
+  void require_usable(Device device) override { cuda::require_supported(device.index); }
+  void* allocate(size_t bytes, Device device) override { return cuda::allocate(bytes, device.index); }
   void release(void* data, Device device) noexcept override { cuda::release(data, device.index); }
   void* allocate_pinned(size_t bytes) override { return cuda::allocate_pinned(bytes); }
   void release_pinned(void* data) noexcept override { cuda::release_pinned(data); }

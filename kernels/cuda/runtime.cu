@@ -42,6 +42,10 @@ void use_device(int index) {
   current = index;
 }
 
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
 struct CapturedGraph {
   cudaGraphExec_t exec = nullptr;
   int64_t nodes = 0;
@@ -58,6 +62,20 @@ int device_count() {
   return count;
 }
 
+std::string why_no_device() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  int driver = 0;
+  int runtime = 0;
+  if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 &&
+      cudaRuntimeGetVersion(&runtime) == cudaSuccess) {
+    return "the driver knows CUDA " + version_text(driver) + ", this evenflow was built with CUDA " +
+           version_text(runtime) + ": update the driver";
+  }
+  return cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
+}
+
 cudaStream_t queue_of(Stream& stream) {
   use_device(stream.device().index);
   return state_of(stream).stream;
@@ -70,8 +88,7 @@ std::string describe_device(int index) {
   check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
   return std::string(p.name) + ", " + std::to_string(p.multiProcessorCount) + " multiprocessors, " +
          gigabytes(p.totalGlobalMem) + ", compute capability " + std::to_string(p.major) + "." +
-         std::to_string(p.minor) + ", CUDA driver " + std::to_string(driver / 1000) + "." +
-         std::to_string(driver % 1000 / 10);
+         std::to_string(p.minor) + ", CUDA driver " + version_text(driver);
 }
 
 void require_supported(int index) {
@@ -88,9 +105,8 @@ void require_supported(int index) {
   check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
   check_cuda(cudaRuntimeGetVersion(&runtime), "reading the runtime's version");
   if (driver / 1000 < runtime / 1000) {
-    throw DeviceError("the NVIDIA driver knows CUDA " + std::to_string(driver / 1000) + "." +
-                      std::to_string(driver % 1000 / 10) + ", and this evenflow was built with CUDA " +
-                      std::to_string(runtime / 1000) + "." + std::to_string(runtime % 1000 / 10) +
+    throw DeviceError("the NVIDIA driver knows CUDA " + version_text(driver) +
+                      ", and this evenflow was built with CUDA " + version_text(runtime) +
                       "; update the driver, build with an older toolkit, or use --device cpu");
   }
 }

@@ -13,6 +13,8 @@
 namespace evenflow::kernels::cuda {
 
 int device_count();
+/// Why there is none: "CUDA driver version is insufficient for CUDA runtime version".
+std::string why_no_device();
 /// "NVIDIA H200, 132 multiprocessors, 141 GB, driver 13.0".
 std::string describe_device(int index);
 /// DeviceError unless kernels were built for it.

@@ -1,6 +1,6 @@
 // What this machine can do at most: OpenBLAS sgemm (GFLOP/s) and a triad through main memory (GB/s).
 //
-//   bench_ceilings THREADS [avx2|sse4|baseline]
+//   bench_ceilings THREADS [avx2|baseline]
 //
 // The result of every product is checked before it is timed. OpenBLAS runs this machine's own kernels, or, with a
 // target named, those for machines that have no more than that.
@@ -122,11 +122,11 @@ void pin_kernels(const std::string& core, char** argv) {
 
 int run(int argc, char** argv) {
   const std::map<std::string, std::string> cores = {
-      {"best", ""}, {"avx2", "Haswell"}, {"sse4", "Nehalem"}, {"baseline", "Prescott"}};
+      {"best", ""}, {"avx2", "Haswell"}, {"baseline", "Prescott"}};
   const int threads = argc > 1 ? std::stoi(argv[1]) : 0;
   const std::string target = argc > 2 ? argv[2] : "best";
   if (threads < 1 || !cores.contains(target))
-    throw std::runtime_error("usage: bench_ceilings THREADS [avx2|sse4|baseline]");
+    throw std::runtime_error("usage: bench_ceilings THREADS [avx2|baseline]");
   pin_kernels(cores.at(target), argv);
   constexpr double seconds = 0.3;  // of each size
   sgemm(threads, seconds, target);

@@ -1,6 +1,6 @@
 // evenflow's training step and scoring: windows/s of the paper's multi-scale model.
 //
-//   bench_flow train|score CASE.h5 THREADS [--steps N] [--batch N] [--target avx2|sse4|baseline]
+//   bench_flow train|score CASE.h5 THREADS [--steps N] [--batch N] [--target avx2|baseline]
 //
 // First the golden case's loss and gradients (train) or likelihoods (score) must come out, through the same calls that
 // are timed then, in batches of 128 or what --batch says. A training step is the trainer's own: assemble, gather and
@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
   app.add_option("threads", threads)->required()->check(CLI::PositiveNumber);
   app.add_option("--steps", steps, "timed steps at least")->check(CLI::PositiveNumber);
   app.add_option("--batch", batch_windows, "windows a step")->check(CLI::PositiveNumber);
-  app.add_option("--target", target, "no vector code newer than avx2, sse4 or baseline");
+  app.add_option("--target", target, "no vector code newer than avx2 or baseline");
   CLI11_PARSE(app, argc, argv);
   force_target(target);
   const bool training = what == "train";

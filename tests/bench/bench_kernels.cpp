@@ -3,7 +3,7 @@
 //   bench_kernels [--benchmark_filter=REGEX] [--benchmark_format=json] ...        bench_kernels --help
 //
 // Each operation's result is compared with float64 (log-mel: with librosa's) right before it is timed; a wrong one is
-// an error. EVENFLOW_BENCH_TARGET=avx2|sse4|baseline in the environment lets the vector code use nothing newer.
+// an error. EVENFLOW_BENCH_TARGET=avx2|baseline in the environment lets the vector code use nothing newer.
 #include <cstdlib>
 
 #include "tests/bench/kernels_bench.h"

@@ -140,14 +140,14 @@ void initialise(flow::Glow& glow, const Batch& batch, int threads) {
 void force_target(const std::string& target) {
   if (target == "best") return;
   const std::vector<std::pair<std::string, int64_t>> known = {
-      {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4}, {"baseline", HWY_STATIC_TARGET}};
+      {"avx2", HWY_AVX2}, {"baseline", HWY_STATIC_TARGET}};
   for (const auto& [name, bit] : known) {
     if (name != target) continue;
     if ((hwy::SupportedTargets() & bit) == 0) throw std::runtime_error("this machine has no " + target);
     hwy::DisableTargets(bit - 1);  // a better target has a lower bit
     return;
   }
-  throw std::runtime_error("--target takes best, avx2, sse4 or baseline, not '" + target + "'");
+  throw std::runtime_error("--target takes best, avx2 or baseline, not '" + target + "'");
 }
 
 }  // namespace evenflow::bench

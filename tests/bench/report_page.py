@@ -139,7 +139,7 @@ def scaling(run):
                     "first epoch; around them: reading, statistics, saving, threshold.",
                     ["windows", "ms a window (median step)", "peak memory, MiB", "around the steps, s"], rows)
     rows = []
-    for target, label in (("avx2", "AVX2 alone"), ("baseline", "SSE alone")):
+    for target, label in (("avx2", "AVX2 alone"), ("baseline", "portable scalar code, beside OpenBLAS with SSE")):
         name, ceiling = "evenflow_train_" + target, "sgemm_2_" + target
         if name in run.cases:
             share = run.percent(name, ceiling, TRAIN_MFLOP)

@@ -17,7 +17,7 @@ usage: tests/bench/run.sh [BUILD] [options]      (./dev bench [options] builds f
 Beside the report, any operation alone, by Google Benchmark, its result verified first:
 
   BUILD/tests/bench/bench_kernels --benchmark_filter=coupling_forward      (--help for the rest)
-  EVENFLOW_BENCH_TARGET=avx2 BUILD/tests/bench/bench_kernels               (or sse4, baseline)
+  EVENFLOW_BENCH_TARGET=avx2 BUILD/tests/bench/bench_kernels               (or baseline)
 
 The references need Python with PyTorch, NumPy, SciPy, h5py and librosa: the interpreter in EVENFLOW_BENCH_PYTHON, else
 build/bench-venv, else python3 where these import already; else build/bench-venv is made (PyTorch's CPU wheel, or

@@ -90,6 +90,10 @@ int device_count() {
   return 1;
 }
 
+std::string why_no_device() {
+  return "";
+}
+
 std::string describe_device(int) {
   return "emulated CUDA device";
 }
