@@ -357,12 +357,12 @@ using BackwardKernel = void (*)(BackwardTask);
 
 BackwardKernel kernel_for(const FusedShape& s, Precision precision) {
   return for_width_and_precision(s, precision, [&](auto tiles, auto rounding) -> BackwardKernel {
-    constexpr int kTiles = decltype(tiles)::value;
-    constexpr Precision kPrecision = decltype(rounding)::value;
+    constexpr int feature_tiles = decltype(tiles)::value;
+    constexpr Precision arithmetic = decltype(rounding)::value;
     const int owned = (gradient_tiles(s) + fused_warps - 1) / fused_warps;
-    if (owned <= 3) return fused_backward_kernel<kTiles, kPrecision, 3>;
-    if (owned <= 8) return fused_backward_kernel<kTiles, kPrecision, 8>;
-    return fused_backward_kernel<kTiles, kPrecision, most_owned_tiles>;
+    if (owned <= 3) return fused_backward_kernel<feature_tiles, arithmetic, 3>;
+    if (owned <= 8) return fused_backward_kernel<feature_tiles, arithmetic, 8>;
+    return fused_backward_kernel<feature_tiles, arithmetic, most_owned_tiles>;
   });
 }
 

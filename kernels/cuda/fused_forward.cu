@@ -111,11 +111,11 @@ void run(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task
   task.rows = strips.rows;
   using Kernel = void (*)(ForwardTask);
   const Kernel kernel = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> Kernel {
-    constexpr int kTiles = decltype(tiles)::value;
-    constexpr Precision kPrecision = decltype(precision)::value;
+    constexpr int feature_tiles = decltype(tiles)::value;
+    constexpr Precision arithmetic = decltype(precision)::value;
     return shape.kind == CouplingKind::sigmoid
-               ? fused_forward_kernel<kTiles, kPrecision, CouplingKind::sigmoid, kInverse>
-               : fused_forward_kernel<kTiles, kPrecision, CouplingKind::tanh, kInverse>;
+               ? fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>
+               : fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>;
   });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",

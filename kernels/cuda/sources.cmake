@@ -1,12 +1,8 @@
 # Kernels, which tests/emulation builds as well, and calls of libraries, for which it has stand-ins.
-set(kernels squeeze actnorm invconv invconv_weight log_det gaussian latent adam train_step gather order affine coupling layered fused fused_forward fused_backward logmel)
-set(library_calls dnn blas fft sort probe)
-foreach(list kernels library_calls)
-  string(TOUPPER EVENFLOW_CUDA_${list} name)
-  set(${name} "")
-  foreach(stem ${${list}})
-    if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/${stem}.cu)
-      list(APPEND ${name} ${CMAKE_CURRENT_LIST_DIR}/${stem}.cu)
-    endif()
-  endforeach()
-endforeach()
+set(EVENFLOW_CUDA_KERNELS
+  actnorm.cu adam.cu affine.cu coupling.cu fused.cu fused_backward.cu fused_forward.cu gather.cu gaussian.cu
+  invconv.cu invconv_weight.cu latent.cu layered.cu log_det.cu logmel.cu order.cu squeeze.cu train_step.cu)
+set(EVENFLOW_CUDA_LIBRARY_CALLS
+  blas.cu dnn.cu fft.cu probe.cu sort.cu)
+list(TRANSFORM EVENFLOW_CUDA_KERNELS PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
+list(TRANSFORM EVENFLOW_CUDA_LIBRARY_CALLS PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
