@@ -14,6 +14,7 @@ namespace evenflow::kernels {
 /// Bytes from one place to the other; either lies on the stream's device or on the host. Queued: host memory must stay
 /// until the stream has come this far.
 void copy_bytes(Stream& stream, const void* from, Device from_device, void* to, Device to_device, int64_t bytes);
+/// Memory of the stream's device alone.
 void zero_bytes(Stream& stream, void* data, Device device, int64_t bytes);
 
 /// Sizes must agree (ShapeError).

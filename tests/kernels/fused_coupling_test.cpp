@@ -113,8 +113,7 @@ TEST_P(FusedCoupling, Gradients) {
   const CouplingWeights p = weights(rng);
   const Maps x = input(rng);
   const Maps dy = random_maps(rng, s.n, s.c, s.h, s.w);
-  CouplingWeights zeros = p;
-  for (Vector* tensor : reference::tensors_of(zeros)) std::fill(tensor->begin(), tensor->end(), 0.0);
+  CouplingWeights before = random_weights(rng, s);  // gradients are added to
   pack(p);
   const GuardedMap in(x, s.around, device());
   const GuardedMap y(s.n, s.c, s.h, s.w, s.around, device());
@@ -124,7 +123,7 @@ TEST_P(FusedCoupling, Gradients) {
   kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), y.view(), log_det.view(), saved_.view(),
                             workspace_.view());
   const auto backward = [&](const GuardedMap& dx) {
-    const WeightsOnDevice d(zeros, device());
+    const WeightsOnDevice d(before, device());
     kernels::coupling_backward(stream_, kernel_, in.view(), gradient.view(), packed_.view(), saved_.view(), gradient_,
                                dx.view(), d.gradients(), workspace_.view());
     stream_.synchronise();
@@ -141,8 +140,11 @@ TEST_P(FusedCoupling, Gradients) {
   const char* names[] = {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias",
                          "conv3.weight", "conv3.bias", "log_gain"};
   const std::vector<Vector*> gradients = reference::tensors_of(expected.d);
+  const std::vector<Vector*> start = reference::tensors_of(before);
   for (size_t tensor = 0; tensor < actual.size(); ++tensor) {
-    expect_near(actual[tensor], *gradients[tensor], gradient_bound(), text_of("d ", names[tensor]));
+    Vector added = actual[tensor];
+    for (size_t i = 0; i < added.size(); ++i) added[i] -= (*start[tensor])[i];
+    expect_near(added, *gradients[tensor], gradient_bound(), text_of("d ", names[tensor]));
   }
   // In place: the same bits, run after run.
   EXPECT_EQ(backward(gradient), actual);
@@ -169,6 +171,15 @@ TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
     for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
     p = good;
   }
+  // The shift's half of the last convolution does not meet log_det: y shows it.
+  p.conv3_bias.back() = std::numeric_limits<double>::quiet_NaN();
+  pack(p);
+  const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
+  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
+                            workspace_.view());
+  stream_.synchronise();
+  const Maps y = out.values();
+  for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(y.plane(n, s.c - 1)[0]));
 }
 
 TEST_P(FusedCoupling, RefusesWhatItCannotDoAndAutomaticGoesLayered) {

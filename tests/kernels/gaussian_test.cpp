@@ -44,6 +44,28 @@ TEST_P(Gaussian, MomentsAreAddedInFloat64) {
   }
 }
 
+TEST_P(Gaussian, SquaresAreAddedInFloat64) {
+  Rng rng(23);
+  const MapShape& s = shape();
+  for (const double offset : {0.0, 300.0}) {
+    Maps z = s.random(rng, 2.0);
+    for (double& value : z.values) value = static_cast<double>(static_cast<float>(value + offset));
+    const GuardedMap in(z, s.around, device());
+    const Vector before = random_vector(rng, s.n, 10.0);
+    const GuardedBuffer<double> squares(before, device());
+    kernels::gaussian_squares(stream_, in.view(), squares.view());
+    stream_.synchronise();
+    const int64_t count = s.c * s.pixels();
+    const Vector actual = squares.values();
+    for (int64_t i = 0; i < s.n; ++i) {
+      double expected = 0;
+      for (int64_t j = 0; j < count; ++j) expected += z.plane(i, 0)[j] * z.plane(i, 0)[j];
+      const double added = actual[static_cast<size_t>(i)] - before[static_cast<size_t>(i)];
+      EXPECT_TRUE(std::abs(added - expected) <= sum_bound(count, expected + 10.0, eps64)) << added << " " << expected;
+    }
+  }
+}
+
 TEST_P(Gaussian, BackwardIsTheDistanceFromTheShift) {
   Rng rng(22);
   const MapShape& s = shape();
