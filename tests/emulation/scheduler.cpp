@@ -12,6 +12,7 @@
 
 #include "cuda_emulation.h"
 #include "device_memory.h"
+#include "lost_device.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -151,6 +152,8 @@ struct Block {
   std::vector<std::array<char, 2>> warp_barrier;
 };
 Block running;
+
+long launches_left = 0;  // until the device is lost; 0: it stays; -1: it is gone
 
 void acquire([[maybe_unused]] void* what) {
 #if defined(EVENFLOW_THREAD_SANITIZER)
@@ -406,7 +409,13 @@ PendingCopy next_due_copy(int left) {
   return {};
 }
 
+void lose_device_after(long launches) {
+  launches_left = launches;
+}
+
 void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
+  if (launches_left > 0 && --launches_left == 0) launches_left = -1;
+  if (launches_left < 0) throw kernels::DeviceError(std::string(name) + ": the device was lost (emulated)");
   constexpr unsigned most_threads = 1024;
   const unsigned threads = block.x * block.y * block.z;
   if (threads == 0 || threads > most_threads || shared_bytes > most_shared_bytes) {
