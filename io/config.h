@@ -55,7 +55,7 @@ struct TrainSettings {
   std::string precision = "tf32";
   /// GPU: "fused" (a coupling's network in one kernel), "layered" (a library's convolutions) or "auto".
   std::string kernels = "auto";
-  std::string machine;          ///< train on this machine's clips only; empty: all
+  std::string machine;  ///< train on this machine's clips only; empty: all
   int64_t epochs = 100;
   int64_t batch = 128;
   double learning_rate = 1e-4;

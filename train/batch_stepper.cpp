@@ -11,7 +11,6 @@ namespace {
 
 using kernels::Array;
 using kernels::Buffer;
-using kernels::Device;
 
 // Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
 constexpr int64_t most_queued = 64;

@@ -121,12 +121,10 @@ void pin_kernels(const std::string& core, char** argv) {
 }
 
 int run(int argc, char** argv) {
-  const std::map<std::string, std::string> cores = {
-      {"best", ""}, {"avx2", "Haswell"}, {"baseline", "Prescott"}};
+  const std::map<std::string, std::string> cores = {{"best", ""}, {"avx2", "Haswell"}, {"baseline", "Prescott"}};
   const int threads = argc > 1 ? std::stoi(argv[1]) : 0;
   const std::string target = argc > 2 ? argv[2] : "best";
-  if (threads < 1 || !cores.contains(target))
-    throw std::runtime_error("usage: bench_ceilings THREADS [avx2|baseline]");
+  if (threads < 1 || !cores.contains(target)) throw std::runtime_error("usage: bench_ceilings THREADS [avx2|baseline]");
   pin_kernels(cores.at(target), argv);
   constexpr double seconds = 0.3;  // of each size
   sgemm(threads, seconds, target);

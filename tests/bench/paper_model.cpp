@@ -139,8 +139,7 @@ void initialise(flow::Glow& glow, const Batch& batch, int threads) {
 
 void force_target(const std::string& target) {
   if (target == "best") return;
-  const std::vector<std::pair<std::string, int64_t>> known = {
-      {"avx2", HWY_AVX2}, {"baseline", HWY_STATIC_TARGET}};
+  const std::vector<std::pair<std::string, int64_t>> known = {{"avx2", HWY_AVX2}, {"baseline", HWY_STATIC_TARGET}};
   for (const auto& [name, bit] : known) {
     if (name != target) continue;
     if ((hwy::SupportedTargets() & bit) == 0) throw std::runtime_error("this machine has no " + target);

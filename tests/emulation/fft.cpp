@@ -33,6 +33,7 @@ void real_fft(Stream& stream, const RealFft& shape, const float* in, float* out,
   emulation::run_later(stream, [=] {
     std::memset(workspace, 0xFF, static_cast<size_t>(workspace_bytes));
     std::vector<std::complex<double>> root;
+    root.reserve(static_cast<size_t>(shape.n));
     for (int i = 0; i < shape.n; ++i) root.push_back(std::polar(1.0, -2.0 * std::numbers::pi * i / shape.n));
     for (int64_t row = 0; row < shape.batch; ++row) {
       transform(shape.n, in + row * shape.n, root, out + row * (shape.n + 2));

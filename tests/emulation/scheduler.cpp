@@ -22,6 +22,11 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
+// A loop here must not become a call of memset or memcpy, which ThreadSanitizer intercepts.
+#ifndef __clang__
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
+
 namespace evenflow::emulation {
 namespace {
 

@@ -16,7 +16,7 @@ using kernels::Precision;
 using reference::Vector;
 
 struct FusedCase : CouplingCase {
-  FusedCase(CouplingCase base, Precision precision_) : CouplingCase(base), precision(precision_) {}
+  FusedCase(CouplingCase base, Precision arithmetic) : CouplingCase(base), precision(arithmetic) {}
   Precision precision;
   std::string name() const { return CouplingCase::name() + (precision == Precision::bf16 ? "_bf16" : "_tf32"); }
   kernels::CouplingShape fused_shape() const {
@@ -92,7 +92,7 @@ TEST_P(FusedCoupling, ForwardAndInverse) {
   expect_near(out.values().values, expected.y.values, forward_bound(), "y");
   Vector added = log_det.values();
   for (double& value : added) value -= 5.0;
-  const double pixels = static_cast<double>(s.h * s.w * s.c / 2);
+  const double pixels = 0.5 * static_cast<double>(s.h * s.w * s.c);
   expect_close(added, expected.log_det, Vector(expected.log_det.size(), forward_bound() * pixels), "log_det");
   // x_a is the same, so both ways compute the same s and t: no rounding of the products shows.
   expect_close(back.values().values, x.values, Vector(x.values.size(), 32 * eps32 * largest(expected.y.values)),

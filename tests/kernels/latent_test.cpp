@@ -51,7 +51,7 @@ double log_marginal(const Vector& z, const LatentGroup& prior) {
   double area = 0;
   for (int i = 0; i <= intervals; ++i) {
     const double weight = i == 0 || i == intervals ? 1.0 : (i % 2 == 0 ? 2.0 : 4.0);
-    area += weight * std::exp(log_joint(peak + (i - intervals / 2) * step) - top);
+    area += weight * std::exp(log_joint(peak + (i - 0.5 * intervals) * step) - top);
   }
   return top + std::log(area * step / 3);
 }

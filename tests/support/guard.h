@@ -31,8 +31,11 @@ T canary() {
   } else if constexpr (std::is_same_v<T, double>) {
     const uint64_t bits = 0x7FF8DEADBEEF0001ULL;
     std::memcpy(&value, &bits, sizeof bits);
-  } else {
+  } else if constexpr (std::is_integral_v<T>) {
     value = static_cast<T>(0x5A5A5A5A);
+  } else {
+    static_assert(std::is_trivially_copyable_v<T>);
+    std::memset(static_cast<void*>(&value), 0x5A, sizeof value);
   }
   return value;
 }
