@@ -46,12 +46,16 @@ void set_tensor(const Tensor& tensor, const Convolution& s, int64_t channels, in
       "describing a convolution's maps");
 }
 
-/// The heuristics' first choice that works, gives the same bits every time and keeps to the math type.
+/// The heuristics' first choice that works, gives the same bits every time and, for float32, keeps off the tensor
+/// cores. The descriptor's own math type holds for all three directions: what a choice takes of it is asked for
+/// afterwards.
 template <class Choice>
-Choice first_usable(const std::vector<Choice>& choices, cudnnMathType_t math, const char* operation) {
+auto first_usable(const std::vector<Choice>& choices, Precision precision, const char* operation) {
   for (const Choice& choice : choices) {
-    const bool exact = math != CUDNN_FMA_MATH || choice.mathType == CUDNN_FMA_MATH;
-    if (choice.status == CUDNN_STATUS_SUCCESS && choice.determinism == CUDNN_DETERMINISTIC && exact) return choice;
+    const bool tensor_cores =
+        choice.mathType == CUDNN_TENSOR_OP_MATH || choice.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
+    if (choice.status != CUDNN_STATUS_SUCCESS || choice.determinism != CUDNN_DETERMINISTIC) continue;
+    if (precision != Precision::float32 || !tensor_cores) return choice.algo;
   }
   throw DeviceError(std::string(operation) + ": cuDNN has no deterministic algorithm for this shape");
 }
@@ -67,7 +71,7 @@ std::vector<Choice> ask_for(const Ask& ask, const char* operation) {
 }
 
 struct Plan {
-  Plan(cudnnHandle_t context, const Convolution& s) : shape(s) {
+  explicit Plan(const Convolution& s) : shape(s) {
     set_tensor(x, s, s.in, s.x_stride);
     set_tensor(y, s, s.out, s.y_stride);
     check_cudnn(cudnnSetFilter4dDescriptor(weight, CUDNN_DATA_FLOAT, CUDNN_TENSOR_NCHW, static_cast<int>(s.out),
@@ -77,33 +81,42 @@ struct Plan {
                 "describing a convolution");
     const cudnnMathType_t math = s.precision == Precision::float32 ? CUDNN_FMA_MATH : CUDNN_DEFAULT_MATH;
     check_cudnn(cudnnSetConvolutionMathType(settings, math), "describing a convolution");
-    const auto f = first_usable(ask_for<cudnnConvolutionFwdAlgoPerf_t>(
-                                    [&](int most, int* count, cudnnConvolutionFwdAlgoPerf_t* out) {
-                                      return cudnnGetConvolutionForwardAlgorithm_v7(context, x, weight, settings, y,
-                                                                                    most, count, out);
-                                    },
-                                    "planning a convolution"),
-                                math, "a convolution");
-    const auto d = first_usable(ask_for<cudnnConvolutionBwdDataAlgoPerf_t>(
-                                    [&](int most, int* count, cudnnConvolutionBwdDataAlgoPerf_t* out) {
-                                      return cudnnGetConvolutionBackwardDataAlgorithm_v7(context, weight, y, settings,
-                                                                                         x, most, count, out);
-                                    },
-                                    "planning a convolution's data gradient"),
-                                math, "a convolution's data gradient");
-    const auto w = first_usable(ask_for<cudnnConvolutionBwdFilterAlgoPerf_t>(
-                                    [&](int most, int* count, cudnnConvolutionBwdFilterAlgoPerf_t* out) {
-                                      return cudnnGetConvolutionBackwardFilterAlgorithm_v7(context, x, y, settings,
-                                                                                           weight, most, count, out);
-                                    },
-                                    "planning a convolution's weight gradient"),
-                                math, "a convolution's weight gradient");
-    forward = f.algo;
-    backward_data = d.algo;
-    backward_weight = w.algo;
-    forward_bytes = f.memory;
-    backward_data_bytes = d.memory;
-    backward_weight_bytes = w.memory;
+  }
+
+  void plan_forward(cudnnHandle_t context) {
+    if (forward_planned) return;
+    const auto choices = ask_for<cudnnConvolutionFwdAlgoPerf_t>(
+        [&](int most, int* count, cudnnConvolutionFwdAlgoPerf_t* out) {
+          return cudnnGetConvolutionForwardAlgorithm_v7(context, x, weight, settings, y, most, count, out);
+        },
+        "planning a convolution");
+    forward = first_usable(choices, shape.precision, "a convolution");
+    check_cudnn(cudnnGetConvolutionForwardWorkspaceSize(context, x, weight, settings, y, forward, &forward_bytes),
+                "planning a convolution");
+    forward_planned = true;
+  }
+
+  void plan_backward(cudnnHandle_t context) {
+    if (backward_planned) return;
+    const auto for_data = ask_for<cudnnConvolutionBwdDataAlgoPerf_t>(
+        [&](int most, int* count, cudnnConvolutionBwdDataAlgoPerf_t* out) {
+          return cudnnGetConvolutionBackwardDataAlgorithm_v7(context, weight, y, settings, x, most, count, out);
+        },
+        "planning a convolution's data gradient");
+    backward_data = first_usable(for_data, shape.precision, "a convolution's data gradient");
+    check_cudnn(cudnnGetConvolutionBackwardDataWorkspaceSize(context, weight, y, settings, x, backward_data,
+                                                             &backward_data_bytes),
+                "planning a convolution's data gradient");
+    const auto for_weight = ask_for<cudnnConvolutionBwdFilterAlgoPerf_t>(
+        [&](int most, int* count, cudnnConvolutionBwdFilterAlgoPerf_t* out) {
+          return cudnnGetConvolutionBackwardFilterAlgorithm_v7(context, x, y, settings, weight, most, count, out);
+        },
+        "planning a convolution's weight gradient");
+    backward_weight = first_usable(for_weight, shape.precision, "a convolution's weight gradient");
+    check_cudnn(cudnnGetConvolutionBackwardFilterWorkspaceSize(context, x, y, settings, weight, backward_weight,
+                                                               &backward_weight_bytes),
+                "planning a convolution's weight gradient");
+    backward_planned = true;
   }
 
   Convolution shape;
@@ -113,6 +126,7 @@ struct Plan {
   cudnnConvolutionFwdAlgo_t forward{};
   cudnnConvolutionBwdDataAlgo_t backward_data{};
   cudnnConvolutionBwdFilterAlgo_t backward_weight{};
+  bool forward_planned = false, backward_planned = false;
   size_t forward_bytes = 0, backward_data_bytes = 0, backward_weight_bytes = 0;
 };
 
@@ -132,11 +146,11 @@ Dnn& dnn_of(Stream& stream) {
   return *static_cast<Dnn*>(slot.get());
 }
 
-const Plan& plan_of(Dnn& dnn, const Convolution& shape) {
+Plan& plan_of(Dnn& dnn, const Convolution& shape) {
   for (const auto& plan : dnn.plans) {
     if (plan->shape == shape) return *plan;
   }
-  dnn.plans.push_back(std::make_unique<Plan>(dnn.context, shape));
+  dnn.plans.push_back(std::make_unique<Plan>(shape));
   return *dnn.plans.back();
 }
 
@@ -146,7 +160,8 @@ constexpr float one = 1.0F, none = 0.0F;
 
 void convolve(Stream& stream, const Convolution& shape, const float* x, const float* weight, float* y) {
   Dnn& dnn = dnn_of(stream);
-  const Plan& p = plan_of(dnn, shape);
+  Plan& p = plan_of(dnn, shape);
+  p.plan_forward(dnn.context);
   void* workspace = scratch(stream, static_cast<int64_t>(p.forward_bytes));
   check_cudnn(cudnnConvolutionForward(dnn.context, &one, p.x, x, p.weight, weight, p.settings, p.forward, workspace,
                                       p.forward_bytes, &none, p.y, y),
@@ -155,7 +170,8 @@ void convolve(Stream& stream, const Convolution& shape, const float* x, const fl
 
 void convolve_backward_data(Stream& stream, const Convolution& shape, const float* weight, const float* dy, float* dx) {
   Dnn& dnn = dnn_of(stream);
-  const Plan& p = plan_of(dnn, shape);
+  Plan& p = plan_of(dnn, shape);
+  p.plan_backward(dnn.context);
   void* workspace = scratch(stream, static_cast<int64_t>(p.backward_data_bytes));
   check_cudnn(cudnnConvolutionBackwardData(dnn.context, &one, p.weight, weight, p.y, dy, p.settings, p.backward_data,
                                            workspace, p.backward_data_bytes, &none, p.x, dx),
@@ -165,7 +181,8 @@ void convolve_backward_data(Stream& stream, const Convolution& shape, const floa
 void convolve_backward_weight(Stream& stream, const Convolution& shape, const float* x, const float* dy,
                               float* dweight) {
   Dnn& dnn = dnn_of(stream);
-  const Plan& p = plan_of(dnn, shape);
+  Plan& p = plan_of(dnn, shape);
+  p.plan_backward(dnn.context);
   void* workspace = scratch(stream, static_cast<int64_t>(p.backward_weight_bytes));
   check_cudnn(cudnnConvolutionBackwardFilter(dnn.context, &one, p.x, x, p.y, dy, p.settings, p.backward_weight,
                                              workspace, p.backward_weight_bytes, &one, p.weight, dweight),

@@ -140,7 +140,7 @@ FusedShape fused_shape(const CouplingShape& shape) {
   s.height = static_cast<int>(shape.height);
   s.width = static_cast<int>(shape.width);
   s.hidden = static_cast<int>(shape.hidden);
-  s.padded = round_up(s.hidden, tile_pixels);
+  s.padded = s.hidden <= 16 ? 16 : s.hidden <= 32 ? 32 : 64;
   int at = 0;
   const auto weight = [&](int keys, int columns, bool chained) {
     PackedWeight w{at, round_up(keys, 2 * tile_columns) / tile_columns, round_up(columns, tile_columns) / tile_columns,
@@ -187,7 +187,7 @@ std::string why_not_fused(const CouplingShape& shape) {
     return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
   }
   const FusedShape s = fused_shape(shape);
-  if (gradient_tiles(s) > most_owned_tiles * fused_warps || forward_strips(s).rows == 0 ||
+  if (gradient_tiles(s) > most_owned_tiles(s.padded) * fused_warps || forward_strips(s).rows == 0 ||
       backward_strips(s).rows == 0) {
     return "maps of " + std::to_string(shape.channels) + " channels and width " + std::to_string(shape.width) +
            " at hidden width " + std::to_string(shape.hidden) + " do not fit this GPU's shared memory";

@@ -33,7 +33,7 @@ struct PackedWeight {
 /// A coupling as the kernels see it. Packed: the weights, then the biases (padded), the last bias and log gain.
 struct FusedShape {
   int channels = 0, half = 0, height = 0, width = 0;
-  int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16
+  int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16, 32 or 64
   /// conv1 [tap, in -> f], conv2 [f -> f], conv3 turned round [f -> tap, out]; and backward's: d h2 from d out
   /// [tap, out -> f], d h1 from d h2 [f -> f], d x_a turned round [f -> tap, in].
   PackedWeight conv1, conv2, conv3, conv3_back, conv2_back, conv1_back;
@@ -59,9 +59,11 @@ constexpr int scatter_stride(int n_tiles) {
 constexpr int feature_stride(int padded) {
   return padded + tile_columns;
 }
-/// Weight gradient tiles [16, 8] that a warp may own.
-inline constexpr int most_owned_tiles = 20;
+/// Weight gradient tiles [16, 8], and how many a warp may own, in registers.
 int gradient_tiles(const FusedShape& shape);
+constexpr int most_owned_tiles(int padded) {
+  return padded == tile_pixels ? 8 : 20;
+}
 
 void fused_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
                    Array<double> log_det, Array<float> saved, Array<float> workspace);
@@ -254,16 +256,10 @@ auto for_width_and_precision(const FusedShape& s, Precision precision, const Cho
     }
     return choose(tiles, std::integral_constant<Precision, Precision::tf32>());
   };
-  switch (s.padded / tile_pixels) {
-    case 1:
-      return with(std::integral_constant<int, 2>());
-    case 2:
-      return with(std::integral_constant<int, 4>());
-    case 3:
-      return with(std::integral_constant<int, 6>());
-    default:
-      return with(std::integral_constant<int, 8>());
-  }
+  // Few widths: each is a kernel more to compile.
+  if (s.padded == tile_pixels) return with(std::integral_constant<int, 2>());
+  if (s.padded == 2 * tile_pixels) return with(std::integral_constant<int, 4>());
+  return with(std::integral_constant<int, 8>());
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -57,14 +57,14 @@ __device__ inline void put(Shared<float> stage, int stride, int row, int i, cons
   }
 }
 
-/// One bit for each of a lane's values: was it above zero? (For up to 8 column tiles.)
+/// One bit for each of a lane's values: does its ReLU let a gradient through, or a NaN? (For up to 8 column tiles.)
 template <int kTiles>
 __device__ unsigned signs_of(const float (&h)[kTiles][4]) {
   unsigned bits = 0;
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) bits |= (h[i][j] > 0.0F ? 1U : 0U) << (4 * i + j);
+    for (int j = 0; j < 4; ++j) bits |= (h[i][j] > 0.0F || h[i][j] != h[i][j] ? 1U : 0U) << (4 * i + j);
   }
   return bits;
 }
@@ -360,9 +360,13 @@ BackwardKernel kernel_for(const FusedShape& s, Precision precision) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(rounding)::value;
     const int owned = (gradient_tiles(s) + fused_warps - 1) / fused_warps;
-    if (owned <= 3) return fused_backward_kernel<feature_tiles, arithmetic, 3>;
-    if (owned <= 8) return fused_backward_kernel<feature_tiles, arithmetic, 8>;
-    return fused_backward_kernel<feature_tiles, arithmetic, most_owned_tiles>;
+    if constexpr (feature_tiles <= 4) {
+      if (owned <= 3) return fused_backward_kernel<feature_tiles, arithmetic, 3>;
+    }
+    if constexpr (feature_tiles >= 4) {
+      if (owned > 8) return fused_backward_kernel<feature_tiles, arithmetic, 20>;
+    }
+    return fused_backward_kernel<feature_tiles, arithmetic, 8>;
   });
 }
 

@@ -123,7 +123,7 @@ __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h
   const int64_t plane = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
   double total = 0;
   for (int64_t i = plane * pixels + threadIdx.x; i < (plane + 1) * pixels; i += blockDim.x) {
-    const float d = h[i] > 0.0F ? dh[i] : 0.0F;
+    const float d = h[i] > 0.0F || h[i] != h[i] ? dh[i] : 0.0F;
     dh[i] = d;
     total += d;
   }
