@@ -64,7 +64,9 @@ __device__ unsigned signs_of(const float (&h)[kTiles][4]) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) bits |= (h[i][j] > 0.0F || h[i][j] != h[i][j] ? 1U : 0U) << (4 * i + j);
+    for (int j = 0; j < 4; ++j) {
+      if (h[i][j] > 0.0F || h[i][j] != h[i][j]) bits |= 1U << (4 * i + j);
+    }
   }
   return bits;
 }

@@ -275,8 +275,9 @@ TEST_F(EmulationDeathTest, ThreadSanitizerSeesARaceOfTwoThreadsAndOfTwoBlocks) {
     stream().synchronise();
     std::_Exit(0);
   };
-  EXPECT_DEATH(run(races_kernel, 1, 2), "data race");
-  EXPECT_DEATH(run(blocks_race_kernel, 2, 1), "data race");
+  const auto any_exit = [](int) { return true; };
+  EXPECT_EXIT(run(races_kernel, 1, 2), any_exit, "data race");
+  EXPECT_EXIT(run(blocks_race_kernel, 2, 1), any_exit, "data race");
 }
 #endif
 

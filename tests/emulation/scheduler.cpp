@@ -227,6 +227,17 @@ void run(Fiber& fiber) {
 #endif
 }
 
+/// What the threads that never went on have read and written lies before what the host does next.
+void abandon_threads() {
+#if defined(EVENFLOW_THREAD_SANITIZER)
+  for (const Fiber& fiber : running.fibers) {
+    __tsan_switch_to_fiber(fiber.strand.tsan, __tsan_switch_to_fiber_no_sync);
+    release(&running.launch_end);
+    __tsan_switch_to_fiber(running.scheduler_tsan, __tsan_switch_to_fiber_no_sync);
+  }
+#endif
+}
+
 std::string describe(const Fiber& fiber) {
   return "block " + text(fiber.at.block) + ", thread " + text(fiber.at.thread);
 }
@@ -440,6 +451,7 @@ void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, co
         release(&running.launch_begin);
         run_block();
         if (!running.fault.empty()) {
+          abandon_threads();
           acquire(&running.launch_end);
           throw kernels::DeviceError(running.fault);
         }
