@@ -53,7 +53,7 @@ class RowWriter {
 };
 
 // What is one number (or one per parameter) a window; small enough to be kept until the end.
-struct WindowTable {
+struct LatentWindows {
   std::vector<int32_t> clip;
   std::vector<int64_t> frame;
   std::vector<flow::WindowScores> scores;
@@ -72,7 +72,7 @@ struct WindowTable {
   }
 };
 
-void write_windows(io::Hdf5File& file, const WindowTable& table, const std::vector<std::string>& estimated) {
+void write_windows(io::Hdf5File& file, const LatentWindows& table, const std::vector<std::string>& estimated) {
   file.make_group("/window");
   file.write("/window/clip", table.clip);
   file.write("/window/frame", table.frame);
@@ -124,7 +124,7 @@ int64_t count_windows(const io::Shard& shard, const io::WindowSettings& window) 
 }
 
 // Where each of a group's windows stands; `clip` counts the shard's clips and goes on.
-void place_windows(const ClipGroup& group, const io::WindowSettings& window, int32_t& clip, WindowTable& table) {
+void place_windows(const ClipGroup& group, const io::WindowSettings& window, int32_t& clip, LatentWindows& table) {
   for (size_t c = 0; c + 1 < group.first.size(); ++c, ++clip) {
     for (int64_t w = 0; w < group.first[c + 1] - group.first[c]; ++w) {
       table.clip.push_back(clip);
@@ -149,7 +149,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   io::Hdf5File file = io::Hdf5File::create(atomic.temporary(), out);
   const int64_t rows = count_windows(shard, window);
   RowWriter zc_out(file, "/zc", rows, shape.dimensions() - zd_size), zd_out(file, "/zd", rows, zd_size);
-  WindowTable table;
+  LatentWindows table;
   int32_t clip = 0;
   std::vector<float> zc, zd;
   const auto encode_group = [&](ClipGroup& group) {

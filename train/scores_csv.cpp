@@ -19,7 +19,7 @@ const std::vector<std::string> figures = {"score",         "score_zc", "score_zc
                                           "score_scatter", "nll",      "nll_given_v"};
 const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
 
-std::string number(double value) {
+std::string cell_of(double value) {
   return std::isnan(value) ? std::string() : fmt::format("{}", value);
 }
 
@@ -32,7 +32,7 @@ std::string join_cells(std::vector<std::string> cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-std::string header(const std::vector<std::string>& parameters, const std::vector<std::string>& estimated) {
+std::string header_of(const std::vector<std::string>& parameters, const std::vector<std::string>& estimated) {
   std::vector<std::string> cells = leading;
   cells.insert(cells.end(), parameters.begin(), parameters.end());
   cells.insert(cells.end(), figures.begin(), figures.end());
@@ -44,12 +44,12 @@ std::string header(const std::vector<std::string>& parameters, const std::vector
 std::string row(const ClipScore& score, size_t parameters, size_t estimated) {
   const io::Clip& clip = score.clip;
   std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
-  for (size_t p = 0; p < parameters; ++p) cells.push_back(number(value_or_nan(clip.parameter, p)));
+  for (size_t p = 0; p < parameters; ++p) cells.push_back(cell_of(value_or_nan(clip.parameter, p)));
   for (const double figure :
        {score.score, score.score_zc, score.score_zc_logdet, score.score_scatter, score.nll, score.nll_given_v}) {
-    cells.push_back(number(figure));
+    cells.push_back(cell_of(figure));
   }
-  for (size_t p = 0; p < estimated; ++p) cells.push_back(number(value_or_nan(score.estimate, p)));
+  for (size_t p = 0; p < estimated; ++p) cells.push_back(cell_of(value_or_nan(score.estimate, p)));
   cells.push_back(std::to_string(score.decision));
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
   cells.push_back(clip.domain);
@@ -145,7 +145,7 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
 
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
                   const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {
-  std::string text = header(manifest_parameters, estimated);
+  std::string text = header_of(manifest_parameters, estimated);
   for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), estimated.size());
   io::write_text(file, text);
 }

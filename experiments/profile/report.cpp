@@ -175,7 +175,7 @@ std::string to_csv(const Profile& profile) {
 }
 
 json read_profile(const fs::path& file) {
-  const json profile = json::parse(io::read_text(file), nullptr, false);
+  json profile = json::parse(io::read_text(file), nullptr, false);
   if (!profile.is_object() || profile.value("format", json()) != kind || !profile.contains("identity")) {
     throw io::DataError(
         fmt::format("'{}' is not a profile; give the profile.json that `evenflow profile --out` wrote", file.string()));

@@ -18,10 +18,10 @@ namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_figure = std::numeric_limits<double>::quiet_NaN();
 constexpr double max_fpr = 0.1;
 
-using Clips = std::vector<const train::ClipScore*>;
+using ClipPointers = std::vector<const train::ClipScore*>;
 using Wanted = std::function<bool(const train::ClipScore&)>;
 
 struct Key {
@@ -36,8 +36,8 @@ std::string file_word(std::string text) {
   return text;
 }
 
-std::map<Key, Clips> by_section(const std::vector<train::ClipScore>& clips) {
-  std::map<Key, Clips> groups;
+std::map<Key, ClipPointers> by_section(const std::vector<train::ClipScore>& clips) {
+  std::map<Key, ClipPointers> groups;
   for (const train::ClipScore& clip : clips) {
     if (clip.clip.split != io::Split::test) continue;
     groups[{clip.clip.machine.empty() ? "machine" : clip.clip.machine,
@@ -47,14 +47,14 @@ std::map<Key, Clips> by_section(const std::vector<train::ClipScore>& clips) {
   return groups;
 }
 
-Clips chosen(const Clips& clips, const Wanted& wanted) {
-  Clips out;
+ClipPointers chosen(const ClipPointers& clips, const Wanted& wanted) {
+  ClipPointers out;
   for (const train::ClipScore* clip : clips)
     if (wanted(*clip)) out.push_back(clip);
   return out;
 }
 
-double merit(const Clips& clips, const Wanted& wanted, bool partial) {
+double merit(const ClipPointers& clips, const Wanted& wanted, bool partial) {
   std::vector<double> scores;
   std::vector<int> labels;
   for (const train::ClipScore* clip : clips) {
@@ -63,19 +63,19 @@ double merit(const Clips& clips, const Wanted& wanted, bool partial) {
     labels.push_back(clip->clip.label);
   }
   const std::set<int> classes(labels.begin(), labels.end());
-  if (classes.size() < 2) return nan;
+  if (classes.size() < 2) return no_figure;
   return partial ? train::partial_auc(scores, labels, max_fpr) : train::auc(scores, labels);
 }
 
 /// F1 of the decisions, as the baselines give it beside the AUC.
-double f1(const Clips& clips, const Wanted& wanted) {
+double f1(const ClipPointers& clips, const Wanted& wanted) {
   std::vector<int> decisions, labels;
   for (const train::ClipScore* clip : clips) {
     if (clip->clip.label < 0 || clip->decision < 0 || !wanted(*clip)) continue;
     decisions.push_back(clip->decision);
     labels.push_back(clip->clip.label);
   }
-  return decisions.empty() ? nan : train::decision_quality(decisions, labels).f1;
+  return decisions.empty() ? no_figure : train::decision_quality(decisions, labels).f1;
 }
 
 std::string cell(double value) {
@@ -107,7 +107,7 @@ class ResultTable {
       if (c == ',') out += ',';
     for (const std::vector<double>& column : columns_) {
       out += ',';
-      out += cell(column.empty() ? nan : train::harmonic_mean(column));
+      out += cell(column.empty() ? no_figure : train::harmonic_mean(column));
     }
     return out + "\n";
   }
@@ -126,7 +126,7 @@ class Writer {
     written.push_back(folder_ / name);
   }
 
-  void write_clips(const Clips& clips, const std::string& what) {
+  void write_clips(const ClipPointers& clips, const std::string& what) {
     std::string scores, decisions;
     bool decided = true;
     for (const train::ClipScore* clip : clips) {
@@ -149,13 +149,13 @@ std::string section_name(const Key& key) {
   return file_word(key.machine) + "_section_" + file_word(key.section);
 }
 
-std::vector<fs::path> write_2021(const std::map<Key, Clips>& groups, const fs::path& folder) {
+std::vector<fs::path> write_2021(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
   Writer writer(folder);
   ResultTable table("machine,section,domain", {"auc", "pauc", "f1"});
   for (const auto& [key, clips] : groups) {
     for (const std::string domain : {"source", "target"}) {
       const Wanted wanted = [&](const train::ClipScore& clip) { return clip.clip.domain == domain; };
-      const Clips own = chosen(clips, wanted);
+      const ClipPointers own = chosen(clips, wanted);
       if (own.empty()) continue;
       writer.write_clips(own, section_name(key) + "_" + domain);
       table.add(io::csv_cell(key.machine) + "," + io::csv_cell(key.section) + "," + domain,
@@ -166,7 +166,7 @@ std::vector<fs::path> write_2021(const std::map<Key, Clips>& groups, const fs::p
   return writer.written;
 }
 
-std::vector<fs::path> write_2022(const std::map<Key, Clips>& groups, const fs::path& folder) {
+std::vector<fs::path> write_2022(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
   Writer writer(folder);
   ResultTable table("machine,section", {"auc_source", "auc_target", "pauc", "f1_source", "f1_target"});
   for (const auto& [key, clips] : groups) {
@@ -189,7 +189,7 @@ std::vector<fs::path> write_2022(const std::map<Key, Clips>& groups, const fs::p
 }  // namespace
 
 std::vector<fs::path> write_dcase(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
-  const std::map<Key, Clips> groups = by_section(clips);
+  const std::map<Key, ClipPointers> groups = by_section(clips);
   std::vector<fs::path> written = write_2022(groups, folder / "2022");
   bool domains = false;
   for (const train::ClipScore& clip : clips) domains = domains || !clip.clip.domain.empty();

@@ -26,6 +26,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
+// NOLINTBEGIN(readability-identifier-naming): CUDA's names
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3() = default;
@@ -43,6 +44,7 @@ struct alignas(8) float2 {
 inline float2 make_float2(float x, float y) {
   return {x, y};
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace evenflow::emulation {
 

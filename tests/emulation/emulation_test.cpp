@@ -81,7 +81,7 @@ void half_waits_kernel() {
   if (threadIdx.x < 32) sync_block();
 }
 void waits_elsewhere_kernel() {
-  if (threadIdx.x < 32) {
+  if (threadIdx.x < 32) {  // NOLINT(bugprone-branch-clone): two barriers
     sync_block();
   } else {
     sync_block();

@@ -10,16 +10,16 @@
 
 namespace evenflow::kernels::cuda {
 namespace {
-constexpr int64_t workspace_bytes = 1024;
+constexpr int64_t sort_workspace = 1024;
 }
 
 int64_t sort_pairs_workspace_bytes(int64_t) {
-  return workspace_bytes;
+  return sort_workspace;
 }
 
 void sort_pairs(Stream& stream, const SortPairs& pairs, void* workspace) {
   emulation::run_later(stream, [=] {
-    std::memset(workspace, 0xFF, static_cast<size_t>(workspace_bytes));
+    std::memset(workspace, 0xFF, static_cast<size_t>(sort_workspace));
     std::vector<int64_t> from(static_cast<size_t>(pairs.n));
     std::iota(from.begin(), from.end(), int64_t{0});
     std::stable_sort(from.begin(), from.end(), [&](int64_t a, int64_t b) { return pairs.keys[a] < pairs.keys[b]; });

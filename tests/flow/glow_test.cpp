@@ -13,6 +13,7 @@
 #include "io/error.h"
 #include "kernels/check.h"
 #include "tests/support/backends.h"
+#include "tests/support/error_message.h"
 #include "tests/support/fetch.h"
 #include "tests/support/guard.h"
 #include "tests/support/reference.h"
@@ -23,16 +24,7 @@ namespace {
 using io::Tensor;
 using reference::Vector;
 using testing::HasSubstr;
-
-template <class Error>
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using tests::message_of;
 
 GlowShape small_shape(bool dense = false) {
   GlowShape shape;
@@ -87,11 +79,12 @@ class GlowOf : public testing::TestWithParam<std::tuple<tests::BackendUnderTest,
   kernels::Stream stream_{device()};
   Glow glow_{shape_, 1, device()};
 };
-std::string case_name(const testing::TestParamInfo<GlowOf::ParamType>& info) {
+std::string glow_case_name(const testing::TestParamInfo<GlowOf::ParamType>& info) {
   return std::get<0>(info.param).name + (std::get<1>(info.param) ? "_dense" : "_plu");
 }
 INSTANTIATE_TEST_SUITE_P(Invconv, GlowOf,
-                         testing::Combine(testing::ValuesIn(tests::devices_under_test()), testing::Bool()), case_name);
+                         testing::Combine(testing::ValuesIn(tests::devices_under_test()), testing::Bool()),
+                         glow_case_name);
 
 // ---- shape
 

@@ -10,24 +10,16 @@
 #include <gtest/gtest.h>
 
 #include "io/error.h"
+#include "tests/support/error_message.h"
 #include "tests/support/guard.h"
 
 namespace evenflow::flow {
 namespace {
 
 using testing::HasSubstr;
+using tests::message_of;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-template <class Error>
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 io::ConditionData condition_of(size_t parameters) {
   io::ConditionData out;

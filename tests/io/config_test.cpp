@@ -16,11 +16,11 @@ using testing::put;
 using ::testing::StartsWith;
 using testing::TempFolder;
 
-Config parse(const std::string& toml) {
+Config config_of(const std::string& toml) {
   return parse_config(toml, "a.toml");
 }
 std::string usage_error(const std::string& toml) {
-  return error_of<UsageError>([&] { parse(toml); });
+  return error_of<UsageError>([&] { config_of(toml); });
 }
 const ConfigKey& key(const std::string& name) {
   for (const ConfigKey& candidate : config_keys())
@@ -43,14 +43,14 @@ Config unusual() {
 }
 
 TEST(Config, DefaultsRoundTrip) {
-  EXPECT_EQ(parse(to_toml(Config{})), Config{});
+  EXPECT_EQ(config_of(to_toml(Config{})), Config{});
   EXPECT_NO_THROW(validate(Config{}));
 }
 
 TEST(Config, EveryFieldRoundTripsOverOtherValues) {
-  EXPECT_EQ(parse(to_toml(unusual())), unusual());
+  EXPECT_EQ(config_of(to_toml(unusual())), unusual());
   EXPECT_EQ(parse_config(to_toml(Config{}), "a.toml", unusual()), Config{});
-  EXPECT_TRUE(std::signbit(parse(to_toml(unusual())).condition.v0[1]));
+  EXPECT_TRUE(std::signbit(config_of(to_toml(unusual())).condition.v0[1]));
   EXPECT_NO_THROW(validate(unusual()));
 }
 
@@ -63,7 +63,7 @@ TEST(Config, DoublesRoundTripToTheBit) {
   }
   c.condition.k.push_back(5e-324);
   c.condition.k.push_back(1.7976931348623157e308);
-  const Config back = parse(to_toml(c));
+  const Config back = config_of(to_toml(c));
   ASSERT_EQ(back.condition.k.size(), c.condition.k.size());
   for (size_t i = 0; i < c.condition.k.size(); ++i)
     ASSERT_EQ(std::bit_cast<uint64_t>(back.condition.k[i]), std::bit_cast<uint64_t>(c.condition.k[i])) << i;
@@ -106,7 +106,7 @@ TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
 }
 
 TEST(Config, TakesDottedKeysAndWholeNumbersForFloats) {
-  const Config read = parse("train.epochs = 7\ntrain.clip_norm = 5\n[condition]\nk = [1, 0.5]\n");
+  const Config read = config_of("train.epochs = 7\ntrain.clip_norm = 5\n[condition]\nk = [1, 0.5]\n");
   EXPECT_EQ(read.train.epochs, 7);
   EXPECT_EQ(read.train.clip_norm, 5.0);
   EXPECT_EQ(read.condition.k, (std::vector<double>{1.0, 0.5}));

@@ -11,12 +11,12 @@
 namespace evenflow::tests {
 namespace {
 
-struct Length {
+struct OrderLength {
   int64_t n = 0;
   std::string name() const { return text_of("n", n); }
 };
 
-using RandomOrder = OpTest<Length>;
+using RandomOrder = OpTest<OrderLength>;
 
 // One expectation for all devices: the order is theirs in common.
 TEST_P(RandomOrder, SortsByTheStreamsRandomBits) {
@@ -34,7 +34,8 @@ TEST_P(RandomOrder, SortsByTheStreamsRandomBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, RandomOrder, on_every_backend<Length>({{0}, {1}, {31}, {1000}}), case_name<Length>);
+INSTANTIATE_TEST_SUITE_P(Lengths, RandomOrder, on_every_backend<OrderLength>({{0}, {1}, {31}, {1000}}),
+                         case_name<OrderLength>);
 
 }  // namespace
 }  // namespace evenflow::tests

@@ -18,12 +18,12 @@
 namespace evenflow::tests {
 namespace {
 
-struct Length {
+struct StreamLength {
   int64_t n = 0;
   std::string name() const { return text_of("n", n); }
 };
 
-using StreamOp = OpTest<Length>;
+using StreamOp = OpTest<StreamLength>;
 
 std::vector<int32_t> counting(int64_t n) {
   std::vector<int32_t> out(static_cast<size_t>(n));
@@ -103,7 +103,8 @@ TEST_P(StreamOp, EventsMeasureWhatLiesBetweenThem) {
   EXPECT_EQ(data[0], 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, StreamOp, on_every_backend<Length>({{1}, {31}, {1024}}), case_name<Length>);
+INSTANTIATE_TEST_SUITE_P(Lengths, StreamOp, on_every_backend<StreamLength>({{1}, {31}, {1024}}),
+                         case_name<StreamLength>);
 
 }  // namespace
 }  // namespace evenflow::tests

@@ -57,24 +57,24 @@ std::string case_name(const testing::TestParamInfo<std::tuple<BackendUnderTest, 
 }
 
 template <class Shape>
-auto on_every_backend(std::vector<Shape> shapes) {
-  return testing::Combine(testing::ValuesIn(backends_under_test()), testing::ValuesIn(std::move(shapes)));
+auto on_every_backend(const std::vector<Shape>& shapes) {
+  return testing::Combine(testing::ValuesIn(backends_under_test()), testing::ValuesIn(shapes));
 }
 
 /// Of suites of the CPU's own kernels.
 template <class Shape>
-auto on_every_instruction_set(std::vector<Shape> shapes) {
+auto on_every_instruction_set(const std::vector<Shape>& shapes) {
   std::vector<BackendUnderTest> cpus = backends_under_test();
   std::erase_if(cpus, [](const BackendUnderTest& backend) { return backend.device.type != kernels::DeviceType::cpu; });
-  return testing::Combine(testing::ValuesIn(std::move(cpus)), testing::ValuesIn(std::move(shapes)));
+  return testing::Combine(testing::ValuesIn(cpus), testing::ValuesIn(shapes));
 }
 
 /// Of suites of the CUDA backend's own kernels.
 template <class Shape>
-auto on_every_gpu(std::vector<Shape> shapes) {
+auto on_every_gpu(const std::vector<Shape>& shapes) {
   std::vector<BackendUnderTest> gpus = backends_under_test();
   std::erase_if(gpus, [](const BackendUnderTest& backend) { return backend.device.type == kernels::DeviceType::cpu; });
-  return testing::Combine(testing::ValuesIn(std::move(gpus)), testing::ValuesIn(std::move(shapes)));
+  return testing::Combine(testing::ValuesIn(gpus), testing::ValuesIn(shapes));
 }
 
 }  // namespace evenflow::tests

@@ -15,8 +15,12 @@ using Vector = std::vector<double>;
 /// Feature maps [n, c, h, w], dense.
 struct Maps {
   Maps() = default;
-  Maps(int64_t n_, int64_t c_, int64_t h_, int64_t w_)
-      : n(n_), c(c_), h(h_), w(w_), values(static_cast<size_t>(n_ * c_ * h_ * w_)) {}
+  Maps(int64_t samples, int64_t channels, int64_t height, int64_t width)
+      : n(samples),
+        c(channels),
+        h(height),
+        w(width),
+        values(static_cast<size_t>(samples * channels * height * width)) {}
   int64_t n = 0, c = 0, h = 0, w = 0;
   Vector values;
   int64_t pixels() const { return h * w; }

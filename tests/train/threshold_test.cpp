@@ -19,10 +19,10 @@ namespace evenflow::train {
 namespace {
 
 using Doubles = std::vector<double>;
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// A list of golden cases; by value, so that a loop may run over it.
-std::vector<nlohmann::json> golden(const char* list) {
+std::vector<nlohmann::json> golden_fits(const char* list) {
   std::ifstream file(EVENFLOW_GOLDEN_DIR "/metrics/gamma.json");
   return nlohmann::json::parse(file).at(list).get<std::vector<nlohmann::json>>();
 }
@@ -36,7 +36,7 @@ double negative_log_likelihood(const GammaFit& fit, const Doubles& data) {
   return sum;
 }
 
-std::string data_error(const Doubles& scores, const std::string& method = "gamma") {
+std::string fit_error(const Doubles& scores, const std::string& method = "gamma") {
   io::ScoreSettings settings;
   settings.threshold = method;
   try {
@@ -48,7 +48,7 @@ std::string data_error(const Doubles& scores, const std::string& method = "gamma
 }
 
 TEST(GammaQuantile, AgreesWithFortyDigits) {
-  const auto cases = golden("inverse");
+  const auto cases = golden_fits("inverse");
   ASSERT_GE(cases.size(), 30u);
   for (const auto& c : cases) {
     const double x = c.at("x");
@@ -59,7 +59,7 @@ TEST(GammaQuantile, AgreesWithFortyDigits) {
 
 TEST(GammaFit, QuantileAgreesWithSciPy) {
   int compared = 0;
-  for (const auto& c : golden("fits")) {
+  for (const auto& c : golden_fits("fits")) {
     const auto kind = c.at("kind").get<std::string>();
     if (kind == "fails") continue;
     ++compared;
@@ -83,7 +83,7 @@ TEST(GammaFit, QuantileAgreesWithSciPy) {
 
 TEST(GammaFit, MendsWhereSciPyGivesUp) {
   int mended = 0;
-  for (const auto& c : golden("fits")) {
+  for (const auto& c : golden_fits("fits")) {
     if (c.at("kind").get<std::string>() != "fails") continue;
     ++mended;
     const auto name = c.at("name").get<std::string>();
@@ -105,7 +105,7 @@ TEST(GammaFit, MendsWhereSciPyGivesUp) {
 }
 
 TEST(Threshold, RecordsWhatItIs) {
-  const auto data = golden("fits").at(0).at("data").get<Doubles>();
+  const auto data = golden_fits("fits").at(0).at("data").get<Doubles>();
   io::ScoreSettings settings;
   const auto gamma = fit_threshold(data, settings, "nll");
   EXPECT_EQ(gamma.score, "nll");
@@ -122,14 +122,14 @@ TEST(Threshold, RecordsWhatItIs) {
 }
 
 TEST(Threshold, RefusesDegenerateScores) {
-  EXPECT_THAT(data_error({}), testing::AllOf(testing::HasSubstr("score_zc"), testing::HasSubstr("0 scores")));
-  EXPECT_THAT(data_error({1, 2, 3}), testing::HasSubstr("3 scores"));
-  EXPECT_THAT(data_error(Doubles(50, 7.25)), testing::HasSubstr("7.25"));
-  EXPECT_THAT(data_error(Doubles(50, nan)), testing::HasSubstr("score 0 of 50 is nan"));
-  EXPECT_THAT(data_error({1, 2, 3, 4, INFINITY}), testing::HasSubstr("score 4 of 5 is inf"));
-  EXPECT_THAT(data_error({}, "quantile"), testing::HasSubstr("no values"));
-  EXPECT_THAT(data_error({1, nan}, "quantile"), testing::HasSubstr("nan"));
-  EXPECT_EQ(data_error({3}, "quantile"), "no io::DataError");
+  EXPECT_THAT(fit_error({}), testing::AllOf(testing::HasSubstr("score_zc"), testing::HasSubstr("0 scores")));
+  EXPECT_THAT(fit_error({1, 2, 3}), testing::HasSubstr("3 scores"));
+  EXPECT_THAT(fit_error(Doubles(50, 7.25)), testing::HasSubstr("7.25"));
+  EXPECT_THAT(fit_error(Doubles(50, not_a_number)), testing::HasSubstr("score 0 of 50 is nan"));
+  EXPECT_THAT(fit_error({1, 2, 3, 4, INFINITY}), testing::HasSubstr("score 4 of 5 is inf"));
+  EXPECT_THAT(fit_error({}, "quantile"), testing::HasSubstr("no values"));
+  EXPECT_THAT(fit_error({1, not_a_number}, "quantile"), testing::HasSubstr("nan"));
+  EXPECT_EQ(fit_error({3}, "quantile"), "no io::DataError");
 }
 
 TEST(Threshold, RefusesWrongSettings) {
@@ -138,7 +138,7 @@ TEST(Threshold, RefusesWrongSettings) {
   settings.threshold = "guess";
   EXPECT_THROW(fit_threshold(data, settings, "nll"), io::UsageError);
   settings.threshold = "gamma";
-  for (const double q : {0.0, 1.0, nan}) {
+  for (const double q : {0.0, 1.0, not_a_number}) {
     settings.threshold_quantile = q;
     EXPECT_THROW(fit_threshold(data, settings, "nll"), io::UsageError);
   }
