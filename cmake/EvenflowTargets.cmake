@@ -5,7 +5,7 @@ add_library(evenflow::options ALIAS evenflow_options)
 target_compile_options(evenflow_options INTERFACE $<BUILD_INTERFACE:-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Werror>)
 if(CMAKE_UNITY_BUILD)
   # Two warnings that take a file's neighbours for its own, or for a header.
-  set(file_warnings $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  set(file_warnings -Wno-unknown-warning-option -Wno-subobject-linkage)
 else()
   set(file_warnings -Wshadow)
 endif()
