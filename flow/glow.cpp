@@ -82,6 +82,7 @@ GlowShape glow_shape(const io::Config& config) {
   shape.hidden = config.model.hidden;
   shape.dense_invconv = config.model.invconv == "dense";
   shape.coupling = config.model.coupling == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+  shape.zd_first = config.condition.zd_half == "first";
   const std::string& precision = config.train.precision;
   shape.precision = precision == "tf32"   ? kernels::Precision::tf32
                     : precision == "bf16" ? kernels::Precision::bf16

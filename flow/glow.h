@@ -21,6 +21,7 @@ struct GlowShape {
   int blocks = 3, steps = 5, hidden = 32;
   bool dense_invconv = false;
   kernels::CouplingKind coupling = kernels::CouplingKind::sigmoid;
+  bool zd_first = false;             ///< zd is the first half of the last block's channels, not the second
   int64_t height = 128, width = 64;  ///< mel bands, frames; divisible by 2^blocks
   kernels::CouplingPath path = kernels::CouplingPath::automatic;
   kernels::Precision precision = kernels::Precision::float32;
@@ -148,6 +149,7 @@ class GlowPass {
   };
   void forward_step(kernels::Stream& stream, size_t step);
   kernels::Map latent(const std::vector<kernels::Map>& blocks, int block, bool second_half) const;
+  bool zc_is_second(int block) const;
 
   const Glow& glow_;
   int64_t n_, active_ = 0;

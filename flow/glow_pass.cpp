@@ -97,18 +97,21 @@ Map GlowPass::latent(const std::vector<Map>& blocks, int block, bool second_half
   return second_half ? halves.factored : halves.kept;
 }
 
-// The last block is not split: its first half is z_N, its second half, which its last coupling changed, is zd.
+// The last block is not split: one half of its channels is z_N, the other zd.
+bool GlowPass::zc_is_second(int block) const {
+  return block + 1 < glow_.shape().blocks || glow_.shape().zd_first;
+}
 Map GlowPass::zc(int block) {
-  return latent(block_output_, block, block + 1 < glow_.shape().blocks);
+  return latent(block_output_, block, zc_is_second(block));
 }
 Map GlowPass::zd() {
-  return latent(block_output_, glow_.shape().blocks - 1, true);
+  return latent(block_output_, glow_.shape().blocks - 1, !glow_.shape().zd_first);
 }
 Map GlowPass::dzc(int block) {
-  return latent(block_gradient_, block, block + 1 < glow_.shape().blocks);
+  return latent(block_gradient_, block, zc_is_second(block));
 }
 Map GlowPass::dzd() {
-  return latent(block_gradient_, glow_.shape().blocks - 1, true);
+  return latent(block_gradient_, glow_.shape().blocks - 1, !glow_.shape().zd_first);
 }
 
 void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<float> raw) {

@@ -357,6 +357,8 @@ std::vector<Row> make_table() {
       list("condition.k", Field{c, &C::k},
            "slope per unit of each parameter; empty: k (v - v0) spans [-3, 3] over the training values"),
       list("condition.v0", Field{c, &C::v0}, "centre of each parameter; empty: mean of the training values"),
+      choice("condition.zd_half", Field{c, &C::zd_half}, {"second", "first"},
+             "half of the last block's channels that is zd: \"second\", which its last coupling changes, or \"first\""),
 
       text(
           "train.device", Field{t, &T::device}, "\"auto\", \"cpu\" or \"cuda:N\"",

@@ -45,6 +45,7 @@ struct ConditionSettings {
   std::vector<std::string> parameters;  ///< empty: all of the shard's
   std::vector<double> k;                ///< per unit of v; empty: k (v - v0) spans [-3, 3] over the training values
   std::vector<double> v0;               ///< empty: mean of the training values
+  std::string zd_half = "second";       ///< of the last block's channels: "second" (its last coupling's) or "first"
   bool operator==(const ConditionSettings&) const = default;
 };
 

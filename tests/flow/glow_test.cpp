@@ -320,6 +320,23 @@ TEST_P(GlowOf, ForwardUndoesInverse) {
   tests::expect_close(again, latents, Vector(latents.size(), 1e-4), "latents");
 }
 
+TEST_P(GlowOf, ZdCanBeEitherHalfOfTheLastBlock) {
+  GlowShape swapped_shape = shape_;
+  swapped_shape.zd_first = true;
+  Glow swapped_glow(swapped_shape, 1, device());
+  const kernels::Buffer<float> data = on_device(random_windows(shape_, 2, 10));
+  glow_.initialise_actnorm(stream_, windows(shape_, data));
+  swapped_glow.initialise_actnorm(stream_, windows(shape_, data));
+  GlowPass pass(glow_, 2, PassMode::score);
+  GlowPass swapped(swapped_glow, 2, PassMode::score);
+  pass.forward(stream_, windows(shape_, data));
+  swapped.forward(stream_, windows(shape_, data));
+  EXPECT_EQ(tests::fetch(stream_, swapped.zc(0)), tests::fetch(stream_, pass.zc(0)));
+  EXPECT_EQ(tests::fetch(stream_, swapped.zd()), tests::fetch(stream_, pass.zc(1)));
+  EXPECT_EQ(tests::fetch(stream_, swapped.zc(1)), tests::fetch(stream_, pass.zd()));
+  EXPECT_NE(tests::fetch(stream_, pass.zc(1)), tests::fetch(stream_, pass.zd()));
+}
+
 TEST_P(GlowOf, AWindowDoesNotDependOnItsCompany) {
   const kernels::Buffer<float> data = on_device(random_windows(shape_, 5, 10));
   glow_.initialise_actnorm(stream_, windows(shape_, data));

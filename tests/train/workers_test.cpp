@@ -57,7 +57,11 @@ void shake(flow::Glow& glow, double size) {
   }
 }
 
-class WorkersTest : public ::testing::TestWithParam<bool> {
+struct Variant {
+  const char *name, *invconv, *zd_half;
+};
+
+class WorkersTest : public ::testing::TestWithParam<Variant> {
  protected:
   WorkersTest() : glow_(shape(), 11), prior_(glow_.shape(), velocity()) {
     kernels::Stream stream;
@@ -70,7 +74,8 @@ class WorkersTest : public ::testing::TestWithParam<bool> {
   }
   static flow::GlowShape shape() {
     io::Config config = testing::tiny_config();
-    config.model.invconv = GetParam() ? "dense" : "plu";
+    config.model.invconv = GetParam().invconv;
+    config.condition.zd_half = GetParam().zd_half;
     return flow::glow_shape(config);
   }
   flow::Glow glow_;
@@ -197,8 +202,10 @@ TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
   EXPECT_EQ(workers.first_non_finite(batch.view(), 4), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Invconv, WorkersTest, ::testing::Bool(),
-                         [](const auto& kind) { return kind.param ? std::string("dense") : std::string("plu"); });
+INSTANTIATE_TEST_SUITE_P(Variants, WorkersTest,
+                         ::testing::Values(Variant{"plu", "plu", "second"}, Variant{"dense", "dense", "second"},
+                                           Variant{"zd_first", "plu", "first"}),
+                         [](const auto& variant) { return std::string(variant.param.name); });
 
 }  // namespace
 }  // namespace evenflow::train
