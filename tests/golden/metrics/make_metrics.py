@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Golden values of train/metrics and train/threshold, from scikit-learn, NumPy, SciPy and mpmath.
+"""Golden values of train/metrics, train/intervals and train/threshold, from scikit-learn, NumPy, SciPy and mpmath.
 
     python3 -m venv v && v/bin/pip install scikit-learn==1.9.1 scipy==1.17.1 numpy==2.4.6 mpmath==1.4.1
-    v/bin/python make_metrics.py          # writes metrics.json and gamma.json beside itself
+    v/bin/python make_metrics.py          # writes metrics.json, intervals.json and gamma.json beside itself
 """
 import json
 import pathlib
@@ -101,6 +101,48 @@ def inverse_cases():
             yield dict(shape=shape, q=q, x=float(x))
 
 
+def mean_interval_cases():
+    own = np.random.default_rng(95)
+    for n in (2, 3, 5, 31):
+        values = own.normal(80, 3, n)
+        for confidence in (0.5, 0.95, 0.99):
+            low, high = stats.t.interval(confidence, n - 1, values.mean(), stats.sem(values))
+            yield dict(values=values.tolist(), confidence=confidence, mean=float(values.mean()), low=float(low),
+                       high=float(high))
+
+
+def bootstrap_cases():
+    """AUCs (Mann and Whitney) and their differences on the same clips, one run a system, clips of each label resampled."""
+    own = np.random.default_rng(96)
+    for name, n, m, shift in (("apart", 60, 40, 1.2), ("close", 150, 150, 0.2), ("coarse", 80, 80, 0.8)):
+        shared = own.normal(0, 1, n + m)
+        labels = np.r_[np.zeros(n, int), np.ones(m, int)]
+        a = shared + labels * (1.0 + shift) + own.normal(0, 0.5, n + m)
+        b = shared + labels * 1.0 + own.normal(0, 0.5, n + m)
+        if name == "coarse":
+            a, b = a.round(), b.round()
+
+        def auc(normal, anomalous):
+            return stats.mannwhitneyu(anomalous, normal, axis=-1).statistic / (normal.shape[-1] * anomalous.shape[-1])
+
+        def interval(statistic, samples):
+            drawn = [[sample[own.integers(len(sample), size=(20000, len(sample)))] for sample in pair]
+                     for pair in samples]
+            low, high = np.quantile(statistic(drawn), [0.025, 0.975])
+            return dict(low=float(low), high=float(high))
+
+        def paired():
+            rows = [own.integers(n, size=(20000, n)), n + own.integers(m, size=(20000, m))]
+            figures = auc(a[rows[0]], a[rows[1]]) - auc(b[rows[0]], b[rows[1]])
+            low, high = np.quantile(figures, [0.025, 0.975])
+            return dict(value=float(auc(a[:n], a[n:]) - auc(b[:n], b[n:])), low=float(low), high=float(high))
+
+        single = interval(lambda drawn: auc(*drawn[0]), [(a[:n], a[n:])])
+        yield dict(name=name, a=a.tolist(), b=b.tolist(), labels=labels.tolist(), auc=single, difference=paired())
+
+
+json.dump(dict(means=list(mean_interval_cases()), bootstrap=list(bootstrap_cases())),
+          open(here / "intervals.json", "w"), indent=None, separators=(",", ":"))
 json.dump(dict(roc=list(roc_cases()), quantiles=list(quantile_cases()), pairs=list(pair_cases())),
           open(here / "metrics.json", "w"), indent=None, separators=(",", ":"))
 json.dump(dict(fits=list(gamma_cases()), inverse=list(inverse_cases())), open(here / "gamma.json", "w"),

@@ -1,0 +1,135 @@
+// Intervals against SciPy and a bootstrap in NumPy (tests/golden/metrics), and what must hold exactly.
+#include "train/intervals.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "io/error.h"
+#include "train/metrics.h"
+
+namespace evenflow::train {
+namespace {
+
+using Scores = std::vector<double>;
+using Labels = std::vector<int>;
+
+nlohmann::json golden_intervals() {
+  std::ifstream file(std::string(EVENFLOW_GOLDEN_DIR) + "/metrics/intervals.json");
+  return nlohmann::json::parse(file);
+}
+
+TEST(MeanInterval, IsStudentsT) {
+  const nlohmann::json golden = golden_intervals();
+  ASSERT_GE(golden.at("means").size(), 12U);
+  for (const auto& c : golden.at("means")) {
+    const Interval interval = mean_interval(c.at("values").get<Scores>(), c.at("confidence"));
+    EXPECT_NEAR(interval.value, c.at("mean"), 1e-11);
+    EXPECT_NEAR(interval.low, c.at("low"), 1e-9);
+    EXPECT_NEAR(interval.high, c.at("high"), 1e-9);
+  }
+}
+
+TEST(MeanInterval, OfOneRunIsUnknown) {
+  const Interval interval = mean_interval(Scores{7});
+  EXPECT_EQ(interval.value, 7);
+  EXPECT_TRUE(std::isnan(interval.low));
+  EXPECT_TRUE(std::isnan(interval.high));
+}
+
+TEST(MeanInterval, SaysWhatIsWrong) {
+  EXPECT_THROW(mean_interval(Scores{}), io::DataError);
+  EXPECT_THROW(mean_interval(Scores{1, std::nan("")}), io::DataError);
+  for (const double confidence : {0.0, 1.0, 95.0, std::nan("")}) {
+    EXPECT_THROW(mean_interval(Scores{1, 2}, confidence), io::UsageError) << confidence;
+  }
+}
+
+// A percentile of 4000 resamples has a standard error of a few per cent of the interval's half width.
+TEST(Bootstrap, FindsTheIntervalsOfManyResamples) {
+  const nlohmann::json golden = golden_intervals();
+  ASSERT_EQ(golden.at("bootstrap").size(), 3U);
+  for (const auto& c : golden.at("bootstrap")) {
+    const Scores a = c.at("a"), b = c.at("b");
+    const Labels labels = c.at("labels");
+    const BootstrapSettings settings{.resamples = 4000};
+    const auto expect_near = [&](const Interval& interval, const nlohmann::json& expected) {
+      const double low = expected.at("low");
+      const double high = expected.at("high");
+      const double tolerance = 0.08 * (high - low);
+      EXPECT_NEAR(interval.low, low, tolerance) << c.at("name");
+      EXPECT_NEAR(interval.high, high, tolerance) << c.at("name");
+    };
+    const Interval single = auc_interval({a}, labels, settings);
+    EXPECT_DOUBLE_EQ(single.value, auc(a, labels));
+    expect_near(single, c.at("auc"));
+    const Interval difference = auc_difference({a}, {b}, labels, settings);
+    EXPECT_NEAR(difference.value, c.at("difference").at("value"), 1e-12);
+    expect_near(difference, c.at("difference"));
+  }
+}
+
+TEST(Bootstrap, ASystemDoesNotDifferFromItself) {
+  const nlohmann::json c = golden_intervals().at("bootstrap").at(0);
+  const Scores a = c.at("a"), b = c.at("b");
+  const Labels labels = c.at("labels");
+  for (const RunScores& runs : {RunScores{a}, RunScores{a, b, b}}) {
+    const Interval difference = auc_difference(runs, runs, labels, {.resamples = 50});
+    EXPECT_EQ(difference.value, 0);
+    EXPECT_EQ(difference.low, 0);
+    EXPECT_EQ(difference.high, 0);
+  }
+}
+
+TEST(Bootstrap, DoesNotDependOnTheScale) {
+  const nlohmann::json c = golden_intervals().at("bootstrap").at(2);  // with ties
+  const Scores a = c.at("a");
+  const Labels labels = c.at("labels");
+  Scores moved = a;
+  for (double& score : moved) score = 7600 + 50 * score;
+  const Interval one = auc_interval({a}, labels, {.resamples = 50});
+  const Interval other = auc_interval({moved}, labels, {.resamples = 50});
+  EXPECT_EQ(one.low, other.low);
+  EXPECT_EQ(one.high, other.high);
+}
+
+TEST(Bootstrap, RunsThatDifferWidenTheInterval) {
+  const nlohmann::json c = golden_intervals().at("bootstrap").at(0);
+  const Scores good = c.at("a");
+  const Labels labels = c.at("labels");
+  Scores poor = good;
+  for (size_t i = 0; i < poor.size(); ++i) poor[i] = static_cast<double>(i % 7);
+  const Interval alike = auc_interval({good, good, good}, labels, {});
+  const Interval mixed = auc_interval({good, good, poor}, labels, {});
+  EXPECT_DOUBLE_EQ(mixed.value, (2 * auc(good, labels) + auc(poor, labels)) / 3);
+  EXPECT_GT(mixed.high - mixed.low, 2 * (alike.high - alike.low));
+}
+
+TEST(Bootstrap, IsAFunctionOfItsSeed) {
+  const nlohmann::json c = golden_intervals().at("bootstrap").at(1);
+  const RunScores runs = {c.at("a").get<Scores>()};
+  const Labels labels = c.at("labels");
+  const Interval first = auc_interval(runs, labels, {.resamples = 100, .seed = 3});
+  const Interval again = auc_interval(runs, labels, {.resamples = 100, .seed = 3});
+  const Interval other = auc_interval(runs, labels, {.resamples = 100, .seed = 4});
+  EXPECT_EQ(first.low, again.low);
+  EXPECT_EQ(first.high, again.high);
+  EXPECT_NE(first.low, other.low);
+}
+
+TEST(Bootstrap, SaysWhatIsWrong) {
+  const Labels labels = {0, 1};
+  EXPECT_THROW(auc_interval({}, labels), io::DataError);
+  EXPECT_THROW(auc_interval({{1, std::nan("")}}, labels), io::DataError);
+  EXPECT_THROW(auc_interval({{1, 2, 3}}, labels), io::DataError);
+  EXPECT_THROW(auc_interval({{1, 2}}, Labels{1, 1}), io::DataError);
+  EXPECT_THROW(auc_interval({{1, 2}}, labels, {.resamples = 0}), io::UsageError);
+  EXPECT_THROW(auc_difference({{1, 2}}, {{1, 2}}, labels, {.confidence = 95}), io::UsageError);
+}
+
+}  // namespace
+}  // namespace evenflow::train
