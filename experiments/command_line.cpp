@@ -225,10 +225,15 @@ std::vector<std::string> command_names(const CLI::App& program) {
 
 /// What to tell of an error of CLI11's: its own text, with the nearest option where one is unknown.
 std::string sentence(const CLI::ParseError& error, const CLI::App& program) {
-  const auto chosen = program.get_subcommands();
-  const std::string help = "evenflow" + (chosen.empty() ? std::string() : " " + chosen.front()->get_name()) + " --help";
+  std::string help = "evenflow";
+  const CLI::App* chosen = &program;
+  while (!chosen->get_subcommands().empty()) {
+    chosen = chosen->get_subcommands().front();
+    help += " " + chosen->get_name();
+  }
+  help += " --help";
   const std::vector<std::string> extra = program.remaining(true);
-  const CLI::App& command = chosen.empty() ? program : *chosen.front();
+  const CLI::App& command = *chosen;
   for (const std::string& argument : extra) {
     if (!argument.starts_with('-')) continue;
     const std::string name = argument.substr(0, argument.find('='));
@@ -423,6 +428,28 @@ Command parse_command_line(int argc, const char* const* argv) {
       },
       true);
 
+  CLI::App* experiment = program.add_subcommand("experiment", "Runs whole experiments: many trainings, one table.");
+  experiment->require_subcommand(1);
+  Describe<StudyArguments> study(
+      *experiment, "study",
+      "Trains the paper's four flows (single-scale and multi-scale, conventional and constrained) with several seeds "
+      "on "
+      "the training clips of a manifest and says how well each of their scores tells its anomalous test clips: AUC "
+      "over "
+      "all, seen and unseen values of the parameter and value by value, with 95 % intervals, differences to the "
+      "conventional flow, and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what "
+      "is "
+      "finished.",
+      "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
+      "  evenflow experiment study bldc/manifest.csv --out studies/bldc --config experiments/configs/bldc.toml --seeds "
+      "3");
+  study.file("MANIFEST", study.to().manifest, "manifest CSV with a parameter column, or a DCASE folder")->required();
+  study.file("--out", study.to().out, "the study's folder")->required()->type_name("FOLDER");
+  study.number("--seeds", study.to().seeds, 1, 1000, "trainings of each flow, with the seeds 1, 2, ...");
+  study.config(
+      study.to().config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; },
+      true);
+
   const std::vector<std::string> names = command_names(program);
   if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end())
     throw io::UsageError(std::string("there is no command '") + argv[1] + "'" + suggestion(argv[1], names) +
@@ -446,6 +473,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (sample.app().parsed()) return sample.to();
   if (info.app().parsed()) return info.to();
   if (profile.app().parsed()) return profile.to();
+  if (study.app().parsed()) return study.to();
   return synth.to();
 }
 

@@ -99,12 +99,19 @@ struct ProfileArguments {
   std::optional<std::filesystem::path> out, compare;
 };
 
+struct StudyArguments {
+  std::filesystem::path manifest, out;
+  ConfigSource config;
+  int seeds = 5;
+};
+
 /// Nothing to run: a text to print (--help, --version).
 struct ShowText {
   std::string text;
 };
 
-using Command = std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments,
-                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments, ProfileArguments>;
+using Command =
+    std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments, EncodeArguments,
+                 SampleArguments, InfoArguments, SynthArguments, ProfileArguments, StudyArguments>;
 
 }  // namespace evenflow::experiments

@@ -22,5 +22,6 @@ int run(const SampleArguments& arguments);
 int run(const InfoArguments& arguments);
 int run(const SynthArguments& arguments);
 int run(const ProfileArguments& arguments);
+int run(const StudyArguments& arguments);
 
 }  // namespace evenflow::experiments

@@ -1,0 +1,208 @@
+#include "experiments/study/study.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "frontend/prepare.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/shard.h"
+#include "train/config_match.h"
+#include "train/trainer.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What a study needs of its recordings: a parameter whose values are partly seen, partly unseen, and both classes.
+void require_study(const io::Manifest& manifest, const fs::path& file) {
+  const std::string named = fmt::format("'{}'", file.string());
+  if (manifest.parameter_names.empty()) {
+    throw io::DataError(named +
+                        " has no parameter column; a study compares seen with unseen values of one, so add a "
+                        "column with its unit in the name (velocity_mm_s)");
+  }
+  const std::string& parameter = manifest.parameter_names.front();
+  std::set<double> trained, tested;
+  int64_t normal = 0, anomalous = 0;
+  for (const io::Clip& clip : manifest.clips) {
+    const double value = clip.parameter.front();
+    if (clip.split == io::Split::test && clip.label >= 0) ++(clip.label == 1 ? anomalous : normal);
+    if (!std::isnan(value)) (clip.split == io::Split::train ? trained : tested).insert(value);
+  }
+  if (trained.size() < 2) {
+    throw io::DataError(fmt::format("{} has {} of {} in its training clips; a study needs two or more", named,
+                                    count_text(static_cast<int64_t>(trained.size()), "value"), parameter));
+  }
+  if (std::includes(trained.begin(), trained.end(), tested.begin(), tested.end())) {
+    throw io::DataError(
+        fmt::format("{} has no test clip at a value of {} that was not trained on; move the clips of "
+                    "one value out of training",
+                    named, parameter));
+  }
+  if (normal == 0 || anomalous == 0) {
+    throw io::DataError(
+        fmt::format("{} has {} normal and {} anomalous test clips; an AUC takes both", named, normal, anomalous));
+  }
+}
+
+class Running {
+ public:
+  explicit Running(const StudyOptions& options) : o_(options), manifest_(io::read_recordings(options.manifest)) {}
+
+  Study run() {
+    require_study(manifest_, o_.manifest);
+    require_recordings(manifest_, o_.manifest);
+    claim_folder();
+    Study study;
+    study.seeds = o_.seeds;
+    study.parameter = manifest_.parameter_names.front();
+    std::vector<io::Clip> trained;
+    std::copy_if(manifest_.clips.begin(), manifest_.clips.end(), std::back_inserter(trained),
+                 [](const io::Clip& clip) { return clip.split == io::Split::train; });
+    study.training_values = distinct_values(trained, 0);
+    study.interrupted = !prepare();
+    // Seed by seed: the table is complete, if rough, after the first.
+    for (const uint64_t seed : o_.seeds) {
+      for (const System& system : o_.systems) {
+        study.interrupted = study.interrupted || !run_cell(system, seed);
+        if (study.interrupted) return study;
+      }
+    }
+    for (const System& system : o_.systems) {
+      SystemScores scores{system, {}};
+      for (const uint64_t seed : o_.seeds) scores.runs.push_back(train::read_scores(cell(system, seed) / "scores.csv"));
+      study.systems.push_back(std::move(scores));
+    }
+    return study;
+  }
+
+ private:
+  fs::path features() const { return o_.folder / "features.h5"; }
+  fs::path cell(const System& system, uint64_t seed) const {
+    return o_.folder / "cells" / system.name / fmt::format("seed_{}", seed);
+  }
+  bool stopped() const { return o_.stop != nullptr && o_.stop->load(); }
+
+  // The manifest's copy says what the study is of.
+  void claim_folder() {
+    make_folder(o_.folder);
+    const fs::path copy = o_.folder / "manifest.csv";
+    const std::string text = to_csv();
+    if (!fs::exists(copy)) {
+      io::write_text(copy, text);
+    } else if (io::read_text(copy) != text) {
+      throw io::UsageError(
+          fmt::format("the folder '{}' holds a study of other recordings than '{}'; choose another "
+                      "folder",
+                      o_.folder.string(), o_.manifest.string()));
+    }
+  }
+
+  std::string to_csv() const {
+    std::string text = "path,split,label,machine";
+    for (const std::string& name : manifest_.parameter_names) text += fmt::format(",{}", io::csv_cell(name));
+    text += "\n";
+    for (const io::Clip& clip : manifest_.clips) {
+      text += fmt::format("{},{},{},{}", io::csv_cell(file_of(manifest_, clip).string()),
+                          clip.split == io::Split::train ? "train" : "test", clip.label, io::csv_cell(clip.machine));
+      for (const double value : clip.parameter) text += std::isnan(value) ? "," : fmt::format(",{}", value);
+      text += "\n";
+    }
+    return text;
+  }
+
+  /// False: stopped.
+  bool prepare() {
+    const io::Config& config = o_.systems.front().config;
+    if (fs::exists(features())) {
+      train::require_frontend(io::Shard(features()), config.frontend, "the configuration");
+      return true;
+    }
+    frontend::PrepareOptions options;
+    options.frontend = config.frontend;
+    options.min_frames = config.window.window_frames;
+    options.threads = config.train.threads;
+    options.stop = o_.stop;
+    options.progress = [&](size_t done, size_t total) {
+      o_.progress("features", static_cast<double>(done) / static_cast<double>(total));
+    };
+    return !frontend::prepare(manifest_, features(), options).stopped;
+  }
+
+  /// False: stopped.
+  bool run_cell(const System& system, uint64_t seed) {
+    const fs::path folder = cell(system, seed);
+    train::TrainOptions options;
+    options.config = system.config;
+    options.config.train.seed = seed;
+    options.shards = {features()};
+    options.run = folder / "run";
+    options.stop = o_.stop;
+    const std::string what = fmt::format("{}, seed {}", system.title, seed);
+    options.progress = [&](const train::TrainProgress& p) {
+      const double in_epoch = p.epoch_end || p.steps_per_epoch == 0
+                                  ? 0.0
+                                  : static_cast<double>(p.step) / static_cast<double>(p.steps_per_epoch);
+      o_.progress(what, (static_cast<double>(p.epoch) + in_epoch) / static_cast<double>(p.epochs));
+    };
+    const fs::path config = options.run / "config.toml";
+    if (fs::exists(config)) require_same(folder, io::read_config(config), options.config);
+    const fs::path scores = folder / "scores.csv";
+    if (fs::exists(scores)) return true;
+    // Without a checkpoint a run was stopped before there was anything to keep.
+    options.resume = fs::exists(options.run / "checkpoint.h5");
+    options.replace = !options.resume && fs::exists(config);
+    if (train::train(options).interrupted) return false;
+    score(options.run / "model.h5", options.config.train, scores);
+    o_.log(fmt::format("{}: done", what));
+    return true;
+  }
+
+  static void require_same(const fs::path& folder, const io::Config& before, const io::Config& now) {
+    const auto differs = train::first_difference(before, now, [](const std::string& key) {
+      return key != "train.threads" && key != "train.checkpoint_epochs" && key != "train.resident_mib";
+    });
+    if (!differs) return;
+    throw io::UsageError(fmt::format("'{}' was made with {} = {}, now it is {}; choose another folder", folder.string(),
+                                     differs->key, differs->first, differs->second));
+  }
+
+  void score(const fs::path& model, const io::TrainSettings& compute, const fs::path& out) const {
+    train::Detector detector(model, compute.device, compute.threads);
+    const io::Shard shard(features());
+    train::write_scores(out, detector.score(shard), shard.parameter_names(), detector.model().condition.names);
+  }
+
+  const StudyOptions& o_;
+  io::Manifest manifest_;
+};
+
+}  // namespace
+
+std::vector<System> flow_systems(const io::Config& base) {
+  std::vector<System> systems;
+  for (const bool multi : {false, true}) {
+    for (const bool constrained : {false, true}) {
+      io::Config config = base;
+      config.model.blocks = !multi ? 1 : base.model.blocks > 1 ? base.model.blocks : io::ModelSettings{}.blocks;
+      config.condition.enabled = constrained;
+      const std::string scale = multi ? "multi" : "single";
+      const std::string kind = constrained ? "constrained" : "conventional";
+      systems.push_back({scale + "_scale_" + kind, scale + "-scale, " + kind, config});
+    }
+  }
+  return systems;
+}
+
+Study run_study(const StudyOptions& options) {
+  return Running(options).run();
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,60 @@
+// A study: systems, each trained with several seeds on the same recordings, and their scores of the same clips.
+//
+// FOLDER/manifest.csv (a copy: what the study is of), features.h5, and per system and seed a cell
+// FOLDER/cells/SYSTEM/seed_N/ with the run folder run/ and scores.csv, which is written last: a cell that has one is
+// finished. A study that was stopped goes on where it was, inside a training too.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+#include "io/manifest.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+
+/// A line of the study's table.
+struct System {
+  std::string name;   ///< of its folder: "multi_scale_constrained"
+  std::string title;  ///< for people: "multi-scale, constrained"
+  io::Config config;  ///< but for the seed
+};
+
+/// The paper's four flows over the settings of `base`: single-scale (one block) and multi-scale (base's blocks, or
+/// three), each conventional and constrained.
+std::vector<System> flow_systems(const io::Config& base);
+
+struct StudyOptions {
+  std::filesystem::path manifest, folder;
+  std::vector<System> systems;
+  std::vector<uint64_t> seeds;
+  const std::atomic<bool>* stop = nullptr;
+  std::function<void(const std::string& line)> log;
+  std::function<void(const std::string& what, double fraction)> progress;
+};
+
+/// A system's scores of all clips, training ones too; a table per seed.
+struct SystemScores {
+  System system;
+  std::vector<train::ScoreTable> runs;
+};
+
+struct Study {
+  std::vector<double> training_values;  ///< of the parameter, ascending
+  std::string parameter;                ///< its name; the first, if there are several
+  std::vector<uint64_t> seeds;
+  std::vector<SystemScores> systems;
+  bool interrupted = false;  ///< then without scores
+};
+
+/// Runs what is not done yet. io::DataError: a manifest without a parameter column, with fewer than two training
+/// values, without a test value that was not trained on, or without both classes in the test; io::UsageError: a folder
+/// that holds another study, by the key that differs.
+Study run_study(const StudyOptions& options);
+
+}  // namespace evenflow::experiments

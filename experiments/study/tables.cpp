@@ -1,0 +1,309 @@
+#include "experiments/study/tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "experiments/console.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/manifest.h"
+#include "train/metrics.h"
+
+namespace evenflow::experiments {
+namespace {
+
+using train::ClipScore;
+using train::Interval;
+
+struct NamedScore {
+  const char* name;
+  double ClipScore::*of;
+};
+constexpr NamedScore all_scores[] = {{"nll", &ClipScore::nll},
+                                     {"score_zc", &ClipScore::score_zc},
+                                     {"score_zc_logdet", &ClipScore::score_zc_logdet},
+                                     {"score_scatter", &ClipScore::score_scatter},
+                                     {"nll_given_v", &ClipScore::nll_given_v}};
+
+bool is_test(const ClipScore& clip) {
+  return clip.clip.split == io::Split::test && clip.clip.label >= 0;
+}
+
+/// Test clips that are looked at together: rows of every run's table.
+struct Rows {
+  std::string name;
+  std::vector<size_t> rows;
+  std::vector<int> labels;
+  int64_t anomalous() const { return std::count(labels.begin(), labels.end(), 1); }
+  int64_t normal() const { return static_cast<int64_t>(labels.size()) - anomalous(); }
+};
+
+class Tables {
+ public:
+  Tables(const Study& study, const train::BootstrapSettings& bootstrap) : study_(study), bootstrap_(bootstrap) {
+    require_alike();
+  }
+
+  StudyTables make() {
+    for (const Rows& group : groups()) {
+      for (const SystemScores& system : study_.systems) {
+        for (const NamedScore& score : all_scores) add_auc(system, score, group);
+        add_differences(system, group);
+      }
+    }
+    for (const SystemScores& system : study_.systems) {
+      if (system.system.config.condition.enabled) add_estimates(system);
+    }
+    return std::move(tables_);
+  }
+
+ private:
+  bool seen(const ClipScore& clip) const {
+    const double value = clip.clip.parameter.front();
+    return std::binary_search(study_.training_values.begin(), study_.training_values.end(), value);
+  }
+
+  // Row by row the same clips in every table.
+  void require_alike() const {
+    const train::ScoreTable& first = study_.systems.front().runs.front();
+    for (const SystemScores& system : study_.systems) {
+      for (const train::ScoreTable& run : system.runs) {
+        const bool alike = std::equal(run.clips.begin(), run.clips.end(), first.clips.begin(), first.clips.end(),
+                                      [](const auto& a, const auto& b) { return a.clip.path == b.clip.path; });
+        if (!alike) {
+          throw io::DataError(
+              fmt::format("the scores of {} are not of the same clips as those of {}; remove its "
+                          "folder and run the study again",
+                          system.system.name, study_.systems.front().system.name));
+        }
+      }
+    }
+  }
+
+  Rows rows_of(const std::string& name, const std::function<bool(const ClipScore&)>& wanted) const {
+    Rows group{name, {}, {}};
+    const std::vector<ClipScore>& clips = study_.systems.front().runs.front().clips;
+    for (size_t i = 0; i < clips.size(); ++i) {
+      if (!is_test(clips[i]) || !wanted(clips[i])) continue;
+      group.rows.push_back(i);
+      group.labels.push_back(clips[i].clip.label);
+    }
+    return group;
+  }
+
+  /// Those with clips of both classes.
+  std::vector<Rows> groups() const {
+    std::vector<Rows> out;
+    const auto add = [&](Rows group) {
+      if (group.normal() > 0 && group.anomalous() > 0) out.push_back(std::move(group));
+    };
+    add(rows_of("all", [](const ClipScore&) { return true; }));
+    add(rows_of("seen", [&](const ClipScore& clip) { return seen(clip); }));
+    add(rows_of("unseen", [&](const ClipScore& clip) { return !seen(clip); }));
+    std::vector<double> values;
+    for (const ClipScore& clip : study_.systems.front().runs.front().clips) {
+      if (is_test(clip) && !std::isnan(clip.clip.parameter.front())) values.push_back(clip.clip.parameter.front());
+    }
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+    for (const double value : values) {
+      add(rows_of(fmt::format("{} = {:g}", study_.parameter, value),
+                  [=](const ClipScore& clip) { return clip.clip.parameter.front() == value; }));
+    }
+    return out;
+  }
+
+  static train::RunScores scores_of(const SystemScores& system, const NamedScore& score, const Rows& group) {
+    train::RunScores runs;
+    for (const train::ScoreTable& run : system.runs) {
+      std::vector<double>& scores = runs.emplace_back();
+      for (const size_t row : group.rows) scores.push_back(run.clips[row].*score.of);
+    }
+    return runs;
+  }
+
+  /// nll_given_v is nll where nothing is given, and unknown where a clip's value is.
+  static bool says_something(const SystemScores& system, const NamedScore& score, const train::RunScores& runs) {
+    if (score.of == &ClipScore::nll_given_v && !system.system.config.condition.enabled) return false;
+    return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& scores) {
+      return std::all_of(scores.begin(), scores.end(), [](double s) { return std::isfinite(s); });
+    });
+  }
+
+  void add_auc(const SystemScores& system, const NamedScore& score, const Rows& group) {
+    const train::RunScores runs = scores_of(system, score, group);
+    if (!says_something(system, score, runs)) return;
+    std::vector<double> figures;
+    for (const std::vector<double>& scores : runs) figures.push_back(train::auc(scores, group.labels));
+    tables_.auc.push_back({system.system.name, score.name, group.name, group.normal(), group.anomalous(),
+                           train::mean_interval(figures), train::auc_interval(runs, group.labels, bootstrap_)});
+  }
+
+  /// The conventional flow of the same scale.
+  const SystemScores* conventional(const SystemScores& system) const {
+    if (!system.system.config.condition.enabled) return nullptr;
+    const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
+      return !other.system.config.condition.enabled && other.system.config.model == system.system.config.model;
+    });
+    return found == study_.systems.end() ? nullptr : &*found;
+  }
+
+  void add_differences(const SystemScores& system, const Rows& group) {
+    const SystemScores* against = conventional(system);
+    if (against == nullptr) return;
+    const NamedScore& nll = all_scores[0];
+    const train::RunScores theirs = scores_of(*against, nll, group);
+    for (const NamedScore& score : all_scores) {
+      const train::RunScores runs = scores_of(system, score, group);
+      if (!says_something(system, score, runs)) continue;
+      tables_.differences.push_back({system.system.name, score.name, against->system.name, nll.name, group.name,
+                                     train::auc_difference(runs, theirs, group.labels, bootstrap_)});
+    }
+  }
+
+  struct Line {
+    double slope = 1, offset = 0;
+    double operator()(double x) const { return slope * x + offset; }
+  };
+
+  /// Through the mean estimates at the lowest and the highest training value.
+  Line calibration(const train::ScoreTable& run) const {
+    const auto mean_at = [&](double value) {
+      double sum = 0;
+      int64_t count = 0;
+      for (const ClipScore& clip : run.clips) {
+        if (clip.clip.split != io::Split::train || clip.clip.parameter.front() != value) continue;
+        sum += clip.estimate.front();
+        ++count;
+      }
+      return sum / static_cast<double>(count);
+    };
+    const double low = study_.training_values.front();
+    const double high = study_.training_values.back();
+    const double low_estimate = mean_at(low);
+    const double slope = (high - low) / (mean_at(high) - low_estimate);
+    return {slope, low - slope * low_estimate};
+  }
+
+  void add_estimates(const SystemScores& system) {
+    for (const char* group : {"all", "seen", "unseen"}) {
+      std::vector<double> correlation, error, calibrated_error;
+      int64_t count = 0;
+      for (const train::ScoreTable& run : system.runs) {
+        const Line line = calibration(run);
+        std::vector<double> truth, estimate, calibrated;
+        for (const ClipScore& clip : run.clips) {
+          const bool wanted = group == std::string("all") || seen(clip) == (group == std::string("seen"));
+          if (!is_test(clip) || clip.clip.label != 0 || !wanted || std::isnan(clip.clip.parameter.front())) continue;
+          truth.push_back(clip.clip.parameter.front());
+          estimate.push_back(clip.estimate.front());
+          calibrated.push_back(line(clip.estimate.front()));
+        }
+        count = static_cast<int64_t>(truth.size());
+        if (count < 2) break;
+        correlation.push_back(train::pearson_correlation(truth, estimate));
+        error.push_back(train::mean_absolute_error(truth, estimate));
+        calibrated_error.push_back(train::mean_absolute_error(truth, calibrated));
+      }
+      const auto finite = [](const std::vector<double>& values) {
+        return !values.empty() && std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+      };
+      if (!finite(correlation) || !finite(calibrated_error)) continue;  // one value only
+      tables_.estimates.push_back({system.system.name, group, count, train::mean_interval(correlation),
+                                   train::mean_interval(error), train::mean_interval(calibrated_error)});
+    }
+  }
+
+  const Study& study_;
+  const train::BootstrapSettings& bootstrap_;
+  StudyTables tables_;
+};
+
+std::string cell(double value) {
+  return std::isnan(value) ? "" : fmt::format("{}", value);
+}
+std::string cells(const Interval& interval) {
+  return cell(interval.value) + "," + cell(interval.low) + "," + cell(interval.high);
+}
+
+/// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
+std::string per_cent(const Interval& interval) {
+  if (std::isnan(interval.low)) return fmt::format("{:.1f}", 100 * interval.value);
+  return fmt::format("{:.1f} ± {:.1f}", 100 * interval.value, 50 * (interval.high - interval.low));
+}
+
+}  // namespace
+
+StudyTables study_tables(const Study& study, const train::BootstrapSettings& bootstrap) {
+  return Tables(study, bootstrap).make();
+}
+
+void write_tables(const StudyTables& tables, const std::filesystem::path& folder) {
+  std::string auc =
+      "system,score,group,normal,anomalous,auc,auc_low_seeds,auc_high_seeds,auc_low_clips,auc_high_clips\n";
+  for (const AucRow& row : tables.auc) {
+    auc += fmt::format("{},{},{},{},{},{},{},{}\n", row.system, row.score, io::csv_cell(row.group), row.normal,
+                       row.anomalous, cells(row.over_seeds), cell(row.over_clips.low), cell(row.over_clips.high));
+  }
+  std::string differences = "system,score,against_system,against_score,group,difference,low,high\n";
+  for (const DifferenceRow& row : tables.differences) {
+    differences += fmt::format("{},{},{},{},{},{}\n", row.system, row.score, row.against_system, row.against_score,
+                               io::csv_cell(row.group), cells(row.difference));
+  }
+  std::string estimates =
+      "system,group,clips,correlation,correlation_low,correlation_high,mean_absolute_error,error_low,error_high,"
+      "calibrated_error,calibrated_low,calibrated_high\n";
+  for (const EstimateRow& row : tables.estimates) {
+    estimates += fmt::format("{},{},{},{},{},{}\n", row.system, row.group, row.clips, cells(row.correlation),
+                             cells(row.mean_absolute_error), cells(row.calibrated_error));
+  }
+  io::write_text(folder / "auc.csv", auc);
+  io::write_text(folder / "differences.csv", differences);
+  io::write_text(folder / "estimates.csv", estimates);
+}
+
+std::string to_text(const StudyTables& tables, const Study& study) {
+  const auto find = [&](const std::string& system, const std::string& score, const std::string& group) {
+    return std::find_if(tables.auc.begin(), tables.auc.end(), [&](const AucRow& row) {
+      return row.system == system && row.score == score && row.group == group;
+    });
+  };
+  TextTable table;
+  table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
+  for (const SystemScores& system : study.systems) {
+    for (const NamedScore& score : all_scores) {
+      std::vector<std::string> line = {system.system.title, score.name};
+      for (const char* group : {"all", "seen", "unseen"}) {
+        const auto row = find(system.system.name, score.name, group);
+        line.push_back(row == tables.auc.end() ? "-" : per_cent(row->over_seeds));
+      }
+      if (find(system.system.name, score.name, "all") != tables.auc.end()) table.add(line);
+    }
+  }
+  std::string text = table.text();
+  text += fmt::format("\n{}, mean ± half of the 95 % interval (Student's t).\n\n",
+                      count_text(static_cast<int64_t>(study.seeds.size()), "seed"));
+  TextTable gains;
+  gains.add({"against the conventional flow's nll", "score", "difference", "95 % interval"});
+  for (const DifferenceRow& row : tables.differences) {
+    if (row.group != "unseen") continue;
+    gains.add({row.system, row.score, fmt::format("{:+.1f}", 100 * row.difference.value),
+               fmt::format("{:+.1f} .. {:+.1f}", 100 * row.difference.low, 100 * row.difference.high)});
+  }
+  text += gains.text() +
+          fmt::format("\nUnseen values of {}, points of AUC, paired bootstrap of clips and seeds.\n", study.parameter);
+  if (tables.estimates.empty()) return text;
+  TextTable estimates;
+  estimates.add({"estimates of " + study.parameter, "clips", "correlation", "error", "calibrated"});
+  for (const EstimateRow& row : tables.estimates) {
+    estimates.add({row.system + ", " + row.group, std::to_string(row.clips),
+                   fmt::format("{:.3f}", row.correlation.value), fmt::format("{:.1f}", row.mean_absolute_error.value),
+                   fmt::format("{:.1f}", row.calibrated_error.value)});
+  }
+  return text + "\n" + estimates.text() + "\nMean absolute errors of normal test clips, in the parameter's unit.\n";
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,49 @@
+// What a study's scores say: areas under the ROC curve with intervals, differences, estimates of the parameter.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "experiments/study/study.h"
+#include "train/intervals.h"
+
+namespace evenflow::experiments {
+
+/// One system, one score, one group of test clips: "all", "seen", "unseen" or "velocity_mm_s = 300".
+struct AucRow {
+  std::string system, score, group;
+  int64_t normal = 0, anomalous = 0;  ///< clips
+  train::Interval over_seeds;         ///< mean of the seeds' AUC, Student's t
+  train::Interval over_clips;         ///< the same mean, bootstrap of clips and seeds
+};
+
+/// AUC of one system's score less that of another's, the same clips and seeds (paired bootstrap).
+struct DifferenceRow {
+  std::string system, score, against_system, against_score, group;
+  train::Interval difference;
+};
+
+/// The parameter as the normal test clips' zd tells it, mean over the seeds with Student's t.
+struct EstimateRow {
+  std::string system, group;  ///< "all", "seen", "unseen"
+  int64_t clips = 0;
+  train::Interval correlation, mean_absolute_error;
+  /// After a straight line through the mean estimates of the training clips at the lowest and the highest value.
+  train::Interval calibrated_error;
+};
+
+struct StudyTables {
+  std::vector<AucRow> auc;
+  std::vector<DifferenceRow> differences;  ///< each constrained flow's scores against its conventional one's nll
+  std::vector<EstimateRow> estimates;
+};
+
+StudyTables study_tables(const Study& study, const train::BootstrapSettings& bootstrap = {});
+
+/// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
+void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
+/// For the terminal, AUC in per cent.
+std::string to_text(const StudyTables& tables, const Study& study);
+
+}  // namespace evenflow::experiments

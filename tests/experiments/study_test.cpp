@@ -1,0 +1,222 @@
+// evenflow experiment study: its tables from made-up scores, and the whole of it in miniature.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+
+#include "experiments/study/tables.h"
+#include "io/error.h"
+#include "tests/experiments/program.h"
+
+namespace evenflow::experiments::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+// ---- tables
+
+/// Test clips at 100, 200 and 300 (200 unseen), normal and anomalous; training clips at 100 and 300. The estimates are
+/// the truth through a straight line.
+train::ScoreTable made_up(double gap_of_nll, double gap_of_scatter) {
+  train::ScoreTable table{{"velocity_mm_s"}, {"velocity_mm_s"}, {}};
+  int number = 0;
+  const auto add = [&](io::Split split, int label, double v) {
+    train::ClipScore score;
+    score.clip = {"clip" + std::to_string(number), "rail", split, label, {v}, "", ""};
+    const double spread = 0.1 * (number * 7 % 10);  // 0 .. 0.9, the same for both labels
+    score.nll = spread + gap_of_nll * label;
+    score.score_zc = score.score_zc_logdet = -score.nll;
+    score.score_scatter = spread + gap_of_scatter * label;
+    score.nll_given_v = score.nll;
+    score.estimate = {0.5 * v + 40};
+    table.clips.push_back(score);
+    ++number;
+  };
+  for (const double v : {100.0, 200.0, 300.0}) {
+    for (const int label : {0, 1}) {
+      for (int i = 0; i < 10; ++i) add(io::Split::test, label, v);
+    }
+    if (v != 200) add(io::Split::train, 0, v);
+    number = 10 * (number / 10 + 1);
+  }
+  return table;
+}
+
+Study made_up_study() {
+  Study study;
+  study.parameter = "velocity_mm_s";
+  study.training_values = {100, 300};
+  study.seeds = {1, 2};
+  for (const System& system : flow_systems({})) {
+    const double gap = system.config.condition.enabled ? 0.45 : 0.05;
+    study.systems.push_back({system, {made_up(gap, 2.0), made_up(gap, 2.0)}});
+  }
+  return study;
+}
+
+const AucRow& find(const StudyTables& tables, const std::string& system, const std::string& score,
+                   const std::string& group) {
+  const auto found = std::find_if(tables.auc.begin(), tables.auc.end(), [&](const AucRow& row) {
+    return row.system == system && row.score == score && row.group == group;
+  });
+  if (found == tables.auc.end()) throw std::runtime_error("no row of " + system + ", " + score + ", " + group);
+  return *found;
+}
+
+TEST(StudyTables, HoldEverySystemScoreAndGroup) {
+  const StudyTables tables = study_tables(made_up_study(), {.resamples = 200});
+  // Four systems; conventional ones have no nll_given_v; all, seen, unseen and three values.
+  EXPECT_EQ(tables.auc.size(), size_t{(2 * 4 + 2 * 5) * 6});
+  const AucRow& perfect = find(tables, "multi_scale_constrained", "score_scatter", "unseen");
+  EXPECT_EQ(perfect.over_seeds.value, 1.0);
+  EXPECT_EQ(perfect.over_clips.low, 1.0);
+  EXPECT_EQ(perfect.normal, 10);
+  EXPECT_EQ(perfect.anomalous, 10);
+  const AucRow& seen = find(tables, "single_scale_conventional", "nll", "seen");
+  EXPECT_EQ(seen.normal, 20);
+  EXPECT_EQ(seen.over_seeds.low, seen.over_seeds.value) << "both seeds are alike";
+  EXPECT_LT(seen.over_clips.low, seen.over_seeds.value);
+  EXPECT_GT(seen.over_clips.high, seen.over_seeds.value);
+  EXPECT_EQ(find(tables, "multi_scale_conventional", "nll", "velocity_mm_s = 300").anomalous, 10);
+  // The negated score has the complementary area.
+  EXPECT_NEAR(find(tables, "single_scale_conventional", "score_zc", "all").over_seeds.value,
+              1.0 - find(tables, "single_scale_conventional", "nll", "all").over_seeds.value, 1e-12);
+}
+
+TEST(StudyTables, CompareEachConstrainedFlowWithItsConventionalOne) {
+  const StudyTables tables = study_tables(made_up_study(), {.resamples = 200});
+  EXPECT_EQ(tables.differences.size(), size_t{2 * 5 * 6});
+  for (const DifferenceRow& row : tables.differences) {
+    EXPECT_EQ(row.against_score, "nll");
+    EXPECT_EQ(row.against_system, row.system.substr(0, row.system.find("_scale")) + "_scale_conventional");
+    if (row.score != "nll" || row.group != "all") continue;
+    const double expected = find(tables, row.system, "nll", "all").over_seeds.value -
+                            find(tables, row.against_system, "nll", "all").over_seeds.value;
+    EXPECT_NEAR(row.difference.value, expected, 1e-12);
+    EXPECT_GT(row.difference.low, 0);
+  }
+}
+
+TEST(StudyTables, CalibrateEstimatesOnTheTrainingClips) {
+  const StudyTables tables = study_tables(made_up_study(), {.resamples = 10});
+  // Constrained flows only; one unseen value has no correlation.
+  ASSERT_EQ(tables.estimates.size(), size_t{2 * 2});
+  for (const EstimateRow& row : tables.estimates) {
+    EXPECT_NEAR(row.correlation.value, 1.0, 1e-12);
+    EXPECT_NEAR(row.calibrated_error.value, 0.0, 1e-9);
+    EXPECT_GT(row.mean_absolute_error.value, 10.0);
+    EXPECT_EQ(row.clips, row.group == "all" ? 30 : 20);
+  }
+}
+
+TEST(StudyTables, ScoresOfOtherClipsAreRefused) {
+  Study study = made_up_study();
+  study.systems[1].runs[1].clips.pop_back();
+  EXPECT_THROW(study_tables(study), io::DataError);
+}
+
+// ---- the program
+
+Words synth(const std::string& folder) {
+  return {"synth",
+          folder,
+          "--train-velocities",
+          "100,300",
+          "--test-velocities",
+          "100,200,300",
+          "--train-distances",
+          "250",
+          "--test-distances",
+          "250",
+          "--train-clips",
+          "4",
+          "--normal-clips",
+          "2",
+          "--anomaly-clips",
+          "2",
+          "--duration",
+          "1.6"};
+}
+
+Words study(const std::string& manifest, const std::string& out, const Words& more = {}) {
+  Words words = {"experiment", "study", manifest, "--out", out, "--seeds", "2", "--epochs", "2", "--threads", "2"};
+  for (const char* word : {"--model.blocks", "2", "--model.steps", "1", "--model.hidden", "2", "--batch", "4",
+                           "--window.window_frames", "32", "--window.window_hop_frames", "16"}) {
+    words.emplace_back(word);
+  }
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+std::string tables_of(const std::string& folder) {
+  return get(folder + "/auc.csv") + get(folder + "/differences.csv") + get(folder + "/estimates.csv");
+}
+
+class StudyProgram : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_EQ(run(synth(folder_ / "rails")).code, 0); }
+  std::string manifest() const { return folder_ / "rails/manifest.csv"; }
+  void expect_refused(const std::string& text, const std::string& why) {
+    put(folder_ / "rails/other.csv", text);
+    const Outcome outcome = run(study(folder_ / "rails/other.csv", folder_ / "refused"));
+    EXPECT_EQ(outcome.code, 3) << outcome.out;
+    EXPECT_THAT(outcome.err, HasSubstr(why));
+    EXPECT_FALSE(fs::exists(folder_ / "refused"));
+  }
+  Folder folder_;
+};
+
+TEST_F(StudyProgram, WritesTablesAndDoesFinishedWorkOnce) {
+  const Outcome first = run(study(manifest(), folder_ / "a"));
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("multi-scale, constrained"));
+  EXPECT_THAT(first.out, HasSubstr("score_scatter"));
+  const std::string tables = tables_of(folder_ / "a");
+  EXPECT_THAT(tables, HasSubstr("single_scale_conventional,nll,velocity_mm_s = 200,2,2,"));
+  const auto trained = fs::last_write_time(folder_ / "a/cells/multi_scale_constrained/seed_2/run/model.h5");
+  ASSERT_EQ(run(study(manifest(), folder_ / "a")).code, 0);
+  EXPECT_EQ(fs::last_write_time(folder_ / "a/cells/multi_scale_constrained/seed_2/run/model.h5"), trained);
+  EXPECT_EQ(tables_of(folder_ / "a"), tables);
+  // Stopped in the middle and gone on: the same tables.
+  {
+    Program program(study(manifest(), folder_ / "b"));
+    EXPECT_TRUE(program.wait_until([&] { return fs::exists(folder_ / "b/cells/multi_scale_conventional/seed_1"); }));
+    program.send(SIGINT);
+    EXPECT_EQ(program.finish().code, 130);
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "b/auc.csv"));
+  ASSERT_EQ(run(study(manifest(), folder_ / "b")).code, 0);
+  EXPECT_EQ(tables_of(folder_ / "b"), tables);
+  // Another question needs another folder.
+  const Outcome other = run(study(manifest(), folder_ / "a", {"--learning-rate", "0.01"}));
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("train.learning_rate"));
+  ASSERT_EQ(run(synth(folder_ / "others")).code, 0);
+  const Outcome data = run(study(folder_ / "others/manifest.csv", folder_ / "a"));
+  EXPECT_EQ(data.code, 2);
+  EXPECT_THAT(data.err, HasSubstr("a study of other recordings"));
+}
+
+TEST_F(StudyProgram, RefusesRecordingsThatAnswerNothing) {
+  const std::string header = "path,split,label,machine,velocity_mm_s\n";
+  expect_refused("path,split,label,machine\nx.wav,train,normal,rail\n", "no parameter column");
+  expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,test,normal,rail,200\n", "1 value of velocity_mm_s");
+  expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nz.wav,test,normal,rail,200\n",
+                 "was not trained on");
+  expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nz.wav,test,normal,rail,300\n",
+                 "1 normal and 0 anomalous");
+}
+
+TEST(StudyHelp, IsThere) {
+  EXPECT_THAT(run({"experiment", "--help"}).out, HasSubstr("study"));
+  EXPECT_THAT(run({"experiment", "study", "--help"}).out, HasSubstr("MANIFEST"));
+  EXPECT_EQ(run({"experiment"}).code, 2);
+  EXPECT_THAT(run({"experiment", "study", "m.csv", "--outt", "x"}).err, HasSubstr("did you mean '--out'"));
+}
+
+}  // namespace
+}  // namespace evenflow::experiments::test
