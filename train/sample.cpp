@@ -26,7 +26,7 @@ void require_values(std::span<const double> v, const io::ConditionData& conditio
   throw io::UsageError(std::to_string(v.size()) + " parameter values given; " + wanted);
 }
 
-kernels::Array<float> values_of(const kernels::Map& z) {
+kernels::Array<float> elements_of(const kernels::Map& z) {
   return {z.sample(0), z.c * z.pixels(), z.device};
 }
 
@@ -93,13 +93,13 @@ std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double
   for (int64_t i = 0; i < n; ++i) {
     Noise noise(seed, i);
     for (int block = 0; block < shape.blocks; ++block) {
-      kernels::upload<float>(stream, draw(pass.zc(block), noise, temperature), values_of(pass.zc(block)));
+      kernels::upload<float>(stream, draw(pass.zc(block), noise, temperature), elements_of(pass.zc(block)));
     }
     std::vector<float> zd = draw(pass.zd(), noise, temperature);
     shift_zd(zd, prior_means(s.model.condition, v, noise));
-    kernels::upload<float>(stream, zd, values_of(pass.zd()));
+    kernels::upload<float>(stream, zd, elements_of(pass.zd()));
     pass.inverse(stream, 1);
-    denormalise(kernels::to_host(stream, values_of(pass.input())), shape, s.model.normaliser,
+    denormalise(kernels::to_host(stream, elements_of(pass.input())), shape, s.model.normaliser,
                 out.data() + i * shape.dimensions());
   }
   return out;
@@ -118,7 +118,7 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   }
   kernels::Stream stream(s.glow.device());
   flow::GlowPass pass(s.glow, 1, flow::PassMode::score);
-  kernels::upload<float>(stream, normalise(logmel_db, shape, s.model.normaliser), values_of(pass.input()));
+  kernels::upload<float>(stream, normalise(logmel_db, shape, s.model.normaliser), elements_of(pass.input()));
   pass.forward(stream, pass.input().samples(0, 1));
   flow::WindowScores scores;
   s.prior.score(stream, pass, s.glow.constant_log_det(), {}, {&scores, 1});
@@ -126,12 +126,12 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   for (size_t p = 0; p < condition.names.size(); ++p) {
     shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimate[p]));
   }
-  std::vector<float> zd = kernels::to_host(stream, values_of(pass.zd()));
+  std::vector<float> zd = kernels::to_host(stream, elements_of(pass.zd()));
   shift_zd(zd, shift);
-  kernels::upload<float>(stream, zd, values_of(pass.zd()));
+  kernels::upload<float>(stream, zd, elements_of(pass.zd()));
   pass.inverse(stream, 1);
   std::vector<float> out(logmel_db.size());
-  denormalise(kernels::to_host(stream, values_of(pass.input())), shape, s.model.normaliser, out.data());
+  denormalise(kernels::to_host(stream, elements_of(pass.input())), shape, s.model.normaliser, out.data());
   return out;
 }
 

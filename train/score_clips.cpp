@@ -10,13 +10,13 @@
 namespace evenflow::train {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t group_windows = 128;
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+constexpr int64_t windows_in_hand = 128;
 
 // Mean over windows, their maximum, or the mean of the k largest. One NaN window makes the clip's figure NaN.
 double aggregate_values(std::vector<double>& values, const io::ScoreSettings& settings) {
   for (const double value : values) {
-    if (value != value) return nan;
+    if (value != value) return unknown;
   }
   if (settings.aggregate == "max") return *std::max_element(values.begin(), values.end());
   if (settings.aggregate == "top_k") {
@@ -130,7 +130,7 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
     for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
     if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
   };
-  for_each_group(shard, clips, scoring.prior.condition().names, scoring.window, group_windows, score_group);
+  for_each_group(shard, clips, scoring.prior.condition().names, scoring.window, windows_in_hand, score_group);
   return out;
 }
 
@@ -140,7 +140,7 @@ std::vector<double> values_of(const io::Clip& clip, const std::vector<std::strin
   for (const std::string& name : names) {
     const auto found = std::find(clip_names.begin(), clip_names.end(), name);
     const auto column = static_cast<size_t>(found - clip_names.begin());
-    values.push_back(column < clip.parameter.size() ? clip.parameter[column] : nan);
+    values.push_back(column < clip.parameter.size() ? clip.parameter[column] : unknown);
   }
   return values;
 }

@@ -22,7 +22,7 @@ namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// Values in the columns of `from`, moved to those of `to`; NaN where there is none.
 std::vector<double> moved(const std::vector<double>& values, const std::vector<std::string>& from,
@@ -30,7 +30,7 @@ std::vector<double> moved(const std::vector<double>& values, const std::vector<s
   std::vector<double> out;
   for (const std::string& name : to) {
     const auto found = std::find(from.begin(), from.end(), name);
-    out.push_back(found == from.end() ? nan : values[static_cast<size_t>(found - from.begin())]);
+    out.push_back(found == from.end() ? no_value : values[static_cast<size_t>(found - from.begin())]);
   }
   return out;
 }

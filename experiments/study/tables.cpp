@@ -222,11 +222,11 @@ class Tables {
   StudyTables tables_;
 };
 
-std::string cell(double value) {
+std::string csv_number(double value) {
   return std::isnan(value) ? "" : fmt::format("{}", value);
 }
-std::string cells(const Interval& interval) {
-  return cell(interval.value) + "," + cell(interval.low) + "," + cell(interval.high);
+std::string csv_interval(const Interval& interval) {
+  return csv_number(interval.value) + "," + csv_number(interval.low) + "," + csv_number(interval.high);
 }
 
 /// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
@@ -246,19 +246,19 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
       "system,score,group,normal,anomalous,auc,auc_low_seeds,auc_high_seeds,auc_low_clips,auc_high_clips\n";
   for (const AucRow& row : tables.auc) {
     auc += fmt::format("{},{},{},{},{},{},{},{}\n", row.system, row.score, io::csv_cell(row.group), row.normal,
-                       row.anomalous, cells(row.over_seeds), cell(row.over_clips.low), cell(row.over_clips.high));
+                       row.anomalous, csv_interval(row.over_seeds), csv_number(row.over_clips.low), csv_number(row.over_clips.high));
   }
   std::string differences = "system,score,against_system,against_score,group,difference,low,high\n";
   for (const DifferenceRow& row : tables.differences) {
     differences += fmt::format("{},{},{},{},{},{}\n", row.system, row.score, row.against_system, row.against_score,
-                               io::csv_cell(row.group), cells(row.difference));
+                               io::csv_cell(row.group), csv_interval(row.difference));
   }
   std::string estimates =
       "system,group,clips,correlation,correlation_low,correlation_high,mean_absolute_error,error_low,error_high,"
       "calibrated_error,calibrated_low,calibrated_high\n";
   for (const EstimateRow& row : tables.estimates) {
-    estimates += fmt::format("{},{},{},{},{},{}\n", row.system, row.group, row.clips, cells(row.correlation),
-                             cells(row.mean_absolute_error), cells(row.calibrated_error));
+    estimates += fmt::format("{},{},{},{},{},{}\n", row.system, row.group, row.clips, csv_interval(row.correlation),
+                             csv_interval(row.mean_absolute_error), csv_interval(row.calibrated_error));
   }
   io::write_text(folder / "auc.csv", auc);
   io::write_text(folder / "differences.csv", differences);
