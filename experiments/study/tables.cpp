@@ -246,7 +246,8 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
       "system,score,group,normal,anomalous,auc,auc_low_seeds,auc_high_seeds,auc_low_clips,auc_high_clips\n";
   for (const AucRow& row : tables.auc) {
     auc += fmt::format("{},{},{},{},{},{},{},{}\n", row.system, row.score, io::csv_cell(row.group), row.normal,
-                       row.anomalous, csv_interval(row.over_seeds), csv_number(row.over_clips.low), csv_number(row.over_clips.high));
+                       row.anomalous, csv_interval(row.over_seeds), csv_number(row.over_clips.low),
+                       csv_number(row.over_clips.high));
   }
   std::string differences = "system,score,against_system,against_score,group,difference,low,high\n";
   for (const DifferenceRow& row : tables.differences) {
