@@ -443,12 +443,33 @@ Command parse_command_line(int argc, const char* const* argv) {
       "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
       "  evenflow experiment study bldc/manifest.csv --out studies/bldc --config experiments/configs/bldc.toml --seeds "
       "3");
-  study.file("MANIFEST", study.to().manifest, "manifest CSV with a parameter column, or a DCASE folder")->required();
+  study.file("MANIFEST,--manifest", study.to().manifest, "manifest CSV with a parameter column, or a DCASE folder")
+      ->required();
   study.file("--out", study.to().out, "the study's folder")->required()->type_name("FOLDER");
   study.number("--seeds", study.to().seeds, 1, 1000, "trainings of each flow, with the seeds 1, 2, ...");
   study.config(
       study.to().config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; },
       true);
+
+  Describe<PaperArguments> paper(
+      *experiment, "paper",
+      "Makes the slide rail's recordings, trains every system of the paper's table with several seeds, sweeps the "
+      "strength of the constraint, and writes report.html with tables (CSV) and pictures (SVG, PNG) beside it. Every "
+      "choice is made on held-out normal clips. Ctrl-C stops; the same command goes on, and skips what is finished. "
+      "The "
+      "whole study takes hours on a CPU.",
+      "  evenflow experiment paper --quick --out quick\n"
+      "  evenflow experiment paper --out studies/paper --device cuda:0");
+  paper.file("--out", paper.to().out, "the study's folder")->type_name("FOLDER")->default_str("paper");
+  CLI::Option* quick = paper.flag("--quick", paper.to().quick,
+                                  "fewer clips, epochs and seeds: a first look in under 15 minutes on two cores");
+  paper
+      .flag("--miniature", paper.to().miniature,
+            "the same code on next to nothing, in seconds; its figures mean nothing")
+      ->excludes(quick);
+  paper.number("--seeds", paper.to().seeds, 1, 1000, "trainings of each system, with the seeds 1, 2, ...");
+  paper.number("--epochs", paper.to().epochs, 1, 1e9, "of every training");
+  paper.compute(paper.to().compute);
 
   const std::vector<std::string> names = command_names(program);
   if (argc > 1 && argv[1][0] != '-' && std::find(names.begin(), names.end(), argv[1]) == names.end())
@@ -474,6 +495,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (info.app().parsed()) return info.to();
   if (profile.app().parsed()) return profile.to();
   if (study.app().parsed()) return study.to();
+  if (paper.app().parsed()) return paper.to();
   return synth.to();
 }
 

@@ -105,6 +105,13 @@ struct StudyArguments {
   int seeds = 5;
 };
 
+struct PaperArguments {
+  std::filesystem::path out = "paper";
+  bool quick = false, miniature = false;
+  std::optional<int64_t> seeds, epochs;
+  Compute compute;
+};
+
 /// Nothing to run: a text to print (--help, --version).
 struct ShowText {
   std::string text;
@@ -112,6 +119,6 @@ struct ShowText {
 
 using Command =
     std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments, EncodeArguments,
-                 SampleArguments, InfoArguments, SynthArguments, ProfileArguments, StudyArguments>;
+                 SampleArguments, InfoArguments, SynthArguments, ProfileArguments, StudyArguments, PaperArguments>;
 
 }  // namespace evenflow::experiments

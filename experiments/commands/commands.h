@@ -23,5 +23,6 @@ int run(const InfoArguments& arguments);
 int run(const SynthArguments& arguments);
 int run(const ProfileArguments& arguments);
 int run(const StudyArguments& arguments);
+int run(const PaperArguments& arguments);
 
 }  // namespace evenflow::experiments

@@ -1,17 +1,13 @@
 #include "experiments/profile/report.h"
 
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <map>
-#include <system_error>
 
+#include "experiments/report/gnuplot.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/version.h"
@@ -220,7 +216,7 @@ std::vector<Change> compare(const json& old, const json& now) {
   return changes;
 }
 
-std::string roofline_script(const Profile& profile, const fs::path& picture) {
+std::string roofline_script(const Profile& profile) {
   struct Point {
     double intensity, rate, size;
     std::string block;
@@ -252,17 +248,15 @@ std::string roofline_script(const Profile& profile, const fs::path& picture) {
   left /= 2;
   right *= 4;
   if (roofs.empty()) high = std::max(high, copy * right * 1e-9);
-  std::string quoted;
-  for (const char c : picture.string()) quoted.append(c == '\'' ? 2 : 1, c);
   std::string text = fmt::format(
       "set terminal svg size 1040,640 noenhanced font 'sans,13' background rgb 'white'\n"
-      "set output '{}'\n"
+      "set output 'roofline.svg'\n"
       "set title \"{}, {} windows a step, {}\"\n"
       "set logscale xy\nset xrange [{:g}:{:g}]\nset yrange [{:g}:{:g}]\n"
       "set xlabel 'FLOP per byte that has to move (numbers: blocks, size: share of the step)'\nset ylabel 'GFLOP/s'\n"
       "set format x '%g'\nset format y '%g'\nset grid lc rgb '#dddddd'\n"
       "set key outside right top Left reverse samplen 1.5 width -2\n",
-      quoted, profile.device_text, profile.windows,
+      profile.device_text, profile.windows,
       profile.warm ? "caches as the step leaves them" : "caches cleared before each operation", left, right, low / 3,
       high * 2);
   for (const auto& [operation, points] : series) {
@@ -291,33 +285,15 @@ std::string roofline_script(const Profile& profile, const fs::path& picture) {
   return text + "\n";
 }
 
-namespace {
-
-// Why it could not be drawn, or nothing.
-std::string draw(const fs::path& script) {
-  std::string program = "gnuplot", file = script.string();
-  char* arguments[] = {program.data(), file.data(), nullptr};
-  pid_t child = 0;
-  const int error = posix_spawnp(&child, "gnuplot", nullptr, nullptr, arguments, environ);
-  if (error == ENOENT) {
-    return fmt::format("no picture: gnuplot is not installed (gnuplot-nox); '{}' is what it would draw", file);
-  }
-  if (error != 0) return "no picture: gnuplot cannot be started: " + std::generic_category().message(error);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
-  return fmt::format("no picture: gnuplot failed on '{}'", file);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 std::string write_profile(const Profile& profile, const fs::path& folder) {
   io::write_text(folder / "profile.json", to_json(profile).dump(1) + "\n");
   io::write_text(folder / "profile.csv", to_csv(profile));
-  const fs::path script = folder / "roofline.gp", picture = folder / "roofline.svg";
-  io::write_text(script, roofline_script(profile, picture));
-  return draw(script);
+  const fs::path script = folder / "roofline.gp";
+  io::write_text(script, roofline_script(profile));
+  const std::string why = run_gnuplot(script);
+  return why.empty() ? "" : fmt::format("no picture: {}; '{}' is what would be drawn", why, script.string());
 }
 
 }  // namespace evenflow::experiments

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
+#include <stdexcept>
 
 #include "experiments/console.h"
 #include "experiments/recordings.h"
@@ -13,6 +15,7 @@
 #include "io/error.h"
 #include "io/shard.h"
 #include "train/config_match.h"
+#include "train/selection.h"
 #include "train/trainer.h"
 
 namespace evenflow::experiments {
@@ -67,17 +70,22 @@ class Running {
     std::copy_if(manifest_.clips.begin(), manifest_.clips.end(), std::back_inserter(trained),
                  [](const io::Clip& clip) { return clip.split == io::Split::train; });
     study.training_values = distinct_values(trained, 0);
+    study.features = features();
     study.interrupted = !prepare();
     // Seed by seed: the table is complete, if rough, after the first.
-    for (const uint64_t seed : o_.seeds) {
+    for (size_t i = 0; i < o_.seeds.size(); ++i) {
       for (const System& system : o_.systems) {
-        study.interrupted = study.interrupted || !run_cell(system, seed);
+        if (i >= seeds_of(system).size()) continue;
+        study.interrupted = study.interrupted || !run_cell(system, o_.seeds[i]);
         if (study.interrupted) return study;
       }
     }
     for (const System& system : o_.systems) {
-      SystemScores scores{system, {}};
-      for (const uint64_t seed : o_.seeds) scores.runs.push_back(train::read_scores(cell(system, seed) / "scores.csv"));
+      SystemScores scores{system, {}, {}};
+      for (const uint64_t seed : seeds_of(system)) {
+        scores.runs.push_back(train::read_scores(cell(system, seed) / "scores.csv"));
+        scores.folders.push_back(cell(system, seed) / "run");
+      }
       study.systems.push_back(std::move(scores));
     }
     return study;
@@ -88,7 +96,10 @@ class Running {
   fs::path cell(const System& system, uint64_t seed) const {
     return o_.folder / "cells" / system.name / fmt::format("seed_{}", seed);
   }
-  bool stopped() const { return o_.stop != nullptr && o_.stop->load(); }
+  std::span<const uint64_t> seeds_of(const System& system) const {
+    const std::span<const uint64_t> all(o_.seeds);
+    return system.seeds > 0 ? all.first(std::min(all.size(), static_cast<size_t>(system.seeds))) : all;
+  }
 
   // The manifest's copy says what the study is of.
   void claim_folder() {
@@ -201,8 +212,32 @@ std::vector<System> flow_systems(const io::Config& base) {
   return systems;
 }
 
+const SystemScores& Study::find(const std::string& name) const {
+  const auto found =
+      std::find_if(systems.begin(), systems.end(), [&](const SystemScores& s) { return s.system.name == name; });
+  if (found == systems.end()) throw std::out_of_range("the study has no system " + name);
+  return *found;
+}
+
 Study run_study(const StudyOptions& options) {
   return Running(options).run();
+}
+
+std::vector<double> held_out_nll(const Study& study, const SystemScores& system) {
+  const io::Shard shard(study.features);
+  const io::Config& config = system.system.config;
+  const double dimensions = static_cast<double>(shard.mel_bands()) * config.window.window_frames;
+  const train::ClipSelection normal = train::normal_training_clips({&shard}, config.train.machine);
+  std::vector<double> out;
+  for (size_t run = 0; run < system.runs.size(); ++run) {
+    const train::HeldOut sides = train::hold_out(normal, config.train.validation_fraction, study.seeds[run]);
+    double sum = 0;
+    for (const auto& [file, clip] : sides.validation.clips) {
+      sum += system.runs[run].clips.at(static_cast<size_t>(clip)).nll / dimensions;
+    }
+    out.push_back(sum / static_cast<double>(sides.validation.clips.size()));
+  }
+  return out;
 }
 
 }  // namespace evenflow::experiments

@@ -23,6 +23,7 @@ struct System {
   std::string name;   ///< of its folder: "multi_scale_constrained"
   std::string title;  ///< for people: "multi-scale, constrained"
   io::Config config;  ///< but for the seed
+  int64_t seeds = 0;  ///< the first so many of the study's; 0: all
 };
 
 /// The paper's four flows over the settings of `base`: single-scale (one block) and multi-scale (base's blocks, or
@@ -38,10 +39,11 @@ struct StudyOptions {
   std::function<void(const std::string& what, double fraction)> progress;
 };
 
-/// A system's scores of all clips, training ones too; a table per seed.
+/// A system's scores of all clips, training ones too; a table per seed, and its run folder.
 struct SystemScores {
   System system;
   std::vector<train::ScoreTable> runs;
+  std::vector<std::filesystem::path> folders;
 };
 
 struct Study {
@@ -49,12 +51,20 @@ struct Study {
   std::string parameter;                ///< its name; the first, if there are several
   std::vector<uint64_t> seeds;
   std::vector<SystemScores> systems;
+  std::filesystem::path features;
   bool interrupted = false;  ///< then without scores
+
+  /// std::out_of_range if there is no such system.
+  const SystemScores& find(const std::string& name) const;
 };
 
 /// Runs what is not done yet. io::DataError: a manifest without a parameter column, with fewer than two training
 /// values, without a test value that was not trained on, or without both classes in the test; io::UsageError: a folder
 /// that holds another study, by the key that differs.
 Study run_study(const StudyOptions& options);
+
+/// Marginal negative log-likelihood per dimension, nats, of the normal clips that each run held out of its training.
+/// Comparable between models of the same clips: a density of the sound, whatever the model was told. A value per run.
+std::vector<double> held_out_nll(const Study& study, const SystemScores& system);
 
 }  // namespace evenflow::experiments

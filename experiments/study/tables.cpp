@@ -229,12 +229,6 @@ std::string csv_interval(const Interval& interval) {
   return csv_number(interval.value) + "," + csv_number(interval.low) + "," + csv_number(interval.high);
 }
 
-/// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
-std::string per_cent(const Interval& interval) {
-  if (std::isnan(interval.low)) return fmt::format("{:.1f}", 100 * interval.value);
-  return fmt::format("{:.1f} ± {:.1f}", 100 * interval.value, 50 * (interval.high - interval.low));
-}
-
 }  // namespace
 
 StudyTables study_tables(const Study& study, const train::BootstrapSettings& bootstrap) {
@@ -264,6 +258,11 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
   io::write_text(folder / "auc.csv", auc);
   io::write_text(folder / "differences.csv", differences);
   io::write_text(folder / "estimates.csv", estimates);
+}
+
+std::string per_cent(const Interval& interval) {
+  if (std::isnan(interval.low)) return fmt::format("{:.1f}", 100 * interval.value);
+  return fmt::format("{:.1f} ± {:.1f}", 100 * interval.value, 50 * (interval.high - interval.low));
 }
 
 std::string to_text(const StudyTables& tables, const Study& study) {

@@ -43,6 +43,8 @@ StudyTables study_tables(const Study& study, const train::BootstrapSettings& boo
 
 /// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
+/// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
+std::string per_cent(const train::Interval& interval);
 /// For the terminal, AUC in per cent.
 std::string to_text(const StudyTables& tables, const Study& study);
 

@@ -15,7 +15,9 @@
 #include "experiments/recordings.h"
 #include "experiments/report/dcase_files.h"
 #include "experiments/report/evaluation.h"
+#include "experiments/report/gnuplot.h"
 #include "experiments/report/heat_map.h"
+#include "experiments/report/page.h"
 #include "io/error.h"
 
 namespace evenflow::experiments {
@@ -225,6 +227,60 @@ TEST(HeatMap, LowRowsAreAtTheBottom) {
   draw_matrix(image, values, 2, 2, 2, 0, 0, 0.0, 1.0);
   EXPECT_EQ(image.rgb[(3 * 4 + 0) * 3], 253);
   EXPECT_EQ(image.rgb[0], 68);
+}
+
+// ------------------------------------------------------------------------------------------ pages and pictures
+
+TEST(Page, EscapesTextsAndSetsItsMarkup) {
+  Page page("A < B & \"C\"", "lead");
+  page.heading("First");
+  page.paragraph("x < y, `k <v>` and **bold**, 2 ** 3, a ` alone");
+  page.list({"one", "two"});
+  page.code("<pre>");
+  page.table({{"a", "b"}, {{"1", "`2`"}}, "a caption"});
+  const std::string html = page.html();
+  EXPECT_THAT(html, HasSubstr("<title>A &lt; B &amp; &quot;C&quot;</title>"));
+  EXPECT_THAT(html, HasSubstr("x &lt; y, <code>k &lt;v&gt;</code> and <strong>bold</strong>, 2 ** 3, a ` alone"));
+  EXPECT_THAT(html, HasSubstr("<li>two</li>"));
+  EXPECT_THAT(html, HasSubstr("<pre>&lt;pre&gt;</pre>"));
+  EXPECT_THAT(html, HasSubstr("<td><code>2</code></td>"));
+  EXPECT_THAT(html, HasSubstr("<caption>a caption</caption>"));
+}
+
+TEST(Page, HoldsPicturesItself) {
+  for (const auto& [svg, coded] :
+       {std::pair{"<svg/>", "PHN2Zy8+"}, std::pair{"<svg />", "PHN2ZyAvPg=="}, std::pair{"<svg  />", "PHN2ZyAgLz4="}}) {
+    Page page("t", "l");
+    page.figure(svg, "caption", "what it \"shows\"");
+    EXPECT_THAT(
+        page.html(),
+        HasSubstr(std::string("alt=\"what it &quot;shows&quot;\" src=\"data:image/svg+xml;base64,") + coded + "\""));
+  }
+}
+
+TEST(Gnuplot, QuotesWhatItWouldRead) {
+  EXPECT_EQ(gnuplot_text("a_b"), "\"a\\\\_b\"");
+  EXPECT_EQ(gnuplot_text("x^2 {\"y\"}\n"), "\"x\\\\^2 \\\\{\\\"y\\\"\\\\} \"");
+  EXPECT_EQ(data_block("d", {{1, 2.5}, {nan, -3}}), "$d << EOD\n1 2.5 \nNaN -3 \nEOD\n");
+}
+
+TEST(Gnuplot, DrawsBothKindsOrSaysWhyNot) {
+  const fs::path folder = fs::path(::testing::TempDir()) / "evenflow_gnuplot";
+  fs::remove_all(folder);
+  const std::string svg = draw(
+      {400, 300, data_block("d", {{1, 2}, {2, 3}}), "plot $d using 1:2 with lines title " + gnuplot_text("a_b") + "\n"},
+      folder / "picture");
+  EXPECT_THAT(svg, HasSubstr("<svg"));
+  EXPECT_THAT(svg, HasSubstr("a_b"));
+  EXPECT_TRUE(fs::exists(folder / "picture.png"));
+  EXPECT_TRUE(fs::exists(folder / "picture.gp"));
+  try {
+    draw({400, 300, "", "plott nothing\n"}, folder / "wrong");
+    FAIL() << "not refused";
+  } catch (const io::DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("plott"));
+  }
+  fs::remove_all(folder);
 }
 
 // -------------------------------------------------------------------------------------------------------------- words

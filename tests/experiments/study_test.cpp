@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
+#include "experiments/study/paper.h"
 #include "experiments/study/tables.h"
 #include "io/error.h"
 #include "tests/experiments/program.h"
@@ -15,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Words = std::vector<std::string>;
 
 // ---- tables
@@ -53,7 +57,7 @@ Study made_up_study() {
   study.seeds = {1, 2};
   for (const System& system : flow_systems({})) {
     const double gap = system.config.condition.enabled ? 0.45 : 0.05;
-    study.systems.push_back({system, {made_up(gap, 2.0), made_up(gap, 2.0)}});
+    study.systems.push_back({system, {made_up(gap, 2.0), made_up(gap, 2.0)}, {}});
   }
   return study;
 }
@@ -209,6 +213,73 @@ TEST_F(StudyProgram, RefusesRecordingsThatAnswerNothing) {
                  "was not trained on");
   expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nz.wav,test,normal,rail,300\n",
                  "1 normal and 0 anomalous");
+}
+
+// ---- the paper's study
+
+TEST(ChooseK, TakesTheCentredOneWithTheLowestHeldOutNll) {
+  const double unknown = std::nan("");
+  EXPECT_EQ(choose_k({{0.01, true, "a", 1.5}, {0.03, true, "b", 1.2}, {0.03, false, "c", 0.5}}), 0.03);
+  EXPECT_EQ(choose_k({{0.03, true, "a", 1.2}, {0.01, true, "b", 1.2}, {0.1, true, "c", unknown}}), 0.01);
+  EXPECT_THROW(choose_k({{0.01, false, "a", 1.0}, {0.03, true, "b", unknown}}), io::DataError);
+}
+
+std::string files_of(const std::string& folder, const std::vector<const char*>& names) {
+  std::string all;
+  for (const char* name : names) all += get(folder + "/" + name);
+  return all;
+}
+
+Outcome miniature(const std::string& folder, const Words& more = {}) {
+  Words words = {"experiment", "paper", "--miniature", "--out", folder, "--threads", "2"};
+  words.insert(words.end(), more.begin(), more.end());
+  return run(words);
+}
+
+TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
+  const Folder folder;
+  const Outcome outcome = miniature(folder / "a");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("multi-scale Glow, proposed (zc)"));
+  const std::string page = get(folder / "a/report.html");
+  for (const char* part :
+       {"Table 1", "What buys the gain", "Figure 1", "Figure 2", "Figure 3", "Figure 4", "How strong the constraint",
+        "Learning curves", "AUC at each velocity", "evenflow experiment paper --miniature"}) {
+    EXPECT_THAT(page, HasSubstr(part));
+  }
+  // Opens without a network: nothing is fetched.
+  for (const char* outside : {"src=\"http", "href=\"http", "@import", "<script"}) {
+    EXPECT_THAT(page, Not(HasSubstr(outside)));
+  }
+  for (const char* name : {"figure1_logmel", "figure2_estimates", "figure3_conventional", "figure4_proposed",
+                           "auc_by_velocity", "sweep", "learning"}) {
+    const std::string stem = folder / "a/figures/" + std::string(name);
+    EXPECT_THAT(get(stem + ".svg"), HasSubstr("<svg")) << name;
+    EXPECT_GT(fs::file_size(stem + ".png"), 1000U) << name;
+  }
+  const std::vector<const char*> tables = {"auc.csv", "differences.csv", "estimates.csv", "sweep.csv", "table1.csv"};
+  ASSERT_EQ(miniature(folder / "b").code, 0);
+  EXPECT_EQ(files_of(folder / "a", tables), files_of(folder / "b", tables));
+  // Finished work is done once, and one more seed adds to it.
+  const fs::path model = folder / "a/cells/single_scale_conventional/seed_1/run/model.h5";
+  const auto trained = fs::last_write_time(model);
+  ASSERT_EQ(miniature(folder / "a", {"--seeds", "3"}).code, 0);
+  EXPECT_EQ(fs::last_write_time(model), trained);
+  EXPECT_TRUE(fs::exists(folder / "a/cells/single_scale_conventional/seed_3/scores.csv"));
+  const Outcome other = run({"experiment", "paper", "--quick", "--out", folder / "a"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("a study of other recordings"));
+}
+
+TEST(PaperProgram, WithoutGnuplotItSaysSoBeforeAnyWork) {
+  const Folder folder;
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", folder.path().c_str(), 1);
+  const Outcome outcome = miniature(folder / "a");
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("gnuplot-nox"));
+  EXPECT_FALSE(fs::exists(folder / "a"));
 }
 
 TEST(StudyHelp, IsThere) {

@@ -1,0 +1,123 @@
+#include "experiments/report/gnuplot.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+
+extern char** environ;
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int not_started = -1;
+
+/// Runs gnuplot in `folder`, everything it says into `said`; its exit code.
+int run(std::vector<std::string> words, const fs::path& folder, const fs::path& said) {
+  words.insert(words.begin(), "gnuplot");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
+  pid_t child = -1;
+  const int error = posix_spawnp(&child, "gnuplot", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return not_started;
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return not_started;
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+// The same commands for both kinds of file.
+std::string whole_script(const Picture& picture, const std::string& name) {
+  std::string script = fmt::format("# gnuplot draws {0}.svg and {0}.png from this.\n{1}", name, picture.data);
+  const std::string size = fmt::format("{},{}", picture.width_px, picture.height_px);
+  for (const auto& [terminal, ending] :
+       {std::pair{"svg standalone enhanced font 'DejaVu Sans,13' background '#ffffff'", ".svg"},
+        std::pair{"pngcairo enhanced font 'DejaVu Sans,10'", ".png"}}) {
+    script += fmt::format("reset\nset terminal {} size {}\nset output '{}{}'\n", terminal, size, name, ending);
+    script += "set border 3 lc rgb '#555555'\nset tics nomirror textcolor rgb '#333333'\nset grid lc rgb '#e4e4e4'\n";
+    script += picture.script;
+    script += "unset output\n";
+  }
+  return script;
+}
+
+}  // namespace
+
+std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows) {
+  std::string text = fmt::format("${} << EOD\n", name);
+  for (const std::vector<double>& row : rows) {
+    for (const double value : row) text += std::isfinite(value) ? fmt::format("{:.7g} ", value) : "NaN ";
+    text += '\n';
+  }
+  text += "EOD\n";
+  return text;
+}
+
+std::string gnuplot_text(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    // Markup characters of enhanced text take two backslashes in double quotes.
+    if (std::strchr("_^{}@&~", c) != nullptr) {
+      out += "\\\\";
+    } else if (c == '"' || c == '\\' || c == '`') {
+      out += '\\';
+    }
+    out += c == '\n' ? ' ' : c;
+  }
+  return out + "\"";
+}
+
+void require_gnuplot() {
+  if (run({"--version"}, ".", "/dev/null") == 0) return;
+  throw io::UsageError(
+      "gnuplot, which draws the pictures, cannot be run; install it (the package gnuplot-nox on Debian and Ubuntu)");
+}
+
+std::string run_gnuplot(const fs::path& script) {
+  const fs::path whole = fs::absolute(script);
+  const fs::path said = whole.string() + ".said";
+  const int code = run({whole.filename().string()}, whole.parent_path(), said);
+  std::error_code ignored;
+  const std::string words = fs::exists(said, ignored) ? io::read_text(said) : "";
+  fs::remove(said, ignored);
+  if (code == 0) return "";
+  if (code == not_started) return "gnuplot is not installed (gnuplot-nox)";
+  return fmt::format("gnuplot failed on '{}': {}", script.string(),
+                     words.empty() ? fmt::format("exit code {}", code) : words);
+}
+
+std::string draw(const Picture& picture, const fs::path& stem) {
+  const fs::path folder = fs::absolute(stem).parent_path();
+  std::error_code error;
+  fs::create_directories(folder, error);
+  const std::string name = stem.filename().string();
+  const fs::path script = folder / (name + ".gp");
+  io::write_text(script, whole_script(picture, name));
+  if (const std::string why = run_gnuplot(script); !why.empty()) {
+    throw io::DataError(fmt::format("no picture '{}': {}", stem.string(), why));
+  }
+  return io::read_text(folder / (name + ".svg"));
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,34 @@
+// One self-contained HTML page: text, tables and pictures, readable without a network.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace evenflow::experiments {
+
+struct PageTable {
+  std::vector<std::string> head;
+  std::vector<std::vector<std::string>> rows;  ///< a row that begins with an empty cell goes on with the one above
+  std::string caption;
+};
+
+/// Plain texts go in; the page escapes them. `code` in back quotes is set as code, **this** in bold.
+class Page {
+ public:
+  Page(std::string title, std::string lead);
+  void heading(const std::string& text);
+  void subheading(const std::string& text);
+  void paragraph(const std::string& text);
+  void list(const std::vector<std::string>& items);
+  void code(const std::string& text);
+  void table(const PageTable& table);
+  /// `svg`: the picture itself; `alt`: what it shows, for those who cannot see it.
+  void figure(const std::string& svg, const std::string& caption, const std::string& alt);
+  std::string html() const;
+
+ private:
+  std::string title_, body_;
+  std::vector<std::string> headings_;
+};
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,208 @@
+#include "experiments/study/paper.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "experiments/console.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Set once, on the conventional single-scale flow's nll alone (docs/study.md), and frozen.
+constexpr double severity = 1.25;
+
+System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bool zd_first = false) {
+  System system;
+  system.config = plan.config;
+  system.config.model.blocks = blocks;
+  system.config.condition.k = {k};
+  if (!centred) system.config.condition.v0 = {0.0};
+  if (zd_first) system.config.condition.zd_half = "first";
+  system.name = fmt::format("{}_scale_k_{:g}{}{}", blocks == 1 ? "single" : "multi", k, centred ? "" : "_v0_0",
+                            zd_first ? "_zd_first" : "");
+  system.title = fmt::format("{}-scale, constrained (k {:g}{}{})", blocks == 1 ? "single" : "multi", k,
+                             centred ? "" : ", v0 = 0", zd_first ? ", zd first half" : "");
+  return system;
+}
+
+System conventional(const PaperPlan& plan, int blocks) {
+  System system;
+  system.config = plan.config;
+  system.config.model.blocks = blocks;
+  system.config.condition.enabled = false;
+  const std::string scale = blocks == 1 ? "single" : "multi";
+  system.name = scale + "_scale_conventional";
+  system.title = scale + "-scale, conventional";
+  return system;
+}
+
+std::vector<uint64_t> first_seeds(int64_t count) {
+  std::vector<uint64_t> seeds(static_cast<size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), uint64_t{1});
+  return seeds;
+}
+
+/// What the recordings are made from. Trainings tell their own settings.
+std::string describe(const PaperPlan& plan) {
+  const SynthOptions& d = plan.data;
+  return fmt::format(
+      "# evenflow experiment paper: the recordings of this folder\nscale = {}\nseverity = {}\nseed = {}\n"
+      "duration_s = {}\ntrain_velocities_mm_s = {}\ntest_velocities_mm_s = {}\ntrain_distances_mm = {}\n"
+      "test_distances_mm = {}\ntrain_clips = {}\ntest_normal_clips = {}\ntest_anomaly_clips = {}\n",
+      plan.scale, d.rail.severity, d.seed, d.rail.duration_s, fmt::join(d.train_velocities_mm_s, " "),
+      fmt::join(d.test_velocities_mm_s, " "), fmt::join(d.train_distances_mm, " "), fmt::join(d.test_distances_mm, " "),
+      d.train_clips, d.test_normal_clips, d.test_anomaly_clips);
+}
+
+void claim(const fs::path& folder, const PaperPlan& plan) {
+  make_folder(folder);
+  const fs::path file = folder / "recordings.txt";
+  if (!fs::exists(file)) {
+    io::write_text(file, describe(plan));
+  } else if (io::read_text(file) != describe(plan)) {
+    throw io::UsageError(
+        fmt::format("the folder '{}' holds a study of other recordings ('{}' tells which); choose "
+                    "another folder",
+                    folder.string(), file.string()));
+  }
+}
+
+/// False: stopped.
+bool make_recordings(const PaperOptions& options) {
+  if (fs::exists(options.folder / "rail" / "manifest.csv")) return true;
+  SynthOptions data = options.plan.data;
+  data.threads = options.plan.config.train.threads;
+  data.stop = options.stop;
+  data.progress = [&](size_t done, size_t total) {
+    options.progress("recordings", static_cast<double>(done) / static_cast<double>(total));
+  };
+  return !synth_dataset(options.folder / "rail", data).stopped;
+}
+
+Study run(const PaperOptions& options, const std::vector<System>& systems) {
+  StudyOptions study;
+  study.manifest = options.folder / "rail" / "manifest.csv";
+  study.folder = options.folder;
+  study.systems = systems;
+  study.seeds = first_seeds(options.plan.seeds);
+  study.stop = options.stop;
+  study.log = options.log;
+  study.progress = options.progress;
+  return run_study(study);
+}
+
+}  // namespace
+
+PaperPlan paper_plan(PaperScale scale) {
+  PaperPlan plan;
+  plan.scale = "full";
+  plan.data = synth_preset("paper");
+  plan.data.rail.severity = severity;
+  plan.k = {0.001, 0.003, 0.01, 0.03, 0.1};
+  io::TrainSettings& train = plan.config.train;
+  train.epochs = 40;
+  train.batch = 32;
+  train.learning_rate = 3e-3;
+  train.schedule = "cosine";
+  train.warmup_steps = 20;
+  train.clip_norm = 5.0;
+  train.windows_per_clip = 8;
+  if (scale == PaperScale::full) return plan;
+
+  plan.scale = "quick";
+  plan.seeds = 2;
+  plan.sweep_seeds = 1;
+  plan.k = {0.003, 0.01, 0.03};
+  plan.data.train_distances_mm = {250, 500};
+  plan.data.train_clips = 4;
+  plan.data.test_normal_clips = 4;
+  plan.data.test_anomaly_clips = 4;
+  train.epochs = 20;
+  if (scale == PaperScale::quick) return plan;
+
+  plan.scale = "miniature";
+  plan.k = {0.01, 0.03};
+  plan.data.train_velocities_mm_s = {200, 400, 600};
+  plan.data.test_velocities_mm_s = {200, 300, 400, 500};
+  plan.data.train_distances_mm = {250};
+  plan.data.test_distances_mm = {250};
+  plan.data.train_clips = 3;
+  plan.data.test_normal_clips = 2;
+  plan.data.test_anomaly_clips = 2;
+  plan.data.rail.duration_s = 1.6;
+  plan.config.window.window_frames = 32;
+  plan.config.model.blocks = 2;
+  plan.config.model.steps = 1;
+  plan.config.model.hidden = 4;
+  train.epochs = 2;
+  train.batch = 8;
+  train.windows_per_clip = 0;
+  return plan;
+}
+
+double choose_k(const std::vector<SweepPoint>& sweep) {
+  const SweepPoint* best = nullptr;
+  for (const SweepPoint& point : sweep) {
+    if (!point.centred || !(point.held_out_nll == point.held_out_nll)) continue;
+    const bool better = best == nullptr || point.held_out_nll < best->held_out_nll ||
+                        (point.held_out_nll == best->held_out_nll && point.k < best->k);
+    if (better) best = &point;
+  }
+  if (best == nullptr) throw io::DataError("no k of the sweep trained to a finite likelihood of the held-out clips");
+  return best->k;
+}
+
+PaperStudy run_paper(const PaperOptions& options) {
+  const PaperPlan& plan = options.plan;
+  const int blocks = plan.config.model.blocks;
+  claim(options.folder, plan);
+  PaperStudy paper;
+  paper.plan = plan;
+  paper.study.interrupted = !make_recordings(options);
+  if (paper.study.interrupted) return paper;
+
+  std::vector<System> systems;
+  for (const bool centred : {true, false}) {
+    for (const double k : plan.k) {
+      systems.push_back(constrained(plan, blocks, k, centred));
+      systems.back().seeds = plan.sweep_seeds;
+      paper.sweep.push_back({k, centred, systems.back().name, 0});
+    }
+  }
+  paper.study = run(options, systems);
+  if (paper.study.interrupted) return paper;
+  for (SweepPoint& point : paper.sweep) {
+    const std::vector<double> nll = held_out_nll(paper.study, paper.study.find(point.system));
+    point.held_out_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
+  }
+  paper.k = choose_k(paper.sweep);
+  options.log(fmt::format("k = {:g} per mm/s: the lowest nll of held-out normal clips", paper.k));
+
+  // The chosen k's sweep cells are the table's first seeds.
+  const System multi = constrained(plan, blocks, paper.k, true), single = constrained(plan, 1, paper.k, true);
+  for (System& system : systems) {
+    if (system.name == multi.name) system.seeds = 0;
+  }
+  System multi_first = constrained(plan, blocks, paper.k, true, true),
+         single_first = constrained(plan, 1, paper.k, true, true);
+  multi_first.seeds = single_first.seeds = plan.sweep_seeds;
+  const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
+  systems.insert(systems.begin(), {single_plain, single, multi_plain});
+  systems.insert(systems.end(), {single_first, multi_first});
+  paper.single_conventional = single_plain.name;
+  paper.multi_conventional = multi_plain.name;
+  paper.single_constrained = single.name;
+  paper.multi_constrained = multi.name;
+  paper.single_zd_first = single_first.name;
+  paper.multi_zd_first = multi_first.name;
+  paper.study = run(options, systems);
+  return paper;
+}
+
+}  // namespace evenflow::experiments
