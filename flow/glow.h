@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flow/arena.h"
+#include "flow/model.h"
 #include "io/config.h"
 #include "io/model_file.h"
 #include "kernels/buffer.h"
@@ -110,8 +111,6 @@ class Glow {
   mutable std::vector<kernels::PluBackward> plu_backwards_;
   mutable std::vector<kernels::DenseBackward> dense_backwards_;
 };
-
-enum class PassMode { score, train };
 
 /// Activations and workspace of up to `n` windows. No call allocates.
 class GlowPass {

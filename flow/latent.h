@@ -7,18 +7,11 @@
 #include <vector>
 
 #include "flow/glow.h"
+#include "flow/model.h"
 #include "io/model_file.h"
 #include "kernels/latent.h"
 
 namespace evenflow::flow {
-
-/// Likelihood terms of one window, in nats, and what its zd says of each parameter.
-struct WindowScores {
-  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
-  double nll_given_v = 0;        ///< NaN where a parameter is unknown; equals nll for an unconstrained model
-  std::vector<double> estimate;  ///< per parameter: mean zd / k + v0
-  double log_det = 0, log_p_zc = 0;
-};
 
 /// The prior over latents. An unconstrained model has no names; its zd is one group with mean 0.
 class LatentPrior {

@@ -26,17 +26,17 @@ kernels::Buffer<float> inverse_to_device(kernels::Stream& stream, const std::vec
 
 }  // namespace
 
-BatchEngine::BatchEngine(const flow::Glow& glow, const io::NormaliserData& normaliser, int64_t batch, bool training)
-    : glow_(glow),
+BatchEngine::BatchEngine(const flow::Model& model, const io::NormaliserData& normaliser, int64_t batch, bool training)
+    : model_(model),
       batch_(batch),
-      stream_(glow.device()),
-      pass_(glow, batch, training ? flow::PassMode::train : flow::PassMode::score),
+      stream_(model.device()),
+      pass_(model.make_pass(batch, training ? flow::PassMode::train : flow::PassMode::score)),
       mean_(to_device(stream_, normaliser.mean)),
       inverse_std_(inverse_to_device(stream_, normaliser.std)),
-      start_(batch, glow.device()),
-      nll_(batch, glow.device()) {
-  require_bands(normaliser, glow.shape());
-  if (kernels::tool_attached()) stream_.set_tracer(kernels::range_marker(glow.device()));
+      start_(batch, model.device()),
+      nll_(batch, model.device()) {
+  require_bands(normaliser, model);
+  if (kernels::tool_attached()) stream_.set_tracer(kernels::range_marker(model.device()));
 }
 
 std::string BatchEngine::describe() const {
@@ -62,10 +62,10 @@ kernels::Array<const float> BatchEngine::frames_of(const WindowBatch& batch, int
   shifted_start_.assign(begin, begin + count);
   if (const kernels::Array<const float> all = held(batch.frames); all.size > 0) return all;
   const auto [low, high] = std::minmax_element(shifted_start_.begin(), shifted_start_.end());
-  const int64_t bands = glow_.shape().height;
+  const int64_t bands = model_.height();
   const int64_t from = *low;
-  const int64_t floats = (*high + glow_.shape().width - from) * bands;
-  if (frames_.size() < floats) frames_ = kernels::Buffer<float>(floats, glow_.device());
+  const int64_t floats = (*high + model_.width() - from) * bands;
+  if (frames_.size() < floats) frames_ = kernels::Buffer<float>(floats, model_.device());
   for (int64_t& start : shifted_start_) start -= from;
   const kernels::Array<const float> host{batch.frames.data() + from * bands, floats, {}};
   kernels::copy(stream_, host, frames_.slice(0, floats));
@@ -73,16 +73,17 @@ kernels::Array<const float> BatchEngine::frames_of(const WindowBatch& batch, int
 }
 
 kernels::ConstMap BatchEngine::gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start) {
-  const kernels::Map x = pass_.input().samples(0, start.size);
+  const kernels::Map x = pass_->input().samples(0, start.size);
   kernels::gather_windows(stream_, frames, start, mean_.view(), inverse_std_.view(), x);
   return x;
 }
 
-kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int64_t count, int64_t parameters) {
+kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values) {
   const kernels::Array<const float> frames = frames_of(batch, first, count);
   kernels::copy(stream_, kernels::Array<const int64_t>{shifted_start_.data(), count, {}}, start_.slice(0, count));
-  if (parameters > 0) {
-    if (v_.size() < batch_ * parameters) v_ = kernels::Buffer<double>(batch_ * parameters, glow_.device());
+  const int64_t parameters = model_.parameter_count();
+  if (with_values && parameters > 0) {
+    if (v_.size() < batch_ * parameters) v_ = kernels::Buffer<double>(batch_ * parameters, model_.device());
     std::vector<double> unknown;
     const double* from = batch.v.data() + first * parameters;
     if (batch.v.empty()) {
@@ -95,77 +96,61 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
   return gather(frames, start_.slice(0, count));
 }
 
-double BatchEngine::loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) {
-  const int64_t parameters = prior.parameters();
+double BatchEngine::loss(const WindowBatch& batch, std::span<double> nll) {
   for (int64_t first = 0; first < batch.size(); first += batch_) {
     const int64_t count = std::min(batch_, batch.size() - first);
-    pass_.forward(stream_, load(batch, first, count, parameters));
-    prior.loss(stream_, pass_, glow_.constant_log_det(), v_.slice(0, count * parameters), 1.0, nll_.slice(0, count));
+    const kernels::ConstMap x = load(batch, first, count, true);
+    pass_->loss(stream_, x, v_.slice(0, count * model_.parameter_count()), nll_.slice(0, count));
     kernels::download<double>(stream_, nll_.slice(0, count),
                               nll.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
   }
   const auto own = nll.first(static_cast<size_t>(batch.size()));
   return std::accumulate(own.begin(), own.end(), 0.0) /
-         (static_cast<double>(batch.size()) * static_cast<double>(glow_.shape().dimensions()));
+         (static_cast<double>(batch.size()) * static_cast<double>(model_.dimensions()));
 }
 
-void BatchEngine::score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out) {
-  encode(prior, batch, out, {});
+void BatchEngine::score(const WindowBatch& batch, std::span<flow::WindowScores> out) {
+  encode(batch, out, {});
 }
 
-void BatchEngine::encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
-                         const LatentVisitor& visit) {
-  const auto parameters = static_cast<size_t>(prior.parameters());
+void BatchEngine::encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) {
+  const auto parameters = static_cast<size_t>(model_.parameter_count());
   for (int64_t first = 0; first < batch.size(); first += batch_) {
     const int64_t count = std::min(batch_, batch.size() - first);
-    pass_.forward(stream_, load(batch, first, count, 0));
+    const kernels::ConstMap x = load(batch, first, count, false);
     const auto v = batch.v.empty() ? std::span<const double>{}
                                    : batch.v.subspan(static_cast<size_t>(first) * parameters,
                                                      static_cast<size_t>(count) * parameters);
-    prior.score(stream_, pass_, glow_.constant_log_det(), v,
-                out.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    pass_->score(stream_, x, v, out.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     if (!visit) continue;
     visit_latents(first, count, visit);
   }
 }
 
 void BatchEngine::visit_latents(int64_t first, int64_t count, const LatentVisitor& visit) {
-  const auto dimensions = static_cast<size_t>(glow_.shape().dimensions());
-  latents_.resize(static_cast<size_t>(count) * dimensions);
-  float* to = latents_.data();
-  const auto take = [&](const kernels::Map& z, int64_t i) {
-    const int64_t floats = z.c * z.pixels();
-    kernels::copy(stream_, kernels::Array<const float>{z.sample(i), floats, z.device},
-                  kernels::Array<float>{to, floats, {}});
-    to += floats;
-  };
-  for (int64_t i = 0; i < count; ++i) {
-    for (int block = 0; block < glow_.shape().blocks; ++block) take(pass_.zc(block), i);
-    take(pass_.zd(), i);
-  }
+  const auto zc_size = static_cast<size_t>(model_.zc_size()), zd_size = static_cast<size_t>(model_.zd_size());
+  const size_t size = zc_size + zd_size;
+  latents_.resize(static_cast<size_t>(count) * size);
+  const auto of = [&](int64_t i) { return std::span(latents_).subspan(static_cast<size_t>(i) * size, size); };
+  for (int64_t i = 0; i < count; ++i) pass_->copy_latents(stream_, i, of(i));
   stream_.synchronise();
-  const kernels::Map zd = pass_.zd();
-  const auto zd_size = static_cast<size_t>(zd.c * zd.pixels());
-  for (int64_t i = 0; i < count; ++i) {
-    const std::span<const float> all(latents_.data() + static_cast<size_t>(i) * dimensions, dimensions);
-    visit(first + i, all.first(dimensions - zd_size), all.last(zd_size));
-  }
+  for (int64_t i = 0; i < count; ++i) visit(first + i, of(i).first(zc_size), of(i).last(zd_size));
 }
 
 kernels::Buffer<float> BatchEngine::normalised(const WindowBatch& batch) {
-  kernels::Buffer<float> x(batch.size() * glow_.shape().dimensions(), glow_.device());
+  kernels::Buffer<float> x(batch.size() * model_.dimensions(), model_.device());
   for (int64_t first = 0; first < batch.size(); first += batch_) {
     const int64_t count = std::min(batch_, batch.size() - first);
-    const kernels::ConstMap windows = load(batch, first, count, 0);
-    kernels::copy(stream_, kernels::Array<const float>{windows.data, windows.size(), glow_.device()},
-                  x.slice(first * glow_.shape().dimensions(), windows.size()));
+    const kernels::ConstMap windows = load(batch, first, count, false);
+    kernels::copy(stream_, kernels::Array<const float>{windows.data, windows.size(), model_.device()},
+                  x.slice(first * model_.dimensions(), windows.size()));
   }
   stream_.synchronise();
   return x;
 }
 
 std::string BatchEngine::first_non_finite(const WindowBatch& batch, int64_t window) {
-  return pass_.first_non_finite(stream_, load(batch, window, 1, 0));
+  return pass_->first_non_finite(stream_, load(batch, window, 1, false));
 }
 
 }  // namespace evenflow::train

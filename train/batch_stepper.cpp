@@ -26,8 +26,8 @@ BatchStepper::BatchStepper(const StepParts& parts)
     : parts_(parts),
       engine_(dynamic_cast<BatchEngine&>(parts.engine)),
       stream_(engine_.stream()),
-      device_(parts.glow.device()),
-      parameters_(parts.prior.parameters()),
+      device_(parts.model.device()),
+      parameters_(parts.model.parameter_count()),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
       resident_(parts.loader.resident()),
       device_state_(1, device_),
@@ -41,10 +41,10 @@ BatchStepper::BatchStepper(const StepParts& parts)
       norm_(steps(), device_),
       host_loss_(Buffer<double>::pinned(steps(), device_)),
       host_norm_(Buffer<double>::pinned(steps(), device_)),
-      raw_(parts.glow.raw_gradient_size(), device_),
-      good_parameters_(parts.glow.layout().size(), device_),
-      good_m_(parts.glow.layout().size(), device_),
-      good_v_(parts.glow.layout().size(), device_) {
+      raw_(parts.model.raw_gradient_size(), device_),
+      good_parameters_(parts.model.layout().size(), device_),
+      good_m_(parts.model.layout().size(), device_),
+      good_v_(parts.model.layout().size(), device_) {
   if (resident_) {
     engine_.hold(parts.loader.resident_frames());
     const WindowTable table = parts.loader.window_table();
@@ -56,7 +56,7 @@ BatchStepper::BatchStepper(const StepParts& parts)
     order_workspace_ = Buffer<unsigned char>(kernels::random_order_workspace_bytes(device_, epoch_windows_), device_);
     return;
   }
-  const int64_t floats = parts.settings.batch * parts.glow.shape().dimensions();
+  const int64_t floats = parts.settings.batch * parts.model.dimensions();
   for (Source& source : sources_) {
     source.host = Buffer<float>::pinned(floats, device_);
     source.device = Buffer<float>(floats, device_);
@@ -65,7 +65,7 @@ BatchStepper::BatchStepper(const StepParts& parts)
   }
   // A streamed batch's windows lie one behind the other.
   std::vector<int64_t> start(static_cast<size_t>(parts.settings.batch));
-  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<int64_t>(i) * parts.glow.shape().width;
+  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<int64_t>(i) * parts.model.width();
   kernels::upload<int64_t>(stream_, start, batch_start_.view());
 }
 
@@ -192,8 +192,8 @@ BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
 
 void BatchStepper::queue_operations(int64_t source, int64_t windows) {
   const io::TrainSettings& s = parts_.settings;
-  flow::Glow& glow = parts_.glow;
-  const auto dimensions = static_cast<double>(glow.shape().dimensions());
+  flow::Model& model = parts_.model;
+  const auto dimensions = static_cast<double>(model.dimensions());
   const double scale = 1.0 / (static_cast<double>(windows) * dimensions);
   const Array<double> v = batch_v_.slice(0, windows * parameters_);
   const Array<double> nll = nll_.slice(0, windows);
@@ -208,15 +208,12 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
                                     .batch_start = batch_start_.slice(0, windows),
                                     .batch_v = v});
   }
-  flow::GlowPass& pass = engine_.pass();
   const kernels::ConstMap x = engine_.gather(frames, batch_start_.slice(0, windows));
-  glow.assemble(stream_);
-  pass.forward(stream_, x);
+  model.assemble(stream_);
   kernels::zero(stream_, raw_.view());
-  parts_.prior.loss(stream_, pass, glow.constant_log_det(), v, scale, nll);
-  pass.backward(stream_, -scale, raw_.view());
-  glow.finish_gradient(stream_, raw_.view(), -1.0 / dimensions);
-  const Array<float> gradient = raw_.slice(0, glow.layout().size());
+  engine_.pass().loss_and_gradient(stream_, x, v, scale, nll, raw_.view());
+  model.finish_gradient(stream_, raw_.view(), 1.0 / dimensions);
+  const Array<float> gradient = raw_.slice(0, model.layout().size());
   kernels::squared_norm(stream_, gradient, squared_norm_.view());
   kernels::guarded_update(stream_, {.clip_norm = s.clip_norm,
                                     .loss_scale = scale,
@@ -225,7 +222,7 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
                                     .nll = nll,
                                     .squared_norm = squared_norm_.view(),
                                     .gradient = gradient,
-                                    .parameter = glow.parameters(),
+                                    .parameter = model.parameters(),
                                     .m = parts_.optimizer.m(),
                                     .v = parts_.optimizer.v(),
                                     .good_parameter = good_parameters_.view(),
@@ -251,8 +248,8 @@ NonFinite BatchStepper::trace(int64_t step) {
   const WindowBatch batch = resident_ ? parts_.loader.next() : fill(0);
   queue_operations(0, windows);
   const std::vector<double> nll = kernels::to_host(stream_, nll_.slice(0, windows));
-  const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.glow.layout().size()));
-  return trace_non_finite(engine_, parts_.glow.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));
+  const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.model.layout().size()));
+  return trace_non_finite(engine_, parts_.model.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));
 }
 
 }  // namespace evenflow::train

@@ -14,8 +14,7 @@ struct Detector::State {
   ClipScoring scoring();
 
   io::ModelData model;
-  flow::Glow glow;
-  flow::LatentPrior prior;
+  std::unique_ptr<flow::Model> network;
   std::string score_name;
   std::unique_ptr<Engine> engine;
 };

@@ -140,15 +140,12 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   State& s = *state_;
   require_frontend(shard, s.model.config.frontend, "the model");
   const io::WindowSettings& window = s.model.config.window;
-  const flow::GlowShape& shape = s.glow.shape();
-  // zc's last part and zd are the halves of the last block's channels.
-  const int64_t zd_size = shape.dimensions() >> shape.blocks;
 
   io::AtomicFile atomic(out);
   const io::Hdf5Lock lock;
   io::Hdf5File file = io::Hdf5File::create(atomic.temporary(), out);
   const int64_t rows = count_windows(shard, window);
-  RowWriter zc_out(file, "/zc", rows, shape.dimensions() - zd_size), zd_out(file, "/zd", rows, zd_size);
+  RowWriter zc_out(file, "/zc", rows, s.network->zc_size()), zd_out(file, "/zd", rows, s.network->zd_size());
   LatentWindows table;
   int32_t clip = 0;
   std::vector<float> zc, zd;
@@ -156,7 +153,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
     std::vector<flow::WindowScores> scores(group.start.size());
     zc.clear();
     zd.clear();
-    s.engine->encode(s.prior, group.batch(), scores,
+    s.engine->encode(group.batch(), scores,
                      [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
                        zc.insert(zc.end(), window_zc.begin(), window_zc.end());
                        zd.insert(zd.end(), window_zd.begin(), window_zd.end());
@@ -169,10 +166,10 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   };
   std::vector<int32_t> all(shard.clips().size());
   std::iota(all.begin(), all.end(), 0);
-  for_each_group(shard, all, s.prior.condition().names, window, group_windows, encode_group);
+  for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
   zc_out.close();
   zd_out.close();
-  write_windows(file, table, s.prior.condition().names);
+  write_windows(file, table, s.model.condition.names);
   write_clips(file, shard);
   file.write_attribute("/", "format_version", latents_version);
   file.write_attribute("/", "kind", std::string(latents_kind));

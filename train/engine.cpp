@@ -6,19 +6,19 @@
 
 namespace evenflow::train {
 
-void require_bands(const io::NormaliserData& normaliser, const flow::GlowShape& shape) {
-  const auto bands = static_cast<size_t>(shape.height);
+void require_bands(const io::NormaliserData& normaliser, const flow::Model& model) {
+  const auto bands = static_cast<size_t>(model.height());
   if (normaliser.mean.size() == bands && normaliser.std.size() == bands) return;
   throw io::DataError("the normaliser has " + std::to_string(normaliser.mean.size()) + " bands, the model " +
                       std::to_string(bands) + "; the model file does not belong together, train it again");
 }
 
-std::unique_ptr<Engine> make_engine(const flow::Glow& glow, const io::NormaliserData& normaliser,
+std::unique_ptr<Engine> make_engine(const flow::Model& model, const io::NormaliserData& normaliser,
                                     const EngineSettings& settings) {
-  if (glow.device().type == kernels::DeviceType::cpu) {
-    return std::make_unique<Workers>(glow, normaliser, settings.threads, settings.training);
+  if (model.device().type == kernels::DeviceType::cpu) {
+    return std::make_unique<Workers>(model, normaliser, settings.threads, settings.training);
   }
-  return std::make_unique<BatchEngine>(glow, normaliser, settings.batch, settings.training);
+  return std::make_unique<BatchEngine>(model, normaliser, settings.batch, settings.training);
 }
 
 }  // namespace evenflow::train

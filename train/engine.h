@@ -1,4 +1,4 @@
-// Windows through the flow on one device: likelihoods, scores, latents. Two ways: Workers deals windows to CPU threads,
+// Windows through a model on one device: likelihoods, scores, latents. Two ways: Workers deals windows to CPU threads,
 // BatchEngine carries batches through a GPU.
 #pragma once
 
@@ -8,8 +8,7 @@
 #include <span>
 #include <string>
 
-#include "flow/glow.h"
-#include "flow/latent.h"
+#include "flow/model.h"
 
 namespace evenflow::train {
 
@@ -39,13 +38,12 @@ class Engine {
 
   /// Mean over the batch of the windows' nll per dimension (nats) and, per window, nll in nats. A non-finite result is
   /// returned, not thrown. Needs an engine made for training.
-  virtual double loss(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<double> nll) = 0;
+  virtual double loss(const WindowBatch& batch, std::span<double> nll) = 0;
   /// Scores of every window.
-  virtual void score(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out) = 0;
+  virtual void score(const WindowBatch& batch, std::span<flow::WindowScores> out) = 0;
   /// As score, and hands each window's latents to `visit`, one call at a time.
-  virtual void encode(const flow::LatentPrior& prior, const WindowBatch& batch, std::span<flow::WindowScores> out,
-                      const LatentVisitor& visit) = 0;
-  /// Normalised windows of the batch, [n, 1, bands, frames] on the model's device, e.g. for actnorm's initialisation.
+  virtual void encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) = 0;
+  /// Normalised windows of the batch, [n, 1, bands, frames] on the model's device, e.g. for the model's initialisation.
   virtual kernels::Buffer<float> normalised(const WindowBatch& batch) = 0;
   /// Which operation first gave a non-finite value for this window, or empty.
   virtual std::string first_non_finite(const WindowBatch& batch, int64_t window) = 0;
@@ -58,10 +56,10 @@ struct EngineSettings {
 };
 
 /// io::DataError unless the normaliser is of the model's mel bands.
-void require_bands(const io::NormaliserData& normaliser, const flow::GlowShape& shape);
+void require_bands(const io::NormaliserData& normaliser, const flow::Model& model);
 
 /// The engine for the model's device.
-std::unique_ptr<Engine> make_engine(const flow::Glow& glow, const io::NormaliserData& normaliser,
+std::unique_ptr<Engine> make_engine(const flow::Model& model, const io::NormaliserData& normaliser,
                                     const EngineSettings& settings);
 
 }  // namespace evenflow::train

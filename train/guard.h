@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "flow/glow.h"
+#include "flow/arena.h"
 #include "train/loader.h"
 #include "train/optimizer.h"
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "flow/glow_model.h"
 #include "io/error.h"
 #include "kernels/copy.h"
 #include "train/detector_state.h"
@@ -18,6 +19,14 @@ class Noise {
  private:
   uint64_t seed_, window_, counter_ = 0;
 };
+
+/// What samples and transfers must be able to run backwards.
+const flow::GlowModel& require_flow(const flow::Model& model) {
+  const auto* glow = dynamic_cast<const flow::GlowModel*>(&model);
+  if (glow == nullptr)
+    throw io::UsageError("the model is no flow: it cannot be run backwards; train one with model.kind = \"glow\"");
+  return *glow;
+}
 
 void require_values(std::span<const double> v, const io::ConditionData& condition) {
   if (v.empty() || v.size() == condition.names.size()) return;
@@ -86,9 +95,10 @@ std::vector<float> normalise(std::span<const float> logmel_db, const flow::GlowS
 std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed) {
   State& s = *state_;
   require_values(v, s.model.condition);
-  const flow::GlowShape& shape = s.glow.shape();
-  kernels::Stream stream(s.glow.device());
-  flow::GlowPass pass(s.glow, 1, flow::PassMode::score);
+  const flow::Glow& glow = require_flow(*s.network).glow();
+  const flow::GlowShape& shape = glow.shape();
+  kernels::Stream stream(glow.device());
+  flow::GlowPass pass(glow, 1, flow::PassMode::score);
   std::vector<float> out(static_cast<size_t>(n * shape.dimensions()));
   for (int64_t i = 0; i < n; ++i) {
     Noise noise(seed, i);
@@ -108,7 +118,9 @@ std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double
 std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::span<const double> v_to) {
   State& s = *state_;
   const io::ConditionData& condition = s.model.condition;
-  const flow::GlowShape& shape = s.glow.shape();
+  const flow::GlowModel& model = require_flow(*s.network);
+  const flow::Glow& glow = model.glow();
+  const flow::GlowShape& shape = glow.shape();
   require_values(v_to, condition);
   if (v_to.empty())
     throw io::UsageError("no parameter value to move the sound to; give one per parameter of the model");
@@ -116,12 +128,12 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
     throw io::DataError("a window of this model is " + std::to_string(shape.width) + " frames of " +
                         std::to_string(shape.height) + " bands; " + std::to_string(logmel_db.size()) + " values given");
   }
-  kernels::Stream stream(s.glow.device());
-  flow::GlowPass pass(s.glow, 1, flow::PassMode::score);
+  kernels::Stream stream(glow.device());
+  flow::GlowPass pass(glow, 1, flow::PassMode::score);
   kernels::upload<float>(stream, normalise(logmel_db, shape, s.model.normaliser), elements_of(pass.input()));
   pass.forward(stream, pass.input().samples(0, 1));
   flow::WindowScores scores;
-  s.prior.score(stream, pass, s.glow.constant_log_det(), {}, {&scores, 1});
+  model.prior().score(stream, pass, glow.constant_log_det(), {}, {&scores, 1});
   std::vector<double> shift;
   for (size_t p = 0; p < condition.names.size(); ++p) {
     shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimate[p]));

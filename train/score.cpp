@@ -14,14 +14,6 @@ namespace {
 
 constexpr int64_t scoring_batch = 128;  // windows a GPU carries at once
 
-// Scores are float32 on every device, whatever the training's products were rounded to.
-flow::GlowShape scoring_shape(const io::Config& config) {
-  flow::GlowShape shape = flow::glow_shape(config);
-  shape.precision = kernels::Precision::float32;
-  shape.path = kernels::CouplingPath::automatic;
-  return shape;
-}
-
 std::string score_of(const io::ModelData& model) {
   if (!model.threshold.score.empty()) return model.threshold.score;
   return resolve_score(model.config.score, !model.condition.names.empty());
@@ -39,18 +31,17 @@ std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool
 
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
-      glow(scoring_shape(model.config), 0, kernels::parse_device(device)),
-      prior(glow.shape(), model.condition, glow.device()),
+      network(flow::make_scoring_model(model.config, model.condition, kernels::parse_device(device))),
       score_name(score_of(model)) {
-  glow.load(model.parameters);
-  kernels::Stream stream(glow.device());
-  glow.assemble(stream);
+  network->load(model.parameters);
+  kernels::Stream stream(network->device());
+  network->assemble(stream);
   stream.synchronise();
-  engine = make_engine(glow, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
+  engine = make_engine(*network, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
 }
 
 ClipScoring Detector::State::scoring() {
-  return {*engine, prior, model.config.window, model.config.score, score_name, &model.threshold};
+  return {*engine, model.condition.names, model.config.window, model.config.score, score_name, &model.threshold};
 }
 
 Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads)
@@ -69,18 +60,18 @@ const io::ModelData& Detector::model() const {
 const std::string& Detector::score_name() const {
   return state_->score_name;
 }
-const flow::Glow& Detector::glow() const {
-  return state_->glow;
+const flow::Model& Detector::network() const {
+  return *state_->network;
 }
 
 ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,
                           const std::vector<std::string>& parameter_names) {
-  const std::vector<std::string>& own = state_->prior.condition().names;
+  const std::vector<std::string>& own = state_->model.condition.names;
   const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
   ClipGroup group;
-  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->glow.shape().height);
+  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->network->height());
   std::vector<flow::WindowScores> windows(group.start.size());
-  state_->engine->score(state_->prior, group.batch(), windows);
+  state_->engine->score(group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();
 }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "flow/latent.h"
+#include "flow/model.h"
 #include "io/manifest.h"
 #include "io/model_file.h"
 #include "io/shard.h"
@@ -37,7 +37,7 @@ class Detector {
 
   const io::ModelData& model() const;
   const std::string& score_name() const;
-  const flow::Glow& glow() const;
+  const flow::Model& network() const;
 
   /// One clip's frames [frames, bands] in dB. `parameter_names` name clip.parameter's columns; left out, they are the
   /// model's own. io::DataError names the clip if it is shorter than a window.

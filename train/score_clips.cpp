@@ -126,11 +126,11 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
   std::vector<flow::WindowScores> windows;
   const auto score_group = [&](ClipGroup& group) {
     windows.resize(group.start.size());
-    scoring.engine.score(scoring.prior, group.batch(), windows);
+    scoring.engine.score(group.batch(), windows);
     for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
     if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
   };
-  for_each_group(shard, clips, scoring.prior.condition().names, scoring.window, windows_in_hand, score_group);
+  for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
   return out;
 }
 

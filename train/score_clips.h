@@ -1,4 +1,4 @@
-// Whole clips through the flow: the one path by which training (for its threshold) and Detector score sound.
+// Whole clips through the model: the one path by which training (for its threshold) and Detector score sound.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace evenflow::train {
 
 struct ClipScoring {
   Engine& engine;
-  const flow::LatentPrior& prior;
+  const std::vector<std::string>& parameters;  ///< that the model is conditioned on
   io::WindowSettings window;
   io::ScoreSettings score;
   std::string score_name;                        ///< one of the scores' names, not "auto"

@@ -27,8 +27,7 @@ struct StepOutcome {
 /// What a stepper works with; all of it outlives the stepper.
 struct StepParts {
   const io::TrainSettings& settings;
-  flow::Glow& glow;
-  const flow::LatentPrior& prior;
+  flow::Model& model;
   Engine& engine;
   Loader& loader;
   Optimizer& optimizer;

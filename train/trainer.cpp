@@ -64,7 +64,7 @@ class Training {
   // ---- beginning
   void start_new();
   void resume(const Checkpoint& checkpoint);
-  void initialise_actnorm();
+  void initialise_model();
   void log_start();
 
   // ---- one epoch
@@ -110,8 +110,7 @@ class Training {
   io::Provenance provenance_;
   io::NormaliserData normaliser_;
   io::ConditionData condition_;
-  flow::Glow glow_;
-  flow::LatentPrior prior_;
+  std::unique_ptr<flow::Model> model_;
   std::unique_ptr<Engine> engine_;
   Optimizer optimizer_;
   Guard guard_;
@@ -147,11 +146,10 @@ Training::Training(const TrainOptions& options)
                               : fit_normaliser_to(data_, config_.window.normalise,
                                                   [this](const std::string& text) { log_.line(text); })),
       condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
-      glow_(flow::glow_shape(config_), config_.train.seed, device_),
-      prior_(glow_.shape(), condition_, device_),
-      engine_(make_engine(glow_, normaliser_,
+      model_(flow::make_model(config_, condition_, config_.train.seed, device_)),
+      engine_(make_engine(*model_, normaliser_,
                           {.threads = config_.train.threads, .batch = config_.train.batch, .training = true})),
-      optimizer_(glow_.parameters()),
+      optimizer_(model_->parameters()),
       guard_(optimizer_),
       stream_(device_) {
   const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
@@ -168,8 +166,7 @@ Training::Training(const TrainOptions& options)
   }
   engine_->hold(data_.validation->resident_frames());
   stepper_ = make_stepper({.settings = config_.train,
-                           .glow = glow_,
-                           .prior = prior_,
+                           .model = *model_,
                            .engine = *engine_,
                            .loader = *data_.train,
                            .optimizer = optimizer_,
@@ -181,7 +178,7 @@ Training::Training(const TrainOptions& options)
 }
 
 void Training::start_new() {
-  initialise_actnorm();
+  initialise_model();
   guard_.start();
   save_checkpoint();
 }
@@ -193,7 +190,7 @@ void Training::resume(const Checkpoint& checkpoint) {
                         provenance_.data_hash + ", then " + model.provenance.data_hash +
                         "); give the same shards in the same order, or train a new run");
   }
-  glow_.load(model.parameters);
+  model_->load(model.parameters);
   OptimizerSnapshot state;
   optimizer_.save(state);
   state.m = model.optimizer->m;
@@ -210,11 +207,11 @@ void Training::resume(const Checkpoint& checkpoint) {
   log_.line(fmt::format("resumed after {} epochs and {} steps", epoch_, step_in_epoch_));
 }
 
-void Training::initialise_actnorm() {
+void Training::initialise_model() {
   data_.train->start_epoch(config_.train.seed, 0, config_.train.batch, config_.train.windows_per_clip);
   const WindowBatch batch = data_.train->next();
   kernels::Buffer<float> x = engine_->normalised(batch);
-  const int64_t size = glow_.shape().dimensions();
+  const int64_t size = model_->dimensions();
   std::vector<float> kept = kernels::to_host(stream_, x.view());
   int64_t windows = 0;
   for (int64_t i = 0; i < batch.size(); ++i) {
@@ -229,8 +226,7 @@ void Training::initialise_actnorm() {
   }
   kernels::upload<float>(stream_, std::span(kept).first(static_cast<size_t>(windows * size)),
                          x.slice(0, windows * size));
-  glow_.initialise_actnorm(stream_,
-                           kernels::make_map(x.data(), windows, 1, glow_.shape().height, glow_.shape().width, device_));
+  model_->initialise(stream_, kernels::make_map(x.data(), windows, 1, model_->height(), model_->width(), device_));
 }
 
 void Training::log_start() {
@@ -242,8 +238,7 @@ void Training::log_start() {
   };
   log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
                         describe_side(*data_.validation)));
-  log_.line(fmt::format("model: {} parameters, {} blocks of {} steps, hidden width {}; {} steps per epoch",
-                        glow_.layout().size(), config_.model.blocks, config_.model.steps, config_.model.hidden,
+  log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch", model_->layout().size(), model_->describe(),
                         steps_per_epoch_));
   const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
@@ -308,7 +303,7 @@ bool Training::stop_asked() const {
 // For everything but a step: false if the parameters cannot be used, which the next step's guard will deal with.
 bool Training::assemble() {
   try {
-    glow_.assemble(stream_);
+    model_->assemble(stream_);
     stream_.synchronise();  // the engine has a stream of its own
     return true;
   } catch (const kernels::SingularError&) {
@@ -378,7 +373,7 @@ double Training::validation_loss() {
   double sum = 0;
   data_.validation->start_in_order(config_.train.batch);
   for (WindowBatch batch = data_.validation->next(); batch.size() > 0; batch = data_.validation->next()) {
-    sum += engine_->loss(prior_, batch, nll_) * static_cast<double>(batch.size());
+    sum += engine_->loss(batch, nll_) * static_cast<double>(batch.size());
   }
   return sum / static_cast<double>(data_.validation->windows());
 }
@@ -436,7 +431,7 @@ void Training::report(bool epoch_end) const {
 io::ModelData Training::model_data() const {
   io::ModelData model;
   model.config = config_;
-  model.parameters = glow_.tensors();
+  model.parameters = model_->tensors();
   model.normaliser = normaliser_;
   model.condition = condition_;
   model.threshold = unfitted_threshold();
@@ -468,7 +463,7 @@ io::ThresholdData Training::unfitted_threshold() const {
 }
 
 std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
-  const ClipScoring scoring{*engine_, prior_, config_.window, config_.score, score_name()};
+  const ClipScoring scoring{*engine_, condition_.names, config_.window, config_.score, score_name()};
   std::vector<ClipScore> scores;
   for (size_t s = 0; s < clips.shards.size(); ++s) {
     std::vector<int32_t> of_shard;
@@ -500,7 +495,7 @@ io::ThresholdData Training::fit_threshold_to(const std::vector<double>& scores) 
   }
 }
 
-// last.h5 and model.h5 with their thresholds. Afterwards the flow holds the best model's parameters.
+// last.h5 and model.h5 with their thresholds. Afterwards the model holds the best model's parameters.
 void Training::finish_models() {
   stepper_->settle();
   std::vector<double> scores = normal_scores();
@@ -517,7 +512,7 @@ void Training::finish_models() {
     return;
   }
   io::ModelData best = io::read_model(run_.model());
-  glow_.load(best.parameters);
+  model_->load(best.parameters);
   best.threshold = fit_threshold_to(normal_scores());
   io::write_model(run_.model(), best);
 }

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "flow/latent.h"
+#include "flow/model.h"
 #include "frontend/normaliser.h"
 #include "io/error.h"
 #include "train/config_match.h"
@@ -60,7 +61,7 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
                         config.train.seed);
   data.condition = fit_condition_to(data.clips.train, config.condition);
-  const flow::LatentPrior deals_evenly(flow::glow_shape(config), data.condition);
+  flow::require_model(config, data.condition);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);

@@ -25,18 +25,19 @@ std::span<const StepOutcome> WorkerStepper::run(int64_t /*count*/) {
 
 void WorkerStepper::step(const WindowBatch& batch) {
   try {
-    parts_.glow.assemble(stream_);
+    parts_.model.assemble(stream_);
   } catch (const kernels::SingularError& error) {
     const std::span<const WindowRef> refs = parts_.loader.refs();
     outcome_.non_finite = NonFinite{error.what(), {refs.begin(), refs.end()}};
     return;
   }
-  outcome_.loss = workers_.loss_and_gradient(parts_.prior, batch, nll_);
+  outcome_.loss = workers_.loss_and_gradient(batch, nll_);
   const kernels::Array<float> gradient = workers_.gradient();
   kernels::squared_norm(stream_, gradient, squared_norm_.view());
   outcome_.gradient_norm = std::sqrt(squared_norm_[0]);
   if (!std::isfinite(outcome_.loss) || !std::isfinite(outcome_.gradient_norm)) {
-    outcome_.non_finite = trace_non_finite(workers_, parts_.glow.layout(), batch, parts_.loader.refs(), nll_, gradient);
+    outcome_.non_finite =
+        trace_non_finite(workers_, parts_.model.layout(), batch, parts_.loader.refs(), nll_, gradient);
     return;
   }
   parts_.guard.accept();

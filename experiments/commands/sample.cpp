@@ -48,8 +48,8 @@ std::vector<double> values_for(const io::ConditionData& condition, const std::ve
 }
 
 Windows draw(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
-  const flow::GlowShape& shape = detector.glow().shape();
-  Windows windows{arguments.count, static_cast<int>(shape.height), static_cast<int>(shape.width), {}, {}};
+  const flow::Model& model = detector.network();
+  Windows windows{arguments.count, static_cast<int>(model.height()), static_cast<int>(model.width()), {}, {}};
   windows.logmel_db = detector.sample(arguments.count, at, arguments.temperature, arguments.seed);
   return windows;
 }
@@ -60,13 +60,13 @@ Windows move(const SampleArguments& arguments, train::Detector& detector, const 
   const io::FrontendSettings& settings = detector.model().config.frontend;
   frontend::LogMel transform(settings);
   const std::vector<float> features = frontend::file_features(*arguments.from, settings, transform);
-  const flow::GlowShape& shape = detector.glow().shape();
-  Windows windows{0, static_cast<int>(shape.height), static_cast<int>(shape.width), {}, {}};
-  const auto window = static_cast<size_t>(shape.dimensions());
+  const flow::Model& model = detector.network();
+  Windows windows{0, static_cast<int>(model.height()), static_cast<int>(model.width()), {}, {}};
+  const auto window = static_cast<size_t>(model.dimensions());
   windows.count = std::min(arguments.count, static_cast<int64_t>(features.size() / window));
   if (windows.count == 0)
     throw io::DataError("'" + arguments.from->string() + "' is too short: a window of this model takes " +
-                        std::to_string(shape.width) + " frames of " + std::to_string(settings.hop_samples) +
+                        std::to_string(model.width()) + " frames of " + std::to_string(settings.hop_samples) +
                         " samples");
   for (int64_t i = 0; i < windows.count; ++i) {
     const std::span<const float> frames(features.data() + static_cast<size_t>(i) * window, window);

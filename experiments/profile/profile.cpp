@@ -12,6 +12,7 @@
 #include "experiments/profile/ceilings.h"
 #include "experiments/profile/recorder.h"
 #include "experiments/profile/training_step.h"
+#include "flow/glow_model.h"
 #include "io/error.h"
 #include "kernels/event.h"
 #include "kernels/graph.h"
@@ -222,10 +223,11 @@ Spread time_threads(flow::Glow& glow, const ProfileSettings& settings, int& thre
   const int64_t windows = settings.config.train.batch;
   const auto bands = static_cast<size_t>(shape.height);
   const io::NormaliserData normaliser{std::vector<float>(bands, 0.0F), std::vector<float>(bands, 1.0F)};
-  train::Workers workers(glow, normaliser, settings.config.train.threads, true);
+  const flow::LatentPrior prior(shape, example_condition(settings.config));
+  const flow::GlowModel model(glow, prior);
+  train::Workers workers(model, normaliser, settings.config.train.threads, true);
   threads = workers.threads();
   train::Optimizer optimizer(glow.parameters());
-  const flow::LatentPrior prior(shape, example_condition(settings.config));
   const WindowSet set = random_windows(shape, windows, prior.parameters());
   std::vector<double> nll(static_cast<size_t>(windows));
   const kernels::Buffer<double> squared_norm(1);
@@ -235,7 +237,7 @@ Spread time_threads(flow::Glow& glow, const ProfileSettings& settings, int& thre
   for (int i = -warm_up_steps; i < settings.repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
     glow.assemble(stream);
-    loss = workers.loss_and_gradient(prior, {set.frames, set.start, set.values}, nll);
+    loss = workers.loss_and_gradient({set.frames, set.start, set.values}, nll);
     kernels::squared_norm(stream, workers.gradient(), squared_norm.view());
     optimizer.update(stream, workers.gradient(), profiled_learning_rate,
                      train::clip_scale(std::sqrt(squared_norm[0]), settings.config.train.clip_norm));

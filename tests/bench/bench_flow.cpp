@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "flow/latent.h"
+#include "flow/glow_model.h"
 #include "kernels/adam.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
@@ -27,14 +27,15 @@ constexpr double score_flop = 90e6;
 
 Timing time_training(flow::Glow& glow, const flow::LatentPrior& prior, const Batch& batch, int threads, int steps) {
   kernels::Stream stream;
-  train::Workers workers(glow, no_normalisation(glow.shape()), threads, true);
+  const flow::GlowModel model(glow, prior);
+  train::Workers workers(model, no_normalisation(glow.shape()), threads, true);
   train::Optimizer optimizer(glow.parameters());
   const kernels::Buffer<double> squared_norm(1);
   std::vector<double> nll(batch.start.size());
   double first = NAN, last = NAN;
   const Timing timing = best_of(0, steps, [&] {
     glow.assemble(stream);
-    last = workers.loss_and_gradient(prior, batch.view(), nll);
+    last = workers.loss_and_gradient(batch.view(), nll);
     kernels::squared_norm(stream, workers.gradient(), squared_norm.view());
     if (std::isnan(first)) first = last;
     optimizer.update(stream, workers.gradient(), 1e-4, train::clip_scale(std::sqrt(squared_norm[0]), 0));
@@ -44,9 +45,10 @@ Timing time_training(flow::Glow& glow, const flow::LatentPrior& prior, const Bat
 }
 
 Timing time_scoring(flow::Glow& glow, const flow::LatentPrior& prior, const Batch& batch, int threads, int steps) {
-  train::Workers workers(glow, no_normalisation(glow.shape()), threads, false);
+  const flow::GlowModel model(glow, prior);
+  train::Workers workers(model, no_normalisation(glow.shape()), threads, false);
   std::vector<flow::WindowScores> scores(batch.start.size());
-  return best_of(0, steps, [&] { workers.score(prior, batch.view(), scores); });
+  return best_of(0, steps, [&] { workers.score(batch.view(), scores); });
 }
 
 int run(int argc, char** argv) {

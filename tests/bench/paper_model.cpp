@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "flow/latent.h"
+#include "flow/glow_model.h"
 #include "train/random.h"
 
 namespace evenflow::bench {
@@ -102,10 +102,11 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
   glow.assemble(stream);
   const flow::LatentPrior prior(shape, golden_condition(golden));
   const Batch batch = golden_batch(golden, shape);
-  train::Workers workers(glow, no_normalisation(shape), threads, training);
+  const flow::GlowModel model(glow, prior);
+  train::Workers workers(model, no_normalisation(shape), threads, training);
   if (!training) {
     std::vector<flow::WindowScores> scores(batch.start.size());
-    workers.score(prior, batch.view(), scores);
+    workers.score(batch.view(), scores);
     std::vector<double> nll, given_v;
     for (const flow::WindowScores& s : scores) {
       nll.push_back(s.nll);
@@ -115,7 +116,7 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
                                     check(given_v, golden.read("nll_given_v").values, 1e-5, "nll_given_v"))}};
   }
   std::vector<double> nll(batch.start.size());
-  const double loss = workers.loss_and_gradient(prior, batch.view(), nll);
+  const double loss = workers.loss_and_gradient(batch.view(), nll);
   double worst = 0;
   for (const std::string& name : golden.names("gradient")) {
     const flow::ArenaEntry& entry = glow.layout().find(name);
@@ -130,7 +131,9 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
 
 void initialise(flow::Glow& glow, const Batch& batch, int threads) {
   kernels::Stream stream;
-  train::Workers workers(glow, no_normalisation(glow.shape()), threads, false);
+  const flow::LatentPrior prior(glow.shape(), {});
+  const flow::GlowModel model(glow, prior);
+  train::Workers workers(model, no_normalisation(glow.shape()), threads, false);
   const kernels::Buffer<float> x = workers.normalised(batch.view());
   glow.initialise_actnorm(stream, kernels::make_map(x.data(), static_cast<int64_t>(batch.start.size()), 1,
                                                     glow.shape().height, glow.shape().width));

@@ -129,8 +129,8 @@ TEST_P(DeviceAgreement, ScoresLatentsAndSamples) {
 
   EXPECT_TRUE(relative_difference(gpu.sample(2, std::vector<double>{300.0}, 0.7, 5),
                                   cpu.sample(2, std::vector<double>{300.0}, 0.7, 5)) <= 1e-4);
-  std::vector<float> window(static_cast<size_t>(cpu.glow().shape().dimensions()));
-  data.read_frames(0, cpu.glow().shape().width, window.data());
+  std::vector<float> window(static_cast<size_t>(cpu.network().dimensions()));
+  data.read_frames(0, cpu.network().width(), window.data());
   const std::vector<double> to = {450.0};
   EXPECT_TRUE(relative_difference(gpu.transfer(window, to), cpu.transfer(window, to)) <= 1e-4);
 }

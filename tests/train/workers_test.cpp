@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "flow/glow_model.h"
 #include "tests/train/train_fixture.h"
 #include "train/guard.h"
 #include "train/random.h"
@@ -63,10 +64,10 @@ struct Variant {
 
 class WorkersTest : public ::testing::TestWithParam<Variant> {
  protected:
-  WorkersTest() : glow_(shape(), 11), prior_(glow_.shape(), velocity()) {
+  WorkersTest() : glow_(shape(), 11), prior_(glow_.shape(), velocity()), model_(glow_, prior_) {
     kernels::Stream stream;
     const Batch batch = make_batch(32);
-    Workers workers(glow_, normaliser(), 1, false);
+    Workers workers(model_, normaliser(), 1, false);
     const kernels::Buffer<float> x = workers.normalised(batch.view());
     glow_.initialise_actnorm(stream, kernels::make_map(x.data(), 32, 1, glow_.shape().height, glow_.shape().width));
     shake(glow_, 0.02);
@@ -80,6 +81,7 @@ class WorkersTest : public ::testing::TestWithParam<Variant> {
   }
   flow::Glow glow_;
   flow::LatentPrior prior_;
+  flow::GlowModel model_;
 };
 
 TEST_P(WorkersTest, TheNumberOfThreadsChangesNoBit) {
@@ -89,9 +91,9 @@ TEST_P(WorkersTest, TheNumberOfThreadsChangesNoBit) {
     std::vector<double> expected_nll, nll(static_cast<size_t>(windows));
     double expected_loss = 0;
     for (const int threads : {1, 2, 3, 5}) {
-      Workers workers(glow_, normaliser(), threads, true);
+      Workers workers(model_, normaliser(), threads, true);
       EXPECT_EQ(workers.threads(), threads);
-      const double loss = workers.loss_and_gradient(prior_, batch.view(), nll);
+      const double loss = workers.loss_and_gradient(batch.view(), nll);
       const kernels::Array<float> gradient = workers.gradient();
       if (threads == 1) {
         expected_loss = loss;
@@ -108,13 +110,13 @@ TEST_P(WorkersTest, TheNumberOfThreadsChangesNoBit) {
 }
 
 TEST_P(WorkersTest, ASecondCallStartsFromZero) {
-  Workers workers(glow_, normaliser(), 2, true);
+  Workers workers(model_, normaliser(), 2, true);
   const Batch large = make_batch(37), small = make_batch(9);
   std::vector<double> nll(37);
-  workers.loss_and_gradient(prior_, small.view(), nll);
+  workers.loss_and_gradient(small.view(), nll);
   const std::vector<float> first(workers.gradient().data, workers.gradient().data + workers.gradient().size);
-  workers.loss_and_gradient(prior_, large.view(), nll);
-  workers.loss_and_gradient(prior_, small.view(), nll);
+  workers.loss_and_gradient(large.view(), nll);
+  workers.loss_and_gradient(small.view(), nll);
   EXPECT_EQ(std::memcmp(workers.gradient().data, first.data(), first.size() * sizeof(float)), 0);
 }
 
@@ -123,9 +125,9 @@ TEST_P(WorkersTest, ASecondCallStartsFromZero) {
 TEST_P(WorkersTest, GradientIsTheLossesDerivative) {
   const Batch batch = make_batch(19);
   std::vector<double> nll(19);
-  Workers workers(glow_, normaliser(), 2, true);
+  Workers workers(model_, normaliser(), 2, true);
   kernels::Stream stream;
-  workers.loss_and_gradient(prior_, batch.view(), nll);
+  workers.loss_and_gradient(batch.view(), nll);
   const kernels::Array<float> gradient = workers.gradient();
   const std::vector<float> g(gradient.data, gradient.data + gradient.size);
   const kernels::Array<float> p = glow_.parameters();
@@ -143,7 +145,7 @@ TEST_P(WorkersTest, GradientIsTheLossesDerivative) {
         p[i] = static_cast<float>(centre[j] + at * g[j] / length);
       }
       glow_.assemble(stream);
-      return workers.loss(prior_, batch.view(), nll);
+      return workers.loss(batch.view(), nll);
     };
     const double difference = (loss_at(step) - loss_at(-step)) / (2 * step);
     loss_at(0);
@@ -156,10 +158,10 @@ TEST_P(WorkersTest, LossIsTheMeanOfTheScores) {
   const Batch batch = make_batch(23);
   std::vector<double> nll(23);
   std::vector<flow::WindowScores> scores(23);
-  Workers workers(glow_, normaliser(), 3, true), scorer(glow_, normaliser(), 2, false);
-  const double loss = workers.loss_and_gradient(prior_, batch.view(), nll);
-  EXPECT_EQ(workers.loss(prior_, batch.view(), nll), loss);
-  scorer.score(prior_, batch.view(), scores);
+  Workers workers(model_, normaliser(), 3, true), scorer(model_, normaliser(), 2, false);
+  const double loss = workers.loss_and_gradient(batch.view(), nll);
+  EXPECT_EQ(workers.loss(batch.view(), nll), loss);
+  scorer.score(batch.view(), scores);
   double sum = 0;
   for (size_t i = 0; i < scores.size(); ++i) {
     const double expected = std::isnan(batch.v[i]) ? scores[i].nll : scores[i].nll_given_v;
@@ -173,20 +175,19 @@ TEST_P(WorkersTest, LossIsTheMeanOfTheScores) {
 TEST_P(WorkersTest, LatentsGiveTheScores) {
   const Batch batch = make_batch(11);
   std::vector<flow::WindowScores> scores(11), expected(11);
-  Workers workers(glow_, normaliser(), 2, false);
-  workers.score(prior_, batch.view(), expected);
+  Workers workers(model_, normaliser(), 2, false);
+  workers.score(batch.view(), expected);
   int64_t next = 0;
-  workers.encode(prior_, batch.view(), scores,
-                 [&](int64_t window, std::span<const float> zc, std::span<const float> zd) {
-                   EXPECT_EQ(window, next++);
-                   EXPECT_EQ(static_cast<int64_t>(zc.size() + zd.size()), glow_.shape().dimensions());
-                   double log_p = 0, mean = 0;
-                   for (const float z : zc) log_p -= 0.5 * (double{z} * z + std::log(2 * M_PI));
-                   for (const float z : zd) mean += z / static_cast<double>(zd.size());
-                   const flow::WindowScores& own = expected[static_cast<size_t>(window)];
-                   EXPECT_TRUE(std::abs(-log_p - own.score_zc) <= 1e-6 * own.score_zc);
-                   EXPECT_TRUE(std::abs(mean / 0.015 + 300 - own.estimate[0]) <= 1e-3) << own.estimate[0];
-                 });
+  workers.encode(batch.view(), scores, [&](int64_t window, std::span<const float> zc, std::span<const float> zd) {
+    EXPECT_EQ(window, next++);
+    EXPECT_EQ(static_cast<int64_t>(zc.size() + zd.size()), glow_.shape().dimensions());
+    double log_p = 0, mean = 0;
+    for (const float z : zc) log_p -= 0.5 * (double{z} * z + std::log(2 * M_PI));
+    for (const float z : zd) mean += z / static_cast<double>(zd.size());
+    const flow::WindowScores& own = expected[static_cast<size_t>(window)];
+    EXPECT_TRUE(std::abs(-log_p - own.score_zc) <= 1e-6 * own.score_zc);
+    EXPECT_TRUE(std::abs(mean / 0.015 + 300 - own.estimate[0]) <= 1e-3) << own.estimate[0];
+  });
   EXPECT_EQ(next, 11);
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores[i].nll, expected[i].nll);
 }
@@ -195,8 +196,8 @@ TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
   Batch batch = make_batch(9);
   batch.frames[size_t{3} * 8 * bands + 5] = std::nanf("");
   std::vector<double> nll(9);
-  Workers workers(glow_, normaliser(), 2, true);
-  EXPECT_FALSE(std::isfinite(workers.loss_and_gradient(prior_, batch.view(), nll)));
+  Workers workers(model_, normaliser(), 2, true);
+  EXPECT_FALSE(std::isfinite(workers.loss_and_gradient(batch.view(), nll)));
   for (size_t i = 0; i < nll.size(); ++i) EXPECT_EQ(std::isfinite(nll[i]), i != 3) << i;
   EXPECT_EQ(workers.first_non_finite(batch.view(), 3), "input");
   EXPECT_EQ(workers.first_non_finite(batch.view(), 4), "");

@@ -1,0 +1,86 @@
+#include "flow/glow_model.h"
+
+#include <fmt/format.h>
+
+#include "kernels/copy.h"
+
+namespace evenflow::flow {
+namespace {
+
+class GlowModelPass final : public Pass {
+ public:
+  GlowModelPass(const Glow& glow, const LatentPrior& prior, int64_t n, PassMode mode)
+      : glow_(glow), prior_(prior), pass_(glow, n, mode) {}
+
+  kernels::Map input() override { return pass_.input(); }
+
+  void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v,
+             std::span<WindowScores> out) override {
+    pass_.forward(stream, x);
+    prior_.score(stream, pass_, glow_.constant_log_det(), v, out);
+  }
+
+  void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
+            kernels::Array<double> nll) override {
+    pass_.forward(stream, x);
+    prior_.loss(stream, pass_, glow_.constant_log_det(), v, 1.0, nll);
+  }
+
+  void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v, double scale,
+                         kernels::Array<double> nll, kernels::Array<float> raw) override {
+    pass_.forward(stream, x);
+    prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
+    pass_.backward(stream, -scale, raw);
+  }
+
+  void copy_latents(kernels::Stream& stream, int64_t i, std::span<float> to) override {
+    float* next = to.data();
+    const auto take = [&](const kernels::Map& z) {
+      const int64_t floats = z.c * z.pixels();
+      kernels::copy(stream, kernels::Array<const float>{z.sample(i), floats, z.device},
+                    kernels::Array<float>{next, floats, {}});
+      next += floats;
+    };
+    for (int block = 0; block < glow_.shape().blocks; ++block) take(pass_.zc(block));
+    take(pass_.zd());
+  }
+
+  std::string first_non_finite(kernels::Stream& stream, kernels::ConstMap x) override {
+    return pass_.first_non_finite(stream, x);
+  }
+
+ private:
+  const Glow& glow_;
+  const LatentPrior& prior_;
+  GlowPass pass_;
+};
+
+struct GlowParts {
+  Glow glow;
+  LatentPrior prior;
+};
+
+class OwnedGlowModel final : private GlowParts, public GlowModel {
+ public:
+  OwnedGlowModel(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device)
+      : GlowParts{Glow(shape, seed, device), LatentPrior(shape, condition, device)},
+        GlowModel(GlowParts::glow, GlowParts::prior) {}
+};
+
+}  // namespace
+
+std::string GlowModel::describe() const {
+  const GlowShape& shape = glow_.shape();
+  return fmt::format("{} blocks of {} steps, hidden width {}", shape.blocks, shape.steps, shape.hidden);
+}
+
+std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {
+  return std::make_unique<GlowModelPass>(glow_, prior_, n, mode);
+}
+
+std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
+                                     kernels::Device device) {
+  return std::make_unique<OwnedGlowModel>(shape, condition, seed, device);
+}
+
+}  // namespace evenflow::flow

@@ -1,0 +1,52 @@
+// Glow with its prior as a Model.
+#pragma once
+
+#include <memory>
+
+#include "flow/glow.h"
+#include "flow/latent.h"
+#include "flow/model.h"
+
+namespace evenflow::flow {
+
+/// Both outlive the model.
+class GlowModel : public Model {
+ public:
+  GlowModel(Glow& glow, const LatentPrior& prior) : glow_(glow), prior_(prior) {}
+
+  Glow& glow() const { return glow_; }
+  const LatentPrior& prior() const { return prior_; }
+
+  kernels::Device device() const override { return glow_.device(); }
+  int64_t height() const override { return glow_.shape().height; }
+  int64_t width() const override { return glow_.shape().width; }
+  const io::ConditionData& condition() const override { return prior_.condition(); }
+  // zc's last part and zd are the halves of the last block's channels.
+  int64_t zd_size() const override { return dimensions() >> glow_.shape().blocks; }
+  int64_t zc_size() const override { return dimensions() - zd_size(); }
+  std::string describe() const override;
+
+  const ArenaLayout& layout() const override { return glow_.layout(); }
+  kernels::Array<float> parameters() const override { return glow_.parameters(); }
+  void initialise(kernels::Stream& stream, kernels::ConstMap x) override { glow_.initialise_actnorm(stream, x); }
+  void assemble(kernels::Stream& stream) override { glow_.assemble(stream); }
+  int64_t raw_gradient_size() const override { return glow_.raw_gradient_size(); }
+  void finish_gradient(kernels::Stream& stream, kernels::Array<float> raw, double weight) const override {
+    glow_.finish_gradient(stream, raw, -weight);
+  }
+  std::vector<io::Tensor> tensors() const override { return glow_.tensors(); }
+  void load(const std::vector<io::Tensor>& tensors) override { glow_.load(tensors); }
+  std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
+  // One: its hidden maps fill a core's cache.
+  int64_t windows_at_once() const override { return 1; }
+
+ private:
+  Glow& glow_;
+  const LatentPrior& prior_;
+};
+
+/// A Glow model that holds its parts.
+std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
+                                     kernels::Device device = {});
+
+}  // namespace evenflow::flow

@@ -1,0 +1,24 @@
+#include "flow/model.h"
+
+#include "flow/glow_model.h"
+
+namespace evenflow::flow {
+
+void require_model(const io::Config& config, const io::ConditionData& condition) {
+  const LatentPrior deals_evenly(glow_shape(config), condition);
+}
+
+std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
+                                  kernels::Device device) {
+  return make_glow(glow_shape(config), condition, seed, device);
+}
+
+std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
+                                          kernels::Device device) {
+  GlowShape shape = glow_shape(config);
+  shape.precision = kernels::Precision::float32;
+  shape.path = kernels::CouplingPath::automatic;
+  return make_glow(shape, condition, 0, device);
+}
+
+}  // namespace evenflow::flow

@@ -1,0 +1,111 @@
+// A density model of windows: what training and scoring need of one, whatever it is made of.
+//
+// A Model is shared and read-only during passes; a Pass belongs to one stream and carries up to a fixed number of
+// windows.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flow/arena.h"
+#include "io/config.h"
+#include "io/model_file.h"
+#include "kernels/buffer.h"
+#include "kernels/stream.h"
+#include "kernels/view.h"
+
+namespace evenflow::flow {
+
+/// Likelihood terms of one window, in nats, and what its zd says of each parameter.
+struct WindowScores {
+  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
+  double nll_given_v = 0;        ///< NaN where a parameter is unknown; equals nll for an unconstrained model
+  std::vector<double> estimate;  ///< per parameter: mean zd / k + v0
+  double log_det = 0, log_p_zc = 0;
+};
+
+enum class PassMode { score, train };
+
+/// Activations and workspace of up to n windows. No call allocates. v: [m * parameters] values of the windows'
+/// parameters, NaN = unknown, or empty (all unknown); x [m, 1, height, width] with m <= n, normalised.
+class Pass {
+ public:
+  virtual ~Pass() = default;
+  Pass() = default;
+  Pass(const Pass&) = delete;
+  Pass& operator=(const Pass&) = delete;
+
+  /// Where the caller may build x, [n, 1, height, width].
+  virtual kernels::Map input() = 0;
+  /// Waits for the stream. v on the host.
+  virtual void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v,
+                     std::span<WindowScores> out) = 0;
+  /// What a training makes small, per window in nats: nll [m]. v and nll on the device. Needs PassMode::train.
+  virtual void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
+                    kernels::Array<double> nll) = 0;
+  /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats).
+  virtual void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
+                                 double scale, kernels::Array<double> nll, kernels::Array<float> raw) = 0;
+  /// Queues copies of window i's latents of the last score: Model::zc_size() and then zd_size() floats, to the host.
+  virtual void copy_latents(kernels::Stream& stream, int64_t i, std::span<float> to) = 0;
+  /// Repeats a pass over x that gave a non-finite result and names the first operation with a non-finite output
+  /// ("block2.step3.coupling"), "input", or empty if all is finite.
+  virtual std::string first_non_finite(kernels::Stream& stream, kernels::ConstMap x) = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  virtual kernels::Device device() const = 0;
+  virtual int64_t height() const = 0;  ///< mel bands
+  virtual int64_t width() const = 0;   ///< frames
+  int64_t dimensions() const { return height() * width(); }
+  /// What zd was or is to be trained to carry.
+  virtual const io::ConditionData& condition() const = 0;
+  int64_t parameter_count() const { return static_cast<int64_t>(condition().names.size()); }
+  virtual int64_t zd_size() const = 0;  ///< floats of a window
+  virtual int64_t zc_size() const = 0;
+  /// For a log: "3 blocks of 5 steps, hidden width 32".
+  virtual std::string describe() const = 0;
+
+  virtual const ArenaLayout& layout() const = 0;
+  virtual kernels::Array<float> parameters() const = 0;
+  /// What depends on data, from the first normalised windows x [n, 1, height, width].
+  virtual void initialise(kernels::Stream& stream, kernels::ConstMap x) = 0;
+  /// Must follow every change of the parameters. On the CPU kernels::SingularError where they cannot be used; on a GPU
+  /// every likelihood then becomes NaN.
+  virtual void assemble(kernels::Stream& stream) = 0;
+
+  /// Floats that a pass's gradient needs: the arena, then what the model adds to it.
+  virtual int64_t raw_gradient_size() const = 0;
+  /// Turns a raw gradient, summed over windows, into the arena's gradient in place (its first layout().size() floats).
+  /// `weight`: the sum of the windows' scales. One call at a time.
+  virtual void finish_gradient(kernels::Stream& stream, kernels::Array<float> raw, double weight) const = 0;
+
+  /// The model file's tensors, in its order; load() checks names and shapes (io::DataError).
+  virtual std::vector<io::Tensor> tensors() const = 0;
+  virtual void load(const std::vector<io::Tensor>& tensors) = 0;
+
+  virtual std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const = 0;
+  /// How many windows a CPU's thread carries through a pass at once.
+  virtual int64_t windows_at_once() const = 0;
+};
+
+/// io::UsageError unless there can be such a model: a window's shape, an even deal of zd to the parameters.
+void require_model(const io::Config& config, const io::ConditionData& condition);
+/// A new model of the configuration's kind, to be initialised or loaded. Errors as require_model's.
+std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
+                                  kernels::Device device);
+/// The same for scoring: computes in float32 on every device, whatever training's products were rounded to.
+std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
+                                          kernels::Device device);
+
+}  // namespace evenflow::flow
