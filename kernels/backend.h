@@ -11,8 +11,10 @@
 #include "kernels/gather.h"
 #include "kernels/latent.h"
 #include "kernels/launch_listener.h"
+#include "kernels/linear.h"
 #include "kernels/logmel.h"
 #include "kernels/train_step.h"
+#include "kernels/variational.h"
 
 namespace evenflow::kernels {
 
@@ -99,6 +101,17 @@ class Backend {
                               Array<const float> mean, Array<const float> inverse_std, Map x) = 0;
 
   virtual void latent_loss(Stream& stream, const LatentLoss& task) = 0;
+  virtual void linear_forward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> weight,
+                              Array<const float> bias, Array<float> y) = 0;
+  virtual void linear_backward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> y,
+                               Array<float> dy, Array<const float> weight, Array<float> dx,
+                               const LinearGradients& d) = 0;
+  virtual void code_sample(Stream& stream, int64_t latents, Array<const float> code, const Noise& noise,
+                           Array<float> z) = 0;
+  virtual void subtract(Stream& stream, Array<const float> a, Array<const float> b, Array<float> out) = 0;
+  virtual void code_loss(Stream& stream, const CodeLoss& task, const CodeTerms& out) = 0;
+  virtual void code_backward(Stream& stream, const CodeLoss& task, const Noise& noise, double scale,
+                             Array<const float> dz, Array<float> dcode) = 0;
   virtual void select_batch(Stream& stream, const SelectBatch& task) = 0;
   virtual void guarded_update(Stream& stream, const GuardedUpdate& task) = 0;
   virtual int64_t random_order_workspace_bytes(int64_t n) = 0;

@@ -158,6 +158,25 @@ class CpuBackend final : public Backend {
   }
 
   void latent_loss(Stream&, const LatentLoss& task) override { cpu::latent_loss(task); }
+  void linear_forward(Stream&, const LinearShape& shape, Array<const float> x, Array<const float> weight,
+                      Array<const float> bias, Array<float> y) override {
+    cpu::linear_forward(shape, x, weight, bias, y);
+  }
+  void linear_backward(Stream&, const LinearShape& shape, Array<const float> x, Array<const float> y, Array<float> dy,
+                       Array<const float> weight, Array<float> dx, const LinearGradients& d) override {
+    cpu::linear_backward(shape, x, y, dy, weight, dx, d);
+  }
+  void code_sample(Stream&, int64_t latents, Array<const float> code, const Noise& noise, Array<float> z) override {
+    cpu::code_sample(latents, code, noise, z);
+  }
+  void subtract(Stream&, Array<const float> a, Array<const float> b, Array<float> out) override {
+    cpu::subtract(a, b, out);
+  }
+  void code_loss(Stream&, const CodeLoss& task, const CodeTerms& out) override { cpu::code_loss(task, out); }
+  void code_backward(Stream&, const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz,
+                     Array<float> dcode) override {
+    cpu::code_backward(task, noise, scale, dz, dcode);
+  }
   void select_batch(Stream&, const SelectBatch& task) override { cpu::select_batch(task); }
   void guarded_update(Stream&, const GuardedUpdate& task) override { cpu::guarded_update(task); }
   int64_t random_order_workspace_bytes(int64_t) override { return 0; }

@@ -5,8 +5,10 @@
 #include "kernels/adam.h"
 #include "kernels/flow_ops.h"
 #include "kernels/latent.h"
+#include "kernels/linear.h"
 #include "kernels/logmel.h"
 #include "kernels/train_step.h"
+#include "kernels/variational.h"
 
 namespace evenflow::kernels::cpu {
 
@@ -56,6 +58,14 @@ void gather_windows(Array<const float> frames, Array<const int64_t> start, Array
                     Array<const float> inverse_std, Map x);
 
 void latent_loss(const LatentLoss& task);
+void linear_forward(const LinearShape& shape, Array<const float> x, Array<const float> weight, Array<const float> bias,
+                    Array<float> y);
+void linear_backward(const LinearShape& shape, Array<const float> x, Array<const float> y, Array<float> dy,
+                     Array<const float> weight, Array<float> dx, const LinearGradients& d);
+void code_sample(int64_t latents, Array<const float> code, const Noise& noise, Array<float> z);
+void subtract(Array<const float> a, Array<const float> b, Array<float> out);
+void code_loss(const CodeLoss& task, const CodeTerms& out);
+void code_backward(const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz, Array<float> dcode);
 void select_batch(const SelectBatch& task);
 void guarded_update(const GuardedUpdate& task);
 void random_order(uint64_t seed, uint64_t order_stream, Array<int64_t> order);

@@ -142,6 +142,28 @@ class CudaBackend final : public Backend {
   }
 
   void latent_loss(Stream& stream, const LatentLoss& task) override { cuda::latent_loss(stream, task); }
+  void linear_forward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> weight,
+                      Array<const float> bias, Array<float> y) override {
+    cuda::linear_forward(stream, shape, x, weight, bias, y);
+  }
+  void linear_backward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> y,
+                       Array<float> dy, Array<const float> weight, Array<float> dx, const LinearGradients& d) override {
+    cuda::linear_backward(stream, shape, x, y, dy, weight, dx, d);
+  }
+  void code_sample(Stream& stream, int64_t latents, Array<const float> code, const Noise& noise,
+                   Array<float> z) override {
+    cuda::code_sample(stream, latents, code, noise, z);
+  }
+  void subtract(Stream& stream, Array<const float> a, Array<const float> b, Array<float> out) override {
+    cuda::subtract(stream, a, b, out);
+  }
+  void code_loss(Stream& stream, const CodeLoss& task, const CodeTerms& out) override {
+    cuda::code_loss(stream, task, out);
+  }
+  void code_backward(Stream& stream, const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz,
+                     Array<float> dcode) override {
+    cuda::code_backward(stream, task, noise, scale, dz, dcode);
+  }
   void select_batch(Stream& stream, const SelectBatch& task) override { cuda::select_batch(stream, task); }
   void guarded_update(Stream& stream, const GuardedUpdate& task) override { cuda::guarded_update(stream, task); }
   int64_t random_order_workspace_bytes(int64_t n) override { return cuda::random_order_workspace_bytes(n); }

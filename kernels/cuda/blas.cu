@@ -52,7 +52,7 @@ Blas& blas_of(Stream& stream) {
 
 void multiply(Stream& stream, const BatchedProduct& s, const float* a, const float* b, float* c) {
   constexpr float one = 1.0F;
-  constexpr float none = 0.0F;
+  const float kept = s.add ? 1.0F : 0.0F;
   const auto as_int = [](int64_t value) { return static_cast<int>(value); };
   const auto op = [](bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const cublasComputeType_t compute =
@@ -61,7 +61,7 @@ void multiply(Stream& stream, const BatchedProduct& s, const float* a, const flo
   check_cublas(cublasGemmStridedBatchedEx(blas_of(stream).handle(), op(s.transpose_b), op(s.transpose_a),
                                           as_int(s.columns), as_int(s.rows), as_int(s.inner), &one, b, CUDA_R_32F,
                                           as_int(s.transpose_b ? s.inner : s.columns), s.stride_b, a, CUDA_R_32F,
-                                          as_int(s.transpose_a ? s.rows : s.inner), s.stride_a, &none, c, CUDA_R_32F,
+                                          as_int(s.transpose_a ? s.rows : s.inner), s.stride_a, &kept, c, CUDA_R_32F,
                                           as_int(s.columns), s.stride_c, as_int(s.batch), compute, CUBLAS_GEMM_DEFAULT),
                "a matrix product");
 }

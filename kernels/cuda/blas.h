@@ -13,6 +13,7 @@ struct BatchedProduct {
   int64_t batch = 0, rows = 0, columns = 0, inner = 0;
   bool transpose_a = false, transpose_b = false;
   int64_t stride_a = 0, stride_b = 0, stride_c = 0;
+  bool add = false;                          ///< to what c holds
   Precision precision = Precision::float32;  ///< bf16 computes as tf32 does
 };
 /// The same bits every time; may be recorded into a graph. DeviceError with cuBLAS's own words.

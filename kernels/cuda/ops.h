@@ -8,8 +8,10 @@
 #include "kernels/flow_ops.h"
 #include "kernels/gather.h"
 #include "kernels/latent.h"
+#include "kernels/linear.h"
 #include "kernels/logmel.h"
 #include "kernels/train_step.h"
+#include "kernels/variational.h"
 
 namespace evenflow::kernels::cuda {
 
@@ -45,6 +47,15 @@ void gather_windows(Stream& stream, Array<const float> frames, Array<const int64
                     Array<const float> inverse_std, Map x);
 
 void latent_loss(Stream& stream, const LatentLoss& task);
+void linear_forward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> weight,
+                    Array<const float> bias, Array<float> y);
+void linear_backward(Stream& stream, const LinearShape& shape, Array<const float> x, Array<const float> y,
+                     Array<float> dy, Array<const float> weight, Array<float> dx, const LinearGradients& d);
+void code_sample(Stream& stream, int64_t latents, Array<const float> code, const Noise& noise, Array<float> z);
+void subtract(Stream& stream, Array<const float> a, Array<const float> b, Array<float> out);
+void code_loss(Stream& stream, const CodeLoss& task, const CodeTerms& out);
+void code_backward(Stream& stream, const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz,
+                   Array<float> dcode);
 void select_batch(Stream& stream, const SelectBatch& task);
 void guarded_update(Stream& stream, const GuardedUpdate& task);
 int64_t random_order_workspace_bytes(int64_t n);

@@ -10,13 +10,14 @@ void multiply(Stream& stream, const BatchedProduct& s, const float* a, const flo
     for (int64_t batch = 0; batch < s.batch; ++batch) {
       for (int64_t i = 0; i < s.rows; ++i) {
         for (int64_t j = 0; j < s.columns; ++j) {
-          double sum = 0;
+          float& out = c[batch * s.stride_c + i * s.columns + j];
+          double sum = s.add ? out : 0.0;
           for (int64_t k = 0; k < s.inner; ++k) {
             const float left = a[batch * s.stride_a + (s.transpose_a ? k * s.rows + i : i * s.inner + k)];
             const float right = b[batch * s.stride_b + (s.transpose_b ? j * s.inner + k : k * s.columns + j)];
             sum += static_cast<double>(left) * right;
           }
-          c[batch * s.stride_c + i * s.columns + j] = static_cast<float>(sum);
+          out = static_cast<float>(sum);
         }
       }
     }
