@@ -27,7 +27,7 @@ class GlowModelPass final : public Pass {
   }
 
   void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v, double scale,
-                         kernels::Array<double> nll, kernels::Array<float> raw) override {
+                         const Draws&, kernels::Array<double> nll, kernels::Array<float> raw) override {
     pass_.forward(stream, x);
     prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
     pass_.backward(stream, -scale, raw);

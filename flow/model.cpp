@@ -1,20 +1,33 @@
 #include "flow/model.h"
 
 #include "flow/glow_model.h"
+#include "flow/vae.h"
 
 namespace evenflow::flow {
 
 void require_model(const io::Config& config, const io::ConditionData& condition) {
-  const LatentPrior deals_evenly(glow_shape(config), condition);
+  if (config.model.kind == "vae") {
+    vae_shape(config, condition);
+  } else {
+    const LatentPrior deals_evenly(glow_shape(config), condition);
+  }
 }
 
 std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
                                   kernels::Device device) {
+  if (config.model.kind == "vae") {
+    return std::make_unique<Vae>(vae_shape(config, condition), condition, seed, device);
+  }
   return make_glow(glow_shape(config), condition, seed, device);
 }
 
 std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
                                           kernels::Device device) {
+  if (config.model.kind == "vae") {
+    VaeShape shape = vae_shape(config, condition);
+    shape.precision = kernels::Precision::float32;
+    return std::make_unique<Vae>(shape, condition, 0, device);
+  }
   GlowShape shape = glow_shape(config);
   shape.precision = kernels::Precision::float32;
   shape.path = kernels::CouplingPath::automatic;

@@ -20,15 +20,26 @@
 
 namespace evenflow::flow {
 
-/// Likelihood terms of one window, in nats, and what its zd says of each parameter.
+/// Likelihood terms of one window, in nats, and what its zd says of each parameter. NaN: not of this kind of model.
 struct WindowScores {
   double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
-  double nll_given_v = 0;        ///< NaN where a parameter is unknown; equals nll for an unconstrained model
+  double nll_given_v = 0;  ///< NaN where a parameter is unknown; equals nll for an unconstrained model
+  // Of an autoencoder: -log p(x | code), the code's divergence from N(0, 1), and what its training makes small.
+  double score_reconstruction = std::numeric_limits<double>::quiet_NaN();
+  double score_kld = std::numeric_limits<double>::quiet_NaN();
+  double score_loss = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> estimate;  ///< per parameter: mean zd / k + v0
   double log_det = 0, log_p_zc = 0;
 };
 
 enum class PassMode { score, train };
+
+/// Names the random numbers of a training step, for models that draw any: window i of a pass has place first + i in its
+/// batch. Without a step there are none.
+struct Draws {
+  kernels::Array<const int64_t> step;  ///< [1], on the device
+  int64_t first = 0;
+};
 
 /// Activations and workspace of up to n windows. No call allocates. v: [m * parameters] values of the windows'
 /// parameters, NaN = unknown, or empty (all unknown); x [m, 1, height, width] with m <= n, normalised.
@@ -49,7 +60,8 @@ class Pass {
                     kernels::Array<double> nll) = 0;
   /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats).
   virtual void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
-                                 double scale, kernels::Array<double> nll, kernels::Array<float> raw) = 0;
+                                 double scale, const Draws& draws, kernels::Array<double> nll,
+                                 kernels::Array<float> raw) = 0;
   /// Queues copies of window i's latents of the last score: Model::zc_size() and then zd_size() floats, to the host.
   virtual void copy_latents(kernels::Stream& stream, int64_t i, std::span<float> to) = 0;
   /// Repeats a pass over x that gave a non-finite result and names the first operation with a non-finite output

@@ -311,12 +311,14 @@ std::vector<Row> make_table() {
   using F = FrontendSettings;
   using W = WindowSettings;
   using M = ModelSettings;
+  using A = VaeSettings;
   using C = ConditionSettings;
   using T = TrainSettings;
   using S = ScoreSettings;
   constexpr auto f = &Config::frontend;
   constexpr auto w = &Config::window;
   constexpr auto m = &Config::model;
+  constexpr auto a = &Config::vae;
   constexpr auto c = &Config::condition;
   constexpr auto t = &Config::train;
   constexpr auto s = &Config::score;
@@ -342,7 +344,8 @@ std::vector<Row> make_table() {
       integer("window.window_hop_frames", Field{w, &W::window_hop_frames}, 1, 65536,
               "frames from one window to the next"),
 
-      choice("model.kind", Field{m, &M::kind}, {"glow"}, "\"glow\""),
+      choice("model.kind", Field{m, &M::kind}, {"glow", "vae"},
+             "a normalising flow, \"glow\", or an autoencoder, \"vae\""),
       integer("model.blocks", Field{m, &M::blocks}, 1, 8, "1 is single-scale; the paper's multi-scale model has 3"),
       integer("model.steps", Field{m, &M::steps}, 1, 256, "flow steps in a block"),
       integer("model.hidden", Field{m, &M::hidden}, 1, 4096, "hidden channels of a coupling's network"),
@@ -350,6 +353,13 @@ std::vector<Row> make_table() {
              "invertible 1x1 convolution: \"plu\" or \"dense\""),
       choice("model.coupling", Field{m, &M::coupling}, {"sigmoid", "tanh"},
              "bound of the coupling's scale: \"sigmoid\" or \"tanh\""),
+
+      integer("vae.layers", Field{a, &A::layers}, 2, 256, "fully connected layers, half of them the encoder's", true),
+      integer("vae.hidden", Field{a, &A::hidden}, 1, 65536, "width of the hidden layers"),
+      integer("vae.latents", Field{a, &A::latents}, 1, 65536, "latents; the first are tied to the parameters"),
+      real("vae.beta", Field{a, &A::beta}, {0, infinity}, "weight of the code's divergence from N(0, 1)"),
+      real("vae.gamma", Field{a, &A::gamma}, {0, infinity},
+           "weight of the tie to the parameters, per dimension of a window"),
 
       boolean("condition.enabled", Field{c, &C::enabled}, "false: a conventional Glow that knows no parameters"),
       list("condition.parameters", Field{c, &C::parameters},
@@ -392,7 +402,9 @@ std::vector<Row> make_table() {
       integer("train.seed", Field{t, &T::seed}, 0, std::numeric_limits<int64_t>::max(),
               "decides initial weights, data order and the held-out clips"),
 
-      choice("score.score", Field{s, &S::score}, {"auto", "score_zc", "score_zc_logdet", "score_scatter", "nll"},
+      choice("score.score", Field{s, &S::score},
+             {"auto", "score_zc", "score_zc_logdet", "score_scatter", "nll", "score_reconstruction", "score_kld",
+              "score_loss"},
              "the score decisions are made on; \"auto\": the model's default"),
       choice("score.aggregate", Field{s, &S::aggregate}, {"mean", "max", "top_k"},
              "over a clip's windows: \"mean\", \"max\" or \"top_k\""),
@@ -536,8 +548,18 @@ void validate(const Config& config) {
                        " does not fit model.blocks = " + std::to_string(config.model.blocks) +
                        ": every block halves it, so it must be a multiple of " + std::to_string(side));
   };
-  check_side("frontend.mel_bands", config.frontend.mel_bands);
-  check_side("window.window_frames", config.window.window_frames);
+  const bool vae = config.model.kind == "vae";
+  if (!vae) {
+    check_side("frontend.mel_bands", config.frontend.mel_bands);
+    check_side("window.window_frames", config.window.window_frames);
+  }
+  const std::set<std::string> vae_scores = {"score_reconstruction", "score_kld", "score_loss"};
+  const std::string& score = config.score.score;
+  if (score != "auto" && vae_scores.contains(score) != vae) {
+    throw UsageError(
+        "score.score = " + score + " is no score of model.kind = " + config.model.kind + "; use " +
+        (vae ? "score_reconstruction, score_kld or score_loss" : "score_zc, score_zc_logdet, score_scatter or nll"));
+  }
 
   const ConditionSettings& condition = config.condition;
   std::set<std::string> seen;

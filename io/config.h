@@ -30,13 +30,23 @@ struct WindowSettings {
 };
 
 struct ModelSettings {
-  std::string kind = "glow";
+  std::string kind = "glow";  ///< "glow" or "vae"
   int blocks = 3;
   int steps = 5;
   int hidden = 32;
   std::string invconv = "plu";       ///< "plu" or "dense"
   std::string coupling = "sigmoid";  ///< "sigmoid" or "tanh"
   bool operator==(const ModelSettings&) const = default;
+};
+
+/// The autoencoder's, where model.kind is "vae".
+struct VaeSettings {
+  int layers = 10;  ///< of encoder and decoder together; even
+  int hidden = 128;
+  int latents = 8;
+  double beta = 1.0;    ///< weight of the code's divergence from N(0, 1)
+  double gamma = 0.01;  ///< weight of the tie between the first latents and the parameters, per dimension
+  bool operator==(const VaeSettings&) const = default;
 };
 
 /// Which physical parameters zd carries.
@@ -72,7 +82,7 @@ struct TrainSettings {
 };
 
 struct ScoreSettings {
-  std::string score = "auto";      ///< "auto", "score_zc", "score_zc_logdet", "score_scatter", "nll"
+  std::string score = "auto";      ///< "auto" or a score of the model's kind (train/score.h)
   std::string aggregate = "mean";  ///< over a clip's windows: "mean", "max" or "top_k"
   int top_k = 5;
   std::string threshold = "gamma";  ///< "gamma" or "quantile"
@@ -84,6 +94,7 @@ struct Config {
   FrontendSettings frontend;
   WindowSettings window;
   ModelSettings model;
+  VaeSettings vae;
   ConditionSettings condition;
   TrainSettings train;
   ScoreSettings score;

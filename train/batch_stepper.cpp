@@ -211,7 +211,8 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
   const kernels::ConstMap x = engine_.gather(frames, batch_start_.slice(0, windows));
   model.assemble(stream_);
   kernels::zero(stream_, raw_.view());
-  engine_.pass().loss_and_gradient(stream_, x, v, scale, nll, raw_.view());
+  engine_.pass().loss_and_gradient(stream_, x, v, scale, {{&device_state_.data()->adam_step, 1, device_}, 0}, nll,
+                                   raw_.view());
   model.finish_gradient(stream_, raw_.view(), 1.0 / dimensions);
   const Array<float> gradient = raw_.slice(0, model.layout().size());
   kernels::squared_norm(stream_, gradient, squared_norm_.view());

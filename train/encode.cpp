@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <array>
 #include <cmath>
 #include <limits>
@@ -72,20 +74,19 @@ struct LatentWindows {
   }
 };
 
-void write_windows(io::Hdf5File& file, const LatentWindows& table, const std::vector<std::string>& estimated) {
+void write_windows(io::Hdf5File& file, const std::string& kind, const LatentWindows& table,
+                   const std::vector<std::string>& estimated) {
   file.make_group("/window");
   file.write("/window/clip", table.clip);
   file.write("/window/frame", table.frame);
-  using Scores = flow::WindowScores;
-  const std::array<std::pair<const char*, double Scores::*>, 7> columns = {
-      {{"/log_det", &Scores::log_det},
-       {"/log_p_zc", &Scores::log_p_zc},
-       {"/score_zc", &Scores::score_zc},
-       {"/score_zc_logdet", &Scores::score_zc_logdet},
-       {"/score_scatter", &Scores::score_scatter},
-       {"/nll", &Scores::nll},
-       {"/nll_given_v", &Scores::nll_given_v}}};
-  for (const auto& [where, member] : columns) file.write(where, table.column(member));
+  const auto column = [&](const char* name, double flow::WindowScores::*member) {
+    file.write(fmt::format("/{}", name), table.column(member));
+  };
+  if (kind == "glow") {
+    column("log_det", &flow::WindowScores::log_det);
+    column("log_p_zc", &flow::WindowScores::log_p_zc);
+  }
+  for (const NamedScore& score : scores_of_kind(kind)) column(score.name, score.of_window);
   const std::vector<double> estimates = table.estimates();
   file.write("/estimate", {table.scores.size(), estimated.size()}, estimates.data());
   file.write_attribute("/estimate", "names", estimated);
@@ -169,7 +170,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
   zc_out.close();
   zd_out.close();
-  write_windows(file, table, s.model.condition.names);
+  write_windows(file, s.model.config.model.kind, table, s.model.condition.names);
   write_clips(file, shard);
   file.write_attribute("/", "format_version", latents_version);
   file.write_attribute("/", "kind", std::string(latents_kind));

@@ -1,6 +1,9 @@
 #include "train/score.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "io/error.h"
@@ -16,7 +19,7 @@ constexpr int64_t scoring_batch = 128;  // windows a GPU carries at once
 
 std::string score_of(const io::ModelData& model) {
   if (!model.threshold.score.empty()) return model.threshold.score;
-  return resolve_score(model.config.score, !model.condition.names.empty());
+  return resolve_score(model.config, !model.condition.names.empty());
 }
 
 std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep) {
@@ -81,17 +84,58 @@ std::vector<ClipScore> Detector::score(const io::Shard& shard, const std::functi
   return score_clips(state_->scoring(), shard, kept_clips(shard, keep), progress);
 }
 
-std::string resolve_score(const io::ScoreSettings& settings, bool constrained) {
-  if (settings.score != "auto") return settings.score;
+std::span<const NamedScore> flow_scores() {
+  using W = flow::WindowScores;
+  using C = ClipScore;
+  static constexpr NamedScore scores[] = {{"score_zc", &W::score_zc, &C::score_zc},
+                                          {"score_zc_logdet", &W::score_zc_logdet, &C::score_zc_logdet},
+                                          {"score_scatter", &W::score_scatter, &C::score_scatter},
+                                          {"nll", &W::nll, &C::nll},
+                                          {"nll_given_v", &W::nll_given_v, &C::nll_given_v}};
+  return scores;
+}
+
+std::span<const NamedScore> vae_scores() {
+  using W = flow::WindowScores;
+  using C = ClipScore;
+  static constexpr NamedScore scores[] = {{"score_reconstruction", &W::score_reconstruction, &C::score_reconstruction},
+                                          {"score_kld", &W::score_kld, &C::score_kld},
+                                          {"score_loss", &W::score_loss, &C::score_loss}};
+  return scores;
+}
+
+std::span<const NamedScore> scores_of_kind(const std::string& kind) {
+  return kind == "vae" ? vae_scores() : flow_scores();
+}
+
+std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
+  std::vector<NamedScore> found;
+  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+    const bool any = std::any_of(clips.begin(), clips.end(), [&](const ClipScore& clip) {
+      return std::any_of(family.begin(), family.end(),
+                         [&](const NamedScore& s) { return !std::isnan(clip.*s.of_clip); });
+    });
+    if (any) found.insert(found.end(), family.begin(), family.end());
+  }
+  if (found.empty()) found.assign(flow_scores().begin(), flow_scores().end());
+  return found;
+}
+
+std::string resolve_score(const io::Config& config, bool constrained) {
+  if (config.score.score != "auto") return config.score.score;
+  if (config.model.kind == "vae") return "score_reconstruction";
   return constrained ? "score_zc" : "nll";
 }
 
 double pick_score(const ClipScore& clip, const std::string& name) {
-  if (name == "score_zc") return clip.score_zc;
-  if (name == "score_zc_logdet") return clip.score_zc_logdet;
-  if (name == "score_scatter") return clip.score_scatter;
-  if (name == "nll") return clip.nll;
-  throw io::DataError("there is no score '" + name + "'; use score_zc, score_zc_logdet, score_scatter or nll");
+  std::string known;
+  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+    for (const NamedScore& score : family) {
+      if (name == score.name) return clip.*score.of_clip;
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", score.name);
+    }
+  }
+  throw io::DataError(fmt::format("there is no score '{}'; there are {}", name, known));
 }
 
 }  // namespace evenflow::train

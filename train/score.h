@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,11 +21,29 @@ namespace evenflow::train {
 struct ClipScore {
   io::Clip clip;
   double score = 0;  ///< the one the model file names
-  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0, nll_given_v = 0;
+  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0, nll_given_v = 0;  ///< NaN: not of its model
+  double score_reconstruction = std::numeric_limits<double>::quiet_NaN();                 ///< of an autoencoder
+  double score_kld = std::numeric_limits<double>::quiet_NaN();
+  double score_loss = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
   int decision = -1;             ///< 1 anomalous, 0 normal, -1 no threshold in the model
   int64_t windows = 0;
 };
+
+/// A score by its name, of windows and of clips.
+struct NamedScore {
+  const char* name;
+  double flow::WindowScores::*of_window;
+  double ClipScore::*of_clip;
+};
+/// Of flows: score_zc, score_zc_logdet, score_scatter, nll, nll_given_v.
+std::span<const NamedScore> flow_scores();
+/// Of autoencoders: score_reconstruction, score_kld, score_loss.
+std::span<const NamedScore> vae_scores();
+/// Those of model.kind.
+std::span<const NamedScore> scores_of_kind(const std::string& kind);
+/// Those of which a clip has a value; those of flows if there is no clip.
+std::vector<NamedScore> scores_in(std::span<const ClipScore> clips);
 
 class Detector {
  public:
@@ -66,13 +85,14 @@ class Detector {
   std::unique_ptr<State> state_;
 };
 
-/// The score a model uses: config's, or for "auto" score_zc (constrained) / nll (unconstrained).
-std::string resolve_score(const io::ScoreSettings& settings, bool constrained);
+/// The score a model uses: config's, or for "auto" score_zc (a constrained flow), nll (an unconstrained one),
+/// score_reconstruction (an autoencoder).
+std::string resolve_score(const io::Config& config, bool constrained);
 /// One of the clip's scores by name ("nll"). io::DataError names one that does not exist.
 double pick_score(const ClipScore& clip, const std::string& name);
 
 /// The scores CSV of docs/formats.md, written atomically; read_scores reads it back (DataError names line and column):
-/// path,machine,label,<parameter...>,score,score_zc,score_zc_logdet,score_scatter,nll,nll_given_v,<estimate_parameter...>,
+/// path,machine,label,<parameter...>,score,<the scores of the model's kind...>,<estimate_parameter...>,
 /// decision,split,domain,section. Numbers have as many digits as it takes to read the same double; NaN is an empty
 /// cell.
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,

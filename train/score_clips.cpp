@@ -48,11 +48,9 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, Windo
   ClipScore out;
   out.clip = clip;
   const auto of = [&](double flow::WindowScores::*member) { return aggregate_member(windows, member, scoring.score); };
-  out.score_zc = of(&flow::WindowScores::score_zc);
-  out.score_zc_logdet = of(&flow::WindowScores::score_zc_logdet);
-  out.score_scatter = of(&flow::WindowScores::score_scatter);
-  out.nll = of(&flow::WindowScores::nll);
-  out.nll_given_v = of(&flow::WindowScores::nll_given_v);
+  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+    for (const NamedScore& score : family) out.*score.of_clip = of(score.of_window);
+  }
   out.estimate = mean_estimates(windows);
   out.windows = static_cast<int64_t>(windows.size());
   out.score = pick_score(out, scoring.score_name);

@@ -15,8 +15,6 @@ namespace {
 
 constexpr const char* estimate_prefix = "estimate_";
 const std::vector<std::string> leading = {"path", "machine", "label"};
-const std::vector<std::string> figures = {"score",         "score_zc", "score_zc_logdet",
-                                          "score_scatter", "nll",      "nll_given_v"};
 const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
 
 std::string cell_of(double value) {
@@ -32,23 +30,23 @@ std::string join_cells(std::vector<std::string> cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-std::string header_of(const std::vector<std::string>& parameters, const std::vector<std::string>& estimated) {
+std::string header_of(const std::vector<std::string>& parameters, const std::vector<NamedScore>& figures,
+                      const std::vector<std::string>& estimated) {
   std::vector<std::string> cells = leading;
   cells.insert(cells.end(), parameters.begin(), parameters.end());
-  cells.insert(cells.end(), figures.begin(), figures.end());
+  cells.emplace_back("score");
+  for (const NamedScore& figure : figures) cells.emplace_back(figure.name);
   for (const std::string& name : estimated) cells.push_back(estimate_prefix + name);
   cells.insert(cells.end(), trailing.begin(), trailing.end());
   return join_cells(cells);
 }
 
-std::string row(const ClipScore& score, size_t parameters, size_t estimated) {
+std::string row(const ClipScore& score, size_t parameters, const std::vector<NamedScore>& figures, size_t estimated) {
   const io::Clip& clip = score.clip;
   std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
   for (size_t p = 0; p < parameters; ++p) cells.push_back(cell_of(value_or_nan(clip.parameter, p)));
-  for (const double figure :
-       {score.score, score.score_zc, score.score_zc_logdet, score.score_scatter, score.nll, score.nll_given_v}) {
-    cells.push_back(cell_of(figure));
-  }
+  cells.push_back(cell_of(score.score));
+  for (const NamedScore& figure : figures) cells.push_back(cell_of(score.*figure.of_clip));
   for (size_t p = 0; p < estimated; ++p) cells.push_back(cell_of(value_or_nan(score.estimate, p)));
   cells.push_back(std::to_string(score.decision));
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
@@ -63,6 +61,7 @@ class Row {
   Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
       : file_(file), columns_(columns), row_(row) {}
 
+  bool has(const std::string& column) const { return columns_.contains(column); }
   const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
 
   double real(const std::string& column) const {
@@ -100,11 +99,11 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.label = row.one_of("label", -1, 1);
   for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
   out.score = row.real("score");
-  out.score_zc = row.real("score_zc");
-  out.score_zc_logdet = row.real("score_zc_logdet");
-  out.score_scatter = row.real("score_scatter");
-  out.nll = row.real("nll");
-  out.nll_given_v = row.real("nll_given_v");
+  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+    for (const NamedScore& figure : family) {
+      out.*figure.of_clip = row.has(figure.name) ? row.real(figure.name) : std::numeric_limits<double>::quiet_NaN();
+    }
+  }
   for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
   out.decision = row.one_of("decision", -1, 1);
   const std::string& split = row.text("split");
@@ -115,7 +114,19 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   return out;
 }
 
-// Columns by name. Parameters stand between label and score, estimates between nll_given_v and decision.
+// The names of the figures that the file holds: those of flows, of autoencoders, or both; `score` comes before them.
+std::vector<std::string> figures_in(const std::map<std::string, size_t>& columns) {
+  std::vector<std::string> names = {"score"};
+  const bool of_vae = columns.contains(vae_scores().front().name);
+  if (!of_vae || columns.contains(flow_scores().front().name)) {
+    for (const NamedScore& figure : flow_scores()) names.emplace_back(figure.name);
+  }
+  if (!of_vae) return names;
+  for (const NamedScore& figure : vae_scores()) names.emplace_back(figure.name);
+  return names;
+}
+
+// Columns by name. Parameters stand between label and score, estimates between the figures and decision.
 std::map<std::string, size_t> read_header(const std::string& file, const std::vector<std::string>& cells,
                                           ScoreTable& table) {
   std::map<std::string, size_t> columns;
@@ -124,6 +135,7 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
       throw io::DataError("'" + file + "' has column " + cells[i] + " twice; write the scores again");
     }
   }
+  const std::vector<std::string> figures = figures_in(columns);
   for (const auto& group : {leading, figures, trailing}) {
     for (const std::string& name : group) {
       if (columns.contains(name)) continue;
@@ -131,7 +143,7 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
     }
   }
   for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) table.parameter_names.push_back(cells[i]);
-  for (size_t i = columns["nll_given_v"] + 1; i < columns["decision"]; ++i) {
+  for (size_t i = columns[figures.back()] + 1; i < columns["decision"]; ++i) {
     if (!cells[i].starts_with(estimate_prefix)) {
       throw io::DataError("'" + file + "': column " + cells[i] +
                           " is not an estimate; is it a scores CSV of evenflow?");
@@ -145,8 +157,9 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
 
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
                   const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {
-  std::string text = header_of(manifest_parameters, estimated);
-  for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), estimated.size());
+  const std::vector<NamedScore> figures = scores_in(scores);
+  std::string text = header_of(manifest_parameters, figures, estimated);
+  for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), figures, estimated.size());
   io::write_text(file, text);
 }
 

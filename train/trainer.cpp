@@ -86,7 +86,7 @@ class Training {
   void save_checkpoint();
   void finish();
   void finish_models();
-  std::string score_name() const { return resolve_score(config_.score, !condition_.names.empty()); }
+  std::string score_name() const { return resolve_score(config_, !condition_.names.empty()); }
   std::vector<ClipScore> scores_of(const ClipSelection& clips);
   std::vector<double> normal_scores();
   io::ThresholdData unfitted_threshold() const;

@@ -31,7 +31,7 @@ void WorkerStepper::step(const WindowBatch& batch) {
     outcome_.non_finite = NonFinite{error.what(), {refs.begin(), refs.end()}};
     return;
   }
-  outcome_.loss = workers_.loss_and_gradient(batch, nll_);
+  outcome_.loss = workers_.loss_and_gradient(batch, nll_, parts_.optimizer.step());
   const kernels::Array<float> gradient = workers_.gradient();
   kernels::squared_norm(stream_, gradient, squared_norm_.view());
   outcome_.gradient_norm = std::sqrt(squared_norm_[0]);

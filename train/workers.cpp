@@ -45,7 +45,6 @@ struct Workers::State {
     streams.resize(static_cast<size_t>(pool.threads()));
     if (!training) return;
     row = divide_up(model.raw_gradient_size(), 16) * 16;  // whole cache lines: no two chunks share one
-    chunks = kernels::Buffer<float>(max_chunks * row);
     sum = kernels::Buffer<float>(row);
   }
 
@@ -107,7 +106,7 @@ struct Workers::State {
     for (int64_t i = chunk * job.chunk_size; i < end; i += at_once) {
       const Part part{i, std::min(at_once, end - i), worker};
       pass(part).loss_and_gradient(stream(part), load(job.batch, part), view(values(job.batch, part)), job.scale,
-                                   {job.nll.data() + i, part.count, {}}, raw);
+                                   {step.view(), i}, {job.nll.data() + i, part.count, {}}, raw);
     }
   }
 
@@ -133,6 +132,7 @@ struct Workers::State {
   std::vector<kernels::Stream> streams;
   int64_t row = 0;
   kernels::Buffer<float> chunks, sum;
+  kernels::Buffer<int64_t> step{1};
   std::vector<float> latents;
 };
 
@@ -149,13 +149,15 @@ std::string Workers::describe() const {
   return std::to_string(threads()) + " threads";
 }
 
-double Workers::loss_and_gradient(const WindowBatch& batch, std::span<double> nll) {
+double Workers::loss_and_gradient(const WindowBatch& batch, std::span<double> nll, int64_t step) {
   State& s = *state_;
+  s.step[0] = step;
   const int64_t windows = batch.size();
   const double scale = 1.0 / (static_cast<double>(windows) * static_cast<double>(s.dimensions));
   const int64_t chunk_size = divide_up(divide_up(windows, max_chunks), s.at_once) * s.at_once;
   const State::LossJob job{batch, nll, chunk_size, scale};
   const int64_t chunks = divide_up(windows, chunk_size);
+  if (s.chunks.size() < chunks * s.row) s.chunks = kernels::Buffer<float>(chunks * s.row);
   // Two pointers fit std::function's own storage: no allocation.
   s.pool.run(chunks, [&s, &job](int64_t chunk, int worker) { s.train_chunk(job, chunk, worker); });
   s.pool.run(divide_up(s.row, sum_block),

@@ -22,8 +22,8 @@ class Workers final : public Engine {
   ~Workers() override;
 
   int threads() const;
-  /// Engine::loss with its gradient in gradient().
-  double loss_and_gradient(const WindowBatch& batch, std::span<double> nll);
+  /// Engine::loss with its gradient in gradient(). `step` names what a model draws in training.
+  double loss_and_gradient(const WindowBatch& batch, std::span<double> nll, int64_t step = 0);
   kernels::Array<float> gradient();
 
   std::string describe() const override;

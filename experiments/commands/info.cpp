@@ -56,7 +56,7 @@ int64_t parameter_count(const io::ModelData& model) {
 }
 
 void describe_condition(const io::ConditionData& condition) {
-  if (condition.names.empty()) line("condition", "none: an unconstrained flow");
+  if (condition.names.empty()) line("condition", "none: unconstrained");
   for (size_t p = 0; p < condition.names.size(); ++p)
     line("condition", fmt::format("{}: k {:.6g}, v0 {:.6g}, trained at {}", condition.names[p], condition.k[p],
                                   condition.v0[p], values_text(condition.training_values[p])));
@@ -66,9 +66,16 @@ void describe_model(const fs::path& file) {
   const io::ModelData model = io::read_model(file);
   const io::Config& config = model.config;
   fmt::print("{}: {}\n", file.string(), model.progress ? "checkpoint" : "model");
-  line("flow", fmt::format("{}, {}, {} hidden channels, 1x1 {}, coupling {}, {} parameters",
-                           count_text(config.model.blocks, "block"), count_text(config.model.steps, "step"),
-                           config.model.hidden, config.model.invconv, config.model.coupling, parameter_count(model)));
+  if (config.model.kind == "vae") {
+    line("autoencoder", fmt::format("{}, hidden width {}, {}, beta {:g}, gamma {:g}, {} parameters",
+                                    count_text(config.vae.layers, "layer"), config.vae.hidden,
+                                    count_text(config.vae.latents, "latent"), config.vae.beta, config.vae.gamma,
+                                    parameter_count(model)));
+  } else {
+    line("flow", fmt::format("{}, {}, {} hidden channels, 1x1 {}, coupling {}, {} parameters",
+                             count_text(config.model.blocks, "block"), count_text(config.model.steps, "step"),
+                             config.model.hidden, config.model.invconv, config.model.coupling, parameter_count(model)));
+  }
   line("window", fmt::format("{} frames, hop {}, normaliser {}", config.window.window_frames,
                              config.window.window_hop_frames, config.window.normalise));
   line("frontend", frontend_text(config.frontend));

@@ -9,6 +9,7 @@
 #include "experiments/console.h"
 #include "experiments/profile/profile.h"
 #include "experiments/profile/report.h"
+#include "io/error.h"
 #include "kernels/probe.h"
 
 namespace evenflow::experiments {
@@ -128,6 +129,9 @@ bool print_changes(const std::vector<Change>& changes, const fs::path& old) {
 int run(const ProfileArguments& arguments) {
   ProfileSettings settings;
   settings.config = resolve(arguments.config);
+  if (settings.config.model.kind != "glow") {
+    throw io::UsageError("profile measures flows; leave model.kind at \"glow\"");
+  }
   settings.repeat = arguments.repeat;
   settings.warm = arguments.warm;
   settings.ranges = arguments.nvtx || kernels::tool_attached();

@@ -22,27 +22,19 @@ constexpr size_t most_values_shown = 24;
 using Clips = std::vector<train::ClipScore>;
 using Score = double train::ClipScore::*;
 
-const std::vector<std::pair<std::string, Score>>& named_scores() {
-  static const std::vector<std::pair<std::string, Score>> scores = {
-      {"score_zc", &train::ClipScore::score_zc},
-      {"score_zc_logdet", &train::ClipScore::score_zc_logdet},
-      {"score_scatter", &train::ClipScore::score_scatter},
-      {"nll", &train::ClipScore::nll},
-      {"nll_given_v", &train::ClipScore::nll_given_v}};
-  return scores;
-}
-
 Score member_of(const std::string& name) {
-  for (const auto& [known, member] : named_scores())
-    if (known == name) return member;
+  for (const auto& family : {train::flow_scores(), train::vae_scores()})
+    for (const train::NamedScore& score : family)
+      if (name == score.name) return score.of_clip;
   return &train::ClipScore::score;
 }
 
 /// The named score that `score` repeats; "score" if there is none (files of different models taken together).
 std::string decided_by(const Clips& clips) {
-  for (const auto& [name, member] : named_scores())
-    if (std::all_of(clips.begin(), clips.end(), [m = member](const auto& clip) { return clip.score == clip.*m; }))
-      return name;
+  for (const train::NamedScore& named : train::scores_in(clips))
+    if (std::all_of(clips.begin(), clips.end(),
+                    [m = named.of_clip](const auto& clip) { return clip.score == clip.*m; }))
+      return named.name;
   return "score";
 }
 
@@ -100,7 +92,7 @@ class Evaluating {
   Evaluation run() {
     require_both_classes();
     out_.decided_by = decided_by(clips_);
-    for (const auto& [name, member] : named_scores()) out_.score_names.push_back(name);
+    for (const train::NamedScore& named : train::scores_in(clips_)) out_.score_names.emplace_back(named.name);
     if (out_.decided_by == "score") out_.score_names.insert(out_.score_names.begin(), "score");
     add_groups();
     add_means();

@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 // Set once, on the conventional single-scale flow's nll alone (docs/study.md), and frozen.
 constexpr double severity = 1.25;
+constexpr double vae_learning_rate = 1e-3;
 
 System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bool zd_first = false) {
   System system;
@@ -39,6 +40,17 @@ System conventional(const PaperPlan& plan, int blocks) {
   const std::string scale = blocks == 1 ? "single" : "multi";
   system.name = scale + "_scale_conventional";
   system.title = scale + "-scale, conventional";
+  return system;
+}
+
+System autoencoder(const PaperPlan& plan, double k) {
+  System system;
+  system.config = plan.config;
+  system.config.model.kind = "vae";
+  system.config.train.learning_rate = vae_learning_rate;
+  system.config.condition.k = {k};
+  system.name = fmt::format("vae_k_{:g}", k);
+  system.title = "autoencoder (VAE)";
   return system;
 }
 
@@ -140,6 +152,7 @@ PaperPlan paper_plan(PaperScale scale) {
   plan.config.model.blocks = 2;
   plan.config.model.steps = 1;
   plan.config.model.hidden = 4;
+  plan.config.vae.hidden = 8;
   train.epochs = 2;
   train.batch = 8;
   train.windows_per_clip = 0;
@@ -193,8 +206,10 @@ PaperStudy run_paper(const PaperOptions& options) {
          single_first = constrained(plan, 1, paper.k, true, true);
   multi_first.seeds = single_first.seeds = plan.sweep_seeds;
   const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
-  systems.insert(systems.begin(), {single_plain, single, multi_plain});
+  const System vae = autoencoder(plan, paper.k);
+  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain});
   systems.insert(systems.end(), {single_first, multi_first});
+  paper.vae = vae.name;
   paper.single_conventional = single_plain.name;
   paper.multi_conventional = multi_plain.name;
   paper.single_constrained = single.name;

@@ -44,7 +44,8 @@ struct PaperStudy {
   Study study;  ///< every system; interrupted: what is here is not whole
   std::vector<SweepPoint> sweep;
   double k = 0;  ///< the chosen one
-  // Names of systems: the table's four flows, and the constrained ones with zd in the other half.
+  // Names of systems: the table's autoencoder and four flows, and the constrained ones with zd in the other half.
+  std::string vae;
   std::string single_conventional, multi_conventional, single_constrained, multi_constrained;
   std::string single_zd_first, multi_zd_first;
 };

@@ -17,16 +17,17 @@ namespace {
 
 using train::ClipScore;
 using train::Interval;
+using train::NamedScore;
 
-struct NamedScore {
-  const char* name;
-  double ClipScore::*of;
-};
-constexpr NamedScore all_scores[] = {{"nll", &ClipScore::nll},
-                                     {"score_zc", &ClipScore::score_zc},
-                                     {"score_zc_logdet", &ClipScore::score_zc_logdet},
-                                     {"score_scatter", &ClipScore::score_scatter},
-                                     {"nll_given_v", &ClipScore::nll_given_v}};
+/// nll, with which the others are compared, first.
+std::vector<train::NamedScore> all_scores() {
+  std::vector<train::NamedScore> scores;
+  for (const train::NamedScore& score : train::flow_scores()) {
+    scores.insert(score.of_clip == &ClipScore::nll ? scores.begin() : scores.end(), score);
+  }
+  scores.insert(scores.end(), train::vae_scores().begin(), train::vae_scores().end());
+  return scores;
+}
 
 bool is_test(const ClipScore& clip) {
   return clip.clip.split == io::Split::test && clip.clip.label >= 0;
@@ -50,7 +51,7 @@ class Tables {
   StudyTables make() {
     for (const Rows& group : groups()) {
       for (const SystemScores& system : study_.systems) {
-        for (const NamedScore& score : all_scores) add_auc(system, score, group);
+        for (const NamedScore& score : all_scores()) add_auc(system, score, group);
         add_differences(system, group);
       }
     }
@@ -120,14 +121,14 @@ class Tables {
     train::RunScores runs;
     for (const train::ScoreTable& run : system.runs) {
       std::vector<double>& scores = runs.emplace_back();
-      for (const size_t row : group.rows) scores.push_back(run.clips[row].*score.of);
+      for (const size_t row : group.rows) scores.push_back(run.clips[row].*score.of_clip);
     }
     return runs;
   }
 
   /// nll_given_v is nll where nothing is given, and unknown where a clip's value is.
   static bool says_something(const SystemScores& system, const NamedScore& score, const train::RunScores& runs) {
-    if (score.of == &ClipScore::nll_given_v && !system.system.config.condition.enabled) return false;
+    if (score.of_clip == &ClipScore::nll_given_v && !system.system.config.condition.enabled) return false;
     return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& scores) {
       return std::all_of(scores.begin(), scores.end(), [](double s) { return std::isfinite(s); });
     });
@@ -154,9 +155,9 @@ class Tables {
   void add_differences(const SystemScores& system, const Rows& group) {
     const SystemScores* against = conventional(system);
     if (against == nullptr) return;
-    const NamedScore& nll = all_scores[0];
+    const NamedScore nll = all_scores().front();
     const train::RunScores theirs = scores_of(*against, nll, group);
-    for (const NamedScore& score : all_scores) {
+    for (const NamedScore& score : all_scores()) {
       const train::RunScores runs = scores_of(system, score, group);
       if (!says_something(system, score, runs)) continue;
       tables_.differences.push_back({system.system.name, score.name, against->system.name, nll.name, group.name,
@@ -274,7 +275,7 @@ std::string to_text(const StudyTables& tables, const Study& study) {
   TextTable table;
   table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
   for (const SystemScores& system : study.systems) {
-    for (const NamedScore& score : all_scores) {
+    for (const NamedScore& score : all_scores()) {
       std::vector<std::string> line = {system.system.title, score.name};
       for (const char* group : {"all", "seen", "unseen"}) {
         const auto row = find(system.system.name, score.name, group);

@@ -98,7 +98,7 @@ TEST(Config, EveryKeyIsDocumentedOnceAndCommentedInToml) {
                 ::testing::Contains(k.type));
   }
   // A field added to a struct but not to the table would be lost by to_toml; `unusual` above catches that.
-  EXPECT_EQ(names.size(), 41u);
+  EXPECT_EQ(names.size(), 46u);
 }
 
 TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
@@ -156,7 +156,9 @@ TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
       {"window.normalise", "yes", "true", "\"per_band\" or \"global\" or \"none\""},
       {"window.window_frames", "0", "0", "from 1 to"},
       {"window.window_hop_frames", "0", "0", "from 1 to"},
-      {"model.kind", "vae", "\"vae\"", "\"glow\""},
+      {"model.kind", "gan", "\"gan\"", "\"glow\" or \"vae\""},
+      {"vae.layers", "3", "3", "an even number from 2 to"},
+      {"vae.beta", "-1", "-1", ">= 0"},
       {"model.blocks", "0", "0", "from 1 to 8"},
       {"model.steps", "0", "0", "from 1 to"},
       {"model.hidden", "0", "0", "from 1 to"},

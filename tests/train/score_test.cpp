@@ -131,11 +131,14 @@ TEST_F(ScoreTest, NamesTheFrontendSettingThatDiffers) {
 }
 
 TEST_F(ScoreTest, ResolvesTheScore) {
-  io::ScoreSettings settings;
-  EXPECT_EQ(resolve_score(settings, true), "score_zc");
-  EXPECT_EQ(resolve_score(settings, false), "nll");
-  settings.score = "score_scatter";
-  EXPECT_EQ(resolve_score(settings, true), "score_scatter");
+  io::Config config;
+  EXPECT_EQ(resolve_score(config, true), "score_zc");
+  EXPECT_EQ(resolve_score(config, false), "nll");
+  config.score.score = "score_scatter";
+  EXPECT_EQ(resolve_score(config, true), "score_scatter");
+  config.score.score = "auto";
+  config.model.kind = "vae";
+  EXPECT_EQ(resolve_score(config, true), "score_reconstruction");
   EXPECT_THROW(pick_score({}, "speed"), io::DataError);
 }
 

@@ -1,0 +1,78 @@
+// A variational autoencoder of fully connected layers (Kingma & Welling 2014), the paper's baseline: the same windows,
+// files and training loop as Glow's, another model (docs/method.md, "The autoencoder").
+//
+// Encoder and decoder have half of the layers each, ReLU between them; the code holds mean and log-variance of each
+// latent. The first latents, as many as there are parameters, are tied to k (v - v0): they are zd, the others zc.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "flow/model.h"
+#include "kernels/linear.h"
+#include "kernels/variational.h"
+
+namespace evenflow::flow {
+
+struct VaeShape {
+  int64_t layers = 10;  ///< even, 2 or more
+  int64_t hidden = 128, latents = 8;
+  double beta = 1.0, gamma = 0.01;
+  int64_t height = 128, width = 64;  ///< mel bands, frames
+  kernels::Precision precision = kernels::Precision::float32;
+  int64_t dimensions() const { return height * width; }
+  /// Of a squared distance from the tie, in nats: gamma is per dimension, as losses are reported.
+  double tie_weight() const { return gamma * static_cast<double>(dimensions()); }
+};
+
+/// io::UsageError: more parameters than latents.
+VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition);
+
+class Vae final : public Model {
+ public:
+  /// Weights after He et al. 2015 from `seed`, which names the noise of training as well.
+  Vae(const VaeShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device = {});
+
+  const VaeShape& shape() const { return shape_; }
+
+  kernels::Device device() const override { return device_; }
+  int64_t height() const override { return shape_.height; }
+  int64_t width() const override { return shape_.width; }
+  const io::ConditionData& condition() const override { return condition_; }
+  int64_t zd_size() const override { return parameter_count(); }
+  int64_t zc_size() const override { return shape_.latents - zd_size(); }
+  std::string describe() const override;
+
+  const ArenaLayout& layout() const override { return layout_; }
+  kernels::Array<float> parameters() const override { return parameters_.view(); }
+  void initialise(kernels::Stream&, kernels::ConstMap) override {}
+  void assemble(kernels::Stream&) override {}
+  int64_t raw_gradient_size() const override { return layout_.size(); }
+  void finish_gradient(kernels::Stream&, kernels::Array<float>, double) const override {}
+  std::vector<io::Tensor> tensors() const override;
+  void load(const std::vector<io::Tensor>& tensors) override;
+  std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
+  // Its weights are what moves: 16 windows share a read of them.
+  int64_t windows_at_once() const override { return 16; }
+
+ private:
+  friend class VaePass;
+  struct Layer {
+    std::string name;  ///< encoder1, ..., decoder1, ...
+    int64_t in = 0, out = 0;
+    bool relu = false;
+    int64_t weight = 0, bias = 0;  ///< offsets in the arena
+  };
+  VaeShape shape_;
+  io::ConditionData condition_;
+  uint64_t seed_;
+  kernels::Device device_;
+  ArenaLayout layout_;
+  std::vector<Layer> layers_;
+  kernels::Buffer<float> parameters_;
+  kernels::Buffer<kernels::LatentGroup> ties_;  ///< [P]
+};
+
+}  // namespace evenflow::flow

@@ -1,0 +1,112 @@
+// Trainings of the autoencoder through the same loop, files and scores as a flow's.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "io/manifest.h"
+#include "tests/support/backends.h"
+#include "tests/train/train_fixture.h"
+#include "train/metrics.h"
+#include "train/score.h"
+#include "train/trainer.h"
+
+namespace evenflow::train {
+namespace {
+
+using testing::expect_same_run;
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::tiny_options;
+
+class VaeTraining : public ::testing::TestWithParam<tests::BackendUnderTest> {
+ protected:
+  void SetUp() override { testing::write_shard(shard(), {.train_clips = 24, .test_clips = 12}); }
+  io::Config base() const {
+    io::Config config = testing::tiny_config();
+    config.model.kind = "vae";
+    config.vae = {.layers = 6, .hidden = 16, .latents = 4, .beta = 1.0, .gamma = 0.01};
+    config.train.device = kernels::to_string(GetParam().device);
+    config.train.precision = "float32";
+    config.train.learning_rate = 3e-3;
+    return config;
+  }
+  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
+  tests::SelectedBackend selected_{GetParam()};
+  testing::TempFolder folder_;
+};
+INSTANTIATE_TEST_SUITE_P(Devices, VaeTraining, ::testing::ValuesIn(tests::devices_under_test()),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST_P(VaeTraining, LossFallsAndTheFirstLatentFollowsV) {
+  io::Config config = base();
+  config.train.epochs = 40;
+  config.train.threads = 2;
+  const TrainResult result = train(tiny_options(shard(), folder_ / "run", config));
+  const auto rows = io::read_csv(folder_ / "run/metrics.csv");
+  EXPECT_TRUE(result.loss <= std::stod(rows[1][3]) - 0.2) << rows[1][3] << " to " << result.loss;
+  Detector detector(folder_ / "run/model.h5", "cpu", 2);
+  EXPECT_EQ(detector.score_name(), "score_reconstruction");
+  std::vector<double> v, estimate, score;
+  std::vector<int> label;
+  const std::vector<ClipScore> scores = detector.score(io::Shard(shard()));
+  for (const ClipScore& clip : scores) {
+    if (clip.clip.split != io::Split::test) continue;
+    score.push_back(clip.score);
+    label.push_back(clip.clip.label);
+    if (clip.clip.label != 0) continue;
+    v.push_back(clip.clip.parameter[0]);
+    estimate.push_back(clip.estimate[0]);
+  }
+  EXPECT_TRUE(pearson_correlation(v, estimate) >= 0.8) << pearson_correlation(v, estimate);
+  EXPECT_TRUE(auc(score, label) >= 0.9) << auc(score, label);
+  // Its scores have columns of their own, and come back.
+  write_scores(folder_ / "scores.csv", scores, {"velocity_mm_s"}, {"velocity_mm_s"});
+  const auto header = io::read_csv(folder_ / "scores.csv")[0];
+  EXPECT_THAT(header, ::testing::IsSupersetOf({"score_reconstruction", "score_kld", "score_loss"}));
+  EXPECT_THAT(header, ::testing::Not(::testing::Contains("nll")));
+  const ScoreTable table = read_scores(folder_ / "scores.csv");
+  EXPECT_EQ(table.clips[0].score_kld, scores[0].score_kld);
+  EXPECT_TRUE(std::isnan(table.clips[0].nll));
+  EXPECT_EQ(table.estimated_names, std::vector<std::string>{"velocity_mm_s"});
+}
+
+TEST_P(VaeTraining, ThreadsStreamingAndResumingChangeNoBit) {
+  io::Config config = base();
+  config.train.batch = 20;  // more than one thread carries at once
+  train(tiny_options(shard(), folder_ / "whole", config));
+  config.train.threads = 3;
+  config.train.resident_mib = 0;
+  train(tiny_options(shard(), folder_ / "three", config));
+  expect_same_run(folder_ / "whole", folder_ / "three");
+  for (const int64_t stop : {1, 3, 5}) {
+    TrainOptions part = tiny_options(shard(), folder_ / ("stopped" + std::to_string(stop)), config);
+    part.stop_after_steps = stop;
+    EXPECT_TRUE(train(part).interrupted);
+    part.stop_after_steps = 0;
+    part.resume = true;
+    EXPECT_FALSE(train(part).interrupted);
+    expect_same_run(folder_ / "whole", part.run);
+  }
+}
+
+TEST_P(VaeTraining, LatentsAreWrittenAndWhatNeedsAFlowIsRefused) {
+  train(tiny_options(shard(), folder_ / "run", base()));
+  Detector detector(folder_ / "run/model.h5", kernels::to_string(GetParam().device), 1);
+  detector.encode(io::Shard(shard()), folder_ / "latents.h5");
+  const io::Hdf5Lock lock;
+  const io::Hdf5File file = io::Hdf5File::open(folder_ / "latents.h5", "evenflow latents", 1);
+  io::Shape zc, zd, kld;
+  file.read<float>("/zc", zc);
+  file.read<float>("/zd", zd);
+  file.read<double>("/score_kld", kld);
+  EXPECT_EQ(zc.at(1), 3U);
+  EXPECT_EQ(zd.at(1), 1U);
+  EXPECT_EQ(kld.at(0), zd.at(0));
+  EXPECT_THAT(message_of<io::UsageError>([&] { detector.sample(1, {}, 1.0, 1); }), HasSubstr("no flow"));
+}
+
+}  // namespace
+}  // namespace evenflow::train
