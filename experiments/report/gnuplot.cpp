@@ -28,6 +28,7 @@ constexpr int not_started = -1;
 int run(std::vector<std::string> words, const fs::path& folder, const fs::path& said) {
   words.insert(words.begin(), "gnuplot");
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;

@@ -92,7 +92,7 @@ std::string base64(std::string_view bytes) {
 
 }  // namespace
 
-Page::Page(std::string title, std::string lead) : title_(std::move(title)) {
+Page::Page(std::string title, const std::string& lead) : title_(std::move(title)) {
   body_ = fmt::format("<p class=\"lead\">{}</p>\n", prose(lead));
 }
 

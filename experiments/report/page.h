@@ -15,7 +15,7 @@ struct PageTable {
 /// Plain texts go in; the page escapes them. `code` in back quotes is set as code, **this** in bold.
 class Page {
  public:
-  Page(std::string title, std::string lead);
+  Page(std::string title, const std::string& lead);
   void heading(const std::string& text);
   void subheading(const std::string& text);
   void paragraph(const std::string& text);

@@ -18,7 +18,7 @@
 namespace evenflow::experiments {
 namespace {
 
-using Rows = std::vector<std::vector<double>>;
+using Table = std::vector<std::vector<double>>;
 using train::ClipScore;
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
@@ -86,14 +86,6 @@ std::string multiplot(size_t rows, size_t columns) {
   return fmt::format("set multiplot layout {},{}\n", rows, columns);
 }
 
-const AucRow* find_auc(const StudyTables& tables, const std::string& system, const std::string& score,
-                       const std::string& group) {
-  for (const AucRow& row : tables.auc) {
-    if (row.system == system && row.score == score && row.group == group) return &row;
-  }
-  return nullptr;
-}
-
 /// Where to end the axis of a loss, so that first epochs far above the rest do not flatten all that follows; "*" for
 /// wherever the curve ends.
 std::string highest_of_interest(std::vector<double> losses) {
@@ -135,7 +127,7 @@ Picture logmel_picture(const Study& study) {
     const auto bands = static_cast<size_t>(shard.mel_bands());
     std::vector<float> logmel(static_cast<size_t>(frames) * bands);
     shard.read_frames(first, frames, logmel.data());
-    Rows matrix(bands);
+    Table matrix(bands);
     for (size_t b = 0; b < bands; ++b) {
       for (size_t t = 0; t < static_cast<size_t>(frames); ++t) {
         matrix[b].push_back(std::round(10.0 * logmel[t * bands + b]) / 10.0);
@@ -161,7 +153,7 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
     const SystemScores& system = *systems[s];
     const std::vector<double> estimate =
         mean_over_runs(system, [](const ClipScore& clip) { return clip.estimate.front(); });
-    Rows seen, unseen;
+    Table seen, unseen;
     for (const auto& [value, clips] : test_rows(system, 0)) {
       double mean = 0;
       for (const size_t i : clips) mean += estimate[i] / static_cast<double>(clips.size());
@@ -170,7 +162,7 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
       const double spread = clips.size() > 1 ? std::sqrt(squares / static_cast<double>(clips.size() - 1)) : 0.0;
       (is_seen(study, value) ? seen : unseen).push_back({value, mean, spread});
     }
-    const auto plotted = [&](const char* name, const Rows& points, const char* how, const char* title) {
+    const auto plotted = [&](const char* name, const Table& points, const char* how, const char* title) {
       picture.data += data_block(fmt::format("{}{}", name, s), points);
       return points.empty() ? std::string()
                             : fmt::format(", ${}{} using 1:2:3 with yerrorbars {} title '{}'", name, s, how, title);
@@ -196,7 +188,7 @@ Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>&
     const double step = step_of(system);
     std::string plots;
     for (const int label : {0, 1}) {
-      Rows boxes[2];
+      Table boxes[2];
       for (const auto& [value, clips] : test_rows(system, label)) {
         std::vector<double> own;
         for (const size_t i : clips) own.push_back(score[i]);
@@ -205,7 +197,7 @@ Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>&
                                                         train::quantile(own, 1.0), train::quantile(own, 0.75)});
       }
       for (const bool seen : {true, false}) {
-        const Rows& rows = boxes[seen ? 0 : 1];
+        const Table& rows = boxes[seen ? 0 : 1];
         if (rows.empty()) continue;
         const std::string name = fmt::format("{}_{}_{}", label == 0 ? "normal" : "anomalous", seen ? "seen" : "new", s);
         picture.data += data_block(name, rows);
@@ -230,7 +222,7 @@ Picture auc_by_value_picture(const Study& study, const StudyTables& tables, cons
   std::string plots;
   for (size_t s = 0; s < series.size(); ++s) {
     const double step = step_of(*series[s].system);
-    Rows rows;
+    Table rows;
     for (const AucRow& row : tables.auc) {
       if (row.system != series[s].system->system.name || row.score != series[s].score) continue;
       if (!row.group.starts_with(prefix)) continue;
@@ -260,7 +252,7 @@ std::vector<std::vector<double>> learning_curve(const std::filesystem::path& run
   };
   if (table.empty()) throw io::DataError(fmt::format("'{}' is empty; train the run again", file.string()));
   const size_t epoch = column("epoch"), training = column("train_loss"), held_out = column("validation_loss");
-  Rows rows;
+  Table rows;
   for (size_t i = 1; i < table.size(); ++i) {
     const auto number = [&](size_t c) {
       const std::string& cell = table[i].at(c);
@@ -279,16 +271,16 @@ Picture learning_picture(const std::vector<const SystemScores*>& systems) {
       multiplot(rows, columns) + "set key top right\nset xlabel 'epoch'\nset ylabel 'loss, nats a dimension'\n";
   picture.script += "set style fill transparent solid 0.2 noborder\n";
   for (size_t s = 0; s < systems.size(); ++s) {
-    std::vector<Rows> curves;
+    std::vector<Table> curves;
     for (const std::filesystem::path& folder : systems[s]->folders) curves.push_back(learning_curve(folder));
     std::vector<double> means;
     size_t epochs = curves.front().size();
-    for (const Rows& curve : curves) epochs = std::min(epochs, curve.size());
+    for (const Table& curve : curves) epochs = std::min(epochs, curve.size());
     for (const size_t column : {size_t{1}, size_t{2}}) {
-      Rows band;
+      Table band;
       for (size_t e = 0; e < epochs; ++e) {
         double sum = 0, low = curves.front()[e][column], high = low;
-        for (const Rows& curve : curves) {
+        for (const Table& curve : curves) {
           sum += curve[e][column];
           low = std::min(low, curve[e][column]);
           high = std::max(high, curve[e][column]);
@@ -317,7 +309,7 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
   picture.script += fmt::format(
       "set arrow 1 from first {0:g}, graph 0 to first {0:g}, graph 1 nohead dt 2 lc rgb '#999999'\n", chosen);
   const auto series = [&](const std::string& name, bool centred, const auto& figure) {
-    Rows rows;
+    Table rows;
     for (const SweepPoint& point : sweep) {
       if (point.centred == centred) rows.push_back({point.k, figure(point)});
     }

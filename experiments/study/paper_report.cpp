@@ -36,29 +36,6 @@ std::vector<TableRow> table_rows(const PaperStudy& p) {
           {"multi-scale Glow, proposed (zc)", p.multi_constrained, "score_zc", "+2.6 on the row above"}};
 }
 
-const AucRow* find_auc(const StudyTables& tables, const std::string& system, const std::string& score,
-                       const std::string& group) {
-  for (const AucRow& row : tables.auc) {
-    if (row.system == system && row.score == score && row.group == group) return &row;
-  }
-  return nullptr;
-}
-
-const DifferenceRow* find_difference(const StudyTables& tables, const std::string& system, const std::string& score,
-                                     const std::string& group) {
-  for (const DifferenceRow& row : tables.differences) {
-    if (row.system == system && row.score == score && row.group == group) return &row;
-  }
-  return nullptr;
-}
-
-const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group) {
-  for (const EstimateRow& row : tables.estimates) {
-    if (row.system == system && row.group == group) return &row;
-  }
-  return nullptr;
-}
-
 std::string auc_cell(const StudyTables& tables, const std::string& system, const std::string& score,
                      const std::string& group) {
   const AucRow* row = find_auc(tables, system, score, group);

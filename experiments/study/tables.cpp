@@ -236,6 +236,29 @@ StudyTables study_tables(const Study& study, const train::BootstrapSettings& boo
   return Tables(study, bootstrap).make();
 }
 
+const AucRow* find_auc(const StudyTables& tables, const std::string& system, const std::string& score,
+                       const std::string& group) {
+  for (const AucRow& row : tables.auc) {
+    if (row.system == system && row.score == score && row.group == group) return &row;
+  }
+  return nullptr;
+}
+
+const DifferenceRow* find_difference(const StudyTables& tables, const std::string& system, const std::string& score,
+                                     const std::string& group) {
+  for (const DifferenceRow& row : tables.differences) {
+    if (row.system == system && row.score == score && row.group == group) return &row;
+  }
+  return nullptr;
+}
+
+const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group) {
+  for (const EstimateRow& row : tables.estimates) {
+    if (row.system == system && row.group == group) return &row;
+  }
+  return nullptr;
+}
+
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder) {
   std::string auc =
       "system,score,group,normal,anomalous,auc,auc_low_seeds,auc_high_seeds,auc_low_clips,auc_high_clips\n";
@@ -267,21 +290,16 @@ std::string per_cent(const Interval& interval) {
 }
 
 std::string to_text(const StudyTables& tables, const Study& study) {
-  const auto find = [&](const std::string& system, const std::string& score, const std::string& group) {
-    return std::find_if(tables.auc.begin(), tables.auc.end(), [&](const AucRow& row) {
-      return row.system == system && row.score == score && row.group == group;
-    });
-  };
   TextTable table;
   table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
   for (const SystemScores& system : study.systems) {
     for (const NamedScore& score : all_scores()) {
       std::vector<std::string> line = {system.system.title, score.name};
       for (const char* group : {"all", "seen", "unseen"}) {
-        const auto row = find(system.system.name, score.name, group);
-        line.push_back(row == tables.auc.end() ? "-" : per_cent(row->over_seeds));
+        const AucRow* row = find_auc(tables, system.system.name, score.name, group);
+        line.push_back(row == nullptr ? "-" : per_cent(row->over_seeds));
       }
-      if (find(system.system.name, score.name, "all") != tables.auc.end()) table.add(line);
+      if (find_auc(tables, system.system.name, score.name, "all") != nullptr) table.add(line);
     }
   }
   std::string text = table.text();

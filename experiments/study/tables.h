@@ -41,6 +41,13 @@ struct StudyTables {
 
 StudyTables study_tables(const Study& study, const train::BootstrapSettings& bootstrap = {});
 
+/// The row of that system, score and group, or null.
+const AucRow* find_auc(const StudyTables& tables, const std::string& system, const std::string& score,
+                       const std::string& group);
+const DifferenceRow* find_difference(const StudyTables& tables, const std::string& system, const std::string& score,
+                                     const std::string& group);
+const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group);
+
 /// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
 /// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".

@@ -19,7 +19,7 @@ using kernels::Buffer;
 using ::testing::HasSubstr;
 
 constexpr double none = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t windows = 5;
+constexpr int64_t window_count = 5;
 
 VaeShape small() {
   return {.layers = 6, .hidden = 7, .latents = 3, .beta = 0.6, .gamma = 0.02, .height = 6, .width = 4};
@@ -39,7 +39,7 @@ class VaeTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
  protected:
   VaeTest() : vae_(small(), velocity(), 9, GetParam().device), stream_(GetParam().device) {
     Random random(4);
-    for (int64_t i = 0; i < windows * vae_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
+    for (int64_t i = 0; i < window_count * vae_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
     // Biases start at zero: away from there, so that no ReLU sits on its edge.
     std::vector<float> values = kernels::to_host(stream_, vae_.parameters());
     for (float& value : values) value += static_cast<float>(0.05 * random.normal());
@@ -47,9 +47,9 @@ class VaeTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
     const std::vector<int64_t> step = {3};
     step_ = Buffer<int64_t>(1, GetParam().device);
     kernels::upload<int64_t>(stream_, step, step_.view());
-    values_ = Buffer<double>(windows, GetParam().device);
+    values_ = Buffer<double>(window_count, GetParam().device);
     kernels::upload<double>(stream_, v_, values_.view());
-    nll_ = Buffer<double>(windows, GetParam().device);
+    nll_ = Buffer<double>(window_count, GetParam().device);
   }
 
   void set(const std::vector<float>& values) { kernels::upload<float>(stream_, values, vae_.parameters()); }
@@ -60,13 +60,13 @@ class VaeTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
   }
   /// Mean loss of the windows in one pass, drawn from step 3.
   double loss_and_gradient(std::vector<float>& gradient) {
-    const std::unique_ptr<Pass> pass = vae_.make_pass(windows, PassMode::train);
+    const std::unique_ptr<Pass> pass = vae_.make_pass(window_count, PassMode::train);
     const Buffer<float> raw(vae_.raw_gradient_size(), GetParam().device);
-    pass->loss_and_gradient(stream_, load(*pass), values_.view(), 1.0 / windows, {step_.view(), 0}, nll_.view(),
+    pass->loss_and_gradient(stream_, load(*pass), values_.view(), 1.0 / window_count, {step_.view(), 0}, nll_.view(),
                             raw.view());
     gradient = kernels::to_host(stream_, raw.view());
     double sum = 0;
-    for (const double value : kernels::to_host(stream_, nll_.view())) sum += value / windows;
+    for (const double value : kernels::to_host(stream_, nll_.view())) sum += value / window_count;
     return sum;
   }
 
@@ -108,9 +108,9 @@ TEST_P(VaeTest, GradientIsTheLossesDerivative) {
 }
 
 TEST_P(VaeTest, ScoresAreThePartsOfTheLoss) {
-  const std::unique_ptr<Pass> pass = vae_.make_pass(windows, PassMode::train);
+  const std::unique_ptr<Pass> pass = vae_.make_pass(window_count, PassMode::train);
   const kernels::ConstMap x = load(*pass);
-  std::vector<WindowScores> scores(windows);
+  std::vector<WindowScores> scores(window_count);
   pass->score(stream_, x, v_, scores);
   pass->loss(stream_, x, values_.view(), nll_.view());
   const std::vector<double> nll = kernels::to_host(stream_, nll_.view());
@@ -131,8 +131,8 @@ TEST_P(VaeTest, ScoresAreThePartsOfTheLoss) {
 }
 
 TEST_P(VaeTest, APartOfAPassIsTheSameWindows) {
-  const std::unique_ptr<Pass> pass = vae_.make_pass(windows, PassMode::score);
-  std::vector<WindowScores> all(windows), some(2);
+  const std::unique_ptr<Pass> pass = vae_.make_pass(window_count, PassMode::score);
+  std::vector<WindowScores> all(window_count), some(2);
   kernels::ConstMap x = load(*pass);
   pass->score(stream_, x, v_, all);
   x = load(*pass);
@@ -156,7 +156,7 @@ TEST_P(VaeTest, TensorsGoOutAndIn) {
 }
 
 TEST_P(VaeTest, NamesTheFirstLayerThatIsNotFinite) {
-  const std::unique_ptr<Pass> pass = vae_.make_pass(windows, PassMode::train);
+  const std::unique_ptr<Pass> pass = vae_.make_pass(window_count, PassMode::train);
   EXPECT_EQ(pass->first_non_finite(stream_, load(*pass)), "");
   x_[3] = static_cast<float>(none);
   EXPECT_EQ(pass->first_non_finite(stream_, load(*pass)), "input");
