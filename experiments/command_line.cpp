@@ -428,6 +428,17 @@ Command parse_command_line(int argc, const char* const* argv) {
       },
       true);
 
+  Describe<ReportArguments> report(
+      program, "report",
+      "Writes a page about one training: the model, its learning curves, and what it makes of recordings: scores, "
+      "threshold, AUC, estimates. It scores the features given or, if they are still there, those of the training.",
+      "  evenflow report runs/first\n"
+      "  evenflow report runs/first monday.h5 --out reports/monday");
+  report.file("RUN", report.to().run, "a run folder of train")->required()->type_name("FOLDER");
+  report.files("FEATURES", report.to().features, "feature shards to score");
+  report.file("--out", report.to().out, "the report's folder; RUN/report if left out")->type_name("FOLDER");
+  report.compute(report.to().compute);
+
   CLI::App* experiment = program.add_subcommand("experiment", "Runs whole experiments: many trainings, one table.");
   experiment->require_subcommand(1);
   Describe<StudyArguments> study(
@@ -494,6 +505,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (sample.app().parsed()) return sample.to();
   if (info.app().parsed()) return info.to();
   if (profile.app().parsed()) return profile.to();
+  if (report.app().parsed()) return report.to();
   if (study.app().parsed()) return study.to();
   if (paper.app().parsed()) return paper.to();
   return synth.to();

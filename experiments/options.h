@@ -112,13 +112,20 @@ struct PaperArguments {
   Compute compute;
 };
 
+struct ReportArguments {
+  std::filesystem::path run;
+  std::vector<std::filesystem::path> features;
+  std::optional<std::filesystem::path> out;
+  Compute compute;
+};
+
 /// Nothing to run: a text to print (--help, --version).
 struct ShowText {
   std::string text;
 };
 
-using Command =
-    std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments, EncodeArguments,
-                 SampleArguments, InfoArguments, SynthArguments, ProfileArguments, StudyArguments, PaperArguments>;
+using Command = std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments,
+                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments, ProfileArguments,
+                             StudyArguments, PaperArguments, ReportArguments>;
 
 }  // namespace evenflow::experiments

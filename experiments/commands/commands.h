@@ -24,5 +24,6 @@ int run(const SynthArguments& arguments);
 int run(const ProfileArguments& arguments);
 int run(const StudyArguments& arguments);
 int run(const PaperArguments& arguments);
+int run(const ReportArguments& arguments);
 
 }  // namespace evenflow::experiments

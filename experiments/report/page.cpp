@@ -22,7 +22,9 @@ pre { padding: .8rem 1rem; overflow-x: auto; border-radius: 4px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 1rem 0 .4rem; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .7rem; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .texts td { text-align: left; }
+.texts td { white-space: normal; }
+.texts thead { display: none; }
 thead th { border-bottom: 2px solid #777; vertical-align: bottom; }
 tbody tr { border-bottom: 1px solid #ececec; }
 caption { caption-side: bottom; text-align: left; color: #555; padding: .5rem 0 1rem; white-space: normal; }
@@ -120,7 +122,7 @@ void Page::code(const std::string& text) {
 }
 
 void Page::table(const PageTable& table) {
-  body_ += "<div class=\"wide\"><table>\n";
+  body_ += fmt::format("<div class=\"wide\"><table{}>\n", table.texts ? " class=\"texts\"" : "");
   if (!table.caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", prose(table.caption));
   body_ += "<thead><tr>";
   for (const std::string& cell : table.head) body_ += fmt::format("<th scope=\"col\">{}</th>", prose(cell));

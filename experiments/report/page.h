@@ -10,6 +10,7 @@ struct PageTable {
   std::vector<std::string> head;
   std::vector<std::vector<std::string>> rows;  ///< a row that begins with an empty cell goes on with the one above
   std::string caption;
+  bool texts = false;  ///< cells are texts, to the left, rather than numbers
 };
 
 /// Plain texts go in; the page escapes them. `code` in back quotes is set as code, **this** in bold.

@@ -266,6 +266,22 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   ASSERT_EQ(miniature(folder / "a", {"--seeds", "3"}).code, 0);
   EXPECT_EQ(fs::last_write_time(model), trained);
   EXPECT_TRUE(fs::exists(folder / "a/cells/single_scale_conventional/seed_3/scores.csv"));
+  // A page about one of its trainings.
+  const std::string training = folder / "a/cells/multi_scale_conventional/seed_1/run";
+  for (const std::string& one : {training, (folder / "a/cells/vae_k_0.01/seed_1/run")}) {
+    if (!fs::exists(one)) continue;  // another k was chosen
+    const Outcome report = run({"report", one, folder / "a/features.h5", "--out", folder / "page", "--threads", "1"});
+    ASSERT_EQ(report.code, 0) << report.err;
+    const std::string text = get(folder / "page/report.html");
+    for (const char* part : {"The model", "How it learnt", "What it makes of the recordings", "Histogram of scores"}) {
+      EXPECT_THAT(text, HasSubstr(part));
+    }
+    EXPECT_THAT(text, HasSubstr(one == training ? "<code>nll</code>" : "Estimated over true value"));
+    EXPECT_TRUE(fs::exists(folder / "page/scores.csv"));
+  }
+  // Without recordings it still tells of the training.
+  EXPECT_EQ(run({"report", training}).code, 0);
+  EXPECT_THAT(get(training + "/report/report.html"), HasSubstr("no longer where they were"));
   const Outcome other = run({"experiment", "paper", "--quick", "--out", folder / "a"});
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("a study of other recordings"));
@@ -280,6 +296,14 @@ TEST(PaperProgram, WithoutGnuplotItSaysSoBeforeAnyWork) {
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("gnuplot-nox"));
   EXPECT_FALSE(fs::exists(folder / "a"));
+}
+
+TEST(ReportProgram, NeedsARun) {
+  const Folder folder;
+  const Outcome outcome = run({"report", folder / "nothing"});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, HasSubstr("nothing"));
+  EXPECT_THAT(run({"report", "--help"}).out, HasSubstr("RUN"));
 }
 
 TEST(StudyHelp, IsThere) {

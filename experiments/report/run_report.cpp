@@ -1,0 +1,257 @@
+#include "experiments/report/run_report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <sstream>
+
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "experiments/report/evaluation.h"
+#include "experiments/report/page.h"
+#include "experiments/study/figures.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+#include "io/shard.h"
+#include "train/score.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using train::ClipScore;
+
+std::string figure_text(double value) {
+  return std::isnan(value) ? "–" : fmt::format("{:.1f}", 100 * value);
+}
+
+class RunReport {
+ public:
+  explicit RunReport(const RunReportOptions& options)
+      : o_(options),
+        run_(io::RunFolder::open(options.run)),
+        model_(io::read_model(run_.model())),
+        page_("Training " + fs::absolute(options.run).lexically_normal().filename().string(),
+              "What was trained, how it learnt, and what it makes of the recordings.") {}
+
+  void write() {
+    make_folder(o_.folder);
+    describe();
+    learning();
+    score();
+    io::write_text(o_.folder / "report.html", page_.html());
+  }
+
+ private:
+  void figure(const std::string& name, const Picture& picture, const std::string& caption, const std::string& alt) {
+    page_.figure(draw(picture, o_.folder / "figures" / name), caption, alt);
+  }
+
+  bool constrained() const { return !model_.condition.names.empty(); }
+
+  void describe() {
+    const io::Config& c = model_.config;
+    const io::Provenance& p = model_.provenance;
+    page_.heading("The model");
+    PageTable table;
+    const auto row = [&](const std::string& name, const std::string& value) { table.rows.push_back({name, value}); };
+    row("model", c.model.kind == "vae"
+                     ? fmt::format("autoencoder of {} layers, {} latents", c.vae.layers, c.vae.latents)
+                     : fmt::format("Glow of {} and {}, hidden width {}", count_text(c.model.blocks, "block"),
+                                   count_text(c.model.steps, "step"), c.model.hidden));
+    row("window", fmt::format("{} frames of {} mel bands", c.window.window_frames, c.frontend.mel_bands));
+    for (size_t i = 0; i < model_.condition.names.size(); ++i) {
+      row("carries " + model_.condition.names[i],
+          fmt::format("k {:.4g}, v0 {:.4g}, trained at {}", model_.condition.k[i], model_.condition.v0[i],
+                      values_text(model_.condition.training_values[i])));
+    }
+    if (!constrained()) row("condition", "none");
+    row("training", fmt::format("{} epochs at most, batches of {}, learning rate {:g} ({})", c.train.epochs,
+                                c.train.batch, c.train.learning_rate, c.train.schedule));
+    row("decides by", fmt::format("`{}`", train::resolve_score(c, constrained())));
+    row("threshold", std::isnan(model_.threshold.value)
+                         ? std::string("none yet")
+                         : fmt::format("{:.6g} ({}, quantile {:g})", model_.threshold.value, model_.threshold.method,
+                                       model_.threshold.quantile));
+    row("made", fmt::format("{}, seed {}, {}, evenflow {} ({})", p.date, p.seed, p.device, p.version, p.commit));
+    row("data", p.data_hash);
+    table.texts = true;
+    page_.table(table);
+  }
+
+  void learning() {
+    if (!fs::exists(run_.metrics())) return;
+    page_.heading("How it learnt");
+    const System system{"run", "loss per epoch", model_.config, 0};
+    const SystemScores scores{system, {}, {run_.path()}};
+    figure(
+        "learning", learning_picture({&scores}),
+        "Training and held-out loss, nats a dimension. The model that is kept is the one of the epoch with the lowest "
+        "held-out loss. The axis leaves out the first epochs where they are far above the rest.",
+        "Loss over epochs");
+  }
+
+  /// Those given, or those that the training read.
+  std::vector<fs::path> shards() const {
+    if (!o_.features.empty()) return o_.features;
+    std::vector<fs::path> found;
+    const fs::path list = run_.path() / "data.txt";
+    if (!fs::exists(list)) return found;
+    std::istringstream lines(io::read_text(list));
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.empty() && fs::exists(line)) found.emplace_back(line);
+    }
+    return found;
+  }
+
+  void score() {
+    const std::vector<fs::path> files = shards();
+    page_.heading("What it makes of the recordings");
+    if (files.empty()) {
+      page_.paragraph("The features it was trained on are no longer where they were; give features to score.");
+      return;
+    }
+    train::Detector detector(model_, o_.device, o_.threads);
+    train::ScoreTable table;
+    table.estimated_names = model_.condition.names;
+    for (const fs::path& file : files) {
+      const io::Shard shard(file);
+      table.parameter_names = shard.parameter_names();
+      const auto progress = [&](int64_t done, int64_t total) {
+        if (o_.progress) o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
+      };
+      for (ClipScore& clip : detector.score(shard, {}, progress)) table.clips.push_back(std::move(clip));
+    }
+    train::write_scores(o_.folder / "scores.csv", table.clips, table.parameter_names, table.estimated_names);
+    histogram(table);
+    evaluate_table(table);
+    by_value(table, files.front());
+  }
+
+  /// Scores of each side, counted in bins of one width, and the threshold.
+  void histogram(const train::ScoreTable& table) {
+    std::vector<double> sides[3];
+    for (const ClipScore& clip : table.clips) {
+      if (!std::isfinite(clip.score)) continue;
+      const bool training = clip.clip.split == io::Split::train;
+      sides[training ? 0 : clip.clip.label == 1 ? 2 : 1].push_back(clip.score);
+    }
+    Picture picture{1000, 400, "", ""};
+    picture.script = fmt::format("set xlabel {}\nset ylabel 'clips'\nset key outside right top Left reverse\n",
+                                 gnuplot_text(detector_score() + ", nats"));
+    double low = INFINITY, high = -INFINITY;
+    for (const auto& side : sides) {
+      for (const double value : side) {
+        low = std::min(low, value);
+        high = std::max(high, value);
+      }
+    }
+    if (!(low < high)) return;
+    constexpr int bins = 40;
+    const double width = (high - low) / bins;
+    picture.script += fmt::format("set style fill transparent solid 0.45 noborder\nset boxwidth {:.7g}\n", width);
+    if (std::isfinite(model_.threshold.value)) {
+      picture.script += fmt::format(
+          "set arrow 1 from first {0:.9g}, graph 0 to first {0:.9g}, graph 1 nohead lw 1.5 dt 2 lc rgb '#333333'\n",
+          model_.threshold.value);
+    }
+    const char* titles[] = {"training", "test, normal or unknown", "test, anomalous"};
+    const char* colours[] = {"#999999", "#0072b2", "#d55e00"};
+    std::string plots;
+    for (int side = 0; side < 3; ++side) {
+      if (sides[side].empty()) continue;
+      std::vector<std::vector<double>> counts;
+      for (int bin = 0; bin < bins; ++bin) counts.push_back({low + (bin + 0.5) * width, 0.0});
+      for (const double value : sides[side]) {
+        ++counts[static_cast<size_t>(std::min<double>(bins - 1, (value - low) / width))][1];
+      }
+      picture.data += data_block(fmt::format("side{}", side), counts);
+      plots += fmt::format("{}$side{} using 1:2 with boxes lc rgb '{}' title '{}'", plots.empty() ? "plot " : ", ",
+                           side, colours[side], titles[side]);
+    }
+    picture.script += plots + "\n";
+    figure("scores", picture,
+           "How many clips have which score. The dashed line is the threshold: what lies to its right is called an "
+           "anomaly.",
+           "Histogram of scores");
+  }
+
+  std::string detector_score() const { return train::resolve_score(model_.config, constrained()); }
+
+  TrainingValues training_values() const {
+    TrainingValues values;
+    for (size_t i = 0; i < model_.condition.names.size(); ++i) {
+      values[model_.condition.names[i]] = model_.condition.training_values[i];
+    }
+    return values;
+  }
+
+  void evaluate_table(const train::ScoreTable& all) {
+    train::ScoreTable table = all;
+    std::erase_if(table.clips,
+                  [](const ClipScore& clip) { return clip.clip.split == io::Split::train || clip.clip.label < 0; });
+    const auto anomalous = std::count_if(table.clips.begin(), table.clips.end(),
+                                         [](const ClipScore& clip) { return clip.clip.label == 1; });
+    if (anomalous == 0 || anomalous == static_cast<int64_t>(table.clips.size())) {
+      page_.paragraph("The test clips are not of both classes, so that there is no AUC.");
+      return;
+    }
+    const Evaluation evaluation = evaluate(table, training_values());
+    PageTable aucs;
+    aucs.head = {"clips", "normal", "anomalous"};
+    for (const std::string& name : evaluation.score_names) aucs.head.push_back("`" + name + "`");
+    for (const Group& group : evaluation.groups) {
+      std::vector<std::string> cells = {group.name.empty() ? group.kind : group.name, std::to_string(group.normal),
+                                        std::to_string(group.anomalous)};
+      for (const std::string& name : evaluation.score_names) {
+        const Merit& merit = group.scores.at(name);
+        cells.push_back(figure_text(merit.auc) + " / " + figure_text(merit.pauc));
+      }
+      aucs.rows.push_back(std::move(cells));
+    }
+    aucs.caption =
+        "AUC / partial AUC up to a false-positive rate of 0.1, in %. One training: no interval; a study has them.";
+    page_.table(aucs);
+  }
+
+  /// What a study shows of its systems, of this one.
+  void by_value(const train::ScoreTable& table, const fs::path& features) {
+    if (!constrained() || table.parameter_names.empty()) return;
+    Study study;
+    study.parameter = model_.condition.names.front();
+    study.training_values = model_.condition.training_values.front();
+    study.seeds = {model_.provenance.seed};
+    study.features = features;
+    train::ScoreTable moved = table;
+    const auto column = std::find(table.parameter_names.begin(), table.parameter_names.end(), study.parameter);
+    if (column == table.parameter_names.end()) return;
+    const auto index = static_cast<size_t>(column - table.parameter_names.begin());
+    for (ClipScore& clip : moved.clips) std::swap(clip.clip.parameter.front(), clip.clip.parameter[index]);
+    study.systems.push_back({{"run", "this training", model_.config, 0}, {moved}, {run_.path()}});
+    const SystemScores& system = study.systems.front();
+    page_.heading("Over " + study.parameter);
+    figure("estimates", estimate_picture(study, {&system}),
+           "What the latents say of it, on normal test clips: mean and standard deviation between clips.",
+           "Estimated over true value");
+    figure("distributions", distribution_picture(study, {{&system, detector_score(), detector_score()}}),
+           "Scores by value. Boxes are quartiles, whiskers the extremes; hollow boxes are values never trained on.",
+           "Box plots of scores by value");
+  }
+
+  const RunReportOptions& o_;
+  io::RunFolder run_;
+  io::ModelData model_;
+  Page page_;
+};
+
+}  // namespace
+
+void write_run_report(const RunReportOptions& options) {
+  RunReport(options).write();
+}
+
+}  // namespace evenflow::experiments
