@@ -95,22 +95,41 @@ class Burst {
 struct Resonance {
   double frequency_hz, q, level;
 };
-constexpr std::array<Resonance, 5> frame = {
+constexpr std::array<Resonance, 5> nominal_frame = {
     {{420.0, 12.0, 1.0}, {980.0, 16.0, 0.8}, {1730.0, 10.0, 0.7}, {3150.0, 20.0, 0.8}, {5600.0, 14.0, 0.5}}};
 
-/// What differs from one clip of the same condition to the next.
+/// What differs from one clip of the same condition to the next, by what a rig's day brings: the drive's tuning (speed,
+/// acceleration, dwell), lubrication (level and corner of the friction), temperature and mounting (resonances), the
+/// microphone's place (gain, tilt), the hall (background).
 struct Variation {
   explicit Variation(const RailSettings& s, Random& random)
       : gain(decibels(s.gain_jitter_db * random.normal())),
         speed(1.0 + s.speed_jitter * random.normal()),
-        friction(decibels(0.6 * random.normal())),
-        rolling(decibels(0.6 * random.normal())),
-        tones(decibels(0.8 * random.normal())),
-        motor(decibels(0.8 * random.normal())),
+        acceleration(around(0.03, random)),
+        dwell(around(0.05, random)),
+        friction(decibels(1.0 * random.normal())),
+        friction_corner(around(0.06, random)),
+        rolling(decibels(1.0 * random.normal())),
+        tones(decibels(1.0 * random.normal())),
+        motor(decibels(1.0 * random.normal())),
         background(decibels(1.5 * random.normal())),
         motor_detune(1.0 + 0.0008 * random.normal()),
-        start_s(20.0 * random.uniform()) {}
-  double gain, speed, friction, rolling, tones, motor, background, motor_detune, start_s;
+        tilt(std::clamp(0.12 * random.normal(), -0.5, 0.5)),
+        start_s(20.0 * random.uniform()),
+        frame(nominal_frame) {
+    for (Resonance& resonance : frame) {
+      resonance.frequency_hz *= around(0.004, random);
+      resonance.q *= around(0.08, random);
+      resonance.level *= decibels(0.7 * random.normal());
+    }
+  }
+  /// 1 with this relative standard deviation, never further off than three of it.
+  static double around(double deviation, Random& random) {
+    return 1.0 + deviation * std::clamp(random.normal(), -3.0, 3.0);
+  }
+  double gain, speed, acceleration, dwell, friction, friction_corner, rolling, tones, motor, background, motor_detune,
+      tilt, start_s;
+  std::array<Resonance, nominal_frame.size()> frame;
 };
 
 }  // namespace
@@ -165,7 +184,10 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
   Random random = flow::stream_of(seed, 0);
   const Variation vary(settings, random);
   const double severity = anomalous ? settings.severity : 0.0;
-  const RailMotion motion = rail_motion(settings, velocity_mm_s * vary.speed, distance_mm, vary.start_s);
+  RailSettings drive = settings;
+  drive.acceleration_mm_s2 *= vary.acceleration;
+  drive.dwell_s *= vary.dwell;
+  const RailMotion motion = rail_motion(drive, velocity_mm_s * vary.speed, distance_mm, vary.start_s);
   const double worn_friction = 1.0 + 0.10 * severity;
   const double worn_resonance = 1.0 + 0.02 * severity;
 
@@ -177,7 +199,7 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
   const double drift_hz = 0.05 + 0.1 * random.uniform();
   const double defect_offset_mm = settings.defect_spacing_mm * random.uniform();
 
-  std::array<Resonator, frame.size()> frame_filters;
+  std::array<Resonator, nominal_frame.size()> frame_filters;
   Resonator roll_low, roll_high, rattle, ring, impact_body;
   LowPass friction_first, friction_second;
   PinkNoise pink;
@@ -185,6 +207,7 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
   size_t next_reversal = 0;
   double last_defect = std::floor((motion.position_mm.front() + defect_offset_mm) / settings.defect_spacing_mm);
 
+  double before = 0;
   std::vector<float> out(motion.position_mm.size());
   for (size_t i = 0; i < out.size(); ++i) {
     const double time = static_cast<double>(i) / rate;
@@ -193,8 +216,9 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
     const double root_level = std::sqrt(level);
 
     // What the carriage's travel excites.
-    const double hiss = friction_first(random.normal(), 300.0 + 3.0 * speed, rate);
-    const double friction = friction_second(hiss, 300.0 + 3.0 * speed, rate) * level * vary.friction * worn_friction;
+    const double corner_hz = (300.0 + 3.0 * speed) * vary.friction_corner;
+    const double hiss = friction_first(random.normal(), corner_hz, rate);
+    const double friction = friction_second(hiss, corner_hz, rate) * level * vary.friction * worn_friction;
     const double rolling =
         (roll_low(random.normal(), 2.2 * speed, 3.0, rate) + roll_high(random.normal(), 6.6 * speed, 3.0, rate)) *
         level * vary.rolling;
@@ -219,9 +243,9 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
 
     // The frame, and what reaches the microphone without it.
     double frame_sound = 0;
-    for (size_t k = 0; k < frame.size(); ++k) {
-      frame_sound +=
-          frame[k].level * frame_filters[k](excitation, frame[k].frequency_hz * worn_resonance, frame[k].q, rate);
+    for (size_t k = 0; k < vary.frame.size(); ++k) {
+      const Resonance& own = vary.frame[k];
+      frame_sound += own.level * frame_filters[k](excitation, own.frequency_hz * worn_resonance, own.q, rate);
     }
     double sound = 1.5 * frame_sound + 0.35 * excitation + 0.12 * tones;
 
@@ -239,8 +263,11 @@ std::vector<float> synthesise_clip(const RailSettings& settings, double velocity
     if (random.uniform() < 0.3 / rate) impact.strike(0.3 + 0.7 * random.uniform());
     sound += 0.5 * impact_body(impact() * random.normal(), 350.0, 2.0, rate);
 
+    // The microphone's place: highs against lows by a difference of neighbours.
+    const double tilted = sound - vary.tilt * before;
+    before = sound;
     constexpr double full_scale = 0.2;
-    out[i] = static_cast<float>(std::clamp(full_scale * vary.gain * sound, -1.0, 1.0));
+    out[i] = static_cast<float>(std::clamp(full_scale * vary.gain * tilted, -1.0, 1.0));
   }
   return out;
 }

@@ -4,7 +4,8 @@
 // (rates per millimetre, so frequency = rate x speed); friction noise grows and brightens with it; all of these excite
 // fixed resonances of the frame. Motor lines, factory background and distant impacts do not scale with speed. The
 // anomalous rail has a worn guide: an impulse at a fixed spacing of travel, a rattle band, a little more friction and
-// slightly shifted resonances. docs/method.md says what the detector is to make of it.
+// slightly shifted resonances. From clip to clip varies what varies on a rig: the drive's speed, acceleration and
+// dwell, lubrication, temperature and mounting (resonances), the microphone's place, the hall.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ struct RailSettings {
   double dwell_s = 0.12;            ///< rest at each end of a stroke
   double severity = 1.0;            ///< of the worn guide; 0: an anomalous clip sounds like a normal one
   double defect_spacing_mm = 16.0;  ///< travel between two impulses of the worn guide
-  double gain_jitter_db = 0.7;      ///< standard deviation, clip to clip
+  double gain_jitter_db = 1.0;      ///< standard deviation, clip to clip
   double speed_jitter = 0.004;      ///< relative standard deviation, clip to clip
 };
 
