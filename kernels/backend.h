@@ -7,6 +7,7 @@
 #include <string>
 
 #include "kernels/adam.h"
+#include "kernels/classes.h"
 #include "kernels/flow_ops.h"
 #include "kernels/gather.h"
 #include "kernels/latent.h"
@@ -112,6 +113,8 @@ class Backend {
   virtual void code_loss(Stream& stream, const CodeLoss& task, const CodeTerms& out) = 0;
   virtual void code_backward(Stream& stream, const CodeLoss& task, const Noise& noise, double scale,
                              Array<const float> dz, Array<float> dcode) = 0;
+  virtual void class_loss(Stream& stream, const ClassLoss& task, Array<double> loss) = 0;
+  virtual void class_backward(Stream& stream, const ClassLoss& task, double scale, Array<float> dlogits) = 0;
   virtual void select_batch(Stream& stream, const SelectBatch& task) = 0;
   virtual void guarded_update(Stream& stream, const GuardedUpdate& task) = 0;
   virtual int64_t random_order_workspace_bytes(int64_t n) = 0;

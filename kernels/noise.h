@@ -4,13 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/anywhere.h"
 #include "kernels/order.h"
-
-#ifdef __CUDACC__
-#define EVENFLOW_ANYWHERE __host__ __device__
-#else
-#define EVENFLOW_ANYWHERE
-#endif
 
 namespace evenflow::kernels {
 

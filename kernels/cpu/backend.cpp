@@ -177,6 +177,10 @@ class CpuBackend final : public Backend {
                      Array<float> dcode) override {
     cpu::code_backward(task, noise, scale, dz, dcode);
   }
+  void class_loss(Stream&, const ClassLoss& task, Array<double> loss) override { cpu::class_loss(task, loss); }
+  void class_backward(Stream&, const ClassLoss& task, double scale, Array<float> dlogits) override {
+    cpu::class_backward(task, scale, dlogits);
+  }
   void select_batch(Stream&, const SelectBatch& task) override { cpu::select_batch(task); }
   void guarded_update(Stream&, const GuardedUpdate& task) override { cpu::guarded_update(task); }
   int64_t random_order_workspace_bytes(int64_t) override { return 0; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/adam.h"
+#include "kernels/classes.h"
 #include "kernels/flow_ops.h"
 #include "kernels/latent.h"
 #include "kernels/linear.h"
@@ -66,6 +67,8 @@ void code_sample(int64_t latents, Array<const float> code, const Noise& noise, A
 void subtract(Array<const float> a, Array<const float> b, Array<float> out);
 void code_loss(const CodeLoss& task, const CodeTerms& out);
 void code_backward(const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz, Array<float> dcode);
+void class_loss(const ClassLoss& task, Array<double> loss);
+void class_backward(const ClassLoss& task, double scale, Array<float> dlogits);
 void select_batch(const SelectBatch& task);
 void guarded_update(const GuardedUpdate& task);
 void random_order(uint64_t seed, uint64_t order_stream, Array<int64_t> order);

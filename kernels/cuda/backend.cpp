@@ -164,6 +164,12 @@ class CudaBackend final : public Backend {
                      Array<float> dcode) override {
     cuda::code_backward(stream, task, noise, scale, dz, dcode);
   }
+  void class_loss(Stream& stream, const ClassLoss& task, Array<double> loss) override {
+    cuda::class_loss(stream, task, loss);
+  }
+  void class_backward(Stream& stream, const ClassLoss& task, double scale, Array<float> dlogits) override {
+    cuda::class_backward(stream, task, scale, dlogits);
+  }
   void select_batch(Stream& stream, const SelectBatch& task) override { cuda::select_batch(stream, task); }
   void guarded_update(Stream& stream, const GuardedUpdate& task) override { cuda::guarded_update(stream, task); }
   int64_t random_order_workspace_bytes(int64_t n) override { return cuda::random_order_workspace_bytes(n); }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/adam.h"
+#include "kernels/classes.h"
 #include "kernels/flow_ops.h"
 #include "kernels/gather.h"
 #include "kernels/latent.h"
@@ -56,6 +57,8 @@ void subtract(Stream& stream, Array<const float> a, Array<const float> b, Array<
 void code_loss(Stream& stream, const CodeLoss& task, const CodeTerms& out);
 void code_backward(Stream& stream, const CodeLoss& task, const Noise& noise, double scale, Array<const float> dz,
                    Array<float> dcode);
+void class_loss(Stream& stream, const ClassLoss& task, Array<double> loss);
+void class_backward(Stream& stream, const ClassLoss& task, double scale, Array<float> dlogits);
 void select_batch(Stream& stream, const SelectBatch& task);
 void guarded_update(Stream& stream, const GuardedUpdate& task);
 int64_t random_order_workspace_bytes(int64_t n);
