@@ -20,7 +20,8 @@
 
 namespace evenflow::flow {
 
-/// Likelihood terms of one window, in nats, and what its zd says of each parameter. NaN: not of this kind of model.
+/// What a model says of one window: likelihood terms in nats, estimates of the parameters. NaN: not of this kind of
+/// model.
 struct WindowScores {
   double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
   double nll_given_v = 0;  ///< NaN where a parameter is unknown; equals nll for an unconstrained model
@@ -28,8 +29,15 @@ struct WindowScores {
   double score_reconstruction = std::numeric_limits<double>::quiet_NaN();
   double score_kld = std::numeric_limits<double>::quiet_NaN();
   double score_loss = std::numeric_limits<double>::quiet_NaN();
-  std::vector<double> estimate;  ///< per parameter: mean zd / k + v0
+  double score_confidence = std::numeric_limits<double>::quiet_NaN();  ///< of a classifier: -log p(its likeliest class)
+  std::vector<double> estimate;  ///< per parameter: a flow's mean zd / k + v0, a classifier's mean over its classes
   double log_det = 0, log_p_zc = 0;
+  /// What a density of normal windows can be fitted to: the log of an autoencoder's mean squared error per mel band, a
+  /// classifier's embedding; of a flow nothing.
+  std::vector<float> descriptor;
+
+  /// Every figure NaN.
+  static WindowScores none();
 };
 
 enum class PassMode { score, train };

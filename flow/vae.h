@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "flow/dense.h"
 #include "flow/model.h"
-#include "kernels/linear.h"
 #include "kernels/variational.h"
 
 namespace evenflow::flow {
@@ -51,26 +51,20 @@ class Vae final : public Model {
   void assemble(kernels::Stream&) override {}
   int64_t raw_gradient_size() const override { return layout_.size(); }
   void finish_gradient(kernels::Stream&, kernels::Array<float>, double) const override {}
-  std::vector<io::Tensor> tensors() const override;
-  void load(const std::vector<io::Tensor>& tensors) override;
+  std::vector<io::Tensor> tensors() const override { return arena_tensors(layout_, parameters()); }
+  void load(const std::vector<io::Tensor>& tensors) override { load_arena(layout_, tensors, parameters()); }
   std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
   // Its weights are what moves: 16 windows share a read of them.
   int64_t windows_at_once() const override { return 16; }
 
  private:
   friend class VaePass;
-  struct Layer {
-    std::string name;  ///< encoder1, ..., decoder1, ...
-    int64_t in = 0, out = 0;
-    bool relu = false;
-    int64_t weight = 0, bias = 0;  ///< offsets in the arena
-  };
   VaeShape shape_;
   io::ConditionData condition_;
   uint64_t seed_;
   kernels::Device device_;
   ArenaLayout layout_;
-  std::vector<Layer> layers_;
+  Dense encoder_, decoder_;
   kernels::Buffer<float> parameters_;
   kernels::Buffer<kernels::LatentGroup> ties_;  ///< [P]
 };

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 #include <type_traits>
@@ -312,6 +313,7 @@ std::vector<Row> make_table() {
   using W = WindowSettings;
   using M = ModelSettings;
   using A = VaeSettings;
+  using D = ClassifierSettings;
   using C = ConditionSettings;
   using T = TrainSettings;
   using S = ScoreSettings;
@@ -319,6 +321,7 @@ std::vector<Row> make_table() {
   constexpr auto w = &Config::window;
   constexpr auto m = &Config::model;
   constexpr auto a = &Config::vae;
+  constexpr auto d = &Config::classifier;
   constexpr auto c = &Config::condition;
   constexpr auto t = &Config::train;
   constexpr auto s = &Config::score;
@@ -344,8 +347,8 @@ std::vector<Row> make_table() {
       integer("window.window_hop_frames", Field{w, &W::window_hop_frames}, 1, 65536,
               "frames from one window to the next"),
 
-      choice("model.kind", Field{m, &M::kind}, {"glow", "vae"},
-             "a normalising flow, \"glow\", or an autoencoder, \"vae\""),
+      choice("model.kind", Field{m, &M::kind}, {"glow", "vae", "classifier"},
+             "a normalising flow, \"glow\", an autoencoder, \"vae\", or a \"classifier\" of the parameters' values"),
       integer("model.blocks", Field{m, &M::blocks}, 1, 8, "1 is single-scale; the paper's multi-scale model has 3"),
       integer("model.steps", Field{m, &M::steps}, 1, 256, "flow steps in a block"),
       integer("model.hidden", Field{m, &M::hidden}, 1, 4096, "hidden channels of a coupling's network"),
@@ -360,6 +363,11 @@ std::vector<Row> make_table() {
       real("vae.beta", Field{a, &A::beta}, {0, infinity}, "weight of the code's divergence from N(0, 1)"),
       real("vae.gamma", Field{a, &A::gamma}, {0, infinity},
            "weight of the tie to the parameters, per dimension of a window"),
+
+      integer("classifier.layers", Field{d, &D::layers}, 1, 256, "fully connected layers up to the embedding"),
+      integer("classifier.hidden", Field{d, &D::hidden}, 1, 65536, "width of the hidden layers"),
+      integer("classifier.embedding", Field{d, &D::embedding}, 1, 65536,
+              "width of the embedding, from which a window's class is told"),
 
       boolean("condition.enabled", Field{c, &C::enabled}, "false: a conventional Glow that knows no parameters"),
       list("condition.parameters", Field{c, &C::parameters},
@@ -404,7 +412,7 @@ std::vector<Row> make_table() {
 
       choice("score.score", Field{s, &S::score},
              {"auto", "score_zc", "score_zc_logdet", "score_scatter", "nll", "score_reconstruction", "score_kld",
-              "score_loss"},
+              "score_loss", "score_confidence"},
              "the score decisions are made on; \"auto\": the model's default"),
       choice("score.aggregate", Field{s, &S::aggregate}, {"mean", "max", "top_k"},
              "over a clip's windows: \"mean\", \"max\" or \"top_k\""),
@@ -548,17 +556,23 @@ void validate(const Config& config) {
                        " does not fit model.blocks = " + std::to_string(config.model.blocks) +
                        ": every block halves it, so it must be a multiple of " + std::to_string(side));
   };
-  const bool vae = config.model.kind == "vae";
-  if (!vae) {
+  if (config.model.kind == "glow") {
     check_side("frontend.mel_bands", config.frontend.mel_bands);
     check_side("window.window_frames", config.window.window_frames);
   }
-  const std::set<std::string> vae_scores = {"score_reconstruction", "score_kld", "score_loss"};
+  const std::map<std::string, std::vector<std::string>> scores = {
+      {"glow", {"score_zc", "score_zc_logdet", "score_scatter", "nll"}},
+      {"vae", {"score_reconstruction", "score_kld", "score_loss"}},
+      {"classifier", {"score_confidence"}}};
   const std::string& score = config.score.score;
-  if (score != "auto" && vae_scores.contains(score) != vae) {
-    throw UsageError(
-        "score.score = " + score + " is no score of model.kind = " + config.model.kind + "; use " +
-        (vae ? "score_reconstruction, score_kld or score_loss" : "score_zc, score_zc_logdet, score_scatter or nll"));
+  std::string own;
+  bool known = score == "auto";
+  for (const std::string& name : scores.at(config.model.kind)) {
+    known = known || score == name;
+    own += (own.empty() ? "" : " or ") + name;
+  }
+  if (!known) {
+    throw UsageError("score.score = " + score + " is no score of model.kind = " + config.model.kind + "; use " + own);
   }
 
   const ConditionSettings& condition = config.condition;

@@ -30,7 +30,7 @@ struct WindowSettings {
 };
 
 struct ModelSettings {
-  std::string kind = "glow";  ///< "glow" or "vae"
+  std::string kind = "glow";  ///< "glow", "vae" or "classifier"
   int blocks = 3;
   int steps = 5;
   int hidden = 32;
@@ -47,6 +47,14 @@ struct VaeSettings {
   double beta = 1.0;    ///< weight of the code's divergence from N(0, 1)
   double gamma = 0.01;  ///< weight of the tie between the first latents and the parameters, per dimension
   bool operator==(const VaeSettings&) const = default;
+};
+
+/// The classifier's, where model.kind is "classifier".
+struct ClassifierSettings {
+  int layers = 5;  ///< the embedding's among them
+  int hidden = 128;
+  int embedding = 32;
+  bool operator==(const ClassifierSettings&) const = default;
 };
 
 /// Which physical parameters zd carries.
@@ -95,6 +103,7 @@ struct Config {
   WindowSettings window;
   ModelSettings model;
   VaeSettings vae;
+  ClassifierSettings classifier;
   ConditionSettings condition;
   TrainSettings train;
   ScoreSettings score;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -84,6 +85,23 @@ std::vector<ClipScore> Detector::score(const io::Shard& shard, const std::functi
   return score_clips(state_->scoring(), shard, kept_clips(shard, keep), progress);
 }
 
+void Detector::score_windows(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep,
+                             const std::function<void(size_t clip, std::span<const flow::WindowScores>)>& visit) {
+  require_frontend(shard, state_->model.config.frontend, "the model");
+  size_t clip = 0;
+  std::vector<flow::WindowScores> windows;
+  const auto score_group = [&](ClipGroup& group) {
+    windows.resize(group.start.size());
+    state_->engine->score(group.batch(), windows);
+    for (size_t c = 0; c < group.clips.size(); ++c, ++clip) {
+      const auto first = static_cast<size_t>(group.first[c]), end = static_cast<size_t>(group.first[c + 1]);
+      visit(clip, std::span<const flow::WindowScores>(windows).subspan(first, end - first));
+    }
+  };
+  for_each_group(shard, kept_clips(shard, keep), state_->model.condition.names, state_->model.config.window,
+                 scoring_batch, score_group);
+}
+
 std::span<const NamedScore> flow_scores() {
   using W = flow::WindowScores;
   using C = ClipScore;
@@ -104,13 +122,26 @@ std::span<const NamedScore> vae_scores() {
   return scores;
 }
 
+std::span<const NamedScore> classifier_scores() {
+  static constexpr NamedScore scores[] = {
+      {"score_confidence", &flow::WindowScores::score_confidence, &ClipScore::score_confidence}};
+  return scores;
+}
+
+std::span<const std::span<const NamedScore>> score_families() {
+  static constexpr NamedScore of_mixtures[] = {{"score_gmm", nullptr, &ClipScore::score_gmm}};
+  static const std::array<std::span<const NamedScore>, 4> families = {flow_scores(), vae_scores(), classifier_scores(),
+                                                                      of_mixtures};
+  return families;
+}
+
 std::span<const NamedScore> scores_of_kind(const std::string& kind) {
-  return kind == "vae" ? vae_scores() : flow_scores();
+  return kind == "vae" ? vae_scores() : kind == "classifier" ? classifier_scores() : flow_scores();
 }
 
 std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
   std::vector<NamedScore> found;
-  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+  for (const std::span<const NamedScore> family : score_families()) {
     const bool any = std::any_of(clips.begin(), clips.end(), [&](const ClipScore& clip) {
       return std::any_of(family.begin(), family.end(),
                          [&](const NamedScore& s) { return !std::isnan(clip.*s.of_clip); });
@@ -124,12 +155,13 @@ std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
 std::string resolve_score(const io::Config& config, bool constrained) {
   if (config.score.score != "auto") return config.score.score;
   if (config.model.kind == "vae") return "score_reconstruction";
+  if (config.model.kind == "classifier") return "score_confidence";
   return constrained ? "score_zc" : "nll";
 }
 
 double pick_score(const ClipScore& clip, const std::string& name) {
   std::string known;
-  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+  for (const std::span<const NamedScore> family : score_families()) {
     for (const NamedScore& score : family) {
       if (name == score.name) return clip.*score.of_clip;
       known += fmt::format("{}{}", known.empty() ? "" : ", ", score.name);

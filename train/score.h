@@ -25,6 +25,9 @@ struct ClipScore {
   double score_reconstruction = std::numeric_limits<double>::quiet_NaN();                 ///< of an autoencoder
   double score_kld = std::numeric_limits<double>::quiet_NaN();
   double score_loss = std::numeric_limits<double>::quiet_NaN();
+  double score_confidence = std::numeric_limits<double>::quiet_NaN();  ///< of a classifier
+  /// Of Gaussian mixtures over a model's descriptors (experiments/study/mixtures.h).
+  double score_gmm = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
   int decision = -1;             ///< 1 anomalous, 0 normal, -1 no threshold in the model
   int64_t windows = 0;
@@ -33,13 +36,17 @@ struct ClipScore {
 /// A score by its name, of windows and of clips.
 struct NamedScore {
   const char* name;
-  double flow::WindowScores::*of_window;
+  double flow::WindowScores::*of_window;  ///< null: clips alone have it
   double ClipScore::*of_clip;
 };
 /// Of flows: score_zc, score_zc_logdet, score_scatter, nll, nll_given_v.
 std::span<const NamedScore> flow_scores();
 /// Of autoencoders: score_reconstruction, score_kld, score_loss.
 std::span<const NamedScore> vae_scores();
+/// Of classifiers: score_confidence.
+std::span<const NamedScore> classifier_scores();
+/// All of them, family by family: flows', autoencoders', classifiers', and score_gmm of mixtures.
+std::span<const std::span<const NamedScore>> score_families();
 /// Those of model.kind.
 std::span<const NamedScore> scores_of_kind(const std::string& kind);
 /// Those of which a clip has a value; those of flows if there is no clip.
@@ -67,6 +74,10 @@ class Detector {
   std::vector<ClipScore> score(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep = {},
                                const std::function<void(int64_t done, int64_t total)>& progress = {});
 
+  /// Every window's scores of the clips for which keep(clip) holds, clip by clip; `clip` counts those kept.
+  void score_windows(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep,
+                     const std::function<void(size_t clip, std::span<const flow::WindowScores>)>& visit);
+
   /// Writes latents, log-determinants, scores and the clip table, per window, to HDF5 (docs/formats.md, "Latents"),
   /// atomically. Memory is bounded by a few clips.
   void encode(const io::Shard& shard, const std::filesystem::path& out,
@@ -86,7 +97,7 @@ class Detector {
 };
 
 /// The score a model uses: config's, or for "auto" score_zc (a constrained flow), nll (an unconstrained one),
-/// score_reconstruction (an autoencoder).
+/// score_reconstruction (an autoencoder), score_confidence (a classifier).
 std::string resolve_score(const io::Config& config, bool constrained);
 /// One of the clip's scores by name ("nll"). io::DataError names one that does not exist.
 double pick_score(const ClipScore& clip, const std::string& name);

@@ -48,8 +48,10 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, Windo
   ClipScore out;
   out.clip = clip;
   const auto of = [&](double flow::WindowScores::*member) { return aggregate_member(windows, member, scoring.score); };
-  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
-    for (const NamedScore& score : family) out.*score.of_clip = of(score.of_window);
+  for (const std::span<const NamedScore> family : score_families()) {
+    for (const NamedScore& score : family) {
+      if (score.of_window != nullptr) out.*score.of_clip = of(score.of_window);
+    }
   }
   out.estimate = mean_estimates(windows);
   out.windows = static_cast<int64_t>(windows.size());

@@ -99,7 +99,7 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.label = row.one_of("label", -1, 1);
   for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
   out.score = row.real("score");
-  for (const std::span<const NamedScore> family : {flow_scores(), vae_scores()}) {
+  for (const std::span<const NamedScore> family : score_families()) {
     for (const NamedScore& figure : family) {
       out.*figure.of_clip = row.has(figure.name) ? row.real(figure.name) : std::numeric_limits<double>::quiet_NaN();
     }
@@ -114,15 +114,16 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   return out;
 }
 
-// The names of the figures that the file holds: those of flows, of autoencoders, or both; `score` comes before them.
+// The names of the figures that the file holds, family by family, or has to hold: flows' if there are none; `score`
+// comes before them.
 std::vector<std::string> figures_in(const std::map<std::string, size_t>& columns) {
   std::vector<std::string> names = {"score"};
-  const bool of_vae = columns.contains(vae_scores().front().name);
-  if (!of_vae || columns.contains(flow_scores().front().name)) {
-    for (const NamedScore& figure : flow_scores()) names.emplace_back(figure.name);
+  for (const std::span<const NamedScore> family : score_families()) {
+    if (!columns.contains(family.front().name)) continue;
+    for (const NamedScore& figure : family) names.emplace_back(figure.name);
   }
-  if (!of_vae) return names;
-  for (const NamedScore& figure : vae_scores()) names.emplace_back(figure.name);
+  if (names.size() > 1) return names;
+  for (const NamedScore& figure : flow_scores()) names.emplace_back(figure.name);
   return names;
 }
 

@@ -71,6 +71,10 @@ void describe_model(const fs::path& file) {
                                     count_text(config.vae.layers, "layer"), config.vae.hidden,
                                     count_text(config.vae.latents, "latent"), config.vae.beta, config.vae.gamma,
                                     parameter_count(model)));
+  } else if (config.model.kind == "classifier") {
+    line("classifier", fmt::format("{}, hidden width {}, embedding of {}, {} parameters",
+                                   count_text(config.classifier.layers, "layer"), config.classifier.hidden,
+                                   config.classifier.embedding, parameter_count(model)));
   } else {
     line("flow", fmt::format("{}, {}, {} hidden channels, 1x1 {}, coupling {}, {} parameters",
                              count_text(config.model.blocks, "block"), count_text(config.model.steps, "step"),

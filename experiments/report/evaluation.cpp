@@ -23,7 +23,7 @@ using Clips = std::vector<train::ClipScore>;
 using Score = double train::ClipScore::*;
 
 Score member_of(const std::string& name) {
-  for (const auto& family : {train::flow_scores(), train::vae_scores()})
+  for (const auto& family : train::score_families())
     for (const train::NamedScore& score : family)
       if (name == score.name) return score.of_clip;
   return &train::ClipScore::score;

@@ -53,16 +53,24 @@ class RunReport {
 
   bool constrained() const { return !model_.condition.names.empty(); }
 
+  static std::string model_text(const io::Config& c) {
+    if (c.model.kind == "vae") {
+      return fmt::format("autoencoder of {} layers, {} latents", c.vae.layers, c.vae.latents);
+    }
+    if (c.model.kind == "classifier") {
+      return fmt::format("classifier of {} layers, embedding of {}", c.classifier.layers, c.classifier.embedding);
+    }
+    return fmt::format("Glow of {} and {}, hidden width {}", count_text(c.model.blocks, "block"),
+                       count_text(c.model.steps, "step"), c.model.hidden);
+  }
+
   void describe() {
     const io::Config& c = model_.config;
     const io::Provenance& p = model_.provenance;
     page_.heading("The model");
     PageTable table;
     const auto row = [&](const std::string& name, const std::string& value) { table.rows.push_back({name, value}); };
-    row("model", c.model.kind == "vae"
-                     ? fmt::format("autoencoder of {} layers, {} latents", c.vae.layers, c.vae.latents)
-                     : fmt::format("Glow of {} and {}, hidden width {}", count_text(c.model.blocks, "block"),
-                                   count_text(c.model.steps, "step"), c.model.hidden));
+    row("model", model_text(c));
     row("window", fmt::format("{} frames of {} mel bands", c.window.window_frames, c.frontend.mel_bands));
     for (size_t i = 0; i < model_.condition.names.size(); ++i) {
       row("carries " + model_.condition.names[i],

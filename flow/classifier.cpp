@@ -1,0 +1,172 @@
+#include "flow/classifier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "io/error.h"
+#include "kernels/copy.h"
+
+namespace evenflow::flow {
+
+using kernels::Array;
+using kernels::Buffer;
+using kernels::Stream;
+
+class ClassifierPass final : public Pass {
+ public:
+  ClassifierPass(const Classifier& classifier, int64_t n, PassMode mode)
+      : c_(classifier),
+        n_(n),
+        encoder_(classifier.encoder_, classifier.parameters(), n, mode),
+        head_(classifier.head_, classifier.parameters(), n, mode) {
+    if (mode != PassMode::train) return;
+    dlogits_ = Buffer<float>(n * classifier.shape_.classes, classifier.device_);
+    dembedding_ = Buffer<float>(n * classifier.shape_.embedding, classifier.device_);
+  }
+
+  kernels::Map input() override {
+    return kernels::make_map(encoder_.input().data, n_, 1, c_.shape_.height, c_.shape_.width, c_.device_);
+  }
+  void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, std::span<WindowScores> out) override;
+  void loss(Stream& stream, kernels::ConstMap x, Array<const double> v, Array<double> nll) override {
+    forward(stream, x);
+    kernels::class_loss(stream, task(v), nll);
+  }
+  void loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale, const Draws&,
+                         Array<double> nll, Array<float> raw) override {
+    forward(stream, x);
+    kernels::class_loss(stream, task(v), nll);
+    const Array<float> dlogits = dlogits_.slice(0, x.n * c_.shape_.classes);
+    const Array<float> dembedding = dembedding_.slice(0, x.n * c_.shape_.embedding);
+    kernels::class_backward(stream, task(v), scale, dlogits);
+    head_.backward(stream, dlogits, dembedding, raw);
+    encoder_.backward(stream, dembedding, {nullptr, 0, c_.device_}, raw);
+  }
+  void copy_latents(Stream& stream, int64_t i, std::span<float> to) override {
+    const int64_t length = c_.shape_.embedding;
+    kernels::copy(stream, Array<const float>(encoder_.output().slice(i * length, length)),
+                  Array<float>{to.data(), length, {}});
+  }
+  std::string first_non_finite(Stream& stream, kernels::ConstMap x) override {
+    forward(stream, x);
+    if (!all_finite(stream, {x.data, x.size(), x.device})) return "input";
+    const std::string layer = encoder_.first_non_finite(stream);
+    return layer.empty() ? head_.first_non_finite(stream) : layer;
+  }
+
+ private:
+  void forward(Stream& stream, kernels::ConstMap x) {
+    encoder_.forward(stream, {x.data, x.size(), x.device});
+    head_.forward(stream, encoder_.output());
+  }
+  kernels::ClassLoss task(Array<const double> v) const {
+    return {.grid = {c_.values_.view(), c_.counts_.view(), c_.shape_.classes},
+            .logits = head_.output(),
+            .v = v,
+            // Losses are reported per dimension of a window; this one then is the cross-entropy.
+            .weight = static_cast<double>(c_.shape_.dimensions())};
+  }
+
+  const Classifier& c_;
+  int64_t n_;
+  DensePass encoder_, head_;
+  Buffer<float> dlogits_, dembedding_;  // training only
+};
+
+void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const double>, std::span<WindowScores> out) {
+  forward(stream, x);
+  const std::vector<float> logits = kernels::to_host<float>(stream, head_.output());
+  const std::vector<float> embedding = kernels::to_host<float>(stream, encoder_.output());
+  const auto classes = static_cast<size_t>(c_.shape_.classes), length = static_cast<size_t>(c_.shape_.embedding);
+  const auto& values = c_.condition_.training_values;
+  for (size_t i = 0; i < out.size(); ++i) {
+    WindowScores& s = out[i];
+    s = WindowScores::none();
+    const auto first = logits.begin() + static_cast<std::ptrdiff_t>(i * classes);
+    const double top = *std::max_element(first, first + static_cast<std::ptrdiff_t>(classes));
+    std::vector<double> p(classes);
+    double sum = 0;
+    for (size_t c = 0; c < classes; ++c) sum += p[c] = std::exp(logits[i * classes + c] - top);
+    s.score_confidence = std::log(sum);
+    // What value the sound is thought to have: the mean over the classes.
+    s.estimate.assign(values.size(), 0.0);
+    for (size_t c = 0; c < classes; ++c) {
+      size_t cell = c;
+      for (size_t q = values.size(); q-- > 0;) {
+        s.estimate[q] += p[c] / sum * values[q][cell % values[q].size()];
+        cell /= values[q].size();
+      }
+    }
+    const auto own = embedding.begin() + static_cast<std::ptrdiff_t>(i * length);
+    s.descriptor.assign(own, own + static_cast<std::ptrdiff_t>(length));
+  }
+}
+
+ClassifierShape classifier_shape(const io::Config& config, const io::ConditionData& condition) {
+  constexpr int64_t most_classes = 65'536;
+  ClassifierShape shape;
+  shape.layers = config.classifier.layers;
+  shape.hidden = config.classifier.hidden;
+  shape.embedding = config.classifier.embedding;
+  shape.height = config.frontend.mel_bands;
+  shape.width = config.window.window_frames;
+  shape.precision = config.train.precision == "float32" ? kernels::Precision::float32 : kernels::Precision::tf32;
+  if (condition.names.empty()) {
+    throw io::UsageError(
+        "a classifier tells values of a physical parameter apart and there is none; set condition.enabled = true and "
+        "give the manifest a parameter column");
+  }
+  shape.classes = 1;
+  for (const std::vector<double>& values : condition.training_values) {
+    shape.classes *= static_cast<int64_t>(values.size());
+    if (shape.classes > most_classes) {
+      throw io::UsageError(fmt::format(
+          "the training clips' values make more than {} classes; name fewer in condition.parameters", most_classes));
+    }
+  }
+  if (shape.classes < 2) {
+    throw io::UsageError("the training clips have one set of values; a classifier needs two or more to tell apart");
+  }
+  return shape;
+}
+
+Classifier::Classifier(const ClassifierShape& shape, const io::ConditionData& condition, uint64_t seed,
+                       kernels::Device device)
+    : shape_(shape), condition_(condition), device_(device) {
+  std::vector<int64_t> widths(static_cast<size_t>(shape.layers) + 1, shape.hidden);
+  widths.front() = shape.dimensions();
+  widths.back() = shape.embedding;
+  encoder_ = Dense("encoder", widths, shape.precision, layout_);
+  head_ = Dense("classes", {shape.embedding, shape.classes}, shape.precision, layout_);
+  std::vector<float> weights(static_cast<size_t>(layout_.size()));
+  encoder_.initialise(seed, 0, weights);
+  head_.initialise(seed, encoder_.size(), weights);
+  Stream stream(device);
+  parameters_ = Buffer<float>(layout_.size(), device);
+  kernels::upload<float>(stream, weights, parameters_.view());
+  std::vector<double> values;
+  std::vector<int64_t> counts;
+  for (const std::vector<double>& of_one : condition.training_values) {
+    values.insert(values.end(), of_one.begin(), of_one.end());
+    counts.push_back(static_cast<int64_t>(of_one.size()));
+  }
+  values_ = Buffer<double>(static_cast<int64_t>(values.size()), device);
+  kernels::upload<double>(stream, values, values_.view());
+  counts_ = Buffer<int64_t>(static_cast<int64_t>(counts.size()), device);
+  kernels::upload<int64_t>(stream, counts, counts_.view());
+  stream.synchronise();
+}
+
+std::string Classifier::describe() const {
+  return fmt::format("a classifier of {} layers, hidden width {}, embedding of {}, {} classes", shape_.layers,
+                     shape_.hidden, shape_.embedding, shape_.classes);
+}
+
+std::unique_ptr<Pass> Classifier::make_pass(int64_t n, PassMode mode) const {
+  return std::make_unique<ClassifierPass>(*this, n, mode);
+}
+
+}  // namespace evenflow::flow

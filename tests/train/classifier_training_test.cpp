@@ -1,0 +1,79 @@
+// Trainings of the classifier through the same loop, files and scores as a flow's.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/backends.h"
+#include "tests/train/train_fixture.h"
+#include "train/score.h"
+#include "train/trainer.h"
+
+namespace evenflow::train {
+namespace {
+
+using testing::tiny_options;
+
+class ClassifierTraining : public ::testing::TestWithParam<tests::BackendUnderTest> {
+ protected:
+  void SetUp() override { testing::write_shard(shard(), {.train_clips = 24, .test_clips = 12}); }
+  io::Config base() const {
+    io::Config config = testing::tiny_config();
+    config.model.kind = "classifier";
+    config.classifier = {.layers = 3, .hidden = 16, .embedding = 8};
+    config.train.device = kernels::to_string(GetParam().device);
+    config.train.precision = "float32";
+    config.train.learning_rate = 3e-3;
+    return config;
+  }
+  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
+  tests::SelectedBackend selected_{GetParam()};
+  testing::TempFolder folder_;
+};
+INSTANTIATE_TEST_SUITE_P(Devices, ClassifierTraining, ::testing::ValuesIn(tests::devices_under_test()),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST_P(ClassifierTraining, TellsTheTrainingValuesApart) {
+  io::Config config = base();
+  config.train.epochs = 30;
+  config.train.threads = 2;
+  train(tiny_options(shard(), folder_ / "run", config));
+  Detector detector(folder_ / "run/model.h5", "cpu", 2);
+  EXPECT_EQ(detector.score_name(), "score_confidence");
+  const std::vector<double>& values = detector.model().condition.training_values[0];
+  int64_t right = 0, count = 0;
+  const std::vector<ClipScore> scores = detector.score(io::Shard(shard()));
+  for (const ClipScore& clip : scores) {
+    EXPECT_TRUE(std::isfinite(clip.score_confidence));
+    if (clip.clip.split != io::Split::train) continue;
+    const double v = clip.clip.parameter[0];
+    double nearest = values.front();
+    for (const double value : values) {
+      if (std::abs(value - clip.estimate[0]) < std::abs(nearest - clip.estimate[0])) nearest = value;
+    }
+    right += nearest == v;
+    ++count;
+  }
+  EXPECT_GE(right, count * 9 / 10) << count;
+  write_scores(folder_ / "scores.csv", scores, {"velocity_mm_s"}, {"velocity_mm_s"});
+  const ScoreTable table = read_scores(folder_ / "scores.csv");
+  EXPECT_EQ(table.clips[0].score_confidence, scores[0].score_confidence);
+  EXPECT_TRUE(std::isnan(table.clips[0].nll));
+}
+
+TEST_P(ClassifierTraining, ThreadsStreamingAndResumingChangeNoBit) {
+  io::Config config = base();
+  config.train.batch = 20;
+  train(tiny_options(shard(), folder_ / "whole", config));
+  config.train.threads = 3;
+  config.train.resident_mib = 0;
+  TrainOptions part = tiny_options(shard(), folder_ / "part", config);
+  part.stop_after_steps = 3;
+  EXPECT_TRUE(train(part).interrupted);
+  part.stop_after_steps = 0;
+  part.resume = true;
+  EXPECT_FALSE(train(part).interrupted);
+  testing::expect_same_run(folder_ / "whole", folder_ / "part");
+}
+
+}  // namespace
+}  // namespace evenflow::train
