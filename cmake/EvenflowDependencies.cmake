@@ -3,6 +3,7 @@ include(EvenflowLinked)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(kissfft REQUIRED kissfft-float)
 find_package(CLI11 REQUIRED)
+find_path(EVENFLOW_ARMADILLO armadillo REQUIRED)  # headers alone; its own package names libraries to link
 find_package(nlohmann_json REQUIRED)
 if(EVENFLOW_TESTS)
   find_package(GTest REQUIRED)

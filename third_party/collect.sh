@@ -6,7 +6,7 @@
 # newer. Shared libraries find each other beside them ($ORIGIN).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-most_mib=40
+most_mib=48
 
 fail() {
   printf 'collect: %s\n' "$*" >&2

@@ -15,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // Set once, on the conventional single-scale flow's nll alone (docs/study.md), and frozen.
-constexpr double severity = 1.25;
-constexpr double vae_learning_rate = 1e-3;
+constexpr double severity = 1.4;
+constexpr double dense_learning_rate = 1e-3;  // of autoencoders and classifiers
 
 System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bool zd_first = false) {
   System system;
@@ -47,10 +47,42 @@ System autoencoder(const PaperPlan& plan, double k) {
   System system;
   system.config = plan.config;
   system.config.model.kind = "vae";
-  system.config.train.learning_rate = vae_learning_rate;
+  system.config.train.learning_rate = dense_learning_rate;
   system.config.condition.k = {k};
   system.name = fmt::format("vae_k_{:g}", k);
   system.title = "autoencoder (VAE)";
+  return system;
+}
+
+System plain_autoencoder(const PaperPlan& plan) {
+  System system;
+  system.config = plan.config;
+  system.config.model.kind = "vae";
+  system.config.vae.beta = 0.0;
+  system.config.train.learning_rate = dense_learning_rate;
+  system.config.condition.enabled = false;
+  system.name = "autoencoder_gmm";
+  system.title = "autoencoder, GMM of its errors";
+  system.mixtures = true;
+  return system;
+}
+
+System classifier(const PaperPlan& plan) {
+  System system;
+  system.config = plan.config;
+  system.config.model.kind = "classifier";
+  system.config.train.learning_rate = dense_learning_rate;
+  system.name = "classifier_gmm";
+  system.title = "classifier, GMM of its embedding";
+  system.mixtures = true;
+  return system;
+}
+
+System centred(const PaperPlan& plan) {
+  System system = conventional(plan, plan.config.model.blocks);
+  system.name += "_centred";
+  system.title += ", target-mean adaptation";
+  system.centred = true;
   return system;
 }
 
@@ -153,6 +185,8 @@ PaperPlan paper_plan(PaperScale scale) {
   plan.config.model.steps = 1;
   plan.config.model.hidden = 4;
   plan.config.vae.hidden = 8;
+  plan.config.classifier.hidden = 8;
+  plan.config.classifier.embedding = 4;
   train.epochs = 2;
   train.batch = 8;
   train.windows_per_clip = 0;
@@ -207,9 +241,13 @@ PaperStudy run_paper(const PaperOptions& options) {
   multi_first.seeds = single_first.seeds = plan.sweep_seeds;
   const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
   const System vae = autoencoder(plan, paper.k);
-  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain});
+  const System errors = plain_autoencoder(plan), classes = classifier(plan), adapted = centred(plan);
+  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain, errors, classes, adapted});
   systems.insert(systems.end(), {single_first, multi_first});
   paper.vae = vae.name;
+  paper.autoencoder_gmm = errors.name;
+  paper.classifier_gmm = classes.name;
+  paper.multi_centred = adapted.name;
   paper.single_conventional = single_plain.name;
   paper.multi_conventional = multi_plain.name;
   paper.single_constrained = single.name;

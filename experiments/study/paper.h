@@ -44,8 +44,9 @@ struct PaperStudy {
   Study study;  ///< every system; interrupted: what is here is not whole
   std::vector<SweepPoint> sweep;
   double k = 0;  ///< the chosen one
-  // Names of systems: the table's autoencoder and four flows, and the constrained ones with zd in the other half.
-  std::string vae;
+  // Names of systems: the table's autoencoder and four flows, what else was the best of its day, and the constrained
+  // ones with zd in the other half.
+  std::string vae, autoencoder_gmm, classifier_gmm, multi_centred;
   std::string single_conventional, multi_conventional, single_constrained, multi_constrained;
   std::string single_zd_first, multi_zd_first;
 };

@@ -10,6 +10,8 @@
 
 #include "experiments/console.h"
 #include "experiments/recordings.h"
+#include "experiments/study/centring.h"
+#include "experiments/study/mixtures.h"
 #include "frontend/prepare.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -93,6 +95,7 @@ class Running {
 
  private:
   fs::path features() const { return o_.folder / "features.h5"; }
+  fs::path features_of(const System& system) const { return system.centred ? o_.folder / "centred.h5" : features(); }
   fs::path cell(const System& system, uint64_t seed) const {
     return o_.folder / "cells" / system.name / fmt::format("seed_{}", seed);
   }
@@ -153,7 +156,7 @@ class Running {
     train::TrainOptions options;
     options.config = system.config;
     options.config.train.seed = seed;
-    options.shards = {features()};
+    options.shards = {features_of(system)};
     options.run = folder / "run";
     options.stop = o_.stop;
     const std::string what = fmt::format("{}, seed {}", system.title, seed);
@@ -167,11 +170,12 @@ class Running {
     if (fs::exists(config)) require_same(folder, io::read_config(config), options.config);
     const fs::path scores = folder / "scores.csv";
     if (fs::exists(scores)) return true;
+    if (!fs::exists(features_of(system))) centre_by_value(io::Shard(features()), features_of(system));
     // Without a checkpoint a run was stopped before there was anything to keep.
     options.resume = fs::exists(options.run / "checkpoint.h5");
     options.replace = !options.resume && fs::exists(config);
     if (train::train(options).interrupted) return false;
-    score(options.run / "model.h5", options.config.train, scores);
+    score(system, seed, options.run / "model.h5", options.config.train, scores);
     o_.log(fmt::format("{}: done", what));
     return true;
   }
@@ -185,10 +189,12 @@ class Running {
                                      differs->key, differs->first, differs->second));
   }
 
-  void score(const fs::path& model, const io::TrainSettings& compute, const fs::path& out) const {
+  void score(const System& system, uint64_t seed, const fs::path& model, const io::TrainSettings& compute,
+             const fs::path& out) const {
     train::Detector detector(model, compute.device, compute.threads);
-    const io::Shard shard(features());
-    train::write_scores(out, detector.score(shard), shard.parameter_names(), detector.model().condition.names);
+    const io::Shard shard(features_of(system));
+    train::write_scores(out, system.mixtures ? mixture_scores(detector, shard, seed) : detector.score(shard),
+                        shard.parameter_names(), detector.model().condition.names);
   }
 
   const StudyOptions& o_;

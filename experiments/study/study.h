@@ -1,8 +1,8 @@
 // A study: systems, each trained with several seeds on the same recordings, and their scores of the same clips.
 //
-// FOLDER/manifest.csv (a copy: what the study is of), features.h5, and per system and seed a cell
-// FOLDER/cells/SYSTEM/seed_N/ with the run folder run/ and scores.csv, which is written last: a cell that has one is
-// finished. A study that was stopped goes on where it was, inside a training too.
+// FOLDER/manifest.csv (a copy: what the study is of), features.h5 (centred.h5, if a system wants it), and per system
+// and seed a cell FOLDER/cells/SYSTEM/seed_N/ with the run folder run/ and scores.csv, which is written last: a cell
+// that has one is finished. A study that was stopped goes on where it was, inside a training too.
 #pragma once
 
 #include <atomic>
@@ -24,6 +24,9 @@ struct System {
   std::string title;  ///< for people: "multi-scale, constrained"
   io::Config config;  ///< but for the seed
   int64_t seeds = 0;  ///< the first so many of the study's; 0: all
+  /// Decided by Gaussian mixtures over what the model says (mixtures.h), not by the model's own score.
+  bool mixtures = false;
+  bool centred = false;  ///< of features that are centred by value (centring.h)
 };
 
 /// The paper's four flows over the settings of `base`: single-scale (one block) and multi-scale (base's blocks, or

@@ -22,10 +22,11 @@ using train::NamedScore;
 /// nll, with which the others are compared, first.
 std::vector<train::NamedScore> all_scores() {
   std::vector<train::NamedScore> scores;
-  for (const train::NamedScore& score : train::flow_scores()) {
-    scores.insert(score.of_clip == &ClipScore::nll ? scores.begin() : scores.end(), score);
+  for (const std::span<const train::NamedScore> family : train::score_families()) {
+    for (const train::NamedScore& score : family) {
+      scores.insert(score.of_clip == &ClipScore::nll ? scores.begin() : scores.end(), score);
+    }
   }
-  scores.insert(scores.end(), train::vae_scores().begin(), train::vae_scores().end());
   return scores;
 }
 
@@ -145,9 +146,11 @@ class Tables {
 
   /// The conventional flow of the same scale.
   const SystemScores* conventional(const SystemScores& system) const {
-    if (!system.system.config.condition.enabled) return nullptr;
+    const bool flow = system.system.config.model.kind == "glow";
+    if (!flow || !system.system.config.condition.enabled) return nullptr;
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
-      return !other.system.config.condition.enabled && other.system.config.model == system.system.config.model;
+      return !other.system.config.condition.enabled && !other.system.centred &&
+             other.system.config.model == system.system.config.model;
     });
     return found == study_.systems.end() ? nullptr : &*found;
   }

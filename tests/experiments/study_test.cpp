@@ -242,9 +242,10 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("multi-scale Glow, proposed (zc)"));
   const std::string page = get(folder / "a/report.html");
-  for (const char* part : {"VAE, loss (1)", "Table 1", "What buys the gain", "Figure 1", "Figure 2", "Figure 3",
-                           "Figure 4", "How strong the constraint", "Learning curves", "AUC at each velocity",
-                           "evenflow experiment paper --miniature"}) {
+  for (const char* part :
+       {"VAE, loss (1)", "GMM of its errors", "GMM of its embedding", "target-mean adaptation", "Table 1",
+        "What buys the gain", "Figure 1", "Figure 2", "Figure 3", "Figure 4", "How strong the constraint",
+        "Learning curves", "AUC at each velocity", "evenflow experiment paper --miniature"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   // Opens without a network: nothing is fetched.
@@ -256,6 +257,10 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
     const std::string stem = folder / "a/figures/" + std::string(name);
     EXPECT_THAT(get(stem + ".svg"), HasSubstr("<svg")) << name;
     EXPECT_GT(fs::file_size(stem + ".png"), 1000U) << name;
+  }
+  for (const char* row : {"GMM of its errors per velocity\",score_gmm,,all,0.",
+                          "GMM of its embedding\",score_gmm,,unseen,0.", "target-mean adaptation\",nll,,seen,0."}) {
+    EXPECT_THAT(get(folder / "a/table1.csv"), HasSubstr(row));
   }
   const std::vector<const char*> tables = {"auc.csv", "differences.csv", "estimates.csv", "sweep.csv", "table1.csv"};
   ASSERT_EQ(miniature(folder / "b").code, 0);

@@ -1,0 +1,154 @@
+// What the study compares flows with: mixtures over another model's descriptors, features centred by value.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "experiments/study/centring.h"
+#include "experiments/study/mixtures.h"
+#include "flow/random.h"
+#include "io/error.h"
+#include "tests/train/train_fixture.h"
+#include "train/metrics.h"
+#include "train/trainer.h"
+
+namespace evenflow::experiments {
+namespace {
+
+using ::testing::HasSubstr;
+using train::testing::message_of;
+using train::testing::TempFolder;
+
+/// n draws about a centre, of a deviation for each element.
+void draw(Descriptors& to, const std::string& condition, const std::vector<double>& centre,
+          const std::vector<double>& deviation, int n, uint64_t seed) {
+  flow::Random random = flow::stream_of(seed, 0);
+  to.length = centre.size();
+  for (int i = 0; i < n; ++i) {
+    for (size_t j = 0; j < centre.size(); ++j) {
+      to.values.push_back(static_cast<float>(centre[j] + deviation[j] * random.normal()));
+    }
+    to.conditions.push_back(condition);
+  }
+}
+
+// One component is the Gaussian of the condition's mean and variances.
+TEST(ConditionMixtures, OneComponentIsTheGaussianOfTheCondition) {
+  Descriptors normal;
+  draw(normal, "slow", {0, 5}, {1, 0.5}, 4000, 1);
+  draw(normal, "fast", {20, -5}, {2, 0.5}, 4000, 2);
+  const ConditionMixtures mixtures(normal, 1);
+  // Variances over all windows, with which descriptors are standardised.
+  const double wide = (1 + 4) / 2.0 + 100, high = 0.25 + 25;
+  const auto expected = [&](double x, double y, double at_x, double at_y, double dx, double dy) {
+    return 0.5 * (std::pow((x - at_x) / dx, 2) + std::pow((y - at_y) / dy, 2)) + std::log(2 * std::numbers::pi) +
+           std::log(dx * dy / std::sqrt(wide * high));
+  };
+  for (const float x : {-1.0F, 0.0F, 1.5F}) {
+    const double actual = mixtures.score(std::vector<float>{x, 5.2F});
+    // Estimated from 4000 draws; a variance of slow's first element at its floor (0.01 of 102.5) is 1.025 instead of 1.
+    EXPECT_TRUE(std::abs(actual - expected(x, 5.2, 0, 5, std::sqrt(0.01 * wide), 0.5)) <= 0.2) << x << " " << actual;
+  }
+  // The condition that fits best decides.
+  const double between = mixtures.score(std::vector<float>{10, 0});
+  EXPECT_GT(between, mixtures.score(std::vector<float>{20, -5}) + 10);
+  EXPECT_GT(between, mixtures.score(std::vector<float>{0, 5}) + 10);
+}
+
+TEST(ConditionMixtures, MoreComponentsFindClusters) {
+  Descriptors normal, held_out;
+  for (Descriptors* one : {&normal, &held_out}) {
+    const uint64_t seed = one == &normal ? 1 : 5;
+    draw(*one, "on", {-4, -4}, {0.5, 0.5}, 100, seed);
+    draw(*one, "on", {4, 4}, {0.5, 0.5}, 100, seed + 1);
+  }
+  const ConditionMixtures one(normal, 1), two(normal, 2);
+  const std::vector<float> middle = {0, 0};
+  EXPECT_GT(two.score(middle), one.score(middle) + 5);
+  double gain = 0;
+  for (size_t i = 0; i < held_out.size(); ++i) gain += one.score(held_out[i]) - two.score(held_out[i]);
+  EXPECT_GT(gain / static_cast<double>(held_out.size()), 1.0);
+  // A fit is a function of its data.
+  EXPECT_EQ(ConditionMixtures(normal, 2).score(middle), two.score(middle));
+}
+
+TEST(ConditionMixtures, TakesFewWindowsAndConstantElementsButNothingInfinite) {
+  Descriptors few;
+  draw(few, "a", {1, 2}, {1, 0}, 2, 1);
+  draw(few, "b", {3, 2}, {1, 0}, 3, 2);
+  const ConditionMixtures mixtures(few, 4);
+  const double usual = mixtures.score(std::vector<float>{1, 2}), changed = mixtures.score(std::vector<float>{1, 3});
+  EXPECT_TRUE(std::isfinite(usual));
+  EXPECT_GT(changed, usual + 10);
+  few.values[3] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(message_of<io::DataError>([&] { const ConditionMixtures refused(few, 1); }), HasSubstr("condition a"));
+}
+
+TEST(MixtureScores, TellAnomaliesOfAutoencoderAndClassifierAndRefuseAFlow) {
+  const TempFolder folder;
+  train::testing::write_shard(folder / "shard.h5", {.train_clips = 24, .test_clips = 12});
+  const io::Shard shard(folder / "shard.h5");
+  for (const char* kind : {"vae", "classifier", "glow"}) {
+    io::Config config = train::testing::tiny_config();
+    config.model.kind = kind;
+    config.vae = {.layers = 6, .hidden = 16, .latents = 4, .beta = 0.0, .gamma = 0.01};
+    config.classifier = {.layers = 3, .hidden = 16, .embedding = 4};
+    config.train.learning_rate = 3e-3;
+    config.train.epochs = 10;
+    train::train(train::testing::tiny_options(folder / "shard.h5", folder / kind, config));
+    train::Detector detector(folder / kind / "model.h5", "cpu", 2);
+    if (kind == std::string("glow")) {
+      EXPECT_THAT(message_of<io::DataError>([&] { mixture_scores(detector, shard, config.train.seed); }),
+                  HasSubstr("is a flow"));
+      continue;
+    }
+    std::vector<double> score;
+    std::vector<int> label;
+    const std::vector<train::ClipScore> scores = mixture_scores(detector, shard, config.train.seed);
+    ASSERT_EQ(scores.size(), shard.clips().size());
+    for (const train::ClipScore& clip : scores) {
+      EXPECT_EQ(clip.score, clip.score_gmm);
+      if (clip.clip.split != io::Split::test) continue;
+      score.push_back(clip.score_gmm);
+      label.push_back(clip.clip.label);
+    }
+    EXPECT_TRUE(train::auc(score, label) >= 0.9) << kind << " " << train::auc(score, label);
+    write_scores(folder / "scores.csv", scores, shard.parameter_names(), {});
+    EXPECT_EQ(train::read_scores(folder / "scores.csv").clips[3].score_gmm, scores[3].score_gmm);
+  }
+}
+
+TEST(CentreByValue, MovesEveryValuesMeanToTheTrainingClips) {
+  const TempFolder folder;
+  io::FrontendSettings frontend;
+  frontend.mel_bands = 2;
+  const auto clip = [](const char* name, io::Split split, int label, double v) {
+    return io::Clip{name, "rail", split, label, {v}, "", ""};
+  };
+  {
+    io::ShardWriter writer(folder / "in.h5", frontend, {"velocity_mm_s"});
+    const std::vector<float> slow = {0, 10, 2, 14}, fast = {11, 20, 11, 20}, unseen = {5, 5, 7, 9};
+    writer.append(clip("a", io::Split::train, 0, 100), slow);               // means 1, 12
+    writer.append(clip("b", io::Split::train, 0, 200), fast);               // means 11, 20; of all training: 6, 16
+    writer.append(clip("c", io::Split::test, 1, 100), fast);                // by 100's training mean
+    writer.append(clip("d", io::Split::test, 0, 150), unseen);              // means 6, 7
+    writer.append(clip("e", io::Split::test, 1, 150), {unseen.data(), 2});  // with d: means 17/3, 19/3
+    writer.finish();
+  }
+  centre_by_value(io::Shard(folder / "in.h5"), folder / "out.h5");
+  const io::Shard out(folder / "out.h5");
+  ASSERT_EQ(out.clips().size(), 5U);
+  EXPECT_EQ(out.clips()[2].label, 1);
+  EXPECT_EQ(out.clips()[3].parameter, std::vector<double>{150});
+  std::vector<float> frames(static_cast<size_t>(out.frames() * 2));
+  out.read_frames(0, out.frames(), frames.data());
+  const std::vector<double> expected = {
+      5,  14, 7,           18,           6,           16,           6,           16,          16, 24,
+      16, 24, 5 + 1.0 / 3, 14 + 2.0 / 3, 7 + 1.0 / 3, 18 + 2.0 / 3, 5 + 1.0 / 3, 14 + 2.0 / 3};
+  ASSERT_EQ(frames.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(std::abs(frames[i] - expected[i]) <= 1e-5) << i;
+}
+
+}  // namespace
+}  // namespace evenflow::experiments
