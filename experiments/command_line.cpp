@@ -396,7 +396,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   synth.number("--normal-clips", rails.normal_clips, 0, 100000, "normal test clips per velocity and distance");
   synth.number("--anomaly-clips", rails.anomaly_clips, 0, 100000, "anomalous test clips per velocity and distance");
   synth.number("--duration", rails.duration_s, 0.1, 3600.0, "of a clip, s (10 in the presets)");
-  synth.number("--severity", rails.severity, 0.0, 100.0, "of the fault (1 in the presets; 0: none)");
+  synth.number("--severity", rails.severity, 0.0, 100.0, "of the fault (paper: 1.4, demo: 2; 0: none)");
   synth.number("--seed", rails.seed, 0, 9.2e18, "of everything that is random");
   synth.threads(rails.threads);
 

@@ -27,8 +27,8 @@ struct SynthOptions {
   std::function<void(size_t done, size_t total)> progress;
 };
 
-/// "paper": the paper's design (section 6.1), 510 clips of 10 s. "demo": the same conditions, fewer clips, a plainer
-/// fault (severity 2). Else UsageError.
+/// "paper": the paper's design (section 6.1), 510 clips of 10 s; severity 1.4. "demo": the same conditions, fewer
+/// clips, a plainer fault (severity 2). Else UsageError.
 SynthOptions synth_preset(const std::string& name);
 
 struct SynthResult {

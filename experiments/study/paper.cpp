@@ -14,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Set once, on the conventional single-scale flow's nll alone (docs/study.md), and frozen.
-constexpr double severity = 1.4;
 constexpr double dense_learning_rate = 1e-3;  // of autoencoders and classifiers
 
 System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bool zd_first = false) {
@@ -147,7 +145,6 @@ PaperPlan paper_plan(PaperScale scale) {
   PaperPlan plan;
   plan.scale = "full";
   plan.data = synth_preset("paper");
-  plan.data.rail.severity = severity;
   plan.k = {0.001, 0.003, 0.01, 0.03, 0.1};
   io::TrainSettings& train = plan.config.train;
   train.epochs = 40;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "experiments/study/evidence.h"
 #include "experiments/study/paper.h"
 #include "experiments/study/tables.h"
 #include "io/error.h"
@@ -115,6 +116,42 @@ TEST(StudyTables, CalibrateEstimatesOnTheTrainingClips) {
     EXPECT_GT(row.mean_absolute_error.value, 10.0);
     EXPECT_EQ(row.clips, row.group == "all" ? 30 : 20);
   }
+}
+
+// Two values, normal clips spread by 1 about 10 and about 20; a fault adds 3 to zc, 1 to zd and takes 2 from the
+// log-determinant.
+TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
+  train::ScoreTable table{{"velocity_mm_s"}, {}, {}};
+  for (const double v : {100.0, 200.0}) {
+    for (const int label : {0, 1}) {
+      for (const double off : {-1.0, 0.0, 1.0}) {
+        train::ClipScore clip;
+        clip.clip = {"clip", "rail", io::Split::test, label, {v}, "", ""};
+        const double zc = v / 10 + off + 3 * label, zd = 5.0 + label, log_det = 40.0 - 2 * label;
+        clip.score_zc = zc;
+        clip.score_zc_logdet = zc - log_det;
+        clip.nll = zc - log_det + zd;
+        table.clips.push_back(clip);
+      }
+    }
+  }
+  SystemScores flow;
+  flow.runs = {table, table};
+  const std::vector<EvidenceRow> rows = evidence(flow);
+  ASSERT_EQ(rows.size(), 4U);
+  const auto expect = [&](size_t i, const char* part, double gap, double spread, double drift) {
+    EXPECT_EQ(rows[i].part, part);
+    EXPECT_TRUE(std::abs(rows[i].gap - gap) <= 1e-12) << part << rows[i].gap;
+    EXPECT_TRUE(std::abs(rows[i].spread - spread) <= 1e-12) << part << rows[i].spread;
+    EXPECT_TRUE(std::abs(rows[i].drift - drift) <= 1e-12) << part << rows[i].drift;
+  };
+  expect(0, "zc", 3, 1, std::sqrt(50.0));
+  expect(1, "zd", 1, 0, 0);
+  expect(2, "log-det", 2, 0, 0);
+  expect(3, "nll", 6, 1, std::sqrt(50.0));
+  for (train::ClipScore& clip : table.clips) clip.clip.label = 0;
+  flow.runs = {table};
+  EXPECT_TRUE(evidence(flow).empty());
 }
 
 TEST(StudyTables, ScoresOfOtherClipsAreRefused) {
@@ -242,10 +279,10 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("multi-scale Glow, proposed (zc)"));
   const std::string page = get(folder / "a/report.html");
-  for (const char* part :
-       {"VAE, loss (1)", "GMM of its errors", "GMM of its embedding", "target-mean adaptation", "Table 1",
-        "What buys the gain", "Figure 1", "Figure 2", "Figure 3", "Figure 4", "How strong the constraint",
-        "Learning curves", "AUC at each velocity", "evenflow experiment paper --miniature"}) {
+  for (const char* part : {"VAE, loss (1)", "GMM of its errors", "GMM of its embedding", "target-mean adaptation",
+                           "Table 1", "What buys the gain", "Where the fault shows", "Figure 1", "Figure 2", "Figure 3",
+                           "Figure 4", "How strong the constraint", "Learning curves", "AUC at each velocity",
+                           "evenflow experiment paper --miniature"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   // Opens without a network: nothing is fetched.
@@ -262,7 +299,8 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
                           "GMM of its embedding\",score_gmm,,unseen,0.", "target-mean adaptation\",nll,,seen,0."}) {
     EXPECT_THAT(get(folder / "a/table1.csv"), HasSubstr(row));
   }
-  const std::vector<const char*> tables = {"auc.csv", "differences.csv", "estimates.csv", "sweep.csv", "table1.csv"};
+  const std::vector<const char*> tables = {"auc.csv",      "differences.csv", "estimates.csv",
+                                           "evidence.csv", "sweep.csv",       "table1.csv"};
   ASSERT_EQ(miniature(folder / "b").code, 0);
   EXPECT_EQ(files_of(folder / "a", tables), files_of(folder / "b", tables));
   // Finished work is done once, and one more seed adds to it.

@@ -1,0 +1,69 @@
+#include "experiments/study/evidence.h"
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <utility>
+
+namespace evenflow::experiments {
+namespace {
+
+using train::ClipScore;
+
+double mean(const std::vector<double>& x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
+
+double deviation(const std::vector<double>& x) {
+  if (x.size() < 2) return 0.0;
+  double sum = 0;
+  for (const double value : x) sum += std::pow(value - mean(x), 2);
+  return std::sqrt(sum / static_cast<double>(x.size() - 1));
+}
+
+using Part = std::function<double(const ClipScore&)>;
+
+EvidenceRow of_run(const train::ScoreTable& run, const Part& part) {
+  std::map<double, std::pair<std::vector<double>, std::vector<double>>> by_value;  // normal, anomalous
+  for (const ClipScore& clip : run.clips) {
+    if (clip.clip.split != io::Split::test || clip.clip.label < 0 || std::isnan(clip.clip.parameter.front())) continue;
+    auto& [normal, anomalous] = by_value[clip.clip.parameter.front()];
+    (clip.clip.label == 1 ? anomalous : normal).push_back(part(clip));
+  }
+  std::vector<double> gaps, spreads, centres;
+  for (const auto& [value, clips] : by_value) {
+    const auto& [normal, anomalous] = clips;
+    if (normal.empty() || anomalous.empty()) continue;
+    gaps.push_back(mean(anomalous) - mean(normal));
+    spreads.push_back(deviation(normal));
+    centres.push_back(mean(normal));
+  }
+  if (gaps.empty()) return {"", std::nan(""), std::nan(""), std::nan("")};
+  return {"", mean(gaps), mean(spreads), deviation(centres)};
+}
+
+}  // namespace
+
+std::vector<EvidenceRow> evidence(const SystemScores& flow) {
+  const std::vector<std::pair<std::string, Part>> parts = {
+      {"zc", [](const ClipScore& c) { return c.score_zc; }},
+      {"zd", [](const ClipScore& c) { return c.nll - c.score_zc_logdet; }},
+      {"log-det", [](const ClipScore& c) { return c.score_zc_logdet - c.score_zc; }},
+      {"nll", [](const ClipScore& c) { return c.nll; }}};
+  std::vector<EvidenceRow> rows;
+  for (const auto& [name, part] : parts) {
+    EvidenceRow row{name, 0, 0, 0};
+    for (const train::ScoreTable& run : flow.runs) {
+      const EvidenceRow one = of_run(run, part);
+      const auto n = static_cast<double>(flow.runs.size());
+      row.gap += one.gap / n;
+      row.spread += one.spread / n;
+      row.drift += one.drift / n;
+    }
+    if (std::isfinite(row.gap)) rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace evenflow::experiments

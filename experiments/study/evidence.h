@@ -1,0 +1,21 @@
+// Where in a flow's likelihood a fault shows, and what drifts with the parameter and hides it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "experiments/study/study.h"
+
+namespace evenflow::experiments {
+
+/// A part of the marginal nll of test clips, in nats of a window; nll is the sum of its parts. Means over the runs.
+struct EvidenceRow {
+  std::string part;   ///< "zc": -log p(zc); "zd": -log p(zd), v integrated out; "log-det": its negative; "nll"
+  double gap = 0;     ///< anomalous less normal clips of the same value, mean over the values
+  double spread = 0;  ///< standard deviation between normal clips of one value, mean over the values
+  double drift = 0;   ///< standard deviation over the values of the normal clips' mean
+};
+/// Of a flow's scores; of values with both classes. Empty if there are none.
+std::vector<EvidenceRow> evidence(const SystemScores& flow);
+
+}  // namespace evenflow::experiments
