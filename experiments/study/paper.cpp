@@ -84,6 +84,14 @@ System centred(const PaperPlan& plan) {
   return system;
 }
 
+System longer(const PaperPlan& plan, System system) {
+  system.config.train.epochs *= plan.long_factor;
+  system.name += "_long";
+  system.title += fmt::format(", {} epochs", system.config.train.epochs);
+  system.seeds = 1;
+  return system;
+}
+
 std::vector<uint64_t> first_seeds(int64_t count) {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
   std::iota(seeds.begin(), seeds.end(), uint64_t{1});
@@ -240,7 +248,8 @@ PaperStudy run_paper(const PaperOptions& options) {
   const System vae = autoencoder(plan, paper.k);
   const System errors = plain_autoencoder(plan), classes = classifier(plan), adapted = centred(plan);
   systems.insert(systems.begin(), {vae, single_plain, single, multi_plain, errors, classes, adapted});
-  systems.insert(systems.end(), {single_first, multi_first});
+  const System long_plain = longer(plan, single_plain), long_single = longer(plan, single);
+  systems.insert(systems.end(), {single_first, multi_first, long_plain, long_single});
   paper.vae = vae.name;
   paper.autoencoder_gmm = errors.name;
   paper.classifier_gmm = classes.name;
@@ -251,6 +260,8 @@ PaperStudy run_paper(const PaperOptions& options) {
   paper.multi_constrained = multi.name;
   paper.single_zd_first = single_first.name;
   paper.multi_zd_first = multi_first.name;
+  paper.single_conventional_long = long_plain.name;
+  paper.single_constrained_long = long_single.name;
   paper.study = run(options, systems);
   return paper;
 }

@@ -28,6 +28,7 @@ struct PaperPlan {
   int64_t seeds = 5;
   int64_t sweep_seeds = 2;  ///< the first so many: of the sweep over k and of zd's other half
   std::vector<double> k;    ///< to choose from, 1/(mm/s), ascending
+  int long_factor = 4;      ///< epochs of the two long trainings (single-scale, the first seed), in those of the others
 };
 PaperPlan paper_plan(PaperScale scale);
 
@@ -49,6 +50,7 @@ struct PaperStudy {
   std::string vae, autoencoder_gmm, classifier_gmm, multi_centred;
   std::string single_conventional, multi_conventional, single_constrained, multi_constrained;
   std::string single_zd_first, multi_zd_first;
+  std::string single_conventional_long, single_constrained_long;  ///< more epochs, the first seed alone
 };
 
 /// Makes the recordings, runs what is not done yet, chooses k. Errors as run_study's; io::UsageError: a folder that

@@ -144,13 +144,14 @@ class Tables {
                            train::mean_interval(figures), train::auc_interval(runs, group.labels, bootstrap_)});
   }
 
-  /// The conventional flow of the same scale.
+  /// The conventional flow of the same scale, trained as long.
   const SystemScores* conventional(const SystemScores& system) const {
     const bool flow = system.system.config.model.kind == "glow";
     if (!flow || !system.system.config.condition.enabled) return nullptr;
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
       return !other.system.config.condition.enabled && !other.system.centred &&
-             other.system.config.model == system.system.config.model;
+             other.system.config.model == system.system.config.model &&
+             other.system.config.train.epochs == system.system.config.train.epochs;
     });
     return found == study_.systems.end() ? nullptr : &*found;
   }
