@@ -323,9 +323,11 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
       for (const bool centred : {true, false}) {
         const std::string block = name + (centred ? "_centred" : "_plain");
         if (!series(block, centred, figure)) continue;
-        plots += fmt::format("{}${} using 1:2 with linespoints pt {} dt {} lw 1.6 lc rgb '{}' title '{}'",
+        // The caption tells filled from hollow.
+        const bool titled = centred && lines.size() > 1;
+        plots += fmt::format("{}${} using 1:2 with linespoints pt {} dt {} lw 1.6 lc rgb '{}' {}",
                              plots.empty() ? "plot " : ", ", block, centred ? 7 : 6, centred ? 1 : 3, colour(i),
-                             legend + (centred ? ", centred" : ", v0 = 0"));
+                             titled ? fmt::format("title '{}'", legend) : "notitle");
       }
     }
     picture.script += fmt::format("set title '{}'\nset ylabel '{}'\n{}\n", title, label, plots);
@@ -349,7 +351,7 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
       return missing;
     };
   };
-  picture.script += "set key bottom left Left reverse\n";
+  picture.script += "set key below\n";
   panel("Held-out normal clips: what chooses k", "marginal nll, nats a dimension",
         std::vector<Line>{{"nll", "nll", [](const SweepPoint& point) { return point.held_out_nll; }}});
   panel("Unseen values", "AUC, %",

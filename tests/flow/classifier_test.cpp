@@ -20,7 +20,7 @@ using kernels::Buffer;
 using ::testing::HasSubstr;
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-constexpr int64_t windows = 5;
+constexpr int64_t batch = 5;
 
 ClassifierShape two_by_three() {
   return {.layers = 3, .hidden = 7, .embedding = 4, .classes = 6, .height = 6, .width = 4};
@@ -42,14 +42,14 @@ class ClassifierTest : public ::testing::TestWithParam<tests::BackendUnderTest> 
   ClassifierTest()
       : classifier_(two_by_three(), velocity_and_load(), 9, GetParam().device), stream_(GetParam().device) {
     Random random(4);
-    for (int64_t i = 0; i < windows * classifier_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
+    for (int64_t i = 0; i < batch * classifier_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
     // Biases start at zero: away from there, so that no ReLU sits on its edge.
     std::vector<float> values = kernels::to_host(stream_, classifier_.parameters());
     for (float& value : values) value += static_cast<float>(0.05 * random.normal());
     set(values);
     given_ = Buffer<double>(static_cast<int64_t>(v_.size()), GetParam().device);
     kernels::upload<double>(stream_, v_, given_.view());
-    nll_ = Buffer<double>(windows, GetParam().device);
+    nll_ = Buffer<double>(batch, GetParam().device);
   }
 
   void set(const std::vector<float>& values) { kernels::upload<float>(stream_, values, classifier_.parameters()); }
@@ -60,12 +60,12 @@ class ClassifierTest : public ::testing::TestWithParam<tests::BackendUnderTest> 
   }
   /// Mean loss of the windows in one pass.
   double loss_and_gradient(std::vector<float>& gradient) {
-    const std::unique_ptr<Pass> pass = classifier_.make_pass(windows, PassMode::train);
+    const std::unique_ptr<Pass> pass = classifier_.make_pass(batch, PassMode::train);
     const Buffer<float> raw(classifier_.raw_gradient_size(), GetParam().device);
-    pass->loss_and_gradient(stream_, load(*pass), given_.view(), 1.0 / windows, {}, nll_.view(), raw.view());
+    pass->loss_and_gradient(stream_, load(*pass), given_.view(), 1.0 / batch, {}, nll_.view(), raw.view());
     gradient = kernels::to_host(stream_, raw.view());
     const std::vector<double> nll = kernels::to_host(stream_, nll_.view());
-    return std::accumulate(nll.begin(), nll.end(), 0.0) / windows;
+    return std::accumulate(nll.begin(), nll.end(), 0.0) / batch;
   }
 
   tests::SelectedBackend selected_{GetParam()};
@@ -105,8 +105,8 @@ TEST_P(ClassifierTest, GradientIsTheLossesDerivative) {
 }
 
 TEST_P(ClassifierTest, SaysWhichClassAndHowSure) {
-  const std::unique_ptr<Pass> pass = classifier_.make_pass(windows, PassMode::score);
-  std::vector<WindowScores> scores(windows);
+  const std::unique_ptr<Pass> pass = classifier_.make_pass(batch, PassMode::score);
+  std::vector<WindowScores> scores(batch);
   pass->score(stream_, load(*pass), v_, scores);
   for (size_t i = 0; i < scores.size(); ++i) {
     // Of six classes the likeliest has a sixth or more.
@@ -152,7 +152,7 @@ TEST_P(ClassifierTest, TensorsGoOutAndIn) {
 }
 
 TEST_P(ClassifierTest, NamesTheFirstLayerThatIsNotFinite) {
-  const std::unique_ptr<Pass> pass = classifier_.make_pass(windows, PassMode::train);
+  const std::unique_ptr<Pass> pass = classifier_.make_pass(batch, PassMode::train);
   EXPECT_EQ(pass->first_non_finite(stream_, load(*pass)), "");
   std::vector<float> values = kernels::to_host(stream_, classifier_.parameters());
   values[static_cast<size_t>(classifier_.layout().find("classes1.bias").offset)] = static_cast<float>(unknown);
