@@ -173,6 +173,7 @@ class RunReport {
     for (int side = 0; side < 3; ++side) {
       if (sides[side].empty()) continue;
       std::vector<std::vector<double>> counts;
+      counts.reserve(bins);
       for (int bin = 0; bin < bins; ++bin) counts.push_back({low + (bin + 0.5) * width, 0.0});
       for (const double value : sides[side]) {
         ++counts[static_cast<size_t>(std::min<double>(bins - 1, (value - low) / width))][1];

@@ -24,7 +24,7 @@ struct Mean {
   void add(const std::vector<float>& clip, size_t bands) {
     sum.resize(bands);
     for (size_t i = 0; i < clip.size(); ++i) sum[i % bands] += clip[i];
-    frames += static_cast<double>(clip.size() / bands);
+    frames += static_cast<double>(clip.size()) / static_cast<double>(bands);
   }
   double operator[](size_t band) const { return sum[band] / frames; }
 };
