@@ -32,6 +32,7 @@ class RowWriter {
   }
 
   void append(const std::vector<float>& rows) {
+    if (rows.empty()) return;  // a model without a zd has rows of nothing
     const std::array<hsize_t, 2> start = {next_, 0};
     const std::array<hsize_t, 2> size = {rows.size() / columns_, columns_};
     const io::Handle on_disk(H5Dget_space(dataset_.get()));

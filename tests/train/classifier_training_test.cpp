@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "io/hdf5_file.h"
 #include "tests/support/backends.h"
 #include "tests/train/train_fixture.h"
 #include "train/score.h"
@@ -58,6 +59,21 @@ TEST_P(ClassifierTraining, TellsTheTrainingValuesApart) {
   const ScoreTable table = read_scores(folder_ / "scores.csv");
   EXPECT_EQ(table.clips[0].score_confidence, scores[0].score_confidence);
   EXPECT_TRUE(std::isnan(table.clips[0].nll));
+}
+
+TEST_P(ClassifierTraining, EncodesToEmbeddings) {
+  train(tiny_options(shard(), folder_ / "run", base()));
+  Detector detector(folder_ / "run/model.h5", kernels::to_string(GetParam().device), 1);
+  detector.encode(io::Shard(shard()), folder_ / "latents.h5");
+  const io::Hdf5Lock lock;
+  const io::Hdf5File file = io::Hdf5File::open(folder_ / "latents.h5", "evenflow latents", 1);
+  io::Shape zc, zd, confidence;
+  file.read<float>("/zc", zc);
+  file.read<float>("/zd", zd);
+  file.read<double>("/score_confidence", confidence);
+  EXPECT_EQ(zc.at(1), 8U);
+  EXPECT_EQ(zd.at(1), 0U);
+  EXPECT_EQ(confidence.at(0), zc.at(0));
 }
 
 TEST_P(ClassifierTraining, ThreadsStreamingAndResumingChangeNoBit) {
