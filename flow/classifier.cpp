@@ -113,7 +113,7 @@ ClassifierShape classifier_shape(const io::Config& config, const io::ConditionDa
   shape.embedding = config.classifier.embedding;
   shape.height = config.frontend.mel_bands;
   shape.width = config.window.window_frames;
-  shape.precision = config.train.precision == "float32" ? kernels::Precision::float32 : kernels::Precision::tf32;
+  shape.precision = dense_precision(config);
   if (condition.names.empty()) {
     throw io::UsageError(
         "a classifier tells values of a physical parameter apart and there is none; set condition.enabled = true and "
@@ -135,24 +135,18 @@ ClassifierShape classifier_shape(const io::Config& config, const io::ConditionDa
 
 Classifier::Classifier(const ClassifierShape& shape, const io::ConditionData& condition, uint64_t seed,
                        kernels::Device device)
-    : shape_(shape), condition_(condition), device_(device) {
-  std::vector<int64_t> widths(static_cast<size_t>(shape.layers) + 1, shape.hidden);
-  widths.front() = shape.dimensions();
-  widths.back() = shape.embedding;
-  encoder_ = Dense("encoder", widths, shape.precision, layout_);
+    : DenseModel(shape.height, shape.width, condition, device), shape_(shape) {
+  encoder_ = Dense("encoder", dense_widths(shape.dimensions(), shape.hidden, shape.layers, shape.embedding),
+                   shape.precision, layout_);
   head_ = Dense("classes", {shape.embedding, shape.classes}, shape.precision, layout_);
-  std::vector<float> weights(static_cast<size_t>(layout_.size()));
-  encoder_.initialise(seed, 0, weights);
-  head_.initialise(seed, encoder_.size(), weights);
-  Stream stream(device);
-  parameters_ = Buffer<float>(layout_.size(), device);
-  kernels::upload<float>(stream, weights, parameters_.view());
+  make_parameters(seed, {&encoder_, &head_});
   std::vector<double> values;
   std::vector<int64_t> counts;
   for (const std::vector<double>& of_one : condition.training_values) {
     values.insert(values.end(), of_one.begin(), of_one.end());
     counts.push_back(static_cast<int64_t>(of_one.size()));
   }
+  Stream stream(device);
   values_ = Buffer<double>(static_cast<int64_t>(values.size()), device);
   kernels::upload<double>(stream, values, values_.view());
   counts_ = Buffer<int64_t>(static_cast<int64_t>(counts.size()), device);

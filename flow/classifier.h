@@ -28,7 +28,7 @@ struct ClassifierShape {
 /// io::UsageError: no parameters to tell apart, fewer than two sets of values, or more than 65 536.
 ClassifierShape classifier_shape(const io::Config& config, const io::ConditionData& condition);
 
-class Classifier final : public Model {
+class Classifier final : public DenseModel {
  public:
   /// Weights after He et al. 2015 from `seed`.
   Classifier(const ClassifierShape& shape, const io::ConditionData& condition, uint64_t seed,
@@ -36,33 +36,15 @@ class Classifier final : public Model {
 
   const ClassifierShape& shape() const { return shape_; }
 
-  kernels::Device device() const override { return device_; }
-  int64_t height() const override { return shape_.height; }
-  int64_t width() const override { return shape_.width; }
-  const io::ConditionData& condition() const override { return condition_; }
   int64_t zd_size() const override { return 0; }
   int64_t zc_size() const override { return shape_.embedding; }
   std::string describe() const override;
-
-  const ArenaLayout& layout() const override { return layout_; }
-  kernels::Array<float> parameters() const override { return parameters_.view(); }
-  void initialise(kernels::Stream&, kernels::ConstMap) override {}
-  void assemble(kernels::Stream&) override {}
-  int64_t raw_gradient_size() const override { return layout_.size(); }
-  void finish_gradient(kernels::Stream&, kernels::Array<float>, double) const override {}
-  std::vector<io::Tensor> tensors() const override { return arena_tensors(layout_, parameters()); }
-  void load(const std::vector<io::Tensor>& tensors) override { load_arena(layout_, tensors, parameters()); }
   std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
-  int64_t windows_at_once() const override { return 16; }
 
  private:
   friend class ClassifierPass;
   ClassifierShape shape_;
-  io::ConditionData condition_;
-  kernels::Device device_;
-  ArenaLayout layout_;
   Dense encoder_, head_;
-  kernels::Buffer<float> parameters_;
   kernels::Buffer<double> values_;   ///< of the grid
   kernels::Buffer<int64_t> counts_;  ///< of the grid
 };

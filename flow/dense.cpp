@@ -93,11 +93,34 @@ bool all_finite(Stream& stream, Array<const float> values) {
   return std::all_of(all.begin(), all.end(), [](float value) { return std::isfinite(value); });
 }
 
-std::vector<io::Tensor> arena_tensors(const ArenaLayout& layout, Array<const float> parameters) {
-  Stream stream(parameters.device);
-  const std::vector<float> values = kernels::to_host(stream, parameters);
+std::vector<int64_t> dense_widths(int64_t in, int64_t hidden, int64_t layers, int64_t out) {
+  std::vector<int64_t> all(static_cast<size_t>(layers) + 1, hidden);
+  all.front() = in;
+  all.back() = out;
+  return all;
+}
+
+kernels::Precision dense_precision(const io::Config& config) {
+  return config.train.precision == "float32" ? kernels::Precision::float32 : kernels::Precision::tf32;
+}
+
+void DenseModel::make_parameters(uint64_t seed, const std::vector<const Dense*>& layers) {
+  std::vector<float> values(static_cast<size_t>(layout_.size()));
+  uint64_t stream_of_layer = 0;
+  for (const Dense* dense : layers) {
+    dense->initialise(seed, stream_of_layer, values);
+    stream_of_layer += dense->size();
+  }
+  Stream stream(device_);
+  parameters_ = kernels::Buffer<float>(layout_.size(), device_);
+  kernels::upload<float>(stream, values, parameters_.view());
+}
+
+std::vector<io::Tensor> DenseModel::tensors() const {
+  Stream stream(device_);
+  const std::vector<float> values = kernels::to_host(stream, parameters_.view());
   std::vector<io::Tensor> out;
-  for (const ArenaEntry& entry : layout.entries()) {
+  for (const ArenaEntry& entry : layout_.entries()) {
     io::Tensor tensor;
     tensor.name = entry.name;
     tensor.shape = entry.shape;
@@ -107,9 +130,9 @@ std::vector<io::Tensor> arena_tensors(const ArenaLayout& layout, Array<const flo
   return out;
 }
 
-void load_arena(const ArenaLayout& layout, const std::vector<io::Tensor>& tensors, Array<float> parameters) {
-  std::vector<float> values(static_cast<size_t>(layout.size()));
-  for (const ArenaEntry& entry : layout.entries()) {
+void DenseModel::load(const std::vector<io::Tensor>& tensors) {
+  std::vector<float> values(static_cast<size_t>(layout_.size()));
+  for (const ArenaEntry& entry : layout_.entries()) {
     const auto found =
         std::find_if(tensors.begin(), tensors.end(), [&](const io::Tensor& t) { return t.name == entry.name; });
     if (found == tensors.end() || found->type != io::Tensor::Type::float32 || found->shape != entry.shape) {
@@ -119,8 +142,8 @@ void load_arena(const ArenaLayout& layout, const std::vector<io::Tensor>& tensor
     }
     std::copy(found->values.begin(), found->values.end(), values.begin() + entry.offset);
   }
-  Stream stream(parameters.device);
-  kernels::upload<float>(stream, values, parameters);
+  Stream stream(device_);
+  kernels::upload<float>(stream, values, parameters_.view());
 }
 
 }  // namespace evenflow::flow

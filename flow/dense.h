@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -79,9 +78,41 @@ class DensePass {
 
 bool all_finite(kernels::Stream& stream, kernels::Array<const float> values);
 
-/// A model file's tensors of an arena whose entries are all of them.
-std::vector<io::Tensor> arena_tensors(const ArenaLayout& layout, kernels::Array<const float> parameters);
-/// The way back; io::DataError names the parameter that is missing or has another shape.
-void load_arena(const ArenaLayout& layout, const std::vector<io::Tensor>& tensors, kernels::Array<float> parameters);
+/// [in, hidden, ..., hidden, out] of so many layers.
+std::vector<int64_t> dense_widths(int64_t in, int64_t hidden, int64_t layers, int64_t out);
+/// Of a GPU's products in training: float32 where the configuration asks for it, else tf32.
+kernels::Precision dense_precision(const io::Config& config);
+
+/// A model whose parameters are dense layers and nothing else: all of its arena goes to the file, nothing depends on
+/// the first windows or has to be assembled, and a pass's gradient is the arena's.
+class DenseModel : public Model {
+ public:
+  kernels::Device device() const override { return device_; }
+  int64_t height() const override { return height_; }
+  int64_t width() const override { return width_; }
+  const io::ConditionData& condition() const override { return condition_; }
+  const ArenaLayout& layout() const override { return layout_; }
+  kernels::Array<float> parameters() const override { return parameters_.view(); }
+  void initialise(kernels::Stream&, kernels::ConstMap) override {}
+  void assemble(kernels::Stream&) override {}
+  int64_t raw_gradient_size() const override { return layout_.size(); }
+  void finish_gradient(kernels::Stream&, kernels::Array<float>, double) const override {}
+  std::vector<io::Tensor> tensors() const override;
+  void load(const std::vector<io::Tensor>& tensors) override;
+  // Its weights are what moves: 16 windows share a read of them.
+  int64_t windows_at_once() const override { return 16; }
+
+ protected:
+  DenseModel(int64_t height, int64_t width, const io::ConditionData& condition, kernels::Device device)
+      : height_(height), width_(width), condition_(condition), device_(device) {}
+  /// The parameters of these layers, which are all of the arena's, new from the seed.
+  void make_parameters(uint64_t seed, const std::vector<const Dense*>& layers);
+
+  int64_t height_, width_;
+  io::ConditionData condition_;
+  kernels::Device device_;
+  ArenaLayout layout_;
+  kernels::Buffer<float> parameters_;
+};
 
 }  // namespace evenflow::flow

@@ -177,7 +177,7 @@ VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition)
   shape.gamma = config.vae.gamma;
   shape.height = config.frontend.mel_bands;
   shape.width = config.window.window_frames;
-  shape.precision = config.train.precision == "float32" ? kernels::Precision::float32 : kernels::Precision::tf32;
+  shape.precision = dense_precision(config);
   if (static_cast<int64_t>(condition.names.size()) > shape.latents) {
     throw io::UsageError(fmt::format("{} latents cannot carry {} parameters ({}); raise vae.latents", shape.latents,
                                      condition.names.size(), fmt::join(condition.names, ", ")));
@@ -185,34 +185,20 @@ VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition)
   return shape;
 }
 
-namespace {
-
-std::vector<int64_t> widths(int64_t in, int64_t hidden, int64_t layers, int64_t out) {
-  std::vector<int64_t> all(static_cast<size_t>(layers) + 1, hidden);
-  all.front() = in;
-  all.back() = out;
-  return all;
-}
-
-}  // namespace
-
 Vae::Vae(const VaeShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device)
-    : shape_(shape), condition_(condition), seed_(seed), device_(device) {
+    : DenseModel(shape.height, shape.width, condition, device), shape_(shape), seed_(seed) {
   const int64_t half = shape.layers / 2;
-  encoder_ =
-      Dense("encoder", widths(shape.dimensions(), shape.hidden, half, 2 * shape.latents), shape.precision, layout_);
-  decoder_ = Dense("decoder", widths(shape.latents, shape.hidden, half, shape.dimensions()), shape.precision, layout_);
-  std::vector<float> values(static_cast<size_t>(layout_.size()));
-  encoder_.initialise(seed, 0, values);
-  decoder_.initialise(seed, encoder_.size(), values);
-  Stream stream(device);
-  parameters_ = Buffer<float>(layout_.size(), device);
-  kernels::upload<float>(stream, values, parameters_.view());
+  encoder_ = Dense("encoder", dense_widths(shape.dimensions(), shape.hidden, half, 2 * shape.latents), shape.precision,
+                   layout_);
+  decoder_ =
+      Dense("decoder", dense_widths(shape.latents, shape.hidden, half, shape.dimensions()), shape.precision, layout_);
+  make_parameters(seed, {&encoder_, &decoder_});
   std::vector<kernels::LatentGroup> ties;
   for (size_t p = 0; p < condition.names.size(); ++p) {
     ties.push_back({condition.k[p], condition.v0[p], condition.mean[p], condition.std[p]});
   }
   ties_ = Buffer<kernels::LatentGroup>(static_cast<int64_t>(ties.size()), device);
+  Stream stream(device);
   kernels::upload<kernels::LatentGroup>(stream, ties, ties_.view());
 }
 

@@ -30,42 +30,23 @@ struct VaeShape {
 /// io::UsageError: more parameters than latents.
 VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition);
 
-class Vae final : public Model {
+class Vae final : public DenseModel {
  public:
   /// Weights after He et al. 2015 from `seed`, which names the noise of training as well.
   Vae(const VaeShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device = {});
 
   const VaeShape& shape() const { return shape_; }
 
-  kernels::Device device() const override { return device_; }
-  int64_t height() const override { return shape_.height; }
-  int64_t width() const override { return shape_.width; }
-  const io::ConditionData& condition() const override { return condition_; }
   int64_t zd_size() const override { return parameter_count(); }
   int64_t zc_size() const override { return shape_.latents - zd_size(); }
   std::string describe() const override;
-
-  const ArenaLayout& layout() const override { return layout_; }
-  kernels::Array<float> parameters() const override { return parameters_.view(); }
-  void initialise(kernels::Stream&, kernels::ConstMap) override {}
-  void assemble(kernels::Stream&) override {}
-  int64_t raw_gradient_size() const override { return layout_.size(); }
-  void finish_gradient(kernels::Stream&, kernels::Array<float>, double) const override {}
-  std::vector<io::Tensor> tensors() const override { return arena_tensors(layout_, parameters()); }
-  void load(const std::vector<io::Tensor>& tensors) override { load_arena(layout_, tensors, parameters()); }
   std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
-  // Its weights are what moves: 16 windows share a read of them.
-  int64_t windows_at_once() const override { return 16; }
 
  private:
   friend class VaePass;
   VaeShape shape_;
-  io::ConditionData condition_;
   uint64_t seed_;
-  kernels::Device device_;
-  ArenaLayout layout_;
   Dense encoder_, decoder_;
-  kernels::Buffer<float> parameters_;
   kernels::Buffer<kernels::LatentGroup> ties_;  ///< [P]
 };
 

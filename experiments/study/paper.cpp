@@ -41,37 +41,33 @@ System conventional(const PaperPlan& plan, int blocks) {
   return system;
 }
 
-System autoencoder(const PaperPlan& plan, double k) {
+/// An autoencoder or a classifier.
+System dense(const PaperPlan& plan, const std::string& kind, const std::string& name, const std::string& title) {
   System system;
   system.config = plan.config;
-  system.config.model.kind = "vae";
+  system.config.model.kind = kind;
   system.config.train.learning_rate = dense_learning_rate;
+  system.name = name;
+  system.title = title;
+  return system;
+}
+
+System autoencoder(const PaperPlan& plan, double k) {
+  System system = dense(plan, "vae", fmt::format("vae_k_{:g}", k), "autoencoder (VAE)");
   system.config.condition.k = {k};
-  system.name = fmt::format("vae_k_{:g}", k);
-  system.title = "autoencoder (VAE)";
   return system;
 }
 
 System plain_autoencoder(const PaperPlan& plan) {
-  System system;
-  system.config = plan.config;
-  system.config.model.kind = "vae";
+  System system = dense(plan, "vae", "autoencoder_gmm", "autoencoder, GMM of its errors");
   system.config.vae.beta = 0.0;
-  system.config.train.learning_rate = dense_learning_rate;
   system.config.condition.enabled = false;
-  system.name = "autoencoder_gmm";
-  system.title = "autoencoder, GMM of its errors";
   system.mixtures = true;
   return system;
 }
 
 System classifier(const PaperPlan& plan) {
-  System system;
-  system.config = plan.config;
-  system.config.model.kind = "classifier";
-  system.config.train.learning_rate = dense_learning_rate;
-  system.name = "classifier_gmm";
-  system.title = "classifier, GMM of its embedding";
+  System system = dense(plan, "classifier", "classifier_gmm", "classifier, GMM of its embedding");
   system.mixtures = true;
   return system;
 }

@@ -227,7 +227,8 @@ class Report {
     for (const std::string& name :
          {p_.single_conventional, p_.single_constrained, p_.multi_conventional, p_.multi_constrained}) {
       bool first = true;
-      for (const EvidenceRow& row : evidence(*system(name))) {
+      const std::vector<EvidenceRow> rows = evidence(*system(name));
+      for (const EvidenceRow& row : rows) {
         table.rows.push_back({first ? system(name)->system.title : "", row.part, fmt::format("{:+.0f}", row.gap),
                               fmt::format("{:.0f}", row.spread), fmt::format("{:.0f}", row.drift),
                               fmt::format("{:+.1f}", row.gap / row.spread),
@@ -235,20 +236,17 @@ class Report {
         csv += fmt::format("{},{},{},{},{}\n", name, row.part, row.gap, row.spread, row.drift);
         first = false;
       }
-    }
-    io::write_text(folder_ / "evidence.csv", csv);
-    for (const bool multi : {false, true}) {
-      const std::vector<EvidenceRow> rows = evidence(*system(multi ? p_.multi_constrained : p_.single_constrained));
-      if (rows.size() != 4) continue;
+      if (rows.size() != 4 || !system(name)->system.config.condition.enabled) continue;
       after.push_back(
-          fmt::format("{}-scale, constrained: of the {:+.0f} nats by which the fault moves the nll, zc holds {:+.0f}, "
-                      "zd {:+.0f} and "
-                      "the log-determinant {:+.0f}; the paper's score keeps {:.0f} % of them. Over the velocities "
-                      "normal clips drift "
-                      "by {:.0f} nats in the nll and by {:.0f} in zc.",
-                      multi ? "Multi" : "Single", rows[3].gap, rows[0].gap, rows[1].gap, rows[2].gap,
+          fmt::format("{}: of the {:+.0f} nats by which the fault moves the nll, zc holds {:+.0f}, zd {:+.0f} and the "
+                      "log-determinant "
+                      "{:+.0f}; the paper's score keeps {:.0f} % of them. Over the velocities normal clips drift by "
+                      "{:.0f} nats in the "
+                      "nll and by {:.0f} in zc.",
+                      system(name)->system.title, rows[3].gap, rows[0].gap, rows[1].gap, rows[2].gap,
                       100 * rows[0].gap / rows[3].gap, rows[3].drift, rows[0].drift));
     }
+    io::write_text(folder_ / "evidence.csv", csv);
     table.caption =
         "Nats of a window (mean over a clip's windows), all test velocities, means over the seeds. Both: the root of "
         "spread² "

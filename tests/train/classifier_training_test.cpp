@@ -4,8 +4,7 @@
 #include <cmath>
 
 #include "io/hdf5_file.h"
-#include "tests/support/backends.h"
-#include "tests/train/train_fixture.h"
+#include "tests/train/dense_fixture.h"
 #include "train/score.h"
 #include "train/trainer.h"
 
@@ -14,21 +13,13 @@ namespace {
 
 using testing::tiny_options;
 
-class ClassifierTraining : public ::testing::TestWithParam<tests::BackendUnderTest> {
+class ClassifierTraining : public testing::DenseTraining {
  protected:
-  void SetUp() override { testing::write_shard(shard(), {.train_clips = 24, .test_clips = 12}); }
   io::Config base() const {
-    io::Config config = testing::tiny_config();
-    config.model.kind = "classifier";
+    io::Config config = config_of("classifier");
     config.classifier = {.layers = 3, .hidden = 16, .embedding = 8};
-    config.train.device = kernels::to_string(GetParam().device);
-    config.train.precision = "float32";
-    config.train.learning_rate = 3e-3;
     return config;
   }
-  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
-  tests::SelectedBackend selected_{GetParam()};
-  testing::TempFolder folder_;
 };
 INSTANTIATE_TEST_SUITE_P(Devices, ClassifierTraining, ::testing::ValuesIn(tests::devices_under_test()),
                          [](const auto& tested) { return tested.param.name; });

@@ -7,8 +7,7 @@
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "io/manifest.h"
-#include "tests/support/backends.h"
-#include "tests/train/train_fixture.h"
+#include "tests/train/dense_fixture.h"
 #include "train/metrics.h"
 #include "train/score.h"
 #include "train/trainer.h"
@@ -21,21 +20,13 @@ using ::testing::HasSubstr;
 using testing::message_of;
 using testing::tiny_options;
 
-class VaeTraining : public ::testing::TestWithParam<tests::BackendUnderTest> {
+class VaeTraining : public testing::DenseTraining {
  protected:
-  void SetUp() override { testing::write_shard(shard(), {.train_clips = 24, .test_clips = 12}); }
   io::Config base() const {
-    io::Config config = testing::tiny_config();
-    config.model.kind = "vae";
+    io::Config config = config_of("vae");
     config.vae = {.layers = 6, .hidden = 16, .latents = 4, .beta = 1.0, .gamma = 0.01};
-    config.train.device = kernels::to_string(GetParam().device);
-    config.train.precision = "float32";
-    config.train.learning_rate = 3e-3;
     return config;
   }
-  std::filesystem::path shard() const { return folder_ / "shard.h5"; }
-  tests::SelectedBackend selected_{GetParam()};
-  testing::TempFolder folder_;
 };
 INSTANTIATE_TEST_SUITE_P(Devices, VaeTraining, ::testing::ValuesIn(tests::devices_under_test()),
                          [](const auto& tested) { return tested.param.name; });
