@@ -155,7 +155,7 @@ Training::Training(const TrainOptions& options)
   const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
   steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
   nll_.resize(static_cast<size_t>(config_.train.batch));
-  provenance_ = {std::string(io::commit()),  data_hash(data_),  kernels::describe(device_), utc_now(),
+  provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed};
   log_start();
   if (checkpoint_) {

@@ -71,10 +71,10 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   return data;
 }
 
-std::string data_hash(const TrainingData& data) {
-  if (data.shards.size() == 1) return data.shards[0]->data_hash();
+std::string data_hash(std::span<const io::Shard* const> shards) {
+  if (shards.size() == 1) return shards[0]->data_hash();
   uint64_t hash = 0xcbf29ce484222325;
-  for (const io::Shard* shard : data.shards) {
+  for (const io::Shard* shard : shards) {
     for (const char c : shard->data_hash()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   }
   return fmt::format("{:016x}", hash);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ struct TrainingData {
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
 
 /// One identity for all shards: FNV-1a 64 over their hashes, or the only one's own.
-std::string data_hash(const TrainingData& data);
+std::string data_hash(std::span<const io::Shard* const> shards);
 
 /// The normaliser of the training frames. A frame with a value that is not finite is left out, and `warn` told once a
 /// clip.

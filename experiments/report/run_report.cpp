@@ -18,6 +18,7 @@
 #include "io/run_folder.h"
 #include "io/shard.h"
 #include "train/score.h"
+#include "train/training_data.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -35,6 +36,7 @@ class RunReport {
       : o_(options),
         run_(io::RunFolder::open(options.run)),
         model_(io::read_model(run_.model())),
+        shards_(options.features.empty() ? trained_on() : given()),
         page_("Training " + fs::absolute(options.run).lexically_normal().filename().string(),
               "What was trained, how it learnt, and what it makes of the recordings.") {}
 
@@ -49,6 +51,43 @@ class RunReport {
  private:
   void figure(const std::string& name, const Picture& picture, const std::string& caption, const std::string& alt) {
     page_.figure(draw(picture, o_.folder / "figures" / name), caption, alt);
+  }
+
+  /// The features that the training read, or none if some are gone.
+  std::vector<io::Shard> trained_on() const {
+    std::vector<io::Shard> shards;
+    const fs::path list = run_.path() / "data.txt";
+    if (!fs::exists(list)) return shards;
+    std::istringstream lines(io::read_text(list));
+    for (std::string line; std::getline(lines, line);) {
+      if (line.empty()) continue;
+      if (!fs::exists(line)) return {};
+      shards.emplace_back(line);
+    }
+    std::vector<const io::Shard*> all;
+    all.reserve(shards.size());
+    for (const io::Shard& shard : shards) all.push_back(&shard);
+    if (!all.empty() && train::data_hash(all) != model_.provenance.data_hash) {
+      throw io::DataError(fmt::format(
+          "the features that '{}' lists are no longer those the model was trained on (their data hash differs); name "
+          "the features to score: evenflow report RUN FEATURES",
+          list.string()));
+    }
+    return shards;
+  }
+
+  std::vector<io::Shard> given() const {
+    std::vector<io::Shard> shards;
+    for (const fs::path& file : o_.features) {
+      const std::vector<std::string>& names = shards.emplace_back(file).parameter_names();
+      const auto known = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
+      if (names.empty() || !constrained() || std::ranges::any_of(model_.condition.names, known)) continue;
+      throw io::DataError(fmt::format(
+          "'{}' is of other data than the model in '{}': it tells {}, the model was trained with {}; give features of "
+          "the same machine",
+          file.string(), run_.path().string(), fmt::join(names, ", "), fmt::join(model_.condition.names, ", ")));
+    }
+    return shards;
   }
 
   bool constrained() const { return !model_.condition.names.empty(); }
@@ -103,31 +142,16 @@ class RunReport {
         "Loss over epochs");
   }
 
-  /// Those given, or those that the training read.
-  std::vector<fs::path> shards() const {
-    if (!o_.features.empty()) return o_.features;
-    std::vector<fs::path> found;
-    const fs::path list = run_.path() / "data.txt";
-    if (!fs::exists(list)) return found;
-    std::istringstream lines(io::read_text(list));
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.empty() && fs::exists(line)) found.emplace_back(line);
-    }
-    return found;
-  }
-
   void score() {
-    const std::vector<fs::path> files = shards();
     page_.heading("What it makes of the recordings");
-    if (files.empty()) {
+    if (shards_.empty()) {
       page_.paragraph("The features it was trained on are no longer where they were; give features to score.");
       return;
     }
     train::Detector detector(model_, o_.device, o_.threads);
     train::ScoreTable table;
     table.estimated_names = model_.condition.names;
-    for (const fs::path& file : files) {
-      const io::Shard shard(file);
+    for (const io::Shard& shard : shards_) {
       table.parameter_names = shard.parameter_names();
       const auto progress = [&](int64_t done, int64_t total) {
         if (o_.progress) o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
@@ -137,7 +161,7 @@ class RunReport {
     train::write_scores(o_.folder / "scores.csv", table.clips, table.parameter_names, table.estimated_names);
     histogram(table);
     evaluate_table(table);
-    by_value(table, files.front());
+    by_value(table, shards_.front().path());
   }
 
   /// Scores of each side, counted in bins of one width, and the threshold.
@@ -254,6 +278,7 @@ class RunReport {
   const RunReportOptions& o_;
   io::RunFolder run_;
   io::ModelData model_;
+  std::vector<io::Shard> shards_;  ///< to score
   Page page_;
 };
 

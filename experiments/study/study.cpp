@@ -25,7 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What a study needs of its recordings: a parameter whose values are partly seen, partly unseen, and both classes.
+/// What a study needs of its recordings: a parameter with two or more values in training, and clips of both classes at
+/// values that training has not.
 void require_study(const io::Manifest& manifest, const fs::path& file) {
   const std::string named = fmt::format("'{}'", file.string());
   if (manifest.parameter_names.empty()) {
@@ -35,10 +36,8 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   }
   const std::string& parameter = manifest.parameter_names.front();
   std::set<double> trained, tested;
-  int64_t normal = 0, anomalous = 0;
   for (const io::Clip& clip : manifest.clips) {
     const double value = clip.parameter.front();
-    if (clip.split == io::Split::test && clip.label >= 0) ++(clip.label == 1 ? anomalous : normal);
     if (!std::isnan(value)) (clip.split == io::Split::train ? trained : tested).insert(value);
   }
   if (trained.size() < 2) {
@@ -51,9 +50,17 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
                     "one value out of training",
                     named, parameter));
   }
+  int64_t normal = 0, anomalous = 0;
+  for (const io::Clip& clip : manifest.clips) {
+    const double value = clip.parameter.front();
+    if (clip.split != io::Split::test || clip.label < 0 || std::isnan(value) || trained.contains(value)) continue;
+    ++(clip.label == 1 ? anomalous : normal);
+  }
   if (normal == 0 || anomalous == 0) {
     throw io::DataError(
-        fmt::format("{} has {} normal and {} anomalous test clips; an AUC takes both", named, normal, anomalous));
+        fmt::format("{} has {} normal and {} anomalous test clips at values of {} that were not trained on; "
+                    "an AUC takes both",
+                    named, normal, anomalous, parameter));
   }
 }
 

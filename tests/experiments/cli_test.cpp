@@ -8,6 +8,7 @@
 #include <csignal>
 #include <iterator>
 #include <limits>
+#include <regex>
 #include <sstream>
 #include <utility>
 
@@ -395,6 +396,29 @@ TEST(FullDisk, NothingHalfWrittenIsLeft) {
   EXPECT_THAT(folder.files(), IsEmpty());
   expect_refused(run(synth_words(folder / "rails"), full), 3, {".wav"});
   EXPECT_THAT(folder.files(), IsEmpty());
+}
+
+TEST(Report, OtherDataThanTheModels) {
+  World& world = World::get();
+  const Folder folder;
+  // The same recordings, one fewer, by a parameter of another name.
+  const std::string rails = fs::path(world.recordings()).parent_path().string();
+  std::istringstream lines(get(world.recordings()));
+  std::string line, manifest;
+  std::getline(lines, line);
+  manifest = std::regex_replace(line, std::regex("velocity_mm_s"), "load_n") + "\n";
+  std::getline(lines, line);
+  while (std::getline(lines, line)) manifest += rails + "/" + line + "\n";
+  put(folder / "load.csv", manifest);
+  const std::string other = folder / "load.h5";
+  expect_done(run(Words{"prepare", folder / "load.csv", "--out", other} + short_windows));
+
+  expect_refused(run({"report", world.run_folder(), other, "--out", folder / "page"}), 3,
+                 {"load.h5", "load_n", "velocity_mm_s"});
+  fs::copy(world.run_folder(), folder / "run", fs::copy_options::recursive);
+  put(folder / "run/data.txt", other + "\n");
+  expect_refused(run({"report", folder / "run", "--out", folder / "page"}), 3, {"data.txt", "data hash"});
+  EXPECT_FALSE(fs::exists(folder / "page"));
 }
 
 TEST(FullDisk, ATrainingEndsWithASentenceAndWholeFiles) {

@@ -250,6 +250,9 @@ TEST_F(StudyProgram, RefusesRecordingsThatAnswerNothing) {
                  "was not trained on");
   expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nz.wav,test,normal,rail,300\n",
                  "1 normal and 0 anomalous");
+  expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nw.wav,test,normal,rail,200\n" +
+                     "z.wav,test,anomaly,rail,300\n",
+                 "0 normal and 1 anomalous test clips at values of velocity_mm_s that were not trained on");
 }
 
 // ---- the paper's study
