@@ -272,8 +272,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       program, "prepare",
       "Turns recordings into a feature shard: log-mel frames in dB, with each clip's machine, split, label and "
       "parameters. INPUT is a manifest CSV (path,split,label,machine,<parameters...>), a folder of recordings (WAV, "
-      "FLAC, "
-      "OGG) or a DCASE Task 2 folder (2021 to 2025).",
+      "FLAC, OGG) or a DCASE Task 2 folder (2021 to 2025).",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
       "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad");
   prepare.file("INPUT", prepare.to().input, "manifest CSV, folder of recordings, DCASE folder or one recording")
@@ -292,8 +291,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       program, "train",
       "Trains a flow on the normal training clips of one or more shards and leaves a run folder: config.toml, model.h5 "
       "(best), last.h5, checkpoint.h5, metrics.csv, tensorboard/, log.txt. Ctrl-C saves; --resume goes on exactly "
-      "where "
-      "it stopped.",
+      "where it stopped.",
       "  evenflow train features.h5 --run runs/first --epochs 20 --learning-rate 1e-3\n"
       "  evenflow train features.h5 --run runs/paper --config experiments/configs/paper.toml --seed 2\n"
       "  evenflow train --run runs/first --resume");
@@ -323,8 +321,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   Describe<EvaluateArguments> evaluate(
       program, "evaluate",
       "Says how good scores are: AUC and pAUC of every score, error and correlation of the estimated parameters, "
-      "quality "
-      "of the decisions, over all clips, seen and unseen parameter values, single values, domains and machines.",
+      "quality of the decisions, over all clips, seen and unseen parameter values, single values, domains and "
+      "machines.",
       "  evenflow evaluate scores.csv --model runs/first/model.h5 --out report\n"
       "  evenflow evaluate slider.csv fan.csv --dcase submission");
   evaluate.files("SCORES", evaluate.to().scores, "scores CSVs of `score`, taken together")->required();
@@ -342,8 +340,7 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<EncodeArguments> encode(program, "encode",
                                    "Writes what the flow makes of a shard, window by window: latents zc and zd, "
-                                   "log-determinants, likelihoods, scores "
-                                   "and estimates, as HDF5.",
+                                   "log-determinants, likelihoods, scores and estimates, as HDF5.",
                                    "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5");
   encode.file("--model", encode.to().model, "the model")->required();
   encode.file("SHARD", encode.to().shard, "a feature shard of `prepare`")->required();
@@ -404,10 +401,9 @@ Command parse_command_line(int argc, const char* const* argv) {
       program, "profile",
       "Measures where a training step's time goes: every operation alone (median of the repetitions, 10th to 90th "
       "percentile, with the caches cleared before it) and the step as a whole, on random weights and windows. Bytes "
-      "and "
-      "FLOP are counted from the shapes: each input read once, each output written once. Per cent are of a large copy "
-      "and of a large matrix product measured in the same run. With --compare the exit code is 1 if anything is slower "
-      "by more than 5 % and than both profiles' spread.",
+      "and FLOP are counted from the shapes: each input read once, each output written once. Per cent are of a large "
+      "copy and of a large matrix product measured in the same run. With --compare the exit code is 1 if anything is "
+      "slower by more than 5 % and than both profiles' spread.",
       "  evenflow profile --device cuda:0 --out profiles/today\n"
       "  evenflow profile --config experiments/configs/paper.toml --precision bf16 --kernels fused\n"
       "  evenflow profile --device cpu --compare profiles/today/profile.json");
@@ -444,13 +440,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   Describe<StudyArguments> study(
       *experiment, "study",
       "Trains the paper's four flows (single-scale and multi-scale, conventional and constrained) with several seeds "
-      "on "
-      "the training clips of a manifest and says how well each of their scores tells its anomalous test clips: AUC "
-      "over "
-      "all, seen and unseen values of the parameter and value by value, with 95 % intervals, differences to the "
+      "on the training clips of a manifest and says how well each of their scores tells its anomalous test clips: AUC "
+      "over all, seen and unseen values of the parameter and value by value, with 95 % intervals, differences to the "
       "conventional flow, and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what "
-      "is "
-      "finished.",
+      "is finished.",
       "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
       "  evenflow experiment study bldc/manifest.csv --out studies/bldc --config experiments/configs/bldc.toml --seeds "
       "3");
@@ -467,8 +460,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "Makes the slide rail's recordings, trains every system of the paper's table with several seeds, sweeps the "
       "strength of the constraint, and writes report.html with tables (CSV) and pictures (SVG, PNG) beside it. Every "
       "choice is made on held-out normal clips. Ctrl-C stops; the same command goes on, and skips what is finished. "
-      "The "
-      "whole study takes hours on a CPU.",
+      "The whole study takes hours on a CPU.",
       "  evenflow experiment paper --quick --out quick\n"
       "  evenflow experiment paper --out studies/paper --device cuda:0");
   paper.file("--out", paper.to().out, "the study's folder")->type_name("FOLDER")->default_str("paper");
