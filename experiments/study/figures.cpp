@@ -306,6 +306,9 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
                       const std::string& unit) {
   Picture picture{1100, 900, "", ""};
   picture.script = multiplot(2, 2) + "set logscale x\nset xlabel 'k, 1/(" + unit + ")' noenhanced\n";
+  const auto [least, most] =
+      std::minmax_element(sweep.begin(), sweep.end(), [](const auto& a, const auto& b) { return a.k < b.k; });
+  if (least != sweep.end()) picture.script += fmt::format("set xrange [{:g}:{:g}]\n", least->k / 1.5, most->k * 1.5);
   picture.script += fmt::format(
       "set arrow 1 from first {0:g}, graph 0 to first {0:g}, graph 1 nohead dt 2 lc rgb '#999999'\n", chosen);
   const auto series = [&](const std::string& name, bool centred, const auto& figure) {
@@ -351,7 +354,7 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
       return missing;
     };
   };
-  picture.script += "set key below\n";
+  picture.script += "set key outside right center\n";
   panel("Held-out normal clips: what chooses k", "marginal nll, nats a dimension",
         std::vector<Line>{{"nll", "nll", [](const SweepPoint& point) { return point.held_out_nll; }}});
   panel("Unseen values", "AUC, %",

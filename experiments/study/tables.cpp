@@ -288,9 +288,13 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
   io::write_text(folder / "estimates.csv", estimates);
 }
 
+std::string with_half_width(const Interval& interval, int decimals) {
+  if (std::isnan(interval.low)) return fmt::format("{:.{}f}", interval.value, decimals);
+  return fmt::format("{:.{}f} ± {:.{}f}", interval.value, decimals, 0.5 * (interval.high - interval.low), decimals);
+}
+
 std::string per_cent(const Interval& interval) {
-  if (std::isnan(interval.low)) return fmt::format("{:.1f}", 100 * interval.value);
-  return fmt::format("{:.1f} ± {:.1f}", 100 * interval.value, 50 * (interval.high - interval.low));
+  return with_half_width({100 * interval.value, 100 * interval.low, 100 * interval.high}, 1);
 }
 
 std::string to_text(const StudyTables& tables, const Study& study) {

@@ -50,6 +50,8 @@ const EstimateRow* find_estimate(const StudyTables& tables, const std::string& s
 
 /// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
+/// "0.967 ± 0.005": half of the interval, or without seeds to compare the value alone.
+std::string with_half_width(const train::Interval& interval, int decimals);
 /// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
 std::string per_cent(const train::Interval& interval);
 /// For the terminal, AUC in per cent.
