@@ -103,7 +103,8 @@ kernels::Map CouplingCase::map(const kernels::Buffer<float>& buffer) const {
 }
 
 void CouplingCase::pack() {
-  kernels::coupling_pack(stream_, shape_, views_of<kernels::CouplingParameters>(weights_), packed_.view());
+  const kernels::CouplingPack step = {shape_, views_of<kernels::CouplingParameters>(weights_), packed_.view()};
+  kernels::coupling_pack(stream_, {&step, 1});
 }
 
 void CouplingCase::forward() {
