@@ -63,9 +63,12 @@ class Tables {
   }
 
  private:
-  bool seen(const ClipScore& clip) const {
+  /// "seen" or "unseen" in training, or "" where the value is not known.
+  std::string side_of(const ClipScore& clip) const {
     const double value = clip.clip.parameter.front();
-    return std::binary_search(study_.training_values.begin(), study_.training_values.end(), value);
+    if (std::isnan(value)) return "";
+    const bool seen = std::binary_search(study_.training_values.begin(), study_.training_values.end(), value);
+    return seen ? "seen" : "unseen";
   }
 
   // Row by row the same clips in every table.
@@ -103,8 +106,9 @@ class Tables {
       if (group.normal() > 0 && group.anomalous() > 0) out.push_back(std::move(group));
     };
     add(rows_of("all", [](const ClipScore&) { return true; }));
-    add(rows_of("seen", [&](const ClipScore& clip) { return seen(clip); }));
-    add(rows_of("unseen", [&](const ClipScore& clip) { return !seen(clip); }));
+    for (const std::string side : {"seen", "unseen"}) {
+      add(rows_of(side, [&](const ClipScore& clip) { return side_of(clip) == side; }));
+    }
     std::vector<double> values;
     for (const ClipScore& clip : study_.systems.front().runs.front().clips) {
       if (is_test(clip) && !std::isnan(clip.clip.parameter.front())) values.push_back(clip.clip.parameter.front());
@@ -194,15 +198,15 @@ class Tables {
   }
 
   void add_estimates(const SystemScores& system) {
-    for (const char* group : {"all", "seen", "unseen"}) {
+    for (const std::string group : {"all", "seen", "unseen"}) {
       std::vector<double> correlation, error, calibrated_error;
       int64_t count = 0;
       for (const train::ScoreTable& run : system.runs) {
         const Line line = calibration(run);
         std::vector<double> truth, estimate, calibrated;
         for (const ClipScore& clip : run.clips) {
-          const bool wanted = group == std::string("all") || seen(clip) == (group == std::string("seen"));
-          if (!is_test(clip) || clip.clip.label != 0 || !wanted || std::isnan(clip.clip.parameter.front())) continue;
+          const std::string side = side_of(clip);
+          if (!is_test(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) continue;
           truth.push_back(clip.clip.parameter.front());
           estimate.push_back(clip.estimate.front());
           calibrated.push_back(line(clip.estimate.front()));

@@ -118,6 +118,23 @@ TEST(StudyTables, CalibrateEstimatesOnTheTrainingClips) {
   }
 }
 
+TEST(StudyTables, ClipsOfUnknownValueAreNeitherSeenNorUnseen) {
+  Study study = made_up_study();
+  for (SystemScores& system : study.systems) {
+    for (train::ScoreTable& run : system.runs) {
+      for (train::ClipScore& clip : run.clips) {
+        if (clip.clip.parameter.front() == 100 && clip.clip.split == io::Split::test) {
+          clip.clip.parameter = {std::nan("")};
+        }
+      }
+    }
+  }
+  const StudyTables tables = study_tables(study, {.resamples = 10});
+  EXPECT_EQ(find(tables, "multi_scale_conventional", "nll", "all").normal, 30);
+  EXPECT_EQ(find(tables, "multi_scale_conventional", "nll", "seen").normal, 10);
+  EXPECT_EQ(find(tables, "multi_scale_conventional", "nll", "unseen").normal, 10);
+}
+
 // Two values, normal clips spread by 1 about 10 and about 20; a fault adds 3 to zc, 1 to zd and takes 2 from the
 // log-determinant.
 TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
