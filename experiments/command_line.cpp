@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -53,15 +54,15 @@ std::string type_text(const std::string& type) {
   return "TEXT";
 }
 
-constexpr size_t help_width = 110;
+constexpr size_t help_width = 110, option_column = 38;
 
-/// A paragraph in lines of at most help_width characters.
-std::string wrapped(const std::string& text) {
+/// A paragraph in lines of at most `width` characters.
+std::string wrapped(const std::string& text, size_t width) {
   std::string out;
   size_t column = 0;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find(' ', begin), text.size());
-    if (column > 0 && column + 1 + end - begin > help_width) {
+    if (column > 0 && column + 1 + end - begin > width) {
       out += '\n';
       column = 0;
     } else if (column > 0) {
@@ -85,14 +86,19 @@ std::function<std::string(const std::string&)> in_range(double low, double high)
   };
 }
 
-/// Help with wrapped paragraphs; the list of commands shows only each one's first sentence.
+/// Help in lines of help_width; the list of commands shows each one's first sentence.
 class HelpFormatter : public CLI::Formatter {
  public:
-  HelpFormatter() { column_width(38); }
-  std::string make_description(const CLI::App* app) const override { return wrapped(app->get_description()) + "\n\n"; }
+  HelpFormatter() { column_width(option_column); }
+  std::string make_description(const CLI::App* app) const override {
+    return wrapped(app->get_description(), help_width) + "\n\n";
+  }
+  std::string make_option_desc(const CLI::Option* option) const override {
+    return wrapped(option->get_description(), help_width - option_column);
+  }
   std::string make_subcommand(const CLI::App* command) const override {
     const std::string& text = command->get_description();
-    return fmt::format("  {:<10}{}\n", command->get_name(), text.substr(0, text.find_first_of(":;.(")));
+    return fmt::format("  {:<12}{}\n", command->get_name(), text.substr(0, text.find(". ")));
   }
 };
 
@@ -234,15 +240,25 @@ std::string sentence(const CLI::ParseError& error, const CLI::App& program) {
   help += " --help";
   const std::vector<std::string> extra = program.remaining(true);
   const CLI::App& command = *chosen;
-  for (const std::string& argument : extra) {
-    if (!argument.starts_with('-')) continue;
-    const std::string name = argument.substr(0, argument.find('='));
+  // Behind "--" nothing is an option; CLI11 counts the mark itself among what is left.
+  const auto mark = std::find(extra.begin(), extra.end(), "--");
+  for (auto argument = extra.begin(); argument != mark; ++argument) {
+    if (!argument->starts_with('-')) continue;
+    const std::string name = argument->substr(0, argument->find('='));
     std::vector<std::string> known;
     for (const CLI::Option* option : command.get_options())
       for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
     return "unknown option '" + name + "'" + suggestion(name, known) + " (see " + help + ")";
   }
-  if (!extra.empty()) return "one argument too many: '" + extra.front() + "' (see " + help + ")";
+  const auto surplus = std::find_if(extra.begin(), extra.end(), [](const std::string& word) { return word != "--"; });
+  const std::vector<std::string> below = command_names(command);
+  if (!below.empty()) {
+    if (surplus != extra.end())
+      return "there is no " + command.get_name() + " '" + *surplus + "'" + suggestion(*surplus, below) + " (see " +
+             help + ")";
+    return "say which " + command.get_name() + ": " + fmt::format("{}", fmt::join(below, ", ")) + " (see " + help + ")";
+  }
+  if (surplus != extra.end()) return "one argument too many: '" + *surplus + "' (see " + help + ")";
   return std::string(error.what()) + " (see " + help + ")";
 }
 
@@ -270,7 +286,8 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<PrepareArguments> prepare(
       program, "prepare",
-      "Turns recordings into a feature shard: log-mel frames in dB, with each clip's machine, split, label and "
+      "Turns recordings into a feature shard. It holds log-mel frames in dB, with each clip's machine, split, label "
+      "and "
       "parameters. INPUT is a manifest CSV (path,split,label,machine,<parameters...>), a folder of recordings (WAV, "
       "FLAC, OGG) or a DCASE Task 2 folder (2021 to 2025).",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
@@ -289,7 +306,8 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<TrainArguments> train(
       program, "train",
-      "Trains a flow on the normal training clips of one or more shards and leaves a run folder: config.toml, model.h5 "
+      "Trains a model on the normal training clips of one or more shards. It leaves a run folder: config.toml, "
+      "model.h5 "
       "(best), last.h5, checkpoint.h5, metrics.csv, tensorboard/, log.txt. Ctrl-C saves; --resume goes on exactly "
       "where it stopped.",
       "  evenflow train features.h5 --run runs/first --epochs 20 --learning-rate 1e-3\n"
@@ -304,7 +322,8 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<ScoreArguments> score(
       program, "score",
-      "Scores clips with a trained model: a CSV with every score, the estimated parameters and the decision per clip. "
+      "Scores clips with a trained model. It writes a CSV with every score, the estimated parameters and the decision "
+      "of each clip. "
       "INPUT is any mix of recordings, folders, manifests and shards; recordings go through the model's own frontend "
       "settings.",
       "  evenflow score --model runs/first/model.h5 features.h5 --out scores.csv\n"
@@ -320,8 +339,9 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<EvaluateArguments> evaluate(
       program, "evaluate",
-      "Says how good scores are: AUC and pAUC of every score, error and correlation of the estimated parameters, "
-      "quality of the decisions, over all clips, seen and unseen parameter values, single values, domains and "
+      "Says how good scores are. It shows AUC and pAUC of every score, error and correlation of the estimated "
+      "parameters, "
+      "and the quality of the decisions, over all clips, seen and unseen parameter values, single values, domains and "
       "machines.",
       "  evenflow evaluate scores.csv --model runs/first/model.h5 --out report\n"
       "  evenflow evaluate slider.csv fan.csv --dcase submission");
@@ -338,10 +358,11 @@ Command parse_command_line(int argc, const char* const* argv) {
           "and later")
       ->type_name("FOLDER");
 
-  Describe<EncodeArguments> encode(program, "encode",
-                                   "Writes what the flow makes of a shard, window by window: latents zc and zd, "
-                                   "log-determinants, likelihoods, scores and estimates, as HDF5.",
-                                   "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5");
+  Describe<EncodeArguments> encode(
+      program, "encode",
+      "Writes what the flow makes of a shard, window by window. That is latents zc and zd, "
+      "log-determinants, likelihoods, scores and estimates, as HDF5.",
+      "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5");
   encode.file("--model", encode.to().model, "the model")->required();
   encode.file("SHARD", encode.to().shard, "a feature shard of `prepare`")->required();
   encode.file("--out", encode.to().out, "the latents to write (HDF5)")->required();
@@ -349,7 +370,7 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<SampleArguments> sample(
       program, "sample",
-      "Draws log-mel windows from the model, at parameter values of your choice; with --from, moves a recording there "
+      "Draws log-mel windows from a model, at parameter values of your choice. With --from it moves a recording there "
       "instead: \"this sound at 300 mm/s\". Parameters that are not given are drawn from, or stay, what they are.",
       "  evenflow sample --model runs/first/model.h5 --at velocity_mm_s=300 -n 8 --picture samples.png\n"
       "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png");
@@ -367,18 +388,19 @@ Command parse_command_line(int argc, const char* const* argv) {
   sample.file("--picture", sample.to().picture, "picture of the windows to write (PNG)");
   sample.compute(sample.to().compute);
 
-  Describe<InfoArguments> info(
-      program, "info",
-      "Describes a file: feature shard, model, checkpoint, latents, samples, scores, manifest, run folder, folder of "
-      "recordings, or a recording.",
-      "  evenflow info runs/first/model.h5\n"
-      "  evenflow info features.h5");
+  Describe<InfoArguments> info(program, "info",
+                               "Describes a file or folder. It knows feature shard, model, checkpoint, latents, "
+                               "samples, scores, manifest, run folder, folder of "
+                               "recordings, or a recording.",
+                               "  evenflow info runs/first/model.h5\n"
+                               "  evenflow info features.h5");
   info.file("FILE", info.to().file, "a file or folder")->required();
 
   Describe<SynthArguments> synth(
       program, "synth",
-      "Writes recordings of a simulated slide rail: normal ones for training, normal and anomalous ones for the test, "
-      "with their manifest.csv. Every second velocity of the test (50 to 750 mm/s) is never in training.",
+      "Writes recordings of a simulated slide rail. They are normal ones for training, normal and anomalous ones for "
+      "the "
+      "test, with their manifest.csv. Every second velocity of the test (50 to 750 mm/s) is never in training.",
       "  evenflow synth rails --preset demo\n"
       "  evenflow synth rails-faint --preset paper --severity 0.5 --seed 2");
   SynthArguments& rails = synth.to();
@@ -399,7 +421,8 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<ProfileArguments> profile(
       program, "profile",
-      "Measures where a training step's time goes: every operation alone (median of the repetitions, 10th to 90th "
+      "Measures where a training step's time goes. It times every operation alone (median of the repetitions, 10th to "
+      "90th "
       "percentile, with the caches cleared before it) and the step as a whole, on random weights and windows. Bytes "
       "and FLOP are counted from the shapes: each input read once, each output written once. Per cent are of a large "
       "copy and of a large matrix product measured in the same run. With --compare the exit code is 1 if anything is "
@@ -426,8 +449,9 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<ReportArguments> report(
       program, "report",
-      "Writes a page about one training: the model, its learning curves, and what it makes of recordings: scores, "
-      "threshold, AUC, estimates. It scores the features given or, if they are still there, those of the training.",
+      "Writes a page about one training. It shows the model, its learning curves, and what it makes of recordings: "
+      "scores, threshold, AUC, estimates. It scores the features given or, if they are still there, those of the "
+      "training.",
       "  evenflow report runs/first\n"
       "  evenflow report runs/first monday.h5 --out reports/monday");
   report.file("RUN", report.to().run, "a run folder of train")->required()->type_name("FOLDER");
@@ -435,18 +459,23 @@ Command parse_command_line(int argc, const char* const* argv) {
   report.file("--out", report.to().out, "the report's folder; RUN/report if left out")->type_name("FOLDER");
   report.compute(report.to().compute);
 
-  CLI::App* experiment = program.add_subcommand("experiment", "Runs whole experiments: many trainings, one table.");
+  CLI::App* experiment =
+      program.add_subcommand("experiment", "Runs whole experiments. Many trainings end in one table.");
   experiment->require_subcommand(1);
+  experiment->footer(
+      "Example:\n  evenflow experiment study rails/manifest.csv --out studies/rails\n\n"
+      "Each experiment has its own help: evenflow experiment study --help");
   Describe<StudyArguments> study(
       *experiment, "study",
-      "Trains the paper's four flows (single-scale and multi-scale, conventional and constrained) with several seeds "
-      "on the training clips of a manifest and says how well each of their scores tells its anomalous test clips: AUC "
+      "Trains the paper's four flows on your recordings and says how well they detect. The flows (single-scale and "
+      "multi-scale, conventional and constrained) are trained with several seeds on the training clips of a manifest, "
+      "and tables say how well each of their scores tells its anomalous test clips: AUC "
       "over all, seen and unseen values of the parameter and value by value, with 95 % intervals, differences to the "
       "conventional flow, and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what "
       "is finished.",
       "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
-      "  evenflow experiment study bldc/manifest.csv --out studies/bldc --config experiments/configs/bldc.toml --seeds "
-      "3");
+      "  evenflow experiment study bldc/manifest.csv --out bldc --config experiments/configs/bldc.toml "
+      "--seeds 3");
   study.file("MANIFEST,--manifest", study.to().manifest, "manifest CSV with a parameter column, or a DCASE folder")
       ->required();
   study.file("--out", study.to().out, "the study's folder")->required()->type_name("FOLDER");
@@ -457,8 +486,9 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Describe<PaperArguments> paper(
       *experiment, "paper",
-      "Makes the slide rail's recordings, trains every system of the paper's table with several seeds, sweeps the "
-      "strength of the constraint, and writes report.html with tables (CSV) and pictures (SVG, PNG) beside it. Every "
+      "Reproduces the paper's study on generated recordings. It makes the slide rail's recordings, trains every system "
+      "of the paper's table with several seeds, sweeps the strength of the constraint, and writes report.html with "
+      "tables (CSV) and pictures (SVG, PNG) beside it. Every "
       "choice is made on held-out normal clips. Ctrl-C stops; the same command goes on, and skips what is finished. "
       "The whole study takes hours on a CPU.",
       "  evenflow experiment paper --quick --out quick\n"

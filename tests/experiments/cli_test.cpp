@@ -32,7 +32,8 @@ using ::testing::Not;
 
 using Words = std::vector<std::string>;
 
-Words operator+(Words words, const Words& more) {
+template <class T>
+std::vector<T> operator+(std::vector<T> words, const std::vector<T>& more) {
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -132,23 +133,48 @@ class World {
 
 // ------------------------------------------------------------------------------------------------------------- help
 
-TEST(Help, EveryCommandShowsOptionsAndAnExample) {
-  for (const std::string command :
-       {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth", "profile"}) {
-    const Outcome outcome = run({command, "--help"});
+const std::vector<Words> commands = {{"prepare"},
+                                     {"train"},
+                                     {"score"},
+                                     {"evaluate"},
+                                     {"encode"},
+                                     {"sample"},
+                                     {"info"},
+                                     {"synth"},
+                                     {"profile"},
+                                     {"report"},
+                                     {"experiment", "study"},
+                                     {"experiment", "paper"}};
+
+TEST(Help, EveryCommandShowsOptionsAndAnExampleOfItsOwn) {
+  for (const Words& words : commands) {
+    std::string command = "evenflow";
+    for (const std::string& word : words) command += " " + word;
+    const Outcome outcome = run(words + Words{"--help"});
     expect_done(outcome);
-    EXPECT_THAT(outcome.out, AllOf(HasSubstr("Example"), HasSubstr("evenflow " + command), HasSubstr("Options:")));
+    EXPECT_THAT(outcome.out, HasSubstr("Options:"));
+    const size_t example = outcome.out.find("Example:\n");
+    ASSERT_NE(example, std::string::npos) << command;
+    EXPECT_EQ(outcome.out.find("  " + command + " ", example), example + 9) << outcome.out;
   }
 }
 
 TEST(Help, TheProgramListsItsCommandsAndTheFirstSteps) {
   const Outcome outcome = run({"--help"});
   expect_done(outcome);
-  for (const std::string command :
-       {"prepare", "train", "score", "evaluate", "encode", "sample", "info", "synth", "profile"})
-    EXPECT_THAT(outcome.out, HasSubstr("\n  " + command));
+  for (const Words& words : commands) EXPECT_THAT(outcome.out, HasSubstr("\n  " + words.front() + " "));
   EXPECT_THAT(outcome.out, HasSubstr("Example"));
   EXPECT_THAT(run({"--version"}).out, HasSubstr("evenflow 0."));
+}
+
+TEST(Help, FitsAPageAndIsNotCut) {
+  for (const Words& words : commands + std::vector<Words>{{}, {"experiment"}}) {
+    std::istringstream help(run(words + Words{"--help"}).out);
+    for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 112) << line;
+  }
+  const std::string experiments = run({"experiment", "--help"}).out;
+  EXPECT_THAT(experiments, AllOf(HasSubstr("\n  study "), HasSubstr("\n  paper "),
+                                 HasSubstr("evenflow experiment study"), Not(HasSubstr("evenflow synth"))));
 }
 
 TEST(Help, TrainHasAFlagForEveryKey) {
@@ -161,6 +187,8 @@ TEST(Help, TrainHasAFlagForEveryKey) {
 TEST(Usage, WrongArgumentsAreOneSentence) {
   expect_refused(run({}), 2, {"evenflow --help"});
   expect_refused(run({"prepra"}), 2, {"'prepra'", "'prepare'"});
+  expect_refused(run({"experiment"}), 2, {"study, paper", "evenflow experiment --help"});
+  expect_refused(run({"experiment", "stduy", "x"}), 2, {"no experiment 'stduy'", "'study'"});
   expect_refused(run({"train", "x.h5", "--run", "r", "--train.epoch", "3"}), 2, {"'--train.epochs'"});
   expect_refused(run({"train", "x.h5", "--run", "r", "--epochs", "many"}), 2, {"train.epochs", "many"});
   expect_refused(run({"train", "x.h5", "--run", "r", "--model.blocks", "9"}), 2, {"model.blocks", "9"});
@@ -171,6 +199,11 @@ TEST(Usage, WrongArgumentsAreOneSentence) {
   expect_refused(run({"score", "--model", "m", "x", "--out", "y", "--split", "half"}), 2, {"half", "train|test|all"});
   expect_refused(run({"sample", "--model", "m"}), 2, {"--out", "--picture"});
   expect_refused(run({"synth", "x", "--preset", "large"}), 2, {"large", "demo|paper"});
+}
+
+TEST(Usage, BehindTwoDashesNothingIsAnOption) {
+  expect_refused(run({"train", "--run", "r", "--", "--x.h5"}), 3, {"'--x.h5'"});
+  expect_refused(run({"train", "--", "x.h5", "--run", "r"}), 2, {"--run is required"});
 }
 
 TEST(Usage, ConfigurationsNameFileLineAndTheNearestKey) {
