@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "io/text.h"
+
 namespace evenflow::io {
 
 std::string ending_of(const std::filesystem::path& file) {
-  std::string ending = file.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return ending;
+  return in_small_letters(file.extension().string());
 }
 
 bool is_audio(const std::filesystem::path& file) {

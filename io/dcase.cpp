@@ -3,24 +3,31 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
-#include <map>
 #include <system_error>
 
 #include "io/atomic_file.h"
-#include "io/audio_names.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "io/text.h"
 
 namespace evenflow::io {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr std::array clip_folders = {"train", "test", "source_train", "target_train", "source_test", "target_test"};
-constexpr int search_depth = 3;
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+bool is_capital(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || is_capital(c) || c == '%';
+}
 
 bool is_number(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
 }
 
 std::vector<std::string> split_words(std::string_view text) {
@@ -36,103 +43,90 @@ std::vector<std::string> split_words(std::string_view text) {
 /// A number and the letters behind it ("28V" -> 28, "V"); none if there is more, or no number in front.
 std::optional<std::pair<double, std::string>> number_with_unit(std::string_view text) {
   const size_t digit = text.starts_with('-') ? 1 : 0;
-  if (text.size() <= digit || text[digit] < '0' || text[digit] > '9') return std::nullopt;
+  if (text.size() <= digit || !is_digit(text[digit])) return std::nullopt;
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc()) return std::nullopt;
   const std::string unit(end, text.data() + text.size());
-  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '%'; };
   if (!std::all_of(unit.begin(), unit.end(), is_letter)) return std::nullopt;
   return std::pair(value, unit);
 }
 
-std::vector<fs::path> sorted_entries(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  auto entry = fs::directory_iterator(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-    if (!entry->path().filename().string().starts_with('.')) entries.push_back(entry->path());
-  if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
-  std::sort(entries.begin(), entries.end());
-  return entries;
+/// Where the last word of a run of letters begins: "VMic" -> 1, "HzMic" -> 2, "mic" -> 0.
+size_t last_word(std::string_view letters) {
+  for (size_t i = letters.size(); i-- > 1;)
+    if (is_capital(letters[i]) && i + 1 < letters.size() && !is_capital(letters[i + 1])) return i;
+  return 0;
 }
 
-bool is_folder(const fs::path& path) {
-  std::error_code error;
-  return fs::is_directory(path, error);
-}
+/// Letters and the number behind them, in a glued word: "Spd" and "28".
+struct GluedPart {
+  std::string letters, number;
+};
 
-/// One look into each clip folder: a music collection with a folder "test" is not DCASE.
-bool is_machine_folder(const fs::path& folder) {
-  for (const char* name : clip_folders) {
-    std::error_code error;
-    auto entry = fs::directory_iterator(folder / name, error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-      if (is_audio(entry->path()) && entry->path().filename().string().starts_with("section_")) return true;
+/// "A1Spd28VMic1" as A 1, Spd 28, VMic 1 and the letters at the end; none if it is not of letters and numbers in turn.
+std::optional<std::vector<GluedPart>> glued_parts(std::string_view word) {
+  std::vector<GluedPart> parts;
+  for (size_t i = 0; i < word.size();) {
+    GluedPart part;
+    while (i < word.size() && is_letter(word[i])) part.letters += word[i++];
+    while (i < word.size() && (is_digit(word[i]) || (word[i] == '.' && !part.number.empty()))) part.number += word[i++];
+    if (part.letters.empty() || (part.number.empty() && i < word.size())) return std::nullopt;
+    parts.push_back(std::move(part));
   }
-  return false;
+  return parts;
 }
 
-void find_machines(const fs::path& folder, int depth, bool first_only, std::vector<fs::path>& found) {
-  if (is_machine_folder(folder)) {
-    found.push_back(folder);
-    return;
-  }
-  if (depth == 0) return;
-  for (const fs::path& entry : sorted_entries(folder)) {
-    if (first_only && !found.empty()) return;
-    if (is_folder(entry)) find_machines(entry, depth - 1, first_only, found);
-  }
-}
-
-/// Key and value texts of every file in a machine's attributes_NN.csv, by file name.
-using AttributeTable = std::map<std::string, std::vector<std::pair<std::string, std::string>>>;
-
-AttributeTable read_attributes(const fs::path& machine) {
-  AttributeTable table;
-  for (const fs::path& file : sorted_entries(machine)) {
-    const std::string name = file.filename().string();
-    if (!name.starts_with("attributes_") || !name.ends_with(".csv")) continue;
-    const std::vector<CsvRow> rows = parse_csv(read_text(file), file.string());
-    if (rows.empty() || rows[0].cells[0] != "file_name")
-      throw DataError("'" + file.string() + "' does not begin with the column file_name; get the file anew");
-    for (size_t i = 1; i < rows.size(); ++i) {
-      const std::vector<std::string>& cells = rows[i].cells;
-      auto& attributes = table[fs::path(cells[0]).filename().string()];
-      for (size_t j = 1; j + 1 < cells.size(); j += 2)
-        if (!cells[j].empty()) attributes.emplace_back(cells[j], cells[j + 1]);
+/// The attributes of a glued word; none if it has no key of two letters or more with a number.
+std::optional<Attributes> glued_attributes(std::string_view word) {
+  std::optional<std::vector<GluedPart>> parts = glued_parts(word);
+  if (!parts) return std::nullopt;
+  Attributes out;
+  for (size_t i = 0; i < parts->size(); ++i) {
+    GluedPart& part = (*parts)[i];
+    if (part.number.empty()) break;
+    std::string unit;
+    if (i + 1 < parts->size()) {
+      GluedPart& next = (*parts)[i + 1];
+      // What stands between this number and the next key is this one's unit; at the end all of it is.
+      const size_t key = next.number.empty() ? next.letters.size() : last_word(next.letters);
+      unit = next.letters.substr(0, key);
+      next.letters.erase(0, key);
+    }
+    const auto attribute = part.letters.size() < 2 ? std::nullopt : numeric_attribute(part.letters, part.number + unit);
+    if (attribute) {
+      out.numbers.push_back(*attribute);
+    } else {
+      out.others.emplace_back("", part.letters + part.number + unit);
     }
   }
-  return table;
-}
-
-std::vector<NumericAttribute> attributes_of(const fs::path& file, const DcaseName& name, const AttributeTable& table) {
-  const auto listed = table.find(file.filename().string());
-  if (listed == table.end()) return numeric_attributes(name.attributes);
-  std::vector<NumericAttribute> out;
-  for (const auto& [key, value] : listed->second)
-    if (auto attribute = numeric_attribute(key, value)) out.push_back(std::move(*attribute));
+  if (out.numbers.empty()) return std::nullopt;
   return out;
 }
 
-Clip make_clip(const fs::path& file, const std::string& subfolder, const DcaseName& name) {
-  Clip clip;
-  const bool is_train = name.split.empty() ? subfolder.ends_with("train") : name.split == "train";
-  clip.split = is_train ? Split::train : Split::test;
-  if (!name.label.empty()) clip.label = name.label == "normal" ? 0 : 1;
-  clip.domain = name.domain;
-  if (clip.domain.empty() && subfolder.find('_') != std::string::npos)
-    clip.domain = subfolder.substr(0, subfolder.find('_'));
-  clip.section = name.section;
-  clip.path = file;
-  return clip;
+void append(Attributes& all, Attributes more) {
+  std::move(more.numbers.begin(), more.numbers.end(), std::back_inserter(all.numbers));
+  std::move(more.others.begin(), more.others.end(), std::back_inserter(all.others));
 }
 
-std::string machine_name(const fs::path& folder) {
-  std::error_code error;
-  fs::path absolute = fs::absolute(folder, error).lexically_normal();
-  if (!absolute.has_filename()) absolute = absolute.parent_path();
-  return absolute.filename().string();
+void add_attribute(Attributes& all, const std::string& key, const std::string& value) {
+  if (auto number = numeric_attribute(key, value)) {
+    all.numbers.push_back(std::move(*number));
+  } else {
+    all.others.emplace_back(key, value);
+  }
+}
+
+/// normal_id_00_00000025 and, of the evaluation set, id_00_00000025.
+std::optional<DcaseName> parse_2020(const std::vector<std::string>& words) {
+  const bool labelled = words[0] == "normal" || words[0] == "anomaly";
+  const size_t id = labelled ? 1 : 0;
+  if (words.size() != id + 3 || words[id] != "id" || !is_number(words[id + 1]) || !is_number(words[id + 2]))
+    return std::nullopt;
+  DcaseName name;
+  name.section = words[id + 1];
+  if (labelled) name.label = words[0];
+  return name;
 }
 
 }  // namespace
@@ -140,7 +134,8 @@ std::string machine_name(const fs::path& folder) {
 std::optional<DcaseName> parse_dcase_name(std::string_view stem) {
   const std::vector<std::string> words = split_words(stem);
   DcaseName name;
-  if (words.size() < 3 || words[0] != "section" || !is_number(words[1])) return std::nullopt;
+  if (words[0] != "section") return parse_2020(words);
+  if (words.size() < 3 || !is_number(words[1])) return std::nullopt;
   name.section = words[1];
   size_t i = 2;
   const auto take = [&](const char* one, const char* other, std::string& out) {
@@ -162,57 +157,70 @@ std::optional<NumericAttribute> numeric_attribute(const std::string& key, std::s
   return NumericAttribute(number->second.empty() ? key : key + "_" + number->second, number->first);
 }
 
-std::vector<NumericAttribute> numeric_attributes(const std::vector<std::string>& words) {
-  std::vector<NumericAttribute> out;
+Attributes read_attributes(const std::vector<std::string>& words) {
+  Attributes out;
   const bool value_first = !words.empty() && number_with_unit(words[0]).has_value();
-  for (size_t i = 0; i + 1 < words.size(); i += 2) {
-    const std::string& key = value_first ? words[i + 1] : words[i];
-    if (auto attribute = numeric_attribute(key, value_first ? words[i] : words[i + 1]))
-      out.push_back(std::move(*attribute));
+  for (size_t i = 0; i < words.size();) {
+    const bool last = i + 1 == words.size();
+    const bool is_key = value_first || (!last && number_with_unit(words[i + 1]));
+    std::optional<Attributes> glued = is_key ? std::nullopt : glued_attributes(words[i]);
+    if (glued) {
+      append(out, std::move(*glued));
+      i += 1;
+    } else if (last || (!is_key && words[i].find_first_of("0123456789") != std::string::npos &&
+                        glued_attributes(words[i + 1]))) {
+      out.others.emplace_back("", words[i]);  // A1 in A1_Spd28V_Mic1
+      i += 1;
+    } else {
+      add_attribute(out, words[value_first ? i + 1 : i], words[value_first ? i : i + 1]);
+      i += 2;
+    }
   }
   return out;
 }
 
-bool is_dcase_folder(const fs::path& folder) {
-  std::vector<fs::path> found;
-  find_machines(folder, search_depth, true, found);
-  return !found.empty();
+AttributeTable::AttributeTable(const fs::path& folder) {
+  std::error_code error;
+  auto entry = fs::directory_iterator(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with("attributes_") && name.ends_with(".csv")) files_.push_back(entry->path());
+  }
+  if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
+  std::sort(files_.begin(), files_.end());
+  for (const fs::path& file : files_) add(file);
 }
 
-Manifest read_dcase_folder(const fs::path& folder) {
-  std::vector<fs::path> machines;
-  find_machines(folder, search_depth, false, machines);
-  if (machines.empty())
-    throw DataError("folder '" + folder.string() +
-                    "' is not in DCASE layout: no <machine>/train or <machine>/test with section_*.wav below it");
-  Manifest manifest;
-  manifest.root = folder;
-  std::vector<std::vector<NumericAttribute>> attributes;
-  std::map<std::string, size_t> column;
-  for (const fs::path& machine : machines) {
-    const AttributeTable table = read_attributes(machine);
-    for (const char* subfolder : clip_folders) {
-      if (!is_folder(machine / subfolder)) continue;
-      for (const fs::path& file : sorted_entries(machine / subfolder)) {
-        if (!is_audio(file)) continue;
-        const std::optional<DcaseName> name = parse_dcase_name(file.stem().string());
-        if (!name)
-          throw DataError("'" + file.string() +
-                          "' is not named as in DCASE Task 2 (section_00_source_train_normal_0000.wav); rename it, "
-                          "move it out, or list the recordings in a manifest");
-        manifest.clips.push_back(make_clip(file.lexically_relative(folder), subfolder, *name));
-        manifest.clips.back().machine = machine_name(machine);
-        attributes.push_back(attributes_of(file, *name, table));
-        for (const auto& [key, value] : attributes.back())
-          if (column.emplace(key, column.size()).second) manifest.parameter_names.push_back(key);
-      }
+void AttributeTable::add(const fs::path& file) {
+  const std::vector<CsvRow> rows = parse_csv(read_text(file), file.string());
+  if (rows.empty() || rows[0].cells[0] != "file_name")
+    throw DataError("'" + file.string() + "' does not begin with the column file_name; get the file anew");
+  for (size_t i = 1; i < rows.size(); ++i) {
+    const std::vector<std::string>& cells = rows[i].cells;
+    for (const std::string& cell : cells) {
+      const auto fault = text_fault(cell);
+      if (fault)
+        throw DataError(file.string() + ":" + std::to_string(rows[i].line) + ": '" + excerpt(cell) + "' " +
+                        fault->what + "; " + fault->cure);
     }
+    const fs::path recording = cells[0];
+    Row row{recording.parent_path().filename().string(), {}};
+    for (size_t j = 1; j < cells.size(); j += 2) {
+      const std::string value = j + 1 < cells.size() ? cells[j + 1] : std::string();
+      if (!cells[j].empty() || !value.empty()) add_attribute(row.attributes, cells[j], value);
+    }
+    rows_.emplace(recording.filename().string(), std::move(row));
   }
-  for (size_t i = 0; i < manifest.clips.size(); ++i) {
-    manifest.clips[i].parameter.assign(column.size(), std::numeric_limits<double>::quiet_NaN());
-    for (const auto& [key, value] : attributes[i]) manifest.clips[i].parameter[column.at(key)] = value;
-  }
-  return manifest;
+}
+
+const Attributes* AttributeTable::find(const fs::path& recording) const {
+  const auto [begin, end] = rows_.equal_range(recording.filename().string());
+  if (begin == end) return nullptr;
+  const std::string folder = recording.parent_path().filename().string();
+  const auto same = std::find_if(begin, end, [&](const auto& row) { return row.second.folder == folder; });
+  // Years differ in the path they give: any will do where the name is unique.
+  if (same != end) return &same->second.attributes;
+  return std::next(begin) == end ? &begin->second.attributes : nullptr;
 }
 
 }  // namespace evenflow::io

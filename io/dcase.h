@@ -1,7 +1,8 @@
-// DCASE Task 2 file names and folders, 2021 to 2025 (read_dcase_folder is in manifest.h).
+// DCASE Task 2's file names, 2020 to 2026, and the attributes in them and in attributes_NN.csv.
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,7 +11,8 @@
 
 namespace evenflow::io {
 
-/// What a name such as section_00_source_train_normal_0025_vel_6.wav says; empty where it says nothing.
+/// What a name such as section_00_source_train_normal_0025_vel_6.wav, or normal_id_00_00000025.wav (2020), says; empty
+/// where it says nothing.
 struct DcaseName {
   std::string section, domain, split, label;
   std::vector<std::string> attributes;  ///< the words behind the running number, without noAttribute
@@ -22,13 +24,37 @@ std::optional<DcaseName> parse_dcase_name(std::string_view stem);
 /// An attribute whose value is a number, its unit (28V) moved into the name.
 using NumericAttribute = std::pair<std::string, double>;
 
+struct Attributes {
+  std::vector<NumericAttribute> numbers;
+  std::vector<std::pair<std::string, std::string>> others;  ///< key and value; a word that stands alone has no key
+};
+
 /// From a key and a value as in attributes_NN.csv; none if the value is not a number with at most a unit of letters.
 std::optional<NumericAttribute> numeric_attribute(const std::string& key, std::string_view value);
-/// From the words of a file name: key and value in turn, or value and unit where the first word is a number (2021).
-std::vector<NumericAttribute> numeric_attributes(const std::vector<std::string>& words);
 
-/// True if a machine's folder (one with train, test, source_test or target_test that holds section_* recordings) is at
-/// or up to three levels below `folder`.
-bool is_dcase_folder(const std::filesystem::path& folder);
+/// From the words of a file name: key and value in turn; value and unit where the first word is a number (2021:
+/// 25_mm_2000_mV); or one word of keys, numbers and units (2021: A1Spd28VMic1 is Spd_V = 28, Mic = 1, and A1 alone). In
+/// such a word a key has two letters or more, and a unit ends where the next key's capital begins.
+Attributes read_attributes(const std::vector<std::string>& words);
+
+/// A machine's attributes_NN.csv files: file_name, d1p, d1v, d2p, d2v, ...
+class AttributeTable {
+ public:
+  /// Reads those in `folder`. DataError names file and line.
+  explicit AttributeTable(const std::filesystem::path& folder);
+  /// Of a recording, by the folder it lies in and its name; null if no file lists it.
+  const Attributes* find(const std::filesystem::path& recording) const;
+  /// Files that were read.
+  const std::vector<std::filesystem::path>& files() const { return files_; }
+
+ private:
+  struct Row {
+    std::string folder;
+    Attributes attributes;
+  };
+  void add(const std::filesystem::path& file);
+  std::vector<std::filesystem::path> files_;
+  std::multimap<std::string, Row> rows_;  // by the recording's name
+};
 
 }  // namespace evenflow::io

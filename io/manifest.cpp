@@ -10,9 +10,8 @@
 #include <system_error>
 
 #include "io/atomic_file.h"
-#include "io/audio_names.h"
-#include "io/dcase.h"
 #include "io/error.h"
+#include "io/text.h"
 
 namespace evenflow::io {
 namespace {
@@ -28,6 +27,11 @@ std::string trimmed(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+/// Ends in DataError if `fault` is one: "m.csv:2: machine 'x\\x1b' holds the control character U+001B; remove it".
+void refuse(const std::optional<TextFault>& fault, const std::string& what, std::string_view text) {
+  if (fault) throw DataError(what + " '" + excerpt(text) + "' " + fault->what + "; " + fault->cure);
+}
+
 constexpr std::array required_columns = {"path", "split", "label", "machine"};
 
 /// The manifest's header: where each reserved column is, and which columns are parameters.
@@ -37,13 +41,30 @@ struct Columns {
   std::vector<std::string> parameter_names;
 };
 
+/// How the header comes to have the column.
+std::string header_cure(const CsvRow& header, const std::string& missing) {
+  for (const std::string& cell : header.cells)
+    if (in_small_letters(trimmed(cell)) == missing) return "write '" + trimmed(cell) + "' in small letters";
+  return "a manifest's first line is path,split,label,machine,<parameters...>";
+}
+
+/// Texts of a row that are read as they stand; the others are compared or read as numbers.
+void require_texts(const Clip& clip, const std::string& at) {
+  refuse(text_fault(clip.path.string()), at + "path", clip.path.string());
+  refuse(name_fault(clip.machine), at + "machine", clip.machine);
+  refuse(name_fault(clip.section), at + "section", clip.section);
+}
+
 Columns read_header(const CsvRow& header, const std::string& origin) {
   const std::string at = place(origin, header.line);
+  if (header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos)
+    throw DataError(at + "one column; cells must be separated by commas");
   Columns columns;
   std::map<std::string, size_t> seen;
   for (size_t i = 0; i < header.cells.size(); ++i) {
     const std::string name = trimmed(header.cells[i]);
     if (name.empty()) throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
+    refuse(name_fault(name), at + "column", name);
     if (!seen.emplace(name, i).second) throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");
     const bool is_required =
         std::find(required_columns.begin(), required_columns.end(), name) != required_columns.end();
@@ -56,10 +77,7 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
   }
   for (const char* name : required_columns) {
     if (columns.reserved.contains(name)) continue;
-    const bool other_separator = header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos;
-    throw DataError(at + "no column '" + name + "'; " +
-                    (other_separator ? "cells must be separated by commas"
-                                     : "a manifest's first line is path,split,label,machine,<parameters...>"));
+    throw DataError(at + "no column '" + name + "'; " + header_cure(header, name));
   }
   return columns;
 }
@@ -76,7 +94,7 @@ int parse_label(const std::string& text, const std::string& at) {
   if (text == "normal" || text == "0") return 0;
   if (text == "anomaly" || text == "1") return 1;
   if (text == "unknown" || text == "-1") return -1;
-  throw DataError(at + "label '" + text + "' must be normal, anomaly or unknown (or 0, 1, -1)");
+  throw DataError(at + "label '" + excerpt(text) + "' must be normal, anomaly or unknown (or 0, 1, -1)");
 }
 
 Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std::string& origin) {
@@ -93,13 +111,14 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
   if (clip.path.empty()) throw DataError(at + "the path is empty; name a recording");
   clip.machine = cell("machine");
   const std::string split = cell("split");
-  if (split != "train" && split != "test") throw DataError(at + "split '" + split + "' must be train or test");
+  if (split != "train" && split != "test") throw DataError(at + "split '" + excerpt(split) + "' must be train or test");
   clip.split = split == "train" ? Split::train : Split::test;
   clip.label = parse_label(cell("label"), at);
   clip.domain = cell("domain");
   if (!clip.domain.empty() && clip.domain != "source" && clip.domain != "target")
-    throw DataError(at + "domain '" + clip.domain + "' must be source, target or empty");
+    throw DataError(at + "domain '" + excerpt(clip.domain) + "' must be source, target or empty");
   clip.section = cell("section");
+  require_texts(clip, at);
   for (size_t i = 0; i < columns.parameter.size(); ++i) {
     const std::string text = trimmed(row.cells[columns.parameter[i]]);
     if (text.empty()) {
@@ -108,7 +127,7 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
     }
     const std::optional<double> value = finite_number(text);
     if (!value)
-      throw DataError(at + "column '" + columns.parameter_names[i] + "' holds '" + text +
+      throw DataError(at + "column '" + columns.parameter_names[i] + "' holds '" + excerpt(text) +
                       "', not a number; a parameter is a number with a decimal point, or empty where unknown; remove "
                       "columns that are no parameters");
     clip.parameter.push_back(*value);
@@ -187,6 +206,8 @@ std::string csv_cell(const std::string& text) {
 
 Manifest parse_manifest(std::string_view text, const fs::path& csv) {
   const std::string origin = csv.string();
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
+    throw DataError("'" + origin + "' is written in UTF-16; save the file as CSV in UTF-8");
   const std::vector<CsvRow> rows = parse_csv(text, origin);
   if (rows.empty())
     throw DataError("'" + origin + "' is empty; a manifest's first line is path,split,label,machine,<parameters...>");
@@ -210,40 +231,6 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
 
 Manifest read_manifest(const fs::path& csv) {
   return parse_manifest(read_text(csv), csv);
-}
-
-Manifest read_folder(const fs::path& folder) {
-  Manifest manifest;
-  manifest.root = folder;
-  std::error_code error;
-  auto entry = fs::recursive_directory_iterator(folder, error);
-  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;
-    const fs::path& file = entry->path();
-    if (entry->is_directory(ignored) && file.filename().string().starts_with('.')) entry.disable_recursion_pending();
-    if (!is_audio(file) || !entry->is_regular_file(ignored)) continue;
-    Clip clip;
-    clip.path = file.lexically_relative(folder);
-    manifest.clips.push_back(std::move(clip));
-  }
-  if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
-  if (manifest.clips.empty())
-    throw DataError("folder '" + folder.string() + "' holds no recordings (" + audio_endings_text() + "); check the path");
-  std::sort(manifest.clips.begin(), manifest.clips.end(), [](const Clip& a, const Clip& b) { return a.path < b.path; });
-  return manifest;
-}
-
-Manifest read_recordings(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist; check the path");
-  if (fs::is_directory(status)) return is_dcase_folder(path) ? read_dcase_folder(path) : read_folder(path);
-  if (!is_audio(path)) return read_manifest(path);
-  Manifest manifest;
-  manifest.root = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  manifest.clips.emplace_back();
-  manifest.clips.back().path = path.filename();
-  return manifest;
 }
 
 }  // namespace evenflow::io

@@ -1,4 +1,4 @@
-// Which recordings there are: a manifest CSV, a plain folder, or a DCASE Task 2 folder, as one list of clips.
+// Which recordings there are and what is known of them: from a manifest CSV, or from names and folders.
 #pragma once
 
 #include <cstdint>
@@ -26,30 +26,34 @@ struct Manifest {
   std::filesystem::path root;                ///< clip paths are relative to this folder
   std::vector<std::string> parameter_names;  ///< units in the name: velocity_mm_s
   std::vector<Clip> clips;
+  std::vector<std::string> notes;  ///< what was guessed or left out: a sentence each, for the person
 };
 
 /// Reads a manifest CSV (columns path, split, label, machine, optional domain and section, the rest parameters).
 /// `split` is train or test; `label` normal, anomaly or unknown (or 0, 1, -1); a parameter cell a finite number, or
 /// empty for unknown. DataError names file, line and cure: missing column, a column that is no parameter, duplicate
-/// path, bad split, label or number. Whether the recordings exist is not looked at.
+/// path, bad split, label or number, a text that io/text.h refuses. Whether the recordings exist is not looked at.
 Manifest read_manifest(const std::filesystem::path& csv);
 /// The same from text; `csv` is named in errors and its folder becomes the root.
 Manifest parse_manifest(std::string_view text, const std::filesystem::path& csv);
 
-/// Reads a DCASE Task 2 folder, 2021 to 2025: one machine's folder (train, test, source_test, target_test below it), or
-/// a folder of such up to three levels up. Split, domain, section and label come from the file name, what it does not
-/// say from the subfolder; a test clip without a label is -1. Attributes come from attributes_NN.csv (file_name, d1p,
-/// d1v, ...), otherwise from the name; the numeric ones become parameters, NaN where a clip has none. A unit behind the
-/// number goes into the name (spd 28V -> spd_V = 28); 2021 names that give value and unit (25_mm) are named by the
-/// unit. `supplemental/` (2025) is left out: it holds noise alone or the machine without noise, neither is a normal
-/// clip. DataError names an audio file in train or test whose name does not follow the scheme.
-Manifest read_dcase_folder(const std::filesystem::path& folder);
-
-/// Every audio file (wav, flac, ogg; no hidden ones) below a folder, sorted, as unlabelled test clips without a
-/// machine. DataError if there is none.
+/// Reads every recording below a folder (io/audio_names.h; no hidden ones) by its name and the folders it lies in:
+/// - DCASE Task 2, 2020 to 2026: one machine's folder (train, test, source_test, ... with recordings named by the
+///   scheme) or any folder above such; then only recordings in those folders are clips. Split, domain, section and
+///   label come from the name, what it does not say from the folder. Attributes come from attributes_NN.csv beside the
+///   folder, otherwise from the name; those that are numbers become parameters (io/dcase.h).
+/// - Otherwise folders named normal, good, abnormal, bad, ... give the label, train and test the split, id_NN the
+///   section, the folder above them the machine (docs/formats.md); a recording in no such folder is an unlabelled test
+///   clip.
+/// `notes` say what was taken from where and what was left out. DataError: no recording, a name in a DCASE folder that
+/// does not follow the scheme, names and folders that contradict each other, a name that io/text.h refuses.
 Manifest read_folder(const std::filesystem::path& folder);
+/// True if the folder is read as one of DCASE.
+bool is_dcase_folder(const std::filesystem::path& folder);
 
-/// What `path` is, by looking: a CSV file, a single recording, a folder in DCASE layout, a plain folder.
+/// What `path` is, by looking: a manifest, a single recording (what its name and folder say of it is taken from them as
+/// above), or a folder: read by the manifest.csv in it, otherwise as above. UsageError names another manifest that lies
+/// in the folder: which of the two is meant is not guessed.
 Manifest read_recordings(const std::filesystem::path& path);
 
 /// RFC 4180: quoted cells, doubled quotes, CRLF, a byte-order mark; blank lines are skipped. Each row a list of cells.

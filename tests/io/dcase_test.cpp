@@ -28,7 +28,7 @@ double value_of(const Manifest& manifest, const Clip& clip, const std::string& n
   throw std::runtime_error("no parameter " + name);
 }
 
-TEST(DcaseName, Years2021To2025) {
+TEST(DcaseName, SectionsSince2021) {
   const auto development = parse_dcase_name("section_02_target_test_anomaly_0025_vel_6_loc_A");
   ASSERT_TRUE(development);
   EXPECT_EQ(development->section, "02");
@@ -54,9 +54,28 @@ TEST(DcaseName, Years2021To2025) {
 }
 
 TEST(DcaseName, OthersAreNone) {
-  for (const char* stem : {"", "section", "section_00", "section_xx_0001", "normal_id_00_00000000", "section_00_x_0001",
+  for (const char* stem : {"", "section", "section_00", "section_xx_0001", "normal_id_00", "normal_id_x_00000000",
+                           "abnormal_id_00_00000000", "normal_00_00000000", "id_00", "id_00_1_2", "section_00_x_0001",
                            "section_00_source_train_normal", "section_00_train_source_normal_0000", "section__0001"})
     EXPECT_FALSE(parse_dcase_name(stem)) << stem;
+}
+
+TEST(DcaseName, Of2020) {
+  const auto normal = parse_dcase_name("normal_id_02_00000025");
+  ASSERT_TRUE(normal);
+  EXPECT_EQ(normal->section, "02");
+  EXPECT_EQ(normal->label, "normal");
+  EXPECT_EQ(normal->domain + normal->split, "");
+  EXPECT_THAT(normal->attributes, IsEmpty());
+  EXPECT_EQ(parse_dcase_name("anomaly_id_00_00000000")->label, "anomaly");
+  const auto evaluation = parse_dcase_name("id_05_00000001");
+  ASSERT_TRUE(evaluation);
+  EXPECT_EQ(evaluation->section, "05");
+  EXPECT_EQ(evaluation->label, "");
+}
+
+std::vector<NumericAttribute> numeric_attributes(const std::vector<std::string>& words) {
+  return read_attributes(words).numbers;
 }
 
 TEST(DcaseAttributes, NumbersUnitsAndWords) {
@@ -72,6 +91,36 @@ TEST(DcaseAttributes, NumbersUnitsAndWords) {
   EXPECT_THAT(numeric_attributes({}), IsEmpty());
   for (const char* text : {"nan", "inf", "-", "", "1-2", "1.2.3", "A1", "+1", ".5", "4%x1"})
     EXPECT_FALSE(numeric_attribute("key", text)) << text;
+}
+
+TEST(DcaseAttributes, GluedToOneWord) {
+  const auto others = [](const std::string& word) { return read_attributes({word}).others; };
+  EXPECT_THAT(numeric_attributes({"A1Spd28VMic1"}), ElementsAre(Pair("Spd_V", 28.0), Pair("Mic", 1.0)));
+  EXPECT_THAT(others("A1Spd28VMic1"), ElementsAre(Pair("", "A1")));
+  EXPECT_THAT(numeric_attributes({"B1Spd10Mic2"}), ElementsAre(Pair("Spd", 10.0), Pair("Mic", 2.0)));
+  EXPECT_THAT(numeric_attributes({"Spd28V"}), ElementsAre(Pair("Spd_V", 28.0)));
+  EXPECT_THAT(numeric_attributes({"Mic1"}), ElementsAre(Pair("Mic", 1.0)));
+  EXPECT_THAT(numeric_attributes({"Freq50.5HzLen20mmMic1"}),
+              ElementsAre(Pair("Freq_Hz", 50.5), Pair("Len_mm", 20.0), Pair("Mic", 1.0)));
+  EXPECT_THAT(numeric_attributes({"spd28mic1"}), ElementsAre(Pair("spd", 28.0), Pair("mic", 1.0)));
+  EXPECT_THAT(numeric_attributes({"A1", "Spd28V", "Mic1"}), ElementsAre(Pair("Spd_V", 28.0), Pair("Mic", 1.0)));
+  EXPECT_THAT(numeric_attributes({"car", "A1", "Spd28VMic1"}), ElementsAre(Pair("Spd_V", 28.0), Pair("Mic", 1.0)));
+  EXPECT_THAT(numeric_attributes({"A1Spd28VMic1", "noise", "2"}),
+              ElementsAre(Pair("Spd_V", 28.0), Pair("Mic", 1.0), Pair("noise", 2.0)));
+  // A number that follows makes it a key.
+  EXPECT_THAT(numeric_attributes({"temp1", "25", "temp2", "30"}),
+              ElementsAre(Pair("temp1", 25.0), Pair("temp2", 30.0)));
+  EXPECT_THAT(numeric_attributes({"v1pat", "03"}), ElementsAre(Pair("v1pat", 3.0)));
+  for (const char* word : {"A1", "A1B2", "ambient", "Spd", "v1pat", "Spd-28", "28", "Spd28-", "1Spd"}) {
+    EXPECT_THAT(numeric_attributes({word}), IsEmpty()) << word;
+    EXPECT_THAT(others(word), ElementsAre(Pair("", word)));
+  }
+}
+
+TEST(DcaseAttributes, WhatIsNoNumberIsKept) {
+  EXPECT_THAT(read_attributes({"car", "A1", "spd", "28V", "mic"}).others,
+              ElementsAre(Pair("car", "A1"), Pair("", "mic")));
+  EXPECT_THAT(read_attributes({"0", "g", "none"}).others, ElementsAre(Pair("", "none")));
 }
 
 TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
@@ -91,7 +140,7 @@ TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
   put(folder / "fan/train/.section_00_hidden.wav", "x");
   put(folder / "fan/train/readme.txt", "x");
 
-  const Manifest m = read_dcase_folder(folder.path());
+  const Manifest m = read_folder(folder.path());
   EXPECT_EQ(m.root, folder.path());
   ASSERT_EQ(m.clips.size(), 5u);
   EXPECT_THAT(m.parameter_names, ElementsAre("vel", "weight_kg"));
@@ -127,7 +176,7 @@ TEST(DcaseFolder, Of2021TakesTheDomainFromTheSubfolder) {
   put(folder / "fan/source_test/section_03_0000.wav", "x");
   put(folder / "fan/target_test/section_03_0001.wav", "x");
   put(folder / "fan/source_train/section_03_0002.wav", "x");
-  const Manifest m = read_dcase_folder(folder.path());
+  const Manifest m = read_folder(folder.path());
   EXPECT_EQ(clip_at(m, "fan/source_test/section_03_0000.wav").domain, "source");
   EXPECT_EQ(clip_at(m, "fan/target_test/section_03_0001.wav").domain, "target");
   EXPECT_EQ(clip_at(m, "fan/target_test/section_03_0001.wav").split, Split::test);
@@ -138,23 +187,116 @@ TEST(DcaseFolder, OneMachineByItsFolder) {
   const TempFolder folder;
   put(folder / "data/raw/fan/train/section_00_source_train_normal_0000.wav", "x");
   const std::string clip = "train/section_00_source_train_normal_0000.wav";
-  EXPECT_EQ(clip_at(read_dcase_folder(folder / "data/raw/fan"), clip).machine, "fan");
-  EXPECT_EQ(clip_at(read_dcase_folder(folder / "data/raw/fan/"), clip).machine, "fan");
-  EXPECT_EQ(clip_at(read_dcase_folder(folder.path()), "data/raw/fan/" + clip).machine, "fan");
+  EXPECT_EQ(clip_at(read_folder(folder / "data/raw/fan"), clip).machine, "fan");
+  EXPECT_EQ(clip_at(read_folder(folder / "data/raw/fan/"), clip).machine, "fan");
+  EXPECT_EQ(clip_at(read_folder(folder.path()), "data/raw/fan/" + clip).machine, "fan");
 }
 
 TEST(DcaseFolder, StrangeNamesAndFoldersAreNamed) {
   const TempFolder folder;
   put(folder / "fan/train/section_00_source_train_normal_0000.wav", "x");
   put(folder / "fan/train/door slam.wav", "x");
-  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder.path()); }),
+  EXPECT_THAT(error_of<DataError>([&] { read_folder(folder.path()); }),
               AllOf(HasSubstr((folder / "fan/train/door slam.wav").string()), HasSubstr("manifest")));
-  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder / "fan/train"); }),
-              AllOf(HasSubstr((folder / "fan/train").string()), HasSubstr("not in DCASE layout")));
   std::filesystem::remove(folder / "fan/train/door slam.wav");
   put(folder / "fan/attributes_00.csv", "name,d1p\n");
-  EXPECT_THAT(error_of<DataError>([&] { read_dcase_folder(folder.path()); }),
+  EXPECT_THAT(error_of<DataError>([&] { read_folder(folder.path()); }),
               AllOf(HasSubstr("attributes_00.csv"), HasSubstr("file_name")));
+}
+
+TEST(DcaseFolder, OneOfItsFoldersOrRecordings) {
+  const TempFolder folder;
+  put(folder / "fan/train/section_01_source_train_normal_0000.wav", "x");
+  put(folder / "fan/test/section_01_target_test_anomaly_0000_spd_3V.wav", "x");
+  put(folder / "fan/attributes_01.csv",
+      "file_name,d1p,d1v\nfan/train/section_01_source_train_normal_0000.wav,spd,4V\n");
+  const Manifest train = read_folder(folder / "fan/train");
+  const Clip& normal = clip_at(train, "section_01_source_train_normal_0000.wav");
+  EXPECT_EQ(normal.machine, "fan");
+  EXPECT_EQ(normal.split, Split::train);
+  EXPECT_EQ(normal.section, "01");
+  EXPECT_EQ(value_of(train, normal, "spd_V"), 4.0);
+  const Manifest single = read_recordings(folder / "fan/test/section_01_target_test_anomaly_0000_spd_3V.wav");
+  ASSERT_EQ(single.clips.size(), 1u);
+  EXPECT_EQ(single.clips[0].label, 1);
+  EXPECT_EQ(single.clips[0].domain, "target");
+  EXPECT_EQ(single.clips[0].machine, "fan");
+  EXPECT_EQ(value_of(single, single.clips[0], "spd_V"), 3.0);
+}
+
+TEST(DcaseFolder, Of2020) {
+  const TempFolder folder;
+  for (const char* file :
+       {"train/normal_id_00_00000000.wav", "train/normal_id_02_00000000.wav", "test/normal_id_00_00000000.wav",
+        "test/anomaly_id_00_00000000.wav", "test/id_01_00000000.wav"})
+    put(folder / "fan" / file, "x");
+  const Manifest m = read_folder(folder.path());
+  EXPECT_EQ(m.clips.size(), 5u);
+  const Clip& train = clip_at(m, "fan/train/normal_id_02_00000000.wav");
+  EXPECT_EQ(train.machine, "fan");
+  EXPECT_EQ(train.split, Split::train);
+  EXPECT_EQ(train.label, 0);
+  EXPECT_EQ(train.section, "02");
+  EXPECT_EQ(train.domain, "");
+  EXPECT_EQ(clip_at(m, "fan/test/normal_id_00_00000000.wav").split, Split::test);
+  EXPECT_EQ(clip_at(m, "fan/test/anomaly_id_00_00000000.wav").label, 1);
+  EXPECT_EQ(clip_at(m, "fan/test/id_01_00000000.wav").label, -1);
+}
+
+TEST(DcaseFolder, SaysWhatItLeavesOut) {
+  const TempFolder folder;
+  for (int i = 0; i < 3; ++i)
+    put(folder / ("car/train/section_00_source_train_normal_000" + std::to_string(i) + "_A1Spd28VMic1.wav"), "x");
+  put(folder / "car/train/section_00_source_train_normal_0003_car_B2.wav", "x");
+  put(folder / "car/supplemental/section_00_supplemental_0000.wav", "x");
+  put(folder / "car/supplemental/section_00_supplemental_0001.wav", "x");
+  put(folder / "car/attributes_00.csv",
+      "file_name,d1p,d1v\ncar/train/section_00_source_train_normal_0002_A1Spd28VMic1.wav,Spd,31V\n");
+  put(folder / "car/readme.md", "x");
+  EXPECT_THAT(read_folder(folder.path()).notes,
+              ElementsAre(HasSubstr("attributes_*.csv says other than the name of 1 recording;"),
+                          AllOf(HasSubstr("words without a name (2 clips, such as 'A1')"),
+                                HasSubstr("'car' (1 clip, such as 'B2')")),
+                          HasSubstr("2 in 'car/supplemental'"), AllOf(HasSubstr("left out"), HasSubstr("1 .md"))));
+}
+
+TEST(DcaseFolder, ContradictionsAreRefused) {
+  const auto refused = [](const std::string& file) {
+    const TempFolder folder;
+    put(folder / file, "x");
+    return error_of<DataError>([&] { read_folder(folder.path()); });
+  };
+  EXPECT_THAT(refused("fan/train/section_00_source_test_normal_0000.wav"), HasSubstr("but lies in 'train'"));
+  EXPECT_THAT(refused("fan/source_test/section_00_target_test_normal_0000.wav"), HasSubstr("'target'"));
+  EXPECT_THAT(refused("fan/train/section_00_source_train_normal_0000_vel_1_vel_2.wav"),
+              HasSubstr("two values of the attribute 'vel'"));
+  EXPECT_THAT(refused("good/section_00_source_test_anomaly_0000.wav"), HasSubstr("folder of normal clips"));
+}
+
+TEST(DcaseFolder, AttributesOfRecordingsOfOneName) {
+  const TempFolder folder;
+  put(folder / "fan/train/normal_id_00_00000000.wav", "x");
+  put(folder / "fan/test/normal_id_00_00000000.wav", "x");
+  put(folder / "fan/attributes_00.csv",
+      "file_name,d1p,d1v\nfan/train/normal_id_00_00000000.wav,vel,1\nfan/test/normal_id_00_00000000.wav,vel,2\n");
+  const Manifest m = read_folder(folder.path());
+  EXPECT_EQ(value_of(m, clip_at(m, "fan/train/normal_id_00_00000000.wav"), "vel"), 1.0);
+  EXPECT_EQ(value_of(m, clip_at(m, "fan/test/normal_id_00_00000000.wav"), "vel"), 2.0);
+}
+
+TEST(DcaseFolder, AttributeTextsAreChecked) {
+  const TempFolder folder;
+  put(folder / "fan/train/section_00_source_train_normal_0000.wav", "x");
+  const auto refused = [&](const std::string& row) {
+    put(folder / "fan/attributes_00.csv",
+        "file_name,d1p,d1v\nfan/train/section_00_source_train_normal_0000.wav," + row);
+    return error_of<DataError>([&] { read_folder(folder.path()); });
+  };
+  EXPECT_THAT(refused("L\xfc"
+                      "fter,1\n"),
+              AllOf(HasSubstr("attributes_00.csv:2"), HasSubstr("UTF-8")));
+  EXPECT_THAT(refused("a\x1b[2J,1\n"), AllOf(HasSubstr("attributes_00.csv:2"), HasSubstr("\\x1b")));
+  EXPECT_THAT(refused(std::string(100, 'v') + ",1\n"), HasSubstr("100 bytes long"));
 }
 
 TEST(DcaseFolder, AFolderCalledTestAloneIsNotDcase) {

@@ -150,6 +150,35 @@ TEST(ManifestCsv, DuplicatesNameBothLines) {
               AllOf(StartsWith("data/m.csv:4: 'x/a.wav' is listed already on line 2"), HasSubstr("remove one")));
 }
 
+TEST(ManifestCsv, TextsThatMayNotEnterNameLineAndCure) {
+  const std::string h = header;
+  EXPECT_THAT(
+      data_error(h + "a,train,normal,L\xfc"
+                     "fter,1\n"),
+      AllOf(StartsWith("data/m.csv:2: machine 'L\\xfcfter' is not UTF-8"), HasSubstr("save the file as UTF-8")));
+  EXPECT_THAT(data_error("path,split,label,machine,L\xe4nge\na,train,normal,m,1\n"),
+              StartsWith("data/m.csv:1: column 'L\\xe4nge' is not UTF-8"));
+  EXPECT_THAT(
+      data_error(h + "b,train,normal,m,1\n\x1b[2Ja,train,normal,m,1\n"),
+      AllOf(StartsWith("data/m.csv:3: path '\\x1b[2Ja' holds the control character U+001B"), HasSubstr("remove")));
+  EXPECT_THAT(data_error(h + "a,train,normal,\"two\nlines\",1\n"),
+              HasSubstr("machine 'two\\x0alines' holds a line end"));
+  EXPECT_THAT(data_error("path,split,label,machine,section\na,train,normal,m,\u202e00\n"),
+              HasSubstr("section '\\u202e00' holds the invisible character U+202E"));
+  EXPECT_THAT(data_error("path,split,label,machine," + std::string(300, 'v') + "\na,train,normal,m,1\n"),
+              AllOf(StartsWith("data/m.csv:1: column 'vvv"), HasSubstr("300 bytes long"), HasSubstr("shorten")));
+  EXPECT_THAT(data_error(h + "a,train,normal," + std::string(300, 'm') + ",1\n"), HasSubstr("machine 'mmm"));
+  EXPECT_THAT(data_error(std::string("\xff\xfep\0a\0", 6)), AllOf(HasSubstr("m.csv"), HasSubstr("UTF-16")));
+  EXPECT_THAT(data_error(h + "a," + std::string(2000, 'x') + ",normal,m,1\n").size(), ::testing::Lt(200u));
+  EXPECT_EQ(parse(h + "L\u00fcfter/1.wav,train,normal,\u901f\u5ea6,1\n").clips.at(0).machine, "\u901f\u5ea6");
+}
+
+TEST(ManifestCsv, ColumnsInOtherLettersAreNamed) {
+  EXPECT_THAT(data_error("path,Split,label,machine\na,train,normal,m\n"),
+              AllOf(HasSubstr("no column 'split'"), HasSubstr("write 'Split' in small letters")));
+  EXPECT_THAT(parse(" path ,split,label,machine\t\na,train,normal,m\n").parameter_names, IsEmpty());
+}
+
 TEST(ManifestCsv, FileBesideItsRecordings) {
   const TempFolder folder;
   put(folder / "m.csv", std::string(header) + "a.wav,train,normal,m,1\n");

@@ -1,0 +1,60 @@
+#include "io/text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace evenflow::io {
+namespace {
+using ::testing::HasSubstr;
+
+std::string fault_of(std::string_view text) {
+  const auto fault = text_fault(text);
+  return fault ? fault->what : "";
+}
+
+TEST(Text, WhatIsWrittenEntersAsItIs) {
+  for (const std::string text : {"", "rail", "Lüfter 3", "速度_mm_s", "pump 🏭", "فن", "a/b,\"c\"", "ก\u200dข"}) {
+    EXPECT_EQ(fault_of(text), "") << text;
+    EXPECT_EQ(escaped(text), text);
+  }
+}
+
+TEST(Text, WhatIsNoUtf8IsRefused) {
+  for (const std::string text :
+       {"L\xfc"
+        "fter",
+        "\xc3", "a\xe2\x82", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x1b\x80"})
+    EXPECT_EQ(fault_of(text), "is not UTF-8") << escaped(text);
+  EXPECT_THAT(text_fault("\xfc")->cure, HasSubstr("UTF-8"));
+  EXPECT_EQ(escaped("L\xfc"
+                    "fter \xe2\x82"),
+            "L\\xfcfter \\xe2\\x82");
+}
+
+TEST(Text, ControlAndInvisibleCharactersAreRefusedAndEscaped) {
+  EXPECT_EQ(fault_of("a\x1b[2J"), "holds the control character U+001B");
+  EXPECT_EQ(fault_of("a\tb"), "holds the control character U+0009");
+  EXPECT_EQ(fault_of("a\x7f"), "holds the control character U+007F");
+  EXPECT_EQ(fault_of("a\u009b"
+                     "2J"),
+            "holds the control character U+009B");
+  EXPECT_EQ(fault_of("a\r\nb"), "holds a line end");
+  EXPECT_EQ(fault_of("a\u202egnp.exe"), "holds the invisible character U+202E");
+  EXPECT_EQ(fault_of("\ufeffpath"), "holds the invisible character U+FEFF");
+  EXPECT_EQ(escaped("\x1b[31m\n\u009b\u202e"), "\\x1b[31m\\x0a\\x9b\\u202e");
+}
+
+TEST(Text, NamesAreOfALengthThatFileNamesTake) {
+  EXPECT_FALSE(name_fault(std::string(longest_name, 'v')));
+  EXPECT_EQ(name_fault(std::string(300, 'v'))->what, "is 300 bytes long, a name may have 80");
+  EXPECT_FALSE(text_fault(std::string(300, 'v')));
+}
+
+TEST(Text, ExcerptsAreShortAndWhole) {
+  EXPECT_EQ(excerpt("short"), "short");
+  EXPECT_EQ(excerpt(std::string(300, 'v')), std::string(60, 'v') + "...");
+  EXPECT_EQ(excerpt(std::string(59, 'v') + "üü"), std::string(59, 'v') + "...");
+}
+
+}  // namespace
+}  // namespace evenflow::io
