@@ -287,13 +287,14 @@ Command parse_command_line(int argc, const char* const* argv) {
   Describe<PrepareArguments> prepare(
       program, "prepare",
       "Turns recordings into a feature shard. It holds log-mel frames in dB, with each clip's machine, split, label "
-      "and "
-      "parameters. INPUT is a manifest CSV (path,split,label,machine,<parameters...>), a folder of recordings (WAV, "
-      "FLAC, OGG) or a DCASE Task 2 folder (2021 to 2025).",
+      "and parameters. INPUT is a manifest CSV (path,split,label,machine,<parameters...>) or a folder, which is read "
+      "by "
+      "the manifest.csv in it, as DCASE Task 2 (2020 to 2026), or by folders named normal, abnormal, train, test, "
+      "id_00. "
+      "What was guessed or left out is said.",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
       "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad");
-  prepare.file("INPUT", prepare.to().input, "manifest CSV, folder of recordings, DCASE folder or one recording")
-      ->required();
+  prepare.file("INPUT", prepare.to().input, "manifest CSV, folder of recordings or one recording")->required();
   prepare.file("--out", prepare.to().out, "the feature shard to write (HDF5)")->required();
   prepare.flag("--skip-bad", prepare.to().skip_bad, "list recordings that cannot be used and go on without them");
   prepare.word("--device", prepare.to().device, {},
@@ -333,7 +334,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       ->required();
   score.file("--out", score.to().out, "the scores to write (CSV)")->required();
   score.word("--split", score.to().split, {"train", "test", "all"},
-             "which clips of manifests and shards; recordings without a manifest count as test");
+             "which clips of manifests, folders and shards; a recording given itself is always scored");
   score.flag("--skip-bad", score.to().skip_bad, "list recordings that cannot be used and go on without them");
   score.compute(score.to().compute);
 

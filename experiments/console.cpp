@@ -11,6 +11,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/text.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -68,6 +69,10 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
+void print_note(std::string_view sentence) {
+  fmt::print("note: {}\n", io::escaped(sentence));
+}
+
 StatusLine::StatusLine(double plain_interval)
     : terminal_(on_terminal()),
       interval_(std::chrono::milliseconds(terminal_ ? 100 : static_cast<int64_t>(plain_interval * 1000.0))),
@@ -84,10 +89,10 @@ bool StatusLine::due() const {
 void StatusLine::show(const std::string& text) {
   if (!due()) return;
   if (terminal_) {
-    fmt::print("\r{}\033[K", text.substr(0, terminal_columns() - 1));
+    fmt::print("\r{}\033[K", io::escaped(text).substr(0, terminal_columns() - 1));
     shown_ = true;
   } else {
-    fmt::print("{}\n", text);
+    fmt::print("{}\n", io::escaped(text));
   }
   std::fflush(stdout);
   next_ = std::chrono::steady_clock::now() + interval_;
@@ -95,7 +100,7 @@ void StatusLine::show(const std::string& text) {
 
 void StatusLine::print(const std::string& text) {
   clear();
-  fmt::print("{}\n", text);
+  fmt::print("{}\n", io::escaped(text));
   std::fflush(stdout);
 }
 
@@ -112,6 +117,11 @@ std::string bar_text(double fraction, int width) {
   if (full < width) bar += '>';
   bar.resize(static_cast<size_t>(width), ' ');
   return "[" + bar + "]";
+}
+
+void TextTable::add(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = io::escaped(cell);
+  rows_.push_back(std::move(cells));
 }
 
 std::string TextTable::text() const {

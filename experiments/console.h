@@ -21,6 +21,9 @@ std::string shell_word(const std::string& text);
 /// An error's text as one line: what stood on lines of its own follows behind a semicolon.
 std::string one_line(std::string_view text);
 
+/// A sentence on what was guessed or left out, on a line of its own.
+void print_note(std::string_view sentence);
+
 /// A line that is rewritten in place on a terminal, at most ten times a second. Elsewhere a plain line at most once in
 /// `plain_interval` seconds.
 class StatusLine {
@@ -47,10 +50,10 @@ class StatusLine {
 /// "[=====>    ]" of `width` characters between the brackets.
 std::string bar_text(double fraction, int width);
 
-/// Rows of cells in columns: the first to the left, the others to the right.
+/// Rows of cells in columns: the first to the left, the others to the right. Cells are shown as io::escaped has them.
 class TextTable {
  public:
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void add(std::vector<std::string> cells);
   std::string text() const;
 
  private:

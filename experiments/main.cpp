@@ -12,6 +12,7 @@
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "io/error.h"
+#include "io/text.h"
 #include "kernels/check.h"
 
 namespace {
@@ -20,7 +21,7 @@ using namespace evenflow;
 
 int complain(int code, const std::string& sentence) {
   std::fflush(stdout);
-  fmt::print(stderr, "evenflow: {}\n", experiments::one_line(sentence));
+  fmt::print(stderr, "evenflow: {}\n", io::escaped(experiments::one_line(sentence)));
   return code;
 }
 

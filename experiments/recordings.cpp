@@ -1,6 +1,7 @@
 #include "experiments/recordings.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,19 +11,34 @@
 
 #include "experiments/console.h"
 #include "io/error.h"
+#include "io/text.h"
+#include "train/score.h"
 
 namespace evenflow::experiments {
 namespace {
 
-std::string listed(const std::set<std::string>& names) {
-  constexpr size_t most = 8;
-  std::string out;
-  size_t shown = 0;
-  for (const std::string& name : names) {
-    if (shown == most) return out + fmt::format(" and {} more", names.size() - most);
-    out += (shown++ == 0 ? "" : ", ") + name;
-  }
-  return out;
+std::string shown(const std::filesystem::path& path) {
+  return fmt::format("'{}'", io::escaped(path.string()));
+}
+
+bool same_value(double a, double b) {
+  return a == b || (std::isnan(a) && std::isnan(b));
+}
+
+/// Of two clips of one file: what is known of both is the same.
+bool agree(const io::Clip& a, const io::Clip& b) {
+  return a.split == b.split && a.label == b.label && a.machine == b.machine && a.domain == b.domain &&
+         a.section == b.section &&
+         std::equal(a.parameter.begin(), a.parameter.end(), b.parameter.begin(), b.parameter.end(), same_value);
+}
+
+/// "; unknown of 4 clips", if some but not all are.
+std::string unknown_text(std::span<const io::Clip> clips, size_t parameter) {
+  const auto unknown = static_cast<size_t>(std::count_if(clips.begin(), clips.end(), [&](const io::Clip& clip) {
+    return parameter >= clip.parameter.size() || std::isnan(clip.parameter[parameter]);
+  }));
+  if (unknown == 0 || unknown == clips.size()) return {};
+  return fmt::format("; unknown of {}", count_text(static_cast<int64_t>(unknown), "clip"));
 }
 
 std::string label_counts(std::span<const io::Clip> clips, io::Split split) {
@@ -41,16 +57,68 @@ std::filesystem::path file_of(const io::Manifest& manifest, const io::Clip& clip
   return manifest.root / clip.path;
 }
 
+io::Manifest read_clips(const std::filesystem::path& input) {
+  io::Manifest manifest = io::read_recordings(input);
+  train::require_parameter_names(manifest.parameter_names, input);
+  return manifest;
+}
+
+std::optional<std::pair<uint64_t, uint64_t>> identity_of(const std::filesystem::path& file) {
+  struct stat status = {};
+  if (::stat(file.c_str(), &status) != 0) return std::nullopt;
+  return std::pair(uint64_t{status.st_dev}, uint64_t{status.st_ino});
+}
+
+void require_distinct(std::span<const std::filesystem::path> files) {
+  std::map<std::pair<uint64_t, uint64_t>, const std::filesystem::path*> seen;
+  for (const std::filesystem::path& file : files) {
+    const auto identity = identity_of(file);
+    if (!identity) continue;
+    const auto [first, is_new] = seen.emplace(*identity, &file);
+    if (!is_new)
+      throw io::UsageError(
+          fmt::format("{} is given twice, first as {}; give it once", shown(file), shown(*first->second)));
+  }
+}
+
+void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
+  std::map<std::pair<uint64_t, uint64_t>, const io::Clip*> seen;
+  std::vector<io::Clip> kept;
+  kept.reserve(manifest.clips.size());  // `seen` points into it
+  std::vector<std::string> repeated;
+  for (io::Clip& clip : manifest.clips) {
+    const auto identity = identity_of(file_of(manifest, clip));
+    const auto first = identity ? seen.find(*identity) : seen.end();
+    if (first == seen.end()) {
+      kept.push_back(std::move(clip));
+      if (identity) seen.emplace(*identity, &kept.back());
+      continue;
+    }
+    if (!agree(clip, *first->second)) {
+      throw io::DataError(
+          fmt::format("{} and {} of {} are the same file, but not the same is said of them (split, label, "
+                      "machine, parameters); leave one out",
+                      shown(first->second->path), shown(clip.path), shown(named)));
+    }
+    repeated.push_back(fmt::format("{} is {}", shown(clip.path), shown(first->second->path)));
+  }
+  manifest.clips = std::move(kept);
+  if (!repeated.empty())
+    manifest.notes.push_back(fmt::format("left out: {} that {} another again, such as: {}",
+                                         count_text(static_cast<int64_t>(repeated.size()), "recording"),
+                                         repeated.size() == 1 ? "is" : "are", repeated.front()));
+}
+
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named) {
   constexpr size_t most = 10;
-  std::vector<std::string> missing;
+  std::vector<std::filesystem::path> missing;
   for (const io::Clip& clip : manifest.clips) {
     std::error_code error;
-    if (!std::filesystem::exists(file_of(manifest, clip), error)) missing.push_back(file_of(manifest, clip).string());
+    if (!std::filesystem::exists(file_of(manifest, clip), error)) missing.push_back(file_of(manifest, clip));
   }
   if (missing.empty()) return;
   std::string names;
-  for (size_t i = 0; i < std::min(missing.size(), most); ++i) names += (i == 0 ? "'" : ", '") + missing[i] + "'";
+  for (size_t i = 0; i < std::min(missing.size(), most); ++i) names += (i == 0 ? "" : ", ") + shown(missing[i]);
   if (missing.size() > most) names += fmt::format(" and {} more", missing.size() - most);
   throw io::DataError(
       fmt::format("{} of {} recordings listed in '{}' {} missing: {}; correct the paths or add --skip-bad",
@@ -75,6 +143,31 @@ std::string values_text(const std::vector<double>& values) {
   return out;
 }
 
+std::string listed(const std::set<std::string>& names) {
+  constexpr size_t most = 8;
+  std::string out;
+  size_t shown = 0;
+  for (const std::string& name : names) {
+    if (shown == most) return out + fmt::format(" and {} more", names.size() - most);
+    out += (shown++ == 0 ? "" : ", ") + io::escaped(name);
+  }
+  return out;
+}
+
+std::string other_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained) {
+  std::set<std::string> others;
+  int64_t count = 0;
+  for (const auto& [machine, of_it] : clips) {
+    if (machine.empty() || std::find(trained.begin(), trained.end(), machine) != trained.end()) continue;
+    others.insert(machine);
+    count += of_it;
+  }
+  if (trained.empty() || others.empty()) return {};
+  return fmt::format("{} of machine {}, but the model was trained on {}",
+                     count == 1 ? "1 clip is" : fmt::format("{} clips are", count), listed(others),
+                     listed({trained.begin(), trained.end()}));
+}
+
 std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names) {
   std::string out;
   std::set<std::string> machines, domains, sections;
@@ -90,7 +183,8 @@ std::string describe_clips(std::span<const io::Clip> clips, const std::vector<st
   if (!sections.empty()) out += fmt::format("  sections       {}\n", listed(sections));
   if (!domains.empty()) out += fmt::format("  domains        {}\n", listed(domains));
   for (size_t p = 0; p < parameter_names.size(); ++p)
-    out += fmt::format("  {:<14} {}\n", parameter_names[p], values_text(distinct_values(clips, p)));
+    out += fmt::format("  {:<14} {}{}\n", io::escaped(parameter_names[p]), values_text(distinct_values(clips, p)),
+                       unknown_text(clips, p));
   return out;
 }
 

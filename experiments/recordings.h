@@ -1,17 +1,36 @@
 // What is known of clips, in words, and which of them are there.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "io/manifest.h"
 
 namespace evenflow::experiments {
 
+/// io::read_recordings for a command that ends in a table: io::DataError also if a parameter is called like one of its
+/// columns.
+io::Manifest read_clips(const std::filesystem::path& input);
+
 /// io::DataError naming (up to ten of) the recordings that do not exist, all at once.
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named);
+
+/// Of clips that are one file (a link, another spelling) the first stays, and a note of the manifest says so.
+/// io::DataError names two that differ in split or label, or in what else is known of them.
+void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named);
+
+/// io::UsageError if two of the files are the same one, by whatever path.
+void require_distinct(std::span<const std::filesystem::path> files);
+
+/// What a file is to the system: the same for every path to it. None if it does not exist.
+std::optional<std::pair<uint64_t, uint64_t>> identity_of(const std::filesystem::path& file);
 
 /// A clip's file, absolute or below the manifest's folder.
 std::filesystem::path file_of(const io::Manifest& manifest, const io::Clip& clip);
@@ -21,6 +40,13 @@ std::vector<double> distinct_values(std::span<const io::Clip> clips, size_t para
 
 /// "50, 100, 150" or, of many, "50, 100, ..., 750 (15 values)".
 std::string values_text(const std::vector<double>& values);
+
+/// "fan, pump" and, of many, " and 3 more".
+std::string listed(const std::set<std::string>& names);
+
+/// A sentence on clips of machines that a model was not trained on, from how many there are of each; empty if there are
+/// none, or nothing is known of either.
+std::string other_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained);
 
 /// Lines on splits, labels, machines, domains and parameters, each indented by two blanks and ended.
 std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names);

@@ -184,7 +184,7 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
     if (distinct.size() < 2) {
       throw io::DataError(fmt::format(
           "parameter {} has {} distinct value(s) in the training clips, at least two are needed to learn it; add "
-          "clips, or set condition.enabled = false",
+          "clips, or leave it out of condition.parameters",
           data.names[p], distinct.size()));
     }
     const double mean = sum / count;

@@ -371,7 +371,7 @@ std::vector<Row> make_table() {
 
       boolean("condition.enabled", Field{c, &C::enabled}, "false: a conventional Glow that knows no parameters"),
       list("condition.parameters", Field{c, &C::parameters},
-           "physical parameters the latent zd carries; empty: all of the shard's"),
+           "physical parameters the latent zd carries; empty: those of the shard that vary in the training clips"),
       list("condition.k", Field{c, &C::k},
            "slope per unit of each parameter; empty: k (v - v0) spans [-3, 3] over the training values"),
       list("condition.v0", Field{c, &C::v0}, "centre of each parameter; empty: mean of the training values"),

@@ -60,7 +60,7 @@ struct ClassifierSettings {
 /// Which physical parameters zd carries.
 struct ConditionSettings {
   bool enabled = true;                  ///< false: a conventional Glow, zd ~ N(0, 1)
-  std::vector<std::string> parameters;  ///< empty: all of the shard's
+  std::vector<std::string> parameters;  ///< empty: those of the shard that vary
   std::vector<double> k;                ///< per unit of v; empty: k (v - v0) spans [-3, 3] over the training values
   std::vector<double> v0;               ///< empty: mean of the training values
   std::string zd_half = "second";       ///< of the last block's channels: "second" (its last coupling's) or "first"

@@ -76,7 +76,7 @@ std::vector<std::string> folders_of(const fs::path& folder) {
 struct Recording {
   fs::path path;                     ///< as in Clip
   std::vector<std::string> folders;  ///< above it, from the root of the file system
-  size_t first = 0;
+  size_t first = 0, given = 0;       ///< given: the index of the folder being read
   std::optional<DcaseName> name;
 
   const std::string& parent() const { return folders.back(); }
@@ -88,11 +88,12 @@ struct Recording {
 
 std::vector<Recording> place(const fs::path& folder, const std::vector<fs::path>& paths) {
   const std::vector<std::string> root = folders_of(folder);
-  size_t first = root.empty() ? 0 : root.size() - 1;
+  const size_t given = root.empty() ? 0 : root.size() - 1;
+  size_t first = given;
   while (first > 0 && is_telling(root[first]) && is_telling(root[first - 1])) --first;
   std::vector<Recording> recordings;
   for (const fs::path& path : paths) {
-    Recording recording{path, root, first, parse_dcase_name(path.stem().string())};
+    Recording recording{path, root, first, given, parse_dcase_name(path.stem().string())};
     for (const fs::path& part : path.parent_path()) recording.folders.push_back(part.string());
     if (recording.folders.empty()) recording.folders.emplace_back();  // the root of the file system
     recordings.push_back(std::move(recording));
@@ -323,7 +324,9 @@ Told told_by_folders(const Recording& r, const Sorted& sorted, const fs::path& f
   if (innermost) {
     size_t above = *innermost;
     while (above > 0 && is_telling(r.folders[above])) --above;
-    if (!is_telling(r.folders[above])) told.machine = r.folders[above];
+    // A lone folder "test" says nothing of what it lies in; id_00/normal and train/good do.
+    const bool is_outside = above < r.given && *innermost - above < 2;
+    if (!is_telling(r.folders[above]) && !is_outside) told.machine = r.folders[above];
   }
   return told;
 }

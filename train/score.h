@@ -108,6 +108,9 @@ double pick_score(const ClipScore& clip, const std::string& name);
 /// cell.
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
                   const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated);
+/// io::DataError naming `file` if a parameter is called like one of those columns, in whatever letters: the scores
+/// could not be read back.
+void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file);
 struct ScoreTable {
   std::vector<std::string> parameter_names, estimated_names;
   std::vector<ClipScore> clips;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -8,6 +9,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/text.h"
 #include "train/score.h"
 
 namespace evenflow::train {
@@ -53,6 +55,19 @@ std::string row(const ClipScore& score, size_t parameters, const std::vector<Nam
   cells.push_back(clip.domain);
   cells.push_back(clip.section);
   return join_cells(cells);
+}
+
+/// True of a column that the scores have, or may have, beside the parameters'.
+bool is_reserved(const std::string& column) {
+  const std::string name = io::in_small_letters(column);
+  if (name == "score" || name.starts_with(estimate_prefix)) return true;
+  for (const auto& group : {leading, trailing}) {
+    if (std::find(group.begin(), group.end(), name) != group.end()) return true;
+  }
+  for (const std::span<const NamedScore> family : score_families()) {
+    if (std::any_of(family.begin(), family.end(), [&](const NamedScore& s) { return name == s.name; })) return true;
+  }
+  return false;
 }
 
 // One row being read: knows where it is, for its errors.
@@ -155,6 +170,16 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
 }
 
 }  // namespace
+
+void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file) {
+  for (const std::string& name : names) {
+    if (!is_reserved(name)) continue;
+    throw io::DataError(
+        fmt::format("'{}' has a parameter '{}', but a column of the scores has that name; rename it in the "
+                    "manifest",
+                    file.string(), name));
+  }
+}
 
 void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
                   const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {

@@ -156,7 +156,7 @@ Training::Training(const TrainOptions& options)
   steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
-                 std::string(io::version()), config_.train.seed};
+                 std::string(io::version()), config_.train.seed,      machines_of(data_)};
   log_start();
   if (checkpoint_) {
     resume(*checkpoint_);
@@ -244,13 +244,15 @@ void Training::log_start() {
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
   log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB", config_.window.normalise,
                         *low, *high, *narrow, *wide));
+  for (const std::string& note : data_.notes) log_.line("note: " + note);
   for (size_t p = 0; p < condition_.names.size(); ++p) {
     log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
                           condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
   }
   if (condition_.names.empty()) {
-    log_.line(config_.condition.enabled ? "unconstrained: the shards have no parameter"
-                                        : "unconstrained: condition.enabled is false");
+    log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
+              : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
+                                                           : "unconstrained: no parameter varies in training");
   }
 }
 

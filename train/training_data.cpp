@@ -1,26 +1,60 @@
 #include "train/training_data.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <set>
 
 #include "flow/latent.h"
 #include "flow/model.h"
 #include "frontend/normaliser.h"
 #include "io/error.h"
 #include "train/config_match.h"
+#include "train/score.h"
 
 namespace evenflow::train {
 namespace {
 
-io::ConditionData fit_condition_to(const ClipSelection& clips, const io::ConditionSettings& settings) {
+const io::Clip& clip_at(const ClipSelection& clips, std::pair<int32_t, int32_t> at) {
+  return clips.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
+}
+
+/// The settings with the parameters that vary in the training clips named, for which those of the shards stand.
+io::ConditionSettings with_varying(io::ConditionSettings settings, const std::vector<std::string>& names,
+                                   const std::vector<std::vector<double>>& values, std::vector<std::string>& notes) {
+  const io::ConditionSettings all = settings;
+  settings.k.clear();
+  settings.v0.clear();
+  for (size_t p = 0; p < names.size(); ++p) {
+    std::set<double> distinct;
+    for (const std::vector<double>& row : values) {
+      if (!std::isnan(row[p])) distinct.insert(row[p]);
+    }
+    if (distinct.size() < 2) {
+      notes.push_back(fmt::format("{} is left out: {} in every training clip, and what never varies cannot be learnt",
+                                  names[p], distinct.empty() ? "unknown" : fmt::format("{:g}", *distinct.begin())));
+      continue;
+    }
+    settings.parameters.push_back(names[p]);
+    if (all.k.size() == names.size()) settings.k.push_back(all.k[p]);
+    if (all.v0.size() == names.size()) settings.v0.push_back(all.v0[p]);
+  }
+  if (all.k.size() != names.size()) settings.k = all.k;
+  if (all.v0.size() != names.size()) settings.v0 = all.v0;
+  return settings;
+}
+
+io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSettings settings,
+                                   std::vector<std::string>& notes) {
   const std::vector<std::string>& names = clips.shards[0]->parameter_names();
   if (!settings.enabled || (names.empty() && settings.parameters.empty())) return {};
   std::vector<std::vector<double>> values;
-  for (const auto& [shard, clip] : clips.clips) {
-    values.push_back(clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].parameter);
-  }
+  for (const auto& at : clips.clips) values.push_back(clip_at(clips, at).parameter);
+  if (settings.parameters.empty()) settings = with_varying(settings, names, values, notes);
+  if (settings.parameters.empty()) return {};
   return flow::fit_condition(settings, names, values);
 }
 
@@ -56,11 +90,16 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
     data.owned.push_back(std::make_unique<io::Shard>(path));
     data.shards.push_back(data.owned.back().get());
   }
+  for (const io::Shard* shard : data.shards) require_parameter_names(shard->parameter_names(), shard->path());
   require_frontend(*data.shards[0], config.frontend, "the configuration");
   require_alike(data.shards);
   data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
                         config.train.seed);
-  data.condition = fit_condition_to(data.clips.train, config.condition);
+  data.condition = fit_condition_to(data.clips.train, config.condition, data.notes);
+  if (const std::vector<std::string> machines = machines_of(data); machines.size() > 1) {
+    data.notes.push_back(fmt::format("one model of {} machines together: {}; --machine NAME trains on one",
+                                     machines.size(), fmt::join(machines, ", ")));
+  }
   flow::require_model(config, data.condition);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
   const int64_t budget = config.train.resident_mib << 20;
@@ -69,6 +108,15 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   data.train = std::make_unique<Loader>(data.clips.train, config.window, columns, budget);
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
   return data;
+}
+
+std::vector<std::string> machines_of(const TrainingData& data) {
+  std::set<std::string> machines;
+  for (const ClipSelection* side : {&data.clips.train, &data.clips.validation}) {
+    for (const auto& at : side->clips) machines.insert(clip_at(*side, at).machine);
+  }
+  machines.erase("");
+  return {machines.begin(), machines.end()};
 }
 
 std::string data_hash(std::span<const io::Shard* const> shards) {

@@ -18,14 +18,19 @@ struct TrainingData {
   std::vector<std::unique_ptr<io::Shard>> owned;
   std::vector<const io::Shard*> shards;
   HeldOut clips;
-  io::ConditionData condition;  ///< names, k and v0 from the training clips; no names: unconstrained
+  std::vector<std::string> notes;  ///< what was left out or put together: a sentence each
+  io::ConditionData condition;     ///< names, k and v0 from the training clips; no names: unconstrained
   std::unique_ptr<Loader> train, validation;
 };
 
-/// Opens the shards and chooses the clips. io::UsageError or io::DataError: no shard, shards that do not fit each other
-/// or the configuration, no clips, a clip too short, a parameter that is not there or cannot be learnt, a model of a
-/// shape that cannot be.
+/// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
+/// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
+/// each other or the configuration, no clips, a clip too short, a parameter that is not there or cannot be learnt, a
+/// model of a shape that cannot be.
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
+
+/// The machines of the training clips on both sides, distinct and sorted; clips of unknown machine do not count.
+std::vector<std::string> machines_of(const TrainingData& data);
 
 /// One identity for all shards: FNV-1a 64 over their hashes, or the only one's own.
 std::string data_hash(std::span<const io::Shard* const> shards);

@@ -1,9 +1,12 @@
 // evenflow encode: what the flow makes of a shard's windows.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/recordings.h"
 #include "io/shard.h"
 #include "train/score.h"
 
@@ -14,6 +17,10 @@ int run(const EncodeArguments& arguments) {
   require_writable(arguments.out);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
+  std::map<std::string, int64_t> machines;
+  for (const io::Clip& clip : shard.clips()) ++machines[clip.machine];
+  const std::string others = other_machines(machines, detector.model().provenance.machines);
+  if (!others.empty()) print_note(others);
   StatusLine status;
   detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
     if (!status.due()) return;

@@ -129,6 +129,7 @@ void print_written(const std::vector<fs::path>& files) {
 }  // namespace
 
 int run(const EvaluateArguments& arguments) {
+  require_distinct(arguments.scores);
   train::ScoreTable table = read_all(arguments.scores);
   const TrainingValues training = training_values(arguments, table);
   const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };

@@ -19,6 +19,7 @@
 #include "io/model_file.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
+#include "io/text.h"
 #include "train/score.h"
 
 namespace evenflow::experiments {
@@ -27,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void line(const char* name, const std::string& value) {
-  fmt::print("  {:<14} {}\n", name, value);
+  fmt::print("  {:<14} {}\n", io::escaped(name), io::escaped(value));
 }
 
 std::string frontend_text(const io::FrontendSettings& s) {
@@ -41,7 +42,7 @@ double seconds_of(int64_t frames, const io::FrontendSettings& settings) {
 
 void describe_shard(const fs::path& file) {
   const io::Shard shard(file);
-  fmt::print("{}: feature shard\n", file.string());
+  fmt::print("{}: feature shard\n", io::escaped(file.string()));
   line("clips", std::to_string(shard.clips().size()));
   line("sound",
        fmt::format("{:.2f} h, {} frames", seconds_of(shard.frames(), shard.frontend()) / 3600.0, shard.frames()));
@@ -66,7 +67,7 @@ void describe_condition(const io::ConditionData& condition) {
 void describe_model(const fs::path& file) {
   const io::ModelData model = io::read_model(file);
   const io::Config& config = model.config;
-  fmt::print("{}: {}\n", file.string(), model.progress ? "checkpoint" : "model");
+  fmt::print("{}: {}\n", io::escaped(file.string()), model.progress ? "checkpoint" : "model");
   if (config.model.kind == "vae") {
     line("autoencoder", fmt::format("{}, hidden width {}, {}, beta {:g}, gamma {:g}, {} parameters",
                                     count_text(config.vae.layers, "layer"), config.vae.hidden,
@@ -116,7 +117,7 @@ std::string shape_text(const io::Hdf5File& file, const std::string& where) {
 void describe_latents(const fs::path& file) {
   const io::Hdf5Lock lock;
   const io::Hdf5File latents = io::Hdf5File::open(file, "evenflow latents", 1);
-  fmt::print("{}: latents\n", file.string());
+  fmt::print("{}: latents\n", io::escaped(file.string()));
   line("zc", shape_text(latents, "/zc") + " (windows, elements)");
   line("zd", shape_text(latents, "/zd") + " (windows, elements)");
   line("clips", std::to_string(latents.read_texts("/clip/path").size()));
@@ -129,7 +130,7 @@ void describe_latents(const fs::path& file) {
 void describe_samples(const fs::path& file) {
   const io::Hdf5Lock lock;
   const io::Hdf5File samples = io::Hdf5File::open(file, "evenflow samples", 1);
-  fmt::print("{}: {}\n", file.string(), samples.exists("/original") ? "a moved recording" : "samples");
+  fmt::print("{}: {}\n", io::escaped(file.string()), samples.exists("/original") ? "a moved recording" : "samples");
   line("windows", shape_text(samples, "/logmel") + " (windows, mel bands, frames), dB");
   line("model", samples.read_text_attribute("/", "model"));
   const std::vector<std::string> names = samples.read_texts_attribute("/parameter", "names");
@@ -142,7 +143,7 @@ void describe_scores(const fs::path& file) {
   const train::ScoreTable table = train::read_scores(file);
   std::vector<io::Clip> clips;
   for (const train::ClipScore& score : table.clips) clips.push_back(score.clip);
-  fmt::print("{}: scores\n", file.string());
+  fmt::print("{}: scores\n", io::escaped(file.string()));
   line("clips", std::to_string(clips.size()));
   fmt::print("{}", describe_clips(clips, table.parameter_names));
   const auto anomalous =
@@ -151,10 +152,11 @@ void describe_scores(const fs::path& file) {
 }
 
 void describe_recordings(const fs::path& file, const char* what) {
-  const io::Manifest manifest = io::read_recordings(file);
-  fmt::print("{}: {}\n", file.string(), what);
+  const io::Manifest manifest = read_clips(file);
+  fmt::print("{}: {}\n", io::escaped(file.string()), what);
   line("recordings", std::to_string(manifest.clips.size()));
   fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
+  for (const std::string& note : manifest.notes) line("note", note);
 }
 
 void describe_recording(const fs::path& file) {
@@ -166,7 +168,7 @@ void describe_recording(const fs::path& file) {
     squares += static_cast<double>(sample) * sample;
   }
   const auto decibel = [](double x) { return x > 0.0 ? fmt::format("{:.1f} dB", 20.0 * std::log10(x)) : "silence"; };
-  fmt::print("{}: recording (read as mono at {} Hz)\n", file.string(), settings.sample_rate_hz);
+  fmt::print("{}: recording (read as mono at {} Hz)\n", io::escaped(file.string()), settings.sample_rate_hz);
   line("length", duration_text(static_cast<double>(samples.size()) / settings.sample_rate_hz));
   line("peak", decibel(peak));
   line("rms", decibel(std::sqrt(squares / static_cast<double>(samples.size()))));
@@ -189,7 +191,7 @@ void describe_progress(const fs::path& metrics) {
 
 void describe_run(const fs::path& folder) {
   const io::RunFolder run = io::RunFolder::open(folder);
-  fmt::print("{}: run folder\n", folder.string());
+  fmt::print("{}: run folder\n", io::escaped(folder.string()));
   if (fs::exists(folder / "data.txt")) {
     const std::string text = io::read_text(folder / "data.txt");
     for (size_t begin = 0; begin < text.size();) {
@@ -216,7 +218,7 @@ void describe_folder(const fs::path& folder) {
 
 void describe_configuration(const fs::path& file) {
   const io::Config config = io::read_config(file), defaults;
-  fmt::print("{}: configuration\n", file.string());
+  fmt::print("{}: configuration\n", io::escaped(file.string()));
   for (const io::ConfigKey& key : io::config_keys())
     if (key.get(config) != key.get(defaults)) fmt::print("  {:<28} {}\n", key.name, key.get(config));
   fmt::print("All other keys are the defaults.\n");

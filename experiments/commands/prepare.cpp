@@ -18,8 +18,10 @@ namespace evenflow::experiments {
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
   const kernels::Device device = kernels::parse_device(arguments.device);
-  const io::Manifest manifest = io::read_recordings(arguments.input);
+  io::Manifest manifest = read_clips(arguments.input);
   if (!arguments.skip_bad) require_recordings(manifest, arguments.input);
+  drop_repeated(manifest, arguments.input);
+  for (const std::string& note : manifest.notes) print_note(note);
 
   StatusLine status;
   frontend::PrepareOptions options;

@@ -4,15 +4,21 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <memory>
+#include <set>
+#include <unordered_map>
+#include <utility>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/recordings.h"
 #include "frontend/features.h"
+#include "io/audio_names.h"
 #include "io/error.h"
 #include "io/shard.h"
+#include "io/text.h"
 #include "kernels/parallel.h"
 #include "train/score.h"
 
@@ -23,6 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t listed_at_most = 10;
 
+/// Scores inputs: all are looked at first, so that one which is refused costs no work.
 class Scoring {
  public:
   Scoring(const ScoreArguments& arguments, train::Detector& detector)
@@ -30,13 +37,21 @@ class Scoring {
     transforms_.resize(static_cast<size_t>(pool_.threads()));
   }
 
-  void add(const fs::path& input) {
-    if (io::is_shard(input)) {
-      add_shard(io::Shard(input));
-    } else if (io::is_model(input)) {
-      throw io::UsageError("'" + input.string() + "' is a model, not sound; give recordings or shards to score");
-    } else {
-      add_recordings(io::read_recordings(input), input);
+  void run() {
+    for (const fs::path& input : arguments_.inputs) open(input);
+    if (!repeated_.empty()) {
+      notes_.push_back(fmt::format("left out: {} given before, such as {}",
+                                   count_text(static_cast<int64_t>(repeated_.size()), "recording"), repeated_.front()));
+    }
+    const std::string others = other_machines(machines_, detector_.model().provenance.machines);
+    if (!others.empty()) notes_.push_back(others);
+    for (const std::string& note : notes_) print_note(note);
+    for (const Input& input : inputs_) {
+      if (input.shard) {
+        add_shard(*input.shard);
+      } else {
+        add_recordings(input.recordings);
+      }
     }
   }
 
@@ -64,6 +79,76 @@ class Scoring {
   const std::vector<std::string>& bad() const { return bad_; }
 
  private:
+  /// One of the two. Paths of `recordings` stand in the table; `files` are theirs.
+  struct Recordings {
+    io::Manifest manifest;
+    std::vector<fs::path> files;
+  };
+  struct Input {
+    std::unique_ptr<io::Shard> shard;
+    Recordings recordings;
+  };
+
+  void open(const fs::path& path) {
+    Input input;
+    if (io::is_shard(path)) {
+      input.shard = std::make_unique<io::Shard>(path);
+      train::require_parameter_names(input.shard->parameter_names(), path);
+      for (const io::Clip& clip : input.shard->clips())
+        if (keep(clip)) list(clip);
+    } else if (io::is_model(path)) {
+      throw io::UsageError("'" + path.string() + "' is a model, not sound; give recordings or shards to score");
+    } else {
+      input.recordings = open_recordings(path);
+      for (const io::Clip& clip : input.recordings.manifest.clips) list(clip);
+    }
+    inputs_.push_back(std::move(input));
+  }
+
+  /// Notes a clip of the input being opened. io::UsageError if an input before has one of the same path.
+  void list(const io::Clip& clip) {
+    ++machines_[clip.machine];
+    const auto [first, is_new] = inputs_by_path_.emplace(clip.path.string(), inputs_.size());
+    if (is_new || first->second == inputs_.size()) return;
+    throw io::UsageError(fmt::format(
+        "'{}' and '{}' both have a clip '{}', and rows of the scores could not be told apart; score them one at a time "
+        "(evaluate takes several tables)",
+        arguments_.inputs[first->second].string(), arguments_.inputs[inputs_.size()].string(), clip.path.string()));
+  }
+
+  /// The clips to score, under the paths by which the table's rows can be told apart: as given where a recording is
+  /// given itself or there are several inputs, else as the manifest has them or below the folder.
+  Recordings open_recordings(const fs::path& path) {
+    Recordings out{read_clips(path), {}};
+    io::Manifest& manifest = out.manifest;
+    const bool is_recording = io::is_audio(path) && !fs::is_directory(path);
+    const auto other_split = [&](const io::Clip& clip) { return !is_recording && !keep(clip); };
+    if (const auto others = static_cast<int64_t>(std::erase_if(manifest.clips, other_split)); others > 0)
+      manifest.notes.push_back(
+          fmt::format("left out: {} of the other split (--split all takes both)", count_text(others, "clip")));
+    if (!arguments_.skip_bad) require_recordings(manifest, path);
+    drop_repeated(manifest, path);
+    if (!is_recording) notes_.insert(notes_.end(), manifest.notes.begin(), manifest.notes.end());
+    std::erase_if(manifest.clips, [&](const io::Clip& clip) {
+      const fs::path file = file_of(manifest, clip);
+      const auto identity = identity_of(file);
+      if (!identity || identities_.insert(*identity).second) return false;
+      repeated_.push_back(fmt::format("'{}'", file.string()));
+      return true;
+    });
+    for (io::Clip& clip : manifest.clips) {
+      out.files.push_back(file_of(manifest, clip));
+      if (is_recording) {
+        clip.path = path;
+      } else if (arguments_.inputs.size() > 1) {
+        clip.path = out.files.back().lexically_normal();
+      }
+      if (const auto fault = io::text_fault(clip.path.string()))
+        throw io::DataError("'" + clip.path.string() + "' " + fault->what + "; rename it");
+    }
+    return out;
+  }
+
   bool keep(const io::Clip& clip) const {
     return arguments_.split == "all" || (clip.split == io::Split::train) == (arguments_.split == "train");
   }
@@ -74,19 +159,19 @@ class Scoring {
     take(detector_.score(shard, kept, progress), shard.parameter_names());
   }
 
-  void add_recordings(io::Manifest manifest, const fs::path& named) {
-    std::erase_if(manifest.clips, [&](const io::Clip& clip) { return !keep(clip); });
-    if (!arguments_.skip_bad) require_recordings(manifest, named);
+  void add_recordings(const Recordings& recordings) {
+    const io::Manifest& manifest = recordings.manifest;
     // So many clips are decoded side by side, then scored in turn (a clip's windows side by side).
     const size_t group = 8 * static_cast<size_t>(pool_.threads());
     for (size_t first = 0; first < manifest.clips.size(); first += group) {
       const size_t count = std::min(group, manifest.clips.size() - first);
-      score_group(manifest, first, count);
+      score_group(recordings, first, count);
       show(static_cast<int64_t>(first + count), static_cast<int64_t>(manifest.clips.size()));
     }
   }
 
-  void score_group(const io::Manifest& manifest, size_t first, size_t count) {
+  void score_group(const Recordings& recordings, size_t first, size_t count) {
+    const io::Manifest& manifest = recordings.manifest;
     std::vector<std::vector<float>> features(count);
     std::vector<std::string> errors(count);
     const io::FrontendSettings& settings = detector_.model().config.frontend;
@@ -95,7 +180,7 @@ class Scoring {
       std::unique_ptr<frontend::LogMel>& transform = transforms_[static_cast<size_t>(worker)];
       if (!transform) transform = std::make_unique<frontend::LogMel>(settings);
       try {
-        features[i] = frontend::file_features(file_of(manifest, manifest.clips[first + i]), settings, *transform);
+        features[i] = frontend::file_features(recordings.files[first + i], settings, *transform);
       } catch (const io::DataError& error) {
         errors[i] = error.what();
       }
@@ -145,6 +230,11 @@ class Scoring {
   std::vector<std::unique_ptr<frontend::LogMel>> transforms_;
   std::vector<train::ClipScore> scores_;
   std::vector<std::string> names_, bad_;
+  std::vector<Input> inputs_;
+  std::map<std::string, int64_t> machines_;  // of all inputs: how many clips
+  std::unordered_map<std::string, size_t> inputs_by_path_;
+  std::set<std::pair<uint64_t, uint64_t>> identities_;
+  std::vector<std::string> repeated_, notes_;
   StatusLine status_;
 };
 
@@ -164,7 +254,7 @@ int run(const ScoreArguments& arguments) {
   require_writable(arguments.out);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   Scoring scoring(arguments, detector);
-  for (const fs::path& input : arguments.inputs) scoring.add(input);
+  scoring.run();
   scoring.finish();
   train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),

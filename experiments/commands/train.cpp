@@ -7,6 +7,7 @@
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/recordings.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
@@ -117,6 +118,7 @@ int run(const TrainArguments& arguments) {
     options.config = resolve(arguments.config);
     options.shards = arguments.shards;
   }
+  require_distinct(options.shards);
 
   Display display;
   bool recorded = false;

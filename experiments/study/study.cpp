@@ -66,11 +66,13 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
 
 class Running {
  public:
-  explicit Running(const StudyOptions& options) : o_(options), manifest_(io::read_recordings(options.manifest)) {}
+  explicit Running(const StudyOptions& options) : o_(options), manifest_(read_clips(options.manifest)) {}
 
   Study run() {
     require_study(manifest_, o_.manifest);
     require_recordings(manifest_, o_.manifest);
+    drop_repeated(manifest_, o_.manifest);
+    for (const std::string& note : manifest_.notes) o_.log("note: " + note);
     claim_folder();
     Study study;
     study.seeds = o_.seeds;
@@ -127,12 +129,16 @@ class Running {
   }
 
   std::string to_csv() const {
-    std::string text = "path,split,label,machine";
+    // Most have neither, and studies of older programs have neither column.
+    const bool places = std::any_of(manifest_.clips.begin(), manifest_.clips.end(),
+                                    [](const io::Clip& clip) { return !clip.domain.empty() || !clip.section.empty(); });
+    std::string text = places ? "path,split,label,machine,domain,section" : "path,split,label,machine";
     for (const std::string& name : manifest_.parameter_names) text += fmt::format(",{}", io::csv_cell(name));
     text += "\n";
     for (const io::Clip& clip : manifest_.clips) {
       text += fmt::format("{},{},{},{}", io::csv_cell(file_of(manifest_, clip).string()),
                           clip.split == io::Split::train ? "train" : "test", clip.label, io::csv_cell(clip.machine));
+      if (places) text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
       for (const double value : clip.parameter) text += std::isnan(value) ? "," : fmt::format(",{}", value);
       text += "\n";
     }

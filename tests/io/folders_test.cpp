@@ -81,6 +81,15 @@ TEST(Folders, OfNormalAndAbnormalInAnyLetters) {
               Contains(AllOf(HasSubstr("1 recording without a label"), HasSubstr("'other/0.wav'"))));
 }
 
+TEST(Folders, OutsideTheOneGivenAreAMachineOnlyWhereTheirLayoutIsKnown) {
+  const TempFolder folder;
+  put_all(folder / "pump", {"test/0.wav", "normal/0.wav", "train/good/0.wav"});
+  EXPECT_EQ(told(folder / "pump/test").at("0.wav"), "test -1  ");
+  EXPECT_EQ(told(folder / "pump/normal").at("0.wav"), "test 0  ");
+  EXPECT_EQ(told(folder / "pump/train/good").at("0.wav"), "train 0 pump ");
+  EXPECT_EQ(told(folder / "pump/train").at("good/0.wav"), "train 0 pump ");
+}
+
 TEST(Folders, OfTrainAndTestAlone) {
   const TempFolder folder;
   put_all(folder / "pump", {"train/0.wav", "test/0.wav", "0.wav"});
