@@ -200,7 +200,7 @@ void AttributeTable::add(const fs::path& file) {
     for (const std::string& cell : cells) {
       const auto fault = text_fault(cell);
       if (fault)
-        throw DataError(file.string() + ":" + std::to_string(rows[i].line) + ": '" + excerpt(cell) + "' " +
+        throw DataError(file.string() + ":" + std::to_string(rows[i].line) + ": " + in_quotes(cell) + " " +
                         fault->what + "; " + fault->cure);
     }
     const fs::path recording = cells[0];

@@ -29,7 +29,7 @@ std::string trimmed(const std::string& text) {
 
 /// Ends in DataError if `fault` is one: "m.csv:2: machine 'x\\x1b' holds the control character U+001B; remove it".
 void refuse(const std::optional<TextFault>& fault, const std::string& what, std::string_view text) {
-  if (fault) throw DataError(what + " '" + excerpt(text) + "' " + fault->what + "; " + fault->cure);
+  if (fault) throw DataError(what + " " + in_quotes(text) + " " + fault->what + "; " + fault->cure);
 }
 
 constexpr std::array required_columns = {"path", "split", "label", "machine"};
@@ -94,7 +94,7 @@ int parse_label(const std::string& text, const std::string& at) {
   if (text == "normal" || text == "0") return 0;
   if (text == "anomaly" || text == "1") return 1;
   if (text == "unknown" || text == "-1") return -1;
-  throw DataError(at + "label '" + excerpt(text) + "' must be normal, anomaly or unknown (or 0, 1, -1)");
+  throw DataError(at + "label " + in_quotes(text) + " must be normal, anomaly or unknown (or 0, 1, -1)");
 }
 
 Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std::string& origin) {
@@ -111,12 +111,12 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
   if (clip.path.empty()) throw DataError(at + "the path is empty; name a recording");
   clip.machine = cell("machine");
   const std::string split = cell("split");
-  if (split != "train" && split != "test") throw DataError(at + "split '" + excerpt(split) + "' must be train or test");
+  if (split != "train" && split != "test") throw DataError(at + "split " + in_quotes(split) + " must be train or test");
   clip.split = split == "train" ? Split::train : Split::test;
   clip.label = parse_label(cell("label"), at);
   clip.domain = cell("domain");
   if (!clip.domain.empty() && clip.domain != "source" && clip.domain != "target")
-    throw DataError(at + "domain '" + excerpt(clip.domain) + "' must be source, target or empty");
+    throw DataError(at + "domain " + in_quotes(clip.domain) + " must be source, target or empty");
   clip.section = cell("section");
   require_texts(clip, at);
   for (size_t i = 0; i < columns.parameter.size(); ++i) {

@@ -108,4 +108,8 @@ std::string excerpt(std::string_view text) {
   return escaped(text.substr(0, end)) + "...";
 }
 
+std::string in_quotes(std::string_view text) {
+  return std::string(1, '\'').append(excerpt(text)).append(1, '\'');
+}
+
 }  // namespace evenflow::io

@@ -28,5 +28,7 @@ std::optional<TextFault> name_fault(std::string_view name);
 std::string escaped(std::string_view text);
 /// escaped(), of a long text the beginning.
 std::string excerpt(std::string_view text);
+/// excerpt() in quotes.
+std::string in_quotes(std::string_view text);
 
 }  // namespace evenflow::io

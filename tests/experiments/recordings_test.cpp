@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "experiments/recordings.h"
 #include "frontend/audio.h"
 #include "io/shard.h"
 #include "tests/experiments/program.h"
@@ -365,6 +366,15 @@ TEST(Condition, AParameterThatNeverVariesIsLeftOut) {
   const Outcome constant = train(folder);
   expect_done(constant);
   EXPECT_THAT(constant.out, AllOf(HasSubstr("mic is left out"), HasSubstr("unconstrained: no parameter varies")));
+}
+
+TEST(Machines, OtherThanTheModelsAreCounted) {
+  EXPECT_EQ(other_machines({{"fan", 3}, {"pump", 2}, {"valve", 1}, {"", 4}}, {"fan"}),
+            "3 clips are of machine pump, valve, but the model was trained on fan");
+  EXPECT_EQ(other_machines({{"pump", 1}}, {"fan", "valve"}),
+            "1 clip is of machine pump, but the model was trained on fan, valve");
+  EXPECT_EQ(other_machines({{"fan", 3}, {"", 4}}, {"fan"}), "");
+  EXPECT_EQ(other_machines({{"pump", 3}}, {}), "");  // a model that does not say
 }
 
 TEST(Machines, ThatAreTrainedTogetherAreNamed) {
