@@ -53,9 +53,13 @@ class Walk {
       if (entry->is_directory(ignored)) {
         (entry->is_symlink(ignored) ? links_ : folders).push_back(relative / name);
       } else {
-        const bool leads_nowhere = !entry->exists(ignored);
-        const bool readable = leads_nowhere || entry->is_regular_file(ignored);
-        (is_audio(name) && readable ? files_.recordings : files_.others).push_back(relative / name);
+        // A link that leads nowhere is missed where it is read.
+        const bool readable = !entry->exists(ignored) || entry->is_regular_file(ignored);
+        if (!readable) {
+          files_.notes.push_back("left out: '" + escaped((relative / name).string()) + "', which is no regular file");
+        } else {
+          (is_audio(name) ? files_.recordings : files_.others).push_back(relative / name);
+        }
       }
     }
     if (error)

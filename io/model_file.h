@@ -48,7 +48,7 @@ struct ThresholdData {
 struct Provenance {
   std::string commit, data_hash, device, date, version;
   uint64_t seed = 0;
-  std::vector<std::string> machines;  ///< of the training clips, distinct and sorted; empty: not said
+  std::vector<std::string> machines = {};  ///< of the training clips, distinct and sorted; empty: not said
 };
 
 struct OptimizerData {

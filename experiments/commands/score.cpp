@@ -128,7 +128,9 @@ class Scoring {
           fmt::format("left out: {} of the other split (--split all takes both)", count_text(others, "clip")));
     if (!arguments_.skip_bad) require_recordings(manifest, path);
     drop_repeated(manifest, path);
-    if (!is_recording) notes_.insert(notes_.end(), manifest.notes.begin(), manifest.notes.end());
+    const std::string of_which = arguments_.inputs.size() > 1 ? path.string() + ": " : std::string();
+    if (!is_recording)
+      for (const std::string& note : manifest.notes) notes_.push_back(of_which + note);
     std::erase_if(manifest.clips, [&](const io::Clip& clip) {
       const fs::path file = file_of(manifest, clip);
       const auto identity = identity_of(file);
