@@ -1,4 +1,6 @@
 // What names and folders say of recordings, and what is said of what they do not.
+#include <sys/stat.h>
+
 #include <map>
 
 #include "io/audio_names.h"
@@ -173,6 +175,15 @@ TEST(Folders, LinksAreFollowedOnce) {
   const FolderFiles files = list_files(folder / "in");
   EXPECT_THAT(files.recordings, ElementsAre("another/c.wav", "lost.wav", "sub/b.wav"));
   EXPECT_THAT(files.notes, ElementsAre(HasSubstr("'once_more'"), HasSubstr("'sub/loop'")));
+}
+
+TEST(Folders, WhatIsNoRegularFileIsNamed) {
+  const TempFolder folder;
+  put_all(folder.path(), {"a.wav"});
+  ASSERT_EQ(::mkfifo((folder / "pipe.wav").c_str(), 0600), 0);
+  const Manifest m = read_recordings(folder.path());
+  EXPECT_EQ(m.clips.size(), 1u);
+  EXPECT_THAT(m.notes, ElementsAre("left out: 'pipe.wav', which is no regular file"));
 }
 
 TEST(Folders, NamesThatMayNotEnterAreRefused) {
