@@ -9,10 +9,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "io/checksum.h"
 
 namespace evenflow::io {
 
@@ -50,65 +53,71 @@ class Handle {
 
 using Shape = std::vector<hsize_t>;
 
-/// The HDF5 type that stores T and the one that holds it in memory.
+/// The HDF5 type that stores T: little-endian, as in memory.
 template <class T>
 struct Hdf5Type;
 template <>
 struct Hdf5Type<float> {
   static hid_t stored() { return H5T_IEEE_F32LE; }
-  static hid_t native() { return H5T_NATIVE_FLOAT; }
 };
 template <>
 struct Hdf5Type<double> {
   static hid_t stored() { return H5T_IEEE_F64LE; }
-  static hid_t native() { return H5T_NATIVE_DOUBLE; }
 };
 template <>
 struct Hdf5Type<int8_t> {
   static hid_t stored() { return H5T_STD_I8LE; }
-  static hid_t native() { return H5T_NATIVE_INT8; }
 };
 template <>
 struct Hdf5Type<int32_t> {
   static hid_t stored() { return H5T_STD_I32LE; }
-  static hid_t native() { return H5T_NATIVE_INT32; }
 };
 template <>
 struct Hdf5Type<int64_t> {
   static hid_t stored() { return H5T_STD_I64LE; }
-  static hid_t native() { return H5T_NATIVE_INT64; }
 };
 template <>
 struct Hdf5Type<uint64_t> {
   static hid_t stored() { return H5T_STD_U64LE; }
-  static hid_t native() { return H5T_NATIVE_UINT64; }
 };
 
+/// The layout that this program writes. Version 1 had no checksums and no list of a model's parameters; it is read.
+constexpr int64_t format_version = 2;
+
 /// An HDF5 file. `where` arguments are absolute object paths: "/clip/offset".
+///
+/// From version 2 on every dataset carries a checksum over its name, type, shape and bytes, which reading verifies; the
+/// library itself has one on every other block. Only plain datasets behind hard links are opened, and all that is read
+/// together is no larger than the file, so that neither damage nor a stranger's file can make a reader follow a link to
+/// somewhere else, wait, or take memory that the file does not account for.
 class Hdf5File {
  public:
   /// A new file at `at`, which must not exist. Errors name `named`, the file it is to become.
   static Hdf5File create(const std::filesystem::path& at, const std::filesystem::path& named);
-  /// Opens for reading and checks that it is one of ours: root attribute `kind` as given, `format_version` as given.
-  static Hdf5File open(const std::filesystem::path& file, std::string_view kind, int64_t format_version);
+  /// Opens for reading a file of ours, of any kind. DataError says what it is instead and what helps.
+  static Hdf5File open(const std::filesystem::path& file);
+  /// The same of this kind.
+  static Hdf5File open(const std::filesystem::path& file, std::string_view kind);
 
   const std::filesystem::path& named() const { return named_; }
+  const std::string& kind() const { return kind_; }
+  int64_t version() const { return version_; }
   /// DataError: "'<file>': <what>".
   [[noreturn]] void fail(const std::string& what) const;
+  /// "'<file>': <what>: damaged; <cure>".
+  [[noreturn]] void fail_damaged(const std::string& what) const;
   /// The same with the library's reason for the last failure.
   [[noreturn]] void fail_with_reason(const std::string& what) const;
-
-  /// fail_with_reason for a write: the cure is elsewhere.
+  /// A write that failed, with the library's reason.
   [[noreturn]] void fail_write(const std::string& what) const;
 
   void make_group(const std::string& where);
+  /// DataError if it is there but is a link to somewhere else, or if damage leaves that open.
   bool exists(const std::string& where) const;
-  /// Names below a group, in the order they were made.
-  std::vector<std::string> children(const std::string& group) const;
 
   template <class T>
   void write(const std::string& where, const Shape& shape, const T* data) {
-    write_raw(where, shape, data, Hdf5Type<T>::stored(), Hdf5Type<T>::native());
+    write_raw(where, shape, data, Hdf5Type<T>::stored());
   }
   template <class T>
   void write(const std::string& where, const std::vector<T>& data) {
@@ -116,13 +125,18 @@ class Hdf5File {
   }
   void write_text(const std::string& where, const std::string& text);
   void write_texts(const std::string& where, const std::vector<std::string>& texts);
+  /// For a dataset that is written in pieces: it is made, filled by the caller, and sealed by its checksum, which
+  /// begins with what the dataset is, so that two that changed places do not pass for each other.
+  Handle create_dataset(const std::string& where, const Shape& shape, hid_t stored);
+  static Crc32 begin_checksum(const std::string& where, hid_t stored, const Shape& shape);
+  void write_checksum(const std::string& where, const Handle& dataset, uint32_t checksum);
 
-  /// The whole dataset. `shape` gets its shape; the type must be of T's class, sign and size.
+  /// The whole dataset. `shape` gets its shape; the type must be T's.
   template <class T>
   std::vector<T> read(const std::string& where, Shape& shape) const {
     const Handle dataset = open_dataset(where, Hdf5Type<T>::stored(), shape);
-    std::vector<T> out(checked_count(where, dataset, shape, sizeof(T)));
-    read_raw(where, dataset, Hdf5Type<T>::native(), out.data(), out.size());
+    std::vector<T> out(element_count(shape));
+    read_raw(where, dataset, shape, out.data());
     return out;
   }
   /// The whole dataset, which must have one dimension.
@@ -137,19 +151,21 @@ class Hdf5File {
   std::vector<std::string> read_texts(const std::string& where) const;
   /// The stored type of a dataset.
   Handle type_of(const std::string& where) const;
-  /// Opens a dataset whose type must be `stored`.
+  /// Opens a dataset whose type must be `stored` (H5T_C_S1: text of a fixed length).
   Handle open_dataset(const std::string& where, hid_t stored, Shape& shape) const;
+  /// Reads a dataset of floats of any size in pieces, for its checksum alone. Returns its shape.
+  Shape verify(const std::string& where, hid_t stored) const;
 
   template <class T>
   void write_attribute(const std::string& where, const std::string& name, T value) {
-    write_attribute_raw(where, name, &value, Hdf5Type<T>::stored(), Hdf5Type<T>::native());
+    write_attribute_raw(where, name, &value, Hdf5Type<T>::stored());
   }
   void write_attribute(const std::string& where, const std::string& name, const std::string& value);
   void write_attribute(const std::string& where, const std::string& name, const std::vector<std::string>& values);
   template <class T>
   T read_attribute(const std::string& where, const std::string& name) const {
     T value{};
-    read_attribute_raw(where, name, &value, Hdf5Type<T>::stored(), Hdf5Type<T>::native());
+    read_attribute_raw(where, name, &value, Hdf5Type<T>::stored());
     return value;
   }
   bool has_attribute(const std::string& where, const std::string& name) const;
@@ -157,28 +173,39 @@ class Hdf5File {
   std::vector<std::string> read_texts_attribute(const std::string& where, const std::string& name) const;
 
   hid_t id() const { return file_.get(); }
-  uint64_t size_on_disk() const { return size_on_disk_; }
-  void flush();
-  /// Flushes and closes; DataError if that fails.
-  void close();
+  /// Writes version and kind, flushes and closes; DataError if that fails. Last: an unfinished file claims no kind.
+  void finish(const std::string& kind);
+
+  static size_t element_count(const Shape& shape);
 
  private:
-  void write_raw(const std::string& where, const Shape& shape, const void* data, hid_t stored, hid_t native);
-  void read_raw(const std::string& where, const Handle& dataset, hid_t native, void* out, size_t count) const;
-  /// The number of elements, refused where the file cannot hold as much: a damaged shape must not claim all memory.
-  size_t checked_count(const std::string& where, const Handle& dataset, const Shape& shape, size_t size) const;
-  void write_attribute_raw(const std::string& where, const std::string& name, const void* value, hid_t stored,
-                           hid_t native);
-  void read_attribute_raw(const std::string& where, const std::string& name, void* value, hid_t stored,
-                          hid_t native) const;
+  void write_raw(const std::string& where, const Shape& shape, const void* data, hid_t stored);
+  void read_raw(const std::string& where, const Handle& dataset, const Shape& shape, void* out) const;
+  Handle open_any(const std::string& where, Shape& shape) const;
+  void require_plain(const std::string& where, const Handle& dataset, uint64_t bytes) const;
+  void claim(const std::string& what, uint64_t bytes) const;
+  void compare_checksum(const std::string& where, const Handle& dataset, uint32_t found) const;
+  void require_utf8(const std::string& where, const std::vector<std::string>& texts) const;
+  Handle open_attribute(const std::string& where, const std::string& name) const;
+  void write_attribute_raw(const std::string& where, const std::string& name, const void* value, hid_t stored);
+  void read_attribute_raw(const std::string& where, const std::string& name, void* value, hid_t stored) const;
   std::vector<std::string> read_strings_attribute(const std::string& where, const std::string& name, bool scalar) const;
 
   Handle file_;
   std::filesystem::path named_;
+  std::string kind_;
+  int64_t version_ = format_version;
   uint64_t size_on_disk_ = 0;
+  mutable std::set<std::string> claimed_;  // what has been read, and how much of the file it leaves to others
+  mutable uint64_t unclaimed_ = 0;
 };
 
-/// The root attribute `kind` of a readable HDF5 file, or empty. Never throws on what the file holds.
+/// True if it is to be treated as HDF5: a file with the format's signature where it may stand, or one named `.h5`.
+bool looks_like_hdf5(const std::filesystem::path& file);
+
+/// The kind of a file of ours: "evenflow shard". DataError as opening it would give.
+std::string read_kind(const std::filesystem::path& file);
+/// The kind of a readable file of ours, or empty. Never throws on what the file holds.
 std::string hdf5_kind(const std::filesystem::path& file);
 
 }  // namespace evenflow::io

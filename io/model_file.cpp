@@ -1,6 +1,8 @@
 #include "io/model_file.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <new>
 #include <utility>
@@ -8,12 +10,22 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
+#include "io/parameter_list.h"
 
 namespace evenflow::io {
 namespace {
 
 constexpr const char* model_kind = "evenflow model";
-constexpr int64_t model_version = 1;
+
+template <class T>
+void require_finite(const Hdf5File& file, const std::string& where, const std::vector<T>& values) {
+  if (!std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); }))
+    file.fail_damaged(where + " has a value that is not finite");
+}
+
+void require(const Hdf5File& file, bool possible, const std::string& what) {
+  if (!possible) file.fail_damaged(what);
+}
 
 void write_tensor(Hdf5File& file, const Tensor& tensor) {
   if (tensor.name.empty() || tensor.name == "." || tensor.name.find('/') != std::string::npos)
@@ -58,9 +70,24 @@ Tensor read_tensor(const Hdf5File& file, const std::string& name) {
     tensor.integers.assign(narrow.begin(), narrow.end());
   } else {
     tensor.values = file.read<float>(where, shape);
+    require_finite(file, where, tensor.values);
   }
   for (const hsize_t n : shape) tensor.shape.push_back(static_cast<int64_t>(n));
   return tensor;
+}
+
+NormaliserData read_normaliser(const Hdf5File& file, const Config& config) {
+  NormaliserData normaliser;
+  normaliser.mean = file.read<float>("/normaliser/mean");
+  normaliser.std = file.read<float>("/normaliser/std");
+  const auto bands = static_cast<size_t>(config.frontend.mel_bands);
+  require(file, normaliser.mean.size() == bands && normaliser.std.size() == bands,
+          "/normaliser does not have a mean and a deviation for each of the " + std::to_string(bands) + " mel bands");
+  require_finite(file, "/normaliser/mean", normaliser.mean);
+  require_finite(file, "/normaliser/std", normaliser.std);
+  require(file, std::all_of(normaliser.std.begin(), normaliser.std.end(), [](float std) { return std > 0.0f; }),
+          "/normaliser/std has a value that is not above 0");
+  return normaliser;
 }
 
 void write_condition(Hdf5File& file, const ConditionData& condition) {
@@ -94,12 +121,17 @@ ConditionData read_condition(const Hdf5File& file) {
     if (out.size() != count)
       file.fail(where + " has " + std::to_string(out.size()) + " values for " + std::to_string(count) +
                 " parameters; make the model anew");
+    require_finite(file, where, out);
     return out;
   };
   condition.k = per_parameter("/condition/k");
   condition.v0 = per_parameter("/condition/v0");
   condition.mean = per_parameter("/condition/mean");
   condition.std = per_parameter("/condition/std");
+  require(file, std::none_of(condition.k.begin(), condition.k.end(), [](double k) { return k == 0.0; }),
+          "/condition/k has a slope of 0");
+  require(file, std::all_of(condition.std.begin(), condition.std.end(), [](double std) { return std >= 0.0; }),
+          "/condition/std has a value below 0");
   const std::vector<double> values = file.read<double>("/condition/training_values");
   const std::vector<int64_t> offset = file.read<int64_t>("/condition/training_offset");
   if (offset.size() != count + 1 || offset.front() != 0 || offset.back() != static_cast<int64_t>(values.size()) ||
@@ -107,6 +139,10 @@ ConditionData read_condition(const Hdf5File& file) {
     file.fail("/condition/training_offset does not divide the training values; make the model anew");
   for (size_t i = 0; i < count; ++i)
     condition.training_values.emplace_back(values.begin() + offset[i], values.begin() + offset[i + 1]);
+  require_finite(file, "/condition/training_values", values);
+  for (const std::vector<double>& of_one : condition.training_values)
+    require(file, std::adjacent_find(of_one.begin(), of_one.end(), std::greater_equal<>()) == of_one.end(),
+            "/condition/training_values does not rise");
   return condition;
 }
 
@@ -119,7 +155,18 @@ void write_threshold(Hdf5File& file, const ThresholdData& threshold) {
   file.write("/threshold/gamma", threshold.gamma);
 }
 
-ThresholdData read_threshold(const Hdf5File& file) {
+/// Score and method as the configuration knows them; empty where there is no threshold.
+void require_known(const Hdf5File& file, const ThresholdData& threshold, Config config) {
+  try {
+    if (!threshold.score.empty()) config.score.score = threshold.score;
+    if (!threshold.method.empty()) config.score.threshold = threshold.method;
+    validate(config);
+  } catch (const UsageError& error) {
+    file.fail_damaged("/threshold: " + std::string(error.what()));
+  }
+}
+
+ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   ThresholdData threshold;
   threshold.score = file.read_text_attribute("/threshold", "score");
   threshold.method = file.read_text_attribute("/threshold", "method");
@@ -129,6 +176,10 @@ ThresholdData read_threshold(const Hdf5File& file) {
   if (!threshold.gamma.empty() && threshold.gamma.size() != 3)
     file.fail("/threshold/gamma has " + std::to_string(threshold.gamma.size()) +
               " values, expected shape, location and scale; make the model anew");
+  require_known(file, threshold, config);
+  require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
+  require(file, !std::isinf(threshold.value), "/threshold has an infinite value");
+  require_finite(file, "/threshold/gamma", threshold.gamma);
   return threshold;
 }
 
@@ -140,6 +191,7 @@ void write_provenance(Hdf5File& file, const Provenance& provenance) {
   file.write_attribute("/provenance", "date", provenance.date);
   file.write_attribute("/provenance", "version", provenance.version);
   file.write_attribute("/provenance", "seed", provenance.seed);
+  file.write_attribute("/provenance", "machines", provenance.machines);
 }
 
 Provenance read_provenance(const Hdf5File& file) {
@@ -150,6 +202,7 @@ Provenance read_provenance(const Hdf5File& file) {
   provenance.date = file.read_text_attribute("/provenance", "date");
   provenance.version = file.read_text_attribute("/provenance", "version");
   provenance.seed = file.read_attribute<uint64_t>("/provenance", "seed");
+  if (file.version() >= 2) provenance.machines = file.read_texts_attribute("/provenance", "machines");
   return provenance;
 }
 
@@ -163,16 +216,29 @@ void write_optimizer(Hdf5File& file, const OptimizerData& optimizer) {
   file.write("/optimizer/step", Shape{}, &optimizer.step);
 }
 
-OptimizerData read_optimizer(const Hdf5File& file) {
+/// Adam's moments, one of each per free parameter of the model.
+void require_moments(const Hdf5File& file, const std::string& group, const std::vector<float>& m,
+                     const std::vector<float>& v, size_t parameters) {
+  require(file, m.size() == parameters && v.size() == parameters,
+          group + " does not have a first and a second moment for each of the model's " + std::to_string(parameters) +
+              " parameters");
+  require_finite(file, group + "/m", m);
+  // The square of an exploded gradient may be infinite. Without a checksum it is taken for damage.
+  if (file.version() < 2) require_finite(file, group + "/v", v);
+  require(file, std::all_of(v.begin(), v.end(), [](float moment) { return moment >= 0.0f; }),
+          group + "/v has a second moment below 0");
+}
+
+OptimizerData read_optimizer(const Hdf5File& file, size_t parameters) {
   OptimizerData optimizer;
   optimizer.m = file.read<float>("/optimizer/m");
   optimizer.v = file.read<float>("/optimizer/v");
-  if (optimizer.m.size() != optimizer.v.size())
-    file.fail("/optimizer/m and /optimizer/v differ in size; use another checkpoint");
+  require_moments(file, "/optimizer", optimizer.m, optimizer.v, parameters);
   Shape shape;
   const std::vector<int64_t> step = file.read<int64_t>("/optimizer/step", shape);
   if (step.size() != 1) file.fail("/optimizer/step is not a single number; use another checkpoint");
   optimizer.step = step[0];
+  require(file, optimizer.step >= 0, "/optimizer/step is below 0");
   return optimizer;
 }
 
@@ -188,7 +254,7 @@ void write_progress(Hdf5File& file, const ProgressData& progress) {
   file.write_attribute("/progress", "guard_count", progress.guard_count);
 }
 
-ProgressData read_progress(const Hdf5File& file) {
+ProgressData read_progress(const Hdf5File& file, const Config& config) {
   ProgressData progress;
   progress.epoch = file.read_attribute<int64_t>("/progress", "epoch");
   progress.step_in_epoch = file.read_attribute<int64_t>("/progress", "step_in_epoch");
@@ -198,7 +264,61 @@ ProgressData read_progress(const Hdf5File& file) {
   progress.best_epoch = file.read_attribute<int64_t>("/progress", "best_epoch");
   progress.epoch_loss_sum = file.read_attribute<double>("/progress", "epoch_loss_sum");
   progress.guard_count = file.read_attribute<int64_t>("/progress", "guard_count");
+  require(file, progress.epoch >= 0 && progress.step_in_epoch >= 0 && progress.guard_count >= 0,
+          "/progress has a count below 0");
+  require(file, progress.epoch <= config.train.epochs, "/progress has more epochs than /config asks for");
+  require(file, progress.best_epoch == -1 || (progress.best_epoch >= 1 && progress.best_epoch <= progress.epoch),
+          "/progress names a best epoch that was not trained");
+  require(file, progress.best_epoch == -1 || std::isfinite(progress.best_loss), "/progress has no finite best loss");
+  require(file, progress.learning_rate_factor > 0.0 && progress.learning_rate_factor <= 1.0,
+          "/progress has a learning rate factor outside 0 to 1");
+  require(file, std::isfinite(progress.epoch_loss_sum), "/progress has a sum of losses that is not finite");
   return progress;
+}
+
+void write_resume(Hdf5File& file, const ResumeData& resume) {
+  file.make_group("/resume");
+  file.write("/resume/parameters", resume.parameters);
+  file.write("/resume/m", resume.m);
+  file.write("/resume/v", resume.v);
+  file.write("/resume/integers", std::vector<int64_t>{resume.step, resume.windows, resume.steps, resume.guard_events});
+  file.write("/resume/numbers",
+             std::vector<double>{resume.loss_sum, resume.gradient_norm_sum, resume.gradient_norm_max});
+}
+
+ResumeData read_resume(const Hdf5File& file, size_t parameters) {
+  ResumeData resume;
+  resume.parameters = file.read<float>("/resume/parameters");
+  resume.m = file.read<float>("/resume/m");
+  resume.v = file.read<float>("/resume/v");
+  require(file, resume.parameters.size() == parameters, "/resume/parameters is of another size than the model");
+  require_finite(file, "/resume/parameters", resume.parameters);
+  require_moments(file, "/resume", resume.m, resume.v, parameters);
+  const std::vector<int64_t> integers = file.read<int64_t>("/resume/integers");
+  const std::vector<double> numbers = file.read<double>("/resume/numbers");
+  require(file, integers.size() == 4 && numbers.size() == 3, "/resume does not have 4 counts and 3 sums");
+  require(file, std::all_of(integers.begin(), integers.end(), [](int64_t count) { return count >= 0; }),
+          "/resume/integers has a count below 0");
+  require_finite(file, "/resume/numbers", numbers);
+  require(file, numbers[1] >= 0.0 && numbers[2] >= 0.0, "/resume/numbers has a gradient's norm below 0");
+  resume.step = integers[0];
+  resume.windows = integers[1];
+  resume.steps = integers[2];
+  resume.guard_events = integers[3];
+  resume.loss_sum = numbers[0];
+  resume.gradient_norm_sum = numbers[1];
+  resume.gradient_norm_max = numbers[2];
+  return resume;
+}
+
+/// Parts of a checkpoint that must agree.
+void require_agreement(const Hdf5File& file, const ModelData& model) {
+  require(file, model.optimizer.has_value() == model.progress.has_value(), "has only one of /optimizer and /progress");
+  if (!model.resume) return;
+  require(file, model.optimizer.has_value(), "has /resume, but no /optimizer");
+  require(file, model.resume->step <= model.optimizer->step, "/resume is of a later step than /optimizer");
+  require(file, model.resume->steps + model.resume->guard_events == model.progress->step_in_epoch,
+          "/resume counts other steps of the epoch than /progress");
 }
 
 void write_contents(Hdf5File& file, const ModelData& model) {
@@ -210,9 +330,10 @@ void write_contents(Hdf5File& file, const ModelData& model) {
     file.fail(std::string("its configuration cannot be stored: ") + error.what());
   }
   if (!reads_back) file.fail("its configuration cannot be stored: it does not read back as it was");
-  file.write_attribute("/", "kind", std::string(model_kind));
-  file.write_attribute("/", "format_version", model_version);
   file.write_text("/config", config);
+  std::vector<std::string> names;
+  for (const Tensor& tensor : model.parameters) names.push_back(tensor.name);
+  file.write_texts("/parameter_names", names);
   file.make_group("/parameters");
   for (const Tensor& tensor : model.parameters) write_tensor(file, tensor);
   if (model.normaliser.mean.size() != model.normaliser.std.size())
@@ -226,25 +347,48 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   write_provenance(file, model.provenance);
   if (model.optimizer) write_optimizer(file, *model.optimizer);
   if (model.progress) write_progress(file, *model.progress);
+  if (model.resume) write_resume(file, *model.resume);
+}
+
+Config read_configuration(const Hdf5File& file) {
+  try {
+    Config config = parse_config(file.read_text("/config"), "/config");
+    validate(config);
+    return config;
+  } catch (const UsageError& error) {
+    file.fail(std::string(error.what()) + "; use the program that wrote it, or train anew");
+  }
+}
+
+/// By the file's list; a file of version 1 has none, and its tensors are those of its configuration.
+std::vector<Tensor> read_parameters(const Hdf5File& file, const ModelData& model) {
+  std::vector<Tensor> tensors;
+  if (file.version() >= 2) {
+    for (const std::string& name : file.read_texts("/parameter_names")) tensors.push_back(read_tensor(file, name));
+    return tensors;
+  }
+  for (const Tensor& expected : parameter_list(model.config, model.condition)) {
+    tensors.push_back(read_tensor(file, expected.name));
+    if (tensors.back().shape != expected.shape || tensors.back().type != expected.type)
+      file.fail_damaged("/parameters/" + expected.name + " is not of the shape that /config gives it");
+  }
+  return tensors;
 }
 
 ModelData read_contents(const Hdf5File& file) {
   ModelData model;
-  try {
-    model.config = parse_config(file.read_text("/config"), "/config");
-  } catch (const UsageError& error) {
-    file.fail(std::string(error.what()) + "; use the program that wrote it, or train anew");
-  }
-  for (const std::string& name : file.children("/parameters")) model.parameters.push_back(read_tensor(file, name));
-  model.normaliser.mean = file.read<float>("/normaliser/mean");
-  model.normaliser.std = file.read<float>("/normaliser/std");
-  if (model.normaliser.mean.size() != model.normaliser.std.size())
-    file.fail("/normaliser/mean and /normaliser/std differ in size; make the model anew");
+  model.config = read_configuration(file);
+  model.normaliser = read_normaliser(file, model.config);
   model.condition = read_condition(file);
-  model.threshold = read_threshold(file);
+  model.threshold = read_threshold(file, model.config);
   model.provenance = read_provenance(file);
-  if (file.exists("/optimizer")) model.optimizer = read_optimizer(file);
-  if (file.exists("/progress")) model.progress = read_progress(file);
+  model.parameters = read_parameters(file, model);
+  size_t parameters = 0;
+  for (const Tensor& tensor : model.parameters) parameters += tensor.values.size();
+  if (file.exists("/optimizer")) model.optimizer = read_optimizer(file, parameters);
+  if (file.exists("/progress")) model.progress = read_progress(file, model.config);
+  if (file.exists("/resume")) model.resume = read_resume(file, parameters);
+  require_agreement(file, model);
   return model;
 }
 
@@ -255,14 +399,14 @@ void write_model(const std::filesystem::path& file, const ModelData& model) {
   AtomicFile atomic(file);
   Hdf5File out = Hdf5File::create(atomic.temporary(), file);
   write_contents(out, model);
-  out.close();
+  out.finish(model_kind);
   atomic.commit();
 }
 
 ModelData read_model(const std::filesystem::path& file) {
   const Hdf5Lock lock;
   try {
-    return read_contents(Hdf5File::open(file, model_kind, model_version));
+    return read_contents(Hdf5File::open(file, model_kind));
   } catch (const std::bad_alloc&) {
     throw DataError("'" + file.string() + "': not enough memory to read it");
   }

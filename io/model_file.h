@@ -67,6 +67,14 @@ struct ProgressData {
   int64_t guard_count = 0;
 };
 
+/// What only a resumed training reads: the last state that gave a finite loss, and the unfinished epoch's sums.
+struct ResumeData {
+  std::vector<float> parameters, m, v;  ///< the parameter arena's layout
+  int64_t step = 0;                     ///< Adam's, of that state
+  int64_t windows = 0, steps = 0, guard_events = 0;
+  double loss_sum = 0.0, gradient_norm_sum = 0.0, gradient_norm_max = 0.0;
+};
+
 struct ModelData {
   Config config;
   std::vector<Tensor> parameters;
@@ -76,12 +84,14 @@ struct ModelData {
   Provenance provenance;
   std::optional<OptimizerData> optimizer;  ///< with progress: a checkpoint
   std::optional<ProgressData> progress;
+  std::optional<ResumeData> resume;
 };
 
 /// Writes to a temporary name, fsyncs, renames. DataError on a full disk or a folder that cannot be written.
 void write_model(const std::filesystem::path& file, const ModelData& model);
 
-/// DataError names the file and what is wrong: truncated, foreign, missing dataset, another format version.
+/// DataError names the file and what is wrong: truncated, damaged, foreign, missing dataset, another format version, a
+/// figure that no training can have left (a weight that is not finite, a negative step).
 ModelData read_model(const std::filesystem::path& file);
 
 /// True if the file is HDF5 and looks like a model or checkpoint.

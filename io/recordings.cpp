@@ -9,6 +9,7 @@
 #include "io/dcase_folder.h"
 #include "io/error.h"
 #include "io/folder_files.h"
+#include "io/hdf5_file.h"
 #include "io/manifest.h"
 #include "io/placed_recording.h"
 #include "io/telling_folders.h"
@@ -112,7 +113,7 @@ void require_text_file(const fs::path& file) {
   if (utf16 || begin.find('\0') == std::string::npos) return;
   throw DataError("'" + file.string() + "' is neither a recording that is read (" + audio_endings_text() +
                   ") nor a manifest (CSV text); " +
-                  (begin.starts_with("\x89HDF") ? "give recordings" : "convert it, or correct its name"));
+                  (looks_like_hdf5(file) ? "it is an HDF5 file: give recordings" : "convert it, or correct its name"));
 }
 
 }  // namespace

@@ -2,21 +2,22 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include "io/atomic_file.h"
+#include "io/clip_table.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
+#include "io/text.h"
 
 namespace evenflow::io {
 namespace {
 
 constexpr const char* shard_kind = "evenflow shard";
-constexpr int64_t shard_version = 1;
 /// 64 KiB at 128 bands: a window touches one or two chunks.
 constexpr hsize_t chunk_frames = 128;
 constexpr size_t read_cache_bytes = 16 << 20;
@@ -53,6 +54,18 @@ void write_frontend(Hdf5File& file, const FrontendSettings& frontend, const std:
   file.write_attribute(where, "device", device);
 }
 
+/// As of the configuration, from where the settings came.
+void require_in_range(const Hdf5File& file, const FrontendSettings& frontend) {
+  Config checked;
+  checked.frontend = frontend;
+  try {
+    for (const ConfigKey& key : config_keys())
+      if (key.name.starts_with("frontend.")) key.set(checked, key.get(checked));
+  } catch (const UsageError& error) {
+    file.fail("/frontend: " + std::string(error.what()) + "; make the shard anew");
+  }
+}
+
 FrontendSettings read_frontend(const Hdf5File& file) {
   const std::string where = "/frontend";
   const auto positive = [&](const char* name) {
@@ -80,6 +93,7 @@ FrontendSettings read_frontend(const Hdf5File& file) {
       file.fail(where + " has " + row.name + " = " + std::to_string(value) + ", this program computes with " +
                 std::to_string(row.value) + "; make the shard anew");
   }
+  require_in_range(file, frontend);
   return frontend;
 }
 
@@ -99,7 +113,33 @@ class Fnv1a64 {
   uint64_t state_ = 0xcbf29ce484222325;
 };
 
-static_assert(std::endian::native == std::endian::little, "data_hash() is defined over little-endian bytes");
+/// A sum of a clip's frames in which every 8 bytes count by their place: five times as fast as a CRC, and enough where
+/// chunks of frames have one.
+class FramesSum {
+ public:
+  /// All pieces but the last are a multiple of 8 bytes.
+  void add(std::span<const float> frames) {
+    const auto* bytes = reinterpret_cast<const char*>(frames.data());
+    const size_t words = frames.size_bytes() / 8;
+    for (size_t i = 0; i < words; ++i, weight_ += 2) add_word(bytes + 8 * i, 8);
+    if (frames.size_bytes() % 8 != 0) add_word(bytes + 8 * words, 4);
+  }
+  uint64_t value() const { return sum_; }
+
+ private:
+  void add_word(const char* bytes, size_t size) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes, size);
+    sum_ += word * weight_;
+  }
+  uint64_t sum_ = 0, weight_ = 1;
+};
+
+uint64_t sum_of(std::span<const float> frames) {
+  FramesSum sum;
+  sum.add(frames);
+  return sum.value();
+}
 
 }  // namespace
 
@@ -111,19 +151,19 @@ struct ShardWriter::State {
   Hdf5File file;
   Handle logmel;
   FrontendSettings frontend;
-  std::vector<std::string> parameter_names;
   std::string device;
-  std::vector<Clip> clips;
+  ClipTable table;
   std::vector<int64_t> offsets = {0};
-  size_t unwritten = 0;  // bytes the system has not been asked to write yet
+  std::vector<uint64_t> frames_sum;  // of each clip's frames
+  size_t unwritten = 0;              // bytes the system has not been asked to write yet
 
   State(const std::filesystem::path& target, FrontendSettings settings, std::vector<std::string> names,
         std::string computed_on)
       : atomic(target),
         file(Hdf5File::create(atomic.temporary(), target)),
         frontend(std::move(settings)),
-        parameter_names(std::move(names)),
-        device(std::move(computed_on)) {
+        device(std::move(computed_on)),
+        table{{}, std::move(names)} {
     const hsize_t bands = static_cast<hsize_t>(frontend.mel_bands);
     const std::array<hsize_t, 2> none = {0, bands};
     const std::array<hsize_t, 2> unlimited = {H5S_UNLIMITED, bands};
@@ -157,40 +197,18 @@ struct ShardWriter::State {
       unwritten = 0;
     }
     offsets.push_back(offsets.back() + static_cast<int64_t>(count));
-    clips.push_back(clip);
+    table.clips.push_back(clip);
+    frames_sum.push_back(sum_of(values));
   }
 
   void finish() {
-    std::vector<std::string> path, machine, split, domain, section;
-    std::vector<int8_t> label;
-    std::vector<double> parameter;
-    for (const Clip& clip : clips) {
-      path.push_back(clip.path.string());
-      machine.push_back(clip.machine);
-      split.emplace_back(clip.split == Split::train ? "train" : "test");
-      domain.push_back(clip.domain);
-      section.push_back(clip.section);
-      label.push_back(static_cast<int8_t>(clip.label));
-      // One NaN for all: the hash must not depend on which operation made it.
-      for (const double v : clip.parameter)
-        parameter.push_back(std::isnan(v) ? std::numeric_limits<double>::quiet_NaN() : v);
-    }
     file.make_group("/clip");
     file.write("/clip/offset", offsets);
-    file.write_texts("/clip/path", path);
-    file.write_texts("/clip/machine", machine);
-    file.write_texts("/clip/split", split);
-    file.write("/clip/label", label);
-    file.write_texts("/clip/domain", domain);
-    file.write_texts("/clip/section", section);
-    file.write("/clip/parameter", {clips.size(), parameter_names.size()}, parameter.data());
-    file.write_attribute("/clip/parameter", "names", parameter_names);
+    file.write("/clip/frames_sum", frames_sum);
+    write_clip_table(file, table);
     write_frontend(file, frontend, device);
-    file.write_attribute("/", "format_version", shard_version);
-    // Last: an unfinished file does not even claim to be a shard.
-    file.write_attribute("/", "kind", std::string(shard_kind));
     if (!logmel.close()) file.fail_write("/logmel");
-    file.close();
+    file.finish(shard_kind);
     atomic.commit();
   }
 };
@@ -214,9 +232,13 @@ void ShardWriter::append(const Clip& clip, std::span<const float> logmel_db) {
   if (logmel_db.empty() || logmel_db.size() % bands != 0)
     state_->file.fail(of + "has " + std::to_string(logmel_db.size()) + " values, expected whole frames of " +
                       std::to_string(bands));
-  if (clip.parameter.size() != state_->parameter_names.size())
+  const size_t parameters = state_->table.parameter_names.size();
+  if (clip.parameter.size() != parameters)
     state_->file.fail(of + "has " + std::to_string(clip.parameter.size()) + " parameters, expected " +
-                      std::to_string(state_->parameter_names.size()));
+                      std::to_string(parameters));
+  // At once, not after hours of work.
+  if (!is_utf8(clip.path.string()) || !is_utf8(clip.machine) || !is_utf8(clip.domain) || !is_utf8(clip.section))
+    state_->file.fail(of + "has a path, machine, domain or section that is not UTF-8; rename it");
   if (clip.label < -1 || clip.label > 1)
     state_->file.fail(of + "has label " + std::to_string(clip.label) + ", expected -1, 0 or 1");
   const Hdf5Lock lock;
@@ -243,17 +265,29 @@ struct Shard::State {
   Handle logmel;
   FrontendSettings frontend;
   std::string device = "cpu";  // older shards do not say: there was nothing else
-  std::vector<std::string> parameter_names;
-  std::vector<Clip> clips;
+  ClipTable table;
   std::vector<int64_t> offsets;
+  std::vector<uint64_t> frames_sum;  // of each clip's frames; empty: an older shard
   int64_t frames = 0;
 
-  explicit State(const std::filesystem::path& path) : file(Hdf5File::open(path, shard_kind, shard_version)) {
+  explicit State(const std::filesystem::path& path) : file(Hdf5File::open(path, shard_kind)) {
     frontend = read_frontend(file);
     if (file.has_attribute("/frontend", "device")) device = file.read_text_attribute("/frontend", "device");
     open_logmel();
-    read_clips();
+    offsets = file.read<int64_t>("/clip/offset");
+    if (offsets.empty()) file.fail("/clip/offset is empty; make the shard anew");
+    table = read_clip_table(file);
+    require_per_clip("/clip/path", table.clips.size());
     check_offsets();
+    if (file.version() < 2) return;
+    frames_sum = file.read<uint64_t>("/clip/frames_sum");
+    require_per_clip("/clip/frames_sum", frames_sum.size());
+  }
+
+  void require_per_clip(const std::string& where, size_t got) const {
+    if (got != offsets.size() - 1)
+      file.fail(where + " has " + std::to_string(got) + " entries, expected " + std::to_string(offsets.size() - 1) +
+                "; make the shard anew");
   }
 
   void open_logmel() {
@@ -261,10 +295,6 @@ struct Shard::State {
     Handle plain = file.open_dataset("/logmel", H5T_IEEE_F32LE, shape);
     if (shape.size() != 2 || shape[1] != static_cast<hsize_t>(frontend.mel_bands))
       file.fail("/logmel is not [frames, " + std::to_string(frontend.mel_bands) + "]; make the shard anew");
-    // Missing chunks would read as zeros.
-    if (shape[0] > file.size_on_disk() / (shape[1] * sizeof(float)) ||
-        H5Dget_storage_size(plain.get()) < shape[0] * shape[1] * sizeof(float))
-      file.fail("/logmel claims more frames than the file holds: damaged; copy or make it anew");
     frames = static_cast<int64_t>(shape[0]);
     plain.close();
     const Handle access(H5Pcreate(H5P_DATASET_ACCESS));
@@ -274,55 +304,6 @@ struct Shard::State {
     if (!logmel.valid()) file.fail_with_reason("cannot open /logmel");
   }
 
-  void read_clips() {
-    parameter_names = file.read_texts_attribute("/clip/parameter", "names");
-    offsets = file.read<int64_t>("/clip/offset");
-    if (offsets.empty()) file.fail("/clip/offset is empty; make the shard anew");
-    const size_t count = offsets.size() - 1;
-    const auto texts = [&](const char* where) {
-      std::vector<std::string> out = file.read_texts(where);
-      check_count(where, out.size(), count);
-      return out;
-    };
-    std::vector<std::string> path = texts("/clip/path");
-    std::vector<std::string> machine = texts("/clip/machine");
-    const std::vector<std::string> split = texts("/clip/split");
-    std::vector<std::string> domain = texts("/clip/domain");
-    std::vector<std::string> section = texts("/clip/section");
-    const std::vector<int8_t> label = file.read<int8_t>("/clip/label");
-    check_count("/clip/label", label.size(), count);
-    Shape shape;
-    const std::vector<double> parameter = file.read<double>("/clip/parameter", shape);
-    const size_t width = parameter_names.size();
-    if (shape != Shape{count, width})
-      file.fail("/clip/parameter is not [" + std::to_string(count) + " clips, " + std::to_string(width) +
-                " names]; make the shard anew");
-    clips.resize(count);
-    for (size_t i = 0; i < count; ++i) {
-      Clip& clip = clips[i];
-      if (split[i] != "train" && split[i] != "test")
-        file.fail("/clip/split of clip " + std::to_string(i) + " is '" + split[i] +
-                  "', expected train or test; make the shard anew");
-      if (label[i] < -1 || label[i] > 1)
-        file.fail("/clip/label of clip " + std::to_string(i) + " is " + std::to_string(label[i]) +
-                  ", expected -1, 0 or 1; make the shard anew");
-      clip.path = std::move(path[i]);
-      clip.machine = std::move(machine[i]);
-      clip.split = split[i] == "train" ? Split::train : Split::test;
-      clip.label = label[i];
-      clip.domain = std::move(domain[i]);
-      clip.section = std::move(section[i]);
-      const auto row = parameter.begin() + static_cast<std::ptrdiff_t>(i * width);
-      clip.parameter.assign(row, row + static_cast<std::ptrdiff_t>(width));
-    }
-  }
-
-  void check_count(const char* where, size_t got, size_t expected) const {
-    if (got != expected)
-      file.fail(std::string(where) + " has " + std::to_string(got) + " entries, expected " + std::to_string(expected) +
-                "; make the shard anew");
-  }
-
   void check_offsets() const {
     const bool ends_fit = offsets.front() == 0 && offsets.back() == frames;
     if (!ends_fit || !std::is_sorted(offsets.begin(), offsets.end()))
@@ -330,7 +311,7 @@ struct Shard::State {
                 " frames of /logmel; make the shard anew");
   }
 
-  void read_frames(int64_t first, int64_t count, float* out) const {
+  void read(int64_t first, int64_t count, float* out) const {
     if (first < 0 || count < 0 || first > frames || count > frames - first)
       file.fail("frames " + std::to_string(first) + " + " + std::to_string(count) + " are outside the shard's " +
                 std::to_string(frames));
@@ -341,8 +322,26 @@ struct Shard::State {
     const Handle in_memory(H5Screate_simple(2, size.data(), nullptr));
     H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
     if (H5Dread(logmel.get(), H5T_NATIVE_FLOAT, in_memory.get(), on_disk.get(), H5P_DEFAULT, out) < 0)
-      file.fail_with_reason("cannot read /logmel from frame " + std::to_string(first) +
-                            " (damaged; copy or make the shard anew)");
+      file.fail_with_reason("cannot read /logmel from frame " + std::to_string(first));
+  }
+
+  /// Chunks have checksums of their own, but one that was lost and reads as zeros fits its own. So every clip that was
+  /// read whole is compared, as all are before a training and when they are scored.
+  void check_whole_clips(int64_t first, int64_t count, const float* out) const {
+    if (frames_sum.empty()) return;
+    const auto begin = std::lower_bound(offsets.begin(), offsets.end() - 1, first);
+    for (auto clip = static_cast<size_t>(begin - offsets.begin()); clip < frames_sum.size(); ++clip) {
+      const int64_t end = offsets[clip + 1];
+      if (end > first + count) return;
+      const auto bands = static_cast<size_t>(frontend.mel_bands);
+      const float* frames_of = out + static_cast<size_t>(offsets[clip] - first) * bands;
+      check_clip(clip, sum_of({frames_of, static_cast<size_t>(end - offsets[clip]) * bands}));
+    }
+  }
+
+  void check_clip(size_t clip, uint64_t found) const {
+    if (!frames_sum.empty() && found != frames_sum[clip])
+      file.fail_damaged("/logmel does not match the sum of clip '" + table.clips[clip].path.string() + "'");
   }
 };
 
@@ -369,10 +368,10 @@ const std::string& Shard::device() const {
   return state_->device;
 }
 const std::vector<std::string>& Shard::parameter_names() const {
-  return state_->parameter_names;
+  return state_->table.parameter_names;
 }
 const std::vector<Clip>& Shard::clips() const {
-  return state_->clips;
+  return state_->table.clips;
 }
 const std::vector<int64_t>& Shard::offsets() const {
   return state_->offsets;
@@ -386,17 +385,27 @@ int Shard::mel_bands() const {
 
 void Shard::read_frames(int64_t first, int64_t count, float* out) const {
   const Hdf5Lock lock;
-  state_->read_frames(first, count, out);
+  state_->read(first, count, out);
+  state_->check_whole_clips(first, count, out);
 }
 
 std::string Shard::data_hash() const {
-  constexpr int64_t block = 4096;
+  constexpr int64_t block = 4096;  // frames; a multiple of 8 bytes
+  const Hdf5Lock lock;
+  const auto bands = static_cast<size_t>(mel_bands());
   Fnv1a64 hash;
-  std::vector<float> buffer(static_cast<size_t>(std::min(block, frames())) * static_cast<size_t>(mel_bands()));
-  for (int64_t first = 0; first < frames(); first += block) {
-    const int64_t count = std::min(block, frames() - first);
-    read_frames(first, count, buffer.data());
-    hash.add(buffer.data(), static_cast<size_t>(count) * static_cast<size_t>(mel_bands()) * sizeof(float));
+  std::vector<float> buffer;
+  for (size_t clip = 0; clip < clips().size(); ++clip) {
+    FramesSum sum;
+    const int64_t end = offsets()[clip + 1];
+    for (int64_t first = offsets()[clip]; first < end; first += block) {
+      const int64_t count = std::min(block, end - first);
+      buffer.resize(static_cast<size_t>(count) * bands);
+      state_->read(first, count, buffer.data());
+      hash.add(buffer.data(), buffer.size() * sizeof(float));
+      sum.add(buffer);
+    }
+    state_->check_clip(clip, sum.value());
   }
   hash.add(offsets().data(), offsets().size() * sizeof(int64_t));
   for (const Clip& clip : clips()) hash.add(clip.parameter.data(), clip.parameter.size() * sizeof(double));

@@ -55,6 +55,15 @@ std::string formatted(const char* format, uint32_t code) {
 
 }  // namespace
 
+bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const Character character = character_at(text, at);
+    if (character.code == invalid) return false;
+    at += character.bytes;
+  }
+  return true;
+}
+
 std::string in_small_letters(std::string text) {
   for (char& c : text)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');

@@ -16,6 +16,9 @@ inline constexpr size_t longest_name = 80;
 /// ASCII capitals made small; other letters stay.
 std::string in_small_letters(std::string text);
 
+/// True of well-formed UTF-8: no overlong forms, no surrogates, nothing beyond U+10FFFF.
+bool is_utf8(std::string_view text);
+
 /// What keeps a text out: "holds the control character U+001B" and, of a text in a file, "remove it".
 struct TextFault {
   std::string what, cure;

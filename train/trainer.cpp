@@ -55,6 +55,19 @@ std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io:
   return checkpoint;
 }
 
+// io::DataError for what only the data tell: an epoch has so many steps, and each makes at most one update.
+void require_possible(const std::filesystem::path& run, const io::ProgressData& progress, int64_t updates,
+                      int64_t steps_per_epoch) {
+  if (progress.step_in_epoch <= steps_per_epoch &&
+      updates - progress.step_in_epoch <= progress.epoch * steps_per_epoch) {
+    return;
+  }
+  throw io::DataError(fmt::format(
+      "the checkpoint of the run '{}' is damaged: {} steps in its epoch and {} updates in all, where an epoch has {} "
+      "steps; train a new run",
+      run.string(), progress.step_in_epoch, updates, steps_per_epoch));
+}
+
 class Training {
  public:
   explicit Training(const TrainOptions& options);
@@ -190,6 +203,7 @@ void Training::resume(const Checkpoint& checkpoint) {
                         provenance_.data_hash + ", then " + model.provenance.data_hash +
                         "); give the same shards in the same order, or train a new run");
   }
+  require_possible(options_.run, *model.progress, model.optimizer->step, steps_per_epoch_);
   model_->load(model.parameters);
   OptimizerSnapshot state;
   optimizer_.save(state);

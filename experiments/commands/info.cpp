@@ -8,6 +8,7 @@
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/recordings.h"
+#include "flow/model.h"
 #include "frontend/audio.h"
 #include "frontend/features.h"
 #include "io/atomic_file.h"
@@ -15,9 +16,11 @@
 #include "io/dcase.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
+#include "io/latents_file.h"
 #include "io/manifest.h"
 #include "io/model_file.h"
 #include "io/run_folder.h"
+#include "io/samples_file.h"
 #include "io/shard.h"
 #include "io/text.h"
 #include "train/score.h"
@@ -64,9 +67,19 @@ void describe_condition(const io::ConditionData& condition) {
                                   condition.v0[p], values_text(condition.training_values[p])));
 }
 
+/// io::DataError unless the parameters make up the network that the configuration asks for.
+void require_network(const fs::path& file, const io::ModelData& model) {
+  try {
+    flow::make_scoring_model(model.config, model.condition, {})->load(model.parameters);
+  } catch (const std::runtime_error& error) {
+    throw io::DataError("'" + file.string() + "': " + error.what());
+  }
+}
+
 void describe_model(const fs::path& file) {
   const io::ModelData model = io::read_model(file);
   const io::Config& config = model.config;
+  require_network(file, model);
   fmt::print("{}: {}\n", io::escaped(file.string()), model.progress ? "checkpoint" : "model");
   if (config.model.kind == "vae") {
     line("autoencoder", fmt::format("{}, hidden width {}, {}, beta {:g}, gamma {:g}, {} parameters",
@@ -103,40 +116,41 @@ void describe_model(const fs::path& file) {
     line("best", fmt::format("loss {:.4f} nats per dimension, in epoch {}", progress.best_loss, progress.best_epoch));
 }
 
-std::string shape_text(const io::Hdf5File& file, const std::string& where) {
-  const io::Handle dataset(H5Dopen2(file.id(), where.c_str(), H5P_DEFAULT));
-  if (!dataset.valid()) file.fail_with_reason("cannot read " + where);
-  const io::Handle space(H5Dget_space(dataset.get()));
-  io::Shape shape(static_cast<size_t>(std::max(0, H5Sget_simple_extent_ndims(space.get()))));
-  H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr);
-  std::string text;
-  for (const hsize_t side : shape) text += (text.empty() ? "" : " x ") + std::to_string(side);
-  return text;
-}
-
 void describe_latents(const fs::path& file) {
-  const io::Hdf5Lock lock;
-  const io::Hdf5File latents = io::Hdf5File::open(file, "evenflow latents", 1);
+  const io::LatentsSummary latents = io::read_latents_summary(file);
   fmt::print("{}: latents\n", io::escaped(file.string()));
-  line("zc", shape_text(latents, "/zc") + " (windows, elements)");
-  line("zd", shape_text(latents, "/zd") + " (windows, elements)");
-  line("clips", std::to_string(latents.read_texts("/clip/path").size()));
+  line("zc", fmt::format("{} x {} (windows, elements)", latents.windows, latents.zc_size));
+  line("zd", fmt::format("{} x {} (windows, elements)", latents.windows, latents.zd_size));
+  line("clips", std::to_string(latents.clips));
   std::string names;
-  for (const std::string& name : latents.read_texts_attribute("/estimate", "names"))
-    names += (names.empty() ? "" : ", ") + name;
+  for (const std::string& name : latents.estimated) names += (names.empty() ? "" : ", ") + name;
   line("estimates", names.empty() ? "none" : names);
 }
 
 void describe_samples(const fs::path& file) {
-  const io::Hdf5Lock lock;
-  const io::Hdf5File samples = io::Hdf5File::open(file, "evenflow samples", 1);
-  fmt::print("{}: {}\n", io::escaped(file.string()), samples.exists("/original") ? "a moved recording" : "samples");
-  line("windows", shape_text(samples, "/logmel") + " (windows, mel bands, frames), dB");
-  line("model", samples.read_text_attribute("/", "model"));
-  const std::vector<std::string> names = samples.read_texts_attribute("/parameter", "names");
-  const std::vector<double> values = samples.read<double>("/parameter");
-  for (size_t p = 0; p < std::min(names.size(), values.size()); ++p)
-    line(names[p].c_str(), std::isnan(values[p]) ? "not set" : fmt::format("{:g}", values[p]));
+  const io::Samples samples = io::read_samples(file);
+  fmt::print("{}: {}\n", io::escaped(file.string()), samples.from ? "a moved recording" : "samples");
+  line("windows",
+       fmt::format("{} x {} x {} (windows, mel bands, frames), dB", samples.windows, samples.bands, samples.frames));
+  line("model", samples.model);
+  for (size_t p = 0; p < samples.names.size(); ++p)
+    line(samples.names[p].c_str(), std::isnan(samples.values[p]) ? "not set" : fmt::format("{:g}", samples.values[p]));
+}
+
+void describe_hdf5(const fs::path& file) {
+  const std::string kind = io::read_kind(file);
+  if (kind == "evenflow shard") {
+    describe_shard(file);
+  } else if (kind == "evenflow model") {
+    describe_model(file);
+  } else if (kind == "evenflow latents") {
+    describe_latents(file);
+  } else if (kind == "evenflow samples") {
+    describe_samples(file);
+  } else {
+    throw io::DataError("'" + file.string() + "' is an " + kind +
+                        ", which this program does not know; use a newer one");
+  }
 }
 
 void describe_scores(const fs::path& file) {
@@ -241,19 +255,12 @@ int run(const InfoArguments& arguments) {
   const fs::path& file = arguments.file;
   std::error_code error;
   if (!fs::exists(file, error)) throw io::DataError("'" + file.string() + "' does not exist; check the path");
-  const std::string kind = fs::is_directory(file) ? std::string() : io::hdf5_kind(file);
   if (fs::is_directory(file)) {
     describe_folder(file);
-  } else if (io::is_shard(file)) {
-    describe_shard(file);
-  } else if (io::is_model(file)) {
-    describe_model(file);
-  } else if (kind == "evenflow latents") {
-    describe_latents(file);
-  } else if (kind == "evenflow samples") {
-    describe_samples(file);
-  } else if (!kind.empty() || file.extension() == ".h5") {
-    throw io::DataError("'" + file.string() + "' is not a file of evenflow's, or is cut off; write it again");
+  } else if (!fs::is_regular_file(file)) {
+    throw io::DataError("'" + file.string() + "' is a pipe or a device, not a file on disk; copy it to one");
+  } else if (io::looks_like_hdf5(file)) {
+    describe_hdf5(file);
   } else if (file.extension() == ".toml") {
     describe_configuration(file);
   } else if (io::is_audio(file)) {

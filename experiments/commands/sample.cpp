@@ -9,16 +9,12 @@
 #include "experiments/console.h"
 #include "experiments/report/heat_map.h"
 #include "frontend/features.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/hdf5_file.h"
+#include "io/samples_file.h"
 #include "train/score.h"
 
 namespace evenflow::experiments {
 namespace {
-
-constexpr const char* samples_kind = "evenflow samples";
-constexpr int64_t samples_version = 1;
 
 struct Windows {
   int64_t count = 0;
@@ -80,28 +76,21 @@ Windows move(const SampleArguments& arguments, train::Detector& detector, const 
   return windows;
 }
 
-void write_windows(const SampleArguments& arguments, const Windows& windows, const std::vector<std::string>& names,
-                   const std::vector<double>& at) {
-  io::AtomicFile atomic(arguments.out);
-  const io::Hdf5Lock lock;
-  io::Hdf5File file = io::Hdf5File::create(atomic.temporary(), arguments.out);
-  const io::Shape shape = {static_cast<hsize_t>(windows.count), static_cast<hsize_t>(windows.bands),
-                           static_cast<hsize_t>(windows.frames)};
-  file.write("/logmel", shape, windows.logmel_db.data());
-  if (!windows.original.empty()) file.write("/original", shape, windows.original.data());
-  file.write("/parameter", at);
-  file.write_attribute("/parameter", "names", names);
-  file.write_attribute("/", "model", arguments.model.string());
-  if (arguments.from) {
-    file.write_attribute("/", "from", arguments.from->string());
-  } else {
-    file.write_attribute("/", "temperature", arguments.temperature);
-    file.write_attribute("/", "seed", arguments.seed);
-  }
-  file.write_attribute("/", "format_version", samples_version);
-  file.write_attribute("/", "kind", std::string(samples_kind));
-  file.close();
-  atomic.commit();
+io::Samples to_file(const SampleArguments& arguments, const Windows& windows, const std::vector<std::string>& names,
+                    const std::vector<double>& at) {
+  io::Samples samples{.windows = windows.count,
+                      .bands = windows.bands,
+                      .frames = windows.frames,
+                      .logmel_db = windows.logmel_db,
+                      .original = windows.original,
+                      .names = names,
+                      .values = at,
+                      .model = arguments.model.string(),
+                      .from = std::nullopt,
+                      .temperature = arguments.temperature,
+                      .seed = arguments.seed};
+  if (arguments.from) samples.from = arguments.from->string();
+  return samples;
 }
 
 /// Windows side by side, at most eight in a row; of a moved recording the original above the moved ones.
@@ -149,7 +138,7 @@ int run(const SampleArguments& arguments) {
   if (arguments.from && names.empty())
     throw io::UsageError("--from takes a model that knows a parameter; this one is unconstrained");
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
-  if (!arguments.out.empty()) write_windows(arguments, windows, names, at);
+  if (!arguments.out.empty()) io::write_samples(arguments.out, to_file(arguments, windows, names, at));
   if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
              arguments.from ? " of " + arguments.from->string() : "", at_text(arguments.at));

@@ -17,6 +17,7 @@
 #include "frontend/features.h"
 #include "io/audio_names.h"
 #include "io/error.h"
+#include "io/hdf5_file.h"
 #include "io/shard.h"
 #include "io/text.h"
 #include "kernels/parallel.h"
@@ -91,13 +92,13 @@ class Scoring {
 
   void open(const fs::path& path) {
     Input input;
-    if (io::is_shard(path)) {
+    if (io::is_model(path)) {
+      throw io::UsageError("'" + path.string() + "' is a model, not sound; give recordings or shards to score");
+    } else if (io::looks_like_hdf5(path)) {
       input.shard = std::make_unique<io::Shard>(path);
       train::require_parameter_names(input.shard->parameter_names(), path);
       for (const io::Clip& clip : input.shard->clips())
         if (keep(clip)) list(clip);
-    } else if (io::is_model(path)) {
-      throw io::UsageError("'" + path.string() + "' is a model, not sound; give recordings or shards to score");
     } else {
       input.recordings = open_recordings(path);
       for (const io::Clip& clip : input.recordings.manifest.clips) list(clip);

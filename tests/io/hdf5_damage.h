@@ -2,6 +2,7 @@
 #pragma once
 
 #include <hdf5.h>
+#include <zlib.h>
 
 #include <functional>
 #include <random>
@@ -9,6 +10,35 @@
 #include "tests/io/testing.h"
 
 namespace evenflow::io::testing {
+
+/// Gives a dataset that a test has changed the checksum that docs/formats.md says it should have.
+inline void reseal(hid_t file, const std::string& where) {
+  const hid_t dataset = H5Dopen2(file, where.c_str(), H5P_DEFAULT);
+  const hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+  const size_t size = H5Tget_size(type);
+  hsize_t shape[H5S_MAX_RANK];
+  const int rank = H5Sget_simple_extent_dims(space, shape, nullptr);
+  std::string text = H5Tget_class(type) == H5T_STRING  ? "text" + std::to_string(size)
+                     : H5Tget_class(type) == H5T_FLOAT ? "float" + std::to_string(8 * size)
+                                                       : "int" + std::to_string(8 * size);
+  text = where + " " + text + " ";
+  for (int i = 0; i < rank; ++i) text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  text += "\n";
+  std::string bytes(static_cast<size_t>(H5Sget_simple_extent_npoints(space)) * size, '\0');
+  EXPECT_GE(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), 0);
+  text += bytes;
+  const uLong crc = ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size()));
+  const auto value = static_cast<uint32_t>(crc);
+  if (H5Aexists(dataset, "crc32") > 0) H5Adelete(dataset, "crc32");
+  const hid_t scalar = H5Screate(H5S_SCALAR);
+  const hid_t attribute = H5Acreate2(dataset, "crc32", H5T_STD_U32LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+  EXPECT_GE(H5Awrite(attribute, H5T_STD_U32LE, &value), 0);
+  H5Aclose(attribute);
+  H5Sclose(scalar);
+  H5Sclose(space);
+  H5Tclose(type);
+  H5Dclose(dataset);
+}
 
 /// Runs `read` over the file cut at many lengths; each must be a DataError that names the file and a cure. In a child,
 /// as below.

@@ -404,6 +404,7 @@ TEST(ShardWriter, FullDiskIsADataErrorAndLeavesNothing) {
 TEST(WriteModel, FullDiskIsADataErrorAndLeavesNothing) {
   const TempFolder folder;
   ModelData model;
+  model.normaliser = {std::vector<float>(128, -60.0f), std::vector<float>(128, 2.0f)};
   model.parameters.push_back({"block1.step1.a", {50'000}, Tensor::Type::float32, std::vector<float>(50'000, 1.5f), {}});
   const auto write = [&] { write_model(folder / "m.h5", model); };
   EXPECT_EQ(exit_code(in_child(
@@ -476,6 +477,48 @@ TEST(ShardOpen, DamagedFramesAreTold) {
             0);
 }
 
+TEST(ShardOpen, AChunkOfFramesThatWasLostIsTold) {
+  const TempFolder folder;
+  write_some(folder / "s.h5");
+  const std::string bytes = get(folder / "s.h5");
+  const std::vector<float> frames = frames_of(0, 313, 8);
+  const auto place_of = [&](size_t value) {
+    return bytes.find(std::string(reinterpret_cast<const char*>(frames.data() + value), 64));
+  };
+  const size_t at = place_of(0), next = place_of(128 * 8);
+  ASSERT_NE(at, std::string::npos);
+  ASSERT_NE(next, std::string::npos);
+  // Zeros have the checksum zero, and another chunk has its own: the chunks' checksums do not tell.
+  constexpr size_t chunk = 128 * 8 * 4 + 4;
+  for (const std::string& instead : {std::string(chunk, '\0'), bytes.substr(next, chunk)}) {
+    std::string damaged = bytes;
+    damaged.replace(at, chunk, instead);
+    put(folder / "bad.h5", damaged);
+    const Shard shard(folder / "bad.h5");
+    std::vector<float> clip(313 * 8);
+    const auto told = AllOf(HasSubstr((folder / "bad.h5").string()), HasSubstr("/logmel"), HasSubstr("a b/1.wav"));
+    EXPECT_THAT(error_of<DataError>([&] { shard.read_frames(0, 313, clip.data()); }), told);
+    EXPECT_THAT(error_of<DataError>([&] { shard.data_hash(); }), told);
+    shard.read_frames(314, 130, clip.data());  // another clip, whole
+  }
+}
+
+TEST(ShardOpen, AnOddNumberOfValuesHasItsSum) {
+  const TempFolder folder;
+  FrontendSettings frontend = small_frontend();
+  frontend.mel_bands = 3;
+  ShardWriter writer(folder / "odd.h5", frontend, {});
+  const std::vector<float> frames = {1.0f, 2.0f, 3.0f};
+  writer.append({"a.wav", "m", Split::train, 0, {}, "", ""}, frames);
+  writer.append({"b.wav", "m", Split::train, 0, {}, "", ""}, frames_of(0, 5, 3));
+  writer.finish();
+  const Shard shard(folder / "odd.h5");
+  std::vector<float> out(18);
+  shard.read_frames(0, 6, out.data());
+  EXPECT_EQ(out[2], 3.0f);
+  EXPECT_EQ(shard.data_hash().size(), 16u);
+}
+
 /// Changes a good shard through the library itself, as a wrong program would.
 class ShardEdit : public ::testing::Test {
  protected:
@@ -493,6 +536,7 @@ class ShardEdit : public ::testing::Test {
     const hid_t dataset = H5Dopen2(file, where, H5P_DEFAULT);
     EXPECT_GE(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
     H5Dclose(dataset);
+    testing::reseal(file, where);
   }
   template <class T>
   static void replace(hid_t file, const char* where, hid_t type, const std::vector<T>& values) {
@@ -503,6 +547,7 @@ class ShardEdit : public ::testing::Test {
     EXPECT_GE(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), 0);
     H5Dclose(dataset);
     H5Sclose(space);
+    testing::reseal(file, where);
   }
   static void set_attribute(hid_t file, const char* where, const char* name, hid_t stored, const void* value) {
     const hid_t object = H5Oopen(file, where, H5P_DEFAULT);
@@ -519,9 +564,9 @@ class ShardEdit : public ::testing::Test {
 };
 
 TEST_F(ShardEdit, OtherVersion) {
-  const int64_t version = 2;
+  const int64_t version = 3;
   EXPECT_THAT(error_after([&](hid_t f) { set_attribute(f, "/", "format_version", H5T_STD_I64LE, &version); }),
-              AllOf(HasSubstr("format version 2"), HasSubstr("reads version 1")));
+              AllOf(HasSubstr("format version 3"), HasSubstr("reads versions 1 to 2")));
 }
 
 TEST_F(ShardEdit, OtherFeature) {

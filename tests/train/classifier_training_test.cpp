@@ -57,7 +57,7 @@ TEST_P(ClassifierTraining, EncodesToEmbeddings) {
   Detector detector(folder_ / "run/model.h5", kernels::to_string(GetParam().device), 1);
   detector.encode(io::Shard(shard()), folder_ / "latents.h5");
   const io::Hdf5Lock lock;
-  const io::Hdf5File file = io::Hdf5File::open(folder_ / "latents.h5", "evenflow latents", 1);
+  const io::Hdf5File file = io::Hdf5File::open(folder_ / "latents.h5", "evenflow latents");
   io::Shape zc, zd, confidence;
   file.read<float>("/zc", zc);
   file.read<float>("/zd", zd);

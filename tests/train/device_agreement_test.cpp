@@ -122,7 +122,7 @@ TEST_P(DeviceAgreement, ScoresLatentsAndSamples) {
   for (const char* latents : {"/zc", "/zd"}) {
     const auto read = [&](const char* file) {
       io::Shape shape;
-      return io::Hdf5File::open(folder_ / file, "evenflow latents", 1).read<float>(latents, shape);
+      return io::Hdf5File::open(folder_ / file, "evenflow latents").read<float>(latents, shape);
     };
     EXPECT_TRUE(relative_difference(read("gpu.h5"), read("cpu.h5")) <= 1e-4) << latents;
   }

@@ -156,7 +156,7 @@ TEST_F(ScoreTest, EncodesEveryWindow) {
   EXPECT_EQ(told, 40);
   const std::vector<ClipScore> scores = detector.score(data);
   const io::Hdf5Lock lock;
-  const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents", 1);
+  const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents");
   io::Shape zc, zd, none;
   const auto zc_values = file.read<float>("/zc", zc);
   const auto zd_values = file.read<float>("/zd", zd);
