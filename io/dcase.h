@@ -31,7 +31,4 @@ std::vector<NumericAttribute> numeric_attributes(const std::vector<std::string>&
 /// or up to three levels below `folder`.
 bool is_dcase_folder(const std::filesystem::path& folder);
 
-/// wav, flac or ogg by extension, in any case, and not hidden.
-bool is_audio(const std::filesystem::path& file);
-
 }  // namespace evenflow::io

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "io/atomic_file.h"
+#include "io/audio_names.h"
 #include "io/dcase.h"
 #include "io/error.h"
 
@@ -211,14 +212,6 @@ Manifest read_manifest(const fs::path& csv) {
   return parse_manifest(read_text(csv), csv);
 }
 
-bool is_audio(const fs::path& file) {
-  std::string extension = file.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return !file.filename().string().starts_with('.') &&
-         (extension == ".wav" || extension == ".flac" || extension == ".ogg");
-}
-
 Manifest read_folder(const fs::path& folder) {
   Manifest manifest;
   manifest.root = folder;
@@ -235,7 +228,7 @@ Manifest read_folder(const fs::path& folder) {
   }
   if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
   if (manifest.clips.empty())
-    throw DataError("folder '" + folder.string() + "' holds no recordings (.wav, .flac, .ogg); check the path");
+    throw DataError("folder '" + folder.string() + "' holds no recordings (" + audio_endings_text() + "); check the path");
   std::sort(manifest.clips.begin(), manifest.clips.end(), [](const Clip& a, const Clip& b) { return a.path < b.path; });
   return manifest;
 }

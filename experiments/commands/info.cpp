@@ -11,6 +11,7 @@
 #include "frontend/audio.h"
 #include "frontend/features.h"
 #include "io/atomic_file.h"
+#include "io/audio_names.h"
 #include "io/dcase.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
