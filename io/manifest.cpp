@@ -13,6 +13,7 @@
 #include "io/audio_names.h"
 #include "io/dcase.h"
 #include "io/error.h"
+#include "io/sound_format.h"
 
 namespace evenflow::io {
 namespace {
@@ -228,7 +229,8 @@ Manifest read_folder(const fs::path& folder) {
   }
   if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
   if (manifest.clips.empty())
-    throw DataError("folder '" + folder.string() + "' holds no recordings (" + audio_endings_text() + "); check the path");
+    throw DataError("folder '" + folder.string() + "' holds no recordings (" + audio_endings_text() +
+                    "); check the path");
   std::sort(manifest.clips.begin(), manifest.clips.end(), [](const Clip& a, const Clip& b) { return a.path < b.path; });
   return manifest;
 }
@@ -238,7 +240,7 @@ Manifest read_recordings(const fs::path& path) {
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist; check the path");
   if (fs::is_directory(status)) return is_dcase_folder(path) ? read_dcase_folder(path) : read_folder(path);
-  if (!is_audio(path)) return read_manifest(path);
+  if (!is_recording(path)) return read_manifest(path);
   Manifest manifest;
   manifest.root = path.has_parent_path() ? path.parent_path() : fs::path(".");
   manifest.clips.emplace_back();

@@ -19,6 +19,7 @@
 #include "io/model_file.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
+#include "io/sound_format.h"
 #include "train/score.h"
 
 namespace evenflow::experiments {
@@ -159,7 +160,8 @@ void describe_recordings(const fs::path& file, const char* what) {
 
 void describe_recording(const fs::path& file) {
   const io::FrontendSettings settings;
-  const std::vector<float> samples = frontend::read_audio(file, settings);
+  const frontend::Audio audio = frontend::read_audio(file, settings);
+  const std::vector<float>& samples = audio.samples;
   double peak = 0.0, squares = 0.0;
   for (const float sample : samples) {
     peak = std::max(peak, std::abs(static_cast<double>(sample)));
@@ -167,6 +169,8 @@ void describe_recording(const fs::path& file) {
   }
   const auto decibel = [](double x) { return x > 0.0 ? fmt::format("{:.1f} dB", 20.0 * std::log10(x)) : "silence"; };
   fmt::print("{}: recording (read as mono at {} Hz)\n", file.string(), settings.sample_rate_hz);
+  line("recorded", fmt::format("{} Hz, {}", audio.source.rate_hz, count_text(audio.source.channels, "channel")));
+  if (!audio.source.note.empty()) line("note", audio.source.note);
   line("length", duration_text(static_cast<double>(samples.size()) / settings.sample_rate_hz));
   line("peak", decibel(peak));
   line("rms", decibel(std::sqrt(squares / static_cast<double>(samples.size()))));
@@ -254,7 +258,7 @@ int run(const InfoArguments& arguments) {
     throw io::DataError("'" + file.string() + "' is not a file of evenflow's, or is cut off; write it again");
   } else if (file.extension() == ".toml") {
     describe_configuration(file);
-  } else if (io::is_audio(file)) {
+  } else if (io::is_recording(file)) {
     describe_recording(file);
   } else {
     describe_text(file);

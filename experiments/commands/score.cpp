@@ -5,12 +5,14 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <span>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/recordings.h"
 #include "frontend/features.h"
+#include "frontend/sound_notes.h"
 #include "io/error.h"
 #include "io/shard.h"
 #include "kernels/parallel.h"
@@ -26,7 +28,10 @@ constexpr size_t listed_at_most = 10;
 class Scoring {
  public:
   Scoring(const ScoreArguments& arguments, train::Detector& detector)
-      : arguments_(arguments), detector_(detector), pool_(arguments.compute.threads) {
+      : arguments_(arguments),
+        detector_(detector),
+        pool_(arguments.compute.threads),
+        notes_(detector.model().config.frontend, true) {
     transforms_.resize(static_cast<size_t>(pool_.threads()));
   }
 
@@ -62,6 +67,8 @@ class Scoring {
   const std::vector<train::ClipScore>& scores() const { return scores_; }
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<std::string>& bad() const { return bad_; }
+  /// What is to be said of the sound that was scored, a line each.
+  std::vector<std::string> notes() const { return notes_.lines(); }
 
  private:
   bool keep(const io::Clip& clip) const {
@@ -71,7 +78,10 @@ class Scoring {
   void add_shard(const io::Shard& shard) {
     const auto progress = [&](int64_t done, int64_t total) { show(done, total); };
     const auto kept = [&](const io::Clip& clip) { return keep(clip); };
+    const size_t first = scores_.size();
     take(detector_.score(shard, kept, progress), shard.parameter_names());
+    for (const train::ClipScore& score : std::span(scores_).subspan(first))
+      notes_.add_frames(score.clip.path, score.silent);
   }
 
   void add_recordings(io::Manifest manifest, const fs::path& named) {
@@ -87,7 +97,7 @@ class Scoring {
   }
 
   void score_group(const io::Manifest& manifest, size_t first, size_t count) {
-    std::vector<std::vector<float>> features(count);
+    std::vector<frontend::FileFeatures> features(count);
     std::vector<std::string> errors(count);
     const io::FrontendSettings& settings = detector_.model().config.frontend;
     pool_.run(static_cast<int64_t>(count), [&](int64_t item, int worker) {
@@ -106,11 +116,12 @@ class Scoring {
     }
   }
 
-  void score_clip(const io::Manifest& manifest, const io::Clip& clip, const std::vector<float>& features,
+  void score_clip(const io::Manifest& manifest, const io::Clip& clip, const frontend::FileFeatures& features,
                   std::string& error) {
     if (!bad_.empty() && !arguments_.skip_bad) return;  // what is left is only looked through for bad files
     try {
-      take({detector_.score(clip, features, manifest.parameter_names)}, manifest.parameter_names);
+      take({detector_.score(clip, features.logmel_db, manifest.parameter_names)}, manifest.parameter_names);
+      notes_.add(clip.path, features.source, scores_.back().silent);
     } catch (const io::DataError& refused) {
       error = refused.what();
     }
@@ -145,6 +156,7 @@ class Scoring {
   std::vector<std::unique_ptr<frontend::LogMel>> transforms_;
   std::vector<train::ClipScore> scores_;
   std::vector<std::string> names_, bad_;
+  frontend::SoundNotes notes_;
   StatusLine status_;
 };
 
@@ -169,6 +181,7 @@ int run(const ScoreArguments& arguments) {
   train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),
              arguments.out.string(), decisions_text(detector, scoring.scores()));
+  for (const std::string& line : scoring.notes()) fmt::print("{}\n", one_line(line));
   if (!scoring.bad().empty()) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
     for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));
