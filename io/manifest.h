@@ -45,7 +45,7 @@ Manifest parse_manifest(std::string_view text, const std::filesystem::path& csv)
 /// clip. DataError names an audio file in train or test whose name does not follow the scheme.
 Manifest read_dcase_folder(const std::filesystem::path& folder);
 
-/// Every audio file (wav, flac, ogg; no hidden ones) below a folder, sorted, as unlabelled test clips without a
+/// Every audio file (audio_names.h; no hidden ones) below a folder, sorted, as unlabelled test clips without a
 /// machine. DataError if there is none.
 Manifest read_folder(const std::filesystem::path& folder);
 
