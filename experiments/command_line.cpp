@@ -289,7 +289,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "Turns recordings into a feature shard. It holds log-mel frames in dB, with each clip's machine, split, label "
       "and "
       "parameters. INPUT is a manifest CSV (path,split,label,machine,<parameters...>), a folder of recordings (WAV, "
-      "FLAC, OGG) or a DCASE Task 2 folder (2021 to 2025).",
+      "FLAC, OGG, Opus, W64, AIFF, CAF or MP3) or a DCASE Task 2 folder (2021 to 2025).",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
       "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad");
   prepare.file("INPUT", prepare.to().input, "manifest CSV, folder of recordings, DCASE folder or one recording")
