@@ -14,44 +14,55 @@ namespace {
 constexpr float constant_db = 1e-4f;  // less than a pure tone in 16 bits varies
 constexpr float nothing_db = -130.0f;
 
-struct Range {
-  std::vector<float> low, high;  // per band
-};
-
-/// Over the frames that lie within the clip, or over all if none does.
-Range range_of(std::span<const float> logmel_db, const io::FrontendSettings& settings) {
-  const auto bands = static_cast<size_t>(settings.mel_bands);
-  const size_t frames = logmel_db.size() / bands;
-  size_t edge = static_cast<size_t>((settings.n_fft / 2 + settings.hop_samples - 1) / settings.hop_samples);
-  if (frames <= 2 * edge) edge = 0;
-  constexpr float infinity = std::numeric_limits<float>::infinity();
-  Range range{std::vector<float>(bands, infinity), std::vector<float>(bands, -infinity)};
-  for (size_t frame = edge; frame < frames - edge; ++frame) {
-    const float* const values = logmel_db.data() + frame * bands;
-    for (size_t band = 0; band < bands; ++band) {
-      range.low[band] = std::min(range.low[band], values[band]);
-      range.high[band] = std::max(range.high[band], values[band]);
-    }
-  }
-  return range;
-}
-
 bool is_constant(float low, float high) {
   return low <= high && high - low < constant_db;
 }
 
-bool says_nothing(const Range& range) {
-  for (size_t band = 0; band < range.low.size(); ++band) {
-    const float low = range.low[band], high = range.high[band];
-    if (!is_constant(low, high) && !(low <= high && high < nothing_db)) return false;
+/// The least and the largest value of every band.
+struct Range {
+  explicit Range(size_t bands)
+      : low(bands, std::numeric_limits<float>::infinity()), high(bands, -std::numeric_limits<float>::infinity()) {}
+
+  void add(std::span<const float> frames) {
+    for (size_t at = 0; at < frames.size(); at += low.size()) {
+      for (size_t band = 0; band < low.size(); ++band) {
+        low[band] = std::min(low[band], frames[at + band]);
+        high[band] = std::max(high[band], frames[at + band]);
+      }
+    }
   }
-  return true;
+
+  bool says_nothing() const {
+    for (size_t band = 0; band < low.size(); ++band) {
+      const bool nothing = low[band] <= high[band] && high[band] < nothing_db;
+      if (!nothing && !is_constant(low[band], high[band])) return false;
+    }
+    return true;
+  }
+
+  std::vector<float> low, high;
+};
+
+/// The frames that lie within the clip, or all if none does.
+std::span<const float> inner_frames(std::span<const float> logmel_db, const io::FrontendSettings& settings) {
+  const auto bands = static_cast<size_t>(settings.mel_bands);
+  const auto edge = static_cast<size_t>((settings.n_fft / 2 + settings.hop_samples - 1) / settings.hop_samples);
+  const size_t frames = logmel_db.size() / bands;
+  return frames <= 2 * edge ? logmel_db : logmel_db.subspan(edge * bands, (frames - 2 * edge) * bands);
 }
 
 }  // namespace
 
 bool says_nothing(std::span<const float> logmel_db, const io::FrontendSettings& settings) {
-  return says_nothing(range_of(logmel_db, settings));
+  const auto bands = static_cast<size_t>(settings.mel_bands);
+  const std::span<const float> frames = inner_frames(logmel_db, settings);
+  Range range(bands);
+  const size_t look = 8 * bands;  // sound shows itself in the first few frames
+  for (size_t at = 0; at < frames.size(); at += look) {
+    range.add(frames.subspan(at, std::min(look, frames.size() - at)));
+    if (!range.says_nothing()) return false;
+  }
+  return true;
 }
 
 TrainingSound::TrainingSound(const io::FrontendSettings& settings)
@@ -60,9 +71,10 @@ TrainingSound::TrainingSound(const io::FrontendSettings& settings)
       high_(low_.size(), -std::numeric_limits<float>::infinity()) {}
 
 void TrainingSound::add(const std::string& clip, std::span<const float> logmel_db) {
-  const Range range = range_of(logmel_db, settings_);
+  Range range(low_.size());
+  range.add(inner_frames(logmel_db, settings_));
   ++clips_;
-  if (says_nothing(range)) silent_.push_back(clip);
+  if (range.says_nothing()) silent_.push_back(clip);
   for (size_t band = 0; band < low_.size(); ++band) {
     low_[band] = std::min(low_[band], range.low[band]);
     high_[band] = std::max(high_[band], range.high[band]);
