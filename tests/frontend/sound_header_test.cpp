@@ -107,7 +107,7 @@ TEST(SoundHeader, WhatLiesBehindThePromisedSoundIsSaid) {
 TEST(SoundHeader, Rf64WithoutALength) {
   const std::string sound = sound16();
   const std::vector<float> samples = audio_of(WavBytes{.sound = sound}.text()).samples;
-  for (const std::string& form : {"RF64", "BW64"}) {
+  for (const char* form : {"RF64", "BW64"}) {
     for (const char size : {'\0', '\xff'}) {
       const std::string sizes = std::string("ds64\x1c\0\0\0", 8) + std::string(24, size) + std::string(4, '\0');
       const Audio came = audio_of(
