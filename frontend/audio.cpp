@@ -5,23 +5,23 @@
 #include <soxr.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
+#include <utility>
 
+#include "frontend/sound_header.h"
+#include "frontend/spliced_file.h"
 #include "io/atomic_file.h"
+#include "io/audio_names.h"
 #include "io/error.h"
+#include "io/sound_format.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -33,11 +33,24 @@ struct CloseSound {
 };
 using Sound = std::unique_ptr<SNDFILE, CloseSound>;
 
+constexpr int mpeg = 0x230000;  // SF_FORMAT_MPEG, which older headers lack
+constexpr char more_than_promised[] = "with more sound than the header promises, all of which was read";
+
+/// Of the last failure, without a full stop.
+std::string reason_of(SNDFILE* sound) {
+  std::string reason = sf_strerror(sound);
+  if (reason.ends_with('.')) reason.pop_back();
+  return reason;
+}
+
 /// sf_open, one at a time: a failing one writes its reason into buffers that all threads share.
-Sound open_sound(const fs::path& file, int mode, SF_INFO& info) {
+Sound open_sound(const fs::path& file, int mode, SF_INFO& info, SplicedFile* spliced, std::string& reason) {
   static std::mutex opening;
   const std::lock_guard lock(opening);
-  return Sound(sf_open(file.c_str(), mode, &info));
+  SF_VIRTUAL_IO access = SplicedFile::access();
+  Sound sound(spliced ? sf_open_virtual(&access, mode, &info, spliced) : sf_open(file.c_str(), mode, &info));
+  if (!sound) reason = reason_of(nullptr);
+  return sound;
 }
 
 /// Index of the channel to keep; none: the mean of all.
@@ -53,81 +66,35 @@ std::optional<int> wanted_channel(const std::string& channel) {
   return index;
 }
 
-uint64_t little_endian(const char* bytes, int count) {
-  uint64_t value = 0;
-  for (int i = count; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
-  return value;
+/// Opened for reading, with what it may read through.
+struct OpenSound {
+  std::unique_ptr<SplicedFile> spliced;
+  Sound sound;
+  SF_INFO info{};
+};
+
+[[noreturn]] void not_decodable(const fs::path& file, const std::string& reason) {
+  const std::optional<io::SoundFormat> format = io::sound_format(file);
+  if (!format) {
+    throw io::DataError(
+        fmt::format("'{}' is not a sound file that can be decoded; {} expected", file.string(), io::audio_formats));
+  }
+  throw io::DataError(
+      fmt::format("'{}' is of a format ({}) that cannot be decoded here ({}); convert it to WAV or FLAC, "
+                  "or leave it out",
+                  file.string(), format->name, reason));
 }
 
-[[noreturn]] void truncated(const fs::path& file, const std::string& how) {
-  throw io::DataError(fmt::format("'{}' is truncated: {}; copy it again or leave it out", file.string(), how));
-}
-
-/// libsndfile reads as much of a short WAV as there is, without a word.
-void check_wav_complete(const fs::path& file, std::ifstream& in, uint64_t size) {
-  constexpr uint64_t unknown = 0xffffffff;  // what a recorder writing to a pipe leaves
-  uint64_t wide_data_size = unknown;
-  uint64_t at = 12;
-  std::array<char, 24> head{};
-  while (at + 8 <= size) {
-    in.clear();
-    in.seekg(static_cast<std::streamoff>(at));
-    in.read(head.data(), static_cast<std::streamsize>(head.size()));
-    const std::string_view name(head.data(), 4);
-    uint64_t length = little_endian(head.data() + 4, 4);
-    if (name == "ds64" && at + 24 <= size) wide_data_size = little_endian(head.data() + 16, 8);
-    if (name == "data") {
-      if (length == unknown) length = wide_data_size;
-      const uint64_t there = size - at - 8;
-      if (length != unknown && length > there) {
-        truncated(file, fmt::format("its header promises {} bytes of sound, {} are there", length, there));
-      }
-      return;
-    }
-    at += 8 + length + length % 2;
+OpenSound open_to_read(const fs::path& file, const SoundHeader& header) {
+  OpenSound open;
+  std::string reason;
+  if (!header.head.empty()) {
+    open.spliced = std::make_unique<SplicedFile>(file, header.head, header.begin, header.end);
   }
-}
-
-/// libsndfile takes the last page it finds for the end of an Ogg stream; only a flag in the page tells whether it is.
-void check_ogg_complete(const fs::path& file, std::ifstream& in, uint64_t size) {
-  constexpr uint64_t longest_page = 27 + 255 + 255 * 255;
-  std::string tail(std::min(size, longest_page), '\0');
-  in.seekg(static_cast<std::streamoff>(size - tail.size()));
-  in.read(tail.data(), static_cast<std::streamsize>(tail.size()));
-  const size_t page = tail.rfind("OggS");
-  constexpr size_t flags = 5, segments = 26;
-  constexpr int end_of_stream = 4;
-  bool complete = page != std::string::npos && page + segments < tail.size() && (tail[page + flags] & end_of_stream);
-  if (complete) {
-    const size_t count = static_cast<unsigned char>(tail[page + segments]);
-    size_t length = segments + 1 + count;
-    for (size_t i = 0; i < count && page + segments + 1 + i < tail.size(); ++i) {
-      length += static_cast<unsigned char>(tail[page + segments + 1 + i]);
-    }
-    complete = page + length <= tail.size();
-  }
-  if (!complete) truncated(file, "its Ogg stream has no last page");
-}
-
-void check_complete(const fs::path& file) {
-  std::error_code error;
-  const fs::file_status status = fs::status(file, error);
-  if (!fs::exists(status)) {
-    throw io::DataError(fmt::format("there is no file '{}'; mend the path or leave it out", file.string()));
-  }
-  if (!fs::is_regular_file(status)) throw io::DataError(fmt::format("'{}' is not a file", file.string()));
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), std::strerror(errno)));
-  const uint64_t size = fs::file_size(file, error);
-  if (error) throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), error.message()));
-  if (size == 0) {
-    throw io::DataError(fmt::format("'{}' is an empty file; copy it again or leave it out", file.string()));
-  }
-  std::array<char, 12> head{};
-  in.read(head.data(), static_cast<std::streamsize>(head.size()));
-  const std::string_view magic(head.data(), 4), form(head.data() + 8, 4);
-  if ((magic == "RIFF" || magic == "RF64" || magic == "BW64") && form == "WAVE") check_wav_complete(file, in, size);
-  if (magic == "OggS") check_ogg_complete(file, in, size);
+  open.sound = open_sound(file, SFM_READ, open.info, open.spliced.get(), reason);
+  if (!open.sound) not_decodable(file, reason);
+  require_believable_rate(file, static_cast<uint64_t>(std::max(open.info.samplerate, 0)));
+  return open;
 }
 
 bool all_finite(const float* samples, size_t count) {
@@ -178,23 +145,21 @@ std::vector<float> resampled(const fs::path& file, const std::vector<float>& sam
 
 }  // namespace
 
-std::vector<float> read_audio(const fs::path& file, const io::FrontendSettings& settings) {
+Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const std::optional<int> channel = wanted_channel(settings.channel);
-  check_complete(file);
-  SF_INFO info{};
-  const Sound sound = open_sound(file, SFM_READ, info);
-  if (!sound) {
-    throw io::DataError(
-        fmt::format("'{}' is not a sound file that can be decoded; WAV, FLAC or OGG expected", file.string()));
-  }
+  const SoundHeader header = check_header(file);
+  const OpenSound open = open_to_read(file, header);
+  SNDFILE* const sound = open.sound.get();
+  const SF_INFO& info = open.info;
   if (channel && *channel >= info.channels) {
     throw io::DataError(fmt::format("'{}' has no channel {}: it has {}; set frontend.channel to \"mean\" or below {}",
                                     file.string(), *channel, info.channels, info.channels));
   }
 
-  constexpr int64_t block_frames = 16384;
+  constexpr int64_t block_values = 1 << 18, longest_block = 16384;
   constexpr int64_t believable_frames = int64_t{1} << 40;  // libsndfile: SF_COUNT_MAX for "unknown"
   const auto channels = static_cast<size_t>(info.channels);
+  const int64_t block_frames = std::clamp<int64_t>(block_values / info.channels, 1, longest_block);
   std::vector<float> several, mono;
   if (channels > 1) several.resize(static_cast<size_t>(block_frames) * channels);
   mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, 1 << 24) + block_frames));
@@ -203,7 +168,7 @@ std::vector<float> read_audio(const fs::path& file, const io::FrontendSettings& 
     mono.resize(static_cast<size_t>(total + block_frames));
     float* const out = mono.data() + total;
     float* const block = channels > 1 ? several.data() : out;
-    const int64_t count = sf_readf_float(sound.get(), block, block_frames);
+    const int64_t count = sf_readf_float(sound, block, block_frames);
     if (count <= 0) break;
     const size_t values = static_cast<size_t>(count) * channels;
     if (!all_finite(block, values)) not_finite(file, block, values, total, info);
@@ -211,18 +176,22 @@ std::vector<float> read_audio(const fs::path& file, const io::FrontendSettings& 
     total += count;
   }
   mono.resize(static_cast<size_t>(total));
-  if (info.frames > 0 && info.frames < believable_frames && total < info.frames) {
-    truncated(file, fmt::format("its header promises {} samples, {} could be decoded", info.frames, total));
+  const bool is_estimate = (info.format & SF_FORMAT_TYPEMASK) == mpeg;  // without a header of its own, by the bit rate
+  const int64_t promised = header.promised_frames > 0 ? header.promised_frames : info.frames;
+  if (promised < believable_frames && total < promised && !is_estimate) {
+    throw_truncated(file, fmt::format("its header promises {} samples, {} could be decoded", promised, total));
   }
-  if (sf_error(sound.get()) != SF_ERR_NO_ERROR) {
-    throw io::DataError(fmt::format("'{}' is damaged after sample {}: {} copy it again or leave it out", file.string(),
-                                    total, sf_strerror(sound.get())));
+  if (sf_error(sound) != SF_ERR_NO_ERROR) {
+    throw io::DataError(fmt::format("'{}' is damaged after sample {}: {}; copy it again or leave it out", file.string(),
+                                    total, reason_of(sound)));
   }
-  if (info.samplerate != settings.sample_rate_hz && !mono.empty()) {
-    mono = resampled(file, mono, info.samplerate, settings.sample_rate_hz);
+  Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
+  if (header.promised_frames > 0 && total > header.promised_frames) audio.source.note = more_than_promised;
+  if (info.samplerate != settings.sample_rate_hz && !audio.samples.empty()) {
+    audio.samples = resampled(file, audio.samples, info.samplerate, settings.sample_rate_hz);
   }
-  if (mono.empty()) throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
-  return mono;
+  if (audio.samples.empty()) throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
+  return audio;
 }
 
 void write_wav(const fs::path& file, const std::vector<float>& samples, int sample_rate_hz) {
@@ -243,8 +212,9 @@ void write_wav(const fs::path& file, const std::vector<float>& samples, int samp
   info.samplerate = sample_rate_hz;
   info.channels = 1;
   info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
-  Sound sound = open_sound(atomic.temporary(), SFM_WRITE, info);
-  if (!sound) throw io::DataError(fmt::format("cannot write '{}'", file.string()));
+  std::string reason;
+  Sound sound = open_sound(atomic.temporary(), SFM_WRITE, info, nullptr, reason);
+  if (!sound) throw io::DataError(fmt::format("cannot write '{}': {}", file.string(), reason));
   const auto count = static_cast<sf_count_t>(pcm.size());
   const bool written = sf_writef_short(sound.get(), pcm.data(), count) == count;
   if (sf_close(sound.release()) != 0 || !written) {

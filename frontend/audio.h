@@ -2,16 +2,29 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "io/config.h"
 
 namespace evenflow::frontend {
 
-/// Decodes WAV/FLAC/OGG of any rate and width, picks the channel, resamples when the rate differs.
-/// Returns float samples in [-1, 1] at settings.sample_rate_hz. io::DataError names the file: unreadable, not audio,
-/// truncated, empty, a NaN or infinite sample (with its index), no such channel.
-std::vector<float> read_audio(const std::filesystem::path& file, const io::FrontendSettings& settings);
+/// Where samples came from, as far as it is worth a word.
+struct SoundSource {
+  int rate_hz = 0;   ///< of the file
+  int channels = 0;  ///< of the file
+  std::string note;  ///< what its header got wrong and how it was read: "without a length ..."; empty: nothing
+};
+
+struct Audio {
+  std::vector<float> samples;  ///< of one channel, in [-1, 1], at the settings' rate
+  SoundSource source;
+};
+
+/// Decodes a recording of any rate from 1 kHz to 1 MHz and of any width, picks the channel, resamples when the rate
+/// differs. io::DataError names the file: unreadable, of no format that is read, a rate beyond belief (from the header
+/// alone), truncated, empty, a NaN or infinite sample (with its index), no such channel.
+Audio read_audio(const std::filesystem::path& file, const io::FrontendSettings& settings);
 
 /// Writes 16-bit PCM WAV atomically; samples outside [-1, 1] are clipped.
 void write_wav(const std::filesystem::path& file, const std::vector<float>& samples, int sample_rate_hz);

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
-#include "frontend/audio.h"
 #include "io/error.h"
 #include "kernels/buffer.h"
 #include "kernels/copy.h"
@@ -137,9 +137,9 @@ std::vector<float> clip_features(const std::filesystem::path& file, std::span<co
   return transform(samples);
 }
 
-std::vector<float> file_features(const std::filesystem::path& file, const io::FrontendSettings& settings,
-                                 LogMel& transform) {
-  return clip_features(file, read_audio(file, settings), settings, transform);
+FileFeatures file_features(const std::filesystem::path& file, const io::FrontendSettings& settings, LogMel& transform) {
+  Audio audio = read_audio(file, settings);
+  return {clip_features(file, audio.samples, settings, transform), std::move(audio.source)};
 }
 
 }  // namespace evenflow::frontend

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "frontend/audio.h"
 #include "io/config.h"
 #include "kernels/device.h"
 
@@ -62,8 +63,12 @@ void require_paddable(const std::filesystem::path& file, int64_t samples, const 
 std::vector<float> clip_features(const std::filesystem::path& file, std::span<const float> samples,
                                  const io::FrontendSettings& settings, LogMel& transform);
 
-/// Decode, transform: one file to [frames, mel_bands] in dB. Throws what read_audio and clip_features throw.
-std::vector<float> file_features(const std::filesystem::path& file, const io::FrontendSettings& settings,
-                                 LogMel& transform);
+struct FileFeatures {
+  std::vector<float> logmel_db;  ///< [frames, mel_bands]
+  SoundSource source;
+};
+
+/// Decode, transform. Throws what read_audio and clip_features throw.
+FileFeatures file_features(const std::filesystem::path& file, const io::FrontendSettings& settings, LogMel& transform);
 
 }  // namespace evenflow::frontend

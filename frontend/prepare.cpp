@@ -14,6 +14,8 @@
 
 #include "frontend/audio.h"
 #include "frontend/features.h"
+#include "frontend/silence.h"
+#include "frontend/sound_notes.h"
 #include "io/error.h"
 #include "io/shard.h"
 
@@ -25,6 +27,7 @@ namespace {
 struct Outcome {
   std::vector<float> logmel_db;
   std::vector<float> sound;
+  SoundSource source;
   int64_t samples = 0;
   std::string bad;
   std::exception_ptr fatal;
@@ -102,7 +105,9 @@ class Pipeline {
   Outcome features_of(const std::filesystem::path& file, LogMel& transform) const {
     const io::FrontendSettings& settings = options_.frontend;
     Outcome outcome;
-    std::vector<float> samples = read_audio(file, settings);
+    Audio audio = read_audio(file, settings);
+    std::vector<float>& samples = audio.samples;
+    outcome.source = std::move(audio.source);
     outcome.samples = static_cast<int64_t>(samples.size());
     const int64_t frames = transform.frames(outcome.samples);
     if (frames < options_.min_frames) {
@@ -136,17 +141,22 @@ class Pipeline {
 class Appender {
  public:
   Appender(const io::Manifest& manifest, const PrepareOptions& options, io::ShardWriter& writer)
-      : manifest_(manifest), writer_(writer), batch_samples_(options.batch_samples) {
+      : manifest_(manifest),
+        writer_(writer),
+        settings_(options.frontend),
+        batch_samples_(options.batch_samples),
+        notes_(options.frontend) {
     if (options.device.type != kernels::DeviceType::cpu) transform_.emplace(options.frontend, options.device);
   }
 
   void take(size_t clip, Outcome outcome) {
     if (!transform_) {
-      append(clip, outcome.logmel_db);
+      append(clip, outcome.logmel_db, outcome.source);
       return;
     }
     samples_ += outcome.samples;
     waiting_.push_back(clip);
+    sources_.push_back(std::move(outcome.source));
     sounds_.push_back(std::move(outcome.sound));
     if (samples_ >= batch_samples_) flush();
   }
@@ -154,26 +164,32 @@ class Appender {
   void flush() {
     if (waiting_.empty()) return;
     const std::vector<std::vector<float>> features = (*transform_)(sounds_);
-    for (size_t i = 0; i < waiting_.size(); ++i) append(waiting_[i], features[i]);
+    for (size_t i = 0; i < waiting_.size(); ++i) append(waiting_[i], features[i], sources_[i]);
     waiting_.clear();
+    sources_.clear();
     sounds_.clear();
     samples_ = 0;
   }
 
   int64_t values() const { return values_; }
+  std::vector<std::string> notes() const { return notes_.lines(); }
 
  private:
-  void append(size_t clip, const std::vector<float>& logmel_db) {
+  void append(size_t clip, const std::vector<float>& logmel_db, const SoundSource& source) {
     writer_.append(manifest_.clips[clip], logmel_db);
+    notes_.add(manifest_.clips[clip].path, source, says_nothing(logmel_db, settings_));
     values_ += static_cast<int64_t>(logmel_db.size());
   }
 
   const io::Manifest& manifest_;
   io::ShardWriter& writer_;
+  const io::FrontendSettings& settings_;
   int64_t batch_samples_;
+  SoundNotes notes_;
   std::optional<BatchLogMel> transform_;
   std::vector<size_t> waiting_;
   std::vector<std::vector<float>> sounds_;  // of those waiting
+  std::vector<SoundSource> sources_;        // of those waiting
   int64_t samples_ = 0;                     // of those waiting
   int64_t values_ = 0;
 };
@@ -224,6 +240,7 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
   }
   if (result.clips == 0 || (!options.skip_bad && !result.skipped.empty())) report(result.skipped, total);
   appender.flush();
+  result.notes = appender.notes();
   result.frames = appender.values() / options.frontend.mel_bands;
   result.seconds_of_sound = static_cast<double>(samples) / options.frontend.sample_rate_hz;
   writer.finish();

@@ -30,6 +30,7 @@ struct PrepareResult {
   int64_t frames = 0;
   double seconds_of_sound = 0;
   std::vector<std::string> skipped;  ///< one sentence per bad file
+  std::vector<std::string> notes;    ///< lines of SoundNotes on the recordings that were used
   bool stopped = false;
 };
 

@@ -328,7 +328,7 @@ std::vector<Row> make_table() {
   constexpr int64_t million = 1'000'000;
   constexpr double infinity = std::numeric_limits<double>::infinity();
   return {
-      integer("frontend.sample_rate_hz", Field{f, &F::sample_rate_hz}, 1, million,
+      integer("frontend.sample_rate_hz", Field{f, &F::sample_rate_hz}, 1000, million,
               "recordings of another rate are resampled to this"),
       text(
           "frontend.channel", Field{f, &F::channel}, "\"mean\" or a channel index from \"0\"",

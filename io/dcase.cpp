@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "io/atomic_file.h"
+#include "io/audio_names.h"
 #include "io/error.h"
 #include "io/manifest.h"
 #include "io/text.h"

@@ -12,6 +12,7 @@
 #include "io/hdf5_file.h"
 #include "io/manifest.h"
 #include "io/placed_recording.h"
+#include "io/sound_format.h"
 #include "io/telling_folders.h"
 #include "io/text.h"
 
@@ -131,7 +132,7 @@ Manifest read_recordings(const fs::path& path) {
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist; check the path");
   if (fs::is_directory(status)) return read_any_folder(path);
-  if (is_audio(path)) return read_recording(path);
+  if (is_recording(path)) return read_recording(path);
   if (fs::is_regular_file(status)) require_text_file(path);
   return read_manifest(path);
 }

@@ -73,7 +73,7 @@ ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db
   const std::vector<std::string>& own = state_->model.condition.names;
   const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
   ClipGroup group;
-  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->network->height());
+  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->model.config.frontend);
   std::vector<flow::WindowScores> windows(group.start.size());
   state_->engine->score(group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();

@@ -30,6 +30,7 @@ struct ClipScore {
   double score_gmm = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
   int decision = -1;             ///< 1 anomalous, 0 normal, -1 no threshold in the model
+  bool silent = false;           ///< its frames say nothing (frontend/silence.h)
   int64_t windows = 0;
 };
 

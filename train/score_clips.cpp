@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "frontend/features.h"
+#include "frontend/silence.h"
 #include "io/error.h"
 
 namespace evenflow::train {
@@ -70,10 +71,12 @@ void ClipGroup::clear() {
   start.clear();
   first.assign(1, 0);
   v.clear();
+  silent.clear();
 }
 
 void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
-              const io::WindowSettings& window, int64_t bands) {
+              const io::WindowSettings& window, const io::FrontendSettings& frontend) {
+  const int64_t bands = frontend.mel_bands;
   const int64_t count = static_cast<int64_t>(frames.size()) / bands;
   const int64_t windows = frontend::windows_in(count, window);
   if (windows < 1) {
@@ -84,6 +87,7 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   if (group.first.empty()) group.first.push_back(0);
   const int64_t offset = static_cast<int64_t>(group.frames.size()) / bands;
   group.clips.push_back(clip);
+  group.silent.push_back(frontend::says_nothing(frames, frontend));
   group.frames.insert(group.frames.end(), frames.begin(), frames.end());
   for (int64_t w = 0; w < windows; ++w) {
     group.start.push_back(offset + w * window.window_hop_frames);
@@ -97,6 +101,7 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
   for (size_t i = 0; i < group.clips.size(); ++i) {
     const auto first = static_cast<size_t>(group.first[i]), end = static_cast<size_t>(group.first[i + 1]);
     out.push_back(aggregate_clip(scoring, group.clips[i], windows.subspan(first, end - first)));
+    out.back().silent = group.silent[i];
   }
   return out;
 }
@@ -112,7 +117,7 @@ void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, cons
     frames.resize(static_cast<size_t>(count * bands));
     shard.read_frames(first, count, frames.data());
     const io::Clip& clip = shard.clips()[i];
-    add_clip(group, clip, frames, values_of(clip, shard.parameter_names(), parameters), window, bands);
+    add_clip(group, clip, frames, values_of(clip, shard.parameter_names(), parameters), window, shard.frontend());
     if (static_cast<int64_t>(group.start.size()) < windows) continue;
     visit(group);
     group.clear();

@@ -28,13 +28,14 @@ struct ClipGroup {
   std::vector<int64_t> start;  ///< of every window, in frames
   std::vector<int64_t> first;  ///< clips + 1 entries: clip i owns windows [first[i], first[i + 1])
   std::vector<double> v;       ///< [windows, parameters]
+  std::vector<bool> silent;    ///< of every clip: its frames say nothing
   void clear();
   WindowBatch batch() const { return {frames, start, v}; }
 };
 
 /// Adds a clip; `v` per conditioned parameter, NaN = unknown. io::DataError names a clip shorter than a window.
 void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
-              const io::WindowSettings& window, int64_t bands);
+              const io::WindowSettings& window, const io::FrontendSettings& frontend);
 
 /// Scores from the windows' scores. A clip's `nll_given_v` is NaN where v is unknown.
 std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group,

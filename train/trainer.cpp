@@ -252,6 +252,7 @@ void Training::log_start() {
   };
   log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
                         describe_side(*data_.validation)));
+  if (!data_.silence.empty()) log_.line("warning: " + data_.silence);
   log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch", model_->layout().size(), model_->describe(),
                         steps_per_epoch_));
   const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());

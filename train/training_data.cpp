@@ -11,6 +11,7 @@
 #include "flow/latent.h"
 #include "flow/model.h"
 #include "frontend/normaliser.h"
+#include "frontend/silence.h"
 #include "io/error.h"
 #include "train/config_match.h"
 #include "train/score.h"
@@ -76,9 +77,22 @@ bool all_finite(std::span<const float> values) {
   return finite;
 }
 
-std::string clip_name(const TrainingData& data, size_t index) {
-  const auto [shard, clip] = data.clips.train.clips[index];
-  return data.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].path.string();
+std::string clip_name(const ClipSelection& side, size_t index) {
+  const auto [shard, clip] = side.clips[index];
+  return side.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].path.string();
+}
+
+/// Of both sides. io::DataError if there is nothing to learn from them.
+std::string check_sound(const TrainingData& data) {
+  frontend::TrainingSound sound(data.shards[0]->frontend());
+  const auto listen = [&](const ClipSelection& side, const Loader& loader) {
+    size_t clip = 0;
+    loader.visit_frames([&](std::span<const float> frames) { sound.add(clip_name(side, clip++), frames); });
+  };
+  listen(data.clips.train, *data.train);
+  listen(data.clips.validation, *data.validation);
+  sound.require();
+  return sound.warning();
 }
 
 }  // namespace
@@ -107,6 +121,7 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
   data.train = std::make_unique<Loader>(data.clips.train, config.window, columns, budget);
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
+  data.silence = check_sound(data);
   return data;
 }
 
@@ -152,7 +167,7 @@ io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string
       }
       if (first_pass) {
         warn(fmt::format("warning: clip '{}' has {} frames with values that are not finite; prepare the shard again",
-                         clip_name(data, index), bad));
+                         clip_name(data.clips.train, index), bad));
       }
     });
     first_pass = false;

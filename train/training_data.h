@@ -21,11 +21,13 @@ struct TrainingData {
   std::vector<std::string> notes;  ///< what was left out or put together: a sentence each
   io::ConditionData condition;     ///< names, k and v0 from the training clips; no names: unconstrained
   std::unique_ptr<Loader> train, validation;
+  std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
 };
 
 /// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
 /// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
-/// each other or the configuration, no clips, a clip too short, a parameter that is not there or cannot be learnt, a
+/// each other or the configuration, no clips, a clip too short, clips that all say
+/// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
 /// model of a shape that cannot be.
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
 

@@ -22,6 +22,7 @@
 #include "io/run_folder.h"
 #include "io/samples_file.h"
 #include "io/shard.h"
+#include "io/sound_format.h"
 #include "io/text.h"
 #include "train/score.h"
 
@@ -175,7 +176,8 @@ void describe_recordings(const fs::path& file, const char* what) {
 
 void describe_recording(const fs::path& file) {
   const io::FrontendSettings settings;
-  const std::vector<float> samples = frontend::read_audio(file, settings);
+  const frontend::Audio audio = frontend::read_audio(file, settings);
+  const std::vector<float>& samples = audio.samples;
   double peak = 0.0, squares = 0.0;
   for (const float sample : samples) {
     peak = std::max(peak, std::abs(static_cast<double>(sample)));
@@ -183,6 +185,8 @@ void describe_recording(const fs::path& file) {
   }
   const auto decibel = [](double x) { return x > 0.0 ? fmt::format("{:.1f} dB", 20.0 * std::log10(x)) : "silence"; };
   fmt::print("{}: recording (read as mono at {} Hz)\n", io::escaped(file.string()), settings.sample_rate_hz);
+  line("recorded", fmt::format("{} Hz, {}", audio.source.rate_hz, count_text(audio.source.channels, "channel")));
+  if (!audio.source.note.empty()) line("note", audio.source.note);
   line("length", duration_text(static_cast<double>(samples.size()) / settings.sample_rate_hz));
   line("peak", decibel(peak));
   line("rms", decibel(std::sqrt(squares / static_cast<double>(samples.size()))));
@@ -263,7 +267,7 @@ int run(const InfoArguments& arguments) {
     describe_hdf5(file);
   } else if (file.extension() == ".toml") {
     describe_configuration(file);
-  } else if (io::is_audio(file)) {
+  } else if (io::is_recording(file)) {
     describe_recording(file);
   } else {
     describe_text(file);

@@ -47,6 +47,7 @@ int run(const PrepareArguments& arguments) {
   fmt::print("Prepared {}, {:.2f} h of sound, in {} ({:.0f} times real time) -> {}\n",
              count_text(static_cast<int64_t>(result.clips), "clip"), result.seconds_of_sound / 3600.0,
              duration_text(seconds), result.seconds_of_sound / seconds, arguments.out.string());
+  for (const std::string& line : result.notes) fmt::print("{}\n", one_line(line));
   if (result.skipped.empty()) {
     fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
   } else {

@@ -9,6 +9,8 @@
 #include "experiments/console.h"
 #include "experiments/report/heat_map.h"
 #include "frontend/features.h"
+#include "frontend/silence.h"
+#include "frontend/sound_notes.h"
 #include "io/error.h"
 #include "io/samples_file.h"
 #include "train/score.h"
@@ -55,7 +57,11 @@ Windows move(const SampleArguments& arguments, train::Detector& detector, const 
   if (arguments.at.empty()) throw io::UsageError("--from takes --at: say where the recording is to be moved");
   const io::FrontendSettings& settings = detector.model().config.frontend;
   frontend::LogMel transform(settings);
-  const std::vector<float> features = frontend::file_features(*arguments.from, settings, transform);
+  const frontend::FileFeatures recording = frontend::file_features(*arguments.from, settings, transform);
+  const std::vector<float>& features = recording.logmel_db;
+  frontend::SoundNotes notes(settings, true);
+  notes.add(*arguments.from, recording.source, frontend::says_nothing(features, settings));
+  for (const std::string& line : notes.lines()) fmt::print("{}\n", one_line(line));
   const flow::Model& model = detector.network();
   Windows windows{0, static_cast<int>(model.height()), static_cast<int>(model.width()), {}, {}};
   const auto window = static_cast<size_t>(model.dimensions());

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -15,10 +16,11 @@
 #include "experiments/interrupt.h"
 #include "experiments/recordings.h"
 #include "frontend/features.h"
-#include "io/audio_names.h"
+#include "frontend/sound_notes.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "io/shard.h"
+#include "io/sound_format.h"
 #include "io/text.h"
 #include "kernels/parallel.h"
 #include "train/score.h"
@@ -34,7 +36,10 @@ constexpr size_t listed_at_most = 10;
 class Scoring {
  public:
   Scoring(const ScoreArguments& arguments, train::Detector& detector)
-      : arguments_(arguments), detector_(detector), pool_(arguments.compute.threads) {
+      : arguments_(arguments),
+        detector_(detector),
+        pool_(arguments.compute.threads),
+        sound_notes_(detector.model().config.frontend, true) {
     transforms_.resize(static_cast<size_t>(pool_.threads()));
   }
 
@@ -78,6 +83,8 @@ class Scoring {
   const std::vector<train::ClipScore>& scores() const { return scores_; }
   const std::vector<std::string>& names() const { return names_; }
   const std::vector<std::string>& bad() const { return bad_; }
+  /// What is to be said of the sound that was scored, a line each.
+  std::vector<std::string> notes() const { return sound_notes_.lines(); }
 
  private:
   /// One of the two. Paths of `recordings` stand in the table; `files` are theirs.
@@ -122,7 +129,7 @@ class Scoring {
   Recordings open_recordings(const fs::path& path) {
     Recordings out{read_clips(path), {}};
     io::Manifest& manifest = out.manifest;
-    const bool is_recording = io::is_audio(path) && !fs::is_directory(path);
+    const bool is_recording = !fs::is_directory(path) && io::is_recording(path);
     const auto other_split = [&](const io::Clip& clip) { return !is_recording && !keep(clip); };
     if (const auto others = static_cast<int64_t>(std::erase_if(manifest.clips, other_split)); others > 0)
       manifest.notes.push_back(
@@ -159,7 +166,10 @@ class Scoring {
   void add_shard(const io::Shard& shard) {
     const auto progress = [&](int64_t done, int64_t total) { show(done, total); };
     const auto kept = [&](const io::Clip& clip) { return keep(clip); };
+    const size_t first = scores_.size();
     take(detector_.score(shard, kept, progress), shard.parameter_names());
+    for (const train::ClipScore& score : std::span(scores_).subspan(first))
+      sound_notes_.add_frames(score.clip.path, score.silent);
   }
 
   void add_recordings(const Recordings& recordings) {
@@ -175,7 +185,7 @@ class Scoring {
 
   void score_group(const Recordings& recordings, size_t first, size_t count) {
     const io::Manifest& manifest = recordings.manifest;
-    std::vector<std::vector<float>> features(count);
+    std::vector<frontend::FileFeatures> features(count);
     std::vector<std::string> errors(count);
     const io::FrontendSettings& settings = detector_.model().config.frontend;
     pool_.run(static_cast<int64_t>(count), [&](int64_t item, int worker) {
@@ -194,11 +204,12 @@ class Scoring {
     }
   }
 
-  void score_clip(const io::Manifest& manifest, const io::Clip& clip, const std::vector<float>& features,
+  void score_clip(const io::Manifest& manifest, const io::Clip& clip, const frontend::FileFeatures& features,
                   std::string& error) {
     if (!bad_.empty() && !arguments_.skip_bad) return;  // what is left is only looked through for bad files
     try {
-      take({detector_.score(clip, features, manifest.parameter_names)}, manifest.parameter_names);
+      take({detector_.score(clip, features.logmel_db, manifest.parameter_names)}, manifest.parameter_names);
+      sound_notes_.add(clip.path, features.source, scores_.back().silent);
     } catch (const io::DataError& refused) {
       error = refused.what();
     }
@@ -238,6 +249,7 @@ class Scoring {
   std::unordered_map<std::string, size_t> inputs_by_path_;
   std::set<std::pair<uint64_t, uint64_t>> identities_;
   std::vector<std::string> repeated_, notes_;
+  frontend::SoundNotes sound_notes_;
   StatusLine status_;
 };
 
@@ -262,6 +274,7 @@ int run(const ScoreArguments& arguments) {
   train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),
              arguments.out.string(), decisions_text(detector, scoring.scores()));
+  for (const std::string& line : scoring.notes()) fmt::print("{}\n", io::escaped(one_line(line)));
   if (!scoring.bad().empty()) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
     for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));

@@ -160,7 +160,9 @@ class Running {
     options.progress = [&](size_t done, size_t total) {
       o_.progress("features", static_cast<double>(done) / static_cast<double>(total));
     };
-    return !frontend::prepare(manifest_, features(), options).stopped;
+    const frontend::PrepareResult result = frontend::prepare(manifest_, features(), options);
+    for (const std::string& line : result.notes) o_.log(line);
+    return !result.stopped;
   }
 
   /// False: stopped.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <numbers>
 #include <random>
 #include <stdexcept>
@@ -59,6 +60,47 @@ void write_sound(const fs::path& file, const std::vector<float>& samples, const 
 
 void write_sound(const fs::path& file, const std::vector<int16_t>& samples, const SoundFormat& format) {
   write_with(file, samples, format, sf_writef_short);
+}
+
+std::string WavBytes::text() const {
+  const auto number = [](uint64_t value, int count) {
+    std::string bytes;
+    for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> 8 * i & 0xff);
+    return bytes;
+  };
+  const auto frame = static_cast<uint64_t>(channels * bits / 8), rate = static_cast<uint64_t>(rate_hz);
+  const std::string described = number(static_cast<uint64_t>(format), 2) + number(static_cast<uint64_t>(channels), 2) +
+                                number(rate, 4) + number(rate * frame, 4) + number(frame, 2) +
+                                number(static_cast<uint64_t>(bits), 2);
+  const std::string rest = "WAVE" + before + "fmt " + number(described.size(), 4) + described + "data" +
+                           number(data_size.value_or(static_cast<uint32_t>(sound.size())), 4) + sound + behind;
+  return form + number(riff_size.value_or(static_cast<uint32_t>(rest.size())), 4) + rest;
+}
+
+std::string read_bytes(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_bytes(const fs::path& file, const std::string& bytes) {
+  std::ofstream out(file, std::ios::binary);
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  if (!out) throw std::runtime_error("cannot write " + file.string());
+}
+
+void clear_end_of_stream(const fs::path& ogg) {
+  std::string bytes = read_bytes(ogg);
+  const size_t page = bytes.rfind("OggS");
+  constexpr size_t flags = 5, checksum = 22;
+  bytes[page + flags] = static_cast<char>(bytes[page + flags] & ~4);
+  bytes.replace(page + checksum, 4, 4, '\0');
+  uint32_t sum = 0;
+  for (size_t i = page; i < bytes.size(); ++i) {
+    sum ^= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << 24;
+    for (int bit = 0; bit < 8; ++bit) sum = (sum << 1) ^ (sum >> 31 ? 0x04c11db7u : 0u);
+  }
+  for (size_t i = 0; i < 4; ++i) bytes[page + checksum + i] = static_cast<char>(sum >> 8 * i & 0xff);
+  write_bytes(ogg, bytes);
 }
 
 std::vector<float> sine(double frequency_hz, double amplitude, int rate_hz, size_t count) {

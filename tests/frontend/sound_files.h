@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,28 @@ struct SoundFormat {
 void write_sound(const std::filesystem::path& file, const std::vector<float>& samples, const SoundFormat& format = {});
 void write_sound(const std::filesystem::path& file, const std::vector<int16_t>& samples,
                  const SoundFormat& format = {});
+
+/// A WAV byte by byte: as a recorder leaves it that wrote to a pipe, or was stopped.
+struct WavBytes {
+  std::string sound;
+  int format = 1, channels = 1, rate_hz = 16000, bits = 16;  ///< format 1: whole numbers, 3: float
+  std::optional<uint32_t> data_size = {}, riff_size = {};    ///< as the header has them; none: the truth
+  std::string before = {}, behind = {};                      ///< chunks on either side of the sound
+  std::string form = "RIFF";
+  std::string text() const;
+};
+
+/// The values' bytes, little-endian.
+template <class T>
+std::string bytes_of(const std::vector<T>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+std::string read_bytes(const std::filesystem::path& file);
+void write_bytes(const std::filesystem::path& file, const std::string& bytes);
+
+/// Clears the flag of an Ogg stream's last page that says it is the last, and mends the page's checksum.
+void clear_end_of_stream(const std::filesystem::path& ogg);
 
 /// amplitude * sin(2 pi frequency t).
 std::vector<float> sine(double frequency_hz, double amplitude, int rate_hz, size_t count);

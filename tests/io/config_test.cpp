@@ -145,7 +145,7 @@ struct Bad {
 
 TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
   const Bad rows[] = {
-      {"frontend.sample_rate_hz", "0", "0", "from 1 to"},
+      {"frontend.sample_rate_hz", "0", "0", "from 1000 to"},
       {"frontend.channel", "left", "\"left\"", "\"mean\" or a channel index"},
       {"frontend.channel", "", "\"\"", "\"mean\" or a channel index"},
       {"frontend.n_fft", "0", "0", "an even number from 2 to"},

@@ -337,15 +337,38 @@ TEST_P(TrainerTest, AnExplosionIsUndoneAndTheRateHalved) {
 
 // ---- odd data
 
-TEST_P(TrainerTest, DigitalSilenceTrainsAndScores) {
-  testing::write_shard(folder_ / "silent.h5", {.change = [](size_t, std::vector<float>& frames) {
-                         std::fill(frames.begin(), frames.end(), -156.5356F);
+TEST_P(TrainerTest, ClipsThatAllSayNothingAreRefusedBeforeThereIsARun) {
+  testing::write_shard(folder_ / "silent.h5", {.change = [](size_t clip, std::vector<float>& frames) {
+                         std::fill(frames.begin(), frames.end(), clip % 2 == 0 ? -156.5356F : 3.0F);
                        }});
-  train(tiny_options(folder_ / "silent.h5", run("a"), base()));
-  EXPECT_THAT(log_of("a"), ::testing::Not(HasSubstr("guard")));
+  testing::write_shard(folder_ / "band.h5", {.change = [](size_t, std::vector<float>& frames) {
+                         for (size_t i = 2; i < frames.size(); i += testing::bands) frames[i] = -80.0F;
+                       }});
+  const auto error = [&](const char* shard) {
+    try {
+      train(tiny_options(folder_ / shard, run("a"), base()));
+    } catch (const io::DataError& refused) {
+      return std::string(refused.what());
+    }
+    return std::string("[no exception]");
+  };
+  EXPECT_THAT(error("silent.h5"),
+              ::testing::AllOf(HasSubstr("training clips are silent or never vary"), HasSubstr("sound/clip_")));
+  EXPECT_THAT(error("band.h5"), HasSubstr("mel band 3 of 16 is -80.0 dB throughout all"));
+  EXPECT_FALSE(std::filesystem::exists(run("a")));
+}
+
+TEST_P(TrainerTest, ASilentClipAmongOthersIsNamedAndScored) {
+  testing::write_shard(folder_ / "some.h5", {.change = [](size_t clip, std::vector<float>& frames) {
+                         if (clip == 1) std::fill(frames.begin(), frames.end(), -156.5356F);
+                       }});
+  train(tiny_options(folder_ / "some.h5", run("a"), base()));
+  EXPECT_THAT(log_of("a"), HasSubstr("training clips is silent or never varies: sound/clip_1.wav"));
   Detector detector(run("a") / "model.h5", "cpu", 1);
-  for (const ClipScore& clip : detector.score(io::Shard(folder_ / "silent.h5"))) {
-    EXPECT_TRUE(std::isfinite(clip.score) && std::isfinite(clip.nll) && std::isfinite(clip.estimate[0]));
+  const std::vector<ClipScore> scores = detector.score(io::Shard(folder_ / "some.h5"));
+  for (size_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(scores[i].silent, i == 1) << i;
+    EXPECT_TRUE(std::isfinite(scores[i].score) && std::isfinite(scores[i].nll)) << i;
   }
 }
 

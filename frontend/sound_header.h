@@ -1,0 +1,31 @@
+// How long a sound file says it is, against what it holds. Recorders that write to a pipe, or were stopped, leave
+// headers that lie; libsndfile reads too little of some such files, and too little of truncated ones without a word.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace evenflow::frontend {
+
+struct SoundHeader {
+  std::string note;             ///< "without a length ..., read to the end of the file"; empty: nothing to say
+  std::string head;             ///< what to read in place of the bytes before `begin`; empty: the file as it is
+  uint64_t begin = 0, end = 0;  ///< the bytes to read behind `head`
+  int64_t promised_frames = 0;  ///< by a header that `head` leaves them out of; 0: the library knows
+};
+
+/// Looks at the headers of WAV (RIFF, RIFX, RF64), W64, AIFF, CAF, FLAC and OGG; what else there is, the library knows.
+/// docs/formats.md, "Recordings", says which sizes are taken for a recorder's placeholder. io::DataError: no such file,
+/// not readable, empty, or truncated (the header promises a plausible size that is not there).
+SoundHeader check_header(const std::filesystem::path& file);
+
+/// `cure`: what else may help, behind "copy it again or leave it out".
+[[noreturn]] void throw_truncated(const std::filesystem::path& file, const std::string& how,
+                                  const std::string& cure = {});
+
+/// io::DataError unless the rate is from 1 kHz to 1 MHz: resampled from a smaller one, a small file would take
+/// gigabytes.
+void require_believable_rate(const std::filesystem::path& file, uint64_t rate_hz);
+
+}  // namespace evenflow::frontend
