@@ -31,7 +31,7 @@ using testing::Not;
 
 /// `count` recordings in the folder, of mixed rates, widths, channels and lengths; the first is the longest.
 io::Manifest recordings(const TemporaryFolder& folder, size_t count) {
-  io::Manifest manifest{.root = folder.path(), .parameter_names = {"velocity_mm_s"}, .clips = {}};
+  io::Manifest manifest{.root = folder.path(), .parameter_names = {"velocity_mm_s"}, .clips = {}, .notes = {}};
   constexpr int rates[] = {16000, 44100, 8000, 22050};
   for (size_t i = 0; i < count; ++i) {
     const test::SoundFormat format{
@@ -190,8 +190,9 @@ TEST(Prepare, AClipTooShortForOneWindowIsNamed) {
 TEST(Prepare, WrongRequests) {
   const TemporaryFolder sound, out;
   const io::Manifest manifest = recordings(sound, 3);
-  EXPECT_THAT(error_of<io::DataError>(
-                  [&] { prepare({.root = sound.path(), .parameter_names = {}, .clips = {}}, out / "a.h5", {}); }),
+  EXPECT_THAT(error_of<io::DataError>([&] {
+                prepare({.root = sound.path(), .parameter_names = {}, .clips = {}, .notes = {}}, out / "a.h5", {});
+              }),
               HasSubstr("there are no recordings in '"));
   EXPECT_THAT(error_of<io::DataError>([&] { prepare(manifest, out / "no" / "a.h5", {}); }), HasSubstr("a.h5"));
   EXPECT_THAT(error_of<io::UsageError>([&] { prepare(manifest, out / "a.h5", {.frontend = {.n_fft = 7}}); }),
