@@ -287,7 +287,7 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
     if (child == 0) {
       for (size_t i = next; i < damages.size(); ++i) {
         copy.apply(damages[i]);
-        ::alarm(10);
+        ::alarm(60);
         std::string text;
         const auto result = static_cast<char>(read_one(copy.path(), kind, undamaged, text));
         ::alarm(0);

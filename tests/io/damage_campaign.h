@@ -35,7 +35,7 @@ struct Tally {
   int64_t faults() const { return changed + crashed + hung + unnamed; }
 };
 
-/// Reads are made in child processes; a read that takes over ten seconds hangs.
+/// Reads are made in child processes; a read that takes over a minute hangs.
 Tally read_damaged(const std::filesystem::path& file, const std::vector<Damage>& damages);
 
 /// All that reading a file of any kind of ours gives, as one number.
