@@ -87,7 +87,7 @@ struct Hdf5Type<uint64_t> {
 /// An HDF5 file. `where` arguments are absolute object paths: "/clip/offset".
 class Hdf5File {
  public:
-  /// A new file at `at`, which must not exist. Errors name `named`, the file it is to become.
+  /// A new file in the place of `at`, a temporary. Errors name `named`, the file it is to become.
   static Hdf5File create(const std::filesystem::path& at, const std::filesystem::path& named);
   /// Opens for reading and checks that it is one of ours: root attribute `kind` as given, `format_version` as given.
   static Hdf5File open(const std::filesystem::path& file, std::string_view kind, int64_t format_version);

@@ -13,11 +13,13 @@
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "frontend/features.h"
 #include "io/audio_names.h"
 #include "io/error.h"
 #include "io/shard.h"
+#include "io/standard_output.h"
 #include "io/text.h"
 #include "kernels/parallel.h"
 #include "train/score.h"
@@ -221,6 +223,7 @@ class Scoring {
   }
 
   void show(int64_t done, int64_t total) {
+    throw_if_stopped();
     if (!status_.due()) return;
     status_.show(fmt::format("{} {} of {} clips", bar_text(static_cast<double>(done) / static_cast<double>(total), 30),
                              done, total));
@@ -252,8 +255,12 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
 }  // namespace
 
 int run(const ScoreArguments& arguments) {
-  discard_on_signals(arguments.out);
-  require_writable(arguments.out);
+  stop_on_signals();
+  if (io::is_standard_output(arguments.out)) io::keep_standard_output_for_result();
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.model, "the model");
+  for (const fs::path& input : arguments.inputs) outputs.reads_recordings(input);
+  outputs.writes(arguments.out, FileKind::scores);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   Scoring scoring(arguments, detector);
   scoring.run();
