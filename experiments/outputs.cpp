@@ -12,7 +12,7 @@
 #include "experiments/console.h"
 #include "experiments/recordings.h"
 #include "experiments/report/picture_file.h"
-#include "io/dcase.h"
+#include "io/audio_names.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "io/standard_output.h"
