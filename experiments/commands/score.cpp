@@ -18,6 +18,7 @@
 #include "frontend/features.h"
 #include "io/audio_names.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/shard.h"
 #include "io/standard_output.h"
 #include "io/text.h"
@@ -135,7 +136,7 @@ class Scoring {
       for (const std::string& note : manifest.notes) notes_.push_back(of_which + note);
     std::erase_if(manifest.clips, [&](const io::Clip& clip) {
       const fs::path file = file_of(manifest, clip);
-      const auto identity = identity_of(file);
+      const auto identity = io::identify(file);
       if (!identity || identities_.insert(*identity).second) return false;
       repeated_.push_back(fmt::format("'{}'", file.string()));
       return true;
@@ -238,7 +239,7 @@ class Scoring {
   std::vector<Input> inputs_;
   std::map<std::string, int64_t> machines_;  // of all inputs: how many clips
   std::unordered_map<std::string, size_t> inputs_by_path_;
-  std::set<std::pair<uint64_t, uint64_t>> identities_;
+  std::set<io::FileIdentity> identities_;
   std::vector<std::string> repeated_, notes_;
   StatusLine status_;
 };
