@@ -159,7 +159,12 @@ void Outputs::reads_recordings(const fs::path& file) {
   reads(file, "an input");
   const bool lists = fs::is_directory(file, error) ||
                      (fs::is_regular_file(file, error) && !io::is_audio(file) && io::hdf5_kind(file).empty());
-  if (lists) reads_listed(io::read_recordings(file), file);
+  if (!lists) return;
+  try {
+    reads_listed(io::read_recordings(file), file);
+  } catch (const io::DataError&) {
+    // The command reads it next, and says what is wrong with it in its own words.
+  }
 }
 
 void Outputs::writes(const fs::path& file, FileKind kind) {
