@@ -168,6 +168,9 @@ class Describe {
   CLI::Option* flag(const std::string& names, bool& target, const std::string& help) {
     return app_->add_flag(names, target, help);
   }
+  void force(bool& target) {
+    flag("--force", target, "replace a file, or write in a folder, that is not evenflow's own");
+  }
   void threads(int& target) { number("--threads", target, 0, 4096, "CPU threads; 0: one per core"); }
   void compute(Compute& target) {
     word("--device", target.device, {}, "\"auto\", \"cpu\" or \"cuda:N\"");
@@ -295,6 +298,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad");
   prepare.file("INPUT", prepare.to().input, "manifest CSV, folder of recordings or one recording")->required();
   prepare.file("--out", prepare.to().out, "the feature shard to write (HDF5)")->required();
+  prepare.force(prepare.to().force);
   prepare.flag("--skip-bad", prepare.to().skip_bad, "list recordings that cannot be used and go on without them");
   prepare.word("--device", prepare.to().device, {},
                "where log-mel is computed: \"cpu\" (float64), \"cuda:N\" (float32, many clips at once) or \"auto\"; "
@@ -331,7 +335,8 @@ Command parse_command_line(int argc, const char* const* argv) {
   score.file("--model", score.to().model, "the model (model.h5, last.h5)")->required();
   score.files("INPUT", score.to().inputs, "recordings, folders of recordings, manifests, DCASE folders or shards")
       ->required();
-  score.file("--out", score.to().out, "the scores to write (CSV)")->required();
+  score.file("--out", score.to().out, "the scores to write (CSV); -: standard output")->required();
+  score.force(score.to().force);
   score.word("--split", score.to().split, {"train", "test", "all"},
              "which clips of manifests, folders and shards; a recording given itself is always scored");
   score.flag("--skip-bad", score.to().skip_bad, "list recordings that cannot be used and go on without them");
@@ -357,6 +362,7 @@ Command parse_command_line(int argc, const char* const* argv) {
           "folder for DCASE Task 2's anomaly_score_*.csv, decision_result_*.csv and result.csv, as of 2021 and of 2022 "
           "and later")
       ->type_name("FOLDER");
+  evaluate.force(evaluate.to().force);
 
   Describe<EncodeArguments> encode(
       program, "encode",
@@ -366,6 +372,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   encode.file("--model", encode.to().model, "the model")->required();
   encode.file("SHARD", encode.to().shard, "a feature shard of `prepare`")->required();
   encode.file("--out", encode.to().out, "the latents to write (HDF5)")->required();
+  encode.force(encode.to().force);
   encode.compute(encode.to().compute);
 
   Describe<SampleArguments> sample(
@@ -386,6 +393,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   sample.number("--seed", sample.to().seed, 0, 9.2e18, "of the noise");
   sample.file("--out", sample.to().out, "windows in dB to write (HDF5)");
   sample.file("--picture", sample.to().picture, "picture of the windows to write (PNG)");
+  sample.force(sample.to().force);
   sample.compute(sample.to().compute);
 
   Describe<InfoArguments> info(program, "info",
@@ -417,6 +425,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   synth.number("--duration", rails.duration_s, 0.1, 3600.0, "of a clip, s (10 in the presets)");
   synth.number("--severity", rails.severity, 0.0, 100.0, "of the fault (paper: 1.4, demo: 2; 0: none)");
   synth.number("--seed", rails.seed, 0, 9.2e18, "of everything that is random");
+  synth.force(synth.to().force);
   synth.threads(rails.threads);
 
   Describe<ProfileArguments> profile(
@@ -437,6 +446,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   profile.file("--out", profile.to().out, "folder for profile.json, profile.csv and the picture roofline.svg")
       ->type_name("FOLDER");
   profile.file("--compare", profile.to().compare, "an older profile.json of this device and configuration");
+  profile.force(profile.to().force);
   profile.config(
       profile.to().config,
       [](const std::string& key) {
@@ -457,6 +467,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   report.file("RUN", report.to().run, "a run folder of train")->required()->type_name("FOLDER");
   report.files("FEATURES", report.to().features, "feature shards to score");
   report.file("--out", report.to().out, "the report's folder; RUN/report if left out")->type_name("FOLDER");
+  report.force(report.to().force);
   report.compute(report.to().compute);
 
   CLI::App* experiment =
@@ -479,6 +490,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   study.file("MANIFEST,--manifest", study.to().manifest, "manifest CSV with a parameter column, or a DCASE folder")
       ->required();
   study.file("--out", study.to().out, "the study's folder")->required()->type_name("FOLDER");
+  study.force(study.to().force);
   study.number("--seeds", study.to().seeds, 1, 1000, "trainings of each flow, with the seeds 1, 2, ...");
   study.config(
       study.to().config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; },
@@ -494,6 +506,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "  evenflow experiment paper --quick --out quick\n"
       "  evenflow experiment paper --out studies/paper --device cuda:0");
   paper.file("--out", paper.to().out, "the study's folder")->type_name("FOLDER")->default_str("paper");
+  paper.force(paper.to().force);
   CLI::Option* quick = paper.flag("--quick", paper.to().quick,
                                   "fewer clips, epochs and seeds: a first look in under 15 minutes on two cores");
   paper

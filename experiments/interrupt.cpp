@@ -1,12 +1,9 @@
 #include "experiments/interrupt.h"
 
 #include <csignal>
-#include <string>
 
+#include <fcntl.h>
 #include <unistd.h>
-
-#include "experiments/commands/commands.h"
-#include "io/atomic_file.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -14,43 +11,42 @@ namespace {
 std::atomic<bool> stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
 
-// A process makes one temporary per file it writes; probes come first and count too.
-constexpr int names = 8;
-std::string temporary[names];
+// Asked beforehand: a terminal that is gone no longer says that it is one.
+bool on_terminal[STDERR_FILENO + 1] = {};
 
 void set_stop(int) {
   stop.store(true);
 }
 
-void discard(int) {
-  for (const std::string& name : temporary)
-    if (!name.empty()) ::unlink(name.c_str());
-  constexpr char sentence[] = "evenflow: interrupted; nothing was written\n";
-  const ssize_t ignored = ::write(STDERR_FILENO, sentence, sizeof(sentence) - 1);
-  static_cast<void>(ignored);
-  ::_exit(exit_interrupted);
+/// The terminal is gone: what is still said must not fail, or it would end the saving.
+void hang_up(int) {
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO})
+    if (nowhere >= 0 && on_terminal[output]) ::dup2(nowhere, output);
+  stop.store(true);
 }
 
-void handle(void (*handler)(int), int flags) {
+void handle(int signal, void (*handler)(int)) {
   struct sigaction action = {};
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART | flags;
+  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  sigaction(signal, &action, nullptr);
 }
 
 }  // namespace
 
 const std::atomic<bool>& stop_on_signals() {
-  handle(set_stop, static_cast<int>(SA_RESETHAND));
+  handle(SIGINT, set_stop);
+  handle(SIGTERM, set_stop);
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) on_terminal[output] = ::isatty(output) == 1;
+  struct sigaction before = {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) handle(SIGHUP, hang_up);
   return stop;
 }
 
-void discard_on_signals(const std::filesystem::path& target) {
-  const std::filesystem::path resolved = io::AtomicFile(target).target();
-  for (int i = 0; i < names; ++i)
-    temporary[i] = resolved.string() + ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(i);
-  handle(discard, 0);
+void throw_if_stopped() {
+  if (stop.load()) throw Interrupted();
 }
 
 }  // namespace evenflow::experiments

@@ -1,16 +1,22 @@
-// Ctrl-C (SIGINT) and SIGTERM.
+// Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends as it closes.
 #pragma once
 
 #include <atomic>
-#include <filesystem>
+#include <stdexcept>
 
 namespace evenflow::experiments {
 
-/// From now on the first signal sets the flag and the second ends the process.
+/// From now on the first signal sets the flag and the second ends the process. A SIGHUP that the caller has had ignored
+/// (nohup) stays ignored.
 const std::atomic<bool>& stop_on_signals();
 
-/// From now on a signal ends the process with exit code 130, after removing what io::AtomicFile has begun under
-/// `target`: for work that cannot be stopped in between and leaves nothing to resume.
-void discard_on_signals(const std::filesystem::path& target);
+/// What throw_if_stopped throws. The program ends with exit code 130.
+class Interrupted : public std::runtime_error {
+ public:
+  Interrupted() : std::runtime_error("interrupted; nothing was written") {}
+};
+
+/// For work that leaves nothing to resume: throws once a signal has come, so that what was begun is removed on the way.
+void throw_if_stopped();
 
 }  // namespace evenflow::experiments

@@ -11,6 +11,7 @@
 #include "experiments/command_line.h"
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
+#include "experiments/interrupt.h"
 #include "io/error.h"
 #include "io/text.h"
 #include "kernels/check.h"
@@ -40,6 +41,8 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run(argc, argv);
+  } catch (const experiments::Interrupted& error) {
+    return complain(experiments::exit_interrupted, error.what());
   } catch (const io::UsageError& error) {
     return complain(experiments::exit_usage, error.what());
   } catch (const kernels::DeviceError& error) {

@@ -39,6 +39,7 @@ struct PrepareArguments {
   std::string device = "cpu";  ///< of the log-mel
   int threads = 0;
   bool skip_bad = false;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct TrainArguments {
@@ -54,17 +55,20 @@ struct ScoreArguments {
   std::string split = "test";  ///< "train", "test" or "all"
   bool skip_bad = false;
   Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct EvaluateArguments {
   std::vector<std::filesystem::path> scores;
   std::optional<std::filesystem::path> model, out, dcase;
   std::vector<std::filesystem::path> training;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct EncodeArguments {
   std::filesystem::path model, shard, out;
   Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct SampleArguments {
@@ -75,6 +79,7 @@ struct SampleArguments {
   double temperature = 0.7;
   uint64_t seed = 1;
   Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct InfoArguments {
@@ -90,6 +95,7 @@ struct SynthArguments {
   std::optional<double> duration_s, severity;
   uint64_t seed = 1;
   int threads = 0;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct ProfileArguments {
@@ -97,12 +103,14 @@ struct ProfileArguments {
   int repeat = 20;
   bool warm = false, nvtx = false;
   std::optional<std::filesystem::path> out, compare;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct StudyArguments {
   std::filesystem::path manifest, out;
   ConfigSource config;
   int seeds = 5;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct PaperArguments {
@@ -110,6 +118,7 @@ struct PaperArguments {
   bool quick = false, miniature = false;
   std::optional<int64_t> seeds, epochs;
   Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 struct ReportArguments {
@@ -117,6 +126,7 @@ struct ReportArguments {
   std::vector<std::filesystem::path> features;
   std::optional<std::filesystem::path> out;
   Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
 };
 
 /// Nothing to run: a text to print (--help, --version).

@@ -1,7 +1,6 @@
 #include "experiments/recordings.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 
 #include "experiments/console.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/text.h"
 #include "train/score.h"
 
@@ -63,16 +63,10 @@ io::Manifest read_clips(const std::filesystem::path& input) {
   return manifest;
 }
 
-std::optional<std::pair<uint64_t, uint64_t>> identity_of(const std::filesystem::path& file) {
-  struct stat status = {};
-  if (::stat(file.c_str(), &status) != 0) return std::nullopt;
-  return std::pair(uint64_t{status.st_dev}, uint64_t{status.st_ino});
-}
-
 void require_distinct(std::span<const std::filesystem::path> files) {
-  std::map<std::pair<uint64_t, uint64_t>, const std::filesystem::path*> seen;
+  std::map<io::FileIdentity, const std::filesystem::path*> seen;
   for (const std::filesystem::path& file : files) {
-    const auto identity = identity_of(file);
+    const auto identity = io::identify(file);
     if (!identity) continue;
     const auto [first, is_new] = seen.emplace(*identity, &file);
     if (!is_new)
@@ -82,12 +76,12 @@ void require_distinct(std::span<const std::filesystem::path> files) {
 }
 
 void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
-  std::map<std::pair<uint64_t, uint64_t>, const io::Clip*> seen;
+  std::map<io::FileIdentity, const io::Clip*> seen;
   std::vector<io::Clip> kept;
   kept.reserve(manifest.clips.size());  // `seen` points into it
   std::vector<std::string> repeated;
   for (io::Clip& clip : manifest.clips) {
-    const auto identity = identity_of(file_of(manifest, clip));
+    const auto identity = io::identify(file_of(manifest, clip));
     const auto first = identity ? seen.find(*identity) : seen.end();
     if (first == seen.end()) {
       kept.push_back(std::move(clip));

@@ -4,11 +4,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "io/manifest.h"
@@ -28,9 +26,6 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named);
 
 /// io::UsageError if two of the files are the same one, by whatever path.
 void require_distinct(std::span<const std::filesystem::path> files);
-
-/// What a file is to the system: the same for every path to it. None if it does not exist.
-std::optional<std::pair<uint64_t, uint64_t>> identity_of(const std::filesystem::path& file);
 
 /// A clip's file, absolute or below the manifest's folder.
 std::filesystem::path file_of(const io::Manifest& manifest, const io::Clip& clip);

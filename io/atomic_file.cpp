@@ -4,12 +4,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "io/error.h"
+#include "io/file_identity.h"
+#include "io/standard_output.h"
 
 namespace evenflow::io {
 namespace {
@@ -52,49 +56,77 @@ fs::path folder_of(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
+/// Clears once in a process and folder, for each name: a folder of many files is not read for each of them.
+void clear_once(const fs::path& folder, const fs::path& target) {
+  static std::mutex mutex;
+  static std::set<std::pair<fs::path, std::optional<FileIdentity>>> cleared;
+  std::error_code error;
+  const auto place = std::pair(fs::absolute(folder, error), identify(folder));
+  const std::lock_guard lock(mutex);
+  if (cleared.insert(place).second) clear_leftovers(folder, {target.filename().string()});
+}
+
+/// Of the file that is there; none, and `status` as it was, if there is none.
+bool status_of(const fs::path& file, struct stat& status) {
+  return ::stat(file.c_str(), &status) == 0;
+}
+
+/// Gives `descriptor` the owner and mode of a file. A change of owner that is not permitted is passed over.
+void take_after(int descriptor, const struct stat& old) {
+  struct stat made = {};
+  if (::fstat(descriptor, &made) != 0) return;
+  if (made.st_uid != old.st_uid || made.st_gid != old.st_gid) {
+    const bool both = ::fchown(descriptor, old.st_uid, old.st_gid) == 0;
+    const bool group = both || ::fchown(descriptor, static_cast<uid_t>(-1), old.st_gid) == 0;
+    static_cast<void>(group);
+  }
+  ::fchmod(descriptor, old.st_mode & 07777);
+}
+
+bool is_device(const fs::path& file) {
+  std::error_code error;
+  const fs::file_status status = fs::status(file, error);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
-  static std::atomic<unsigned> counter{0};
   std::error_code error;
-  // The file behind a link is replaced, not the link.
-  if (fs::is_symlink(target_, error)) {
-    const fs::path resolved = fs::weakly_canonical(target_, error);
-    if (!error) target_ = resolved;
-  }
   const fs::file_status status = fs::status(target_, error);
   // Renaming over /dev/null as root would replace the device.
   if (fs::exists(status) && !fs::is_regular_file(status))
     throw DataError("cannot write '" + target_.string() +
                     "': it exists and is not a regular file; choose another name");
+  const fs::path named = target_;
+  target_ = behind_links(target_);
   const fs::path folder = folder_of(target_);
   if (!fs::is_directory(folder, error))
-    throw DataError("cannot write '" + target_.string() + "': '" + folder.string() +
+    throw DataError("cannot write '" + named.string() + "'" +
+                    (named == target_ ? "" : ", a link to '" + target_.string() + "'") + ": '" + folder.string() +
                     "' is not a folder; create it first");
-  temporary_ = target_;
-  temporary_ += ".tmp" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-}
-
-AtomicFile::~AtomicFile() {
-  if (!committed_) ::unlink(temporary_.c_str());
+  clear_once(folder, target_);
+  struct stat old = {};
+  const bool there = status_of(target_, old);
+  // No more open to others than what it replaces.
+  temporary_ = std::make_unique<TemporaryFile>(folder, target_, there ? (old.st_mode & 0666) | 0600 : 0666);
 }
 
 void AtomicFile::begin_writing() const {
 #ifdef SYNC_FILE_RANGE_WRITE
-  const int file = ::open(temporary_.c_str(), O_WRONLY | O_CLOEXEC);
-  if (file < 0) return;
-  ::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
-  ::close(file);
+  ::sync_file_range(temporary_->descriptor(), 0, 0, SYNC_FILE_RANGE_WRITE);
 #endif
 }
 
 void AtomicFile::commit() {
   {
-    Descriptor file(temporary_, O_RDONLY, "cannot finish");
+    Descriptor file(temporary(), O_RDONLY, "cannot finish");
     if (::fsync(file.get()) != 0) fail("cannot flush to disk", target_, errno);
+    struct stat old = {};
+    if (status_of(target_, old)) take_after(file.get(), old);
   }
-  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot finish", target_, errno);
-  committed_ = true;
+  if (::rename(temporary().c_str(), target_.c_str()) != 0) fail("cannot finish", target_, errno);
+  temporary_->release();
   // The rename itself lives in the folder. Some file systems refuse to sync a folder; the data are safe by then.
   const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
@@ -104,15 +136,14 @@ void AtomicFile::commit() {
 }
 
 void write_text(const fs::path& file, std::string_view text) {
-  std::error_code error;
-  const fs::file_status status = fs::status(file, error);
-  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status)) {
+  if (is_standard_output(file)) return write_to_standard_output(text);
+  if (is_device(file)) {
     Descriptor out(file, O_WRONLY, "cannot write");
     write_all(out, text, file);
     return;
   }
   AtomicFile atomic(file);
-  Descriptor out(atomic.temporary(), O_WRONLY | O_CREAT | O_EXCL, "cannot write");
+  Descriptor out(atomic.temporary(), O_WRONLY, "cannot write");
   write_all(out, text, file);
   if (out.close() != 0) fail("cannot write", file, errno);
   atomic.commit();

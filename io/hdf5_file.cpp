@@ -227,7 +227,7 @@ Hdf5File Hdf5File::create(const fs::path& at, const fs::path& named) {
   out.named_ = named;
   const Handle access = access_list();
   const Handle creation = plain_creation(H5P_FILE_CREATE);
-  out.file_ = Handle(H5Fcreate(at.c_str(), H5F_ACC_EXCL, creation.get(), access.get()));
+  out.file_ = Handle(H5Fcreate(at.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()));
   if (!out.file_.valid()) throw DataError("cannot write '" + named.string() + "': " + last_reason());
   return out;
 }

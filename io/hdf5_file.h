@@ -92,7 +92,7 @@ constexpr int64_t format_version = 2;
 /// somewhere else, wait, or take memory that the file does not account for.
 class Hdf5File {
  public:
-  /// A new file at `at`, which must not exist. Errors name `named`, the file it is to become.
+  /// A new file in the place of `at`, a temporary. Errors name `named`, the file it is to become.
   static Hdf5File create(const std::filesystem::path& at, const std::filesystem::path& named);
   /// Opens for reading a file of ours, of any kind. DataError says what it is instead and what helps.
   static Hdf5File open(const std::filesystem::path& file);

@@ -1,48 +1,173 @@
 #include "io/run_folder.h"
 
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <sstream>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/file_identity.h"
+#include "io/standard_output.h"
 
 namespace evenflow::io {
 namespace {
 namespace fs = std::filesystem;
 
+/// A run that is whole and about to take its place in a folder that is already there.
+constexpr const char* next_name = ".evenflow-next";
+/// What a new run has when it appears, and what it has not yet.
+constexpr std::array beginning = {"checkpoint.h5", "data.txt", "log.txt", "config.toml"};
+constexpr std::array later = {"model.h5", "last.h5", "metrics.csv", "tensorboard"};
+
 [[noreturn]] void fail(const fs::path& folder, const std::string& why) {
   throw DataError("run folder '" + folder.string() + "' " + why);
 }
+
+bool any_of(const fs::path& folder, std::initializer_list<const char*> names) {
+  std::error_code error;
+  return std::any_of(names.begin(), names.end(), [&](const char* name) { return fs::exists(folder / name, error); });
+}
+
+/// A config.toml alone may be anybody's, unless it has every section, as evenflow writes it.
+bool is_run(const fs::path& folder) {
+  if (any_of(folder, {next_name})) return true;
+  if (!any_of(folder, {"config.toml"})) return false;
+  if (any_of(folder, {"model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"})) return true;
+  const std::string text = read_text(folder / "config.toml");
+  const auto has = [&](const char* section) { return text.find(section) != std::string::npos; };
+  return has("[frontend]") && has("[window]") && has("[model]") && has("[condition]") && has("[train]");
+}
+
+/// Throws if `folder` is no place for a new run.
+void require_room(const fs::path& folder, RunFolder::Existing existing) {
+  std::error_code error;
+  const bool empty = fs::is_empty(folder, error);
+  if (error) fail(folder, "cannot be read (" + error.message() + "); choose another folder");
+  const bool run = is_run(folder);
+  if (!run && !empty && !holds_nothing(folder))
+    fail(folder, "is not empty and holds no run (no config.toml); choose another name");
+  // A start of evenflow 0.1 that was killed before there was anything to keep is no obstacle.
+  const bool begun = any_of(folder, {next_name, "model.h5", "last.h5", "checkpoint.h5", "metrics.csv"});
+  if (run && begun && existing == RunFolder::Existing::refuse)
+    fail(folder, "already holds a run; resume it or choose another name");
+}
+
+FileLock locked(const fs::path& folder) {
+  const fs::path file = folder / lock_name;
+  std::optional<FileLock> lock;
+  try {
+    lock = FileLock::take(file);
+  } catch (const DataError& refused) {
+    fail(folder, std::string("cannot be written (") + refused.what() + "); choose another folder or free its disk");
+  }
+  if (!lock) {
+    fail(folder, "is being trained in (by " + FileLock::holder(file) +
+                     "); wait until that ends or stop it, or choose another name");
+  }
+  return std::move(*lock);
+}
+
+void clear(const fs::path& folder) {
+  std::vector<std::string> names = {".writable"};
+  names.insert(names.end(), beginning.begin(), beginning.end());
+  names.insert(names.end(), later.begin(), later.end());
+  clear_leftovers(folder, names);
+}
+
+/// Moves a run that waits in `next` into its folder. Where a kill interrupts, the next call goes on: what the old run
+/// had beyond the new one's beginning goes first, and none of it is written again before all is in place.
+void take_place(const fs::path& folder) {
+  const fs::path next = folder / next_name;
+  std::error_code error;
+  if (!fs::exists(next, error)) return;
+  for (const char* name : later) {
+    fs::remove_all(folder / name, error);
+    if (error) fail(folder, "cannot be replaced: '" + (folder / name).string() + "': " + error.message());
+  }
+  for (const char* name : beginning) {
+    if (!fs::exists(next / name, error)) continue;
+    fs::rename(next / name, folder / name, error);
+    if (error) fail(folder, "cannot be replaced: '" + (folder / name).string() + "': " + error.message());
+  }
+  fs::remove_all(next, error);
+}
+
 }  // namespace
 
 RunFolder RunFolder::create(const fs::path& folder, Existing existing) {
   std::error_code error;
+  if (is_standard_output(folder))
+    throw UsageError("'" + folder.string() + "' is standard output, and a run takes a folder; name one");
   RunFolder run(folder);
+  run.place_ = behind_links(folder);
   const fs::file_status status = fs::status(folder, error);
   if (fs::exists(status) && !fs::is_directory(status))
     fail(folder, "cannot be made: a file of that name is in the way; choose another name");
   if (fs::is_directory(status)) {
-    const bool empty = fs::is_empty(folder, error);
-    if (error) fail(folder, "cannot be read (" + error.message() + "); choose another folder");
-    const bool is_run = fs::exists(run.config(), error);
-    if (!empty && !is_run) fail(folder, "is not empty and holds no run (no config.toml); choose another name");
-    if (is_run && existing == Existing::refuse) fail(folder, "already holds a run; resume it or choose another name");
-    // config.toml goes last: interrupted half-way, the folder is still a run and can be replaced again.
-    for (const fs::path& file :
-         {run.model(), run.last(), run.checkpoint(), run.metrics(), run.log(), run.tensorboard(), run.config()}) {
-      fs::remove_all(file, error);
-      if (error) fail(folder, "cannot be replaced: '" + file.string() + "': " + error.message());
-    }
+    require_room(folder, existing);
+    run.lock_.emplace(locked(folder));
+    clear(folder);
+    take_place(folder);
+    require_room(folder, existing);  // another start may have been quicker
   }
-  fs::create_directories(folder, error);
+  // A folder that is there may be a mount or another's gift: it stays, and the new run is made in it.
+  const fs::path named = run.place_.has_filename() ? run.place_ : run.place_.parent_path();
+  const fs::path parent = named.has_parent_path() ? named.parent_path() : fs::path(".");
+  const fs::path beside = fs::is_directory(status) ? folder : parent;
+  fs::create_directories(beside, error);
   if (error) fail(folder, "cannot be made: " + error.message() + "; choose a folder you can write to");
+  if (!fs::is_directory(status)) clear_leftovers(beside, {});
   try {
-    const fs::path probe = folder / ".writable";
-    write_text(probe, "");
-    fs::remove(probe, error);
+    run.aside_.emplace(beside);
   } catch (const DataError& refused) {
     fail(folder, std::string("cannot be written (") + refused.what() + "); choose another folder or free its disk");
   }
+  run.folder_ = run.aside_->path();
+  return run;
+}
+
+void RunFolder::fill(const std::function<void()>& work) const {
+  try {
+    work();
+  } catch (const DataError& error) {
+    std::string text = error.what();
+    const std::string aside = folder_.string();
+    for (size_t at = text.find(aside); at != std::string::npos; at = text.find(aside, at + place_.string().size()))
+      text.replace(at, aside.size(), place_.string());
+    throw DataError(text);
+  }
+}
+
+void RunFolder::appear() {
+  if (!aside_) return;
+  const fs::path to = lock_ ? place_ / next_name : place_;
+  std::error_code error;
+  // Renaming would replace an empty folder that another start has just made, and that is all right.
+  fs::rename(folder_, to, error);
+  if (error == std::errc::directory_not_empty || error == std::errc::file_exists)
+    fail(place_, "holds a run that was begun meanwhile; resume it or choose another name");
+  if (error) fail(place_, "cannot be made: " + error.message() + "; choose a folder you can write to");
+  FileLock of_aside = aside_->release();
+  of_aside.moved_to(to / lock_name);
+  aside_.reset();
+  folder_ = place_;
+  if (lock_) {
+    take_place(place_);
+  } else {
+    lock_.emplace(std::move(of_aside));
+  }
+}
+
+RunFolder RunFolder::resume(const fs::path& folder) {
+  open(folder);
+  RunFolder run(folder);
+  run.lock_.emplace(locked(folder));
+  clear(folder);
+  take_place(folder);
   return run;
 }
 
@@ -50,8 +175,29 @@ RunFolder RunFolder::open(const fs::path& folder) {
   std::error_code error;
   RunFolder run(folder);
   if (!fs::is_directory(folder, error)) fail(folder, "does not exist; train first or check the name");
+  // A start that was killed at the last moment: unless its maker lives, and then does it himself.
+  if (fs::exists(folder / next_name, error)) {
+    const std::optional<FileLock> lock = FileLock::take(folder / lock_name);
+    if (lock) take_place(folder);
+  }
   if (!fs::exists(run.config(), error)) fail(folder, "holds no run (no config.toml); check the name");
   return run;
+}
+
+std::vector<fs::path> RunFolder::shards() const {
+  std::vector<fs::path> shards;
+  std::error_code error;
+  if (!fs::exists(data(), error)) return shards;
+  std::istringstream lines(read_text(data()));
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty()) shards.emplace_back(line);
+  return shards;
+}
+
+void RunFolder::write_shards(const std::vector<fs::path>& shards) const {
+  std::string text;
+  for (const fs::path& shard : shards) text += fs::absolute(shard).lexically_normal().string() + "\n";
+  write_text(data(), text);
 }
 
 }  // namespace evenflow::io

@@ -41,10 +41,13 @@ class Stopwatch {
 };
 
 io::RunFolder open_run(const TrainOptions& options) {
-  if (options.resume) return io::RunFolder::open(options.run);
+  if (options.resume) return io::RunFolder::resume(options.run);
   io::RunFolder run = io::RunFolder::create(
       options.run, options.replace ? io::RunFolder::Existing::replace : io::RunFolder::Existing::refuse);
-  io::write_text(run.config(), io::to_toml(options.config));
+  run.fill([&] {
+    io::write_text(run.config(), io::to_toml(options.config));
+    if (options.remember_shards) run.write_shards(options.shards);
+  });
   return run;
 }
 
@@ -193,7 +196,8 @@ Training::Training(const TrainOptions& options)
 void Training::start_new() {
   initialise_model();
   guard_.start();
-  save_checkpoint();
+  run_.fill([this] { save_checkpoint(); });
+  run_.appear();
 }
 
 void Training::resume(const Checkpoint& checkpoint) {
@@ -218,6 +222,7 @@ void Training::resume(const Checkpoint& checkpoint) {
   best_epoch_ = model.progress->best_epoch;
   sums_ = checkpoint.sums;
   io::write_text(run_.config(), io::to_toml(config_));
+  if (options_.remember_shards) run_.write_shards(options_.shards);
   log_.line(fmt::format("resumed after {} epochs and {} steps", epoch_, step_in_epoch_));
 }
 
@@ -246,6 +251,7 @@ void Training::initialise_model() {
 void Training::log_start() {
   log_.line(fmt::format("evenflow {} ({}) on {}, {}", provenance_.version, provenance_.commit, provenance_.device,
                         engine_->describe()));
+  if (!run_.is_locked()) log_.line("the run folder's file system has no locks: nothing keeps a second training out");
   const auto describe_side = [](const Loader& side) {
     return fmt::format("{} clips, {} windows ({})", side.clips(), side.windows(),
                        side.resident() ? "resident" : "streamed");

@@ -6,6 +6,7 @@
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "io/shard.h"
 #include "train/score.h"
@@ -13,8 +14,11 @@
 namespace evenflow::experiments {
 
 int run(const EncodeArguments& arguments) {
-  discard_on_signals(arguments.out);
-  require_writable(arguments.out);
+  stop_on_signals();
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.model, "the model");
+  outputs.reads(arguments.shard, "the shard");
+  outputs.writes(arguments.out, FileKind::latents);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
   std::map<std::string, int64_t> machines;
@@ -23,6 +27,7 @@ int run(const EncodeArguments& arguments) {
   if (!others.empty()) print_note(others);
   StatusLine status;
   detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
+    throw_if_stopped();
     if (!status.due()) return;
     const double fraction = static_cast<double>(done) / static_cast<double>(total);
     status.show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));

@@ -4,17 +4,23 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <optional>
 #include <set>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "experiments/report/dcase_files.h"
 #include "experiments/report/evaluation.h"
+#include "experiments/report/picture_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/model_file.h"
 #include "io/shard.h"
+#include "io/standard_output.h"
+#include "io/temporary.h"
 #include "train/scatter_picture.h"
 #include "train/score.h"
 
@@ -89,8 +95,63 @@ TrainingValues training_values(const EvaluateArguments& arguments, const train::
   return training;
 }
 
-void draw_estimates(const train::ScoreTable& table, const TrainingValues& training, const fs::path& folder,
-                    std::vector<fs::path>& written) {
+/// Pictures of estimates, by parameter.
+std::map<std::string, fs::path> picture_files(const train::ScoreTable& table, const fs::path& folder) {
+  std::map<std::string, fs::path> files;
+  std::map<fs::path, std::string> taken;
+  for (const std::string& name : table.estimated_names) {
+    if (std::find(table.parameter_names.begin(), table.parameter_names.end(), name) == table.parameter_names.end())
+      continue;
+    std::string word = name;
+    std::replace(word.begin(), word.end(), '/', '_');
+    const fs::path file = folder / ("estimate_" + word + ".png");
+    if (const auto [other, fresh] = taken.try_emplace(file, name); !fresh)
+      throw io::DataError(fmt::format("the parameters '{}' and '{}' would share the picture '{}'; rename one of them",
+                                      other->second, name, file.string()));
+    files[name] = file;
+  }
+  return files;
+}
+
+/// A year's folder is DCASE's alone: its files have no header by which one of them could be known as evenflow's.
+void require_own_year(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error) || io::holds_nothing(folder)) return;
+  const fs::path result = folder / "result.csv";
+  if (fs::exists(result, error) && io::read_text(result).starts_with("machine,section,")) return;
+  throw io::UsageError(fmt::format(
+      "the folder '{}' holds files that are not of a DCASE result ('{}'); choose another folder, or add --force to "
+      "write among them",
+      folder.string(), fs::directory_iterator(folder)->path().filename().string()));
+}
+
+/// The challenge's files, a folder a year.
+class DcaseOutput {
+ public:
+  DcaseOutput(std::vector<DcaseFile> files, Outputs& outputs, bool force) : files_(std::move(files)) {
+    std::set<fs::path> folders;
+    for (const DcaseFile& file : files_) {
+      outputs.writes_own(file.path);
+      folders.insert(file.path.parent_path());
+    }
+    for (const fs::path& folder : folders) {
+      if (!force) require_own_year(folder);
+      make_folder(folder);
+    }
+  }
+  void write(std::vector<fs::path>& written) const {
+    for (const DcaseFile& file : files_) {
+      io::write_text(file.path, file.text);
+      written.push_back(file.path);
+    }
+  }
+
+ private:
+  std::vector<DcaseFile> files_;
+};
+
+void draw_estimates(const train::ScoreTable& table, const TrainingValues& training,
+                    const std::map<std::string, fs::path>& files, std::vector<fs::path>& written) {
   for (size_t e = 0; e < table.estimated_names.size(); ++e) {
     const std::string& name = table.estimated_names[e];
     const auto found = std::find(table.parameter_names.begin(), table.parameter_names.end(), name);
@@ -115,10 +176,8 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
     std::erase_if(plot.series, [](const train::ScatterSeries& series) { return series.x.empty(); });
     if (plot.series.empty()) continue;
     const std::vector<uint8_t> png = train::draw_scatter(plot);
-    std::string word = name;
-    std::replace(word.begin(), word.end(), '/', '_');
-    written.push_back(folder / ("estimate_" + word + ".png"));
-    io::write_text(written.back(), std::string(png.begin(), png.end()));
+    written.push_back(files.at(name));
+    write_picture(written.back(), std::string(png.begin(), png.end()));
   }
 }
 
@@ -130,6 +189,10 @@ void print_written(const std::vector<fs::path>& files) {
 
 int run(const EvaluateArguments& arguments) {
   require_distinct(arguments.scores);
+  Outputs outputs(arguments.force);
+  for (const fs::path& file : arguments.scores) outputs.reads(file, "a table of scores");
+  if (arguments.model) outputs.reads(*arguments.model, "the model");
+  for (const fs::path& file : arguments.training) outputs.reads(file, "a training shard");
   train::ScoreTable table = read_all(arguments.scores);
   const TrainingValues training = training_values(arguments, table);
   const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };
@@ -140,10 +203,25 @@ int run(const EvaluateArguments& arguments) {
   const bool labelled =
       std::any_of(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.clip.label >= 0; });
 
+  // All that is to be written is looked at before anything is.
+  const auto table_file = [&](const char* name) { return *arguments.out / name; };
+  std::map<std::string, fs::path> pictures;
+  if (arguments.out && (labelled || !arguments.dcase)) {
+    if (io::is_standard_output(*arguments.out))
+      throw io::UsageError("--out takes a folder; the tables are on standard output without it");
+    pictures = picture_files(table, *arguments.out);
+    make_folder(*arguments.out);
+    for (const char* name : {"evaluation.csv", "evaluation.json"})
+      outputs.writes(table_file(name), FileKind::evaluation);
+    for (const auto& [name, file] : pictures) outputs.writes(file, FileKind::picture);
+  }
+  std::optional<DcaseOutput> dcase;
+  if (arguments.dcase) dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
+
   std::vector<fs::path> written;
   // A challenge's test clips have no labels: their files are all there is to write.
-  if (!labelled && arguments.dcase) {
-    written = write_dcase(table.clips, *arguments.dcase);
+  if (!labelled && dcase) {
+    dcase->write(written);
     fmt::print("No clip has a label, so there is nothing to evaluate. Written:\n");
     print_written(written);
     return exit_ok;
@@ -152,17 +230,13 @@ int run(const EvaluateArguments& arguments) {
   fmt::print("{}", to_text(evaluation));
   if (left_out > 0) fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
   if (arguments.out) {
-    make_folder(*arguments.out);
-    written.push_back(*arguments.out / "evaluation.csv");
+    written.push_back(table_file("evaluation.csv"));
     io::write_text(written.back(), to_csv(evaluation));
-    written.push_back(*arguments.out / "evaluation.json");
+    written.push_back(table_file("evaluation.json"));
     io::write_text(written.back(), to_json(evaluation));
-    draw_estimates(table, training, *arguments.out, written);
+    draw_estimates(table, training, pictures, written);
   }
-  if (arguments.dcase) {
-    const std::vector<fs::path> files = write_dcase(table.clips, *arguments.dcase);
-    written.insert(written.end(), files.begin(), files.end());
-  }
+  if (dcase) dcase->write(written);
   if (!written.empty()) fmt::print("\nWritten:\n");
   print_written(written);
   return exit_ok;

@@ -210,14 +210,7 @@ void describe_progress(const fs::path& metrics) {
 void describe_run(const fs::path& folder) {
   const io::RunFolder run = io::RunFolder::open(folder);
   fmt::print("{}: run folder\n", io::escaped(folder.string()));
-  if (fs::exists(folder / "data.txt")) {
-    const std::string text = io::read_text(folder / "data.txt");
-    for (size_t begin = 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      line("shard", text.substr(begin, end - begin));
-      begin = end + 1;
-    }
-  }
+  for (const fs::path& shard : run.shards()) line("shard", shard.string());
   if (fs::exists(run.metrics())) describe_progress(run.metrics());
   for (const fs::path& file : {run.model(), run.checkpoint()}) {
     if (fs::exists(file)) describe_model(file);

@@ -3,14 +3,31 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <system_error>
+
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/report/gnuplot.h"
 #include "experiments/study/paper_report.h"
 #include "experiments/study/tables.h"
+#include "io/atomic_file.h"
+#include "io/output_folder.h"
 
 namespace evenflow::experiments {
+
+namespace {
+
+/// As evenflow left it before it marked its folders.
+bool is_older_paper(const std::filesystem::path& folder) {
+  const std::filesystem::path recordings = folder / "recordings.txt";
+  std::error_code error;
+  return std::filesystem::exists(recordings, error) &&
+         io::read_text(recordings).starts_with("# evenflow experiment paper");
+}
+
+}  // namespace
 
 int run(const PaperArguments& arguments) {
   require_gnuplot();  // now, not after hours
@@ -26,6 +43,7 @@ int run(const PaperArguments& arguments) {
   train.threads = arguments.compute.threads;
   options.folder = arguments.out;
   options.stop = &stop_on_signals();
+  const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
   options.progress = [&](const std::string& what, double fraction) {

@@ -9,6 +9,7 @@
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "io/manifest.h"
 #include "kernels/device.h"
@@ -18,7 +19,12 @@ namespace evenflow::experiments {
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
   const kernels::Device device = kernels::parse_device(arguments.device);
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.config);
+  outputs.reads(arguments.input, "an input");
   io::Manifest manifest = read_clips(arguments.input);
+  outputs.reads_listed(manifest, arguments.input);
+  outputs.writes(arguments.out, FileKind::shard);
   if (!arguments.skip_bad) require_recordings(manifest, arguments.input);
   drop_repeated(manifest, arguments.input);
   for (const std::string& note : manifest.notes) print_note(note);

@@ -7,9 +7,12 @@
 #include "experiments/commands/commands.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
+#include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/profile/profile.h"
 #include "experiments/profile/report.h"
 #include "io/error.h"
+#include "io/standard_output.h"
 #include "kernels/probe.h"
 
 namespace evenflow::experiments {
@@ -135,17 +138,27 @@ int run(const ProfileArguments& arguments) {
   settings.repeat = arguments.repeat;
   settings.warm = arguments.warm;
   settings.ranges = arguments.nvtx || kernels::tool_attached();
+  stop_on_signals();
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.config);
+  if (arguments.compare) outputs.reads(*arguments.compare, "the older profile");
   nlohmann::json old;
   if (arguments.compare) {
     old = read_profile(*arguments.compare);
     require_comparable(old, *arguments.compare, settings);
   }
   if (arguments.out) {
+    if (io::is_standard_output(*arguments.out))
+      throw io::UsageError("--out takes a folder; the figures are on standard output without it");
     make_folder(*arguments.out);
-    require_writable(*arguments.out / "profile.json");
+    for (const char* name : {"profile.json", "profile.csv", "roofline.gp", "roofline.svg"})
+      outputs.writes(*arguments.out / name, FileKind::profile);
   }
   StatusLine line{1.0};
-  settings.progress = [&](const std::string& what) { line.show(what + " ..."); };
+  settings.progress = [&](const std::string& what) {
+    throw_if_stopped();
+    line.show(what + " ...");
+  };
   const Profile profile = run_profile(settings);
   line.clear();
 

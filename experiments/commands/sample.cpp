@@ -7,6 +7,7 @@
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
+#include "experiments/outputs.h"
 #include "experiments/report/heat_map.h"
 #include "frontend/features.h"
 #include "frontend/silence.h"
@@ -136,8 +137,11 @@ std::string at_text(const std::vector<ParameterValue>& at) {
 int run(const SampleArguments& arguments) {
   if (arguments.out.empty() && !arguments.picture)
     throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or both");
-  for (const auto& file : {arguments.out, arguments.picture.value_or("")})
-    if (!file.empty()) require_writable(file);
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.model, "the model");
+  if (arguments.from) outputs.reads(*arguments.from, "the recording");
+  if (!arguments.out.empty()) outputs.writes(arguments.out, FileKind::samples);
+  if (arguments.picture) outputs.writes(*arguments.picture, FileKind::picture);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const std::vector<std::string>& names = detector.model().condition.names;
   const std::vector<double> at = values_for(detector.model().condition, arguments.at);

@@ -14,13 +14,16 @@
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "frontend/features.h"
 #include "frontend/sound_notes.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/hdf5_file.h"
 #include "io/shard.h"
 #include "io/sound_format.h"
+#include "io/standard_output.h"
 #include "io/text.h"
 #include "kernels/parallel.h"
 #include "train/score.h"
@@ -141,7 +144,7 @@ class Scoring {
       for (const std::string& note : manifest.notes) notes_.push_back(of_which + note);
     std::erase_if(manifest.clips, [&](const io::Clip& clip) {
       const fs::path file = file_of(manifest, clip);
-      const auto identity = identity_of(file);
+      const auto identity = io::identify(file);
       if (!identity || identities_.insert(*identity).second) return false;
       repeated_.push_back(fmt::format("'{}'", file.string()));
       return true;
@@ -233,6 +236,7 @@ class Scoring {
   }
 
   void show(int64_t done, int64_t total) {
+    throw_if_stopped();
     if (!status_.due()) return;
     status_.show(fmt::format("{} {} of {} clips", bar_text(static_cast<double>(done) / static_cast<double>(total), 30),
                              done, total));
@@ -247,7 +251,7 @@ class Scoring {
   std::vector<Input> inputs_;
   std::map<std::string, int64_t> machines_;  // of all inputs: how many clips
   std::unordered_map<std::string, size_t> inputs_by_path_;
-  std::set<std::pair<uint64_t, uint64_t>> identities_;
+  std::set<io::FileIdentity> identities_;
   std::vector<std::string> repeated_, notes_;
   frontend::SoundNotes sound_notes_;
   StatusLine status_;
@@ -265,8 +269,12 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
 }  // namespace
 
 int run(const ScoreArguments& arguments) {
-  discard_on_signals(arguments.out);
-  require_writable(arguments.out);
+  stop_on_signals();
+  if (io::is_standard_output(arguments.out)) io::keep_standard_output_for_result();
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.model, "the model");
+  for (const fs::path& input : arguments.inputs) outputs.reads_recordings(input);
+  outputs.writes(arguments.out, FileKind::scores);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   Scoring scoring(arguments, detector);
   scoring.run();

@@ -3,17 +3,41 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <numeric>
+#include <optional>
+#include <system_error>
 
 #include "experiments/commands/commands.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/study/tables.h"
+#include "io/output_folder.h"
+#include "io/shard.h"
 
 namespace evenflow::experiments {
 
+namespace {
+
+namespace fs = std::filesystem;
+
+/// As evenflow left it before it marked its folders.
+bool is_older_study(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "manifest.csv", error) &&
+         (fs::is_directory(folder / "cells", error) || io::is_shard(folder / "features.h5"));
+}
+
+}  // namespace
+
 int run(const StudyArguments& arguments) {
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.config);
+  outputs.reads_recordings(arguments.manifest);
+  for (const char* name : {"features.h5", "auc.csv", "differences.csv", "estimates.csv"})
+    outputs.writes_own(arguments.out / name);
   StudyOptions options;
   options.manifest = arguments.manifest;
   options.folder = arguments.out;
@@ -21,6 +45,8 @@ int run(const StudyArguments& arguments) {
   options.seeds.resize(static_cast<size_t>(arguments.seeds));
   std::iota(options.seeds.begin(), options.seeds.end(), uint64_t{1});
   options.stop = &stop_on_signals();
+  std::optional<io::OutputFolder> folder;
+  options.claim = [&] { folder.emplace(arguments.out, "study", is_older_study, arguments.force); };
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
   options.progress = [&](const std::string& what, double fraction) {

@@ -4,10 +4,14 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <filesystem>
+#include <string>
+#include <system_error>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "io/output_folder.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -31,10 +35,24 @@ SynthOptions options_of(const SynthArguments& arguments) {
   return options;
 }
 
+/// As evenflow left it before it marked its folders.
+bool holds_generated_clips(const std::filesystem::path& folder) {
+  std::error_code error;
+  for (const char* split : {"train", "test"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder / split, error)) {
+      const std::string name = entry.path().filename().string();
+      const bool generated = name.starts_with("normal_") || name.starts_with("anomaly_");
+      if (generated && name.find("mm_s_") != std::string::npos) return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 int run(const SynthArguments& arguments) {
   SynthOptions options = options_of(arguments);
+  const io::OutputFolder folder(arguments.out, "data set of synth", holds_generated_clips, arguments.force);
   StatusLine status;
   options.stop = &stop_on_signals();
   options.progress = [&](size_t done, size_t total) {

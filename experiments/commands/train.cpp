@@ -7,8 +7,8 @@
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
 #include "train/trainer.h"
@@ -18,32 +18,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The run's shards, one absolute path a line: what makes --run and --resume enough to go on.
-fs::path data_file(const fs::path& run) {
-  return run / "data.txt";
-}
-
-std::string shard_list(const std::vector<fs::path>& shards) {
-  std::string text;
-  for (const fs::path& shard : shards) text += fs::absolute(shard).lexically_normal().string() + "\n";
-  return text;
-}
-
-std::vector<fs::path> recorded_shards(const fs::path& run) {
-  std::error_code error;
-  if (!fs::exists(data_file(run), error))
-    throw io::DataError("run folder '" + run.string() +
+/// What makes --run and --resume enough to go on.
+std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
+  std::vector<fs::path> shards = run.shards();
+  if (shards.empty())
+    throw io::DataError("run folder '" + run.path().string() +
                         "' does not say what it was trained on (no data.txt); give the shards again: evenflow train "
                         "SHARD... --run " +
-                        shell_word(run.string()) + " --resume");
-  std::vector<fs::path> shards;
-  const std::string text = io::read_text(data_file(run));
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    if (end > begin) shards.emplace_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
+                        shell_word(run.path().string()) + " --resume");
   return shards;
+}
+
+/// A run that takes another's place removes that one's files, so none of them may be what it is made from.
+void require_inputs_elsewhere(const TrainArguments& arguments) {
+  Outputs outputs(false);
+  outputs.reads(arguments.config);
+  for (const fs::path& shard : arguments.shards) outputs.reads(shard, "a shard");
+  for (const char* name : {"config.toml", "data.txt", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"})
+    outputs.writes_own(arguments.run / name);
+  std::error_code error;
+  const fs::path logs = fs::weakly_canonical(arguments.run / "tensorboard", error);
+  for (const fs::path& shard : arguments.shards) {
+    const fs::path below = fs::weakly_canonical(shard, error).lexically_relative(logs);
+    if (!below.empty() && *below.begin() != "..")
+      throw io::UsageError("the shard '" + shard.string() + "' lies in the run's tensorboard/; move it elsewhere");
+  }
 }
 
 std::string loss_text(const train::TrainProgress& progress) {
@@ -106,30 +105,26 @@ int run(const TrainArguments& arguments) {
   options.run = arguments.run;
   options.resume = arguments.resume;
   options.replace = arguments.replace;
+  options.remember_shards = true;
   if (arguments.resume && arguments.replace)
     throw io::UsageError("--resume and --replace exclude each other; give one");
   if (arguments.resume) {
     const io::RunFolder folder = io::RunFolder::open(arguments.run);
     options.config = resolve(arguments.config, io::read_config(folder.config()));
-    options.shards = arguments.shards.empty() ? recorded_shards(arguments.run) : arguments.shards;
+    options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;
   } else {
     if (arguments.shards.empty())
       throw io::UsageError("no shard to train on; give the feature shards that `evenflow prepare` wrote");
     options.config = resolve(arguments.config);
     options.shards = arguments.shards;
+    require_inputs_elsewhere(arguments);
   }
   require_distinct(options.shards);
 
   Display display;
-  bool recorded = false;
   options.stop = &stop_on_signals();
   options.progress = [&](const train::TrainProgress& progress) { display.show(progress); };
-  options.log = [&](const std::string& text) {
-    // The first line: the run folder is made, nothing that could be resumed is saved yet.
-    if (!recorded) io::write_text(data_file(arguments.run), shard_list(options.shards));
-    recorded = true;
-    display.log(text);
-  };
+  options.log = [&](const std::string& text) { display.log(text); };
   const train::TrainResult result = train::train(options);
   display.clear();
   if (result.interrupted) {

@@ -4,13 +4,13 @@
 
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
 #include <tuple>
 
-#include "experiments/console.h"
-#include "io/atomic_file.h"
+#include "io/error.h"
 #include "io/manifest.h"
 #include "train/metrics.h"
 
@@ -117,16 +117,19 @@ class ResultTable {
   std::vector<std::vector<double>> columns_;
 };
 
-class Writer {
+class Files {
  public:
-  explicit Writer(fs::path folder) : folder_(std::move(folder)) { make_folder(folder_); }
+  explicit Files(fs::path folder) : folder_(std::move(folder)) {}
 
-  void write(const std::string& name, const std::string& text) {
-    io::write_text(folder_ / name, text);
-    written.push_back(folder_ / name);
+  void add(const std::string& name, std::string text) { files_.push_back({folder_ / name, std::move(text)}); }
+
+  /// result.csv is written first: by it a folder is known as evenflow's, whatever interrupts the rest.
+  std::vector<DcaseFile> after_result(std::string text) {
+    files_.insert(files_.begin(), {folder_ / "result.csv", std::move(text)});
+    return std::move(files_);
   }
 
-  void write_clips(const ClipPointers& clips, const std::string& what) {
+  void add_clips(const ClipPointers& clips, const std::string& what) {
     std::string scores, decisions;
     bool decided = true;
     for (const train::ClipScore* clip : clips) {
@@ -135,42 +138,53 @@ class Writer {
       decisions += fmt::format("{},{}\n", name, clip->decision);
       decided = decided && clip->decision >= 0;
     }
-    write("anomaly_score_" + what + "_test.csv", scores);
-    if (decided) write("decision_result_" + what + "_test.csv", decisions);
+    add("anomaly_score_" + what + "_test.csv", scores);
+    if (decided) add("decision_result_" + what + "_test.csv", decisions);
   }
-
-  std::vector<fs::path> written;
 
  private:
   fs::path folder_;
+  std::vector<DcaseFile> files_;
 };
 
 std::string section_name(const Key& key) {
   return file_word(key.machine) + "_section_" + file_word(key.section);
 }
 
-std::vector<fs::path> write_2021(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
-  Writer writer(folder);
+/// Two machines must not share a file.
+void require_distinct(const std::map<Key, ClipPointers>& groups) {
+  std::map<std::string, Key> named;
+  for (const auto& [key, clips] : groups) {
+    const auto [other, fresh] = named.try_emplace(section_name(key), key);
+    if (fresh) continue;
+    throw io::DataError(fmt::format(
+        "machine '{}', section '{}', and machine '{}', section '{}', would share the file anomaly_score_{}_test.csv; "
+        "rename one of them in the scores",
+        other->second.machine, other->second.section, key.machine, key.section, other->first));
+  }
+}
+
+std::vector<DcaseFile> files_2021(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
+  Files out(folder);
   ResultTable table("machine,section,domain", {"auc", "pauc", "f1"});
   for (const auto& [key, clips] : groups) {
     for (const std::string domain : {"source", "target"}) {
       const Wanted wanted = [&](const train::ClipScore& clip) { return clip.clip.domain == domain; };
       const ClipPointers own = chosen(clips, wanted);
       if (own.empty()) continue;
-      writer.write_clips(own, section_name(key) + "_" + domain);
+      out.add_clips(own, section_name(key) + "_" + domain);
       table.add(io::csv_cell(key.machine) + "," + io::csv_cell(key.section) + "," + domain,
                 {merit(own, wanted, false), merit(own, wanted, true), f1(own, wanted)});
     }
   }
-  writer.write("result.csv", table.text());
-  return writer.written;
+  return out.after_result(table.text());
 }
 
-std::vector<fs::path> write_2022(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
-  Writer writer(folder);
+std::vector<DcaseFile> files_2022(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
+  Files out(folder);
   ResultTable table("machine,section", {"auc_source", "auc_target", "pauc", "f1_source", "f1_target"});
   for (const auto& [key, clips] : groups) {
-    writer.write_clips(clips, section_name(key));
+    out.add_clips(clips, section_name(key));
     const auto against_all = [](const std::string& domain) {
       return [=](const train::ClipScore& clip) { return clip.clip.label == 1 || clip.clip.domain == domain; };
     };
@@ -182,22 +196,22 @@ std::vector<fs::path> write_2022(const std::map<Key, ClipPointers>& groups, cons
               {merit(clips, against_all("source"), false), merit(clips, against_all("target"), false),
                merit(clips, every, true), f1(clips, of("source")), f1(clips, of("target"))});
   }
-  writer.write("result.csv", table.text());
-  return writer.written;
+  return out.after_result(table.text());
 }
 
 }  // namespace
 
-std::vector<fs::path> write_dcase(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
+std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
   const std::map<Key, ClipPointers> groups = by_section(clips);
-  std::vector<fs::path> written = write_2022(groups, folder / "2022");
+  require_distinct(groups);
+  std::vector<DcaseFile> files = files_2022(groups, folder / "2022");
   bool domains = false;
   for (const train::ClipScore& clip : clips) domains = domains || !clip.clip.domain.empty();
   if (domains) {
-    const std::vector<fs::path> more = write_2021(groups, folder / "2021");
-    written.insert(written.end(), more.begin(), more.end());
+    std::vector<DcaseFile> more = files_2021(groups, folder / "2021");
+    files.insert(files.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
-  return written;
+  return files;
 }
 
 }  // namespace evenflow::experiments

@@ -14,6 +14,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/temporary.h"
 
 extern char** environ;
 
@@ -96,13 +97,20 @@ void require_gnuplot() {
 }
 
 std::string run_gnuplot(const fs::path& script) {
+  // Drawn aside and moved: a picture appears whole.
   const fs::path whole = fs::absolute(script);
-  const fs::path said = whole.string() + ".said";
-  const int code = run({whole.filename().string()}, whole.parent_path(), said);
+  const io::TemporaryFolder aside(whole.parent_path());
+  const fs::path said = aside.path() / "said";
+  const int code = run({whole.string()}, aside.path(), said);
   std::error_code ignored;
   const std::string words = fs::exists(said, ignored) ? io::read_text(said) : "";
-  fs::remove(said, ignored);
-  if (code == 0) return "";
+  if (code == 0) {
+    for (const auto& entry : fs::directory_iterator(aside.path())) {
+      const std::string name = entry.path().filename().string();
+      if (name != "said" && name != io::lock_name) fs::rename(entry.path(), whole.parent_path() / name);
+    }
+    return "";
+  }
   if (code == not_started) return "gnuplot is not installed (gnuplot-nox)";
   return fmt::format("gnuplot failed on '{}': {}", script.string(),
                      words.empty() ? fmt::format("exit code {}", code) : words);

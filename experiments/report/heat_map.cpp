@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/atomic_file.h"
+#include "experiments/report/picture_file.h"
 #include "io/error.h"
 
 namespace evenflow::experiments {
@@ -64,7 +64,7 @@ void write_png(const std::filesystem::path& file, const Image& image) {
   if (png_image_write_get_memory_size(header, size, 0, image.rgb.data(), 0, nullptr) == 0) fail();
   std::string bytes(size, '\0');
   if (png_image_write_to_memory(&header, bytes.data(), &size, 0, image.rgb.data(), 0, nullptr) == 0) fail();
-  io::write_text(file, std::string_view(bytes.data(), size));
+  write_picture(file, std::string_view(bytes.data(), size));
 }
 
 }  // namespace evenflow::experiments

@@ -6,15 +6,16 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <sstream>
 
 #include "experiments/console.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "experiments/report/evaluation.h"
 #include "experiments/report/page.h"
 #include "experiments/study/figures.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/output_folder.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
 #include "train/score.h"
@@ -30,6 +31,13 @@ std::string figure_text(double value) {
   return std::isnan(value) ? "–" : fmt::format("{:.1f}", 100 * value);
 }
 
+/// As evenflow left it before it marked its folders.
+bool is_older_report(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "report.html", error) &&
+         (fs::exists(folder / "figures" / "learning.gp", error) || is_scores_table(folder / "scores.csv"));
+}
+
 class RunReport {
  public:
   explicit RunReport(const RunReportOptions& options)
@@ -41,7 +49,7 @@ class RunReport {
               "What was trained, how it learnt, and what it makes of the recordings.") {}
 
   void write() {
-    make_folder(o_.folder);
+    const io::OutputFolder folder(o_.folder, "report", is_older_report, o_.force);
     describe();
     learning();
     score();
@@ -56,13 +64,9 @@ class RunReport {
   /// The features that the training read, or none if some are gone.
   std::vector<io::Shard> trained_on() const {
     std::vector<io::Shard> shards;
-    const fs::path list = run_.path() / "data.txt";
-    if (!fs::exists(list)) return shards;
-    std::istringstream lines(io::read_text(list));
-    for (std::string line; std::getline(lines, line);) {
-      if (line.empty()) continue;
-      if (!fs::exists(line)) return {};
-      shards.emplace_back(line);
+    for (const fs::path& shard : run_.shards()) {
+      if (!fs::exists(shard)) return {};
+      shards.emplace_back(shard);
     }
     std::vector<const io::Shard*> all;
     all.reserve(shards.size());
@@ -71,7 +75,7 @@ class RunReport {
       throw io::DataError(fmt::format(
           "the features that '{}' lists are no longer those the model was trained on (their data hash differs); name "
           "the features to score: evenflow report RUN FEATURES",
-          list.string()));
+          run_.data().string()));
     }
     return shards;
   }

@@ -15,6 +15,7 @@ struct RunReportOptions {
   std::filesystem::path folder;  ///< of the report
   std::string device = "auto";
   int threads = 0;
+  bool force = false;  ///< a folder that holds other files may be used
   std::function<void(const std::string& what, double fraction)> progress;
 };
 

@@ -115,6 +115,7 @@ class Running {
 
   // The manifest's copy says what the study is of.
   void claim_folder() {
+    if (o_.claim) o_.claim();
     make_folder(o_.folder);
     const fs::path copy = o_.folder / "manifest.csv";
     const std::string text = to_csv();

@@ -38,6 +38,7 @@ struct StudyOptions {
   std::vector<System> systems;
   std::vector<uint64_t> seeds;
   const std::atomic<bool>* stop = nullptr;
+  std::function<void()> claim;  ///< called once the recordings are found good, before anything is written in the folder
   std::function<void(const std::string& line)> log;
   std::function<void(const std::string& what, double fraction)> progress;
 };

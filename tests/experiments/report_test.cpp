@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "experiments/console.h"
@@ -154,17 +155,13 @@ TEST(Evaluation, JsonAndCsvSayTheSame) {
 
 class Dcase : public ::testing::Test {
  protected:
-  Dcase() {
-    std::string name = (fs::temp_directory_path() / "evenflow_dcase_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    folder_ = name;
+  void write(const std::vector<train::ClipScore>& clips) {
+    for (DcaseFile& file : dcase_files(clips, "out"))
+      files_[file.path.lexically_relative("out").string()] = std::move(file.text);
   }
-  ~Dcase() override { fs::remove_all(folder_); }
-  std::string text(const std::string& name) const {
-    std::ifstream in(folder_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  fs::path folder_;
+  const std::string& text(const std::string& name) const { return files_.at(name); }
+  bool has(const std::string& name) const { return files_.contains(name); }
+  std::map<std::string, std::string> files_;
 };
 
 // Source: normals 1, 2; anomaly 1.5. Target: normals 3, 4; anomaly 3.5.
@@ -172,7 +169,7 @@ const std::vector<Row> domains = {{0, 1, 0, 0, 0, "source"}, {0, 2, 0, 0, 1, "so
                                   {0, 3, 0, 0, 1, "target"}, {0, 4, 0, 0, 1, "target"}, {1, 3.5, 0, 0, 1, "target"}};
 
 TEST_F(Dcase, The2021FilesAreOfOneDomainEach) {
-  write_dcase(table_of(domains).clips, folder_);
+  write(table_of(domains).clips);
   EXPECT_EQ(text("2021/anomaly_score_fan_section_00_source_test.csv"), "clip_0.wav,1\nclip_1.wav,2\nclip_2.wav,1.5\n");
   EXPECT_EQ(text("2021/decision_result_fan_section_00_target_test.csv"), "clip_3.wav,1\nclip_4.wav,1\nclip_5.wav,1\n");
   EXPECT_THAT(text("2021/result.csv"), HasSubstr("machine,section,domain,auc,pauc,f1\nfan,00,source,0.5,"));
@@ -180,7 +177,7 @@ TEST_F(Dcase, The2021FilesAreOfOneDomainEach) {
 }
 
 TEST_F(Dcase, From2022OnADomainsNormalsMeetTheAnomaliesOfBoth) {
-  write_dcase(table_of(domains).clips, folder_);
+  write(table_of(domains).clips);
   EXPECT_EQ(text("2022/decision_result_fan_section_00_test.csv"),
             "clip_0.wav,0\nclip_1.wav,1\nclip_2.wav,1\nclip_3.wav,1\nclip_4.wav,1\nclip_5.wav,1\n");
   // Source normals 1, 2 against 1.5, 3.5: three of four pairs; target normals 3, 4: one of four.
@@ -195,11 +192,23 @@ TEST_F(Dcase, NoDomainsNoDecisionsNoLabels) {
     row.section.clear();
     row.label = row.decision = -1;
   }
-  write_dcase(table_of(rows).clips, folder_);
-  EXPECT_FALSE(fs::exists(folder_ / "2021"));
-  EXPECT_FALSE(fs::exists(folder_ / "2022/decision_result_machine_section_00_test.csv"));
+  write(table_of(rows).clips);
+  EXPECT_FALSE(has("2021/result.csv"));
+  EXPECT_FALSE(has("2022/decision_result_machine_section_00_test.csv"));
   EXPECT_THAT(text("2022/anomaly_score_machine_section_00_test.csv"), HasSubstr("clip_5.wav,3.5\n"));
   EXPECT_THAT(text("2022/result.csv"), HasSubstr("\nmachine,00,,,,,\n"));
+}
+
+TEST_F(Dcase, TwoMachinesNeverShareAFile) {
+  std::vector<Row> rows = {{0, 1}, {1, 2}};
+  rows[0].machine = "a/b";
+  rows[1].machine = "a_b";
+  try {
+    write(table_of(rows).clips);
+    FAIL() << "one file for two machines";
+  } catch (const io::DataError& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(HasSubstr("'a/b'"), HasSubstr("'a_b'"), HasSubstr("rename")));
+  }
 }
 
 // ----------------------------------------------------------------------------------------------------------- pictures

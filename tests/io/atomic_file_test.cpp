@@ -51,6 +51,42 @@ TEST(AtomicFile, ReplacesTheFileBehindALink) {
   EXPECT_EQ(get(folder / "real/a.txt"), "new");
 }
 
+TEST(AtomicFile, WritesWhereALinkPointsThoughNothingIsThereYet) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "real");
+  std::filesystem::create_symlink("two", folder / "one");
+  std::filesystem::create_symlink("real/a.txt", folder / "two");
+  write_text(folder / "one", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "one"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "two"));
+  EXPECT_EQ(get(folder / "real/a.txt"), "new");
+}
+
+TEST(AtomicFile, ALinkIntoAMissingFolderIsNamedAndStays) {
+  const TempFolder folder;
+  std::filesystem::create_symlink("nowhere/a.txt", folder / "link");
+  EXPECT_THAT(error_of<DataError>([&] { write_text(folder / "link", "x"); }),
+              AllOf(HasSubstr("nowhere"), HasSubstr("create it first")));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+}
+
+TEST(AtomicFile, KeepsTheModeOfTheFileItReplaces) {
+  const TempFolder folder;
+  for (const auto mode : {std::filesystem::perms(0640), std::filesystem::perms(0444), std::filesystem::perms(0600)}) {
+    std::filesystem::remove(folder / "a");
+    put(folder / "a", "old");
+    std::filesystem::permissions(folder / "a", mode);
+    {
+      const AtomicFile file(folder / "a");
+      const auto others = std::filesystem::perms::others_read | std::filesystem::perms::group_read;
+      EXPECT_EQ(std::filesystem::status(file.temporary()).permissions() & others & ~mode, std::filesystem::perms::none);
+    }
+    write_text(folder / "a", "new");
+    EXPECT_EQ(get(folder / "a"), "new");
+    EXPECT_EQ(std::filesystem::status(folder / "a").permissions(), mode);
+  }
+}
+
 TEST(AtomicFile, RefusesWhatIsNotARegularFile) {
   EXPECT_THAT(error_of<DataError>([] { AtomicFile file("/dev/null"); }),
               AllOf(HasSubstr("'/dev/null'"), HasSubstr("choose another name")));

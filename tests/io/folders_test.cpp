@@ -204,7 +204,7 @@ TEST(Folders, NamesThatMayNotEnterAreRefused) {
 
 TEST(Recordings, OfNoKnownKindAreNamed) {
   const TempFolder folder;
-  put(folder / "clip.mp9", std::string("ID3\4\0\0\0\0", 8));
+  put(folder / "clip.mp9", std::string("\1\2\0\0\0\0\0\0", 8));
   put(folder / "f.h5", std::string("\x89HDF\r\n\x1a\n\0\0", 10));
   EXPECT_THAT(error_of<DataError>([&] { read_recordings(folder / "clip.mp9"); }),
               AllOf(HasSubstr("clip.mp9"), HasSubstr(audio_endings_text()), HasSubstr("convert")));

@@ -13,12 +13,29 @@ using testing::names_in;
 using testing::put;
 using testing::TempFolder;
 
-TEST(RunFolder, CreatesParentsAndLeavesItEmpty) {
+std::vector<std::string> sorted_names(const std::filesystem::path& folder) {
+  std::vector<std::string> names = names_in(folder);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// What makes a run, put in its place.
+void begin(RunFolder& run) {
+  for (const auto& file : {run.config(), run.data(), run.checkpoint(), run.log()}) put(file, "new");
+  run.appear();
+}
+
+TEST(RunFolder, AppearsWholeWithItsParents) {
   const TempFolder folder;
-  const RunFolder run = RunFolder::create(folder / "runs/a");
-  EXPECT_THAT(names_in(folder / "runs/a"), IsEmpty());
+  RunFolder run = RunFolder::create(folder / "runs/a");
+  EXPECT_FALSE(std::filesystem::exists(folder / "runs/a"));
+  begin(run);
+  EXPECT_THAT(sorted_names(folder / "runs/a"),
+              ElementsAre(".lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
+  EXPECT_THAT(names_in(folder / "runs"), ElementsAre("a"));
   EXPECT_EQ(run.path(), folder / "runs/a");
   EXPECT_EQ(run.config(), folder / "runs/a/config.toml");
+  EXPECT_EQ(run.data(), folder / "runs/a/data.txt");
   EXPECT_EQ(run.model(), folder / "runs/a/model.h5");
   EXPECT_EQ(run.last(), folder / "runs/a/last.h5");
   EXPECT_EQ(run.checkpoint(), folder / "runs/a/checkpoint.h5");
@@ -27,9 +44,75 @@ TEST(RunFolder, CreatesParentsAndLeavesItEmpty) {
   EXPECT_EQ(run.tensorboard(), folder / "runs/a/tensorboard");
 }
 
-TEST(RunFolder, TakesAnEmptyFolder) {
+TEST(RunFolder, LeavesNothingIfItNeverAppears) {
   const TempFolder folder;
-  EXPECT_EQ(RunFolder::create(folder.path()).path(), folder.path());
+  { put(RunFolder::create(folder / "a").config(), "x"); }
+  EXPECT_THAT(names_in(folder.path()), IsEmpty());
+  std::filesystem::create_directory(folder / "b");
+  { put(RunFolder::create(folder / "b").config(), "x"); }
+  EXPECT_THAT(names_in(folder / "b"), IsEmpty());
+}
+
+TEST(RunFolder, TakesAnEmptyFolderAndOneThatHoldsOnlyTemporaries) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "empty");
+  put(folder / "killed/.writable.tmp4242-0", "");
+  put(folder / "killed/config.toml.tmp4242-1", "");
+  for (const char* name : {"empty", "killed"}) {
+    RunFolder run = RunFolder::create(folder / name);
+    begin(run);
+    EXPECT_THAT(sorted_names(folder / name),
+                ElementsAre(".lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
+  }
+}
+
+TEST(RunFolder, TwoStartsAtOnceGiveOneRun) {
+  const TempFolder folder;
+  RunFolder one = RunFolder::create(folder / "a"), other = RunFolder::create(folder / "a");
+  begin(one);
+  EXPECT_THAT(error_of<DataError>([&] { begin(other); }), AllOf(HasSubstr("meanwhile"), HasSubstr("resume")));
+}
+
+TEST(RunFolder, HasOneWriter) {
+  const TempFolder folder;
+  {
+    RunFolder run = RunFolder::create(folder / "a");
+    begin(run);
+    for (const auto second : {+[](const TempFolder& f) { RunFolder::resume(f / "a"); },
+                              +[](const TempFolder& f) { RunFolder::create(f / "a", RunFolder::Existing::replace); }}) {
+      EXPECT_THAT(error_of<DataError>([&] { second(folder); }),
+                  AllOf(HasSubstr("is being trained in"), HasSubstr("process "), HasSubstr("since")));
+    }
+    EXPECT_NO_THROW(RunFolder::open(folder / "a"));
+  }
+  EXPECT_NO_THROW(RunFolder::resume(folder / "a"));
+}
+
+TEST(RunFolder, AReplacementThatWasInterruptedIsFinishedByTheNextStart) {
+  const TempFolder folder;
+  put(folder / "config.toml", "new");
+  put(folder / "model.h5", "old");
+  put(folder / "checkpoint.h5", "old");
+  put(folder / "notes.md", "mine");
+  put(folder / ".evenflow-next/checkpoint.h5", "new");
+  put(folder / ".evenflow-next/.lock", "");
+  EXPECT_EQ(testing::get(RunFolder::open(folder.path()).checkpoint()), "new");
+  EXPECT_THAT(sorted_names(folder.path()), ElementsAre("checkpoint.h5", "config.toml", "notes.md"));
+}
+
+TEST(RunFolder, ErrorsNameItsPlaceNotTheFolderAside) {
+  const TempFolder folder;
+  const RunFolder run = RunFolder::create(folder / "a");
+  EXPECT_EQ(error_of<DataError>([&] { run.fill([&] { throw DataError("'" + run.model().string() + "' is full"); }); }),
+            "'" + (folder / "a/model.h5").string() + "' is full");
+}
+
+TEST(RunFolder, KeepsTheShardsItIsTrainedOn) {
+  const TempFolder folder;
+  RunFolder run = RunFolder::create(folder / "a");
+  EXPECT_THAT(run.shards(), IsEmpty());
+  run.write_shards({"/data/one.h5", "/data/./two.h5"});
+  EXPECT_THAT(run.shards(), ElementsAre("/data/one.h5", "/data/two.h5"));
 }
 
 TEST(RunFolder, NeverTouchesAForeignFolder) {
@@ -41,6 +124,9 @@ TEST(RunFolder, NeverTouchesAForeignFolder) {
                 AllOf(HasSubstr(folder.path().string()), HasSubstr("not empty"), HasSubstr("choose another name")));
   EXPECT_EQ(testing::get(folder / "thesis.tex"), "years of work");
   EXPECT_EQ(testing::get(folder / "model.h5"), "someone's");
+  put(folder / "site/config.toml", "title = \"mine\"");
+  EXPECT_THROW(RunFolder::create(folder / "site", RunFolder::Existing::replace), DataError);
+  EXPECT_THAT(sorted_names(folder / "site"), ElementsAre("config.toml"));
 }
 
 TEST(RunFolder, ReplacesItsOwnFilesOnlyWhenAsked) {
@@ -51,8 +137,15 @@ TEST(RunFolder, ReplacesItsOwnFilesOnlyWhenAsked) {
   EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(folder.path()); }),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("resume it")));
   EXPECT_EQ(names_in(folder.path()).size(), 8u);
-  RunFolder::create(folder.path(), RunFolder::Existing::replace);
-  EXPECT_THAT(names_in(folder.path()), ElementsAre("notes.md"));
+  { put(RunFolder::create(folder.path(), RunFolder::Existing::replace).config(), "given up"); }
+  EXPECT_EQ(names_in(folder.path()).size(), 8u);
+  EXPECT_EQ(testing::get(folder / "config.toml"), "x");
+  {
+    RunFolder run = RunFolder::create(folder.path(), RunFolder::Existing::replace);
+    begin(run);
+  }
+  EXPECT_THAT(sorted_names(folder.path()),
+              ElementsAre("checkpoint.h5", "config.toml", "data.txt", "log.txt", "notes.md"));
 }
 
 TEST(RunFolder, AFileInTheWayIsNamed) {

@@ -347,7 +347,7 @@ TEST(ShardWriter, KilledLeavesNoShardUnderTheFinalName) {
   for (const std::string& name : names_in(folder.path())) {
     if (name == "old.h5") continue;
     ++leftovers;
-    EXPECT_THAT(name, HasSubstr(".h5.tmp"));
+    EXPECT_TRUE(name.starts_with(".evenflow-") && name.ends_with(".tmp")) << name;
     EXPECT_FALSE(is_shard(folder / name));
     EXPECT_THAT(error_of<DataError>([&] { Shard shard(folder / name); }), HasSubstr(name));
   }

@@ -1,0 +1,203 @@
+#include "experiments/outputs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <fstream>
+#include <string_view>
+#include <system_error>
+
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "experiments/report/picture_file.h"
+#include "io/audio_names.h"
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "io/standard_output.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Format {
+  std::string_view name, endings;
+};
+
+/// Formats that a file's ending promises. An ending that is not listed promises nothing.
+constexpr std::array formats = {
+    Format{"HDF5", " .h5 .hdf5 .hdf "},
+    Format{"CSV", " .csv .txt "},
+    Format{"PNG", " .png "},
+    Format{"JSON", " .json "},
+    Format{"sound", " .wav .wave .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
+    Format{"another kind of picture", " .jpg .jpeg .gif .svg .pdf .bmp .tif .tiff .webp "},
+    Format{"another format",
+           " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .onnx .pt "},
+};
+
+struct Kind {
+  std::string_view what;    ///< "a feature shard"
+  std::string_view format;  ///< of `formats`
+  const char* hdf5 = nullptr;
+};
+
+Kind kind_of(FileKind kind) {
+  switch (kind) {
+    case FileKind::shard:
+      return {"a feature shard of evenflow's", "HDF5", "evenflow shard"};
+    case FileKind::latents:
+      return {"latents of evenflow's", "HDF5", "evenflow latents"};
+    case FileKind::samples:
+      return {"samples of evenflow's", "HDF5", "evenflow samples"};
+    case FileKind::scores:
+      return {"scores of evenflow's", "CSV"};
+    case FileKind::picture:
+      return {"a picture of evenflow's", "PNG"};
+    case FileKind::evaluation:
+      return {"an evaluation of evenflow's", ""};
+    case FileKind::profile:
+      break;
+  }
+  return {"a profile of evenflow's", ""};
+}
+
+std::string beginning(const fs::path& file) {
+  std::string text(4096, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(std::max<std::streamsize>(in.gcount(), 0)));
+  return text;
+}
+
+bool is_evaluation(const std::string& text) {
+  return text.starts_with("group,kind,normal,anomalous,measure,") ||
+         (text.starts_with("{") && text.find("\"decided_by\"") != std::string::npos);
+}
+
+/// A picture of evenflow 0.1's, which bore no mark: the table beside it vouches for it.
+bool is_older_estimate(const fs::path& file) {
+  return file.filename().string().starts_with("estimate_") &&
+         is_evaluation(beginning(file.parent_path() / "evaluation.csv"));
+}
+
+bool is_profile(const fs::path& file) {
+  const std::string text = beginning(file);
+  if (text.starts_with("name,phase,calls_per_step,")) return true;
+  const fs::path json = file.parent_path() / "profile.json";
+  // What is drawn bears no mark of its own; the figures beside it vouch for it.
+  if (file != json && file.stem() == "roofline") return fs::exists(json) && is_profile(json);
+  return text.starts_with("{") && text.find("\"evenflow profile\"") != std::string::npos;
+}
+
+bool is_own(const fs::path& file, FileKind kind) {
+  std::error_code error;
+  if (fs::file_size(file, error) == 0 && !error) return true;
+  if (const char* hdf5 = kind_of(kind).hdf5) return io::hdf5_kind(file) == hdf5;
+  switch (kind) {
+    case FileKind::scores:
+      return is_scores_table(file);
+    case FileKind::picture:
+      return is_own_picture(file) || is_older_estimate(file);
+    case FileKind::evaluation:
+      return is_evaluation(beginning(file));
+    default:
+      return is_profile(file);
+  }
+}
+
+/// The ending that says what a file is.
+std::string_view ending_of(const Kind& kind) {
+  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : ".csv";
+}
+
+void require_ending(const fs::path& file, const Kind& kind) {
+  std::string ending = file.extension().string();
+  if (ending.empty()) return;
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const Format& format : formats) {
+    if (format.name == kind.format || format.endings.find(" " + ending + " ") == std::string_view::npos) continue;
+    throw io::UsageError(fmt::format("'{}' would hold {}, and its ending says {}; give it the ending {}", file.string(),
+                                     kind.format, format.name, ending_of(kind)));
+  }
+}
+
+}  // namespace
+
+bool is_scores_table(const fs::path& file) {
+  const std::string text = beginning(file);
+  const std::string header = text.substr(0, text.find('\n'));
+  return header.starts_with("path,machine,label,") && header.find(",score,") != std::string::npos &&
+         header.find(",decision,split,") != std::string::npos;
+}
+
+void Outputs::reads(const fs::path& file, const std::string& what) {
+  std::error_code error;
+  if (const auto identity = io::identify(file))
+    read_.try_emplace(*identity, fmt::format("{}, '{}'", what, file.string()));
+  if (!fs::is_directory(file, error)) return;
+  for (const auto& entry : fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied, error))
+    if (entry.path().extension() == ".csv") reads(entry.path(), "a table in the folder that is read");
+}
+
+void Outputs::reads(const ConfigSource& config) {
+  if (config.file) reads(*config.file, "the configuration");
+}
+
+void Outputs::reads_listed(const io::Manifest& manifest, const fs::path& named) {
+  for (const io::Clip& clip : manifest.clips) {
+    const fs::path file = file_of(manifest, clip);
+    if (const auto identity = io::identify(file))
+      read_.try_emplace(*identity, fmt::format("a recording of '{}', '{}'", named.string(), file.string()));
+  }
+}
+
+void Outputs::reads_recordings(const fs::path& file) {
+  std::error_code error;
+  reads(file, "an input");
+  const bool lists = fs::is_directory(file, error) ||
+                     (fs::is_regular_file(file, error) && !io::is_audio(file) && io::hdf5_kind(file).empty());
+  if (!lists) return;
+  try {
+    reads_listed(io::read_recordings(file), file);
+  } catch (const io::DataError&) {
+    // The command reads it next, and says what is wrong with it in its own words.
+  }
+}
+
+void Outputs::writes(const fs::path& file, FileKind kind) {
+  const Kind of = kind_of(kind);
+  if (io::is_standard_output(file)) {
+    if (of.format == "CSV") return;
+    throw io::UsageError(
+        fmt::format("'{}' is standard output, which takes text, not {}; name a file", file.string(), of.format));
+  }
+  writes_own(file);
+  if (!of.format.empty()) require_ending(file, of);
+  std::error_code error;
+  const fs::file_status status = fs::status(file, error);
+  if (fs::is_regular_file(status) && !force_ && !is_own(file, kind)) {
+    throw io::UsageError(fmt::format("'{}' is there and is not {}; name another file, or add --force to replace it",
+                                     file.string(), of.what));
+  }
+  const bool text_to_device = of.format == "CSV" && fs::exists(status) && !fs::is_regular_file(status);
+  if (!text_to_device || fs::is_directory(status)) require_writable(file);
+}
+
+void Outputs::writes_own(const fs::path& file) {
+  const auto identity = io::identify(file);
+  if (!identity) return;
+  if (const auto input = read_.find(*identity); input != read_.end()) {
+    throw io::UsageError(fmt::format("'{}' cannot be written: it is {}, which is read; name another output",
+                                     file.string(), input->second));
+  }
+  const auto [other, fresh] = written_.try_emplace(*identity, file.string());
+  if (!fresh) {
+    throw io::UsageError(
+        fmt::format("'{}' and '{}' are one file, and two outputs; name two files", other->second, file.string()));
+  }
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,231 @@
+// What the program writes, and never overwrites: its inputs, and what is not its own.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/experiments/small_world.h"
+
+namespace evenflow::experiments::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+/// Exit code 2 or 3 and one sentence that names what `names` lists.
+void expect_refused(const Outcome& outcome, int code, const Words& names) {
+  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  for (const std::string& name : names) EXPECT_THAT(outcome.err, HasSubstr(name));
+}
+
+void expect_done(const Outcome& outcome) {
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+}
+
+/// Copies of the small world's files, to be endangered.
+class Outputs : public ::testing::Test {
+ protected:
+  Outputs() {
+    const SmallWorld& world = SmallWorld::get();
+    fs::copy(world.rails(), folder_.path() / "rails", fs::copy_options::recursive);
+    for (const auto& [from, name] :
+         {std::pair{world.shard(), "f.h5"}, {world.model(), "m.h5"}, {world.scores(), "s.csv"}})
+      fs::copy_file(from, at(name));
+    recording_ = (fs::directory_iterator(folder_.path() / "rails/train"))->path().string();
+  }
+  std::string at(const std::string& name) const { return folder_ / name; }
+  const std::string& recording() const { return recording_; }
+  Words config() const { return {"--config", SmallWorld::get().config()}; }
+
+  Folder folder_;
+  std::string recording_;
+};
+
+TEST_F(Outputs, NoCommandWritesOverWhatItReads) {
+  const std::string manifest = at("rails/manifest.csv"), model = at("m.h5"), shard = at("f.h5"), scores = at("s.csv");
+  put(at("config.toml"), get(SmallWorld::get().config()));
+  const std::vector<std::pair<Words, std::string>> commands = {
+      {{"prepare", manifest, "--out"}, manifest},
+      {{"prepare", manifest, "--out"}, recording()},
+      {{"prepare", recording(), "--out"}, recording()},
+      {{"prepare", at("rails"), "--out"}, recording()},
+      {{"prepare", manifest, "--config", at("config.toml"), "--out"}, at("config.toml")},
+      {{"score", "--model", model, shard, "--out"}, model},
+      {{"score", "--model", model, shard, "--out"}, shard},
+      {{"score", "--model", model, recording(), "--out"}, recording()},
+      {{"score", "--model", model, manifest, "--out"}, recording()},
+      {{"encode", shard, "--model", model, "--out"}, shard},
+      {{"encode", shard, "--model", model, "--out"}, model},
+      {{"sample", "--model", model, "--out"}, model},
+      {{"sample", "--model", model, "--picture"}, model},
+      {{"sample", "--model", model, "--at", "velocity_mm_s=200", "--from", recording(), "--picture"}, recording()},
+  };
+  fs::create_directory(folder_.path() / "links");
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const auto& [words, input] = commands[i];
+    const std::string before = get(input), number = std::to_string(i);
+    fs::create_symlink(input, at("links/soft" + number));
+    fs::create_hard_link(input, at("links/hard" + number));
+    const Words spellings = {input, fs::path(input).parent_path() / "." / fs::path(input).filename(),
+                             fs::relative(input).string(), at("links/soft" + number), at("links/hard" + number)};
+    for (const std::string& spelling : spellings) {
+      for (const bool force : {false, true}) {
+        Words whole = words;
+        whole.push_back(spelling);
+        if (force) whole.emplace_back("--force");
+        expect_refused(run(whole), 2, {"'" + spelling + "'", "'" + input + "'", "name another"});
+      }
+    }
+    EXPECT_EQ(get(input), before);
+    fs::remove(at("links/soft" + number));
+    fs::remove(at("links/hard" + number));
+  }
+}
+
+TEST_F(Outputs, TwoOutputsAreTwoFiles) {
+  expect_refused(run({"sample", "--model", at("m.h5"), "--out", at("x"), "--picture", at("./x")}), 2, {"two outputs"});
+  EXPECT_FALSE(fs::exists(at("x")));
+}
+
+TEST_F(Outputs, ARunIsNotMadeOverItsConfigurationOrShard) {
+  fs::copy(SmallWorld::get().run(), at("run"), fs::copy_options::recursive);
+  const std::string before = get(at("run/config.toml"));
+  expect_refused(run({"train", at("f.h5"), "--run", at("run"), "--replace", "--config", at("run/config.toml")}), 2,
+                 {"config.toml"});
+  EXPECT_EQ(get(at("run/config.toml")), before);
+}
+
+TEST_F(Outputs, AFileThatIsNotItsOwnIsReplacedOnlyByForce) {
+  const Words score = {"score", "--model", at("m.h5"), at("f.h5"), "--out"};
+  const Words encode = {"encode", "--model", at("m.h5"), at("f.h5"), "--out"};
+  const Words prepare = {"prepare", at("rails/manifest.csv"), "--config", SmallWorld::get().config(), "--out"};
+  const Words sample = {"sample", "--model", at("m.h5"), "-n", "2", "--out"};
+  const Words picture = {"sample", "--model", at("m.h5"), "-n", "2", "--picture"};
+  fs::copy_file(at("m.h5"), at("foreign"));
+  put(at("text"), "years of work\n");
+  for (const Words& words : {score, encode, prepare, sample, picture}) {
+    for (const std::string name : {"foreign", "text"}) {
+      Words whole = words;
+      whole.push_back(at(name));
+      const std::string before = get(at(name));
+      expect_refused(run(whole), 2, {at(name), "--force"});
+      EXPECT_EQ(get(at(name)), before);
+    }
+    // Its own, an empty file and a forced one are replaced.
+    for (int i = 0; i < 2; ++i) {
+      Words whole = words;
+      whole.push_back(at("own"));
+      if (i == 0) put(at("own"), "");
+      expect_done(run(whole));
+      EXPECT_NE(get(at("own")), "");
+    }
+    Words forced = words;
+    forced.push_back(at("own2"));
+    forced.emplace_back("--force");
+    put(at("own2"), "years of work\n");
+    expect_done(run(forced));
+    EXPECT_NE(get(at("own2")), "years of work\n");
+  }
+}
+
+TEST_F(Outputs, AnEndingThatSaysAnotherFormatIsRefused) {
+  const Words sample = {"sample", "--model", at("m.h5")};
+  const auto with = [](Words words, const Words& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  expect_refused(run(with(sample, {"--out", at("q.wav")})), 2, {"q.wav", "HDF5", "sound", ".h5"});
+  expect_refused(run(with(sample, {"--picture", at("x.h5")})), 2, {"x.h5", "PNG", "HDF5", ".png"});
+  expect_refused(run({"score", "--model", at("m.h5"), at("f.h5"), "--out", at("x.h5")}), 2, {"x.h5", "CSV"});
+  expect_refused(run({"prepare", at("rails/manifest.csv"), "--out", at("x.csv")}), 2, {"x.csv", "HDF5"});
+  expect_refused(run({"encode", "--model", at("m.h5"), at("f.h5"), "--out", at("x.CSV")}), 2, {"x.CSV", "HDF5"});
+}
+
+TEST_F(Outputs, ScoresGoToStandardOutputAndMessagesBesideThem) {
+  const Words words = {"score", "--model", at("m.h5"), at("f.h5"), "--out"};
+  Words to_file = words, to_output = words, to_device = words;
+  to_file.push_back(at("t.csv"));
+  to_output.emplace_back("-");
+  to_device.emplace_back("/dev/stdout");
+  expect_done(run(to_file));
+  for (const Words& whole : {to_output, to_device}) {
+    const Outcome outcome = run(whole);
+    expect_done(outcome);
+    EXPECT_EQ(outcome.out, get(at("t.csv")));
+    EXPECT_THAT(outcome.err, HasSubstr("Scored "));
+  }
+  EXPECT_FALSE(fs::exists("-"));
+  Words nowhere = words;
+  nowhere.emplace_back("/dev/null");
+  expect_done(run(nowhere));
+  for (const Words& binary :
+       {Words{"prepare", at("rails/manifest.csv"), "--out", "-"},
+        Words{"encode", "--model", at("m.h5"), at("f.h5"), "--out", "-"},
+        Words{"sample", "--model", at("m.h5"), "--out", "-"}, Words{"sample", "--model", at("m.h5"), "--picture", "-"}})
+    expect_refused(run(binary), 2, {"standard output", "name a file"});
+}
+
+TEST_F(Outputs, ALinkIsWrittenThroughOrRefused) {
+  const Words words = {"score", "--model", at("m.h5"), at("f.h5"), "--out", at("out.csv")};
+  fs::create_symlink("nowhere/x.csv", at("out.csv"));
+  expect_refused(run(words), 3, {"nowhere", "create it first"});
+  EXPECT_TRUE(fs::is_symlink(at("out.csv")));
+  fs::create_directory(folder_.path() / "nowhere");
+  expect_done(run(words));
+  EXPECT_TRUE(fs::is_symlink(at("out.csv")));
+  EXPECT_THAT(get(at("nowhere/x.csv")), HasSubstr("path,machine,label"));
+}
+
+// ---------------------------------------------------------------------------------------------------------- folders
+
+TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
+  const SmallWorld& world = SmallWorld::get();
+  put(at("mine/manifest.csv"), "path,split,label,machine\n");
+  put(at("mine/report.html"), "mine");
+  put(at("mine/rail/manifest.csv"), "mine");
+  const auto before = folder_.files();
+  Words synth = SmallWorld::synth_words(at("mine"));
+  for (const Words& words : {synth, Words{"experiment", "paper", "--miniature", "--out", at("mine")},
+                             Words{"report", world.run(), world.shard(), "--out", at("mine")},
+                             Words{"experiment", "study", world.manifest(), "--out", at("mine"), "--seeds", "1",
+                                   "--config", world.config()}}) {
+    const Outcome outcome = run(words);
+    if (outcome.err.find("gnuplot") == std::string::npos) expect_refused(outcome, 2, {at("mine"), "choose another"});
+    EXPECT_EQ(folder_.files(), before) << words[0] << words[1];
+    EXPECT_EQ(get(at("mine/report.html")), "mine");
+  }
+  put(at("tables/evaluation.csv"), "mine");
+  expect_refused(run({"evaluate", at("s.csv"), "--out", at("tables")}), 2, {"evaluation.csv", "--force"});
+  put(at("tables2/estimate_velocity_mm_s.png"), "mine");
+  expect_refused(run({"evaluate", at("s.csv"), "--out", at("tables2")}), 2, {"estimate_velocity_mm_s.png"});
+  EXPECT_EQ(fs::exists(at("tables2/evaluation.csv")), false);
+  put(at("dc/2022/notes.txt"), "mine");
+  // A picture without a mark passes where evenflow 0.1's table is beside it.
+  put(at("older/evaluation.csv"), "group,kind,normal,anomalous,measure,of,value\n");
+  put(at("older/estimate_velocity_mm_s.png"), "older");
+  expect_done(run({"evaluate", at("s.csv"), "--out", at("older")}));
+  expect_refused(run({"evaluate", at("s.csv"), "--dcase", at("dc")}), 2, {"dc/2022", "notes.txt"});
+  put(at("p/profile.json"), "{}");
+  expect_refused(run({"profile", "--out", at("p")}), 2, {"profile.json", "--force"});
+}
+
+TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
+  for (const Words& words : {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},
+                             Words{"evaluate", at("s.csv"), "--out", at("e")}}) {
+    expect_done(run(words));
+    if (fs::exists(at("own"))) put(at("own/notes.txt"), "mine");
+    if (fs::exists(at("dc"))) put(at("dc/2022/notes.txt"), "mine");
+    expect_done(run(words));
+    EXPECT_EQ(get(at("own/notes.txt")), "mine");
+  }
+  EXPECT_FALSE(fs::exists(at("own/.lock")));
+}
+
+}  // namespace
+}  // namespace evenflow::experiments::test

@@ -1,0 +1,124 @@
+// A run folder has one writer, and whatever ends that one leaves the folder free and whole.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+
+#include "tests/experiments/small_world.h"
+
+namespace evenflow::experiments::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Words operator+(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// A training that goes on until it is ended from outside.
+class Runs : public ::testing::Test {
+ protected:
+  Words long_training() const { return SmallWorld::get().train_words(run_, "1000000"); }
+  bool wait_for_epochs(Program& program) const {
+    return program.wait_until([&] {
+      const std::string metrics = fs::exists(run_ + "/metrics.csv") ? get(run_ + "/metrics.csv") : "";
+      return std::count(metrics.begin(), metrics.end(), '\n') > 2;
+    });
+  }
+  /// Files of evenflow's that are nobody's result.
+  Words leftovers() const {
+    Words names;
+    for (const std::string& name : folder_.files())
+      if (name.find(".tmp") != std::string::npos || name.find(".lock") != std::string::npos ||
+          name.find(".evenflow-") != std::string::npos)
+        names.push_back(name);
+    return names;
+  }
+  Folder folder_;
+  std::string run_ = folder_ / "run";
+};
+
+TEST_F(Runs, ASecondTrainingIsRefusedByName) {
+  Program first(long_training());
+  ASSERT_TRUE(wait_for_epochs(first)) << first.finish().err;
+  const std::string config = get(run_ + "/config.toml");
+  for (const Words& second :
+       {long_training() + Words{"--replace", "--seed", "2"}, Words{"train", "--run", run_, "--resume"}}) {
+    const Outcome outcome = run(second);
+    EXPECT_EQ(outcome.code, 3) << outcome.err;
+    EXPECT_THAT(outcome.err,
+                AllOf(HasSubstr(run_), HasSubstr("being trained in"), HasSubstr("process "), HasSubstr("since")));
+  }
+  EXPECT_EQ(get(run_ + "/config.toml"), config);
+  EXPECT_EQ(run({"info", run_}).code, 0);
+  first.send(SIGINT);
+  EXPECT_EQ(first.finish().code, 130);
+  EXPECT_THAT(leftovers(), IsEmpty());
+}
+
+TEST_F(Runs, AKilledOneIsFree) {
+  Program first(long_training());
+  ASSERT_TRUE(wait_for_epochs(first)) << first.finish().err;
+  first.send(SIGKILL);
+  first.finish();
+  Program second({"train", "--run", run_, "--resume"});
+  ASSERT_TRUE(second.wait_until([&] { return get(run_ + "/log.txt").find("resumed") != std::string::npos; }));
+  second.send(SIGTERM);
+  EXPECT_EQ(second.finish().code, 130);
+  EXPECT_THAT(leftovers(), IsEmpty());
+  const Outcome replaced = run(SmallWorld::get().train_words(run_, "2") + Words{"--replace"});
+  EXPECT_EQ(replaced.code, 0) << replaced.err;
+}
+
+TEST_F(Runs, AHangUpSavesAsCtrlCDoes) {
+  Program program(long_training());
+  ASSERT_TRUE(wait_for_epochs(program)) << program.finish().err;
+  program.send(SIGHUP);
+  const Outcome outcome = program.finish();
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("--resume"));
+  EXPECT_THAT(leftovers(), IsEmpty());
+  EXPECT_EQ(run({"info", run_ + "/checkpoint.h5"}).code, 0);
+}
+
+TEST_F(Runs, AReplacementThatCannotBeginLeavesTheOldRun) {
+  const SmallWorld& world = SmallWorld::get();
+  ASSERT_EQ(run(world.train_words(run_, "2")).code, 0);
+  const Words files = folder_.files();
+  const std::string model = get(run_ + "/model.h5");
+  put(folder_ / "bad.h5", "no shard");
+  const Words replace = {"--run", run_, "--replace"};
+  for (const Words& words :
+       {Words{"train", world.shard(), "--epochs", "-1"} + replace, Words{"train", folder_ / "bad.h5"} + replace,
+        Words{"train", world.shard(), "--machine", "no such machine"} + replace,
+        Words{"train", world.shard(), "--condition.parameters", "no_such"} + replace,
+        Words{"train", world.shard(), "--device", "cuda:7"} + replace}) {
+    EXPECT_NE(run(words).code, 0);
+    EXPECT_EQ(get(run_ + "/model.h5"), model);
+  }
+  fs::remove(folder_ / "bad.h5");
+  EXPECT_EQ(folder_.files(), files);
+}
+
+TEST_F(Runs, WhatAKillAtTheStartLeftIsGotOver) {
+  put(run_ + "/.writable.tmp4242-0", "");
+  const Outcome outcome = run(SmallWorld::get().train_words(run_, "1"));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+}
+
+TEST_F(Runs, LeftoversOfTheSameProcessNumberAreNoObstacle) {
+  // evenflow 0.1's names: in a container every start has process number 1.
+  const SmallWorld& world = SmallWorld::get();
+  for (int pid = 1; pid < 4; ++pid) put(folder_ / ("f.h5.tmp" + std::to_string(pid) + "-0"), "half");
+  EXPECT_EQ(run({"prepare", world.manifest(), "--out", folder_ / "f.h5", "--config", world.config()}).code, 0);
+}
+
+}  // namespace
+}  // namespace evenflow::experiments::test
