@@ -11,6 +11,7 @@
 
 #include "experiments/console.h"
 #include "io/atomic_file.h"
+#include "io/error.h"
 #include "io/manifest.h"
 #include "train/metrics.h"
 
@@ -189,6 +190,12 @@ std::vector<fs::path> write_2022(const std::map<Key, ClipPointers>& groups, cons
 }  // namespace
 
 std::vector<fs::path> write_dcase(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
+  for (const train::ClipScore& clip : clips) {
+    if (clip.clip.split != io::Split::test || std::isfinite(clip.score)) continue;
+    throw io::DataError("clip '" + clip.clip.path.string() +
+                        "' has no finite score, and DCASE's files take one for every test clip; see what `evenflow "
+                        "score` said of it");
+  }
   const std::map<Key, ClipPointers> groups = by_section(clips);
   std::vector<fs::path> written = write_2022(groups, folder / "2022");
   bool domains = false;
