@@ -12,6 +12,7 @@
 #include "experiments/console.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "io/text.h"
 #include "train/seen.h"
 
 namespace evenflow::experiments {
@@ -381,10 +382,11 @@ std::string decisions_text(const Evaluation& evaluation) {
 std::string notes_text(const Evaluation& evaluation) {
   constexpr size_t most = 5;
   std::string text;
-  if (!evaluation.seen_rule.empty()) text += evaluation.seen_rule + "\n";
+  if (!evaluation.seen_rule.empty()) text += io::escaped(evaluation.seen_rule) + "\n";
   if (const size_t count = evaluation.without_score.size(); count > 0) {
     text += fmt::format("Left out, as the score is not finite: {} (", count_text(static_cast<int64_t>(count), "clip"));
-    for (size_t i = 0; i < std::min(count, most); ++i) text += (i == 0 ? "" : ", ") + evaluation.without_score[i];
+    for (size_t i = 0; i < std::min(count, most); ++i)
+      text += (i == 0 ? "" : ", ") + io::escaped(evaluation.without_score[i]);
     text += count > most ? fmt::format(" and {} more).\n", count - most) : ").\n";
   }
   if (evaluation.without_estimate > 0) {
