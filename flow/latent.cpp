@@ -149,6 +149,26 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
   }
 }
 
+void require_condition(const io::ConditionData& condition) {
+  constexpr double most = 4096.0;  // half of the bits of float32
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    const double k = condition.k[p], v0 = condition.v0[p], std = condition.std[p];
+    // Squares of both enter the marginal likelihood.
+    const bool usable = std::isnormal(k * k) && std::isnormal(std * std) && std::isfinite(v0);
+    const bool known = p < condition.training_values.size();
+    const std::vector<double> values = known ? condition.training_values[p] : std::vector<double>();
+    if (values.empty() && usable) continue;
+    const double low = values.empty() ? v0 : values.front(), high = values.empty() ? v0 : values.back();
+    const double first = k * (low - v0), last = k * (high - v0);
+    if (usable && std::abs(first) <= most && std::abs(last) <= most && std::abs(last - first) >= 1.0 / most) continue;
+    throw io::DataError(fmt::format(
+        "parameter {} runs from {:g} to {:g} in the training clips, and k = {:g} with v0 = {:g} cannot carry "
+        "it: k (v - v0) may be {:g} at most and must differ by 1/{:g} or more (float32); give the parameter "
+        "in another unit, or another condition.k",
+        condition.names[p], low, high, k, v0, most, most));
+  }
+}
+
 io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
                                 const std::vector<std::vector<double>>& values) {
   io::ConditionData data;
@@ -199,6 +219,7 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
     data.k.push_back(settings.k.empty() ? span / (*distinct.rbegin() - *distinct.begin()) : settings.k[p]);
     data.training_values.emplace_back(distinct.begin(), distinct.end());
   }
+  require_condition(data);
   return data;
 }
 

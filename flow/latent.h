@@ -44,8 +44,13 @@ class LatentPrior {
   kernels::Buffer<kernels::LatentGroup> group_priors_;  // [groups]
 };
 
+/// io::DataError, naming parameter, range and k, unless zd can carry every parameter: k finite and not 0, and over the
+/// training values k (v - v0) at most 4096 and apart by 1/4096 or more. zd has unit spread and float32 24 bits, of
+/// which half are then left on either side.
+void require_condition(const io::ConditionData& condition);
+
 /// Names, k, v0 and moments from the training clips' values. `values` [clips][P], NaN = unknown.
-/// io::DataError if a parameter has fewer than two distinct known values.
+/// io::DataError if a parameter has fewer than two distinct known values; require_condition's.
 io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
                                 const std::vector<std::vector<double>>& values);
 

@@ -2,6 +2,7 @@
 
 #include "flow/classifier.h"
 #include "flow/glow_model.h"
+#include "flow/latent.h"
 #include "flow/vae.h"
 
 namespace evenflow::flow {
@@ -25,6 +26,7 @@ void require_model(const io::Config& config, const io::ConditionData& condition)
 
 std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
                                   kernels::Device device) {
+  require_condition(condition);
   if (config.model.kind == "vae") {
     return std::make_unique<Vae>(vae_shape(config, condition), condition, seed, device);
   }
@@ -36,6 +38,7 @@ std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionD
 
 std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
                                           kernels::Device device) {
+  require_condition(condition);
   if (config.model.kind == "vae") {
     VaeShape shape = vae_shape(config, condition);
     shape.precision = kernels::Precision::float32;

@@ -121,7 +121,8 @@ class Model {
 
 /// io::UsageError unless there can be such a model: a window's shape, an even deal of zd to the parameters.
 void require_model(const io::Config& config, const io::ConditionData& condition);
-/// A new model of the configuration's kind, to be initialised or loaded. Errors as require_model's.
+/// A new model of the configuration's kind, to be initialised or loaded. Errors as require_model's and
+/// require_condition's (latent.h).
 std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
                                   kernels::Device device);
 /// The same for scoring: computes in float32 on every device, whatever training's products were rounded to.

@@ -392,7 +392,13 @@ std::vector<Row> make_table() {
       text(
           "train.machine", Field{t, &T::machine}, "text", [](std::string_view) { return true; },
           "train on this machine's clips only; empty: all"),
-      integer("train.epochs", Field{t, &T::epochs}, 1, million, "passes over the training windows"),
+      integer("train.steps", Field{t, &T::steps}, 1, 1000 * million,
+              "updates of the weights, rounded up to whole epochs; train.epochs comes before it"),
+      integer("train.epochs", Field{t, &T::epochs}, 0, million,
+              "passes over the training windows; 0: as many as make up train.steps"),
+      integer("train.patience", Field{t, &T::patience}, -1, million,
+              "epochs without a lower held-out loss after which training ends; 0: never; -1: 100 if train.epochs is 0, "
+              "else never"),
       integer("train.batch", Field{t, &T::batch}, 1, million, "windows in a step"),
       real("train.learning_rate", Field{t, &T::learning_rate}, {0.0, 1.0, true}, "Adam's learning rate"),
       choice("train.schedule", Field{t, &T::schedule}, {"constant", "cosine"},
@@ -413,12 +419,13 @@ std::vector<Row> make_table() {
       choice("score.score", Field{s, &S::score},
              {"auto", "score_zc", "score_zc_logdet", "score_scatter", "nll", "score_reconstruction", "score_kld",
               "score_loss", "score_confidence"},
-             "the score decisions are made on; \"auto\": the model's default"),
+             "the score decisions are made on; \"auto\": nll of a flow"),
       choice("score.aggregate", Field{s, &S::aggregate}, {"mean", "max", "top_k"},
              "over a clip's windows: \"mean\", \"max\" or \"top_k\""),
       integer("score.top_k", Field{s, &S::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{s, &S::threshold}, {"gamma", "quantile"},
-             "threshold from normal training clips: a \"gamma\" fit or an empirical \"quantile\""),
+             "threshold from normal training clips: a \"gamma\" fit or an empirical \"quantile\"; a rule for few clips "
+             "takes the place of one that cannot be trusted"),
       real("score.threshold_quantile", Field{s, &S::threshold_quantile}, {0.0, 1.0, true, true},
            "share of normal clips below the threshold"),
   };

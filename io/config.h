@@ -74,8 +74,11 @@ struct TrainSettings {
   std::string precision = "tf32";
   /// GPU: "fused" (a coupling's network in one kernel), "layered" (a library's convolutions) or "auto".
   std::string kernels = "auto";
-  std::string machine;  ///< train on this machine's clips only; empty: all
-  int64_t epochs = 100;
+  std::string machine;   ///< train on this machine's clips only; empty: all
+  int64_t steps = 2000;  ///< the budget where epochs is 0
+  int64_t epochs = 0;    ///< 0: as many as make up `steps`
+  /// Epochs without a lower held-out loss after which training ends; 0: never; -1: 100 where epochs is 0, else never.
+  int64_t patience = -1;
   int64_t batch = 128;
   double learning_rate = 1e-4;
   std::string schedule = "constant";  ///< "constant" or "cosine"

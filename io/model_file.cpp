@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <new>
+#include <set>
 #include <utility>
 
 #include "io/atomic_file.h"
@@ -152,18 +153,21 @@ void write_threshold(Hdf5File& file, const ThresholdData& threshold) {
   file.write_attribute("/threshold", "method", threshold.method);
   file.write_attribute("/threshold", "quantile", threshold.quantile);
   file.write_attribute("/threshold", "value", threshold.value);
+  file.write_attribute("/threshold", "clips", threshold.clips);
+  file.write_attribute("/threshold", "above", threshold.above);
   file.write("/threshold/gamma", threshold.gamma);
 }
 
-/// Score and method as the configuration knows them; empty where there is no threshold.
+/// The score as the configuration knows it, and a rule there is; empty where there is no threshold.
 void require_known(const Hdf5File& file, const ThresholdData& threshold, Config config) {
   try {
     if (!threshold.score.empty()) config.score.score = threshold.score;
-    if (!threshold.method.empty()) config.score.threshold = threshold.method;
     validate(config);
   } catch (const UsageError& error) {
     file.fail_damaged("/threshold: " + std::string(error.what()));
   }
+  static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal"};
+  if (!methods.contains(threshold.method)) file.fail_damaged("/threshold: no method '" + threshold.method + "'");
 }
 
 ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
@@ -172,6 +176,10 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   threshold.method = file.read_text_attribute("/threshold", "method");
   threshold.quantile = file.read_attribute<double>("/threshold", "quantile");
   threshold.value = file.read_attribute<double>("/threshold", "value");
+  if (file.has_attribute("/threshold", "clips")) {
+    threshold.clips = file.read_attribute<int64_t>("/threshold", "clips");
+    threshold.above = file.read_attribute<int64_t>("/threshold", "above");
+  }
   threshold.gamma = file.read<double>("/threshold/gamma");
   if (!threshold.gamma.empty() && threshold.gamma.size() != 3)
     file.fail("/threshold/gamma has " + std::to_string(threshold.gamma.size()) +
@@ -179,6 +187,8 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   require_known(file, threshold, config);
   require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
   require(file, !std::isinf(threshold.value), "/threshold has an infinite value");
+  require(file, threshold.above >= 0 && threshold.above <= threshold.clips,
+          "/threshold has more clips above than clips");
   require_finite(file, "/threshold/gamma", threshold.gamma);
   return threshold;
 }

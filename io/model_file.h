@@ -39,10 +39,12 @@ struct ConditionData {
 
 struct ThresholdData {
   std::string score;   ///< which score the threshold and the decision are on
-  std::string method;  ///< "gamma" or "quantile"
+  std::string method;  ///< "gamma", "quantile", "rank" or "normal"
   double quantile = 0.9;
   double value = 0.0;         ///< anomalous when score > value; NaN: not fitted
-  std::vector<double> gamma;  ///< shape, location, scale; empty for "quantile"
+  std::vector<double> gamma;  ///< shape, location, scale; empty for the other methods
+  int64_t clips = 0;          ///< normal training clips it rests on; 0: of an older program, which did not say
+  int64_t above = 0;          ///< so many of them score higher
 };
 
 struct Provenance {

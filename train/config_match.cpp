@@ -29,8 +29,9 @@ void require_frontend(const io::Shard& shard, const io::FrontendSettings& fronte
 }
 
 void require_resumable(const io::Config& before, const io::Config& now) {
-  static const std::set<std::string> free = {"train.epochs", "train.threads", "train.checkpoint_epochs",
-                                             "train.resident_mib"};
+  static const std::set<std::string> free = {
+      "train.epochs",      "train.steps", "train.patience", "train.threads", "train.checkpoint_epochs",
+      "train.resident_mib"};
   const auto difference = first_difference(before, now, [](const std::string& key) { return !free.contains(key); });
   if (!difference) return;
   throw io::UsageError("the run was begun with " + difference->key + " = " + difference->first +

@@ -155,6 +155,20 @@ Interval mean_interval(std::span<const double> values, double confidence) {
   return {mean, mean - half, mean + half};
 }
 
+Interval bounded_mean_interval(std::span<const double> values, double low, double high, double confidence) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (values[i] < low || values[i] > high) {
+      throw io::DataError(
+          fmt::format("interval: value {} is {}, which does not lie in {:g} to {:g}", i, values[i], low, high));
+    }
+  }
+  Interval interval = mean_interval(values, confidence);
+  if (values.size() == 1) return interval;
+  interval.low = std::max(interval.low, low);
+  interval.high = std::min(interval.high, high);
+  return interval;
+}
+
 Interval auc_interval(const RunScores& runs, std::span<const int> labels, const BootstrapSettings& settings) {
   const System system(runs, labels);
   return bootstrap(labels, settings, [&](std::span<const int64_t> count, const Resampler& resampler, int64_t resample) {

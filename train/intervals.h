@@ -17,6 +17,11 @@ struct Interval {
 /// confidence lies in (0, 1).
 Interval mean_interval(std::span<const double> values, double confidence = 0.95);
 
+/// The same for a figure that lies in [low, high], as an AUC in [0, 1]: the interval, cut at the bounds. What is cut
+/// off cannot be the true mean, so that the share of intervals that hold it stays as it was. io::DataError: a value
+/// outside.
+Interval bounded_mean_interval(std::span<const double> values, double low, double high, double confidence = 0.95);
+
 /// One system's scores of the same clips, a row per run (seed).
 using RunScores = std::vector<std::vector<double>>;
 

@@ -18,11 +18,6 @@ namespace {
 
 constexpr int64_t scoring_batch = 128;  // windows a GPU carries at once
 
-std::string score_of(const io::ModelData& model) {
-  if (!model.threshold.score.empty()) return model.threshold.score;
-  return resolve_score(model.config, !model.condition.names.empty());
-}
-
 std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep) {
   std::vector<int32_t> kept;
   for (size_t i = 0; i < shard.clips().size(); ++i) {
@@ -36,7 +31,7 @@ std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
       network(flow::make_scoring_model(model.config, model.condition, kernels::parse_device(device))),
-      score_name(score_of(model)) {
+      score_name(decided_by(model)) {
   network->load(model.parameters);
   kernels::Stream stream(network->device());
   network->assemble(stream);
@@ -48,8 +43,14 @@ ClipScoring Detector::State::scoring() {
   return {*engine, model.condition.names, model.config.window, model.config.score, score_name, &model.threshold};
 }
 
-Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads)
-    : Detector(io::read_model(model), device, threads) {}
+Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads) {
+  io::ModelData data = io::read_model(model);
+  try {
+    state_ = std::make_unique<State>(std::move(data), device, threads);
+  } catch (const io::DataError& error) {
+    throw io::DataError(fmt::format("'{}': {}", model.string(), error.what()));
+  }
+}
 
 Detector::Detector(io::ModelData model, const std::string& device, int threads)
     : state_(std::make_unique<State>(std::move(model), device, threads)) {}
@@ -152,11 +153,15 @@ std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
   return found;
 }
 
-std::string resolve_score(const io::Config& config, bool constrained) {
+std::string resolve_score(const io::Config& config) {
   if (config.score.score != "auto") return config.score.score;
   if (config.model.kind == "vae") return "score_reconstruction";
   if (config.model.kind == "classifier") return "score_confidence";
-  return constrained ? "score_zc" : "nll";
+  return "nll";
+}
+
+std::string decided_by(const io::ModelData& model) {
+  return model.threshold.score.empty() ? resolve_score(model.config) : model.threshold.score;
 }
 
 double pick_score(const ClipScore& clip, const std::string& name) {

@@ -29,9 +29,10 @@ struct ClipScore {
   /// Of Gaussian mixtures over a model's descriptors (experiments/study/mixtures.h).
   double score_gmm = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
-  int decision = -1;             ///< 1 anomalous, 0 normal, -1 no threshold in the model
+  int decision = -1;             ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
   bool silent = false;           ///< its frames say nothing (frontend/silence.h)
   int64_t windows = 0;
+  std::string fault;  ///< why `score` or an estimate is not finite; empty if all are
 };
 
 /// A score by its name, of windows and of clips.
@@ -97,9 +98,11 @@ class Detector {
   std::unique_ptr<State> state_;
 };
 
-/// The score a model uses: config's, or for "auto" score_zc (a constrained flow), nll (an unconstrained one),
-/// score_reconstruction (an autoencoder), score_confidence (a classifier).
-std::string resolve_score(const io::Config& config, bool constrained);
+/// The score a model uses: config's, or for "auto" nll (a flow), score_reconstruction (an autoencoder),
+/// score_confidence (a classifier).
+std::string resolve_score(const io::Config& config);
+/// The score that a trained model decides by, which its file names.
+std::string decided_by(const io::ModelData& model);
 /// One of the clip's scores by name ("nll"). io::DataError names one that does not exist.
 double pick_score(const ClipScore& clip, const std::string& name);
 

@@ -1,12 +1,16 @@
 #include "train/score_clips.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "frontend/features.h"
 #include "frontend/silence.h"
 #include "io/error.h"
+#include "train/finite.h"
 
 namespace evenflow::train {
 namespace {
@@ -45,7 +49,26 @@ std::vector<double> mean_estimates(Windows windows) {
   return mean;
 }
 
-ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, Windows windows) {
+/// Why the score or an estimate is not finite, as far as the windows tell.
+std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, Windows windows) {
+  const bool estimated =
+      std::all_of(clip.estimate.begin(), clip.estimate.end(), [](double e) { return std::isfinite(e); });
+  if (std::isfinite(clip.score) && estimated) return "";
+  if (!finite_frames) return "its features hold values that are not finite; prepare the recording again";
+  const std::span<const NamedScore> flows = flow_scores();
+  const bool flow =
+      std::any_of(flows.begin(), flows.end(), [&](const auto& s) { return scoring.score_name == s.name; });
+  for (size_t w = 0; flow && w < windows.size(); ++w) {
+    const char* what = !std::isfinite(windows[w].log_p_zc)  ? "the latent zc overflows"
+                       : !std::isfinite(windows[w].log_det) ? "the log-determinant overflows"
+                       : !std::isfinite(windows[w].nll)     ? "the latent zd overflows"
+                                                            : nullptr;
+    if (what != nullptr) return fmt::format("{} in window {} of {}", what, w + 1, windows.size());
+  }
+  return estimated ? scoring.score_name + " overflows" : "the estimate of a parameter overflows";
+}
+
+ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool finite_frames, Windows windows) {
   ClipScore out;
   out.clip = clip;
   const auto of = [&](double flow::WindowScores::*member) { return aggregate_member(windows, member, scoring.score); };
@@ -57,7 +80,8 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, Windo
   out.estimate = mean_estimates(windows);
   out.windows = static_cast<int64_t>(windows.size());
   out.score = pick_score(out, scoring.score_name);
-  if (scoring.threshold != nullptr && scoring.threshold->value == scoring.threshold->value) {
+  out.fault = fault_of(out, finite_frames, scoring, windows);
+  if (scoring.threshold != nullptr && !std::isnan(scoring.threshold->value) && std::isfinite(out.score)) {
     out.decision = out.score > scoring.threshold->value ? 1 : 0;
   }
   return out;
@@ -72,6 +96,7 @@ void ClipGroup::clear() {
   first.assign(1, 0);
   v.clear();
   silent.clear();
+  finite.clear();
 }
 
 void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
@@ -88,6 +113,7 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   const int64_t offset = static_cast<int64_t>(group.frames.size()) / bands;
   group.clips.push_back(clip);
   group.silent.push_back(frontend::says_nothing(frames, frontend));
+  group.finite.push_back(all_finite(frames));
   group.frames.insert(group.frames.end(), frames.begin(), frames.end());
   for (int64_t w = 0; w < windows; ++w) {
     group.start.push_back(offset + w * window.window_hop_frames);
@@ -100,7 +126,7 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
   std::vector<ClipScore> out;
   for (size_t i = 0; i < group.clips.size(); ++i) {
     const auto first = static_cast<size_t>(group.first[i]), end = static_cast<size_t>(group.first[i + 1]);
-    out.push_back(aggregate_clip(scoring, group.clips[i], windows.subspan(first, end - first)));
+    out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], windows.subspan(first, end - first)));
     out.back().silent = group.silent[i];
   }
   return out;

@@ -29,6 +29,7 @@ struct ClipGroup {
   std::vector<int64_t> first;  ///< clips + 1 entries: clip i owns windows [first[i], first[i + 1])
   std::vector<double> v;       ///< [windows, parameters]
   std::vector<bool> silent;    ///< of every clip: its frames say nothing
+  std::vector<bool> finite;    ///< are all frames of the clip?
   void clear();
   WindowBatch batch() const { return {frames, start, v}; }
 };

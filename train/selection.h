@@ -16,11 +16,14 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
 
 struct HeldOut {
   ClipSelection train, validation;
+  /// Of `validation`, those that were the only clips of their operating point, so that training lacks it.
+  std::vector<std::pair<int32_t, int32_t>> lost = {};
 };
 
-/// Holds out `fraction` of the clips, each chosen by a hash of (seed, its index), spread evenly over machines and
-/// parameter values; every value with two clips keeps one for training. At least one clip on each side if fraction > 0
-/// and there are two clips or more.
+/// Holds out `fraction` of the clips, at least one if fraction > 0, each chosen by a hash of (seed, its index), spread
+/// evenly over machines and operating points (seen.h). Every machine, and every operating point of a machine, keeps a
+/// clip for training. Where no clip can be spared so, one whose operating point another machine has; else one inside
+/// the range of every parameter, which is then `lost`; else none.
 HeldOut hold_out(const ClipSelection& all, double fraction, uint64_t seed);
 
 /// The first way in which the shards do not fit together (frontend setting, parameter names) ends in io::DataError.

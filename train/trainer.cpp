@@ -15,6 +15,7 @@
 #include "io/version.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "train/budget.h"
 #include "train/checkpoint.h"
 #include "train/config_match.h"
 #include "train/event_log.h"
@@ -71,6 +72,12 @@ void require_possible(const std::filesystem::path& run, const io::ProgressData& 
       run.string(), progress.step_in_epoch, updates, steps_per_epoch));
 }
 
+/// What the threshold is fitted to, and the clips that have no part in it.
+struct NormalClips {
+  NormalScores scores;
+  std::vector<ClipScore> without_score;  // not finite
+};
+
 class Training {
  public:
   explicit Training(const TrainOptions& options);
@@ -82,6 +89,7 @@ class Training {
   void resume(const Checkpoint& checkpoint);
   void initialise_model();
   void log_start();
+  void log_held_out();
 
   // ---- one epoch
   bool run_epoch();
@@ -96,23 +104,25 @@ class Training {
   void draw_pictures();
   void report(bool epoch_end) const;
   bool stop_asked() const;
+  bool out_of_patience() const;
+  bool finished() const { return epoch_ >= epochs_ || out_of_patience(); }
 
   // ---- saving
   io::ModelData model_data() const;
   void save_checkpoint();
   void finish();
   void finish_models();
-  std::string score_name() const { return resolve_score(config_, !condition_.names.empty()); }
+  std::string score_name() const { return resolve_score(config_); }
   std::vector<ClipScore> scores_of(const ClipSelection& clips);
-  std::vector<double> normal_scores();
+  NormalClips normal_clips();
   io::ThresholdData unfitted_threshold() const;
-  io::ThresholdData fit_threshold_to(const std::vector<double>& scores);
+  io::ThresholdData fit_threshold_to(const NormalClips& clips, bool say);
+  void log_threshold(const FittedThreshold& threshold);
   TrainResult result() const;
 
   int64_t global_step() const { return epoch_ * steps_per_epoch_ + step_in_epoch_; }
   double learning_rate(int64_t step_in_epoch) const {
-    return learning_rate_at(config_.train, epoch_ * steps_per_epoch_ + step_in_epoch,
-                            config_.train.epochs * steps_per_epoch_) *
+    return learning_rate_at(config_.train, epoch_ * steps_per_epoch_ + step_in_epoch, epochs_ * steps_per_epoch_) *
            guard_.learning_rate_factor();
   }
 
@@ -132,7 +142,7 @@ class Training {
   Guard guard_;
   kernels::Stream stream_;
   std::vector<double> nll_;
-  int64_t steps_per_epoch_;
+  int64_t steps_per_epoch_, epochs_;
 
   int64_t epoch_ = 0, step_in_epoch_ = 0;
   double best_loss_ = nan;
@@ -170,6 +180,7 @@ Training::Training(const TrainOptions& options)
       stream_(device_) {
   const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
   steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
+  epochs_ = epochs_to_train(config_.train, steps_per_epoch_);
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
@@ -259,8 +270,8 @@ void Training::log_start() {
   log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
                         describe_side(*data_.validation)));
   if (!data_.silence.empty()) log_.line("warning: " + data_.silence);
-  log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch", model_->layout().size(), model_->describe(),
-                        steps_per_epoch_));
+  log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch, {} epochs", model_->layout().size(),
+                        model_->describe(), steps_per_epoch_, epochs_));
   const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
   log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB", config_.window.normalise,
@@ -275,17 +286,55 @@ void Training::log_start() {
               : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
                                                            : "unconstrained: no parameter varies in training");
   }
+  if (steps_per_epoch_ == 1) {
+    log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
+                          data_.train->windows_per_epoch(config_.train.windows_per_clip), config_.train.batch));
+  }
+  log_held_out();
+}
+
+void Training::log_held_out() {
+  const auto clip_at = [&](std::pair<int32_t, int32_t> at) -> const io::Clip& {
+    return data_.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
+  };
+  if (data_.validation->clips() == 0) {
+    log_.line(
+        fmt::format("warning: no clip is held out{}: nothing tells when the model overfits, and new healthy clips "
+                    "may lie above a threshold that rests on clips it was trained on",
+                    config_.train.validation_fraction > 0 ? ", as none can be spared" : ""));
+    if (config_.train.patience > 0) log_.line("warning: train.patience has no effect without held-out clips");
+    return;
+  }
+  if (data_.validation->clips() == 1) {
+    log_.line("warning: validation is one clip, '" + clip_at(data_.clips.validation.clips.front()).path.string() +
+              "': which epoch is best rests on it alone");
+  }
+  for (const auto& at : data_.clips.lost) {
+    std::string point;
+    for (size_t p = 0; p < data_.shards[0]->parameter_names().size(); ++p) {
+      point += fmt::format("{}{} = {:g}", p == 0 ? "" : ", ", data_.shards[0]->parameter_names()[p],
+                           clip_at(at).parameter[p]);
+    }
+    log_.line(
+        fmt::format("warning: held out is the only clip at {}, which the model so does not learn; record another "
+                    "there, or set train.validation_fraction = 0 to hold out none",
+                    point));
+  }
 }
 
 // ------------------------------------------------------------------------------------------------------ one epoch
 
 TrainResult Training::run() {
   clock_ = {};
-  while (epoch_ < config_.train.epochs) {
+  while (!finished()) {
     const Stopwatch epoch_clock;
     const int64_t before = windows_done_;
     if (!run_epoch()) break;
     end_epoch(epoch_clock.seconds(), windows_done_ - before);
+  }
+  if (epoch_ < epochs_ && out_of_patience()) {
+    log_.line(fmt::format("no lower held-out loss for {} epochs (train.patience): the training ends",
+                          patience_of(config_.train)));
   }
   finish();
   return result();
@@ -321,6 +370,11 @@ void Training::take(const StepOutcome& outcome) {
 bool Training::stop_asked() const {
   return (options_.stop != nullptr && options_.stop->load()) ||
          (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
+}
+
+bool Training::out_of_patience() const {
+  const int64_t patience = patience_of(config_.train);
+  return patience > 0 && data_.validation->clips() > 0 && epoch_ - std::max<int64_t>(best_epoch_, 0) >= patience;
 }
 
 // For everything but a step: false if the parameters cannot be used, which the next step's guard will deal with.
@@ -368,9 +422,8 @@ void Training::end_epoch(double seconds, int64_t windows) {
   ++epoch_;
   step_in_epoch_ = 0;
   sums_ = {};
-  const bool last = epoch_ == config_.train.epochs;
   const bool due = config_.train.checkpoint_epochs > 0 && epoch_ % config_.train.checkpoint_epochs == 0;
-  if (last || due) {
+  if (finished() || due) {
     draw_pictures();
     save_checkpoint();
   }
@@ -381,8 +434,8 @@ EpochMetrics Training::epoch_metrics(double validation) const {
   EpochMetrics row;
   row.epoch = epoch_ + 1;
   row.step = row.epoch * steps_per_epoch_;
-  row.learning_rate = learning_rate_at(config_.train, row.step - 1, config_.train.epochs * steps_per_epoch_) *
-                      guard_.learning_rate_factor();
+  row.learning_rate =
+      learning_rate_at(config_.train, row.step - 1, epochs_ * steps_per_epoch_) * guard_.learning_rate_factor();
   row.train_loss = train_loss_;
   row.validation_loss = validation;
   row.gradient_norm_mean = sums_.steps > 0 ? sums_.gradient_norm / static_cast<double>(sums_.steps) : nan;
@@ -436,16 +489,17 @@ void Training::report(bool epoch_end) const {
   if (!options_.progress) return;
   TrainProgress progress;
   progress.epoch = epoch_;
-  progress.epochs = config_.train.epochs;
+  progress.epochs = epochs_;
   progress.step = step_in_epoch_;
   progress.steps_per_epoch = steps_per_epoch_;
   progress.loss = epoch_end ? train_loss_ : sums_.loss / static_cast<double>(std::max<int64_t>(sums_.windows, 1));
   progress.validation_loss = metrics_->last_validation_loss();
   const double seconds = clock_.seconds();
   progress.windows_per_second = static_cast<double>(windows_done_) / seconds;
-  const int64_t steps_left = config_.train.epochs * steps_per_epoch_ - global_step();
+  const int64_t steps_left = epochs_ * steps_per_epoch_ - global_step();
   progress.seconds_left = seconds * static_cast<double>(steps_left) / static_cast<double>(steps_done_);
   progress.epoch_end = epoch_end;
+  progress.last = epoch_end && finished();
   options_.progress(progress);
 }
 
@@ -498,37 +552,67 @@ std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
   return scores;
 }
 
-// Scores of the normal clips the threshold is fitted to; none if the parameters give no finite one.
-std::vector<double> Training::normal_scores() {
-  if (!assemble()) return {};
-  const bool held_out = config_.score.threshold == "quantile" && data_.validation->clips() > 0;
-  std::vector<double> scores;
-  for (const ClipScore& clip : scores_of(held_out ? data_.clips.validation : data_.clips.train)) {
-    if (std::isfinite(clip.score)) scores.push_back(clip.score);
-  }
-  return scores;
+// The normal clips the threshold is fitted to; none if the parameters cannot be used.
+NormalClips Training::normal_clips() {
+  NormalClips out;
+  if (!assemble()) return out;
+  const auto take = [&](const ClipSelection& side, std::vector<double>& scores) {
+    for (ClipScore& clip : scores_of(side)) {
+      if (std::isfinite(clip.score)) {
+        scores.push_back(clip.score);
+      } else {
+        out.without_score.push_back(std::move(clip));
+      }
+    }
+  };
+  take(data_.clips.train, out.scores.training);
+  take(data_.clips.validation, out.scores.held_out);
+  return out;
 }
 
-io::ThresholdData Training::fit_threshold_to(const std::vector<double>& scores) {
+io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {
+  if (say && !clips.without_score.empty()) {
+    log_.line(
+        fmt::format("warning: the threshold leaves out {} of {} training clips, whose score is not finite, first "
+                    "'{}': {}",
+                    clips.without_score.size(), data_.clips.train.clips.size() + data_.clips.validation.clips.size(),
+                    clips.without_score[0].clip.path.string(), clips.without_score[0].fault));
+  }
   try {
-    return fit_threshold(scores, config_.score, score_name());
+    const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
+    if (say) log_threshold(fitted);
+    return fitted.data;
   } catch (const io::DataError& error) {
-    log_.line(std::string("no threshold: ") + error.what());
+    if (say) log_.line(std::string("no threshold: ") + error.what());
     return unfitted_threshold();
+  }
+}
+
+void Training::log_threshold(const FittedThreshold& fitted) {
+  constexpr int64_t few = 20;
+  const io::ThresholdData& threshold = fitted.data;
+  log_.line(fmt::format(
+      "threshold: {} above {:.6g} is anomalous ({}, quantile {:g}); {} of {} training clips lie above", threshold.score,
+      threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
+  if (!fitted.why.empty()) log_.line(fmt::format("threshold by {}: {}", threshold.method, fitted.why));
+  if (threshold.clips < few) {
+    log_.line(
+        fmt::format("warning: the threshold rests on {} clips, fewer than {}: it is rough", threshold.clips, few));
   }
 }
 
 // last.h5 and model.h5 with their thresholds. Afterwards the model holds the best model's parameters.
 void Training::finish_models() {
   stepper_->settle();
-  std::vector<double> scores = normal_scores();
-  if (scores.empty() && optimizer_.step() > guard_.good().step) {
+  NormalClips clips = normal_clips();
+  const bool no_score = clips.scores.training.empty() && clips.scores.held_out.empty();
+  if (no_score && optimizer_.step() > guard_.good().step) {
     log_.line("the last step gave no finite score and is left out of the model");
     guard_.undo();
-    scores = normal_scores();
+    clips = normal_clips();
   }
   io::ModelData last = model_data();
-  last.threshold = fit_threshold_to(scores);
+  last.threshold = fit_threshold_to(clips, best_epoch_ < 0);
   io::write_model(run_.last(), last);
   if (best_epoch_ < 0) {
     io::write_model(run_.model(), last);
@@ -536,7 +620,7 @@ void Training::finish_models() {
   }
   io::ModelData best = io::read_model(run_.model());
   model_->load(best.parameters);
-  best.threshold = fit_threshold_to(normal_scores());
+  best.threshold = fit_threshold_to(normal_clips(), true);
   io::write_model(run_.model(), best);
 }
 
@@ -559,6 +643,7 @@ TrainResult Training::result() const {
   result.seconds = clock_.seconds();
   result.windows_per_second = static_cast<double>(windows_done_) / result.seconds;
   result.interrupted = interrupted_;
+  result.out_of_patience = epoch_ < epochs_ && out_of_patience();
   return result;
 }
 

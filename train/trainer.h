@@ -21,6 +21,7 @@ struct TrainProgress {
   double windows_per_second = 0;
   double seconds_left = 0;
   bool epoch_end = false;
+  bool last = false;  ///< the training's last epoch has ended
 };
 
 struct TrainOptions {
@@ -42,6 +43,7 @@ struct TrainResult {
   int64_t best_epoch = -1;
   double seconds = 0, windows_per_second = 0;
   bool interrupted = false;
+  bool out_of_patience = false;  ///< ended by train.patience, before its epochs were made
 };
 
 /// io::UsageError, io::DataError: one sentence. Three non-finite steps in a row: io::DataError, the last good model

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <set>
 
@@ -14,6 +13,7 @@
 #include "frontend/silence.h"
 #include "io/error.h"
 #include "train/config_match.h"
+#include "train/finite.h"
 #include "train/score.h"
 
 namespace evenflow::train {
@@ -67,14 +67,6 @@ int64_t bytes_of(const ClipSelection& selection) {
     bytes += (shard.offsets()[i + 1] - shard.offsets()[i]) * shard.mel_bands() * static_cast<int64_t>(sizeof(float));
   }
   return bytes;
-}
-
-bool all_finite(std::span<const float> values) {
-  // No early end, so that the loop vectorises.
-  constexpr uint32_t exponent = 0x7f800000;
-  bool finite = true;
-  for (const float value : values) finite &= (std::bit_cast<uint32_t>(value) & exponent) != exponent;
-  return finite;
 }
 
 std::string clip_name(const ClipSelection& side, size_t index) {

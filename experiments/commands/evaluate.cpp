@@ -23,6 +23,7 @@
 #include "io/temporary.h"
 #include "train/scatter_picture.h"
 #include "train/score.h"
+#include "train/seen.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -163,13 +164,17 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
     plot.y_label = "estimate";
     plot.series = {{.name = "normal, seen", .rgb = {31, 95, 191}},
                    {.name = "normal, unseen", .rgb = {46, 160, 67}},
+                   {.name = "normal", .rgb = {110, 110, 110}},
                    {.name = "anomalous", .rgb = {208, 64, 48}}};
     const auto values = training.find(name);
+    const train::OperatingPoints trained(values == training.end() ? std::vector<double>() : values->second);
     for (const train::ClipScore& clip : table.clips) {
       if (clip.clip.label < 0 || std::isnan(clip.clip.parameter[p])) continue;
-      const bool unseen = values != training.end() && !values->second.empty() &&
-                          !std::binary_search(values->second.begin(), values->second.end(), clip.clip.parameter[p]);
-      train::ScatterSeries& series = plot.series[clip.clip.label == 1 ? 2 : unseen ? 1 : 0];
+      const train::Familiarity familiarity = trained.of(clip.clip.parameter[p]);
+      const size_t normal = familiarity == train::Familiarity::seen     ? 0
+                            : familiarity == train::Familiarity::unseen ? 1
+                                                                        : 2;
+      train::ScatterSeries& series = plot.series[clip.clip.label == 1 ? 3 : normal];
       series.x.push_back(clip.clip.parameter[p]);
       series.y.push_back(clip.estimate[e]);
     }

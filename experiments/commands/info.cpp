@@ -24,6 +24,7 @@
 #include "io/shard.h"
 #include "io/sound_format.h"
 #include "io/text.h"
+#include "train/budget.h"
 #include "train/score.h"
 
 namespace evenflow::experiments {
@@ -103,16 +104,19 @@ void describe_model(const fs::path& file) {
   const io::ThresholdData& threshold = model.threshold;
   line("decision", std::isnan(threshold.value)
                        ? "no threshold yet (the training has not finished)"
-                       : fmt::format("anomalous when {} > {:.6g} ({}, quantile {:g})", threshold.score, threshold.value,
-                                     threshold.method, threshold.quantile));
+                       : fmt::format("anomalous when {} > {:.6g} ({}, quantile {:g}{})", threshold.score,
+                                     threshold.value, threshold.method, threshold.quantile,
+                                     threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
+                                                                       threshold.above, threshold.clips)
+                                                         : ""));
   line("trained",
        fmt::format("{}, seed {}, on {}", model.provenance.date, model.provenance.seed, model.provenance.device));
   line("data hash", model.provenance.data_hash);
   line("evenflow", fmt::format("{} (commit {})", model.provenance.version, model.provenance.commit));
   if (!model.progress) return;
   const io::ProgressData& progress = *model.progress;
-  line("progress", fmt::format("{} of {} finished, then {}", progress.epoch, count_text(config.train.epochs, "epoch"),
-                               count_text(progress.step_in_epoch, "step")));
+  line("progress", fmt::format("{} finished, then {}; to be {}", count_text(progress.epoch, "epoch"),
+                               count_text(progress.step_in_epoch, "step"), train::describe_budget(config.train)));
   if (progress.best_epoch >= 0)
     line("best", fmt::format("loss {:.4f} nats per dimension, in epoch {}", progress.best_loss, progress.best_epoch));
 }
@@ -163,7 +167,10 @@ void describe_scores(const fs::path& file) {
   fmt::print("{}", describe_clips(clips, table.parameter_names));
   const auto anomalous =
       std::count_if(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.decision == 1; });
-  line("decisions", count_text(anomalous, "clip") + " anomalous");
+  const auto no_score = std::count_if(table.clips.begin(), table.clips.end(),
+                                      [](const auto& clip) { return !std::isfinite(clip.score); });
+  line("decisions", count_text(anomalous, "clip") + " anomalous" +
+                        (no_score > 0 ? fmt::format("; {} without a finite score", count_text(no_score, "clip")) : ""));
 }
 
 void describe_recordings(const fs::path& file, const char* what) {

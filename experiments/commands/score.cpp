@@ -261,9 +261,29 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
   const io::ThresholdData& threshold = detector.model().threshold;
   if (std::isnan(threshold.value)) return "The model has no threshold, so no decisions were made.";
   const auto anomalous = std::count_if(scores.begin(), scores.end(), [](const auto& s) { return s.decision == 1; });
-  return fmt::format("{} decided anomalous: {} above {:.6g}, which {:.0f} % of normal clips stay below ({}).",
-                     count_text(anomalous, "clip"), detector.score_name(), threshold.value, 100.0 * threshold.quantile,
-                     threshold.method);
+  const std::string rests_on =
+      threshold.clips > 0 ? fmt::format("{} of {} training clips lie above", threshold.above, threshold.clips)
+                          : fmt::format("meant to have {:.0f} % of normal clips below", 100.0 * threshold.quantile);
+  return fmt::format("{} decided anomalous: {} above {:.6g} ({}; {}).", count_text(anomalous, "clip"),
+                     detector.score_name(), threshold.value, threshold.method, rests_on);
+}
+
+/// io::DataError if clips have no finite score, or no finite estimate: which, and why.
+void require_finite(const std::vector<train::ClipScore>& scores, const fs::path& out) {
+  std::vector<std::string> faults;
+  int64_t undecided = 0;
+  for (const train::ClipScore& score : scores) {
+    if (score.fault.empty()) continue;
+    faults.push_back(fmt::format("'{}' ({})", score.clip.path.string(), score.fault));
+    if (!std::isfinite(score.score)) ++undecided;
+  }
+  if (faults.empty()) return;
+  const auto count = static_cast<int64_t>(faults.size());
+  std::string text = fmt::format("{} no finite {}: ", count == 1 ? "1 clip has" : fmt::format("{} clips have", count),
+                                 undecided > 0 ? "score and no decision" : "estimate");
+  for (size_t i = 0; i < std::min(faults.size(), listed_at_most); ++i) text += (i == 0 ? "" : "; ") + faults[i];
+  if (faults.size() > listed_at_most) text += fmt::format("; and {} more", faults.size() - listed_at_most);
+  throw io::DataError(fmt::format("{}; the table is in '{}'", text, out.string()));
 }
 
 }  // namespace
@@ -287,6 +307,7 @@ int run(const ScoreArguments& arguments) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
     for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));
   }
+  require_finite(scoring.scores(), arguments.out);
   return exit_ok;
 }
 

@@ -59,8 +59,7 @@ std::string rate_text(const train::TrainProgress& progress) {
 class Display {
  public:
   void show(const train::TrainProgress& progress) {
-    const bool last = progress.epoch_end && progress.epoch == progress.epochs;
-    if (last) {
+    if (progress.last) {
       line_.print(fmt::format("epoch {}/{}  {}  {:.0f} windows/s", progress.epoch, progress.epochs, loss_text(progress),
                               progress.windows_per_second));
       return;
@@ -134,8 +133,14 @@ int run(const TrainArguments& arguments) {
     return exit_interrupted;
   }
   if (result.steps == 0) {
-    fmt::print("The run is finished: all of its {} are done. To train on, raise --epochs.\n",
-               count_text(result.epochs, "epoch"));
+    if (result.out_of_patience) {
+      fmt::print(
+          "The run is finished: the held-out loss no longer fell after {}. To train on, set --train.patience 0.\n",
+          count_text(result.epochs, "epoch"));
+    } else {
+      fmt::print("The run is finished: all of its {} are done. To train on, raise --epochs.\n",
+                 count_text(result.epochs, "epoch"));
+    }
     return exit_ok;
   }
   fmt::print("Trained {} in {} ({:.0f} windows/s); best loss {:.4f} nats per dimension, in epoch {}.\n",

@@ -202,6 +202,12 @@ std::vector<DcaseFile> files_2022(const std::map<Key, ClipPointers>& groups, con
 }  // namespace
 
 std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
+  for (const train::ClipScore& clip : clips) {
+    if (clip.clip.split != io::Split::test || std::isfinite(clip.score)) continue;
+    throw io::DataError("clip '" + clip.clip.path.string() +
+                        "' has no finite score, and DCASE's files take one for every test clip; see what `evenflow "
+                        "score` said of it");
+  }
   const std::map<Key, ClipPointers> groups = by_section(clips);
   require_distinct(groups);
   std::vector<DcaseFile> files = files_2022(groups, folder / "2022");

@@ -12,6 +12,8 @@
 #include "experiments/console.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "io/text.h"
+#include "train/seen.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -42,20 +44,16 @@ bool is_overall(const Group& group) {
   return group.kind == "all" || group.kind == "seen" || group.kind == "unseen";
 }
 
-bool seen(const train::ClipScore& clip, const std::vector<std::string>& names, const TrainingValues& training) {
-  for (size_t p = 0; p < names.size(); ++p) {
-    const auto values = training.find(names[p]);
-    if (values == training.end() || std::isnan(clip.clip.parameter[p])) continue;
-    if (!std::binary_search(values->second.begin(), values->second.end(), clip.clip.parameter[p])) return false;
+/// What counts as seen; empty if nothing does.
+std::string rule_text(const std::vector<std::string>& names, const train::TrainingPoints& training) {
+  std::string text;
+  for (const std::string& name : names) {
+    const auto points = training.find(name);
+    if (points == training.end() || points->second.empty()) continue;
+    text += fmt::format("{}{} within {:.3g} of {}", text.empty() ? "Seen in training: " : "; ", name,
+                        points->second.tolerance(), points->second.text());
   }
-  return true;
-}
-
-bool tells_seen(const std::vector<std::string>& names, const TrainingValues& training) {
-  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    const auto values = training.find(name);
-    return values != training.end() && !values->second.empty();
-  });
+  return text.empty() ? text : text + ".";
 }
 
 Merit merit_of(const Clips& clips, const Group& group, Score member) {
@@ -83,10 +81,17 @@ std::optional<train::DecisionQuality> decisions_of(const Clips& clips, const Gro
 
 class Evaluating {
  public:
-  Evaluating(const train::ScoreTable& table, const TrainingValues& training) : table_(table), training_(training) {
-    for (const train::ClipScore& clip : table.clips)
-      if (clip.clip.label >= 0) clips_.push_back(clip);
-    tells_seen_ = tells_seen(table.parameter_names, training);
+  Evaluating(const train::ScoreTable& table, const TrainingValues& training) : table_(table) {
+    for (const train::ClipScore& clip : table.clips) {
+      if (clip.clip.label < 0) continue;
+      if (std::isfinite(clip.score)) {
+        clips_.push_back(clip);
+      } else {
+        out_.without_score.push_back(clip.clip.path.string());
+      }
+    }
+    for (const auto& [name, values] : training) training_.emplace(name, train::OperatingPoints(values));
+    out_.seen_rule = rule_text(table.parameter_names, training_);
   }
 
   Evaluation run() {
@@ -106,15 +111,22 @@ class Evaluating {
   void require_both_classes() const {
     const auto anomalous = std::count_if(clips_.begin(), clips_.end(), [](const auto& c) { return c.clip.label == 1; });
     const auto count = static_cast<int64_t>(clips_.size());
+    const auto without = static_cast<int64_t>(out_.without_score.size());
+    if (count == 0 && without > 0)
+      throw io::DataError(
+          fmt::format("none of {} has a finite score, the first '{}'; see what `evenflow score` said of "
+                      "them",
+                      count_text(without, "labelled clip"), out_.without_score.front()));
     if (count == 0)
       throw io::DataError(
           "no clip in the scores has a label (group all), and without labels there is nothing to evaluate; score clips "
           "of a manifest with normal and anomaly in the column label");
     if (anomalous == 0 || anomalous == count)
-      throw io::DataError(
-          fmt::format("one class only in group all: {} {}; an AUC takes normal and anomalous clips, so score a test "
-                      "set that has both",
-                      count_text(count, "clip"), anomalous == 0 ? "and all normal" : "and all anomalous"));
+      throw io::DataError(fmt::format(
+          "one class only in group all: {} {}{}; an AUC takes normal and anomalous clips, so score a test "
+          "set that has both",
+          count_text(count, "clip"), anomalous == 0 ? "and all normal" : "and all anomalous",
+          without > 0 ? fmt::format(" (without {} whose score is not finite)", count_text(without, "clip")) : ""));
   }
 
   Group make_group(const std::string& kind, const std::string& name, const Wanted& wanted) const {
@@ -134,18 +146,29 @@ class Evaluating {
     if (!group.rows.empty()) out_.groups.push_back(std::move(group));
   }
 
-  bool is_seen(const train::ClipScore& clip) const { return seen(clip, table_.parameter_names, training_); }
+  train::Familiarity familiarity(const train::ClipScore& clip) const {
+    return train::familiarity(clip.clip.parameter, table_.parameter_names, training_);
+  }
 
   void add_groups() {
     add_group("all", "all", [](const auto&) { return true; });
-    if (tells_seen_) {
-      add_group("seen", "seen in training", [&](const auto& clip) { return is_seen(clip); });
-      add_group("unseen", "unseen in training", [&](const auto& clip) { return !is_seen(clip); });
+    if (!out_.seen_rule.empty()) {
+      using train::Familiarity;
+      add_group("seen", "seen in training", [&](const auto& clip) { return familiarity(clip) == Familiarity::seen; });
+      add_group("unseen", "unseen in training",
+                [&](const auto& clip) { return familiarity(clip) == Familiarity::unseen; });
+      const auto unknown = std::count_if(clips_.begin(), clips_.end(),
+                                         [&](const auto& clip) { return familiarity(clip) == Familiarity::unknown; });
+      if (unknown > 0) {
+        out_.seen_rule += fmt::format(" {} of unknown value {} neither seen nor unseen.", count_text(unknown, "clip"),
+                                      unknown == 1 ? "is" : "are");
+      }
     }
     for (size_t p = 0; p < table_.parameter_names.size(); ++p) {
-      for (const double value : values_of(p))
-        add_group("value", fmt::format("{} = {:g}", table_.parameter_names[p], value),
-                  [=](const auto& clip) { return clip.clip.parameter[p] == value; });
+      const train::OperatingPoints points = points_of(p);
+      for (size_t i = 0; i < points.size(); ++i)
+        add_group("value", table_.parameter_names[p] + " = " + train::to_text(points[i]),
+                  [&](const auto& clip) { return is_at(points[i], clip.clip.parameter[p]); });
     }
     add_by("domain", [](const auto& clip) { return clip.clip.domain; });
     const std::set<std::string> machines = add_by("machine", [](const auto& clip) { return clip.clip.machine; });
@@ -173,11 +196,16 @@ class Evaluating {
     return names;
   }
 
-  std::vector<double> values_of(size_t p) const {
-    std::set<double> values;
-    for (const train::ClipScore& clip : clips_)
-      if (!std::isnan(clip.clip.parameter[p])) values.insert(clip.clip.parameter[p]);
-    return {values.begin(), values.end()};
+  /// Operating points of the clips that are evaluated.
+  train::OperatingPoints points_of(size_t p) const {
+    std::vector<double> values;
+    for (const train::ClipScore& clip : clips_) values.push_back(clip.clip.parameter[p]);
+    const auto trained = training_.find(table_.parameter_names[p]);
+    return trained == training_.end() ? train::OperatingPoints(values) : trained->second.of_others(values);
+  }
+
+  static bool is_at(const train::OperatingPoint& point, double value) {
+    return value >= point.low && value <= point.high;
   }
 
   void add_means() {
@@ -186,20 +214,22 @@ class Evaluating {
       const auto trained = training_.find(name);
       add_mean("mean over " + name, p, [](double) { return true; });
       if (trained == training_.end()) continue;
-      const auto was_seen = [&](double v) {
-        return std::binary_search(trained->second.begin(), trained->second.end(), v);
+      const auto is = [&](train::Familiarity wanted) {
+        return [=, &trained](double v) { return trained->second.of(v) == wanted; };
       };
-      add_mean("mean over " + name + ", seen", p, was_seen);
-      add_mean("mean over " + name + ", unseen", p, [&](double v) { return !was_seen(v); });
+      add_mean("mean over " + name + ", seen", p, is(train::Familiarity::seen));
+      add_mean("mean over " + name + ", unseen", p, is(train::Familiarity::unseen));
     }
   }
 
   void add_mean(const std::string& name, size_t p, const std::function<bool(double)>& wanted) {
     MeanOverValues mean{name, 0, {}};
     std::vector<Group> groups;
-    for (const double value : values_of(p)) {
-      if (!wanted(value)) continue;
-      Group group = make_group("value", "", [&](const auto& clip) { return clip.clip.parameter[p] == value; });
+    const train::OperatingPoints points = points_of(p);
+    for (size_t i = 0; i < points.size(); ++i) {
+      Group group = make_group("value", "", [&](const auto& clip) {
+        return is_at(points[i], clip.clip.parameter[p]) && wanted(clip.clip.parameter[p]);
+      });
       if (group.normal > 0 && group.anomalous > 0) groups.push_back(std::move(group));
     }
     mean.values = static_cast<int64_t>(groups.size());
@@ -220,6 +250,9 @@ class Evaluating {
           std::find(table_.parameter_names.begin(), table_.parameter_names.end(), table_.estimated_names[e]);
       if (found == table_.parameter_names.end()) continue;
       const auto p = static_cast<size_t>(found - table_.parameter_names.begin());
+      out_.without_estimate += std::count_if(clips_.begin(), clips_.end(), [=](const train::ClipScore& clip) {
+        return !std::isnan(clip.clip.parameter[p]) && !std::isfinite(clip.estimate[e]);
+      });
       for (const Group& group : out_.groups) {
         if (!is_overall(group)) continue;
         for (const char* clips : {"normal", "anomalous", "both"}) add_estimate(group, clips, e, p);
@@ -243,9 +276,8 @@ class Evaluating {
   }
 
   const train::ScoreTable& table_;
-  const TrainingValues& training_;
+  train::TrainingPoints training_;
   Clips clips_;
-  bool tells_seen_ = false;
   Evaluation out_;
 };
 
@@ -346,6 +378,26 @@ std::string decisions_text(const Evaluation& evaluation) {
   return "\nWhat the decisions were worth\n\n" + table.text();
 }
 
+/// What has no part in the figures, and what counts as seen.
+std::string notes_text(const Evaluation& evaluation) {
+  constexpr size_t most = 5;
+  std::string text;
+  if (!evaluation.seen_rule.empty()) text += io::escaped(evaluation.seen_rule) + "\n";
+  if (const size_t count = evaluation.without_score.size(); count > 0) {
+    text += fmt::format("Left out, as the score is not finite: {} (", count_text(static_cast<int64_t>(count), "clip"));
+    for (size_t i = 0; i < std::min(count, most); ++i)
+      text += (i == 0 ? "" : ", ") + io::escaped(evaluation.without_score[i]);
+    text += count > most ? fmt::format(" and {} more).\n", count - most) : ").\n";
+  }
+  if (evaluation.without_estimate > 0) {
+    text +=
+        fmt::format("{} not finite and left out.\n",
+                    evaluation.without_estimate == 1 ? "1 estimate is"
+                                                     : fmt::format("{} estimates are", evaluation.without_estimate));
+  }
+  return text.empty() ? text : "\n" + text;
+}
+
 // ------------------------------------------------------------------------------------------------- for programs
 
 nlohmann::json number(double value) {
@@ -371,7 +423,8 @@ Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& traini
 }
 
 std::string to_text(const Evaluation& evaluation) {
-  return groups_text(evaluation) + scores_text(evaluation) + estimates_text(evaluation) + decisions_text(evaluation);
+  return groups_text(evaluation) + scores_text(evaluation) + estimates_text(evaluation) + decisions_text(evaluation) +
+         notes_text(evaluation);
 }
 
 std::string to_csv(const Evaluation& evaluation) {
@@ -401,6 +454,10 @@ std::string to_csv(const Evaluation& evaluation) {
     out +=
         csv_row(name, estimate.group, counts, "mean_absolute_error", estimate.parameter, estimate.mean_absolute_error);
     out += csv_row(name, estimate.group, counts, "correlation", estimate.parameter, estimate.correlation);
+  }
+  if (!evaluation.without_score.empty()) {
+    out += csv_row("all", "all", ",", "clips_without_finite_score", "score",
+                   static_cast<double>(evaluation.without_score.size()));
   }
   return out;
 }
@@ -439,6 +496,9 @@ std::string to_json(const Evaluation& evaluation) {
                                 {"count", estimate.count},
                                 {"mean_absolute_error", number(estimate.mean_absolute_error)},
                                 {"correlation", number(estimate.correlation)}});
+  out["seen_rule"] = evaluation.seen_rule;
+  out["clips_without_finite_score"] = evaluation.without_score;
+  out["estimates_not_finite"] = evaluation.without_estimate;
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

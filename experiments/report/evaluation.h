@@ -50,9 +50,13 @@ struct Evaluation {
   std::vector<Group> groups;
   std::vector<MeanOverValues> means;
   std::vector<EstimateQuality> estimates;
+  std::string seen_rule;                   ///< what counts as seen, a sentence; empty without training values
+  std::vector<std::string> without_score;  ///< paths of labelled clips whose score is not finite; in no group
+  int64_t without_estimate = 0;            ///< clips in the groups with a known value whose estimate is not finite
 };
 
-/// Labelled clips only. io::DataError naming the group if all clips together are of one class.
+/// Labelled clips with a finite score only. A clip counts as seen or unseen by train/seen.h; one of unknown value as
+/// neither. io::DataError naming the group if all clips together are of one class.
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);
 
 /// For the terminal: tables with a sentence on how to read them.

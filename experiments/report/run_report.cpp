@@ -18,6 +18,7 @@
 #include "io/output_folder.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
+#include "train/budget.h"
 #include "train/score.h"
 #include "train/training_data.h"
 
@@ -107,6 +108,14 @@ class RunReport {
                        count_text(c.model.steps, "step"), c.model.hidden);
   }
 
+  std::string threshold_text() const {
+    const io::ThresholdData& t = model_.threshold;
+    if (std::isnan(t.value)) return "none yet";
+    const std::string counted =
+        t.clips > 0 ? fmt::format("; {} of {} training clips lie above", t.above, t.clips) : std::string();
+    return fmt::format("{:.6g} ({}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
+  }
+
   void describe() {
     const io::Config& c = model_.config;
     const io::Provenance& p = model_.provenance;
@@ -121,13 +130,10 @@ class RunReport {
                       values_text(model_.condition.training_values[i])));
     }
     if (!constrained()) row("condition", "none");
-    row("training", fmt::format("{} epochs at most, batches of {}, learning rate {:g} ({})", c.train.epochs,
+    row("training", fmt::format("{} at most, batches of {}, learning rate {:g} ({})", train::describe_budget(c.train),
                                 c.train.batch, c.train.learning_rate, c.train.schedule));
-    row("decides by", fmt::format("`{}`", train::resolve_score(c, constrained())));
-    row("threshold", std::isnan(model_.threshold.value)
-                         ? std::string("none yet")
-                         : fmt::format("{:.6g} ({}, quantile {:g})", model_.threshold.value, model_.threshold.method,
-                                       model_.threshold.quantile));
+    row("decides by", fmt::format("`{}`", detector_score()));
+    row("threshold", threshold_text());
     row("made", fmt::format("{}, seed {}, {}, evenflow {} ({})", p.date, p.seed, p.device, p.version, p.commit));
     row("data", p.data_hash);
     table.texts = true;
@@ -163,6 +169,12 @@ class RunReport {
       for (ClipScore& clip : detector.score(shard, {}, progress)) table.clips.push_back(std::move(clip));
     }
     train::write_scores(o_.folder / "scores.csv", table.clips, table.parameter_names, table.estimated_names);
+    const auto without = static_cast<int64_t>(
+        std::erase_if(table.clips, [](const ClipScore& clip) { return !std::isfinite(clip.score); }));
+    if (without > 0) {
+      page_.paragraph(fmt::format("The score of {} is not finite: no figure or table below counts {}.",
+                                  count_text(without, "clip"), without == 1 ? "it" : "them"));
+    }
     histogram(table);
     evaluate_table(table);
     by_value(table, shards_.front().path());
@@ -217,7 +229,7 @@ class RunReport {
            "Histogram of scores");
   }
 
-  std::string detector_score() const { return train::resolve_score(model_.config, constrained()); }
+  std::string detector_score() const { return train::decided_by(model_); }
 
   TrainingValues training_values() const {
     TrainingValues values;
@@ -251,7 +263,8 @@ class RunReport {
       aucs.rows.push_back(std::move(cells));
     }
     aucs.caption =
-        "AUC / partial AUC up to a false-positive rate of 0.1, in %. One training: no interval; a study has them.";
+        "AUC / partial AUC up to a false-positive rate of 0.1, in %. One training: no interval; a study has them. " +
+        evaluation.seen_rule;
     page_.table(aucs);
   }
 

@@ -14,6 +14,7 @@
 #include "io/run_folder.h"
 #include "io/shard.h"
 #include "train/metrics.h"
+#include "train/seen.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -34,10 +35,6 @@ const char* colour(size_t i) {
 
 double value_of(const ClipScore& clip) {
   return clip.clip.parameter.front();
-}
-
-bool is_seen(const Study& study, double value) {
-  return std::binary_search(study.training_values.begin(), study.training_values.end(), value);
 }
 
 const std::vector<ClipScore>& clips_of(const SystemScores& system) {
@@ -143,6 +140,7 @@ Picture logmel_picture(const Study& study) {
 }
 
 Picture estimate_picture(const Study& study, const std::vector<const SystemScores*>& systems) {
+  const train::OperatingPoints trained(study.training_values);
   const size_t columns = systems.size() > 1 ? 2 : 1;
   const size_t rows = (systems.size() + columns - 1) / columns;
   Picture picture{1100, static_cast<int>(rows) * 460, "", ""};
@@ -160,7 +158,8 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
       double squares = 0;
       for (const size_t i : clips) squares += (estimate[i] - mean) * (estimate[i] - mean);
       const double spread = clips.size() > 1 ? std::sqrt(squares / static_cast<double>(clips.size() - 1)) : 0.0;
-      (is_seen(study, value) ? seen : unseen).push_back({value, mean, spread});
+      if (!std::isfinite(mean)) continue;
+      (trained.of(value) == train::Familiarity::seen ? seen : unseen).push_back({value, mean, spread});
     }
     const auto plotted = [&](const char* name, const Table& points, const char* how, const char* title) {
       picture.data += data_block(fmt::format("{}{}", name, s), points);
@@ -178,6 +177,7 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
 }
 
 Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>& series) {
+  const train::OperatingPoints trained(study.training_values);
   Picture picture{1100, static_cast<int>(series.size()) * panel_height_px, "", ""};
   picture.script = multiplot(series.size(), 1) + "set key outside right top Left reverse\nset offsets graph 0.02\n";
   picture.script += fmt::format("set xlabel {}\nset ylabel 'score, nats'\n", gnuplot_text(study.parameter));
@@ -191,10 +191,13 @@ Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>&
       Table boxes[2];
       for (const auto& [value, clips] : test_rows(system, label)) {
         std::vector<double> own;
-        for (const size_t i : clips) own.push_back(score[i]);
-        boxes[is_seen(study, value) ? 0 : 1].push_back({value + (label == 0 ? -0.18 : 0.18) * step,
-                                                        train::quantile(own, 0.25), train::quantile(own, 0.0),
-                                                        train::quantile(own, 1.0), train::quantile(own, 0.75)});
+        for (const size_t i : clips) {
+          if (std::isfinite(score[i])) own.push_back(score[i]);
+        }
+        if (own.empty()) continue;
+        boxes[trained.of(value) == train::Familiarity::seen ? 0 : 1].push_back(
+            {value + (label == 0 ? -0.18 : 0.18) * step, train::quantile(own, 0.25), train::quantile(own, 0.0),
+             train::quantile(own, 1.0), train::quantile(own, 0.75)});
       }
       for (const bool seen : {true, false}) {
         const Table& rows = boxes[seen ? 0 : 1];

@@ -146,7 +146,8 @@ class Report {
     }
     io::write_text(folder_ / "table1.csv", csv);
     table.caption = fmt::format(
-        "AUC in %, mean of {} ± half of the 95 % interval (Student's t). The paper's recordings are private: its "
+        "AUC in %, mean of {} ± half of the 95 % interval (Student's t; where it is cut at 100, its ends). The paper's "
+        "recordings are private: its "
         "figures are of another rail and another fault, so compare the order of the rows, not the numbers. +2.6 is "
         "what the paper gains on the conventional flow; \"?\" is not in its abstract, from where we have its figures.",
         count_text(p_.plan.seeds, "seed"));

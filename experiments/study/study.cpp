@@ -17,6 +17,7 @@
 #include "io/error.h"
 #include "io/shard.h"
 #include "train/config_match.h"
+#include "train/seen.h"
 #include "train/selection.h"
 #include "train/trainer.h"
 
@@ -35,16 +36,20 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
                         "column with its unit in the name (velocity_mm_s)");
   }
   const std::string& parameter = manifest.parameter_names.front();
-  std::set<double> trained, tested;
+  std::set<double> trained;
   for (const io::Clip& clip : manifest.clips) {
     const double value = clip.parameter.front();
-    if (!std::isnan(value)) (clip.split == io::Split::train ? trained : tested).insert(value);
+    if (clip.split == io::Split::train && !std::isnan(value)) trained.insert(value);
   }
   if (trained.size() < 2) {
     throw io::DataError(fmt::format("{} has {} of {} in its training clips; a study needs two or more", named,
                                     count_text(static_cast<int64_t>(trained.size()), "value"), parameter));
   }
-  if (std::includes(trained.begin(), trained.end(), tested.begin(), tested.end())) {
+  const train::OperatingPoints points({trained.begin(), trained.end()});
+  const auto is_unseen = [&](const io::Clip& clip) {
+    return clip.split == io::Split::test && points.of(clip.parameter.front()) == train::Familiarity::unseen;
+  };
+  if (std::none_of(manifest.clips.begin(), manifest.clips.end(), is_unseen)) {
     throw io::DataError(
         fmt::format("{} has no test clip at a value of {} that was not trained on; move the clips of "
                     "one value out of training",
@@ -52,8 +57,7 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   }
   int64_t normal = 0, anomalous = 0;
   for (const io::Clip& clip : manifest.clips) {
-    const double value = clip.parameter.front();
-    if (clip.split != io::Split::test || clip.label < 0 || std::isnan(value) || trained.contains(value)) continue;
+    if (clip.label < 0 || !is_unseen(clip)) continue;
     ++(clip.label == 1 ? anomalous : normal);
   }
   if (normal == 0 || anomalous == 0) {
@@ -209,8 +213,15 @@ class Running {
              const fs::path& out) const {
     train::Detector detector(model, compute.device, compute.threads);
     const io::Shard shard(features_of(system));
-    train::write_scores(out, system.mixtures ? mixture_scores(detector, shard, seed) : detector.score(shard),
-                        shard.parameter_names(), detector.model().condition.names);
+    const std::vector<train::ClipScore> scores =
+        system.mixtures ? mixture_scores(detector, shard, seed) : detector.score(shard);
+    const auto without =
+        std::count_if(scores.begin(), scores.end(), [](const auto& s) { return !std::isfinite(s.score); });
+    if (without > 0) {
+      o_.log(fmt::format("{}, seed {}: {} without a finite score; the tables leave out its figures", system.title, seed,
+                         count_text(without, "clip")));
+    }
+    train::write_scores(out, scores, shard.parameter_names(), detector.model().condition.names);
   }
 
   const StudyOptions& o_;

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "experiments/console.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "train/budget.h"
 #include "train/metrics.h"
+#include "train/seen.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -45,11 +48,13 @@ struct Rows {
 
 class Tables {
  public:
-  Tables(const Study& study, const train::BootstrapSettings& bootstrap) : study_(study), bootstrap_(bootstrap) {
+  Tables(const Study& study, const train::BootstrapSettings& bootstrap)
+      : study_(study), bootstrap_(bootstrap), trained_(study.training_values) {
     require_alike();
   }
 
   StudyTables make() {
+    for (const SystemScores& system : study_.systems) add_without_score(system);
     for (const Rows& group : groups()) {
       for (const SystemScores& system : study_.systems) {
         for (const NamedScore& score : all_scores()) add_auc(system, score, group);
@@ -65,10 +70,10 @@ class Tables {
  private:
   /// "seen" or "unseen" in training, or "" where the value is not known.
   std::string side_of(const ClipScore& clip) const {
-    const double value = clip.clip.parameter.front();
-    if (std::isnan(value)) return "";
-    const bool seen = std::binary_search(study_.training_values.begin(), study_.training_values.end(), value);
-    return seen ? "seen" : "unseen";
+    const train::Familiarity familiarity = trained_.of(clip.clip.parameter.front());
+    return familiarity == train::Familiarity::unknown ? ""
+           : familiarity == train::Familiarity::seen  ? "seen"
+                                                      : "unseen";
   }
 
   // Row by row the same clips in every table.
@@ -111,13 +116,13 @@ class Tables {
     }
     std::vector<double> values;
     for (const ClipScore& clip : study_.systems.front().runs.front().clips) {
-      if (is_test(clip) && !std::isnan(clip.clip.parameter.front())) values.push_back(clip.clip.parameter.front());
+      if (is_test(clip)) values.push_back(clip.clip.parameter.front());
     }
-    std::sort(values.begin(), values.end());
-    values.erase(std::unique(values.begin(), values.end()), values.end());
-    for (const double value : values) {
-      add(rows_of(fmt::format("{} = {:g}", study_.parameter, value),
-                  [=](const ClipScore& clip) { return clip.clip.parameter.front() == value; }));
+    const train::OperatingPoints points = trained_.of_others(values);
+    for (size_t i = 0; i < points.size(); ++i) {
+      add(rows_of(study_.parameter + " = " + train::to_text(points[i]), [&](const ClipScore& clip) {
+        return clip.clip.parameter.front() >= points[i].low && clip.clip.parameter.front() <= points[i].high;
+      }));
     }
     return out;
   }
@@ -129,6 +134,18 @@ class Tables {
       for (const size_t row : group.rows) scores.push_back(run.clips[row].*score.of_clip);
     }
     return runs;
+  }
+
+  void add_without_score(const SystemScores& system) {
+    for (size_t i = 0; i < system.runs.size(); ++i) {
+      const std::vector<ClipScore>& clips = system.runs[i].clips;
+      const auto count = std::count_if(clips.begin(), clips.end(), [](const ClipScore& clip) {
+        return is_test(clip) && !std::isfinite(clip.score);
+      });
+      if (count == 0) continue;
+      tables_.without_score.push_back(fmt::format("{}, seed {}: {} without a finite score", system.system.title,
+                                                  study_.seeds[i], count_text(count, "clip")));
+    }
   }
 
   /// nll_given_v is nll where nothing is given, and unknown where a clip's value is.
@@ -145,7 +162,8 @@ class Tables {
     std::vector<double> figures;
     for (const std::vector<double>& scores : runs) figures.push_back(train::auc(scores, group.labels));
     tables_.auc.push_back({system.system.name, score.name, group.name, group.normal(), group.anomalous(),
-                           train::mean_interval(figures), train::auc_interval(runs, group.labels, bootstrap_)});
+                           train::bounded_mean_interval(figures, 0, 1),
+                           train::auc_interval(runs, group.labels, bootstrap_)});
   }
 
   /// The conventional flow of the same scale, trained as long.
@@ -155,7 +173,7 @@ class Tables {
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
       return !other.system.config.condition.enabled && !other.system.centred &&
              other.system.config.model == system.system.config.model &&
-             other.system.config.train.epochs == system.system.config.train.epochs;
+             train::describe_budget(other.system.config.train) == train::describe_budget(system.system.config.train);
     });
     return found == study_.systems.end() ? nullptr : &*found;
   }
@@ -180,20 +198,21 @@ class Tables {
 
   /// Through the mean estimates at the lowest and the highest training value.
   Line calibration(const train::ScoreTable& run) const {
-    const auto mean_at = [&](double value) {
+    const auto mean_at = [&](const train::OperatingPoint& point) {
       double sum = 0;
       int64_t count = 0;
       for (const ClipScore& clip : run.clips) {
-        if (clip.clip.split != io::Split::train || clip.clip.parameter.front() != value) continue;
+        const double value = clip.clip.parameter.front();
+        if (clip.clip.split != io::Split::train || !(value >= point.low && value <= point.high)) continue;
+        if (!std::isfinite(clip.estimate.front())) continue;
         sum += clip.estimate.front();
         ++count;
       }
       return sum / static_cast<double>(count);
     };
-    const double low = study_.training_values.front();
-    const double high = study_.training_values.back();
-    const double low_estimate = mean_at(low);
-    const double slope = (high - low) / (mean_at(high) - low_estimate);
+    const train::OperatingPoint &first = trained_[0], &last = trained_[trained_.size() - 1];
+    const double low = first.centre(), low_estimate = mean_at(first);
+    const double slope = (last.centre() - low) / (mean_at(last) - low_estimate);
     return {slope, low - slope * low_estimate};
   }
 
@@ -207,6 +226,7 @@ class Tables {
         for (const ClipScore& clip : run.clips) {
           const std::string side = side_of(clip);
           if (!is_test(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) continue;
+          if (!std::isfinite(clip.estimate.front())) continue;
           truth.push_back(clip.clip.parameter.front());
           estimate.push_back(clip.estimate.front());
           calibrated.push_back(line(clip.estimate.front()));
@@ -221,13 +241,16 @@ class Tables {
         return !values.empty() && std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
       };
       if (!finite(correlation) || !finite(calibrated_error)) continue;  // one value only
-      tables_.estimates.push_back({system.system.name, group, count, train::mean_interval(correlation),
-                                   train::mean_interval(error), train::mean_interval(calibrated_error)});
+      constexpr double unbounded = std::numeric_limits<double>::infinity();
+      tables_.estimates.push_back({system.system.name, group, count, train::bounded_mean_interval(correlation, -1, 1),
+                                   train::bounded_mean_interval(error, 0, unbounded),
+                                   train::bounded_mean_interval(calibrated_error, 0, unbounded)});
     }
   }
 
   const Study& study_;
   const train::BootstrapSettings& bootstrap_;
+  train::OperatingPoints trained_;
   StudyTables tables_;
 };
 
@@ -294,6 +317,11 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
 
 std::string with_half_width(const Interval& interval, int decimals) {
   if (std::isnan(interval.low)) return fmt::format("{:.{}f}", interval.value, decimals);
+  const double below = interval.value - interval.low, above = interval.high - interval.value;
+  if (std::abs(above - below) > 1e-9 * (above + below)) {
+    return fmt::format("{:.{}f} ({:.{}f} to {:.{}f})", interval.value, decimals, interval.low, decimals, interval.high,
+                       decimals);
+  }
   return fmt::format("{:.{}f} ± {:.{}f}", interval.value, decimals, 0.5 * (interval.high - interval.low), decimals);
 }
 
@@ -315,8 +343,10 @@ std::string to_text(const StudyTables& tables, const Study& study) {
     }
   }
   std::string text = table.text();
-  text += fmt::format("\n{}, mean ± half of the 95 % interval (Student's t).\n\n",
-                      count_text(static_cast<int64_t>(study.seeds.size()), "seed"));
+  text +=
+      fmt::format("\n{}, mean ± half of the 95 % interval (Student's t; where it is cut at 0 or 100, its ends).\n\n",
+                  count_text(static_cast<int64_t>(study.seeds.size()), "seed"));
+  for (const std::string& line : tables.without_score) text += line + "; its figures are left out.\n\n";
   TextTable gains;
   gains.add({"against the conventional flow's nll", "score", "difference", "95 % interval"});
   for (const DifferenceRow& row : tables.differences) {

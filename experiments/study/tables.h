@@ -14,7 +14,7 @@ namespace evenflow::experiments {
 struct AucRow {
   std::string system, score, group;
   int64_t normal = 0, anomalous = 0;  ///< clips
-  train::Interval over_seeds;         ///< mean of the seeds' AUC, Student's t
+  train::Interval over_seeds;         ///< mean of the seeds' AUC, Student's t, cut at 0 and 1
   train::Interval over_clips;         ///< the same mean, bootstrap of clips and seeds
 };
 
@@ -37,6 +37,7 @@ struct StudyTables {
   std::vector<AucRow> auc;
   std::vector<DifferenceRow> differences;  ///< each constrained flow's scores against its conventional one's nll
   std::vector<EstimateRow> estimates;
+  std::vector<std::string> without_score;  ///< runs with test clips whose score is not finite: which, and how many
 };
 
 StudyTables study_tables(const Study& study, const train::BootstrapSettings& bootstrap = {});
@@ -50,7 +51,8 @@ const EstimateRow* find_estimate(const StudyTables& tables, const std::string& s
 
 /// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
-/// "0.967 ± 0.005": half of the interval, or without seeds to compare the value alone.
+/// "0.967 ± 0.005": half of the interval; one that was cut at a bound as "0.992 (0.961 to 1.000)"; without seeds to
+/// compare the value alone.
 std::string with_half_width(const train::Interval& interval, int decimals);
 /// "81.2 ± 1.3" in per cent, or without seeds to compare "81.2".
 std::string per_cent(const train::Interval& interval);

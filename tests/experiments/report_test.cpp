@@ -113,6 +113,49 @@ TEST(Evaluation, WithoutTrainingValuesNothingIsSeenOrUnseen) {
   }
 }
 
+TEST(Evaluation, AnUnknownValueIsNeitherSeenNorUnseen) {
+  std::vector<Row> rows = eight;
+  for (Row& row : rows) row.speed = nan;
+  const Evaluation none = evaluate(table_of(rows), {{"speed", {10.0, 20.0}}});
+  for (const Group& group : none.groups) EXPECT_TRUE(group.kind != "seen" && group.kind != "unseen") << group.name;
+  EXPECT_THAT(to_text(none), HasSubstr("8 clips of unknown value are neither seen nor unseen"));
+  rows = eight;
+  rows[0].speed = nan;
+  const Evaluation one = evaluate(table_of(rows), {{"speed", {10.0}}});
+  EXPECT_EQ(group_of(one, "seen in training").normal, 1);
+  EXPECT_EQ(group_of(one, "unseen in training").normal, 2);
+  for (const Group& group : evaluate(table_of(eight), {{"speed", {}}}).groups) EXPECT_NE(group.kind, "unseen");
+}
+
+TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
+  const TrainingValues training = {{"speed", {98.01, 98.8, 99.63, 200.16, 200.63, 201.7, 298.82, 301.12}}};
+  const std::vector<Row> rows = {{0, 1, 102.45}, {1, 2, 100.41}, {0, 1, 148.15},
+                                 {1, 2, 148.56}, {0, 1, 252.4},  {1, 2, 250.3}};
+  const Evaluation evaluation = evaluate(table_of(rows), training);
+  EXPECT_EQ(group_of(evaluation, "seen in training").rows.size(), 2U);
+  EXPECT_EQ(group_of(evaluation, "unseen in training").rows.size(), 4U);
+  for (const char* row : {"speed = 100.41 to 102.45", "speed = 148.15 to 148.56", "speed = 250.3 to 252.4"})
+    EXPECT_EQ(group_of(evaluation, row).rows.size(), 2U) << row;
+  EXPECT_THAT(to_text(evaluation),
+              HasSubstr("Seen in training: speed within 9.9 of 98.01 to 99.63, 200.16 to 201.7 and"));
+}
+
+TEST(Evaluation, LeavesOutScoresThatAreNotFiniteAndSaysSo) {
+  std::vector<Row> rows = eight;
+  rows.push_back({1, nan, 10, 12, -1});
+  rows.push_back({0, std::numeric_limits<double>::infinity(), 20, nan, -1});
+  const Evaluation evaluation = evaluate(table_of(rows), {{"speed", {10.0}}});
+  EXPECT_EQ(to_csv(evaluate(table_of(eight), {{"speed", {10.0}}})) + "all,all,,,clips_without_finite_score,score,2\n",
+            to_csv(evaluation));
+  EXPECT_THAT(to_text(evaluation), HasSubstr("Left out, as the score is not finite: 2 clips (folder/clip_8.wav, "));
+  EXPECT_THAT(to_json(evaluation), HasSubstr("clips_without_finite_score"));
+  for (Row& row : rows) row.score = nan;
+  EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
+  rows = eight;
+  rows[0].estimate = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(to_text(evaluate(table_of(rows), {})), HasSubstr("1 estimate is not finite"));
+}
+
 TEST(Evaluation, GroupsOfOneClassHaveNoFigures) {
   std::vector<Row> rows = eight;
   for (Row& row : rows) row.speed = row.label == 1 ? 10.0 : 20.0;

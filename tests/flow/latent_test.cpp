@@ -166,5 +166,71 @@ TEST(FitCondition, SaysWhatIsWrong) {
   }
 }
 
+// ---- a k that cannot carry its parameter
+
+TEST(FitCondition, RefusesAParameterThatNoKCanCarry) {
+  const std::vector<std::string> names{"speed_rpm"};
+  for (const std::vector<std::vector<double>>& values :
+       std::vector<std::vector<std::vector<double>>>{{{0}, {5e-324}},
+                                                     {{-1e308}, {1e308}},
+                                                     {{1e-310}, {2e-310}},
+                                                     {{1e300}, {3e300}},
+                                                     {{1e-200}, {2e-200}},
+                                                     {{0}, {std::numeric_limits<double>::infinity()}}}) {
+    EXPECT_THAT(message_of<io::DataError>([&] { fit_condition({}, names, values); }),
+                testing::AllOf(HasSubstr("speed_rpm runs from"), HasSubstr("k = "), HasSubstr("another unit")));
+  }
+}
+
+TEST(FitCondition, RefusesAKThatDrownsTheLikelihoodOrSaysNothing) {
+  const std::vector<std::string> names{"speed_rpm"};
+  const std::vector<std::vector<double>> values{{100}, {300}};
+  io::ConditionSettings settings;
+  for (const double k : {1e300, 1e30, 1e6, 41.0, -41.0, 1e-6, -1e-6, 1e-30, 5e-324}) {
+    settings.k = {k};
+    EXPECT_THAT(message_of<io::DataError>([&] { fit_condition(settings, names, values); }), HasSubstr("speed_rpm"))
+        << k;
+  }
+  settings.k = {};
+  for (const double v0 : {1e12, -1e308}) {
+    settings.v0 = {v0};
+    EXPECT_THAT(message_of<io::DataError>([&] { fit_condition(settings, names, values); }), HasSubstr("v0")) << v0;
+  }
+}
+
+TEST(FitCondition, TakesValuesThatAreCloseOrFarApart) {
+  const std::vector<std::string> names{"time_s"};
+  for (const std::vector<std::vector<double>>& values : std::vector<std::vector<std::vector<double>>>{
+           {{1700000000.1}, {1700000000.2}}, {{1e-12}, {3e-12}}, {{-1e15}, {1e15}}}) {
+    const io::ConditionData data = fit_condition({}, names, values);
+    EXPECT_NEAR(data.k[0] * (values[1][0] - values[0][0]), 6.0, 1e-9);
+  }
+  io::ConditionSettings literal;  // the paper's k v, uncentred
+  literal.k = {0.1};
+  literal.v0 = {0.0};
+  EXPECT_EQ(fit_condition(literal, names, {{100}, {700}}).k[0], 0.1);
+}
+
+TEST(RequireCondition, RefusesWhatAFileMayHold) {
+  const io::ConditionData good = fit_condition({}, {"speed_rpm"}, {{100}, {300}});
+  require_condition(good);
+  require_condition({});
+  constexpr double inf = std::numeric_limits<double>::infinity();
+  for (const double bad : {0.0, inf, -inf, nan, 1e300}) {
+    io::ConditionData data = good;
+    data.k[0] = bad;
+    EXPECT_THROW(require_condition(data), io::DataError) << bad;
+    EXPECT_THROW(make_scoring_model({}, data, {}), io::DataError) << bad;
+  }
+  for (const double bad : {0.0, inf, nan}) {
+    io::ConditionData data = good;
+    data.std[0] = bad;
+    EXPECT_THROW(require_condition(data), io::DataError) << bad;
+  }
+  io::ConditionData data = good;
+  data.v0[0] = nan;
+  EXPECT_THROW(require_condition(data), io::DataError);
+}
+
 }  // namespace
 }  // namespace evenflow::flow

@@ -39,8 +39,8 @@ Config unusual() {
                  {0.1, -3e-5, 1},
                  {1e300, -0.0, 7},
                  "first"};
-  c.train = {"cuda:3", 5, "bf16", "layered", "slide rail",        1000, 64, 3e-3, "cosine", 20, 5.0,
-             0.25,     8, 3,      0,         9223372036854775807u};
+  c.train = {"cuda:3", 5,        "bf16", "layered", "slide rail", 700, 1000, 7, 64,
+             3e-3,     "cosine", 20,     5.0,       0.25,         8,   3,    0, 9223372036854775807u};
   c.score = {"nll", "top_k", 3, "quantile", 0.99};
   return c;
 }
@@ -98,7 +98,7 @@ TEST(Config, EveryKeyIsDocumentedOnceAndCommentedInToml) {
                 ::testing::Contains(k.type));
   }
   // A field added to a struct but not to the table would be lost by to_toml; `unusual` above catches that.
-  EXPECT_EQ(names.size(), 49u);
+  EXPECT_EQ(names.size(), 51u);
 }
 
 TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
@@ -176,7 +176,9 @@ TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
       {"train.threads", "-1", "-1", "from 0 to"},
       {"train.precision", "fp16", "\"fp16\"", "\"tf32\" or \"bf16\" or \"float32\""},
       {"train.kernels", "cudnn", "\"cudnn\"", "\"auto\" or \"layered\" or \"fused\""},
-      {"train.epochs", "0", "0", "from 1 to"},
+      {"train.epochs", "-1", "-1", "from 0 to"},
+      {"train.steps", "0", "0", "from 1 to"},
+      {"train.patience", "-2", "-2", "from -1 to"},
       {"train.epochs", "1.5", "1.5", "whole number"},
       {"train.epochs", "ten", "\"ten\"", "whole number"},
       {"train.epochs", "", "\"\"", "whole number"},
@@ -235,15 +237,15 @@ TEST(Config, MissingFileIsNamed) {
   const TempFolder folder;
   EXPECT_THAT(error_of<UsageError>([&] { read_config(folder / "none.toml"); }),
               AllOf(HasSubstr((folder / "none.toml").string()), HasSubstr("No such file")));
-  put(folder / "a.toml", "[train]\nepochs = 0\n");
+  put(folder / "a.toml", "[train]\nepochs = -1\n");
   EXPECT_THAT(error_of<UsageError>([&] { read_config(folder / "a.toml"); }),
-              StartsWith((folder / "a.toml").string() + ":2: train.epochs = 0"));
+              StartsWith((folder / "a.toml").string() + ":2: train.epochs = -1"));
 }
 
 TEST(Config, ValidateSeesRangesOfAConfigurationFilledByCode) {
   Config c;
-  c.train.epochs = 0;
-  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("train.epochs = 0"));
+  c.train.epochs = -1;
+  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("train.epochs = -1"));
   c = {};
   c.train.seed = 9223372036854775808u;
   EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("train.seed = 9223372036854775808"));

@@ -105,6 +105,8 @@ void add_model(Fingerprint& print, const fs::path& file) {
   for (const std::vector<double>& values : model.condition.training_values) print.numbers(values);
   print.texts({model.threshold.score, model.threshold.method});
   print.numbers(std::vector<double>{model.threshold.quantile, model.threshold.value});
+  print.number(model.threshold.clips);
+  print.number(model.threshold.above);
   const Provenance& provenance = model.provenance;
   print.texts({provenance.commit, provenance.data_hash, provenance.device, provenance.date, provenance.version});
   print.number(provenance.seed);
@@ -347,7 +349,7 @@ ModelData example_model() {
       if (tensor.type == Tensor::Type::int8) tensor.integers.push_back(i % 2 == 0 ? 1 : -1);
     }
   }
-  model.threshold = {"nll", "gamma", 0.9, 123.5, {2.0, -1.0, 3.0}};
+  model.threshold = {"nll", "gamma", 0.9, 123.5, {2.0, -1.0, 3.0}, 84, 3};
   model.provenance = {"0123abcd", "cbf29ce484222325", "a CPU", "2026-01-02T03:04:05Z", "1.0", 7, {"fan", "pump"}};
   return model;
 }

@@ -45,7 +45,7 @@ ModelData full_model() {
       {"scalar", {}, Tensor::Type::float32, {1e-42f}, {}}};
   m.condition = {{"velocity_mm_s", "weight/kg"}, {0.003, -0.5}, {400.0, 0.1}, {401.0, 0.2}, {200.0, 0.0},
                  {{100, 300, 500, 700}, {}}};
-  m.threshold = {"nll", "gamma", 0.95, std::numeric_limits<double>::quiet_NaN(), {2.5, -1.0, 1e-300}};
+  m.threshold = {"nll", "gamma", 0.95, std::numeric_limits<double>::quiet_NaN(), {2.5, -1.0, 1e-300}, 84, 3};
   m.provenance = {"0123abcd", "cbf29ce484222325",  "cuda:0 (a \"device\")", "2026-01-02T03:04:05Z",
                   "",         0xffffffffffffffffu, {"", "slide rail"}};
   return m;
@@ -96,6 +96,8 @@ void expect_equal(const ModelData& a, const ModelData& b) {
   EXPECT_EQ(a.threshold.quantile, b.threshold.quantile);
   EXPECT_EQ(std::bit_cast<uint64_t>(a.threshold.value), std::bit_cast<uint64_t>(b.threshold.value));
   EXPECT_EQ(a.threshold.gamma, b.threshold.gamma);
+  EXPECT_EQ(a.threshold.clips, b.threshold.clips);
+  EXPECT_EQ(a.threshold.above, b.threshold.above);
   EXPECT_EQ(a.provenance.commit, b.provenance.commit);
   EXPECT_EQ(a.provenance.data_hash, b.provenance.data_hash);
   EXPECT_EQ(a.provenance.device, b.provenance.device);
@@ -173,7 +175,7 @@ TEST(ModelFile, RefusesWhatCannotBeStoredAndKeepsTheOld) {
   EXPECT_THAT(error([](ModelData& m) { m.condition.k.pop_back(); }), HasSubstr("/condition"));
   EXPECT_THAT(error([](ModelData& m) { m.normaliser.std.pop_back(); }), HasSubstr("/normaliser"));
   EXPECT_THAT(error([](ModelData& m) { m.optimizer->v.pop_back(); }), HasSubstr("/optimizer"));
-  EXPECT_THAT(error([](ModelData& m) { m.config.train.epochs = 0; }), HasSubstr("train.epochs = 0"));
+  EXPECT_THAT(error([](ModelData& m) { m.config.train.epochs = -1; }), HasSubstr("train.epochs = -1"));
   EXPECT_THAT(error([](ModelData& m) { m.config.train.seed = 0xffffffffffffffffu; }), HasSubstr("configuration"));
   EXPECT_THAT(names_in(folder.path()), ElementsAre("m.h5"));
   expect_equal(read_model(folder / "m.h5"), full_model());

@@ -49,6 +49,19 @@ TEST(MeanInterval, SaysWhatIsWrong) {
   }
 }
 
+TEST(BoundedMeanInterval, IsCutAtTheBounds) {
+  const Scores near_one = {0.99, 0.97, 1.0, 0.7, 0.98};
+  const Interval free = mean_interval(near_one), cut = bounded_mean_interval(near_one, 0, 1);
+  EXPECT_GT(free.high, 1.0);
+  EXPECT_EQ(cut.high, 1.0);
+  EXPECT_EQ(cut.low, free.low);
+  EXPECT_EQ(cut.value, free.value);
+  EXPECT_EQ(bounded_mean_interval(Scores{0.01, 0.3, 0.0}, 0, 1).low, 0.0);
+  EXPECT_EQ(bounded_mean_interval(Scores{1, 1}, 0, 1).low, 1.0);
+  EXPECT_TRUE(std::isnan(bounded_mean_interval(Scores{0.5}, 0, 1).low));
+  EXPECT_THROW(bounded_mean_interval(Scores{0.5, 1.1}, 0, 1), io::DataError);
+}
+
 // A percentile of 4000 resamples has a standard error of a few per cent of the interval's half width.
 TEST(Bootstrap, FindsTheIntervalsOfManyResamples) {
   const nlohmann::json golden = golden_intervals();

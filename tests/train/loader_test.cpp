@@ -257,5 +257,88 @@ TEST_F(LoaderTest, HoldsOutAtLeastOneClipAndKeepsOne) {
   EXPECT_EQ(hold_out(one, 0.5, 1).train.clips.size(), 1U);
 }
 
+ClipSelection training_clips(const io::Shard& shard) {
+  return normal_training_clips({&shard}, "");
+}
+
+// Clip by clip a machine and a speed.
+std::vector<std::pair<std::string, double>> points_in(const ClipSelection& selection) {
+  std::vector<std::pair<std::string, double>> out;
+  for (const auto& [s, c] : selection.clips) {
+    const io::Clip& clip = selection.shards[static_cast<size_t>(s)]->clips()[static_cast<size_t>(c)];
+    out.emplace_back(clip.machine, clip.parameter.empty() ? 0.0 : clip.parameter[0]);
+  }
+  return out;
+}
+
+class HoldOut : public LoaderTest {
+ protected:
+  io::Shard shard_of(const std::vector<std::pair<std::string, double>>& clips) {
+    const std::filesystem::path file = folder_ / ("held" + std::to_string(count_++) + ".h5");
+    testing::write_shard(
+        file,
+        {.train_clips = static_cast<int>(clips.size()), .test_clips = 0, .change_clip = [&](size_t i, io::Clip& out) {
+           out.machine = clips[i].first;
+           out.parameter[0] = clips[i].second;
+         }});
+    return io::Shard(file);
+  }
+  int count_ = 0;
+};
+
+TEST_F(HoldOut, NamesAnOperatingPointThatIsLostAndKeepsTheEnds) {
+  const io::Shard shard = shard_of({{"m", 100}, {"m", 200}, {"m", 300}, {"m", 400}, {"m", 500}});
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const HeldOut sides = hold_out(training_clips(shard), 0.1, seed);
+    ASSERT_EQ(sides.lost.size(), 1U);
+    EXPECT_EQ(sides.lost, sides.validation.clips);
+    const double speed = points_in(sides.validation)[0].second;
+    EXPECT_TRUE(speed > 100 && speed < 500) << speed;
+  }
+}
+
+TEST_F(HoldOut, TakesNoneOfTwoSingleClips) {
+  const io::Shard shard = shard_of({{"m", 100}, {"m", 200}});
+  const HeldOut sides = hold_out(training_clips(shard), 0.5, 1);
+  EXPECT_EQ(sides.train.clips.size(), 2U);
+  EXPECT_TRUE(sides.lost.empty());
+}
+
+TEST_F(HoldOut, TakesAClipWhosePointAnotherMachineHas) {
+  const io::Shard shard = shard_of({{"a", 100}, {"a", 200}, {"a", 300}, {"b", 200}, {"b", 400}});
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const HeldOut sides = hold_out(training_clips(shard), 0.1, seed);
+    ASSERT_EQ(sides.validation.clips.size(), 1U);
+    EXPECT_EQ(points_in(sides.validation)[0].second, 200);
+    EXPECT_TRUE(sides.lost.empty());
+  }
+}
+
+TEST_F(HoldOut, LeavesEveryMachineAClip) {
+  const io::Shard shard = shard_of({{"a", 100}, {"b", 100}, {"c", 100}});
+  EXPECT_EQ(hold_out(training_clips(shard), 0.5, 1).train.clips.size(), 3U);
+}
+
+TEST_F(HoldOut, TakesReadingsOfOneSpeedForOneOperatingPoint) {
+  const io::Shard shard = shard_of({{"m", 98.01},
+                                    {"m", 98.8},
+                                    {"m", 99.63},
+                                    {"m", 200.16},
+                                    {"m", 200.63},
+                                    {"m", 201.7},
+                                    {"m", 298.82},
+                                    {"m", 299.17},
+                                    {"m", 301.12}});
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    const HeldOut sides = hold_out(training_clips(shard), 0.3, seed);
+    EXPECT_EQ(sides.validation.clips.size(), 3U);
+    EXPECT_TRUE(sides.lost.empty());
+    std::set<int> hundreds;
+    for (const auto& [machine, speed] : points_in(sides.validation))
+      hundreds.insert(static_cast<int>(speed / 100 + 0.5));
+    EXPECT_EQ(hundreds.size(), 3U) << "one of each speed";
+  }
+}
+
 }  // namespace
 }  // namespace evenflow::train

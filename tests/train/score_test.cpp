@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "io/atomic_file.h"
@@ -112,6 +113,39 @@ TEST_F(ScoreTest, AModelWithoutAThresholdDecidesNothing) {
   for (const ClipScore& clip : Detector(data, "cpu", 1).score(io::Shard(shard()))) EXPECT_EQ(clip.decision, -1);
 }
 
+TEST_F(ScoreTest, AScoreThatIsNotFiniteDecidesNothing) {
+  Detector detector(model(), "cpu", 1);
+  ASSERT_TRUE(std::isfinite(detector.model().threshold.value));
+  io::Clip clip;
+  clip.parameter = {300.0};
+  std::vector<float> frames = testing::synthetic_frames(24, 300, false, 5);
+  EXPECT_EQ(detector.score(clip, frames).fault, "");
+  for (const float bad : {std::nanf(""), INFINITY}) {
+    std::vector<float> spoilt = frames;
+    spoilt[20 * bands] = bad;  // in the last window alone
+    const ClipScore score = detector.score(clip, spoilt);
+    EXPECT_FALSE(std::isfinite(score.score)) << bad;
+    EXPECT_EQ(score.decision, -1) << bad;
+    EXPECT_THAT(score.fault, HasSubstr("its features hold values that are not finite")) << bad;
+  }
+}
+
+TEST_F(ScoreTest, SaysWhichLatentOverflows) {
+  io::ModelData data = io::read_model(model());
+  for (io::Tensor& tensor : data.parameters) {
+    if (tensor.name.ends_with("actnorm.log_scale")) std::fill(tensor.values.begin(), tensor.values.end(), 60.0F);
+  }
+  const ClipScore score = Detector(data, "cpu", 1).score(io::Clip{}, testing::synthetic_frames(24, 300, false, 5));
+  EXPECT_EQ(score.decision, -1);
+  EXPECT_THAT(score.fault, HasSubstr("overflows in window 1 of 5"));
+}
+
+TEST_F(ScoreTest, RefusesAModelWhoseKCannotBe) {
+  io::ModelData data = io::read_model(model());
+  data.condition.k[0] = 0.0;
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("velocity_mm_s"));
+}
+
 TEST_F(ScoreTest, NamesAClipTooShort) {
   Detector detector(model(), "cpu", 1);
   io::Clip clip;
@@ -132,13 +166,12 @@ TEST_F(ScoreTest, NamesTheFrontendSettingThatDiffers) {
 
 TEST_F(ScoreTest, ResolvesTheScore) {
   io::Config config;
-  EXPECT_EQ(resolve_score(config, true), "score_zc");
-  EXPECT_EQ(resolve_score(config, false), "nll");
+  EXPECT_EQ(resolve_score(config), "nll");
   config.score.score = "score_scatter";
-  EXPECT_EQ(resolve_score(config, true), "score_scatter");
+  EXPECT_EQ(resolve_score(config), "score_scatter");
   config.score.score = "auto";
   config.model.kind = "vae";
-  EXPECT_EQ(resolve_score(config, true), "score_reconstruction");
+  EXPECT_EQ(resolve_score(config), "score_reconstruction");
   EXPECT_THROW(pick_score({}, "speed"), io::DataError);
 }
 

@@ -14,6 +14,7 @@
 
 #include "io/error.h"
 #include "train/metrics.h"
+#include "train/random.h"
 
 namespace evenflow::train {
 namespace {
@@ -40,7 +41,7 @@ std::string fit_error(const Doubles& scores, const std::string& method = "gamma"
   io::ScoreSettings settings;
   settings.threshold = method;
   try {
-    fit_threshold(scores, settings, "score_zc");
+    fit_threshold({scores, {}}, settings, "score_zc");
   } catch (const io::DataError& error) {
     return error.what();
   }
@@ -107,7 +108,7 @@ TEST(GammaFit, MendsWhereSciPyGivesUp) {
 TEST(Threshold, RecordsWhatItIs) {
   const auto data = golden_fits("fits").at(0).at("data").get<Doubles>();
   io::ScoreSettings settings;
-  const auto gamma = fit_threshold(data, settings, "nll");
+  const auto gamma = fit_threshold({data, {}}, settings, "nll").data;
   EXPECT_EQ(gamma.score, "nll");
   EXPECT_EQ(gamma.method, "gamma");
   EXPECT_EQ(gamma.quantile, 0.9);
@@ -115,41 +116,187 @@ TEST(Threshold, RecordsWhatItIs) {
   EXPECT_EQ(gamma.value, gamma_quantile({gamma.gamma[0], gamma.gamma[1], gamma.gamma[2]}, 0.9));
   settings.threshold = "quantile";
   settings.threshold_quantile = 0.75;
-  const auto plain = fit_threshold(data, settings, "nll");
+  const auto plain = fit_threshold({data, {}}, settings, "nll").data;
   EXPECT_EQ(plain.method, "quantile");
   EXPECT_EQ(plain.value, quantile(data, 0.75));
   EXPECT_TRUE(plain.gamma.empty());
 }
 
 TEST(Threshold, RefusesDegenerateScores) {
-  EXPECT_THAT(fit_error({}), testing::AllOf(testing::HasSubstr("score_zc"), testing::HasSubstr("0 scores")));
-  EXPECT_THAT(fit_error({1, 2, 3}), testing::HasSubstr("3 scores"));
+  EXPECT_THAT(fit_error({}), testing::AllOf(testing::HasSubstr("score_zc"), testing::HasSubstr("no score")));
+  EXPECT_THAT(fit_error({1}), testing::HasSubstr("a single score"));
   EXPECT_THAT(fit_error(Doubles(50, 7.25)), testing::HasSubstr("7.25"));
   EXPECT_THAT(fit_error(Doubles(50, not_a_number)), testing::HasSubstr("score 0 of 50 is nan"));
   EXPECT_THAT(fit_error({1, 2, 3, 4, INFINITY}), testing::HasSubstr("score 4 of 5 is inf"));
-  EXPECT_THAT(fit_error({}, "quantile"), testing::HasSubstr("no values"));
+  EXPECT_THAT(fit_error({}, "quantile"), testing::HasSubstr("no score"));
   EXPECT_THAT(fit_error({1, not_a_number}, "quantile"), testing::HasSubstr("nan"));
-  EXPECT_EQ(fit_error({3}, "quantile"), "no io::DataError");
+  EXPECT_THAT(fit_error({3}, "quantile"), testing::HasSubstr("a single score"));
 }
 
 TEST(Threshold, RefusesWrongSettings) {
   const Doubles data = {1, 2, 3, 4, 5, 7};
   io::ScoreSettings settings;
   settings.threshold = "guess";
-  EXPECT_THROW(fit_threshold(data, settings, "nll"), io::UsageError);
+  EXPECT_THROW(fit_threshold({data, {}}, settings, "nll"), io::UsageError);
   settings.threshold = "gamma";
   for (const double q : {0.0, 1.0, not_a_number}) {
     settings.threshold_quantile = q;
-    EXPECT_THROW(fit_threshold(data, settings, "nll"), io::UsageError);
+    EXPECT_THROW(fit_threshold({data, {}}, settings, "nll"), io::UsageError);
   }
 }
 
 TEST(Threshold, SmallAndTwoValuedSetsGiveAFiniteOne) {
   for (const Doubles& data :
        {Doubles{1, 2, 3, 4}, Doubles{1, 1, 1, 2}, Doubles{0, 0, 0, 0, 1, 1}, Doubles{-4, -3, -2, 5}}) {
-    const auto threshold = fit_threshold(data, {}, "nll");
+    const auto threshold = fit_threshold({data, {}}, {}, "nll").data;
     EXPECT_TRUE(std::isfinite(threshold.value)) << testing::PrintToString(data);
   }
+}
+
+// ---- few scores, and fits that are not to be trusted
+
+FittedThreshold fitted(const Doubles& training, const Doubles& held_out = {}, const std::string& method = "gamma") {
+  io::ScoreSettings settings;
+  settings.threshold = method;
+  return fit_threshold({training, held_out}, settings, "nll");
+}
+
+Doubles gamma_scores(size_t n, double shape, double offset) {
+  // Quantiles at the plotting positions: a sample that is as a gamma distribution should be.
+  Doubles scores;
+  for (size_t i = 0; i < n; ++i) {
+    scores.push_back(gamma_quantile({shape, offset, 30.0}, (static_cast<double>(i) + 0.5) / static_cast<double>(n)));
+  }
+  return scores;
+}
+
+TEST(FewScores, NineTakeTheLargest) {
+  const Doubles nine = {9, 1, 5, 3, 7, 2, 8, 4, 6};
+  const FittedThreshold threshold = fitted(nine);
+  EXPECT_EQ(threshold.data.method, "rank");
+  EXPECT_EQ(threshold.data.value, 9.0);
+  EXPECT_EQ(threshold.data.clips, 9);
+  EXPECT_EQ(threshold.data.above, 0);
+  EXPECT_TRUE(threshold.data.gamma.empty());
+  EXPECT_THAT(threshold.why, testing::HasSubstr("9 scores are too few for a gamma fit"));
+  Doubles nineteen;
+  for (int i = 1; i <= 19; ++i) nineteen.push_back(i);
+  EXPECT_EQ(fitted(nineteen).data.value, 18.0);
+}
+
+TEST(FewScores, FewerTakeThePredictionBoundOfANormalSpread) {
+  // t at 0.9 of 1, 2 and 7 degrees of freedom (tables): 3.0776835, 1.8856181, 1.4149239.
+  const FittedThreshold two = fitted({1, 3});
+  EXPECT_EQ(two.data.method, "normal");
+  EXPECT_NEAR(two.data.value, 2 + 3.0776835 * std::sqrt(2.0) * std::sqrt(1.5), 1e-6);
+  EXPECT_NEAR(fitted({1, 2, 3}).data.value, 2 + 1.8856181 * std::sqrt(4.0 / 3), 1e-6);
+  const Doubles eight = {1, 2, 3, 4, 5, 6, 7, 8};
+  EXPECT_NEAR(fitted(eight).data.value, 4.5 + 1.4149239 * std::sqrt(6.0) * std::sqrt(1.125), 1e-6);
+}
+
+// What the rules promise: of new clips, a tenth above at most (rank), a tenth (normal, where scores are normal).
+TEST(FewScores, KeepsItsPromiseToNewClips) {
+  for (const int n : {2, 4, 8, 9, 14, 19}) {
+    int above = 0;
+    constexpr int trials = 20000;
+    for (int trial = 0; trial < trials; ++trial) {
+      Doubles scores;
+      for (int i = 0; i <= n; ++i) {
+        scores.push_back(
+            random_normal(static_cast<uint64_t>(n), static_cast<uint64_t>(trial), static_cast<uint64_t>(i)));
+      }
+      const double next = scores.back();
+      scores.pop_back();
+      above += next > fitted(scores).data.value ? 1 : 0;
+    }
+    // held_out_higher never applies; four standard errors of a share of 0.1.
+    EXPECT_LE(above, 0.1 * trials + 4 * std::sqrt(0.09 * trials)) << n;
+    EXPECT_GE(above, (n == 14 ? 0.06 : 0.09) * trials) << n;
+  }
+}
+
+TEST(GammaThreshold, IsUsedWhereItHolds) {
+  const FittedThreshold threshold = fitted(gamma_scores(84, 6.0, 8000.0));
+  EXPECT_EQ(threshold.data.method, "gamma");
+  EXPECT_EQ(threshold.why, "");
+  EXPECT_EQ(threshold.data.clips, 84);
+  EXPECT_NEAR(static_cast<double>(threshold.data.above), 8.4, 1.5);
+}
+
+TEST(GammaThreshold, GivesWayWhereItHasCollapsed) {
+  const FittedThreshold threshold = fitted(gamma_scores(60, 0.3, 100.0));
+  EXPECT_NE(threshold.data.method, "gamma");
+  EXPECT_THAT(threshold.why, testing::HasSubstr("collapsed onto the smallest score"));
+  EXPECT_EQ(threshold.data.method, "rank");
+  EXPECT_EQ(threshold.data.above, 60 - 55);
+}
+
+TEST(GammaThreshold, GivesWayWhereScoresAreSkewedToTheLeft) {
+  Doubles scores = gamma_scores(84, 4.0, 0.0);
+  for (double& score : scores) score = 3000.0 - score;
+  const FittedThreshold threshold = fitted(scores);
+  EXPECT_EQ(threshold.data.method, "rank");
+  EXPECT_EQ(threshold.data.above, 84 - 77);
+  EXPECT_THAT(threshold.why, testing::HasSubstr("not skewed to the right"));
+}
+
+// Whatever the scores: no threshold of 60 or 200 that ever so many of them lie above.
+TEST(GammaThreshold, NeverContradictsItsOwnScores) {
+  for (const int n : {60, 200}) {
+    for (const int share : {2, 3, 5, 7, 8, 15}) {
+      Doubles scores;
+      for (int i = 0; i < n; ++i) scores.push_back(100.0 + 0.01 * i + (i % share == 0 ? 1000.0 : 0.0));
+      const FittedThreshold threshold = fitted(scores);
+      EXPECT_LE(static_cast<double>(threshold.data.above), 0.1 * n + 2.5 * std::sqrt(0.09 * n))
+          << n << " " << share << " " << threshold.data.method;
+    }
+  }
+}
+
+TEST(GammaThreshold, AMillionthOfNoiseMovesNoThresholdFar) {
+  for (const uint64_t seed : {1, 2, 3, 4, 5, 6}) {
+    for (const size_t n : {20U, 31U, 84U}) {
+      Doubles scores, moved;
+      for (size_t i = 0; i < n; ++i) {
+        const double normal = random_normal(seed, n, i);
+        scores.push_back(7600.0 + 150.0 * (seed % 2 == 0 ? normal : -std::exp(0.6 * normal)));
+        moved.push_back(scores.back() * (1.0 + 1e-6 * random_normal(seed + 100, n, i)));
+      }
+      const FittedThreshold a = fitted(scores), b = fitted(moved);
+      EXPECT_TRUE(std::abs(a.data.value - b.data.value) <= 0.05 * 150.0)
+          << seed << " " << n << ": " << a.data.method << " " << a.data.value << ", " << b.data.method << " "
+          << b.data.value;
+    }
+  }
+}
+
+TEST(HeldOutScores, GiveTheLevelWhereTrainingScoresAreTooLow) {
+  const Doubles training = {10, 11, 12, 13, 14, 15, 16};
+  const FittedThreshold one = fitted(training, {40});
+  EXPECT_EQ(one.data.method, "normal");
+  EXPECT_GT(one.data.value, 40.0);
+  EXPECT_THAT(one.why, testing::HasSubstr("score 27 higher than those trained on"));
+  EXPECT_EQ(one.data.clips, 8);
+  EXPECT_EQ(one.data.above, 0);
+  Doubles many, held_out;
+  for (int i = 0; i < 90; ++i) many.push_back(100 + 0.1 * i);
+  for (int i = 0; i < 10; ++i) held_out.push_back(200 + i);
+  const FittedThreshold ranked = fitted(many, held_out);
+  EXPECT_EQ(ranked.data.method, "rank");
+  EXPECT_EQ(ranked.data.value, 209.0);  // the tenth of ten: 11 times 0.9 is 9.9
+  const FittedThreshold level = fitted(training, {14, 12});
+  EXPECT_EQ(level.why.find("held-out"), std::string::npos) << level.why;
+}
+
+TEST(QuantileThreshold, GivesWayWhereTooFewAreHeldOut) {
+  Doubles training, held_out;
+  for (int i = 0; i < 40; ++i) training.push_back(i);
+  for (int i = 0; i < 9; ++i) held_out.push_back(4 * i);
+  EXPECT_EQ(fitted(training, held_out, "quantile").data.value, quantile(held_out, 0.9));
+  held_out.resize(3);
+  const FittedThreshold few = fitted(training, held_out, "quantile");
+  EXPECT_EQ(few.data.method, "rank");
+  EXPECT_THAT(few.why, testing::HasSubstr("3 held-out clips are too few for a quantile of 0.9"));
 }
 
 }  // namespace

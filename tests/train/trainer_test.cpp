@@ -59,7 +59,7 @@ TEST_P(TrainerTest, LeavesAWholeRunFolder) {
   for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) EXPECT_TRUE(io::is_model(run("a") / file)) << file;
   const io::ModelData model = io::read_model(run("a") / "model.h5");
   EXPECT_EQ(model.condition.names, std::vector<std::string>{"velocity_mm_s"});
-  EXPECT_EQ(model.threshold.score, "score_zc");
+  EXPECT_EQ(model.threshold.score, "nll");
   EXPECT_TRUE(std::isfinite(model.threshold.value));
   EXPECT_FALSE(model.optimizer.has_value());
   EXPECT_EQ(model.provenance.data_hash, io::Shard(shard()).data_hash());
@@ -427,6 +427,98 @@ TEST_P(TrainerTest, ACudaDeviceIsOneSentence) {
   config.train.device = "cuda:0";
   EXPECT_THROW(train(tiny_options(shard(), run("a"), config)), kernels::DeviceError);
   EXPECT_FALSE(std::filesystem::exists(run("a")));
+}
+
+// ---- how long
+
+TEST_P(TrainerTest, TheBudgetIsInStepsUnlessEpochsAreSet) {
+  io::Config config = base();
+  config.train.epochs = 0;
+  config.train.steps = 7;
+  int64_t steps_per_epoch = 0;
+  TrainOptions options = tiny_options(shard(), run("steps"), config);
+  options.progress = [&](const TrainProgress& progress) { steps_per_epoch = progress.steps_per_epoch; };
+  const TrainResult result = train(options);
+  EXPECT_EQ(result.epochs, (7 + steps_per_epoch - 1) / steps_per_epoch);
+  EXPECT_EQ(result.steps, result.epochs * steps_per_epoch);
+  const io::Config kept = io::read_config(run("steps") / "config.toml");
+  EXPECT_EQ(kept.train.epochs, 0);
+  EXPECT_EQ(kept.train.steps, 7);
+  config.train.epochs = result.epochs;
+  train(tiny_options(shard(), run("epochs"), config));
+  expect_same_run(run("steps"), run("epochs"));
+  config.train.epochs = 0;
+  config.train.steps = 8 + 2 * steps_per_epoch;
+  TrainOptions more = tiny_options(shard(), run("steps"), config);
+  more.resume = true;
+  EXPECT_GT(train(more).epochs, result.epochs);
+}
+
+// A learning rate at which the held-out loss soon rises.
+io::Config impatient(io::Config config) {
+  config.train.learning_rate = 0.03;
+  config.train.epochs = 200;
+  config.train.patience = 3;
+  return config;
+}
+
+TEST_P(TrainerTest, PatienceEndsTheTrainingAndMoreEpochsDoNotGoOn) {
+  const io::Config config = impatient(base());
+  const TrainResult result = train(tiny_options(shard(), run("a"), config));
+  ASSERT_TRUE(result.out_of_patience);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(result.epochs, result.best_epoch + 3);
+  EXPECT_THAT(log_of("a"), HasSubstr("no lower held-out loss for 3 epochs (train.patience)"));
+  TrainOptions again = tiny_options(shard(), run("a"), config);
+  again.resume = true;
+  EXPECT_EQ(train(again).steps, 0);
+  again.config.train.patience = 0;
+  again.config.train.epochs = result.epochs + 1;
+  EXPECT_EQ(train(again).epochs, result.epochs + 1);
+}
+
+TEST_P(TrainerTest, PatienceOutlivesAResume) {
+  const io::Config config = impatient(base());
+  const TrainResult whole = train(tiny_options(shard(), run("whole"), config));
+  ASSERT_TRUE(whole.out_of_patience);
+  TrainOptions options = tiny_options(shard(), run("part"), config);
+  options.stop_after_steps = whole.steps - 2;
+  EXPECT_TRUE(train(options).interrupted);
+  options.stop_after_steps = 0;
+  options.resume = true;
+  EXPECT_TRUE(train(options).out_of_patience);
+  expect_same_run(run("whole"), run("part"));
+}
+
+TEST_P(TrainerTest, PatienceNeedsHeldOutClips) {
+  io::Config config = base();
+  config.train.patience = 1;
+  config.train.validation_fraction = 0;
+  EXPECT_EQ(train(tiny_options(shard(), run("a"), config)).epochs, 2);
+  EXPECT_THAT(log_of("a"), AllOf(HasSubstr("no clip is held out"), HasSubstr("train.patience has no effect")));
+}
+
+TEST_P(TrainerTest, WarnsOfFewRecordings) {
+  testing::write_shard(folder_ / "few.h5", {.train_clips = 5});
+  io::Config config = base();
+  config.train.batch = 128;
+  config.train.validation_fraction = 0.1;
+  train(tiny_options(folder_ / "few.h5", run("a"), config));
+  EXPECT_THAT(log_of("a"), AllOf(HasSubstr("an epoch is a single step"), HasSubstr("validation is one clip"),
+                                 HasSubstr("the only clip at velocity_mm_s = "), HasSubstr("rests on 5 clips"),
+                                 HasSubstr("training clips lie above")));
+  train(tiny_options(shard(), run("b"), base()));
+  EXPECT_THAT(log_of("b"), AllOf(::testing::Not(HasSubstr("a single")), ::testing::Not(HasSubstr("one clip"))));
+}
+
+TEST_P(TrainerTest, SaysWhichClipsHaveNoPartInTheThreshold) {
+  testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
+                         if (clip == 2) frames[0] = std::nanf("");
+                       }});
+  train(tiny_options(folder_ / "nan.h5", run("a"), base()));
+  EXPECT_THAT(log_of("a"), AllOf(HasSubstr("leaves out 1 of 10 training clips"), HasSubstr("clip_2.wav"),
+                                 HasSubstr("its features hold values that are not finite")));
+  EXPECT_EQ(io::read_model(run("a") / "model.h5").threshold.clips, 9);
 }
 
 }  // namespace

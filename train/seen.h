@@ -1,0 +1,67 @@
+// Was a clip recorded at an operating point that the training has? The one rule for all tables, pictures and reports.
+//
+// A parameter's values may be settings (100, 200, 300) or readings of an instrument that scatter about them (98.8,
+// 99.6, 200.2, 201.7). Readings are told from settings by their gaps: five or more of them fall into groups, each of
+// two or more (one group alone may have a single reading), and two neighbouring groups lie at least four times as far
+// apart as the wider one is wide. Where all values are multiples of the smallest gap they are settings after all,
+// unless there are three or more to a group, the gaps inside the groups differ, and no group is wider than a tenth of
+// its values. A group of readings is one operating point; otherwise every value is its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace evenflow::train {
+
+enum class Familiarity { seen, unseen, unknown };
+
+/// An operating point: the values from `low` to `high`.
+struct OperatingPoint {
+  double low = 0, high = 0;
+  double centre() const { return low + 0.5 * (high - low); }
+};
+
+/// The operating points that values of one parameter come from, ascending.
+class OperatingPoints {
+ public:
+  OperatingPoints() = default;
+  /// In any order, with repetitions; NaN is left out.
+  explicit OperatingPoints(std::vector<double> values);
+
+  bool empty() const { return points_.empty(); }
+  size_t size() const { return points_.size(); }
+  const OperatingPoint& operator[](size_t i) const { return points_[i]; }
+  /// A tenth of the smallest distance between two neighbours' centres; 0 if there is one point only.
+  double tolerance() const { return tolerance_; }
+  /// The index of the point that `value` lies in or nearest to; not of NaN, nor where there is none.
+  size_t nearest(double value) const;
+  /// seen: inside a point, or within the tolerance of one. unknown: NaN, or there is no point.
+  Familiarity of(double value) const;
+  /// The points that other clips' values of the parameter come from: where these points are groups of readings, values
+  /// no further apart than the tolerance share one.
+  OperatingPoints of_others(std::vector<double> values) const;
+  /// "100, 200 and 300", readings as "98 to 102"; of many the first, the last and how many.
+  std::string text() const;
+
+ private:
+  void set_tolerance();
+  std::vector<OperatingPoint> points_;
+  double tolerance_ = 0;
+};
+
+/// "100", readings as "98 to 102".
+std::string to_text(const OperatingPoint& point);
+
+/// Operating points of the training clips by parameter.
+using TrainingPoints = std::map<std::string, OperatingPoints>;
+
+/// A clip with these values of the named parameters. Of the parameters whose training values are known: unseen if one
+/// value is; else unknown if one is unknown, or there is no such parameter; else seen.
+Familiarity familiarity(std::span<const double> values, const std::vector<std::string>& names,
+                        const TrainingPoints& training);
+
+}  // namespace evenflow::train
