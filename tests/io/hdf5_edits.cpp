@@ -1,5 +1,7 @@
 #include "tests/io/hdf5_edits.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -17,6 +19,7 @@ namespace fs = std::filesystem;
 using io::Handle;
 
 constexpr int most_edits = 6;
+constexpr const char* checksum_name = "crc32";
 
 /// A script from its beginning on; behind its end are zeros.
 class Script {
@@ -62,7 +65,8 @@ std::string odd_value(hid_t type, uint8_t which) {
   const size_t size = H5Tget_size(type);
   if (H5Tget_class(type) == H5T_FLOAT && (size == sizeof(float) || size == sizeof(double))) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    constexpr std::array values = {0.0, -1.0, 1.0, std::numeric_limits<double>::quiet_NaN(), infinity, -infinity, 1e-45, 3e38, -0.0, 1e300};
+    constexpr std::array values = {
+        0.0, -1.0, 1.0, std::numeric_limits<double>::quiet_NaN(), infinity, -infinity, 1e-45, 3e38, -0.0, 1e300};
     const double value = values[which % values.size()];
     std::string bytes(size, '\0');
     const auto narrow = static_cast<float>(value);
@@ -74,6 +78,30 @@ std::string odd_value(hid_t type, uint8_t which) {
   std::string bytes(sizeof(int64_t), '\0');
   std::memcpy(bytes.data(), &values[which % values.size()], bytes.size());
   return bytes.substr(0, std::min(size, bytes.size()));
+}
+
+/// How a checksum names a type (docs/formats.md).
+std::string type_name(hid_t type) {
+  const size_t bytes = H5Tget_size(type);
+  switch (H5Tget_class(type)) {
+    case H5T_FLOAT:
+      return "float" + std::to_string(8 * bytes);
+    case H5T_INTEGER:
+      return (H5Tget_sign(type) == H5T_SGN_NONE ? "uint" : "int") + std::to_string(8 * bytes);
+    case H5T_STRING:
+      return "text" + std::to_string(bytes);
+    default:
+      return "other";
+  }
+}
+
+uint32_t checksum_of(const std::string& object, hid_t type, hid_t space, const std::string& bytes) {
+  std::string text = object + " " + type_name(type) + " ";
+  io::Shape shape(static_cast<size_t>(std::max(0, H5Sget_simple_extent_ndims(space))));
+  H5Sget_simple_extent_dims(space, shape.data(), nullptr);
+  for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  text += "\n" + bytes;
+  return static_cast<uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
 }
 
 }  // namespace
@@ -104,6 +132,18 @@ class Hdf5Edits::Edit {
     }
   }
 
+  /// Gives a dataset the checksum of what it holds now.
+  void seal() const {
+    if (is_attribute()) return;
+    const Handle opened = open();
+    if (!opened.valid()) return;
+    const Handle type = type_of(opened), space = space_of(opened), scalar(H5Screate(H5S_SCALAR));
+    const uint32_t checksum = checksum_of(place_.object, type.get(), space.get(), read(opened));
+    if (H5Aexists(opened.get(), checksum_name) > 0) H5Adelete(opened.get(), checksum_name);
+    const Handle made(H5Acreate2(opened.get(), checksum_name, H5T_STD_U32LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT));
+    H5Awrite(made.get(), H5T_NATIVE_UINT32, &checksum);
+  }
+
  private:
   bool is_attribute() const { return !place_.attribute.empty(); }
 
@@ -126,9 +166,8 @@ class Hdf5Edits::Edit {
         H5Tis_variable_str(type.get()) > 0)
       return {};
     std::string bytes(static_cast<size_t>(count) * H5Tget_size(type.get()), '\0');
-    const herr_t done = is_attribute()
-                            ? H5Aread(opened.get(), type.get(), bytes.data())
-                            : H5Dread(opened.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data());
+    const herr_t done = is_attribute() ? H5Aread(opened.get(), type.get(), bytes.data())
+                                       : H5Dread(opened.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data());
     return done < 0 ? std::string() : bytes;
   }
   void write(const Handle& opened, const std::string& bytes) const {
@@ -168,12 +207,14 @@ class Hdf5Edits::Edit {
   }
   /// Makes the place anew, with `bytes` if they fill it.
   void make_anew(hid_t type, hid_t space, hid_t storage, const std::string& bytes) {
-    remove();
-    const Handle made(is_attribute() ? H5Acreate_by_name(file_, place_.object.c_str(), place_.attribute.c_str(), type,
-                                                         space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)
-                                     : H5Dcreate2(file_, place_.object.c_str(), type, space, H5P_DEFAULT, storage,
-                                                  H5P_DEFAULT));
     const hssize_t count = H5Sget_simple_extent_npoints(space);
+    constexpr hssize_t most_in_memory = 1 << 12;  // an attribute is there whole when it is made
+    if (is_attribute() && (count < 0 || count > most_in_memory)) return;
+    remove();
+    const Handle made(is_attribute()
+                          ? H5Acreate_by_name(file_, place_.object.c_str(), place_.attribute.c_str(), type, space,
+                                              H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)
+                          : H5Dcreate2(file_, place_.object.c_str(), type, space, H5P_DEFAULT, storage, H5P_DEFAULT));
     if (made.valid() && count > 0 && static_cast<uint64_t>(count) <= bytes.size() / H5Tget_size(type))
       write(made, bytes);
   }
@@ -264,6 +305,8 @@ Hdf5Edits::Hdf5Edits(const fs::path& valid) : bytes_(io::read_text(valid)) {
     return 0;
   };
   if (H5Ovisit(file.get(), H5_INDEX_NAME, H5_ITER_INC, visit, &places_) < 0 || places_.empty()) std::abort();
+  has_checksums_ =
+      std::any_of(places_.begin(), places_.end(), [](const Place& place) { return place.attribute == checksum_name; });
 }
 
 fs::path Hdf5Edits::edited(std::string_view script, const std::string& name) const {
@@ -272,11 +315,14 @@ fs::path Hdf5Edits::edited(std::string_view script, const std::string& name) con
   if (script.empty()) return file;
   const io::Hdf5Lock lock;
   Script rest(script);
+  const bool sealed = rest.byte() % 4 != 0;
   Handle opened = open_for_edits(file);
   for (int i = 0; i < most_edits && !rest.at_end(); ++i) {
     const Place& place = places_[rest.byte() % places_.size()];
     Edit(opened.get(), place, rest).make(places_);
   }
+  if (sealed && has_checksums_)
+    for (const Place& place : places_) Edit(opened.get(), place, rest).seal();
   if (!opened.close()) std::abort();
   return file;
 }
