@@ -18,7 +18,7 @@ inline bool reads_sound(std::string_view input, const std::string& name) {
   io::FrontendSettings settings;
   if (input.size() % 2 == 1) settings.channel = "1";
   try {
-    const std::vector<float> samples = frontend::read_audio(as_file(input, name), settings);
+    const std::vector<float> samples = frontend::read_audio(as_file(input, name), settings).samples;
     if (samples.empty()) std::abort();
     for (const float sample : samples)
       if (!std::isfinite(sample)) std::abort();
