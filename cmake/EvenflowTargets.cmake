@@ -26,6 +26,13 @@ function(evenflow_room name)
   target_link_libraries(evenflow_${name} PUBLIC ${ROOM_PUBLIC} PRIVATE $<BUILD_INTERFACE:evenflow::options> ${ROOM_PRIVATE})
 endfunction()
 
+# What test programs and the headers they share are compiled with.
+function(evenflow_test_options name)
+  # What is tested is optimised; GoogleTest's matchers would take longer to optimise than to run.
+  target_compile_options(${name} PRIVATE $<IF:$<CONFIG:Debug>,-O0,-O1> $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
+  target_link_libraries(${name} PRIVATE evenflow::options GTest::gmock GTest::gtest_main)
+endfunction()
+
 add_custom_target(evenflow_tests)  # all test programs
 # evenflow_test(NAME ROOM SOURCES ... LINK ...): GoogleTest program NAME, its cases registered under label ROOM.
 function(evenflow_test name room)
@@ -33,9 +40,9 @@ function(evenflow_test name room)
   add_executable(${name} ${TEST_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_definitions(${name} PRIVATE EVENFLOW_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
-  # What is tested is optimised; GoogleTest's matchers would take longer to optimise than to run.
-  target_compile_options(${name} PRIVATE $<IF:$<CONFIG:Debug>,-O0,-O1>)
-  target_link_libraries(${name} PRIVATE evenflow::options ${TEST_LINK} GTest::gmock GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${TEST_LINK})
+  evenflow_test_options(${name})
+  target_precompile_headers(${name} REUSE_FROM evenflow_test_headers)
   add_dependencies(evenflow_tests ${name})
   gtest_discover_tests(${name} PROPERTIES LABELS ${room} TIMEOUT 600 DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES)
 endfunction()

@@ -56,11 +56,12 @@ MetricsFile::MetricsFile(std::filesystem::path file, int64_t epochs)
     : file_(std::move(file)), last_validation_loss_(std::numeric_limits<double>::quiet_NaN()) {
   std::string text = header;
   if (epochs > 0 && std::filesystem::exists(file_)) {
-    for (const std::vector<std::string>& cells : io::read_csv(file_)) {
+    for (std::vector<std::string>& cells : io::read_csv(file_)) {
       const double epoch = parse_number(cells[0]);
       if (!(epoch <= static_cast<double>(epochs)) || cells.size() <= validation_column) continue;
-      text += fmt::format("{}\n", fmt::join(cells, ","));
       last_validation_loss_ = parse_number(cells[validation_column]);
+      for (std::string& cell : cells) cell = io::csv_cell(cell);
+      text += fmt::format("{}\n", fmt::join(cells, ","));
     }
   }
   io::write_text(file_, text);

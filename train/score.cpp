@@ -26,16 +26,28 @@ std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool
   return kept;
 }
 
+/// The model's network, ready to score. DataError: no network has the file's configuration, or its weights.
+std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::Device device) {
+  try {
+    auto network = flow::make_scoring_model(model.config, model.condition, device);
+    network->load(model.parameters);
+    kernels::Stream stream(network->device());
+    network->assemble(stream);
+    stream.synchronise();
+    return network;
+  } catch (const io::UsageError& error) {
+    throw io::DataError(fmt::format("the model cannot be used: {}; train it anew", error.what()));
+  } catch (const kernels::SingularError& error) {
+    throw io::DataError(fmt::format("the model cannot be used: {}; train it anew", error.what()));
+  }
+}
+
 }  // namespace
 
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
-      network(flow::make_scoring_model(model.config, model.condition, kernels::parse_device(device))),
+      network(load_network(model, kernels::parse_device(device))),
       score_name(decided_by(model)) {
-  network->load(model.parameters);
-  kernels::Stream stream(network->device());
-  network->assemble(stream);
-  stream.synchronise();
   engine = make_engine(*network, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
 }
 

@@ -56,7 +56,15 @@ json identity(const io::Config& config, bool warm) {
 
 std::string text_of(const json& value) {
   if (value.is_string()) return fmt::format("'{}'", value.get<std::string>());
+  if (value.is_structured()) return "no single value";
   return value.is_null() ? "nothing" : value.dump();
+}
+
+/// A member, or null. No copy: it may be nested as deep as the file is long.
+const json& member(const json& object, const std::string& key) {
+  static const json none;
+  const auto found = object.find(key);
+  return found == object.end() ? none : *found;
 }
 
 // 0 where it was not measured.
@@ -172,11 +180,11 @@ std::string to_csv(const Profile& profile) {
 
 json read_profile(const fs::path& file) {
   json profile = json::parse(io::read_text(file), nullptr, false);
-  if (!profile.is_object() || profile.value("format", json()) != kind || !profile.contains("identity")) {
+  if (!profile.is_object() || member(profile, "format") != kind || !member(profile, "identity").is_object()) {
     throw io::DataError(
         fmt::format("'{}' is not a profile; give the profile.json that `evenflow profile --out` wrote", file.string()));
   }
-  if (profile.value("format_version", json()) != format_version) {
+  if (member(profile, "format_version") != format_version) {
     throw io::DataError(
         fmt::format("'{}' is a profile of another format version; write it again with this evenflow", file.string()));
   }
@@ -187,7 +195,7 @@ void require_comparable(const json& old, const fs::path& file, const ProfileSett
   const json now = identity(settings.config, settings.warm);
   const json& then = old.at("identity");
   for (const auto& [key, value] : now.items()) {
-    const json before = then.value(key, json());
+    const json& before = member(then, key);
     if (before == value) continue;
     throw io::UsageError(
         fmt::format("'{}' was measured with {} {} and this profile has {}; only profiles of one device "

@@ -329,6 +329,9 @@ TEST(ProfileCompare, OnlyOfOneDeviceAndConfiguration) {
   json elsewhere = old;
   elsewhere["identity"]["device"] = "another machine";
   EXPECT_THAT(refusal(elsewhere, settings), HasSubstr("device 'another machine'"));
+  const size_t depth = 200000;
+  elsewhere["identity"]["device"] = json::parse(std::string(depth, '[') + std::string(depth, ']'));
+  EXPECT_THAT(refusal(elsewhere, settings), HasSubstr("measured with device no single value"));
   elsewhere["identity"].erase("device");
   EXPECT_THAT(refusal(elsewhere, settings), HasSubstr("device nothing"));
 }
@@ -336,6 +339,7 @@ TEST(ProfileCompare, OnlyOfOneDeviceAndConfiguration) {
 TEST(ProfileCompare, BadFilesAreNamed) {
   const Folder folder;
   for (const char* text : {"", "{", "[]", "{}", R"({"format": "evenflow profile"})", R"({"format": 3, "identity": {}})",
+                           R"({"format": "evenflow profile", "identity": 1, "format_version": 1})",
                            R"({"format": "evenflow profile", "identity": {}, "format_version": 99})"}) {
     test::put(folder / "old.json", text);
     EXPECT_THROW(read_profile(folder / "old.json"), io::DataError) << text;

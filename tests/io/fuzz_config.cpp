@@ -1,19 +1,17 @@
-// libFuzzer entry: any bytes as TOML are a configuration that round-trips, or a UsageError.
-#include <cstddef>
-#include <cstdint>
+// Any bytes as TOML are a configuration that reads back as it was written, or a UsageError.
 #include <cstdlib>
-#include <string_view>
 
 #include "io/config.h"
 #include "io/error.h"
+#include "tests/support/fuzzer.h"
 
-// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer\'s
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace evenflow::io;
+bool evenflow::fuzz::reads(std::string_view input) {
   try {
-    const Config config = parse_config(std::string_view(reinterpret_cast<const char*>(data), size), "fuzz.toml");
-    if (!(parse_config(to_toml(config), "again.toml") == config)) std::abort();
-  } catch (const UsageError&) {
+    const io::Config config = io::parse_config(input, "fuzz.toml");
+    if (!(io::parse_config(io::to_toml(config), "again.toml") == config)) std::abort();
+    io::validate(config);
+  } catch (const io::UsageError&) {
+    return false;
   }
-  return 0;
+  return true;
 }

@@ -41,6 +41,20 @@ class ScoreTest : public ::testing::Test {
 };
 testing::TempFolder* ScoreTest::folder_ = nullptr;
 
+TEST_F(ScoreTest, AModelThatCannotScoreIsRefused) {
+  const auto refusal = [](const io::ModelData& data) {
+    return message_of<io::DataError>([&] { const Detector detector(data, "cpu", 1); });
+  };
+  io::ModelData singular = io::read_model(model());
+  for (io::Tensor& tensor : singular.parameters) {
+    if (tensor.name.ends_with("invconv.log_s")) std::fill(tensor.values.begin(), tensor.values.end(), -1000.0f);
+  }
+  EXPECT_THAT(refusal(singular), HasSubstr("block1.step1.invconv"));
+  io::ModelData shapeless = io::read_model(model());
+  shapeless.config.window.window_frames = 7;
+  EXPECT_THAT(refusal(shapeless), HasSubstr("the model cannot be used"));
+}
+
 TEST_F(ScoreTest, AClipScoresTheSameAloneAndInAShard) {
   const io::Shard data(shard());
   Detector detector(model(), "cpu", 2);
