@@ -129,6 +129,11 @@ void to_mono(const float* block, size_t frames, size_t channels, std::optional<i
 
 std::vector<float> resampled(const fs::path& file, const std::vector<float>& samples, int from_hz, int to_hz) {
   const double ratio = static_cast<double>(to_hz) / from_hz;
+  const auto is_first = [&](float sample) { return sample == samples.front(); };
+  if (std::all_of(samples.begin(), samples.end(), is_first)) {  // soxr would swing in and out, and look like sound
+    const auto length = std::llround(static_cast<double>(samples.size()) * ratio);
+    return std::vector<float>(static_cast<size_t>(length), samples.front());
+  }
   std::vector<float> out(static_cast<size_t>(std::ceil(static_cast<double>(samples.size()) * ratio)) + 1);
   const soxr_io_spec_t format = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
   const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
