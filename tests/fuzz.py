@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MINIMUM = ROOT / "tests" / "fuzz_minimum.csv"
-CHECKED_RUNS = 5000
+CHECKED_RUNS = 2000
 LIMITS = ["-timeout=20", "-rss_limit_mb=2048", "-max_len=8192"]
 
 

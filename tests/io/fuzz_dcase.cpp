@@ -36,7 +36,7 @@ bool is_file_name(std::string_view stem) {
 class Recording {
  public:
   explicit Recording(std::string_view stem) {
-    if (is_file_name(stem)) file_ = as_file("", "machine/train/" + std::string(stem) + ".wav");
+    if (is_file_name(stem)) file_ = as_file("", "recordings/machine/train/" + std::string(stem) + ".wav");
   }
   ~Recording() {
     std::error_code ignored;
@@ -52,16 +52,16 @@ class Recording {
 }  // namespace
 
 bool reads(std::string_view input) {
-  static const bool made = fs::create_directories(folder() / "machine" / "train");
+  static const bool made = fs::create_directories(folder() / "recordings" / "machine" / "train");
   if (!made) std::abort();
   const size_t line_end = std::min(input.find('\n'), input.size());
   const std::string_view stem = input.substr(0, line_end);
   take_apart(stem);
-  as_file("", "machine/train/section_00_source_train_normal_9999_spd_28V.wav");
-  as_file(input.substr(std::min(line_end + 1, input.size())), "machine/attributes_00.csv");
+  as_file("", "recordings/machine/train/section_00_source_train_normal_9999_spd_28V.wav");
+  as_file(input.substr(std::min(line_end + 1, input.size())), "recordings/machine/attributes_00.csv");
   const Recording recording(stem);
   try {
-    const io::Manifest manifest = io::read_recordings(folder());
+    const io::Manifest manifest = io::read_recordings(folder() / "recordings");
     for (const io::Clip& clip : manifest.clips)
       if (clip.parameter.size() != manifest.parameter_names.size() || clip.machine != "machine") std::abort();
     return manifest.clips.size() == 2;

@@ -242,7 +242,8 @@ class Hdf5Edits::Edit {
   }
   /// The other place goes where this one was.
   void take_from(const Place& other) const {
-    if (is_attribute() || !other.attribute.empty()) return;
+    const bool above = place_.object.starts_with(other.object);
+    if (is_attribute() || !other.attribute.empty() || above) return;
     remove();
     H5Lmove(file_, other.object.c_str(), file_, place_.object.c_str(), H5P_DEFAULT, H5P_DEFAULT);
   }
@@ -250,18 +251,15 @@ class Hdf5Edits::Edit {
     if (is_attribute()) return;
     remove();
     const char* where = place_.object.c_str();
-    switch (script_.byte() % 4) {
+    switch (script_.byte() % 3) {
       case 0:
         H5Lcreate_soft("/", file_, where, H5P_DEFAULT, H5P_DEFAULT);
         return;
       case 1:
         H5Lcreate_soft(where, file_, where, H5P_DEFAULT, H5P_DEFAULT);
         return;
-      case 2:
-        H5Lcreate_external("elsewhere.h5", "/", file_, where, H5P_DEFAULT, H5P_DEFAULT);
-        return;
       default:
-        H5Lcreate_hard(file_, "/", file_, where, H5P_DEFAULT, H5P_DEFAULT);
+        H5Lcreate_external("elsewhere.h5", "/", file_, where, H5P_DEFAULT, H5P_DEFAULT);
     }
   }
   void store_otherwise() {
