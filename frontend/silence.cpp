@@ -43,10 +43,10 @@ struct Range {
   std::vector<float> low, high;
 };
 
-/// The frames that lie within the clip, or all if none does; one more is left out, as a resampler rings at the ends.
+/// The frames that lie within the clip, or all if none does.
 std::span<const float> inner_frames(std::span<const float> logmel_db, const io::FrontendSettings& settings) {
   const auto bands = static_cast<size_t>(settings.mel_bands);
-  const auto edge = static_cast<size_t>((settings.n_fft / 2 + settings.hop_samples - 1) / settings.hop_samples) + 1;
+  const auto edge = static_cast<size_t>((settings.n_fft / 2 + settings.hop_samples - 1) / settings.hop_samples);
   const size_t frames = logmel_db.size() / bands;
   return frames <= 2 * edge ? logmel_db : logmel_db.subspan(edge * bands, (frames - 2 * edge) * bands);
 }
