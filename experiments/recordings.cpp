@@ -104,7 +104,7 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
 }
 
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named) {
-  constexpr size_t most = 10;
+  constexpr size_t most = 3;
   std::vector<std::filesystem::path> missing;
   for (const io::Clip& clip : manifest.clips) {
     std::error_code error;

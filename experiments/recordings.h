@@ -17,7 +17,7 @@ namespace evenflow::experiments {
 /// columns.
 io::Manifest read_clips(const std::filesystem::path& input);
 
-/// io::DataError naming (up to ten of) the recordings that do not exist, all at once.
+/// io::DataError naming (up to three of) the recordings that do not exist, all at once.
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named);
 
 /// Of clips that are one file (a link, another spelling) the first stays, and a note of the manifest says so.

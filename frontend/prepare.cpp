@@ -195,7 +195,7 @@ class Appender {
 };
 
 [[noreturn]] void report(const std::vector<std::string>& bad, size_t clips) {
-  constexpr size_t listed = 10;
+  constexpr size_t listed = 3;
   std::string text = bad.size() == 1 ? fmt::format("1 of {} recordings cannot be used:", clips)
                                      : fmt::format("{} of {} recordings cannot be used:", bad.size(), clips);
   for (size_t i = 0; i < std::min(bad.size(), listed); ++i) text += "\n  " + bad[i];

@@ -34,7 +34,7 @@ struct PrepareResult {
   bool stopped = false;
 };
 
-/// Writes the shard atomically. Every bad file is reported in one go (io::DataError lists the first ten) unless
+/// Writes the shard atomically. Every bad file is reported in one go (io::DataError lists the first three) unless
 /// skip_bad.
 PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path& shard, const PrepareOptions& options);
 

@@ -276,7 +276,9 @@ ProgressData read_progress(const Hdf5File& file, const Config& config) {
   progress.guard_count = file.read_attribute<int64_t>("/progress", "guard_count");
   require(file, progress.epoch >= 0 && progress.step_in_epoch >= 0 && progress.guard_count >= 0,
           "/progress has a count below 0");
-  require(file, progress.epoch <= config.train.epochs, "/progress has more epochs than /config asks for");
+  // A budget in steps is of no more epochs than steps.
+  const int64_t epochs = config.train.epochs > 0 ? config.train.epochs : config.train.steps;
+  require(file, progress.epoch <= epochs, "/progress has more epochs than /config asks for");
   require(file, progress.best_epoch == -1 || (progress.best_epoch >= 1 && progress.best_epoch <= progress.epoch),
           "/progress names a best epoch that was not trained");
   require(file, progress.best_epoch == -1 || std::isfinite(progress.best_loss), "/progress has no finite best loss");

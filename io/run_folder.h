@@ -36,7 +36,7 @@ class RunFolder {
   /// Puts what create() began in its place. DataError: another run appeared there meanwhile.
   void appear();
   /// False: the file system has no locks, and nothing keeps a second training out.
-  bool is_locked() const { return lock_ && lock_->works(); }
+  bool is_locked() const { return lock_ ? lock_->works() : aside_ && aside_->is_locked(); }
 
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path config() const { return folder_ / "config.toml"; }

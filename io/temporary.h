@@ -38,6 +38,8 @@ class TemporaryFolder {
   TemporaryFolder(TemporaryFolder&& other) noexcept;
   TemporaryFolder& operator=(TemporaryFolder&&) = delete;
   const std::filesystem::path& path() const { return path_; }
+  /// False: the file system has no locks.
+  bool is_locked() const { return lock_ && lock_->works(); }
   /// It was renamed; nothing is left to remove. Hands over the lock, which went along.
   FileLock release();
 

@@ -33,7 +33,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t listed_at_most = 10;
+constexpr size_t listed_at_most = 3;
 
 /// Scores inputs: all are looked at first, so that one which is refused costs no work.
 class Scoring {
@@ -257,6 +257,12 @@ class Scoring {
   StatusLine status_;
 };
 
+/// Of a single clip, what a person asked for.
+std::string clip_text(const train::Detector& detector, const train::ClipScore& clip) {
+  const std::string decision = clip.decision == 1 ? "anomalous" : clip.decision == 0 ? "normal" : "no decision";
+  return fmt::format("{}: {} {:.6g}, {}", clip.clip.path.string(), detector.score_name(), clip.score, decision);
+}
+
 std::string decisions_text(const train::Detector& detector, const std::vector<train::ClipScore>& scores) {
   const io::ThresholdData& threshold = detector.model().threshold;
   if (std::isnan(threshold.value)) return "The model has no threshold, so no decisions were made.";
@@ -300,6 +306,9 @@ int run(const ScoreArguments& arguments) {
   scoring.run();
   scoring.finish();
   train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
+  if (scoring.scores().size() == 1) {
+    fmt::print("{}\n", io::escaped(clip_text(detector, scoring.scores().front())));
+  }
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),
              arguments.out.string(), decisions_text(detector, scoring.scores()));
   for (const std::string& line : scoring.notes()) fmt::print("{}\n", io::escaped(one_line(line)));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <csignal>
@@ -543,8 +545,9 @@ TEST(WholeWay, SplitsAreChosen) {
 TEST(WholeWay, MixedInputsShareOneTable) {
   const Folder folder;
   World& world = World::get();
-  put(folder / "more/b.wav", wav_bytes());
-  put(folder / "m.csv", "path,split,label,machine,load,velocity_mm_s\nmore/b.wav,test,normal,x,7,\n");
+  put(folder / "listed/b.wav", wav_bytes());
+  put(folder / "more/c.wav", wav_bytes());
+  put(folder / "m.csv", "path,split,label,machine,load,velocity_mm_s\nlisted/b.wav,test,normal,x,7,\n");
   expect_done(run({"score", "--model", world.model(), world.shard(), folder / "m.csv", folder / "more", world.wav(),
                    "--out", folder / "s.csv"}));
   const train::ScoreTable table = train::read_scores(folder / "s.csv");
@@ -553,6 +556,34 @@ TEST(WholeWay, MixedInputsShareOneTable) {
   EXPECT_EQ(table.clips[8].clip.parameter[1], 7.0);
   EXPECT_TRUE(std::isnan(table.clips[8].clip.parameter[0]));
   EXPECT_EQ(table.clips[8].score_zc, table.clips[9].score_zc);
+}
+
+TEST(WholeWay, TheScoreOfOneClipIsShown) {
+  const Folder folder;
+  World& world = World::get();
+  const Outcome outcome = run({"score", "--model", world.model(), world.wav(), "--out", folder / "s.csv"});
+  expect_done(outcome);
+  const train::ClipScore clip = train::read_scores(folder / "s.csv").clips.at(0);
+  const std::string decision = clip.decision == 1 ? "anomalous" : "normal";
+  EXPECT_THAT(outcome.out, HasSubstr(fmt::format("a.wav: nll {:.6g}, {}\n", clip.score, decision)));
+}
+
+TEST(WholeWay, ManyFaultsStayALineThatCanBeRead) {
+  const Folder folder;
+  std::string manifest = "path,split,label,machine\n";
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = fmt::format("{}_{}.wav", std::string(60, 'n'), i);
+    put(folder / name, "no sound");
+    manifest += name + ",train,normal,m\n";
+  }
+  put(folder / "m.csv", manifest);
+  for (const Words& words : {Words{"prepare", folder / "m.csv", "--out", folder / "f.h5"},
+                             Words{"score", "--model", World::get().model(), folder / "m.csv", "--split", "all",
+                                   "--out", folder / "s.csv"}}) {
+    const Outcome outcome = run(words);
+    expect_refused(outcome, 3, {"40", "37 more"});
+    EXPECT_LT(outcome.err.size(), 1000U);
+  }
 }
 
 TEST(WholeWay, LatentsSamplesAndMovedRecordings) {

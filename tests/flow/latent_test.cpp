@@ -161,8 +161,9 @@ TEST(FitCondition, SaysWhatIsWrong) {
               testing::AllOf(HasSubstr("'speed'"), HasSubstr("velocity_mm_s")));
   for (const std::vector<std::vector<double>>& few :
        std::vector<std::vector<std::vector<double>>>{{}, {{nan}}, {{100}, {100}, {nan}}}) {
-    EXPECT_THAT(message_of<io::DataError>([&] { fit_condition({}, names, few); }),
-                testing::AllOf(HasSubstr("velocity_mm_s"), HasSubstr("at least two"), HasSubstr("condition.enabled")));
+    EXPECT_THAT(
+        message_of<io::DataError>([&] { fit_condition({}, names, few); }),
+        testing::AllOf(HasSubstr("velocity_mm_s"), HasSubstr("at least two"), HasSubstr("condition.parameters")));
   }
 }
 

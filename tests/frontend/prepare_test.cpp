@@ -140,9 +140,9 @@ TEST(Prepare, BadFilesAreReportedInOneGoAndLeaveNoShard) {
   for (const size_t clip : {1u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 15u}) spoil(manifest, clip);
   const std::string error = error_of<io::DataError>([&] { prepare(manifest, out / "a.h5", {.threads = 4}); });
   EXPECT_THAT(error, AllOf(HasSubstr("12 of 16 recordings cannot be used:"),
-                           HasSubstr("clip1.wav' is not a sound file"), HasSubstr("clip11.flac'"),
-                           Not(HasSubstr("clip12.wav'")), HasSubstr("and 2 more"), HasSubstr("skip bad files")));
-  EXPECT_LT(error.find("clip4.wav"), error.find("clip5.flac"));
+                           HasSubstr("clip1.wav' is not a sound file"), HasSubstr("clip4.wav'"),
+                           Not(HasSubstr("clip5.flac'")), HasSubstr("and 9 more"), HasSubstr("skip bad files")));
+  EXPECT_LT(error.find("clip3.flac"), error.find("clip4.wav"));
   EXPECT_TRUE(out.names().empty());
 }
 

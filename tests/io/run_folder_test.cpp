@@ -77,7 +77,9 @@ TEST(RunFolder, HasOneWriter) {
   const TempFolder folder;
   {
     RunFolder run = RunFolder::create(folder / "a");
+    EXPECT_TRUE(run.is_locked());
     begin(run);
+    EXPECT_TRUE(run.is_locked());
     for (const auto second : {+[](const TempFolder& f) { RunFolder::resume(f / "a"); },
                               +[](const TempFolder& f) { RunFolder::create(f / "a", RunFolder::Existing::replace); }}) {
       EXPECT_THAT(error_of<DataError>([&] { second(folder); }),
