@@ -299,7 +299,7 @@ SoundHeader check_header(const fs::path& file) {
   if ((magic == "RIFF" || magic == "RF64" || magic == "BW64") && form == "WAVE") return check_chunks(file, bytes, riff);
   if (magic == "RIFX" && form == "WAVE") return check_chunks(file, bytes, rifx);
   if (magic == "FORM" && (form == "AIFF" || form == "AIFC")) return check_chunks(file, bytes, aiff);
-  if (magic == "riff" && head.substr(24) == "wave") return check_chunks(file, bytes, w64);
+  if (magic == "riff" && head.size() == 28 && head.ends_with("wave")) return check_chunks(file, bytes, w64);
   if (magic == "caff") return check_chunks(file, bytes, caf);
   if (magic == "fLaC") return check_flac(bytes);
   if (magic == "OggS") return check_ogg(bytes);

@@ -164,6 +164,8 @@ TEST(ReadAudio, FilesThatAreNoSound) {
   EXPECT_THAT(data_error(folder / "text.wav"), HasSubstr("text.wav' is not a sound file"));
   std::ofstream(folder / "tiny.wav") << "RIFF";
   EXPECT_THAT(data_error(folder / "tiny.wav"), HasSubstr("tiny.wav' is not a sound file"));
+  std::ofstream(folder / "tiny.w64") << "riff, cut";
+  EXPECT_THAT(data_error(folder / "tiny.w64"), HasSubstr("tiny.w64' is not a sound file"));
 }
 
 TEST(ReadAudio, AFileWithoutReadPermission) {
