@@ -64,8 +64,9 @@ Kind kind_of(FileKind kind) {
   return {"a profile of evenflow's", ""};
 }
 
+/// Enough of a file to know it by: a profile tells its kind behind the whole configuration.
 std::string beginning(const fs::path& file) {
-  std::string text(4096, '\0');
+  std::string text(size_t{1} << 16, '\0');
   std::ifstream in(file, std::ios::binary);
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(std::max<std::streamsize>(in.gcount(), 0)));

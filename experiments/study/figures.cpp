@@ -257,8 +257,12 @@ std::vector<std::vector<double>> learning_curve(const std::filesystem::path& run
   const size_t epoch = column("epoch"), training = column("train_loss"), held_out = column("validation_loss");
   Table rows;
   for (size_t i = 1; i < table.size(); ++i) {
+    if (table[i].size() != table.front().size()) {
+      throw io::DataError(fmt::format("'{}' has {} cells in row {}, and {} columns; train the run again", file.string(),
+                                      table[i].size(), i + 1, table.front().size()));
+    }
     const auto number = [&](size_t c) {
-      const std::string& cell = table[i].at(c);
+      const std::string& cell = table[i][c];
       return cell.empty() ? missing : std::strtod(cell.c_str(), nullptr);
     };
     rows.push_back({number(epoch), number(training), number(held_out)});

@@ -216,8 +216,11 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
 }
 
 TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
-  for (const Words& words : {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},
-                             Words{"evaluate", at("s.csv"), "--out", at("e")}}) {
+  for (const Words& words :
+       {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},
+        Words{"evaluate", at("s.csv"), "--out", at("e")},
+        Words{"profile", "--repeat", "3", "--threads", "1", "--batch", "2", "--model.blocks", "1", "--model.steps", "1",
+              "--model.hidden", "2", "--window.window_frames", "8", "--out", at("p")}}) {
     expect_done(run(words));
     if (fs::exists(at("own"))) put(at("own/notes.txt"), "mine");
     if (fs::exists(at("dc"))) put(at("dc/2022/notes.txt"), "mine");

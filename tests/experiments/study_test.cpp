@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "experiments/study/evidence.h"
+#include "experiments/study/figures.h"
 #include "experiments/study/paper.h"
 #include "experiments/study/tables.h"
 #include "io/error.h"
@@ -368,6 +369,18 @@ TEST(ReportProgram, NeedsARun) {
   EXPECT_EQ(outcome.code, 3);
   EXPECT_THAT(outcome.err, HasSubstr("nothing"));
   EXPECT_THAT(run({"report", "--help"}).out, HasSubstr("RUN"));
+}
+
+TEST(LearningCurve, ARowThatIsCutShortIsNamed) {
+  const Folder folder;
+  put(folder / "config.toml", "");
+  put(folder / "metrics.csv", "epoch,train_loss,validation_loss\n1,0.5,0.6\n2,0.4\n");
+  try {
+    learning_curve(std::string(folder / ""));
+    FAIL() << "no error";
+  } catch (const io::DataError& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(HasSubstr("metrics.csv"), HasSubstr("row 3")));
+  }
 }
 
 TEST(StudyHelp, IsThere) {
