@@ -86,6 +86,10 @@ std::function<std::string(const std::string&)> in_range(double low, double high)
   };
 }
 
+std::string not_empty(const std::string& name) {
+  return name.empty() ? "an empty name is no file's; give one" : "";
+}
+
 /// Help in lines of help_width; the list of commands shows each one's first sentence.
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -120,12 +124,14 @@ class Describe {
     return app_
         ->add_option_function<std::string>(
             names, [&target](const std::string& text) { target = text; }, help)
+        ->check(not_empty)
         ->type_name("FILE");
   }
   CLI::Option* file(const std::string& names, std::optional<fs::path>& target, const std::string& help) {
     return app_
         ->add_option_function<std::string>(
             names, [&target](const std::string& text) { target = fs::path(text); }, help)
+        ->check(not_empty)
         ->type_name("FILE");
   }
   CLI::Option* files(const std::string& names, std::vector<fs::path>& target, const std::string& help) {
@@ -133,6 +139,7 @@ class Describe {
         ->add_option_function<std::vector<std::string>>(
             names, [&target](const std::vector<std::string>& texts) { target.assign(texts.begin(), texts.end()); },
             help)
+        ->check(not_empty)
         ->type_name("FILE");
   }
   template <class T>
@@ -243,6 +250,13 @@ std::string sentence(const CLI::ParseError& error, const CLI::App& program) {
   help += " --help";
   const std::vector<std::string> extra = program.remaining(true);
   const CLI::App& command = *chosen;
+  const std::vector<std::string> below = command_names(command);
+  const auto surplus = std::find_if(extra.begin(), extra.end(), [&](const std::string& word) {
+    return word != "--" && (below.empty() || !word.starts_with('-'));
+  });
+  if (!below.empty() && surplus != extra.end())
+    return "there is no " + command.get_name() + " '" + *surplus + "'" + suggestion(*surplus, below) + " (see " + help +
+           ")";
   // Behind "--" nothing is an option; CLI11 counts the mark itself among what is left.
   const auto mark = std::find(extra.begin(), extra.end(), "--");
   for (auto argument = extra.begin(); argument != mark; ++argument) {
@@ -251,16 +265,13 @@ std::string sentence(const CLI::ParseError& error, const CLI::App& program) {
     std::vector<std::string> known;
     for (const CLI::Option* option : command.get_options())
       for (const std::string& long_name : option->get_lnames()) known.push_back("--" + long_name);
+    if (std::find(known.begin(), known.end(), name) != known.end())
+      return "option '" + name + "' belongs behind its command: evenflow " + command.get_name() + " " + name +
+             " ... (see " + help + ")";
     return "unknown option '" + name + "'" + suggestion(name, known) + " (see " + help + ")";
   }
-  const auto surplus = std::find_if(extra.begin(), extra.end(), [](const std::string& word) { return word != "--"; });
-  const std::vector<std::string> below = command_names(command);
-  if (!below.empty()) {
-    if (surplus != extra.end())
-      return "there is no " + command.get_name() + " '" + *surplus + "'" + suggestion(*surplus, below) + " (see " +
-             help + ")";
+  if (!below.empty() && extra.empty())
     return "say which " + command.get_name() + ": " + fmt::format("{}", fmt::join(below, ", ")) + " (see " + help + ")";
-  }
   if (surplus != extra.end()) return "one argument too many: '" + *surplus + "' (see " + help + ")";
   return std::string(error.what()) + " (see " + help + ")";
 }

@@ -10,6 +10,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/text.h"
 
 namespace evenflow::experiments {
@@ -19,6 +20,30 @@ namespace {
 size_t terminal_columns() {
   winsize size = {};
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool begins_character(char c) {
+  return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+}
+
+/// Of a word that no path people use is as long as, its beginning and its end.
+std::string with_short_words(const std::string& text) {
+  constexpr size_t longest = 400, kept = 150;
+  std::string out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin), text.size());
+    if (end - begin <= longest) {
+      out += text.substr(begin, end - begin);
+    } else {
+      size_t head = begin + kept, tail = end - kept;
+      while (head > begin && !begins_character(text[head])) --head;
+      while (tail < end && !begins_character(text[tail])) ++tail;
+      out += text.substr(begin, head - begin) + "..." + text.substr(tail, end - tail);
+    }
+    if (end < text.size()) out += ' ';
+    begin = end + 1;
+  }
+  return out;
 }
 
 }  // namespace
@@ -65,7 +90,7 @@ std::string one_line(std::string_view text) {
     const char last = out.empty() ? ' ' : out.back();
     out += last == ':' || last == '.' || last == ';' ? " " : "; ";
   }
-  return out;
+  return with_short_words(out);
 }
 
 void print_note(std::string_view sentence) {
@@ -146,7 +171,8 @@ void require_writable(const std::filesystem::path& file) {
 
 void make_folder(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  // A link may point to a folder that is still to be made.
+  std::filesystem::create_directories(io::behind_links(folder), error);
   if (error || !std::filesystem::is_directory(folder, error))
     throw io::DataError("cannot make folder '" + folder.string() +
                         "': " + (error ? error.message() : std::string("a file of that name is in the way")) +

@@ -18,7 +18,8 @@ std::string duration_text(double seconds);
 std::string count_text(int64_t count, std::string_view noun);
 /// A text as a shell takes it: in quotes only where it must be.
 std::string shell_word(const std::string& text);
-/// An error's text as one line: what stood on lines of its own follows behind a semicolon.
+/// An error's text as one line: what stood on lines of its own follows behind a semicolon. Of a word of more than 400
+/// bytes the middle is left out.
 std::string one_line(std::string_view text);
 
 /// A sentence on what was guessed or left out, on a line of its own.

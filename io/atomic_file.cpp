@@ -150,6 +150,11 @@ void write_text(const fs::path& file, std::string_view text) {
 }
 
 std::string read_text(const fs::path& file) {
+  // A shell's <(command) is a pipe too, under /dev/fd; one with a name of its own may never be written to.
+  std::error_code error;
+  const bool of_shell = file.string().starts_with("/dev/") || file.string().starts_with("/proc/");
+  if (!of_shell && fs::is_fifo(file, error))
+    throw DataError("'" + file.string() + "' is a pipe, not a file; give a file");
   Descriptor in(file, O_RDONLY, "cannot read");
   std::string text;
   char block[65536];

@@ -5,6 +5,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/standard_output.h"
 #include "io/temporary.h"
 
@@ -41,7 +42,7 @@ void require_own(const fs::path& folder, const std::string& kind, const std::fun
 
 void make(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directories(behind_links(folder), error);
   if (error || !fs::is_directory(folder, error))
     throw DataError("cannot make folder '" + folder.string() +
                     "': " + (error ? error.message() : std::string("a file of that name is in the way")) +

@@ -50,6 +50,8 @@ Manifest read_files(const fs::path& folder, const FolderFiles& files) {
 
 /// The beginning of a file, enough for a table's first line.
 std::string beginning(const fs::path& file) {
+  std::error_code error;
+  if (fs::is_fifo(file, error)) return {};
   std::string text(4096, '\0');
   std::ifstream in(file, std::ios::binary);
   in.read(text.data(), static_cast<std::streamsize>(text.size()));

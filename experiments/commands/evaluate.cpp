@@ -208,10 +208,17 @@ int run(const EvaluateArguments& arguments) {
   const bool labelled =
       std::any_of(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.clip.label >= 0; });
 
+  // A challenge's test clips have no labels: their files are all there is to write.
+  std::optional<Evaluation> evaluation;
+  if (labelled || !arguments.dcase) evaluation = evaluate(table, training);
+
   // All that is to be written is looked at before anything is.
   const auto table_file = [&](const char* name) { return *arguments.out / name; };
   std::map<std::string, fs::path> pictures;
-  if (arguments.out && (labelled || !arguments.dcase)) {
+  if (arguments.dcase && io::is_standard_output(*arguments.dcase))
+    throw io::UsageError("--dcase takes a folder, and '" + arguments.dcase->string() +
+                         "' is standard output; name one");
+  if (arguments.out && evaluation) {
     if (io::is_standard_output(*arguments.out))
       throw io::UsageError("--out takes a folder; the tables are on standard output without it");
     pictures = picture_files(table, *arguments.out);
@@ -224,21 +231,19 @@ int run(const EvaluateArguments& arguments) {
   if (arguments.dcase) dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
 
   std::vector<fs::path> written;
-  // A challenge's test clips have no labels: their files are all there is to write.
-  if (!labelled && dcase) {
+  if (!evaluation) {
     dcase->write(written);
     fmt::print("No clip has a label, so there is nothing to evaluate. Written:\n");
     print_written(written);
     return exit_ok;
   }
-  const Evaluation evaluation = evaluate(table, training);
-  fmt::print("{}", to_text(evaluation));
+  fmt::print("{}", to_text(*evaluation));
   if (left_out > 0) fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
   if (arguments.out) {
     written.push_back(table_file("evaluation.csv"));
-    io::write_text(written.back(), to_csv(evaluation));
+    io::write_text(written.back(), to_csv(*evaluation));
     written.push_back(table_file("evaluation.json"));
-    io::write_text(written.back(), to_json(evaluation));
+    io::write_text(written.back(), to_json(*evaluation));
     draw_estimates(table, training, pictures, written);
   }
   if (dcase) dcase->write(written);

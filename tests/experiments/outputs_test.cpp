@@ -215,6 +215,27 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   expect_refused(run({"profile", "--out", at("p")}), 2, {"profile.json", "--force"});
 }
 
+TEST_F(Outputs, AFolderBehindALinkIsMade) {
+  fs::create_symlink("behind", at("link"));
+  expect_done(run(SmallWorld::synth_words(at("link"))));
+  EXPECT_TRUE(fs::exists(at("behind/manifest.csv")));
+}
+
+TEST_F(Outputs, AnEvaluationThatFailsLeavesNoFolder) {
+  const std::string scores = get(at("s.csv"));
+  put(at("one.csv"), scores.substr(0, scores.find('\n', scores.find('\n') + 1) + 1));
+  EXPECT_EQ(run({"evaluate", at("one.csv"), "--out", at("none"), "--dcase", at("no_dcase")}).code, 3);
+  EXPECT_FALSE(fs::exists(at("none")));
+  EXPECT_FALSE(fs::exists(at("no_dcase")));
+  expect_refused(run({"evaluate", at("s.csv"), "--dcase", "-"}), 2, {"--dcase", "standard output"});
+}
+
+TEST_F(Outputs, APipeIsNoInput) {
+  ASSERT_EQ(::mkfifo(at("pipe").c_str(), 0600), 0);
+  expect_refused(run({"evaluate", at("pipe")}), 3, {"pipe"});
+  expect_refused(run({"prepare", at("pipe"), "--out", at("f.h5")}), 3, {"pipe"});
+}
+
 TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
   for (const Words& words :
        {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},

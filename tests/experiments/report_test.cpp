@@ -340,6 +340,9 @@ TEST(Gnuplot, DrawsBothKindsOrSaysWhyNot) {
 TEST(Words, ErrorsBecomeOneLine) {
   EXPECT_EQ(one_line("2 bad:\n  a\n  b\nMend them.\n"), "2 bad: a; b; Mend them.");
   EXPECT_EQ(one_line("plain"), "plain");
+  const std::string path = std::string(300, 'a') + "ü" + std::string(300, 'b');
+  EXPECT_EQ(one_line("no '" + path + "' there"),
+            "no '" + std::string(149, 'a') + "..." + std::string(149, 'b') + "' there");
 }
 
 TEST(Words, DurationsAndShellWords) {

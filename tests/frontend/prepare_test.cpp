@@ -141,7 +141,7 @@ TEST(Prepare, BadFilesAreReportedInOneGoAndLeaveNoShard) {
   const std::string error = error_of<io::DataError>([&] { prepare(manifest, out / "a.h5", {.threads = 4}); });
   EXPECT_THAT(error, AllOf(HasSubstr("12 of 16 recordings cannot be used:"),
                            HasSubstr("clip1.wav' is not a sound file"), HasSubstr("clip4.wav'"),
-                           Not(HasSubstr("clip5.flac'")), HasSubstr("and 9 more"), HasSubstr("skip bad files")));
+                           Not(HasSubstr("clip5.flac'")), HasSubstr("and 9 more"), HasSubstr("--skip-bad")));
   EXPECT_LT(error.find("clip3."), error.find("clip4.wav"));
   EXPECT_TRUE(out.names().empty());
 }
