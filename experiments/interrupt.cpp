@@ -12,7 +12,7 @@ std::atomic<bool> stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
 
 // Asked beforehand: a terminal that is gone no longer says that it is one.
-bool on_terminal[STDERR_FILENO + 1] = {};
+bool was_terminal[STDERR_FILENO + 1] = {};
 
 void set_stop(int) {
   stop.store(true);
@@ -22,7 +22,7 @@ void set_stop(int) {
 void hang_up(int) {
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   for (const int output : {STDOUT_FILENO, STDERR_FILENO})
-    if (nowhere >= 0 && on_terminal[output]) ::dup2(nowhere, output);
+    if (nowhere >= 0 && was_terminal[output]) ::dup2(nowhere, output);
   stop.store(true);
 }
 
@@ -39,7 +39,7 @@ void handle(int signal, void (*handler)(int)) {
 const std::atomic<bool>& stop_on_signals() {
   handle(SIGINT, set_stop);
   handle(SIGTERM, set_stop);
-  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) on_terminal[output] = ::isatty(output) == 1;
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) was_terminal[output] = ::isatty(output) == 1;
   struct sigaction before = {};
   if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) handle(SIGHUP, hang_up);
   return stop;

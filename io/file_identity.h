@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 namespace evenflow::io {
 
@@ -13,7 +14,10 @@ namespace evenflow::io {
 struct FileIdentity {
   uint64_t device = 0, inode = 0;  ///< of the file; of its folder where there is no file yet
   std::string name;                ///< of a file that is not there yet, in that folder
-  auto operator<=>(const FileIdentity&) const = default;
+  bool operator==(const FileIdentity&) const = default;
+  bool operator<(const FileIdentity& other) const {
+    return std::tie(device, inode, name) < std::tie(other.device, other.inode, other.name);
+  }
 };
 
 /// None if there is neither the file nor a folder in which it could be made.

@@ -49,7 +49,7 @@ Manifest read_files(const fs::path& folder, const FolderFiles& files) {
 }
 
 /// The beginning of a file, enough for a table's first line.
-std::string beginning(const fs::path& file) {
+std::string first_bytes(const fs::path& file) {
   std::error_code error;
   if (fs::is_fifo(file, error)) return {};
   std::string text(4096, '\0');
@@ -62,7 +62,7 @@ std::string beginning(const fs::path& file) {
 /// True if the CSV's first line is a manifest's, however its cells are parted and its letters coded; scores have these
 /// columns too, but with decisions.
 bool is_manifest(const fs::path& csv) {
-  std::string line = in_small_letters(beginning(csv));
+  std::string line = in_small_letters(first_bytes(csv));
   line.resize(std::min(line.find_first_of("\r\n"), line.size()));
   std::set<std::string> columns;
   std::string word;
@@ -111,7 +111,7 @@ Manifest read_recording(const fs::path& file) {
 }
 
 void require_text_file(const fs::path& file) {
-  const std::string begin = beginning(file);
+  const std::string begin = first_bytes(file);
   const bool utf16 = begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF");
   if (utf16 || begin.find('\0') == std::string::npos) return;
   throw DataError("'" + file.string() + "' is neither a recording that is read (" + audio_endings_text() +

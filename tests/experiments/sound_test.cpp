@@ -30,6 +30,7 @@ Words operator+(Words words, const Words& more) {
 
 std::string pcm(const std::vector<float>& samples) {
   std::vector<int16_t> values;
+  values.reserve(samples.size());
   for (const float x : samples) values.push_back(static_cast<int16_t>(std::lrint(x * 32767.0F)));
   return bytes_of(values);
 }

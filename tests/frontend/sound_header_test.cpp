@@ -22,7 +22,7 @@ using test::write_bytes;
 using test::write_sound;
 using testing::HasSubstr;
 
-const io::FrontendSettings usual;
+const io::FrontendSettings settings;
 
 std::string sound16(size_t samples = 3001) {
   std::vector<int16_t> values;
@@ -34,7 +34,7 @@ std::string sound16(size_t samples = 3001) {
 Audio audio_of(const std::string& bytes) {
   const TemporaryFolder folder;
   write_bytes(folder / "a.wav", bytes);
-  return read_audio(folder / "a.wav", usual);
+  return read_audio(folder / "a.wav", settings);
 }
 
 std::string error_with(const std::string& bytes) {
@@ -130,10 +130,10 @@ TEST(SoundHeader, W64AndCafWithoutALength) {
                         Case{SF_FORMAT_W64, "data\xf3\xac\xd3\x11", std::string(8, '\0'), 16},
                         Case{SF_FORMAT_CAF, "data", std::string(8, '\xff'), 4}}) {
     write_sound(folder / "a", test::noise(0.5, 3001), {.format = c.format | SF_FORMAT_PCM_16});
-    const Audio whole = read_audio(folder / "a", usual);
+    const Audio whole = read_audio(folder / "a", settings);
     EXPECT_EQ(whole.source.note, "");
     test::patch(folder / "a", read_bytes(folder / "a").find(c.sound_chunk) + c.size_behind, c.unknown);
-    const Audio came = read_audio(folder / "a", usual);
+    const Audio came = read_audio(folder / "a", settings);
     EXPECT_EQ(came.samples, whole.samples) << std::hex << c.format;
     EXPECT_THAT(came.source.note, HasSubstr("without a length"));
   }
@@ -142,18 +142,18 @@ TEST(SoundHeader, W64AndCafWithoutALength) {
 TEST(SoundHeader, AFlacIsReadToItsEndWhateverItsHeaderSays) {
   const TemporaryFolder folder;
   write_sound(folder / "a.flac", test::noise(0.5, 9001), {.format = SF_FORMAT_FLAC | SF_FORMAT_PCM_16});
-  const Audio whole = read_audio(folder / "a.flac", usual);
+  const Audio whole = read_audio(folder / "a.flac", settings);
   EXPECT_EQ(whole.samples.size(), 9001U);
   EXPECT_EQ(whole.source.note, "");
   constexpr uint64_t total_at = 22;
   test::patch(folder / "a.flac", total_at, std::string(4, '\0'));
-  EXPECT_EQ(read_audio(folder / "a.flac", usual).samples, whole.samples);
-  EXPECT_THAT(read_audio(folder / "a.flac", usual).source.note, HasSubstr("without a length"));
+  EXPECT_EQ(read_audio(folder / "a.flac", settings).samples, whole.samples);
+  EXPECT_THAT(read_audio(folder / "a.flac", settings).source.note, HasSubstr("without a length"));
   test::patch(folder / "a.flac", total_at, std::string("\0\0\x03\xe8", 4));
-  EXPECT_EQ(read_audio(folder / "a.flac", usual).samples, whole.samples);
-  EXPECT_THAT(read_audio(folder / "a.flac", usual).source.note, HasSubstr("more sound than the header promises"));
+  EXPECT_EQ(read_audio(folder / "a.flac", settings).samples, whole.samples);
+  EXPECT_THAT(read_audio(folder / "a.flac", settings).source.note, HasSubstr("more sound than the header promises"));
   test::patch(folder / "a.flac", total_at, std::string("\0\0\x40\0", 4));
-  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.flac", usual); }),
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.flac", settings); }),
               HasSubstr("is truncated: its header promises 16384 samples, 9001 could be decoded"));
 }
 
@@ -161,23 +161,23 @@ TEST(SoundHeader, AnOggWithoutItsEndIsReadToItsLastWholePage) {
   const TemporaryFolder folder;
   write_sound(folder / "a.ogg", test::noise(0.5, 40000), {.format = SF_FORMAT_OGG | SF_FORMAT_VORBIS});
   const std::string bytes = read_bytes(folder / "a.ogg");
-  const Audio whole = read_audio(folder / "a.ogg", usual);
+  const Audio whole = read_audio(folder / "a.ogg", settings);
   EXPECT_EQ(whole.source.note, "");
 
   test::clear_end_of_stream(folder / "a.ogg");
-  const Audio unflagged = read_audio(folder / "a.ogg", usual);
+  const Audio unflagged = read_audio(folder / "a.ogg", settings);
   EXPECT_EQ(unflagged.samples, whole.samples);
   EXPECT_THAT(unflagged.source.note, HasSubstr("without the last page of the Ogg stream"));
 
   const size_t last = bytes.rfind("OggS");
   write_bytes(folder / "pages.ogg", bytes.substr(0, last));
-  const Audio pages = read_audio(folder / "pages.ogg", usual);
+  const Audio pages = read_audio(folder / "pages.ogg", settings);
   EXPECT_GT(pages.samples.size(), 10000U);
   EXPECT_LT(pages.samples.size(), whole.samples.size());
   EXPECT_THAT(pages.source.note, HasSubstr("last whole page"));
   for (const size_t more : {size_t{3}, size_t{20}, size_t{200}}) {
     write_bytes(folder / "cut.ogg", bytes.substr(0, last + more));
-    const Audio cut = read_audio(folder / "cut.ogg", usual);
+    const Audio cut = read_audio(folder / "cut.ogg", settings);
     EXPECT_EQ(cut.samples, pages.samples) << more;
     EXPECT_THAT(cut.source.note, HasSubstr("last whole page"));
   }
@@ -188,7 +188,7 @@ TEST(SoundHeader, OnlyRatesFromOneKilohertzToOneMegahertzAreBelieved) {
   for (const int rate : {1, 999, 1'000'001}) {
     for (const int format : {SF_FORMAT_WAV, SF_FORMAT_W64, SF_FORMAT_AIFF, SF_FORMAT_CAF}) {
       write_sound(folder / "a", test::noise(0.5, 3000), {.format = format | SF_FORMAT_PCM_16, .rate_hz = rate});
-      EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a", usual); }),
+      EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a", settings); }),
                   HasSubstr("has a sampling rate of " + std::to_string(rate) + " Hz in its header"))
           << std::hex << format;
     }
@@ -216,7 +216,7 @@ TEST(SoundHeader, EveryFormatIsReadWholeAndWithoutANote) {
     info.format = format;
     if (!sf_format_check(&info)) continue;  // Opus and MP3, by an older libsndfile
     write_sound(folder / "a", samples, {.format = format});
-    const Audio came = read_audio(folder / "a", usual);
+    const Audio came = read_audio(folder / "a", settings);
     const auto length = static_cast<double>(came.samples.size());
     EXPECT_TRUE(length >= 32000.0 && length <= (format == mp3 ? 36000.0 : 33000.0)) << std::hex << format << length;
     EXPECT_EQ(came.source.note, "") << std::hex << format;
@@ -228,7 +228,7 @@ TEST(SoundHeader, EveryFormatIsReadWholeAndWithoutANote) {
 TEST(SoundHeader, AFormatThatIsNotReadIsNamed) {
   const TemporaryFolder folder;
   write_bytes(folder / "a.wav", std::string("\0\0\0\x1c", 4) + "ftypM4A " + std::string(100, '\0'));
-  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.wav", usual); }),
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.wav", settings); }),
               testing::AllOf(HasSubstr("a.wav'"), HasSubstr("MP4"), HasSubstr("convert it")));
 }
 

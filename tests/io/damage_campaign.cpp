@@ -308,7 +308,7 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
       tally.same += result == Result::same;
       tally.changed += result == Result::changed;
       tally.unnamed += result == Result::unnamed;
-      if (result == Result::changed || result == Result::unnamed) fault(next, message.substr(1).c_str());
+      if (result == Result::changed || result == Result::unnamed) fault(next, message.substr(1));
       ++next;
     }
     ::close(ends[0]);

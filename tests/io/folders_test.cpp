@@ -161,6 +161,7 @@ TEST(Folders, OtherFilesAreCountedByEnding) {
   EXPECT_THAT(error_of<DataError>([&] { read_recordings(folder.path()); }),
               AllOf(HasSubstr("no recordings"), HasSubstr("2 .mp9")));
   std::vector<fs::path> many;
+  many.reserve(20);
   for (int i = 0; i < 20; ++i) many.emplace_back("a.e" + std::to_string(i));
   EXPECT_THAT(count_endings(many), HasSubstr(" and 12 other kinds"));
 }

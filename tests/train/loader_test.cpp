@@ -335,7 +335,7 @@ TEST_F(HoldOut, TakesReadingsOfOneSpeedForOneOperatingPoint) {
     EXPECT_TRUE(sides.lost.empty());
     std::set<int> hundreds;
     for (const auto& [machine, speed] : points_in(sides.validation))
-      hundreds.insert(static_cast<int>(speed / 100 + 0.5));
+      hundreds.insert(static_cast<int>(std::lround(speed / 100)));
     EXPECT_EQ(hundreds.size(), 3U) << "one of each speed";
   }
 }
