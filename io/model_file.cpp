@@ -186,10 +186,17 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
               " values, expected shape, location and scale; make the model anew");
   require_known(file, threshold, config);
   require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
-  require(file, !std::isinf(threshold.value), "/threshold has an infinite value");
+  const bool fitted = !std::isnan(threshold.value);
+  constexpr double beyond_scores = 1e30;
+  require(file, !fitted || std::abs(threshold.value) <= beyond_scores, "/threshold has a value that no score can have");
+  require(file, fitted || (threshold.gamma.empty() && threshold.clips == 0), "/threshold was fitted but has no value");
+  require(file, !fitted || (!threshold.score.empty() && !threshold.method.empty()),
+          "/threshold has a value but no score or method");
   require(file, threshold.above >= 0 && threshold.above <= threshold.clips,
           "/threshold has more clips above than clips");
   require_finite(file, "/threshold/gamma", threshold.gamma);
+  require(file, threshold.gamma.empty() || (threshold.gamma[0] > 0.0 && threshold.gamma[2] > 0.0),
+          "/threshold/gamma is of no gamma distribution");
   return threshold;
 }
 

@@ -1,6 +1,9 @@
+#include <fmt/format.h>
+
 #include <numeric>
 
 #include "frontend/features.h"
+#include "io/error.h"
 #include "io/latents_file.h"
 #include "train/config_match.h"
 #include "train/detector_state.h"
@@ -58,6 +61,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   std::vector<flow::WindowScores> all_scores;
   int32_t clip = 0;
   std::vector<float> zc, zd;
+  std::vector<std::string> not_finite;
   const auto encode_group = [&](ClipGroup& group) {
     std::vector<flow::WindowScores> scores(group.start.size());
     zc.clear();
@@ -68,6 +72,9 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
                        zd.insert(zd.end(), window_zd.begin(), window_zd.end());
                      });
     writer.append(zc, zd);
+    for (size_t i = 0; i < group.clips.size(); ++i) {
+      if (!group.finite[i]) not_finite.push_back(group.clips[i].path.string());
+    }
     place_windows(group, window, clip, table);
     for (flow::WindowScores& window_scores : scores) {
       table.estimates.insert(table.estimates.end(), window_scores.estimate.begin(), window_scores.estimate.end());
@@ -80,6 +87,12 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
   add_columns(s.model.config.model.kind, all_scores, table);
   writer.finish(table);
+  if (!not_finite.empty()) {
+    throw io::DataError(fmt::format(
+        "{} of {} clips have frames that are not finite, first '{}': their latents in '{}' say nothing; prepare the "
+        "recordings again",
+        not_finite.size(), shard.clips().size(), not_finite.front(), out.string()));
+  }
 }
 
 }  // namespace evenflow::train

@@ -625,6 +625,13 @@ void Training::finish_models() {
 }
 
 void Training::finish() {
+  stepper_->settle();
+  if (!interrupted_ && steps_done_ > 0 && optimizer_.step() == 0) {
+    throw io::DataError(
+        fmt::format("nothing was learnt in run '{}': every batch has values that are not finite (log.txt names clips); "
+                    "prepare the recordings again",
+                    options_.run.string()));
+  }
   if (interrupted_) save_checkpoint();
   finish_models();
   log_.line(interrupted_

@@ -103,7 +103,8 @@ void describe_model(const fs::path& file) {
   describe_condition(model.condition);
   const io::ThresholdData& threshold = model.threshold;
   line("decision", std::isnan(threshold.value)
-                       ? "no threshold yet (the training has not finished)"
+                       ? (model.progress ? "no threshold yet (the training has not finished)"
+                                         : "no threshold: none could be fitted, or the training has not finished")
                        : fmt::format("anomalous when {} > {:.6g} ({}, quantile {:g}{})", threshold.score,
                                      threshold.value, threshold.method, threshold.quantile,
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",

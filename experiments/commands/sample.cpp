@@ -148,6 +148,10 @@ int run(const SampleArguments& arguments) {
   if (arguments.from && names.empty())
     throw io::UsageError("--from takes a model that knows a parameter; this one is unconstrained");
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
+  const auto is_finite = [](float value) { return std::isfinite(value); };
+  if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite))
+    throw io::UsageError("the model has no finite sound" + at_text(arguments.at) +
+                         "; ask for values near those it was trained at (evenflow info tells them)");
   if (!arguments.out.empty()) io::write_samples(arguments.out, to_file(arguments, windows, names, at));
   if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),

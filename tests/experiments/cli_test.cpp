@@ -606,6 +606,8 @@ TEST(WholeWay, LatentsSamplesAndMovedRecordings) {
   EXPECT_THAT(shape, ElementsAre(3, 128, 32));
   expect_refused(run({"sample", "--model", world.model(), "--at", "load=1", "--out", folder / "x.h5"}), 2,
                  {"load", "velocity_mm_s"});
+  expect_refused(run({"sample", "--model", world.model(), "--at", "velocity_mm_s=1e300", "--out", folder / "x.h5"}), 2,
+                 {"no finite sound at velocity_mm_s = 1e+300"});
   expect_refused(run({"sample", "--model", world.model(), "--at", "velocity_mm_s=fast", "--out", folder / "x.h5"}), 2,
                  {"velocity_mm_s=fast"});
 }

@@ -25,6 +25,7 @@ using testing::TempFolder;
 /// What a file must at least hold.
 ModelData least_model() {
   ModelData m;
+  m.threshold.value = std::numeric_limits<double>::quiet_NaN();  // not fitted
   m.config.frontend.mel_bands = 2;
   m.config.model.blocks = 1;
   m.normaliser = {{-60.5f, -70.25f}, {3.0f, 1e-3f}};
@@ -45,7 +46,7 @@ ModelData full_model() {
       {"scalar", {}, Tensor::Type::float32, {1e-42f}, {}}};
   m.condition = {{"velocity_mm_s", "weight/kg"}, {0.003, -0.5}, {400.0, 0.1}, {401.0, 0.2}, {200.0, 0.0},
                  {{100, 300, 500, 700}, {}}};
-  m.threshold = {"nll", "gamma", 0.95, std::numeric_limits<double>::quiet_NaN(), {2.5, -1.0, 1e-300}, 84, 3};
+  m.threshold = {"nll", "gamma", 0.95, 12.5, {2.5, -1.0, 1e-300}, 84, 3};
   m.provenance = {"0123abcd", "cbf29ce484222325",  "cuda:0 (a \"device\")", "2026-01-02T03:04:05Z",
                   "",         0xffffffffffffffffu, {"", "slide rail"}};
   return m;
@@ -201,6 +202,25 @@ TEST(ModelFile, WrongFilesAreNamed) {
   EXPECT_THAT(error("none.h5"), HasSubstr("does not exist"));
   EXPECT_THAT(error("text.h5"), HasSubstr("not an HDF5 file"));
   EXPECT_THAT(error("shard.h5"), HasSubstr("is an evenflow shard, expected an evenflow model"));
+}
+
+TEST(ModelFile, AThresholdThatCannotBeIsRefused) {
+  const TempFolder folder;
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const ThresholdData& threshold :
+       {ThresholdData{"nll", "gamma", 0.9, nan, {2.0, 1.0, 3.0}}, ThresholdData{"nll", "rank", 0.9, nan, {}, 9, 0},
+        ThresholdData{"nll", "rank", 0.9, 1e308, {}, 9, 0}, ThresholdData{"nll", "", 0.9, 5.0, {}, 9, 0},
+        ThresholdData{"nll", "gamma", 0.9, 5.0, {-1.0, 1.0, 3.0}},
+        ThresholdData{"nll", "gamma", 0.9, 5.0, {2, 1, 0}}}) {
+    ModelData model = checkpoint();
+    model.threshold = threshold;
+    write_model(folder / "m.h5", model);
+    EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }), HasSubstr("/threshold"));
+  }
+  ModelData model = checkpoint();
+  model.threshold = {"nll", "gamma", 0.9, nan, {}};
+  write_model(folder / "m.h5", model);
+  EXPECT_NO_THROW(read_model(folder / "m.h5"));
 }
 
 TEST(ModelFile, CutAtAnyLengthIsTold) {
