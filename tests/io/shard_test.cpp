@@ -404,6 +404,7 @@ TEST(ShardWriter, FullDiskIsADataErrorAndLeavesNothing) {
 TEST(WriteModel, FullDiskIsADataErrorAndLeavesNothing) {
   const TempFolder folder;
   ModelData model;
+  model.threshold.value = std::numeric_limits<double>::quiet_NaN();  // not fitted
   model.normaliser = {std::vector<float>(128, -60.0f), std::vector<float>(128, 2.0f)};
   model.parameters.push_back({"block1.step1.a", {50'000}, Tensor::Type::float32, std::vector<float>(50'000, 1.5f), {}});
   const auto write = [&] { write_model(folder / "m.h5", model); };
