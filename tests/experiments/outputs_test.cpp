@@ -215,6 +215,31 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   expect_refused(run({"profile", "--out", at("p")}), 2, {"profile.json", "--force"});
 }
 
+TEST_F(Outputs, ARefusedStudyLeavesNoMarkAndARefusedTrainingEveryFile) {
+  const SmallWorld& world = SmallWorld::get();
+  const Words study = {"experiment", "study", world.manifest(), "--out",       at("o"),
+                       "--seeds",    "1",     "--config",       world.config()};
+  put(at("o/auc.csv"), "mine");
+  fs::copy_file(world.shard(), at("o/features.h5"));
+  put(at("o/manifest.csv"), "path,split,label,machine\n");
+  for (const bool older : {false, true}) {
+    if (older) fs::create_directories(at("o/cells/single_scale_conventional/seed_1"));
+    const auto before = folder_.files();
+    for (int start = 0; start < 2; ++start) {
+      expect_refused(run(study), 2, {at("o"), "choose another"});
+      EXPECT_EQ(folder_.files(), before);
+    }
+  }
+  put(at("run/config.toml"), "a=1\n");
+  put(at("run/log.txt"), "precious");
+  Words train = world.train_words(at("run"), "1"), replacing = train;
+  replacing.emplace_back("--replace");
+  for (const Words& words : {train, replacing}) {
+    expect_refused(run(words), 3, {at("run"), "holds no run"});
+    EXPECT_EQ(get(at("run/log.txt")), "precious");
+  }
+}
+
 TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
   for (const Words& words :
        {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},
@@ -227,7 +252,7 @@ TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
     expect_done(run(words));
     EXPECT_EQ(get(at("own/notes.txt")), "mine");
   }
-  EXPECT_FALSE(fs::exists(at("own/.lock")));
+  EXPECT_FALSE(fs::exists(at("own/.evenflow-lock")));
 }
 
 }  // namespace
