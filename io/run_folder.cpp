@@ -83,7 +83,8 @@ bool is_written_config(const fs::path& file) {
 
 /// The names alone may be anybody's: what lies there must be of evenflow's making.
 bool is_run(const fs::path& folder) {
-  if (any_of(folder, {next_name})) return true;
+  std::error_code error;
+  if (fs::is_directory(folder / next_name, error)) return true;
   if (!any_of(folder, {"config.toml"})) return false;
   for (const char* name : {"model.h5", "last.h5", "checkpoint.h5"})
     if (hdf5_kind(folder / name).starts_with("evenflow ")) return true;
@@ -132,7 +133,7 @@ void clear(const fs::path& folder) {
 void take_place(const fs::path& folder) {
   const fs::path next = folder / next_name;
   std::error_code error;
-  if (!fs::exists(next, error)) return;
+  if (!fs::is_directory(next, error)) return;
   for (const char* name : later) {
     fs::remove_all(folder / name, error);
     if (error) fail(folder, "cannot be replaced: '" + (folder / name).string() + "': " + error.message());
@@ -225,7 +226,7 @@ RunFolder RunFolder::open(const fs::path& folder) {
   RunFolder run(folder);
   if (!fs::is_directory(folder, error)) fail(folder, "does not exist; train first or check the name");
   // A start that was killed at the last moment: unless its maker lives, and then does it himself.
-  if (fs::exists(folder / next_name, error)) {
+  if (fs::is_directory(folder / next_name, error)) {
     const std::optional<FileLock> lock = FileLock::take(folder / lock_name);
     if (lock) take_place(folder);
   }

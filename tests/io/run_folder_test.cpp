@@ -167,7 +167,7 @@ TEST(RunFolder, AStartThatWasKilledBeforeThereWasAnythingToKeepIsNoObstacle) {
 
 TEST(RunFolder, TheLockOfAPersonStays) {
   const TempFolder folder;
-  for (const char* name : {".lock", ".evenflow", ".evenflow-lock"}) {
+  for (const char* name : {".lock", ".evenflow", ".evenflow-lock", ".evenflow-next"}) {
     put(folder / (std::string("with") + name) / name, "precious\n");
     EXPECT_THROW(RunFolder::create(folder / (std::string("with") + name)), DataError) << name;
     EXPECT_EQ(testing::get(folder / (std::string("with") + name) / name), "precious\n");
