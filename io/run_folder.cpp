@@ -88,8 +88,11 @@ bool is_run(const fs::path& folder) {
   if (!any_of(folder, {"config.toml"})) return false;
   for (const char* name : {"model.h5", "last.h5", "checkpoint.h5"})
     if (hdf5_kind(folder / name).starts_with("evenflow ")) return true;
+  // A configuration may be copied: it tells of a killed start only where nothing else is at stake.
+  const bool bare = !any_of(folder, {"model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "tensorboard"}) &&
+                    first_bytes(folder / "log.txt").empty();
   return first_bytes(folder / "metrics.csv").starts_with("epoch,step,learning_rate,train_loss,") ||
-         is_log(folder / "log.txt") || is_written_config(folder / "config.toml");
+         is_log(folder / "log.txt") || (bare && is_written_config(folder / "config.toml"));
 }
 
 /// Throws if `folder` is no place for a new run.

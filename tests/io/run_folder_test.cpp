@@ -146,6 +146,9 @@ TEST(RunFolder, NamesAloneMakeNoRun) {
                   HasSubstr("is not empty and holds no run"));
     EXPECT_EQ(testing::get(mine / name), "precious");
     EXPECT_EQ(testing::get(mine / "config.toml"), "a=1\n");
+    put(mine / "config.toml", to_toml(Config{}));
+    EXPECT_THROW(RunFolder::create(mine, RunFolder::Existing::replace), DataError);
+    EXPECT_EQ(testing::get(mine / name), "precious");
   }
 }
 
