@@ -80,7 +80,7 @@ bool is_evaluation(const std::string& text) {
 
 /// A picture of evenflow 0.1's, which bore no mark: the table beside it vouches for it.
 bool is_older_estimate(const fs::path& file) {
-  return file.filename().string().starts_with("estimate_") &&
+  return file.filename().string().starts_with("estimate_") && beginning(file).starts_with("\x89PNG\r\n") &&
          is_evaluation(beginning(file.parent_path() / "evaluation.csv"));
 }
 

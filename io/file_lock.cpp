@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 #include <utility>
 
 #include "io/error.h"
@@ -36,6 +37,16 @@ std::string utc_text() {
   std::array<char, 32> text = {};
   std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
   return text.data();
+}
+
+/// True for nothing, and for what write_holder() writes.
+bool tells_holder(int descriptor) {
+  struct stat status = {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  std::array<char, 512> text = {};
+  const ssize_t count = ::pread(descriptor, text.data(), text.size(), 0);
+  const std::string_view words(text.data(), static_cast<size_t>(count > 0 ? count : 0));
+  return words.empty() || (words.starts_with("process ") && words.find('\n') >= words.size() - 1);
 }
 
 /// A lock without these words is a lock all the same.
@@ -72,6 +83,11 @@ std::optional<FileLock> FileLock::take(const fs::path& file) {
     if (descriptor < 0)
       throw DataError("cannot make '" + file.string() + "': " + std::strerror(errno) +
                       "; check the folder and its permissions");
+    if (!tells_holder(descriptor)) {
+      ::close(descriptor);
+      throw DataError("the file '" + file.string() +
+                      "' is not a lock of evenflow's; move it away or choose another folder");
+    }
     const LockState state = try_lock(descriptor);
     if (state != LockState::refused && names(file, descriptor)) {
       write_holder(descriptor);
@@ -89,6 +105,13 @@ std::string FileLock::holder(const fs::path& file) {
   if (descriptor >= 0) ::close(descriptor);
   const std::string words(text.data(), count > 0 ? static_cast<size_t>(count) : 0);
   return words.empty() ? "another evenflow" : words.substr(0, words.find('\n'));
+}
+
+bool FileLock::is_own(const fs::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  const bool own = descriptor >= 0 && tells_holder(descriptor);
+  if (descriptor >= 0) ::close(descriptor);
+  return own;
 }
 
 FileLock::FileLock(FileLock&& other) noexcept

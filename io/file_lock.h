@@ -21,10 +21,12 @@ LockState try_lock(int descriptor);
 /// taken over by the next.
 class FileLock {
  public:
-  /// None: another holds it, or the file's folder has gone. DataError: the file cannot be made.
+  /// None: another holds it, or the file's folder has gone. DataError: the file cannot be made, or is a person's.
   static std::optional<FileLock> take(const std::filesystem::path& file);
   /// Who holds it, as far as the file tells: "process 123 on host, since 2026-01-31 12:00:00 UTC".
   static std::string holder(const std::filesystem::path& file);
+  /// True for a lock's file: empty, or one line that tells a holder.
+  static bool is_own(const std::filesystem::path& file);
 
   FileLock(FileLock&& other) noexcept;
   FileLock& operator=(FileLock&& other) noexcept;

@@ -1,6 +1,7 @@
 #include "io/output_folder.h"
 
 #include <algorithm>
+#include <exception>
 #include <system_error>
 
 #include "io/atomic_file.h"
@@ -23,12 +24,20 @@ bool is_marked(const fs::path& folder, const std::string& kind) {
   return fs::is_regular_file(folder / mark_name, error) && read_text(folder / mark_name) == mark_of(kind);
 }
 
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 /// The first, by name, of the files that a person would miss.
 std::string foreign_name(const fs::path& folder) {
   std::string first;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name != lock_name && name != mark_name && (first.empty() || name < first)) first = name;
+    if (!is_own_lock_or_mark(entry.path()) && (first.empty() || name < first)) first = name;
   }
   return first;
 }
@@ -61,6 +70,12 @@ FileLock claimed(const fs::path& folder, const std::string& kind, const std::fun
   if (is_standard_output(folder))
     throw UsageError("'" + folder.string() + "' is standard output, and a " + kind + " takes a folder; name one");
   if (!force) require_own(folder, kind, older);
+  std::error_code error;
+  for (const char* name : {lock_name, mark_name}) {
+    if (!fs::exists(fs::symlink_status(folder / name, error)) || is_own_lock_or_mark(folder / name)) continue;
+    throw UsageError("the file '" + (folder / name).string() +
+                     "' is not evenflow's; move it away or choose another folder");
+  }
   make(folder);
   return locked(folder);
 }
@@ -71,12 +86,20 @@ OutputFolder::OutputFolder(fs::path folder, const std::string& kind, const std::
                            bool force)
     : folder_(std::move(folder)), lock_(claimed(folder_, kind, older, force)) {
   clear_leftovers(folder_, {});
+  before_ = names_in(folder_);
+  fresh_ = std::find(before_.begin(), before_.end(), mark_name) == before_.end();
   if (!is_marked(folder_, kind)) write_text(folder_ / mark_name, mark_of(kind));
 }
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (holds_nothing(folder_)) fs::remove(folder_ / mark_name, ignored);
+  const auto changed = [&] {
+    std::vector<std::string> now = names_in(folder_);
+    std::erase(now, mark_name);
+    return now != before_;
+  };
+  if (holds_nothing(folder_) || (fresh_ && std::uncaught_exceptions() > exceptions_ && !changed()))
+    fs::remove(folder_ / mark_name, ignored);
 }
 
 }  // namespace evenflow::io

@@ -1,17 +1,19 @@
 // A folder that a command fills with files of its own: a study, a report, generated recordings.
 #pragma once
 
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "io/file_lock.h"
 
 namespace evenflow::io {
 
 /// Claims a folder for one kind of content, until destruction, and makes it where it is missing. A hidden file
-/// `.evenflow` in it names the kind: with it, files that a person keeps there are no obstacle. `.lock` keeps a second
-/// writer out. What dead programs left in it is cleared.
+/// `.evenflow` in it names the kind: with it, files that a person keeps there are no obstacle. `.evenflow-lock` keeps a
+/// second writer out. What dead programs left in it is cleared.
 class OutputFolder {
  public:
   /// `kind`: "study". `older`: whether a folder without the mark is one that evenflow 0.1 filled.
@@ -21,7 +23,7 @@ class OutputFolder {
                const std::function<bool(const std::filesystem::path&)>& older, bool force);
   /// False: the file system has no locks.
   bool is_locked() const { return lock_.works(); }
-  /// Takes the mark with it if the folder has remained empty.
+  /// Takes the mark with it if the folder has remained empty, or if an exception leaves before anything was added.
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
@@ -29,6 +31,9 @@ class OutputFolder {
  private:
   std::filesystem::path folder_;
   FileLock lock_;
+  std::vector<std::string> before_;  ///< what was in it
+  bool fresh_ = false;               ///< the mark is this claim's
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 }  // namespace evenflow::io

@@ -2,15 +2,23 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cstdint>
+#include <fstream>
 #include <initializer_list>
+#include <set>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "io/atomic_file.h"
+#include "io/config.h"
 #include "io/error.h"
 #include "io/file_identity.h"
+#include "io/hdf5_file.h"
 #include "io/standard_output.h"
 
 namespace evenflow::io {
@@ -32,14 +40,59 @@ bool any_of(const fs::path& folder, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return fs::exists(folder / name, error); });
 }
 
-/// A config.toml alone may be anybody's, unless it has every section, as evenflow writes it.
+std::string first_bytes(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string text(size_t{1} << 16, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
+}
+
+/// "2026-01-31T12:00:00Z evenflow ...", perhaps after notes on the data.
+bool is_log(const fs::path& file) {
+  constexpr std::string_view stamp = "dddd-dd-ddTdd:dd:ddZ ";
+  const std::string text = first_bytes(file);
+  if (text.size() <= stamp.size()) return false;
+  for (size_t i = 0; i < stamp.size(); ++i)
+    if (stamp[i] == 'd' ? std::isdigit(static_cast<unsigned char>(text[i])) == 0 : text[i] != stamp[i]) return false;
+  return text.find("Z evenflow ") != std::string::npos;
+}
+
+/// True for a configuration as evenflow writes it: every section, and a comment above every key.
+bool is_written_config(const fs::path& file) {
+  try {
+    const std::string text = read_text(file);
+    const std::string whole = to_toml(parse_config(text, file.string()));
+    if (text == whole) return true;
+    // An older version's has fewer keys.
+    std::set<std::string> known;
+    std::istringstream written(whole);
+    for (std::string line; std::getline(written, line);) known.insert(line);
+    int64_t comments = 0, keys = 0, sections = 0;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.empty()) continue;
+      if (!known.contains(line) && line[0] != '#') return false;
+      ++(line[0] == '#' ? comments : line[0] == '[' ? sections : keys);
+    }
+    return sections >= 5 && comments == keys;
+  } catch (const std::runtime_error&) {
+    return false;
+  }
+}
+
+/// The names alone may be anybody's: what lies there must be of evenflow's making.
 bool is_run(const fs::path& folder) {
-  if (any_of(folder, {next_name})) return true;
+  std::error_code error;
+  if (fs::is_directory(folder / next_name, error)) return true;
   if (!any_of(folder, {"config.toml"})) return false;
-  if (any_of(folder, {"model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"})) return true;
-  const std::string text = read_text(folder / "config.toml");
-  const auto has = [&](const char* section) { return text.find(section) != std::string::npos; };
-  return has("[frontend]") && has("[window]") && has("[model]") && has("[condition]") && has("[train]");
+  for (const char* name : {"model.h5", "last.h5", "checkpoint.h5"})
+    if (hdf5_kind(folder / name).starts_with("evenflow ")) return true;
+  // A configuration may be copied: it tells of a killed start only where nothing else is at stake.
+  const bool bare = !any_of(folder, {"model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "tensorboard"}) &&
+                    first_bytes(folder / "log.txt").empty();
+  return first_bytes(folder / "metrics.csv").starts_with("epoch,step,learning_rate,train_loss,") ||
+         is_log(folder / "log.txt") || (bare && is_written_config(folder / "config.toml"));
 }
 
 /// Throws if `folder` is no place for a new run.
@@ -49,7 +102,7 @@ void require_room(const fs::path& folder, RunFolder::Existing existing) {
   if (error) fail(folder, "cannot be read (" + error.message() + "); choose another folder");
   const bool run = is_run(folder);
   if (!run && !empty && !holds_nothing(folder))
-    fail(folder, "is not empty and holds no run (no config.toml); choose another name");
+    fail(folder, "is not empty and holds no run of evenflow's; choose another name");
   // A start of evenflow 0.1 that was killed before there was anything to keep is no obstacle.
   const bool begun = any_of(folder, {next_name, "model.h5", "last.h5", "checkpoint.h5", "metrics.csv"});
   if (run && begun && existing == RunFolder::Existing::refuse)
@@ -83,7 +136,7 @@ void clear(const fs::path& folder) {
 void take_place(const fs::path& folder) {
   const fs::path next = folder / next_name;
   std::error_code error;
-  if (!fs::exists(next, error)) return;
+  if (!fs::is_directory(next, error)) return;
   for (const char* name : later) {
     fs::remove_all(folder / name, error);
     if (error) fail(folder, "cannot be replaced: '" + (folder / name).string() + "': " + error.message());
@@ -176,7 +229,7 @@ RunFolder RunFolder::open(const fs::path& folder) {
   RunFolder run(folder);
   if (!fs::is_directory(folder, error)) fail(folder, "does not exist; train first or check the name");
   // A start that was killed at the last moment: unless its maker lives, and then does it himself.
-  if (fs::exists(folder / next_name, error)) {
+  if (fs::is_directory(folder / next_name, error)) {
     const std::optional<FileLock> lock = FileLock::take(folder / lock_name);
     if (lock) take_place(folder);
   }

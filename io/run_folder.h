@@ -12,10 +12,11 @@
 namespace evenflow::io {
 
 /// `runs/<name>/` with config.toml, data.txt, model.h5 (best), last.h5, checkpoint.h5, metrics.csv, log.txt and
-/// tensorboard/. A folder with a config.toml is a run; anything else that is not empty is foreign and never touched.
+/// tensorboard/. A folder with a config.toml and a model, metrics or log of evenflow's making is a run, and so is one
+/// with a config.toml as evenflow writes it; anything else that is not empty is foreign and never touched.
 ///
 /// A run appears whole: create() gives a folder aside, appear() puts it in its place. Until then a run that it is to
-/// replace is as it was. One writer at a time: create() and resume() hold a lock, `.lock`, until destruction.
+/// replace is as it was. One writer at a time: create() and resume() hold a lock, `.evenflow-lock`, until destruction.
 class RunFolder {
  public:
   enum class Existing {

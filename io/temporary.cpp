@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <csignal>
 #include <cstring>
 #include <system_error>
 
@@ -90,10 +89,6 @@ bool open_nowhere_else(int descriptor) {
   return ::fcntl(descriptor, F_SETLEASE, F_WRLCK) == 0 && ::fcntl(descriptor, F_SETLEASE, F_UNLCK) == 0;
 }
 
-bool is_alive(pid_t pid) {
-  return pid != ::getpid() && (::kill(pid, 0) == 0 || errno == EPERM);
-}
-
 void clear_file(const fs::path& file) {
   const Opened opened(file);
   if (opened.is_file() && try_lock(opened.get()) == LockState::held) ::unlink(file.c_str());
@@ -105,9 +100,10 @@ void clear_folder(const fs::path& folder) {
   if (lock && lock->works()) fs::remove_all(folder, ignored);
 }
 
-void clear_numbered(const fs::path& file, pid_t pid) {
+/// The number tells nothing: every container counts its processes from 1.
+void clear_numbered(const fs::path& file) {
   const Opened opened(file);
-  if (opened.is_file() && !is_alive(pid) && open_nowhere_else(opened.get())) ::unlink(file.c_str());
+  if (opened.is_file() && open_nowhere_else(opened.get())) ::unlink(file.c_str());
 }
 
 }  // namespace
@@ -161,6 +157,16 @@ FileLock TemporaryFolder::release() {
   return lock;
 }
 
+bool is_own_lock_or_mark(const fs::path& file) {
+  if (file.filename() == lock_name) return FileLock::is_own(file);
+  if (file.filename() != mark_name) return false;
+  const Opened opened(file);
+  std::array<char, 128> text = {};
+  const ssize_t count = opened.is_file() ? ::read(opened.get(), text.data(), text.size()) : -1;
+  const std::string_view words(text.data(), static_cast<size_t>(std::max<ssize_t>(count, 0)));
+  return words.starts_with("evenflow ") && words.find('\n') == words.size() - 1;
+}
+
 void clear_leftovers(const fs::path& folder, const std::vector<std::string>& names) {
   std::error_code error;
   std::vector<fs::path> found;
@@ -171,7 +177,7 @@ void clear_leftovers(const fs::path& folder, const std::vector<std::string>& nam
       fs::is_directory(fs::symlink_status(file, error)) ? clear_folder(file) : clear_file(file);
     } else if (const auto old = numbered(name);
                old && std::find(names.begin(), names.end(), old->target) != names.end()) {
-      clear_numbered(file, old->pid);
+      clear_numbered(file);
     }
   }
 }
@@ -182,7 +188,7 @@ bool holds_nothing(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     if (is_temporary(name)) continue;
     const fs::file_status status = entry.symlink_status();
-    const bool ours = name == lock_name || name == mark_name || numbered(name);
+    const bool ours = numbered(name) || is_own_lock_or_mark(entry.path());
     if (fs::is_directory(status) ? !holds_nothing(entry.path()) : !ours || !fs::is_regular_file(status)) return false;
   }
   return !error;

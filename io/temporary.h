@@ -30,7 +30,7 @@ class TemporaryFile {
   int descriptor_ = -1;
 };
 
-/// The same for a folder, with what is in it. It holds its lock in a file `.lock` in it.
+/// The same for a folder, with what is in it. It holds its lock in a file `.evenflow-lock` in it.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::filesystem::path& folder);
@@ -49,7 +49,10 @@ class TemporaryFolder {
 };
 
 /// The names of the lock in a folder that has one writer, and of the mark in one that a command fills (OutputFolder).
-inline constexpr const char *lock_name = ".lock", *mark_name = ".evenflow";
+inline constexpr const char *lock_name = ".evenflow-lock", *mark_name = ".evenflow";
+
+/// True for a lock or a mark of evenflow's: a file of that name may be a person's, which its content tells.
+bool is_own_lock_or_mark(const std::filesystem::path& file);
 
 /// Removes what dead programs left in a folder: temporaries that nobody holds, and those that evenflow 0.1 named after
 /// its process number (`NAME.tmp<pid>-<n>`) of the files in `names`.

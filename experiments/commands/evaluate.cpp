@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
@@ -114,6 +116,21 @@ std::map<std::string, fs::path> picture_files(const train::ScoreTable& table, co
   return files;
 }
 
+/// True for lines of a name and a number, as all of DCASE's files but result.csv are.
+bool is_dcase_list(const fs::path& file) {
+  std::istringstream lines(io::read_text(file));
+  for (std::string line; std::getline(lines, line);) {
+    const size_t comma = line.rfind(',');
+    if (comma == std::string::npos || line.find('\0') != std::string::npos) return false;
+    double value = 0;
+    const char* const end = line.data() + line.size();
+    if (const auto read = std::from_chars(line.data() + comma + 1, end, value);
+        read.ec != std::errc() || read.ptr != end)
+      return false;
+  }
+  return true;
+}
+
 /// A year's folder is DCASE's alone: its files have no header by which one of them could be known as evenflow's.
 void require_own_year(const fs::path& folder) {
   std::error_code error;
@@ -138,6 +155,13 @@ class DcaseOutput {
     for (const fs::path& folder : folders) {
       if (!force) require_own_year(folder);
       make_folder(folder);
+    }
+    for (const DcaseFile& file : files_) {
+      if (force || file.path.filename() == "result.csv" || !fs::exists(file.path) || is_dcase_list(file.path)) continue;
+      throw io::UsageError(
+          fmt::format("'{}' is there and is not a list of DCASE's; choose another folder, or add "
+                      "--force to replace it",
+                      file.path.string()));
     }
   }
   void write(std::vector<fs::path>& written) const {

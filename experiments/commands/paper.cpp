@@ -42,6 +42,7 @@ int run(const PaperArguments& arguments) {
   train.device = arguments.compute.device;
   train.threads = arguments.compute.threads;
   options.folder = arguments.out;
+  require_no_links(options.folder / "figures");
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

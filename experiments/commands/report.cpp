@@ -29,7 +29,12 @@ int run(const ReportArguments& arguments) {
   for (const std::filesystem::path& file : arguments.features.empty() ? trained.shards() : arguments.features)
     outputs.reads(file, "the features");
   outputs.writes_own(options.folder / "report.html");
-  outputs.writes_own(options.folder / "scores.csv");
+  if (const std::filesystem::path scores = options.folder / "scores.csv"; std::filesystem::exists(scores)) {
+    outputs.writes(scores, FileKind::scores);
+  } else {
+    outputs.writes_own(scores);
+  }
+  require_no_links(options.folder / "figures");
   StatusLine status;
   options.progress = [&](const std::string& what, double fraction) {
     throw_if_stopped();

@@ -15,7 +15,6 @@
 #include "experiments/outputs.h"
 #include "experiments/study/tables.h"
 #include "io/output_folder.h"
-#include "io/shard.h"
 
 namespace evenflow::experiments {
 
@@ -23,11 +22,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// As evenflow left it before it marked its folders.
+/// As evenflow left it before it marked its folders: cells/SYSTEM/seed_N beside the recordings' list.
 bool is_older_study(const fs::path& folder) {
   std::error_code error;
-  return fs::exists(folder / "manifest.csv", error) &&
-         (fs::is_directory(folder / "cells", error) || io::is_shard(folder / "features.h5"));
+  if (!fs::exists(folder / "manifest.csv", error)) return false;
+  for (const auto& system : fs::directory_iterator(folder / "cells", error)) {
+    for (const auto& seed : fs::directory_iterator(system.path(), error))
+      if (seed.path().filename().string().starts_with("seed_") && seed.is_directory(error)) return true;
+  }
+  return false;
 }
 
 }  // namespace

@@ -5,12 +5,14 @@
 
 #include <chrono>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <system_error>
 
 #include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "io/atomic_file.h"
 #include "io/output_folder.h"
 
 namespace evenflow::experiments {
@@ -35,14 +37,32 @@ SynthOptions options_of(const SynthArguments& arguments) {
   return options;
 }
 
+bool is_generated_name(const std::string& name) {
+  return (name.starts_with("normal_") || name.starts_with("anomaly_")) && name.find("mm_s_") != std::string::npos &&
+         name.ends_with(".wav");
+}
+
+/// True for a manifest of synth's: its header, and none but its clips.
+bool is_generated_manifest(const std::filesystem::path& file) {
+  std::istringstream lines(io::read_text(file));
+  std::string line;
+  if (!std::getline(lines, line) || line != "path,split,label,machine,velocity_mm_s") return false;
+  while (std::getline(lines, line)) {
+    const std::filesystem::path clip = line.substr(0, line.find(','));
+    const std::string split = clip.parent_path().string();
+    if ((split != "train" && split != "test") || !is_generated_name(clip.filename().string())) return false;
+  }
+  return true;
+}
+
 /// As evenflow left it before it marked its folders.
 bool holds_generated_clips(const std::filesystem::path& folder) {
   std::error_code error;
+  const std::filesystem::path manifest = folder / "manifest.csv";
+  if (std::filesystem::exists(manifest, error) && !is_generated_manifest(manifest)) return false;
   for (const char* split : {"train", "test"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder / split, error)) {
-      const std::string name = entry.path().filename().string();
-      const bool generated = name.starts_with("normal_") || name.starts_with("anomaly_");
-      if (generated && name.find("mm_s_") != std::string::npos) return true;
+      if (is_generated_name(entry.path().filename().string())) return true;
     }
   }
   return false;

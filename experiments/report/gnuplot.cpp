@@ -96,6 +96,17 @@ void require_gnuplot() {
       "gnuplot, which draws the pictures, cannot be run; install it (the package gnuplot-nox on Debian and Ubuntu)");
 }
 
+void require_no_links(const fs::path& folder) {
+  std::error_code error;
+  const auto require_none = [&](const fs::path& file) {
+    if (fs::is_symlink(fs::symlink_status(file, error)))
+      throw io::UsageError(fmt::format(
+          "'{}' is a link, and pictures are drawn there; remove it or choose another folder", file.string()));
+  };
+  require_none(folder);
+  for (const auto& entry : fs::directory_iterator(folder, error)) require_none(entry.path());
+}
+
 std::string run_gnuplot(const fs::path& script) {
   // Drawn aside and moved: a picture appears whole.
   const fs::path whole = fs::absolute(script);

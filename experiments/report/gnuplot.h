@@ -21,6 +21,8 @@ std::string gnuplot_text(const std::string& text);
 
 /// io::UsageError unless gnuplot can be run, naming the package that holds it.
 void require_gnuplot();
+/// io::UsageError, naming it: the folder is, or has in it, a link, through which a script would be written elsewhere.
+void require_no_links(const std::filesystem::path& folder);
 /// Runs a script in its folder. Why there is no picture, or nothing.
 std::string run_gnuplot(const std::filesystem::path& script);
 /// Writes STEM.gp, STEM.svg and STEM.png; gives back the SVG. io::DataError with gnuplot's own words.

@@ -208,7 +208,7 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   put(at("dc/2022/notes.txt"), "mine");
   // A picture without a mark passes where evenflow 0.1's table is beside it.
   put(at("older/evaluation.csv"), "group,kind,normal,anomalous,measure,of,value\n");
-  put(at("older/estimate_velocity_mm_s.png"), "older");
+  put(at("older/estimate_velocity_mm_s.png"), "\x89PNG\r\n\x1a\nolder");
   expect_done(run({"evaluate", at("s.csv"), "--out", at("older")}));
   expect_refused(run({"evaluate", at("s.csv"), "--dcase", at("dc")}), 2, {"dc/2022", "notes.txt"});
   put(at("p/profile.json"), "{}");
@@ -236,6 +236,64 @@ TEST_F(Outputs, APipeIsNoInput) {
   expect_refused(run({"prepare", at("pipe"), "--out", at("f.h5")}), 3, {"pipe"});
 }
 
+TEST_F(Outputs, ARefusedStudyLeavesNoMarkAndARefusedTrainingEveryFile) {
+  const SmallWorld& world = SmallWorld::get();
+  const Words study = {"experiment", "study", world.manifest(), "--out",       at("o"),
+                       "--seeds",    "1",     "--config",       world.config()};
+  put(at("o/auc.csv"), "mine");
+  fs::copy_file(world.shard(), at("o/features.h5"));
+  put(at("o/manifest.csv"), "path,split,label,machine\n");
+  for (const bool older : {false, true}) {
+    if (older) fs::create_directories(at("o/cells/single_scale_conventional/seed_1"));
+    const auto before = folder_.files();
+    for (int start = 0; start < 2; ++start) {
+      expect_refused(run(study), 2, {at("o"), "choose another"});
+      EXPECT_EQ(folder_.files(), before);
+    }
+  }
+  put(at("run/config.toml"), "a=1\n");
+  put(at("run/log.txt"), "precious");
+  Words train = world.train_words(at("run"), "1"), replacing = train;
+  replacing.emplace_back("--replace");
+  for (const Words& words : {train, replacing}) {
+    expect_refused(run(words), 3, {at("run"), "holds no run"});
+    EXPECT_EQ(get(at("run/log.txt")), "precious");
+  }
+}
+
+TEST_F(Outputs, ARecordingInAnOwnFolderIsReplacedOnlyByForce) {
+  const SmallWorld& world = SmallWorld::get();
+  const std::string sound = get(recording());
+  const Words tables = {"evaluate", at("s.csv"), "--out", at("ev"), "--dcase", at("dc")};
+  expect_done(run(tables));
+  for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("estimate_") && !name.starts_with("anomaly_score_")) continue;
+    const std::string own = get(entry.path());
+    put(entry.path(), sound);
+    expect_refused(run(tables), 2, {name, "--force"});
+    EXPECT_EQ(get(entry.path()), sound);
+    put(entry.path(), own);
+  }
+  expect_done(run(tables));
+  put(at("rail/train/normal_100mm_s_a.wav"), sound);
+  for (const std::string text : {"mine\n", "path,split,label,machine,velocity_mm_s\nmine.wav,train,normal,rail,1\n"}) {
+    put(at("rail/manifest.csv"), text);
+    expect_refused(run(SmallWorld::synth_words(at("rail"))), 2, {at("rail"), "--force"});
+    EXPECT_EQ(get(at("rail/manifest.csv")), text);
+  }
+  const Words report = {"report", world.run(), at("f.h5"), "--out", at("report")};
+  if (run({"report", world.run(), at("f.h5"), "--out", at("report")}).code != 0) GTEST_SKIP() << "no gnuplot";
+  put(at("report/scores.csv"), sound);
+  expect_refused(run(report), 2, {"scores.csv", "--force"});
+  fs::remove(at("report/scores.csv"));
+  const std::string shard = get(at("f.h5"));
+  fs::remove(at("report/figures/learning.gp"));
+  fs::create_symlink("../../f.h5", at("report/figures/learning.gp"));
+  expect_refused(run(report), 2, {"learning.gp", "link"});
+  EXPECT_EQ(get(at("f.h5")), shard);
+}
+
 TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
   for (const Words& words :
        {SmallWorld::synth_words(at("own")), Words{"evaluate", at("s.csv"), "--dcase", at("dc")},
@@ -248,7 +306,7 @@ TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
     expect_done(run(words));
     EXPECT_EQ(get(at("own/notes.txt")), "mine");
   }
-  EXPECT_FALSE(fs::exists(at("own/.lock")));
+  EXPECT_FALSE(fs::exists(at("own/.evenflow-lock")));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ TEST(OutputFolder, IsMadeMarkedAndClaimedAgainBesideNotes) {
     put(folder / "deep/study/table.csv", "1");
   }
   EXPECT_TRUE(std::filesystem::exists(folder / "deep/study/.evenflow"));
-  EXPECT_FALSE(std::filesystem::exists(folder / "deep/study/.lock"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "deep/study/.evenflow-lock"));
   put(folder / "deep/study/notes.txt", "mine");
   EXPECT_NO_THROW(OutputFolder(folder / "deep/study", "study", never, false));
   EXPECT_EQ(get(folder / "deep/study/notes.txt"), "mine");
@@ -50,9 +50,37 @@ TEST(OutputFolder, TakesAnOlderEvenflowsAndOneThatHoldsOnlyTemporaries) {
   put(folder / "older/table.csv", "x");
   EXPECT_NO_THROW(OutputFolder(
       folder / "older", "study", [](const fs::path&) { return true; }, false));
-  put(folder / "killed/.lock", "");
+  put(folder / "killed/.evenflow-lock", "");
   put(folder / "killed/manifest.csv.tmp4242-0", "");
   EXPECT_NO_THROW(OutputFolder(folder / "killed", "study", never, false));
+}
+
+TEST(OutputFolder, ARefusalAfterTheClaimLeavesNoMark) {
+  const TempFolder folder;
+  put(folder / "older/table.csv", "mine");
+  const auto refused = [&](bool written) {
+    const OutputFolder claimed(
+        folder / "older", "study", [](const fs::path&) { return true; }, false);
+    if (written) put(folder / "older/new.csv", "x");
+    throw UsageError("no");
+  };
+  EXPECT_THROW(refused(false), UsageError);
+  EXPECT_THAT(names_in(folder / "older"), ElementsAre("table.csv"));
+  EXPECT_THROW(refused(true), UsageError);
+  EXPECT_TRUE(fs::exists(folder / "older/.evenflow"));
+}
+
+TEST(OutputFolder, TheHiddenFilesOfAPersonStay) {
+  const TempFolder folder;
+  for (const char* name : {".evenflow", ".evenflow-lock"}) {
+    for (const bool force : {false, true}) {
+      const fs::path mine = folder / (std::string("with") + name);
+      put(mine / name, "precious\n");
+      EXPECT_THAT(error_of<UsageError>([&] { OutputFolder(mine, "study", never, force); }), HasSubstr(name));
+      EXPECT_EQ(get(mine / name), "precious\n");
+      EXPECT_THAT(names_in(mine), ElementsAre(name));
+    }
+  }
 }
 
 TEST(OutputFolder, HasOneWriter) {

@@ -1,5 +1,6 @@
 #include "io/run_folder.h"
 
+#include "io/config.h"
 #include "tests/io/testing.h"
 
 namespace evenflow::io {
@@ -19,9 +20,12 @@ std::vector<std::string> sorted_names(const std::filesystem::path& folder) {
   return names;
 }
 
+constexpr const char* log_line = "2026-01-31T12:00:00Z evenflow 0.1.0 (abc) on cpu\n";
+
 /// What makes a run, put in its place.
 void begin(RunFolder& run) {
-  for (const auto& file : {run.config(), run.data(), run.checkpoint(), run.log()}) put(file, "new");
+  for (const auto& file : {run.config(), run.data(), run.checkpoint()}) put(file, "new");
+  put(run.log(), log_line);
   run.appear();
 }
 
@@ -31,7 +35,7 @@ TEST(RunFolder, AppearsWholeWithItsParents) {
   EXPECT_FALSE(std::filesystem::exists(folder / "runs/a"));
   begin(run);
   EXPECT_THAT(sorted_names(folder / "runs/a"),
-              ElementsAre(".lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
+              ElementsAre(".evenflow-lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
   EXPECT_THAT(names_in(folder / "runs"), ElementsAre("a"));
   EXPECT_EQ(run.path(), folder / "runs/a");
   EXPECT_EQ(run.config(), folder / "runs/a/config.toml");
@@ -62,7 +66,7 @@ TEST(RunFolder, TakesAnEmptyFolderAndOneThatHoldsOnlyTemporaries) {
     RunFolder run = RunFolder::create(folder / name);
     begin(run);
     EXPECT_THAT(sorted_names(folder / name),
-                ElementsAre(".lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
+                ElementsAre(".evenflow-lock", "checkpoint.h5", "config.toml", "data.txt", "log.txt"));
   }
 }
 
@@ -97,7 +101,7 @@ TEST(RunFolder, AReplacementThatWasInterruptedIsFinishedByTheNextStart) {
   put(folder / "checkpoint.h5", "old");
   put(folder / "notes.md", "mine");
   put(folder / ".evenflow-next/checkpoint.h5", "new");
-  put(folder / ".evenflow-next/.lock", "");
+  put(folder / ".evenflow-next/.evenflow-lock", "");
   EXPECT_EQ(testing::get(RunFolder::open(folder.path()).checkpoint()), "new");
   EXPECT_THAT(sorted_names(folder.path()), ElementsAre("checkpoint.h5", "config.toml", "notes.md"));
 }
@@ -131,11 +135,59 @@ TEST(RunFolder, NeverTouchesAForeignFolder) {
   EXPECT_THAT(sorted_names(folder / "site"), ElementsAre("config.toml"));
 }
 
+TEST(RunFolder, NamesAloneMakeNoRun) {
+  const TempFolder folder;
+  for (const char* name : {"log.txt", "metrics.csv", "model.h5", "tensorboard/events"}) {
+    const std::filesystem::path mine = folder / (std::string("beside_") + name[0]);
+    put(mine / "config.toml", "a=1\n");
+    put(mine / name, "precious");
+    for (const auto existing : {RunFolder::Existing::refuse, RunFolder::Existing::replace})
+      EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(mine, existing); }),
+                  HasSubstr("is not empty and holds no run"));
+    EXPECT_EQ(testing::get(mine / name), "precious");
+    EXPECT_EQ(testing::get(mine / "config.toml"), "a=1\n");
+    put(mine / "config.toml", to_toml(Config{}));
+    EXPECT_THROW(RunFolder::create(mine, RunFolder::Existing::replace), DataError);
+    EXPECT_EQ(testing::get(mine / name), "precious");
+  }
+}
+
+TEST(RunFolder, AStartThatWasKilledBeforeThereWasAnythingToKeepIsNoObstacle) {
+  const TempFolder folder;
+  std::string older = to_toml(Config{});
+  const size_t key = older.find("\n# ", older.find("[train]") + 10);
+  older.erase(key, older.find("\n# ", key + 1) - key);
+  put(folder / "logged/config.toml", "a = 1\n");
+  put(folder / "logged/log.txt", log_line);
+  put(folder / "alone/config.toml", to_toml(Config{}));
+  put(folder / "older/config.toml", older);
+  for (const char* name : {"logged", "alone", "older"}) {
+    RunFolder run = RunFolder::create(folder / name);
+    begin(run);
+    EXPECT_EQ(testing::get(folder / name / "config.toml"), "new") << name;
+  }
+}
+
+TEST(RunFolder, TheLockOfAPersonStays) {
+  const TempFolder folder;
+  for (const char* name : {".lock", ".evenflow", ".evenflow-lock", ".evenflow-next"}) {
+    put(folder / (std::string("with") + name) / name, "precious\n");
+    EXPECT_THROW(RunFolder::create(folder / (std::string("with") + name)), DataError) << name;
+    EXPECT_EQ(testing::get(folder / (std::string("with") + name) / name), "precious\n");
+  }
+  put(folder / "run/log.txt", log_line);
+  put(folder / "run/config.toml", "x");
+  put(folder / "run/.evenflow-lock", "precious\n");
+  EXPECT_THAT(error_of<DataError>([&] { RunFolder::resume(folder / "run"); }), HasSubstr(".evenflow-lock"));
+  EXPECT_EQ(testing::get(folder / "run/.evenflow-lock"), "precious\n");
+}
+
 TEST(RunFolder, ReplacesItsOwnFilesOnlyWhenAsked) {
   const TempFolder folder;
   for (const char* name : {"config.toml", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt",
                            "tensorboard/events", "notes.md"})
     put(folder / name, "x");
+  put(folder / "log.txt", log_line);
   EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(folder.path()); }),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("resume it")));
   EXPECT_EQ(names_in(folder.path()).size(), 8u);

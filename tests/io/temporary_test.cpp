@@ -84,6 +84,8 @@ TEST(Temporary, NumberedOnesOfADeadProgramAreClearedAndNothingElse) {
   put(folder / ("a.h5.tmp" + number + "-0"), "half");
   // Ours by the number, but not by the hand: another container's program had the same.
   put(folder / ("a.h5.tmp" + own + "-0"), "half");
+  // Process 1 always lives, and in a container it was the program.
+  put(folder / "a.h5.tmp1-0", "half");
   put(folder / "a.h5.tmp1-0x", "notes");
   put(folder / ("c.h5.tmp" + number + "-0"), "another's");
   put(folder / ".evenflow-notes.tmp", "mine");

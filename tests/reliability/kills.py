@@ -114,7 +114,7 @@ def words_in(words, out):
 
 
 def is_leftover(path):
-    return path.name == ".lock" or path.name.startswith(".evenflow-") or ".tmp" in path.name or path.name == "said"
+    return path.name.startswith(".evenflow-") or ".tmp" in path.name or path.name == "said"
 
 
 def files_in(folder):
