@@ -1,11 +1,11 @@
 // Was a clip recorded at an operating point that the training has? The one rule for all tables, pictures and reports.
 //
-// A parameter's values may be settings (100, 200, 300) or readings of an instrument that scatter about them (98.8,
-// 99.6, 200.2, 201.7). Readings are told from settings by their gaps: five or more of them fall into groups, each of
-// two or more (one group alone may have a single reading), and two neighbouring groups lie at least four times as far
-// apart as the wider one is wide. Where all values are multiples of the smallest gap they are settings after all,
-// unless there are three or more to a group, the gaps inside the groups differ, and no group is wider than a tenth of
-// its values. A group of readings is one operating point; otherwise every value is its own.
+// A parameter's values may be settings (100, 200, 300), each an operating point, or readings of an instrument that
+// scatter about them (98.8, 99.6, 200.2, 201.7). Five or more values are readings if they fall into groups, each of two
+// or more (one alone may be single), five times as far apart as the wider neighbour is wide, and no group is wider than
+// a tenth of its values, or one about zero than the widest other: each group then is one operating point. The tenth is
+// a hundredth where the values look set: all steps inside the groups alike within a tenth, or all values multiples of
+// the smallest step and fewer than three to a group.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +22,7 @@ enum class Familiarity { seen, unseen, unknown };
 /// An operating point: the values from `low` to `high`.
 struct OperatingPoint {
   double low = 0, high = 0;
+  int digits = 6;  // that tell it from its neighbours in print
   double centre() const { return low + 0.5 * (high - low); }
 };
 
@@ -48,7 +49,7 @@ class OperatingPoints {
   std::string text() const;
 
  private:
-  void set_tolerance();
+  void set_tolerance_and_digits();
   std::vector<OperatingPoint> points_;
   double tolerance_ = 0;
 };
