@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <fstream>
 #include <string_view>
 #include <system_error>
 
 #include "experiments/console.h"
 #include "experiments/recordings.h"
 #include "experiments/report/picture_file.h"
+#include "io/atomic_file.h"
 #include "io/audio_names.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
@@ -64,15 +64,6 @@ Kind kind_of(FileKind kind) {
   return {"a profile of evenflow's", ""};
 }
 
-/// Enough of a file to know it by: a profile tells its kind behind the whole configuration.
-std::string beginning(const fs::path& file) {
-  std::string text(size_t{1} << 16, '\0');
-  std::ifstream in(file, std::ios::binary);
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(std::max<std::streamsize>(in.gcount(), 0)));
-  return text;
-}
-
 bool is_evaluation(const std::string& text) {
   return text.starts_with("group,kind,normal,anomalous,measure,") ||
          (text.starts_with("{") && text.find("\"decided_by\"") != std::string::npos);
@@ -80,12 +71,12 @@ bool is_evaluation(const std::string& text) {
 
 /// A picture of evenflow 0.1's, which bore no mark: the table beside it vouches for it.
 bool is_older_estimate(const fs::path& file) {
-  return file.filename().string().starts_with("estimate_") && beginning(file).starts_with("\x89PNG\r\n") &&
-         is_evaluation(beginning(file.parent_path() / "evaluation.csv"));
+  return file.filename().string().starts_with("estimate_") && io::read_beginning(file).starts_with("\x89PNG\r\n") &&
+         is_evaluation(io::read_beginning(file.parent_path() / "evaluation.csv"));
 }
 
 bool is_profile(const fs::path& file) {
-  const std::string text = beginning(file);
+  const std::string text = io::read_beginning(file);
   if (text.starts_with("name,phase,calls_per_step,")) return true;
   const fs::path json = file.parent_path() / "profile.json";
   // What is drawn bears no mark of its own; the figures beside it vouch for it.
@@ -103,7 +94,7 @@ bool is_own(const fs::path& file, FileKind kind) {
     case FileKind::picture:
       return is_own_picture(file) || is_older_estimate(file);
     case FileKind::evaluation:
-      return is_evaluation(beginning(file));
+      return is_evaluation(io::read_beginning(file));
     default:
       return is_profile(file);
   }
@@ -128,7 +119,7 @@ void require_ending(const fs::path& file, const Kind& kind) {
 }  // namespace
 
 bool is_scores_table(const fs::path& file) {
-  const std::string text = beginning(file);
+  const std::string text = io::read_beginning(file);
   const std::string header = text.substr(0, text.find('\n'));
   return header.starts_with("path,machine,label,") && header.find(",score,") != std::string::npos &&
          header.find(",decision,split,") != std::string::npos;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -165,6 +166,16 @@ std::string read_text(const fs::path& file) {
     if (count == 0) return text;
     text.append(block, static_cast<size_t>(count));
   }
+}
+
+std::string read_beginning(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return {};
+  std::string text(size_t{1} << 16, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  return text;
 }
 
 }  // namespace evenflow::io

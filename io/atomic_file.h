@@ -36,5 +36,8 @@ class AtomicFile {
 void write_text(const std::filesystem::path& file, std::string_view text);
 /// The whole file. DataError names the file and the system's reason.
 std::string read_text(const std::filesystem::path& file);
+/// The first 64 KiB, enough to know any file of evenflow's by; empty where there is no file that can be read, or a
+/// pipe.
+std::string read_beginning(const std::filesystem::path& file);
 
 }  // namespace evenflow::io

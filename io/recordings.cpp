@@ -1,10 +1,10 @@
 // read_folder and read_recordings of manifest.h: which way of reading a path takes.
 #include <algorithm>
-#include <fstream>
 #include <set>
 #include <system_error>
 #include <utility>
 
+#include "io/atomic_file.h"
 #include "io/audio_names.h"
 #include "io/dcase_folder.h"
 #include "io/error.h"
@@ -48,21 +48,10 @@ Manifest read_files(const fs::path& folder, const FolderFiles& files) {
   return manifest;
 }
 
-/// The beginning of a file, enough for a table's first line.
-std::string first_bytes(const fs::path& file) {
-  std::error_code error;
-  if (fs::is_fifo(file, error)) return {};
-  std::string text(4096, '\0');
-  std::ifstream in(file, std::ios::binary);
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
-  return text;
-}
-
 /// True if the CSV's first line is a manifest's, however its cells are parted and its letters coded; scores have these
 /// columns too, but with decisions.
 bool is_manifest(const fs::path& csv) {
-  std::string line = in_small_letters(first_bytes(csv));
+  std::string line = in_small_letters(read_beginning(csv));
   line.resize(std::min(line.find_first_of("\r\n"), line.size()));
   std::set<std::string> columns;
   std::string word;
@@ -111,7 +100,7 @@ Manifest read_recording(const fs::path& file) {
 }
 
 void require_text_file(const fs::path& file) {
-  const std::string begin = first_bytes(file);
+  const std::string begin = read_beginning(file);
   const bool utf16 = begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF");
   if (utf16 || begin.find('\0') == std::string::npos) return;
   throw DataError("'" + file.string() + "' is neither a recording that is read (" + audio_endings_text() +

@@ -4,7 +4,6 @@
 #include <array>
 #include <cctype>
 #include <cstdint>
-#include <fstream>
 #include <initializer_list>
 #include <set>
 #include <sstream>
@@ -40,18 +39,10 @@ bool any_of(const fs::path& folder, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return fs::exists(folder / name, error); });
 }
 
-std::string first_bytes(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text(size_t{1} << 16, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
-  return text;
-}
-
 /// "2026-01-31T12:00:00Z evenflow ...", perhaps after notes on the data.
 bool is_log(const fs::path& file) {
   constexpr std::string_view stamp = "dddd-dd-ddTdd:dd:ddZ ";
-  const std::string text = first_bytes(file);
+  const std::string text = read_beginning(file);
   if (text.size() <= stamp.size()) return false;
   for (size_t i = 0; i < stamp.size(); ++i)
     if (stamp[i] == 'd' ? std::isdigit(static_cast<unsigned char>(text[i])) == 0 : text[i] != stamp[i]) return false;
@@ -90,8 +81,8 @@ bool is_run(const fs::path& folder) {
     if (hdf5_kind(folder / name).starts_with("evenflow ")) return true;
   // A configuration may be copied: it tells of a killed start only where nothing else is at stake.
   const bool bare = !any_of(folder, {"model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "tensorboard"}) &&
-                    first_bytes(folder / "log.txt").empty();
-  return first_bytes(folder / "metrics.csv").starts_with("epoch,step,learning_rate,train_loss,") ||
+                    read_beginning(folder / "log.txt").empty();
+  return read_beginning(folder / "metrics.csv").starts_with("epoch,step,learning_rate,train_loss,") ||
          is_log(folder / "log.txt") || (bare && is_written_config(folder / "config.toml"));
 }
 
