@@ -283,7 +283,7 @@ TEST_F(Outputs, ARecordingInAnOwnFolderIsReplacedOnlyByForce) {
     EXPECT_EQ(get(at("rail/manifest.csv")), text);
   }
   const Words report = {"report", world.run(), at("f.h5"), "--out", at("report")};
-  if (run({"report", world.run(), at("f.h5"), "--out", at("report")}).code != 0) GTEST_SKIP() << "no gnuplot";
+  ASSERT_EQ(run(report).code, 0);
   put(at("report/scores.csv"), sound);
   expect_refused(run(report), 2, {"scores.csv", "--force"});
   fs::remove(at("report/scores.csv"));
