@@ -3,13 +3,13 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(_package ${CMAKE_INSTALL_LIBDIR}/cmake/evenflow)
 
-foreach(room version kernels io frontend flow train)
+foreach(room version kernels io frontend flow statistics detect loop)
   if(TARGET evenflow_${room})
     install(TARGETS evenflow_${room} EXPORT evenflowTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
   endif()
 endforeach()
-foreach(room kernels io frontend flow train)
-  # The headers at the top of a room are its public ones.
+foreach(room kernels io frontend flow train/statistics train/detect train/loop)
+  # The headers at the top of a room or chamber are its public ones.
   file(GLOB _headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${room}/*.h)
   install(FILES ${_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/evenflow/${room})
 endforeach()

@@ -12,7 +12,7 @@
 #include "io/error.h"
 #include "io/file_identity.h"
 #include "io/text.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 namespace {

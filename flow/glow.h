@@ -1,7 +1,7 @@
 // The Glow flow: its parameters (Glow) and one pass of windows through it (GlowPass).
 //
 // Glow is shared and read-only during passes; a GlowPass belongs to one stream. On the CPU a pass carries one window
-// and runs on one thread (train/workers.h deals windows to threads); on a GPU it carries a batch.
+// and runs on one thread (train/detect/workers.h deals windows to threads); on a GPU it carries a batch.
 #pragma once
 
 #include <cstddef>

@@ -93,7 +93,7 @@ struct TrainSettings {
 };
 
 struct ScoreSettings {
-  std::string score = "auto";      ///< "auto" or a score of the model's kind (train/score.h)
+  std::string score = "auto";      ///< "auto" or a score of the model's kind (train/detect/score.h)
   std::string aggregate = "mean";  ///< over a clip's windows: "mean", "max" or "top_k"
   int top_k = 5;
   std::string threshold = "gamma";  ///< "gamma" or "quantile"

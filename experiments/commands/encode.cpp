@@ -9,7 +9,7 @@
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "io/shard.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 

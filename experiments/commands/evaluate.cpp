@@ -23,9 +23,9 @@
 #include "io/shard.h"
 #include "io/standard_output.h"
 #include "io/temporary.h"
-#include "train/scatter_picture.h"
-#include "train/score.h"
-#include "train/seen.h"
+#include "train/loop/scatter_picture.h"
+#include "train/detect/score.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -24,8 +24,8 @@
 #include "io/shard.h"
 #include "io/sound_format.h"
 #include "io/text.h"
-#include "train/budget.h"
-#include "train/score.h"
+#include "train/loop/budget.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -14,7 +14,7 @@
 #include "frontend/sound_notes.h"
 #include "io/error.h"
 #include "io/samples_file.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 namespace {

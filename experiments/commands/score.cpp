@@ -26,7 +26,7 @@
 #include "io/standard_output.h"
 #include "io/text.h"
 #include "kernels/parallel.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 namespace {

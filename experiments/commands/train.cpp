@@ -11,7 +11,7 @@
 #include "experiments/recordings.h"
 #include "io/error.h"
 #include "io/run_folder.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -17,13 +17,13 @@
 #include "kernels/event.h"
 #include "kernels/graph.h"
 #include "kernels/probe.h"
-#include "train/optimizer.h"
-#include "train/workers.h"
+#include "train/loop/optimizer.h"
+#include "train/detect/workers.h"
 
 namespace evenflow::experiments {
 namespace {
 
-constexpr int64_t most_gradient_rows = 32;  // train/workers.cpp's
+constexpr int64_t most_gradient_rows = 32;  // train/detect/workers.cpp's
 constexpr int warm_up_steps = 3;
 
 // Hears of launches while it lives.

@@ -6,7 +6,7 @@
 #include "kernels/copy.h"
 #include "kernels/gather.h"
 #include "kernels/trace.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -147,7 +147,7 @@ void TrainingStep::prepare() {
   ++position_;
 }
 
-// As train/batch_stepper.cpp and, with its parts dealt to threads, train/worker_stepper.cpp do it.
+// As train/loop/batch_stepper.cpp and, with its parts dealt to threads, train/loop/worker_stepper.cpp do it.
 void TrainingStep::queue() {
   const auto dimensions = static_cast<double>(glow_.shape().dimensions());
   const double scale = 1.0 / (static_cast<double>(windows_) * dimensions);

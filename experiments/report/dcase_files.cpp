@@ -12,7 +12,7 @@
 
 #include "io/error.h"
 #include "io/manifest.h"
-#include "train/metrics.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 

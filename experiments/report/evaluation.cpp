@@ -13,7 +13,7 @@
 #include "io/error.h"
 #include "io/manifest.h"
 #include "io/text.h"
-#include "train/seen.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {

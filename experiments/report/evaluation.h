@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "train/metrics.h"
-#include "train/score.h"
+#include "train/statistics/metrics.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 
@@ -55,7 +55,7 @@ struct Evaluation {
   int64_t without_estimate = 0;            ///< clips in the groups with a known value whose estimate is not finite
 };
 
-/// Labelled clips with a finite score only. A clip counts as seen or unseen by train/seen.h; one of unknown value as
+/// Labelled clips with a finite score only. A clip counts as seen or unseen by train/statistics/seen.h; one of unknown value as
 /// neither. io::DataError naming the group if all clips together are of one class.
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);
 

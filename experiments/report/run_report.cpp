@@ -18,9 +18,9 @@
 #include "io/output_folder.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
-#include "train/budget.h"
-#include "train/score.h"
-#include "train/training_data.h"
+#include "train/loop/budget.h"
+#include "train/detect/score.h"
+#include "train/loop/training_data.h"
 
 namespace evenflow::experiments {
 namespace {

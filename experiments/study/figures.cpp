@@ -13,8 +13,8 @@
 #include "io/manifest.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
-#include "train/metrics.h"
-#include "train/seen.h"
+#include "train/statistics/metrics.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -24,7 +24,7 @@
 #include <armadillo>
 
 #include "io/error.h"
-#include "train/selection.h"
+#include "train/loop/selection.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "io/shard.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 

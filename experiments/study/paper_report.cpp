@@ -14,7 +14,7 @@
 #include "experiments/study/evidence.h"
 #include "io/atomic_file.h"
 #include "io/version.h"
-#include "train/run_log.h"
+#include "train/loop/run_log.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -16,10 +16,10 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/shard.h"
-#include "train/config_match.h"
-#include "train/seen.h"
-#include "train/selection.h"
-#include "train/trainer.h"
+#include "train/detect/config_match.h"
+#include "train/statistics/seen.h"
+#include "train/loop/selection.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -14,7 +14,7 @@
 
 #include "io/config.h"
 #include "io/manifest.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments {
 

@@ -11,9 +11,9 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
-#include "train/budget.h"
-#include "train/metrics.h"
-#include "train/seen.h"
+#include "train/loop/budget.h"
+#include "train/statistics/metrics.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "experiments/study/study.h"
-#include "train/intervals.h"
+#include "train/statistics/intervals.h"
 
 namespace evenflow::experiments {
 

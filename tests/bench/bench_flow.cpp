@@ -17,7 +17,7 @@
 #include "kernels/adam.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
-#include "train/optimizer.h"
+#include "train/loop/optimizer.h"
 
 namespace evenflow::bench {
 namespace {

@@ -23,7 +23,7 @@
 #include "tests/bench/measure.h"
 #include "tests/bench/serial_part.h"
 #include "tests/bench/stopwatch.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {

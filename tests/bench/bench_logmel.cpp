@@ -13,7 +13,7 @@
 #include "kernels/logmel.h"
 #include "tests/bench/measure.h"
 #include "tests/support/golden_file.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {

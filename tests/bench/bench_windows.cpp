@@ -17,8 +17,8 @@
 
 #include "tests/bench/measure.h"
 #include "tests/bench/noise_shard.h"
-#include "train/trainer.h"
-#include "train/training_data.h"
+#include "train/loop/trainer.h"
+#include "train/loop/training_data.h"
 
 namespace evenflow::bench {
 namespace {

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "frontend/features.h"
 #include "io/shard.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 

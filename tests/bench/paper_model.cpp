@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "flow/glow_model.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 

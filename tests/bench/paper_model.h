@@ -9,7 +9,7 @@
 #include "flow/glow.h"
 #include "io/model_file.h"
 #include "tests/support/golden_file.h"
-#include "train/workers.h"
+#include "train/detect/workers.h"
 
 namespace evenflow::bench {
 

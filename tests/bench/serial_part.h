@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "flow/glow.h"
-#include "train/guard.h"
-#include "train/optimizer.h"
+#include "train/loop/guard.h"
+#include "train/loop/optimizer.h"
 
 namespace evenflow::bench {
 

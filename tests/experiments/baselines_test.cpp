@@ -10,8 +10,8 @@
 #include "flow/random.h"
 #include "io/error.h"
 #include "tests/train/train_fixture.h"
-#include "train/metrics.h"
-#include "train/trainer.h"
+#include "train/statistics/metrics.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::experiments {
 namespace {

@@ -20,7 +20,7 @@
 #include "io/model_file.h"
 #include "io/shard.h"
 #include "tests/experiments/program.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments::test {
 namespace {

@@ -10,7 +10,7 @@
 #include "io/shard.h"
 #include "tests/experiments/program.h"
 #include "tests/train/train_fixture.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::experiments::test {
 namespace {

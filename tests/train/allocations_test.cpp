@@ -6,7 +6,7 @@
 
 #include "tests/support/allocations.h"
 #include "tests/train/train_fixture.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::train {
 namespace {

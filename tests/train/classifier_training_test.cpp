@@ -5,8 +5,8 @@
 
 #include "io/hdf5_file.h"
 #include "tests/train/dense_fixture.h"
-#include "train/score.h"
-#include "train/trainer.h"
+#include "train/detect/score.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::train {
 namespace {

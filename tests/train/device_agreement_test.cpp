@@ -7,7 +7,7 @@
 #include "io/run_folder.h"
 #include "tests/support/backends.h"
 #include "tests/train/train_fixture.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::train {
 namespace {

@@ -8,7 +8,7 @@
 #include "tests/emulation/lost_device.h"
 #include "tests/support/backends.h"
 #include "tests/train/train_fixture.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::train {
 namespace {

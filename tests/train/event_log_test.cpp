@@ -1,6 +1,6 @@
 // Event files, read back by a reader of the test's own: TFRecord framing, checksums and protobuf's wire format, with
 // TensorFlow's field numbers written out here, so that event.proto is checked too.
-#include "train/event_log.h"
+#include "train/loop/event_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "io/error.h"
-#include "train/scatter_picture.h"
+#include "train/loop/scatter_picture.h"
 
 namespace evenflow::train {
 namespace {

@@ -1,5 +1,5 @@
 // A checkpoint after any edits is one that a training can go on from, or gives a DataError.
-#include "train/checkpoint.h"
+#include "train/loop/checkpoint.h"
 
 #include <cstdlib>
 #include <vector>

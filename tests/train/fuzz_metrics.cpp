@@ -5,7 +5,7 @@
 #include "io/error.h"
 #include "io/manifest.h"
 #include "tests/support/fuzzer.h"
-#include "train/run_log.h"
+#include "train/loop/run_log.h"
 
 bool evenflow::fuzz::reads(std::string_view input) {
   constexpr int64_t epochs = 3;

@@ -7,7 +7,7 @@
 #include "tests/io/no_leak_check.h"
 #include "tests/support/fuzzer.h"
 #include "tests/train/small_model.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 bool evenflow::fuzz::reads(std::string_view input) {
   static const Hdf5Edits models = [] {

@@ -4,7 +4,7 @@
 
 #include "io/error.h"
 #include "tests/support/fuzzer.h"
-#include "train/score.h"
+#include "train/detect/score.h"
 
 namespace evenflow::fuzz {
 namespace {

@@ -1,5 +1,5 @@
 // Intervals against SciPy and a bootstrap in NumPy (tests/golden/metrics), and what must hold exactly.
-#include "train/intervals.h"
+#include "train/statistics/intervals.h"
 
 #include <gmock/gmock.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 
 #include "io/error.h"
-#include "train/metrics.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/loader.h"
+#include "train/loop/loader.h"
 
 #include <gmock/gmock.h>
 
@@ -8,7 +8,7 @@
 
 #include "io/error.h"
 #include "tests/train/train_fixture.h"
-#include "train/selection.h"
+#include "train/loop/selection.h"
 
 namespace evenflow::train {
 namespace {

@@ -1,5 +1,5 @@
 // Metrics against scikit-learn, NumPy and SciPy (tests/golden/metrics), and what they refuse.
-#include "train/metrics.h"
+#include "train/statistics/metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

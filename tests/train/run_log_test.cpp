@@ -1,5 +1,5 @@
 // metrics.csv across a resume.
-#include "train/run_log.h"
+#include "train/loop/run_log.h"
 
 #include <gtest/gtest.h>
 

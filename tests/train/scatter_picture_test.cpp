@@ -1,5 +1,5 @@
 // The scatter picture, decoded again: size, points where they belong, and odd input.
-#include "train/scatter_picture.h"
+#include "train/loop/scatter_picture.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "train/score.h"
+#include "train/detect/score.h"
 
 #include <gmock/gmock.h>
 

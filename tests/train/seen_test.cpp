@@ -1,5 +1,5 @@
 // Operating points told from settings and from readings, and which clips count as seen.
-#include "train/seen.h"
+#include "train/statistics/seen.h"
 
 #include <gtest/gtest.h>
 

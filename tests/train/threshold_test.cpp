@@ -1,5 +1,5 @@
 // The gamma fit against SciPy, its quantile against 40 digits (tests/golden/metrics), and the degenerate cases.
-#include "train/threshold.h"
+#include "train/detect/threshold.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "io/error.h"
-#include "train/metrics.h"
-#include "train/random.h"
+#include "train/statistics/metrics.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::train {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "io/atomic_file.h"
 #include "io/manifest.h"
-#include "train/checkpoint.h"
-#include "train/random.h"
+#include "train/loop/checkpoint.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::train::testing {
 namespace {

@@ -11,7 +11,7 @@
 #include "io/config.h"
 #include "io/model_file.h"
 #include "io/shard.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::train::testing {
 

@@ -1,4 +1,4 @@
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 #include <gmock/gmock.h>
 #include <sys/wait.h>
@@ -14,9 +14,9 @@
 #include "kernels/check.h"
 #include "tests/support/backends.h"
 #include "tests/train/train_fixture.h"
-#include "train/checkpoint.h"
-#include "train/metrics.h"
-#include "train/score.h"
+#include "train/loop/checkpoint.h"
+#include "train/statistics/metrics.h"
+#include "train/detect/score.h"
 
 namespace evenflow::train {
 namespace {

@@ -8,9 +8,9 @@
 #include "io/hdf5_file.h"
 #include "io/manifest.h"
 #include "tests/train/dense_fixture.h"
-#include "train/metrics.h"
-#include "train/score.h"
-#include "train/trainer.h"
+#include "train/statistics/metrics.h"
+#include "train/detect/score.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/workers.h"
+#include "train/detect/workers.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 
 #include "flow/glow_model.h"
 #include "tests/train/train_fixture.h"
-#include "train/guard.h"
-#include "train/random.h"
+#include "train/loop/guard.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::train {
 namespace {

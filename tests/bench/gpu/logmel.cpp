@@ -10,7 +10,7 @@
 #include "tests/bench/gpu/bench_gpu.h"
 #include "tests/bench/measure.h"
 #include "tests/support/golden_file.h"
-#include "train/random.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {

@@ -10,7 +10,7 @@
 #include "tests/bench/gpu/bench_gpu.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/noise_shard.h"
-#include "train/trainer.h"
+#include "train/loop/trainer.h"
 
 namespace evenflow::bench {
 namespace {

@@ -5,7 +5,7 @@
 #include "frontend/audio.h"
 #include "io/version.h"
 #include "kernels/device.h"
-#include "train/metrics.h"
+#include "train/statistics/metrics.h"
 
 int main() {
   std::printf("evenflow %.*s on %s\n", static_cast<int>(evenflow::io::version().size()), evenflow::io::version().data(),

@@ -1,0 +1,98 @@
+#include <fmt/format.h>
+
+#include <numeric>
+
+#include "frontend/features.h"
+#include "io/error.h"
+#include "io/latents_file.h"
+#include "train/detect/config_match.h"
+#include "train/detect/detector_state.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr int64_t group_windows = 128;
+
+int64_t count_windows(const io::Shard& shard, const io::WindowSettings& window) {
+  int64_t total = 0;
+  for (size_t i = 0; i < shard.clips().size(); ++i) {
+    total += frontend::windows_in(shard.offsets()[i + 1] - shard.offsets()[i], window);
+  }
+  return total;
+}
+
+// Where each of a group's windows stands; `clip` counts the shard's clips and goes on.
+void place_windows(const ClipGroup& group, const io::WindowSettings& window, int32_t& clip, io::LatentsTable& table) {
+  for (size_t c = 0; c + 1 < group.first.size(); ++c, ++clip) {
+    for (int64_t w = 0; w < group.first[c + 1] - group.first[c]; ++w) {
+      table.clip.push_back(clip);
+      table.frame.push_back(w * window.window_hop_frames);
+    }
+  }
+}
+
+// The figures of a window that a model of this kind has.
+void add_columns(const std::string& kind, std::span<const flow::WindowScores> scores, io::LatentsTable& table) {
+  const auto add = [&](const char* name, double flow::WindowScores::*member) {
+    std::vector<double> values;
+    for (const flow::WindowScores& window : scores) values.push_back(window.*member);
+    table.columns.emplace_back(name, std::move(values));
+  };
+  if (kind == "glow") {
+    add("log_det", &flow::WindowScores::log_det);
+    add("log_p_zc", &flow::WindowScores::log_p_zc);
+  }
+  for (const NamedScore& score : scores_of_kind(kind)) add(score.name, score.of_window);
+}
+
+}  // namespace
+
+void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
+                      const std::function<void(int64_t done, int64_t total)>& progress) {
+  State& s = *state_;
+  require_frontend(shard, s.model.config.frontend, "the model");
+  const io::WindowSettings& window = s.model.config.window;
+
+  io::LatentsWriter writer(out, count_windows(shard, window), s.network->zc_size(), s.network->zd_size());
+  io::LatentsTable table;
+  table.estimated = s.model.condition.names;
+  table.clips = shard.clips();
+  table.parameter_names = shard.parameter_names();
+  std::vector<flow::WindowScores> all_scores;
+  int32_t clip = 0;
+  std::vector<float> zc, zd;
+  std::vector<std::string> not_finite;
+  const auto encode_group = [&](ClipGroup& group) {
+    std::vector<flow::WindowScores> scores(group.start.size());
+    zc.clear();
+    zd.clear();
+    s.engine->encode(group.batch(), scores,
+                     [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
+                       zc.insert(zc.end(), window_zc.begin(), window_zc.end());
+                       zd.insert(zd.end(), window_zd.begin(), window_zd.end());
+                     });
+    writer.append(zc, zd);
+    for (size_t i = 0; i < group.clips.size(); ++i) {
+      if (!group.finite[i]) not_finite.push_back(group.clips[i].path.string());
+    }
+    place_windows(group, window, clip, table);
+    for (flow::WindowScores& window_scores : scores) {
+      table.estimates.insert(table.estimates.end(), window_scores.estimate.begin(), window_scores.estimate.end());
+      all_scores.push_back(std::move(window_scores));
+    }
+    if (progress) progress(clip, static_cast<int64_t>(shard.clips().size()));
+  };
+  std::vector<int32_t> all(shard.clips().size());
+  std::iota(all.begin(), all.end(), 0);
+  for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
+  add_columns(s.model.config.model.kind, all_scores, table);
+  writer.finish(table);
+  if (!not_finite.empty()) {
+    throw io::DataError(fmt::format(
+        "{} of {} clips have frames that are not finite, first '{}': their latents in '{}' say nothing; prepare the "
+        "recordings again",
+        not_finite.size(), shard.clips().size(), not_finite.front(), out.string()));
+  }
+}
+
+}  // namespace evenflow::train

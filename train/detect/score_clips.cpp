@@ -1,0 +1,179 @@
+#include "train/detect/score_clips.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "frontend/features.h"
+#include "frontend/silence.h"
+#include "io/error.h"
+#include "train/statistics/finite.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+constexpr int64_t windows_in_hand = 128;
+
+// Mean over windows, their maximum, or the mean of the k largest. One NaN window makes the clip's figure NaN.
+double aggregate_values(std::vector<double>& values, const io::ScoreSettings& settings) {
+  for (const double value : values) {
+    if (value != value) return unknown;
+  }
+  if (settings.aggregate == "max") return *std::max_element(values.begin(), values.end());
+  if (settings.aggregate == "top_k") {
+    std::sort(values.begin(), values.end(), std::greater<>());
+    values.resize(std::min(values.size(), static_cast<size_t>(std::max(settings.top_k, 1))));
+  }
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+using Windows = std::span<const flow::WindowScores>;
+
+double aggregate_member(Windows windows, double flow::WindowScores::*member, const io::ScoreSettings& settings) {
+  std::vector<double> values;
+  values.reserve(windows.size());
+  for (const flow::WindowScores& window : windows) values.push_back(window.*member);
+  return aggregate_values(values, settings);
+}
+
+std::vector<double> mean_estimates(Windows windows) {
+  std::vector<double> mean(windows.front().estimate.size(), 0.0);
+  for (size_t p = 0; p < mean.size(); ++p) {
+    for (const flow::WindowScores& window : windows) mean[p] += window.estimate[p];
+    mean[p] /= static_cast<double>(windows.size());
+  }
+  return mean;
+}
+
+/// Why the score or an estimate is not finite, as far as the windows tell.
+std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, Windows windows) {
+  const bool estimated =
+      std::all_of(clip.estimate.begin(), clip.estimate.end(), [](double e) { return std::isfinite(e); });
+  if (std::isfinite(clip.score) && estimated) return "";
+  if (!finite_frames) return "its features hold values that are not finite; prepare the recording again";
+  const std::span<const NamedScore> flows = flow_scores();
+  const bool flow =
+      std::any_of(flows.begin(), flows.end(), [&](const auto& s) { return scoring.score_name == s.name; });
+  for (size_t w = 0; flow && w < windows.size(); ++w) {
+    const char* what = !std::isfinite(windows[w].log_p_zc)  ? "the latent zc overflows"
+                       : !std::isfinite(windows[w].log_det) ? "the log-determinant overflows"
+                       : !std::isfinite(windows[w].nll)     ? "the latent zd overflows"
+                                                            : nullptr;
+    if (what != nullptr) return fmt::format("{} in window {} of {}", what, w + 1, windows.size());
+  }
+  return estimated ? scoring.score_name + " overflows" : "the estimate of a parameter overflows";
+}
+
+ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool finite_frames, Windows windows) {
+  ClipScore out;
+  out.clip = clip;
+  const auto of = [&](double flow::WindowScores::*member) { return aggregate_member(windows, member, scoring.score); };
+  for (const std::span<const NamedScore> family : score_families()) {
+    for (const NamedScore& score : family) {
+      if (score.of_window != nullptr) out.*score.of_clip = of(score.of_window);
+    }
+  }
+  out.estimate = mean_estimates(windows);
+  out.windows = static_cast<int64_t>(windows.size());
+  out.score = pick_score(out, scoring.score_name);
+  out.fault = fault_of(out, finite_frames, scoring, windows);
+  if (scoring.threshold != nullptr && !std::isnan(scoring.threshold->value) && std::isfinite(out.score)) {
+    out.decision = out.score > scoring.threshold->value ? 1 : 0;
+  }
+  return out;
+}
+
+}  // namespace
+
+void ClipGroup::clear() {
+  clips.clear();
+  frames.clear();
+  start.clear();
+  first.assign(1, 0);
+  v.clear();
+  silent.clear();
+  finite.clear();
+}
+
+void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
+              const io::WindowSettings& window, const io::FrontendSettings& frontend) {
+  const int64_t bands = frontend.mel_bands;
+  const int64_t count = static_cast<int64_t>(frames.size()) / bands;
+  const int64_t windows = frontend::windows_in(count, window);
+  if (windows < 1) {
+    throw io::DataError("clip '" + clip.path.string() + "' has " + std::to_string(count) +
+                        " frames and a window of this model needs " + std::to_string(window.window_frames) +
+                        "; leave the clip out or record a longer one");
+  }
+  if (group.first.empty()) group.first.push_back(0);
+  const int64_t offset = static_cast<int64_t>(group.frames.size()) / bands;
+  group.clips.push_back(clip);
+  group.silent.push_back(frontend::says_nothing(frames, frontend));
+  group.finite.push_back(all_finite(frames));
+  group.frames.insert(group.frames.end(), frames.begin(), frames.end());
+  for (int64_t w = 0; w < windows; ++w) {
+    group.start.push_back(offset + w * window.window_hop_frames);
+    group.v.insert(group.v.end(), v.begin(), v.end());
+  }
+  group.first.push_back(static_cast<int64_t>(group.start.size()));
+}
+
+std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group, Windows windows) {
+  std::vector<ClipScore> out;
+  for (size_t i = 0; i < group.clips.size(); ++i) {
+    const auto first = static_cast<size_t>(group.first[i]), end = static_cast<size_t>(group.first[i + 1]);
+    out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], windows.subspan(first, end - first)));
+    out.back().silent = group.silent[i];
+  }
+  return out;
+}
+
+void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const std::vector<std::string>& parameters,
+                    const io::WindowSettings& window, int64_t windows, const std::function<void(ClipGroup&)>& visit) {
+  ClipGroup group;
+  std::vector<float> frames;
+  const int64_t bands = shard.mel_bands();
+  for (const int32_t index : clips) {
+    const auto i = static_cast<size_t>(index);
+    const int64_t first = shard.offsets()[i], count = shard.offsets()[i + 1] - first;
+    frames.resize(static_cast<size_t>(count * bands));
+    shard.read_frames(first, count, frames.data());
+    const io::Clip& clip = shard.clips()[i];
+    add_clip(group, clip, frames, values_of(clip, shard.parameter_names(), parameters), window, shard.frontend());
+    if (static_cast<int64_t>(group.start.size()) < windows) continue;
+    visit(group);
+    group.clear();
+  }
+  if (!group.clips.empty()) visit(group);
+}
+
+std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& shard, std::span<const int32_t> clips,
+                                   const std::function<void(int64_t, int64_t)>& progress) {
+  std::vector<ClipScore> out;
+  std::vector<flow::WindowScores> windows;
+  const auto score_group = [&](ClipGroup& group) {
+    windows.resize(group.start.size());
+    scoring.engine.score(group.batch(), windows);
+    for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
+    if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
+  };
+  for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
+  return out;
+}
+
+std::vector<double> values_of(const io::Clip& clip, const std::vector<std::string>& clip_names,
+                              const std::vector<std::string>& names) {
+  std::vector<double> values;
+  for (const std::string& name : names) {
+    const auto found = std::find(clip_names.begin(), clip_names.end(), name);
+    const auto column = static_cast<size_t>(found - clip_names.begin());
+    values.push_back(column < clip.parameter.size() ? clip.parameter[column] : unknown);
+  }
+  return values;
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,208 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/text.h"
+#include "train/detect/score.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr const char* estimate_prefix = "estimate_";
+const std::vector<std::string> leading = {"path", "machine", "label"};
+const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
+
+std::string cell_of(double value) {
+  return std::isnan(value) ? std::string() : fmt::format("{}", value);
+}
+
+double value_or_nan(const std::vector<double>& values, size_t i) {
+  return i < values.size() ? values[i] : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string join_cells(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = io::csv_cell(cell);
+  return fmt::format("{}\n", fmt::join(cells, ","));
+}
+
+std::string header_of(const std::vector<std::string>& parameters, const std::vector<NamedScore>& figures,
+                      const std::vector<std::string>& estimated) {
+  std::vector<std::string> cells = leading;
+  cells.insert(cells.end(), parameters.begin(), parameters.end());
+  cells.emplace_back("score");
+  for (const NamedScore& figure : figures) cells.emplace_back(figure.name);
+  for (const std::string& name : estimated) cells.push_back(estimate_prefix + name);
+  cells.insert(cells.end(), trailing.begin(), trailing.end());
+  return join_cells(cells);
+}
+
+std::string row(const ClipScore& score, size_t parameters, const std::vector<NamedScore>& figures, size_t estimated) {
+  const io::Clip& clip = score.clip;
+  std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
+  for (size_t p = 0; p < parameters; ++p) cells.push_back(cell_of(value_or_nan(clip.parameter, p)));
+  cells.push_back(cell_of(score.score));
+  for (const NamedScore& figure : figures) cells.push_back(cell_of(score.*figure.of_clip));
+  for (size_t p = 0; p < estimated; ++p) cells.push_back(cell_of(value_or_nan(score.estimate, p)));
+  cells.push_back(std::to_string(score.decision));
+  cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
+  cells.push_back(clip.domain);
+  cells.push_back(clip.section);
+  return join_cells(cells);
+}
+
+/// True of a column that the scores have, or may have, beside the parameters'.
+bool is_reserved(const std::string& column) {
+  const std::string name = io::in_small_letters(column);
+  if (name == "score" || name.starts_with(estimate_prefix)) return true;
+  for (const auto& group : {leading, trailing}) {
+    if (std::find(group.begin(), group.end(), name) != group.end()) return true;
+  }
+  for (const std::span<const NamedScore> family : score_families()) {
+    if (std::any_of(family.begin(), family.end(), [&](const NamedScore& s) { return name == s.name; })) return true;
+  }
+  return false;
+}
+
+// One row being read: knows where it is, for its errors.
+class Row {
+ public:
+  Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
+      : file_(file), columns_(columns), row_(row) {}
+
+  bool has(const std::string& column) const { return columns_.contains(column); }
+  const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
+
+  double real(const std::string& column) const {
+    const std::string& cell = text(column);
+    if (cell.empty()) return std::numeric_limits<double>::quiet_NaN();
+    double value = 0;
+    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (error != std::errc{} || end != cell.data() + cell.size()) fail(column, "a number");
+    return value;
+  }
+
+  int one_of(const std::string& column, int low, int high) const {
+    const std::string& cell = text(column);
+    for (int value = low; value <= high; ++value) {
+      if (cell == std::to_string(value)) return value;
+    }
+    fail(column, fmt::format("a whole number from {} to {}", low, high));
+  }
+
+  [[noreturn]] void fail(const std::string& column, const std::string& expected) const {
+    throw io::DataError(fmt::format("'{}', line {}: column {} holds '{}', expected {}; write the scores again", file_,
+                                    row_.line, column, text(column), expected));
+  }
+
+ private:
+  const std::string& file_;
+  const std::map<std::string, size_t>& columns_;
+  const io::CsvRow& row_;
+};
+
+ClipScore read_row(const Row& row, const ScoreTable& table) {
+  ClipScore out;
+  out.clip.path = row.text("path");
+  out.clip.machine = row.text("machine");
+  out.clip.label = row.one_of("label", -1, 1);
+  for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
+  out.score = row.real("score");
+  for (const std::span<const NamedScore> family : score_families()) {
+    for (const NamedScore& figure : family) {
+      out.*figure.of_clip = row.has(figure.name) ? row.real(figure.name) : std::numeric_limits<double>::quiet_NaN();
+    }
+  }
+  for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
+  out.decision = row.one_of("decision", -1, 1);
+  const std::string& split = row.text("split");
+  if (split != "train" && split != "test") row.fail("split", "train or test");
+  out.clip.split = split == "train" ? io::Split::train : io::Split::test;
+  out.clip.domain = row.text("domain");
+  out.clip.section = row.text("section");
+  return out;
+}
+
+// The names of the figures that the file holds, family by family, or has to hold: flows' if there are none; `score`
+// comes before them.
+std::vector<std::string> figures_in(const std::map<std::string, size_t>& columns) {
+  std::vector<std::string> names = {"score"};
+  for (const std::span<const NamedScore> family : score_families()) {
+    if (!columns.contains(family.front().name)) continue;
+    for (const NamedScore& figure : family) names.emplace_back(figure.name);
+  }
+  if (names.size() > 1) return names;
+  for (const NamedScore& figure : flow_scores()) names.emplace_back(figure.name);
+  return names;
+}
+
+// Columns by name. Parameters stand between label and score, estimates between the figures and decision.
+std::map<std::string, size_t> read_header(const std::string& file, const std::vector<std::string>& cells,
+                                          ScoreTable& table) {
+  std::map<std::string, size_t> columns;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (!columns.emplace(cells[i], i).second) {
+      throw io::DataError("'" + file + "' has column " + cells[i] + " twice; write the scores again");
+    }
+  }
+  const std::vector<std::string> figures = figures_in(columns);
+  for (const auto& group : {leading, figures, trailing}) {
+    for (const std::string& name : group) {
+      if (columns.contains(name)) continue;
+      throw io::DataError("'" + file + "' has no column " + name + "; is it a scores CSV of evenflow?");
+    }
+  }
+  for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) table.parameter_names.push_back(cells[i]);
+  for (size_t i = columns[figures.back()] + 1; i < columns["decision"]; ++i) {
+    if (!cells[i].starts_with(estimate_prefix)) {
+      throw io::DataError("'" + file + "': column " + cells[i] +
+                          " is not an estimate; is it a scores CSV of evenflow?");
+    }
+    table.estimated_names.push_back(cells[i].substr(std::string(estimate_prefix).size()));
+  }
+  return columns;
+}
+
+}  // namespace
+
+void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file) {
+  for (const std::string& name : names) {
+    if (!is_reserved(name)) continue;
+    throw io::DataError(
+        fmt::format("'{}' has a parameter '{}', but a column of the scores has that name; rename it in the "
+                    "manifest",
+                    file.string(), name));
+  }
+}
+
+void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
+                  const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {
+  const std::vector<NamedScore> figures = scores_in(scores);
+  std::string text = header_of(manifest_parameters, figures, estimated);
+  for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), figures, estimated.size());
+  io::write_text(file, text);
+}
+
+ScoreTable read_scores(const std::filesystem::path& file) {
+  const std::string named = file.string();
+  const std::vector<io::CsvRow> rows = io::parse_csv(io::read_text(file), named);
+  if (rows.empty()) throw io::DataError("'" + named + "' is empty; write the scores again");
+  ScoreTable table;
+  const std::map<std::string, size_t> columns = read_header(named, rows[0].cells, table);
+  for (size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i].cells.size() != rows[0].cells.size()) {
+      throw io::DataError(fmt::format("'{}', line {}: {} cells, the header has {}; write the scores again", named,
+                                      rows[i].line, rows[i].cells.size(), rows[0].cells.size()));
+    }
+    table.clips.push_back(read_row(Row(named, columns, rows[i]), table));
+  }
+  return table;
+}
+
+}  // namespace evenflow::train

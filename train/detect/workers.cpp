@@ -1,0 +1,224 @@
+#include "train/detect/workers.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "io/error.h"
+#include "kernels/adam.h"
+#include "kernels/gather.h"
+
+namespace evenflow::train {
+namespace {
+
+// Gradients of a batch are summed in at most this many parts, each by one worker: so many threads can have work.
+constexpr int64_t max_chunks = 32;
+// Floats of the gradient that a worker sums over the parts at a time: they stay in the first-level cache.
+constexpr int64_t sum_block = 4096;
+// Passes whose latents encode holds at a time, per worker.
+constexpr int64_t encoded_passes = 4;
+
+int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+kernels::Buffer<float> to_buffer(std::span<const float> values) {
+  kernels::Buffer<float> buffer(static_cast<int64_t>(values.size()));
+  std::copy(values.begin(), values.end(), buffer.data());
+  return buffer;
+}
+
+}  // namespace
+
+struct Workers::State {
+  State(const flow::Model& model_in, const io::NormaliserData& normaliser, int threads, bool training_in)
+      : model(model_in),
+        pool(threads),
+        training(training_in),
+        at_once(model_in.windows_at_once()),
+        dimensions(model_in.dimensions()),
+        mean(to_buffer(normaliser.mean)),
+        inverse_std(to_buffer(normaliser.std)) {
+    require_bands(normaliser, model);
+    for (int64_t i = 0; i < inverse_std.size(); ++i) inverse_std[i] = 1.0F / inverse_std[i];
+    const auto mode = training ? flow::PassMode::train : flow::PassMode::score;
+    for (int i = 0; i < pool.threads(); ++i) passes.push_back(model.make_pass(at_once, mode));
+    streams.resize(static_cast<size_t>(pool.threads()));
+    if (!training) return;
+    row = divide_up(model.raw_gradient_size(), 16) * 16;  // whole cache lines: no two chunks share one
+    sum = kernels::Buffer<float>(row);
+  }
+
+  // Windows [first, first + count) of a batch, carried by one worker.
+  struct Part {
+    int64_t first, count;
+    int worker;
+  };
+  flow::Pass& pass(const Part& part) { return *passes[static_cast<size_t>(part.worker)]; }
+  kernels::Stream& stream(const Part& part) { return streams[static_cast<size_t>(part.worker)]; }
+
+  /// Calls work for the parts of the windows [first, first + count), dealt to the workers.
+  template <class Work>
+  void deal(int64_t first, int64_t count, const Work& work) {
+    pool.run(divide_up(count, at_once), [&](int64_t item, int worker) {
+      const int64_t begin = item * at_once;
+      work(Part{first + begin, std::min(at_once, count - begin), worker});
+    });
+  }
+
+  kernels::ConstMap load(const WindowBatch& batch, const Part& part) {
+    const kernels::Map x = pass(part).input().samples(0, part.count);
+    gather(batch, part, x);
+    return x;
+  }
+
+  void gather(const WindowBatch& batch, const Part& part, const kernels::Map& x) {
+    const kernels::Array<const float> frames{batch.frames.data(), static_cast<int64_t>(batch.frames.size())};
+    const kernels::Array<const int64_t> start{batch.start.data() + part.first, part.count};
+    kernels::gather_windows(stream(part), frames, start, mean.view(), inverse_std.view(), x);
+  }
+
+  std::span<const double> values(const WindowBatch& batch, const Part& part) const {
+    const auto p = static_cast<size_t>(model.parameter_count());
+    if (batch.v.empty() || p == 0) return {};
+    return batch.v.subspan(static_cast<size_t>(part.first) * p, static_cast<size_t>(part.count) * p);
+  }
+
+  void score(const WindowBatch& batch, const Part& part, std::span<flow::WindowScores> out) {
+    pass(part).score(stream(part), load(batch, part), values(batch, part),
+                     out.subspan(static_cast<size_t>(part.first), static_cast<size_t>(part.count)));
+  }
+
+  struct LossJob {
+    const WindowBatch& batch;
+    std::span<double> nll;
+    int64_t chunk_size;
+    double scale;
+  };
+
+  static kernels::Array<const double> view(std::span<const double> v) {
+    return {v.data(), static_cast<int64_t>(v.size()), {}};
+  }
+
+  void train_chunk(const LossJob& job, int64_t chunk, int worker) {
+    const kernels::Array<float> raw = chunks.slice(chunk * row, model.raw_gradient_size());
+    std::fill_n(raw.data, raw.size, 0.0F);
+    const int64_t end = std::min((chunk + 1) * job.chunk_size, job.batch.size());
+    for (int64_t i = chunk * job.chunk_size; i < end; i += at_once) {
+      const Part part{i, std::min(at_once, end - i), worker};
+      pass(part).loss_and_gradient(stream(part), load(job.batch, part), view(values(job.batch, part)), job.scale,
+                                   {step.view(), i}, {job.nll.data() + i, part.count, {}}, raw);
+    }
+  }
+
+  void sum_chunks(int64_t count, int64_t block, int worker) {
+    const int64_t first = block * sum_block;
+    const int64_t columns = std::min(sum_block, row - first);
+    kernels::sum_rows(streams[static_cast<size_t>(worker)], chunks.slice(first, (count - 1) * row + columns), count,
+                      row, sum.slice(first, columns));
+  }
+
+  double mean_per_dimension(std::span<const double> nll) const {
+    double total = 0;
+    for (const double value : nll) total += value;
+    return total / (static_cast<double>(nll.size()) * static_cast<double>(dimensions));
+  }
+
+  const flow::Model& model;
+  kernels::ThreadPool pool;
+  bool training;
+  int64_t at_once, dimensions;
+  kernels::Buffer<float> mean, inverse_std;
+  std::vector<std::unique_ptr<flow::Pass>> passes;
+  std::vector<kernels::Stream> streams;
+  int64_t row = 0;
+  kernels::Buffer<float> chunks, sum;
+  kernels::Buffer<int64_t> step{1};
+  std::vector<float> latents;
+};
+
+Workers::Workers(const flow::Model& model, const io::NormaliserData& normaliser, int threads, bool training)
+    : state_(std::make_unique<State>(model, normaliser, threads, training)) {}
+
+Workers::~Workers() = default;
+
+int Workers::threads() const {
+  return state_->pool.threads();
+}
+
+std::string Workers::describe() const {
+  return std::to_string(threads()) + " threads";
+}
+
+double Workers::loss_and_gradient(const WindowBatch& batch, std::span<double> nll, int64_t step) {
+  State& s = *state_;
+  s.step[0] = step;
+  const int64_t windows = batch.size();
+  const double scale = 1.0 / (static_cast<double>(windows) * static_cast<double>(s.dimensions));
+  const int64_t chunk_size = divide_up(divide_up(windows, max_chunks), s.at_once) * s.at_once;
+  const State::LossJob job{batch, nll, chunk_size, scale};
+  const int64_t chunks = divide_up(windows, chunk_size);
+  if (s.chunks.size() < chunks * s.row) s.chunks = kernels::Buffer<float>(chunks * s.row);
+  // Two pointers fit std::function's own storage: no allocation.
+  s.pool.run(chunks, [&s, &job](int64_t chunk, int worker) { s.train_chunk(job, chunk, worker); });
+  s.pool.run(divide_up(s.row, sum_block),
+             [&s, chunks](int64_t block, int worker) { s.sum_chunks(chunks, block, worker); });
+  s.model.finish_gradient(s.streams[0], s.sum.slice(0, s.model.raw_gradient_size()),
+                          1.0 / static_cast<double>(s.dimensions));
+  return s.mean_per_dimension(nll.first(static_cast<size_t>(windows)));
+}
+
+double Workers::loss(const WindowBatch& batch, std::span<double> nll) {
+  State& s = *state_;
+  s.deal(0, batch.size(), [&](const State::Part& part) {
+    s.pass(part).loss(s.stream(part), s.load(batch, part), State::view(s.values(batch, part)),
+                      {nll.data() + part.first, part.count, {}});
+  });
+  return s.mean_per_dimension(nll.first(static_cast<size_t>(batch.size())));
+}
+
+kernels::Array<float> Workers::gradient() {
+  return state_->sum.slice(0, state_->model.layout().size());
+}
+
+void Workers::score(const WindowBatch& batch, std::span<flow::WindowScores> out) {
+  State& s = *state_;
+  s.deal(0, batch.size(), [&](const State::Part& part) { s.score(batch, part, out); });
+}
+
+void Workers::encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) {
+  State& s = *state_;
+  const auto zc_size = static_cast<size_t>(s.model.zc_size()), zd_size = static_cast<size_t>(s.model.zd_size());
+  const size_t size = zc_size + zd_size;
+  const int64_t group = encoded_passes * s.at_once * threads();
+  s.latents.resize(static_cast<size_t>(group) * size);
+  for (int64_t first = 0; first < batch.size(); first += group) {
+    const int64_t count = std::min(group, batch.size() - first);
+    s.deal(first, count, [&](const State::Part& part) {
+      s.score(batch, part, out);
+      for (int64_t i = 0; i < part.count; ++i) {
+        const auto at = static_cast<size_t>(part.first - first + i);
+        s.pass(part).copy_latents(s.stream(part), i, std::span(s.latents).subspan(at * size, size));
+      }
+    });
+    for (int64_t item = 0; item < count; ++item) {
+      const std::span<const float> all(s.latents.data() + static_cast<size_t>(item) * size, size);
+      visit(first + item, all.first(zc_size), all.last(zd_size));
+    }
+  }
+}
+
+kernels::Buffer<float> Workers::normalised(const WindowBatch& batch) {
+  State& s = *state_;
+  kernels::Buffer<float> x(batch.size() * s.dimensions);
+  s.gather(batch, {0, batch.size(), 0},
+           kernels::make_map(x.data(), batch.size(), 1, s.model.height(), s.model.width()));
+  return x;
+}
+
+std::string Workers::first_non_finite(const WindowBatch& batch, int64_t window) {
+  State& s = *state_;
+  const State::Part part{window, 1, 0};
+  return s.pass(part).first_non_finite(s.stream(part), s.load(batch, part));
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,256 @@
+#include "train/loop/batch_stepper.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/copy.h"
+#include "kernels/order.h"
+
+namespace evenflow::train {
+namespace {
+
+using kernels::Array;
+using kernels::Buffer;
+
+// Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
+constexpr int64_t most_queued = 64;
+
+template <class T>
+Array<const T> host_view(const std::vector<T>& values) {
+  return {values.data(), static_cast<int64_t>(values.size()), {}};
+}
+
+}  // namespace
+
+BatchStepper::BatchStepper(const StepParts& parts)
+    : parts_(parts),
+      engine_(dynamic_cast<BatchEngine&>(parts.engine)),
+      stream_(engine_.stream()),
+      device_(parts.model.device()),
+      parameters_(parts.model.parameter_count()),
+      epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
+      resident_(parts.loader.resident()),
+      device_state_(1, device_),
+      host_state_(Buffer<kernels::StepState>::pinned(1, device_)),
+      batch_start_(parts.settings.batch, device_),
+      batch_v_(parts.settings.batch * parameters_, device_),
+      nll_(parts.settings.batch, device_),
+      squared_norm_(1, device_),
+      learning_rate_(steps(), device_),
+      loss_(steps(), device_),
+      norm_(steps(), device_),
+      host_loss_(Buffer<double>::pinned(steps(), device_)),
+      host_norm_(Buffer<double>::pinned(steps(), device_)),
+      raw_(parts.model.raw_gradient_size(), device_),
+      good_parameters_(parts.model.layout().size(), device_),
+      good_m_(parts.model.layout().size(), device_),
+      good_v_(parts.model.layout().size(), device_) {
+  if (resident_) {
+    engine_.hold(parts.loader.resident_frames());
+    const WindowTable table = parts.loader.window_table();
+    start_ = Buffer<int64_t>(static_cast<int64_t>(table.start.size()), device_);
+    v_ = Buffer<double>(static_cast<int64_t>(table.v.size()), device_);
+    kernels::upload<int64_t>(stream_, table.start, start_.view());
+    kernels::upload<double>(stream_, table.v, v_.view());
+    order_ = Buffer<int64_t>(epoch_windows_, device_);
+    order_workspace_ = Buffer<unsigned char>(kernels::random_order_workspace_bytes(device_, epoch_windows_), device_);
+    return;
+  }
+  const int64_t floats = parts.settings.batch * parts.model.dimensions();
+  for (Source& source : sources_) {
+    source.host = Buffer<float>::pinned(floats, device_);
+    source.device = Buffer<float>(floats, device_);
+    source.host_v = Buffer<double>::pinned(batch_v_.size(), device_);
+    source.copied = kernels::Event(device_);
+  }
+  // A streamed batch's windows lie one behind the other.
+  std::vector<int64_t> start(static_cast<size_t>(parts.settings.batch));
+  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<int64_t>(i) * parts.model.width();
+  kernels::upload<int64_t>(stream_, start, batch_start_.view());
+}
+
+int64_t BatchStepper::steps() const {
+  return (epoch_windows_ + parts_.settings.batch - 1) / parts_.settings.batch;
+}
+
+int64_t BatchStepper::windows_of(int64_t step) const {
+  return std::min<int64_t>(parts_.settings.batch, epoch_windows_ - step * parts_.settings.batch);
+}
+
+void BatchStepper::start_epoch(int64_t epoch, int64_t first_step) {
+  epoch_ = epoch;
+  position_ = first_step;
+  state_known_ = false;
+  order_windows();
+}
+
+void BatchStepper::order_windows() {
+  const io::TrainSettings& s = parts_.settings;
+  if (!resident_) {
+    parts_.loader.start_epoch(s.seed, epoch_, s.batch, s.windows_per_clip, position_);
+    for (Source& source : sources_) source.in_use = false;
+    return;
+  }
+  if (epoch_windows_ == parts_.loader.windows()) {
+    kernels::random_order(stream_, s.seed, epoch_order_stream(epoch_), order_.view(), order_workspace_.view());
+    return;
+  }
+  // windows_per_clip draws some of them.
+  const std::vector<int64_t> drawn = parts_.loader.epoch_windows(s.seed, epoch_, s.windows_per_clip);
+  kernels::upload<int64_t>(stream_, drawn, order_.view());
+}
+
+// Tells the device where the run stands: at an epoch's start, and after a step was rejected.
+void BatchStepper::set_state() {
+  if (!good_known_) {
+    const OptimizerSnapshot& good = parts_.guard.good();
+    kernels::upload<float>(stream_, good.parameters, good_parameters_.view());
+    kernels::upload<float>(stream_, good.m, good_m_.view());
+    kernels::upload<float>(stream_, good.v, good_v_.view());
+    good_known_ = true;
+  }
+  state_ = {.position = position_,
+            .adam_step = parts_.optimizer.step(),
+            .good_step = parts_.guard.good().step,
+            .halted = 0,
+            .accepted = 0};
+  kernels::upload<kernels::StepState>(stream_, {&state_, 1}, device_state_.view());
+  std::vector<double> rates(static_cast<size_t>(steps()));
+  for (size_t i = 0; i < rates.size(); ++i) rates[i] = parts_.learning_rate(static_cast<int64_t>(i));
+  kernels::upload<double>(stream_, rates, learning_rate_.view());
+  state_known_ = true;
+}
+
+std::span<const StepOutcome> BatchStepper::run(int64_t count) {
+  if (!state_known_) set_state();
+  const int64_t first = position_;
+  const int64_t queued = std::min({count, most_queued, steps() - first});
+  for (int64_t i = 0; i < queued; ++i) queue(first + i);
+  kernels::copy(stream_, device_state_.view(), host_state_.view());
+  kernels::copy(stream_, loss_.slice(first, queued), host_loss_.slice(first, queued));
+  kernels::copy(stream_, norm_.slice(first, queued), host_norm_.slice(first, queued));
+  stream_.synchronise();
+  state_ = host_state_[0];
+  const bool halted = state_.halted != 0;
+  outcomes_.clear();
+  position_ = state_.position + (halted ? 1 : 0);
+  for (int64_t step = first; step < position_; ++step) {
+    outcomes_.push_back(
+        {.windows = windows_of(step), .loss = host_loss_[step], .gradient_norm = host_norm_[step], .non_finite = {}});
+  }
+  parts_.optimizer.set_step(state_.adam_step);
+  parts_.guard.accept(state_.good_step);
+  if (halted) {
+    outcomes_.back().non_finite = trace(state_.position);
+    settle();
+    state_known_ = false;
+    if (!resident_) order_windows();
+  }
+  return outcomes_;
+}
+
+void BatchStepper::queue(int64_t step) {
+  const int64_t source = resident_ ? 0 : step % 2;
+  if (!resident_) fill(source);
+  const int64_t windows = windows_of(step);
+  Step& recorded = step_for(source, windows);
+  // Libraries choose their plans, and scratch memory grows, when an operation first runs: not while it is recorded.
+  if (!recorded.warm) {
+    queue_operations(source, windows);
+    recorded.warm = true;
+    return;
+  }
+  if (recorded.graph.empty()) {
+    recorded.graph = kernels::Graph(stream_, [this, source, windows] { queue_operations(source, windows); });
+  }
+  recorded.graph.launch(stream_);
+}
+
+// The loader's next batch into a source, once the device has copied what was there.
+WindowBatch BatchStepper::fill(int64_t index) {
+  Source& source = sources_[static_cast<size_t>(index)];
+  const WindowBatch batch = parts_.loader.next();
+  if (source.in_use) source.copied.wait();
+  std::copy(batch.frames.begin(), batch.frames.end(), source.host.data());
+  std::copy(batch.v.begin(), batch.v.end(), source.host_v.data());
+  const auto floats = static_cast<int64_t>(batch.frames.size());
+  const auto values = static_cast<int64_t>(batch.v.size());
+  kernels::copy(stream_, source.host.slice(0, floats), source.device.slice(0, floats));
+  kernels::copy(stream_, source.host_v.slice(0, values), batch_v_.slice(0, values));
+  source.copied.record(stream_);
+  source.in_use = true;
+  return batch;
+}
+
+BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
+  for (Step& step : recorded_) {
+    if (step.source == source && step.windows == windows) return step;
+  }
+  recorded_.push_back({.source = source, .windows = windows, .warm = false, .graph = {}});
+  return recorded_.back();
+}
+
+void BatchStepper::queue_operations(int64_t source, int64_t windows) {
+  const io::TrainSettings& s = parts_.settings;
+  flow::Model& model = parts_.model;
+  const auto dimensions = static_cast<double>(model.dimensions());
+  const double scale = 1.0 / (static_cast<double>(windows) * dimensions);
+  const Array<double> v = batch_v_.slice(0, windows * parameters_);
+  const Array<double> nll = nll_.slice(0, windows);
+  Array<const float> frames = sources_[static_cast<size_t>(source)].device.view();
+  if (resident_) {
+    frames = engine_.held(parts_.loader.resident_frames());
+    kernels::select_batch(stream_, {.state = device_state_.view(),
+                                    .order = order_.view(),
+                                    .start = start_.view(),
+                                    .v = v_.view(),
+                                    .stride = s.batch,
+                                    .batch_start = batch_start_.slice(0, windows),
+                                    .batch_v = v});
+  }
+  const kernels::ConstMap x = engine_.gather(frames, batch_start_.slice(0, windows));
+  model.assemble(stream_);
+  kernels::zero(stream_, raw_.view());
+  engine_.pass().loss_and_gradient(stream_, x, v, scale, {{&device_state_.data()->adam_step, 1, device_}, 0}, nll,
+                                   raw_.view());
+  model.finish_gradient(stream_, raw_.view(), 1.0 / dimensions);
+  const Array<float> gradient = raw_.slice(0, model.layout().size());
+  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  kernels::guarded_update(stream_, {.clip_norm = s.clip_norm,
+                                    .loss_scale = scale,
+                                    .state = device_state_.view(),
+                                    .learning_rate = learning_rate_.view(),
+                                    .nll = nll,
+                                    .squared_norm = squared_norm_.view(),
+                                    .gradient = gradient,
+                                    .parameter = model.parameters(),
+                                    .m = parts_.optimizer.m(),
+                                    .v = parts_.optimizer.v(),
+                                    .good_parameter = good_parameters_.view(),
+                                    .good_m = good_m_.view(),
+                                    .good_v = good_v_.view(),
+                                    .loss = loss_.view(),
+                                    .norm = norm_.view()});
+}
+
+void BatchStepper::settle() {
+  OptimizerSnapshot& good = parts_.guard.good_copy();
+  if (!good_known_) return;
+  kernels::download<float>(stream_, good_parameters_.view(), good.parameters);
+  kernels::download<float>(stream_, good_m_.view(), good.m);
+  kernels::download<float>(stream_, good_v_.view(), good.v);
+}
+
+// Computes the step that halted the run once more, which changes nothing while the run is halted.
+NonFinite BatchStepper::trace(int64_t step) {
+  const io::TrainSettings& s = parts_.settings;
+  const int64_t windows = windows_of(step);
+  parts_.loader.start_epoch(s.seed, epoch_, s.batch, s.windows_per_clip, step);
+  const WindowBatch batch = resident_ ? parts_.loader.next() : fill(0);
+  queue_operations(0, windows);
+  const std::vector<double> nll = kernels::to_host(stream_, nll_.slice(0, windows));
+  const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.model.layout().size()));
+  return trace_non_finite(engine_, parts_.model.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));
+}
+
+}  // namespace evenflow::train

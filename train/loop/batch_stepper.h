@@ -1,0 +1,69 @@
+// The steps of a training on a GPU: each is one graph, queued behind the one before. The host learns of a step's loss
+// when it asks for it; whether a step was finite, and so whether it may change anything, is decided on the device.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/event.h"
+#include "kernels/graph.h"
+#include "kernels/train_step.h"
+#include "train/detect/batch_engine.h"
+#include "train/loop/stepper.h"
+
+namespace evenflow::train {
+
+class BatchStepper final : public Stepper {
+ public:
+  explicit BatchStepper(const StepParts& parts);
+
+  void start_epoch(int64_t epoch, int64_t first_step) override;
+  std::span<const StepOutcome> run(int64_t count) override;
+  void settle() override;
+
+ private:
+  // Where a step's windows come from: the frames held on the device, or one of two buffers filled by the host.
+  struct Source {
+    kernels::Buffer<float> host, device;
+    kernels::Buffer<double> host_v;
+    kernels::Event copied;
+    bool in_use = false;
+  };
+  // A step over so many windows of one source: queued piece by piece at first, recorded the second time.
+  struct Step {
+    int64_t source = 0, windows = 0;
+    bool warm = false;
+    kernels::Graph graph;
+  };
+
+  int64_t windows_of(int64_t step) const;
+  int64_t steps() const;
+  void order_windows();
+  void set_state();
+  void queue(int64_t step);
+  WindowBatch fill(int64_t source);
+  Step& step_for(int64_t source, int64_t windows);
+  void queue_operations(int64_t source, int64_t windows);
+  NonFinite trace(int64_t step);
+
+  StepParts parts_;
+  BatchEngine& engine_;
+  kernels::Stream& stream_;
+  kernels::Device device_;
+  int64_t parameters_, epoch_windows_, epoch_ = 0, position_ = 0;
+  bool resident_, state_known_ = false, good_known_ = false;
+  kernels::StepState state_;
+
+  kernels::Buffer<kernels::StepState> device_state_, host_state_;
+  kernels::Buffer<int64_t> order_, start_, batch_start_;
+  kernels::Buffer<unsigned char> order_workspace_;
+  kernels::Buffer<double> v_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
+  kernels::Buffer<double> host_loss_, host_norm_;
+  kernels::Buffer<float> raw_, good_parameters_, good_m_, good_v_;
+  std::array<Source, 2> sources_;
+  std::vector<Step> recorded_;
+  std::vector<StepOutcome> outcomes_;
+};
+
+}  // namespace evenflow::train

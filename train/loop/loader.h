@@ -1,0 +1,74 @@
+// Windows of the selected clips, in an order that (seed, epoch) alone decides; resident or streamed, same result.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "io/config.h"
+#include "io/shard.h"
+#include "train/detect/engine.h"
+
+namespace evenflow::train {
+
+/// One window of one clip.
+struct WindowRef {
+  int32_t shard = 0;
+  int32_t clip = 0;   ///< index in the shard
+  int64_t frame = 0;  ///< first frame, in the shard
+};
+
+/// The clips of several shards that a training, or a validation, uses.
+struct ClipSelection {
+  std::vector<const io::Shard*> shards;
+  std::vector<std::pair<int32_t, int32_t>> clips;  ///< (shard, clip)
+};
+
+/// All windows, in clip order: where each starts in the resident frames and its values.
+struct WindowTable {
+  std::vector<int64_t> start;
+  std::vector<double> v;  ///< [windows * parameters]
+};
+
+class Loader {
+ public:
+  /// `parameters`: column of each conditioned parameter in the shards. Frames up to `resident_bytes` are held in
+  /// memory, more are streamed by a prefetch thread.
+  Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
+         int64_t resident_bytes);
+  ~Loader();
+
+  bool resident() const;
+  int64_t clips() const;
+  int64_t windows() const;  ///< in all
+  int64_t windows_per_epoch(int windows_per_clip) const;
+
+  /// Starts an epoch: batches of `batch` windows from batch `first_batch` on; windows_per_clip 0: all of them.
+  void start_epoch(uint64_t seed, int64_t epoch, int64_t batch, int windows_per_clip, int64_t first_batch = 0);
+  /// Windows in clip order, no shuffling (validation, statistics).
+  void start_in_order(int64_t batch);
+  /// The next batch, valid until the next call; size 0 at the end. Its windows as references in refs().
+  WindowBatch next();
+  std::span<const WindowRef> refs() const;
+
+  /// For a device that does the loader's work itself: the frames and where the windows lie in them (resident only), and
+  /// the windows of an epoch, in its order, as rows of the table.
+  std::span<const float> resident_frames() const;
+  WindowTable window_table() const;
+  std::vector<int64_t> epoch_windows(uint64_t seed, int64_t epoch, int windows_per_clip) const;
+
+  /// Calls sink with all frames of the selected clips in order, in pieces.
+  void visit_frames(const std::function<void(std::span<const float>)>& sink) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// A permutation of [0, n) from (seed, epoch): kernels::random_order of the epoch's stream, the same on every device.
+std::vector<int64_t> epoch_order(int64_t n, uint64_t seed, int64_t epoch);
+uint64_t epoch_order_stream(int64_t epoch);
+
+}  // namespace evenflow::train

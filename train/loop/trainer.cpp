@@ -1,0 +1,665 @@
+#include "train/loop/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+#include "io/version.h"
+#include "kernels/check.h"
+#include "kernels/copy.h"
+#include "train/loop/budget.h"
+#include "train/loop/checkpoint.h"
+#include "train/detect/config_match.h"
+#include "train/loop/event_log.h"
+#include "train/loop/guard.h"
+#include "train/loop/optimizer.h"
+#include "train/loop/run_log.h"
+#include "train/detect/score_clips.h"
+#include "train/loop/stepper.h"
+#include "train/detect/threshold.h"
+#include "train/loop/training_data.h"
+#include "train/loop/zd_picture.h"
+
+namespace evenflow::train {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+io::RunFolder open_run(const TrainOptions& options) {
+  if (options.resume) return io::RunFolder::resume(options.run);
+  io::RunFolder run = io::RunFolder::create(
+      options.run, options.replace ? io::RunFolder::Existing::replace : io::RunFolder::Existing::refuse);
+  run.fill([&] {
+    io::write_text(run.config(), io::to_toml(options.config));
+    if (options.remember_shards) run.write_shards(options.shards);
+  });
+  return run;
+}
+
+std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io::RunFolder& run) {
+  if (!options.resume) return std::nullopt;
+  Checkpoint checkpoint = read_checkpoint(run.checkpoint());
+  require_resumable(checkpoint.model.config, options.config);
+  return checkpoint;
+}
+
+// io::DataError for what only the data tell: an epoch has so many steps, and each makes at most one update.
+void require_possible(const std::filesystem::path& run, const io::ProgressData& progress, int64_t updates,
+                      int64_t steps_per_epoch) {
+  if (progress.step_in_epoch <= steps_per_epoch &&
+      updates - progress.step_in_epoch <= progress.epoch * steps_per_epoch) {
+    return;
+  }
+  throw io::DataError(fmt::format(
+      "the checkpoint of the run '{}' is damaged: {} steps in its epoch and {} updates in all, where an epoch has {} "
+      "steps; train a new run",
+      run.string(), progress.step_in_epoch, updates, steps_per_epoch));
+}
+
+/// What the threshold is fitted to, and the clips that have no part in it.
+struct NormalClips {
+  NormalScores scores;
+  std::vector<ClipScore> without_score;  // not finite
+};
+
+class Training {
+ public:
+  explicit Training(const TrainOptions& options);
+  TrainResult run();
+
+ private:
+  // ---- beginning
+  void start_new();
+  void resume(const Checkpoint& checkpoint);
+  void initialise_model();
+  void log_start();
+  void log_held_out();
+
+  // ---- one epoch
+  bool run_epoch();
+  void take(const StepOutcome& outcome);
+  bool assemble();
+  void trip(const NonFinite& found);
+  void end_epoch(double seconds, int64_t windows);
+  double validation_loss();
+  EpochMetrics epoch_metrics(double validation) const;
+  void keep_best(double loss);
+  void record(const EpochMetrics& row);
+  void draw_pictures();
+  void report(bool epoch_end) const;
+  bool stop_asked() const;
+  bool out_of_patience() const;
+  bool finished() const { return epoch_ >= epochs_ || out_of_patience(); }
+
+  // ---- saving
+  io::ModelData model_data() const;
+  void save_checkpoint();
+  void finish();
+  void finish_models();
+  std::string score_name() const { return resolve_score(config_); }
+  std::vector<ClipScore> scores_of(const ClipSelection& clips);
+  NormalClips normal_clips();
+  io::ThresholdData unfitted_threshold() const;
+  io::ThresholdData fit_threshold_to(const NormalClips& clips, bool say);
+  void log_threshold(const FittedThreshold& threshold);
+  TrainResult result() const;
+
+  int64_t global_step() const { return epoch_ * steps_per_epoch_ + step_in_epoch_; }
+  double learning_rate(int64_t step_in_epoch) const {
+    return learning_rate_at(config_.train, epoch_ * steps_per_epoch_ + step_in_epoch, epochs_ * steps_per_epoch_) *
+           guard_.learning_rate_factor();
+  }
+
+  const TrainOptions& options_;
+  const io::Config& config_;
+  kernels::Device device_;
+  TrainingData data_;
+  io::RunFolder run_;
+  RunLog log_;
+  std::optional<Checkpoint> checkpoint_;
+  io::Provenance provenance_;
+  io::NormaliserData normaliser_;
+  io::ConditionData condition_;
+  std::unique_ptr<flow::Model> model_;
+  std::unique_ptr<Engine> engine_;
+  Optimizer optimizer_;
+  Guard guard_;
+  kernels::Stream stream_;
+  std::vector<double> nll_;
+  int64_t steps_per_epoch_, epochs_;
+
+  int64_t epoch_ = 0, step_in_epoch_ = 0;
+  double best_loss_ = nan;
+  int64_t best_epoch_ = -1;
+  EpochSums sums_;
+  double train_loss_ = nan;
+  std::unique_ptr<Stepper> stepper_;
+  std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<EventLog> events_;
+
+  int64_t steps_done_ = 0, windows_done_ = 0;  // in this session
+  bool interrupted_ = false;
+  Stopwatch clock_;
+};
+
+// ------------------------------------------------------------------------------------------------------ beginning
+
+Training::Training(const TrainOptions& options)
+    : options_(options),
+      config_(options.config),
+      device_(kernels::parse_device(config_.train.device)),
+      data_(open_training_data(config_, options.shards)),
+      run_(open_run(options)),
+      log_(run_.log(), options.log),
+      checkpoint_(open_checkpoint(options, run_)),
+      normaliser_(checkpoint_ ? checkpoint_->model.normaliser
+                              : fit_normaliser_to(data_, config_.window.normalise,
+                                                  [this](const std::string& text) { log_.line(text); })),
+      condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
+      model_(flow::make_model(config_, condition_, config_.train.seed, device_)),
+      engine_(make_engine(*model_, normaliser_,
+                          {.threads = config_.train.threads, .batch = config_.train.batch, .training = true})),
+      optimizer_(model_->parameters()),
+      guard_(optimizer_),
+      stream_(device_) {
+  const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
+  steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
+  epochs_ = epochs_to_train(config_.train, steps_per_epoch_);
+  nll_.resize(static_cast<size_t>(config_.train.batch));
+  provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
+                 std::string(io::version()), config_.train.seed,      machines_of(data_)};
+  log_start();
+  if (checkpoint_) {
+    resume(*checkpoint_);
+    checkpoint_.reset();
+  } else {
+    start_new();
+  }
+  engine_->hold(data_.validation->resident_frames());
+  stepper_ = make_stepper({.settings = config_.train,
+                           .model = *model_,
+                           .engine = *engine_,
+                           .loader = *data_.train,
+                           .optimizer = optimizer_,
+                           .guard = guard_,
+                           .learning_rate = [this](int64_t step) { return learning_rate(step); }});
+  const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
+  metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
+  events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
+}
+
+void Training::start_new() {
+  initialise_model();
+  guard_.start();
+  run_.fill([this] { save_checkpoint(); });
+  run_.appear();
+}
+
+void Training::resume(const Checkpoint& checkpoint) {
+  const io::ModelData& model = checkpoint.model;
+  if (model.provenance.data_hash != provenance_.data_hash) {
+    throw io::DataError("the shards are not those the run '" + options_.run.string() + "' was begun with (data_hash " +
+                        provenance_.data_hash + ", then " + model.provenance.data_hash +
+                        "); give the same shards in the same order, or train a new run");
+  }
+  require_possible(options_.run, *model.progress, model.optimizer->step, steps_per_epoch_);
+  model_->load(model.parameters);
+  OptimizerSnapshot state;
+  optimizer_.save(state);
+  state.m = model.optimizer->m;
+  state.v = model.optimizer->v;
+  state.step = model.optimizer->step;
+  optimizer_.restore(state);
+  guard_.resume(checkpoint.good, model.progress->learning_rate_factor, model.progress->guard_count);
+  epoch_ = model.progress->epoch;
+  step_in_epoch_ = model.progress->step_in_epoch;
+  best_loss_ = model.progress->best_loss;
+  best_epoch_ = model.progress->best_epoch;
+  sums_ = checkpoint.sums;
+  io::write_text(run_.config(), io::to_toml(config_));
+  if (options_.remember_shards) run_.write_shards(options_.shards);
+  log_.line(fmt::format("resumed after {} epochs and {} steps", epoch_, step_in_epoch_));
+}
+
+void Training::initialise_model() {
+  data_.train->start_epoch(config_.train.seed, 0, config_.train.batch, config_.train.windows_per_clip);
+  const WindowBatch batch = data_.train->next();
+  kernels::Buffer<float> x = engine_->normalised(batch);
+  const int64_t size = model_->dimensions();
+  std::vector<float> kept = kernels::to_host(stream_, x.view());
+  int64_t windows = 0;
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    const float* window = kept.data() + i * size;
+    if (!std::all_of(window, window + size, [](float value) { return std::isfinite(value); })) continue;
+    std::copy_n(window, size, kept.data() + windows++ * size);
+  }
+  if (windows == 0) {
+    throw io::DataError("every window of the first batch has a value that is not finite, the first " +
+                        describe_windows(data_.train->refs().first(1), data_.shards) +
+                        "; prepare the recordings again");
+  }
+  kernels::upload<float>(stream_, std::span(kept).first(static_cast<size_t>(windows * size)),
+                         x.slice(0, windows * size));
+  model_->initialise(stream_, kernels::make_map(x.data(), windows, 1, model_->height(), model_->width(), device_));
+}
+
+void Training::log_start() {
+  log_.line(fmt::format("evenflow {} ({}) on {}, {}", provenance_.version, provenance_.commit, provenance_.device,
+                        engine_->describe()));
+  if (!run_.is_locked()) log_.line("the run folder's file system has no locks: nothing keeps a second training out");
+  const auto describe_side = [](const Loader& side) {
+    return fmt::format("{} clips, {} windows ({})", side.clips(), side.windows(),
+                       side.resident() ? "resident" : "streamed");
+  };
+  log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
+                        describe_side(*data_.validation)));
+  if (!data_.silence.empty()) log_.line("warning: " + data_.silence);
+  log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch, {} epochs", model_->layout().size(),
+                        model_->describe(), steps_per_epoch_, epochs_));
+  const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
+  const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
+  log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB", config_.window.normalise,
+                        *low, *high, *narrow, *wide));
+  for (const std::string& note : data_.notes) log_.line("note: " + note);
+  for (size_t p = 0; p < condition_.names.size(); ++p) {
+    log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
+                          condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
+  }
+  if (condition_.names.empty()) {
+    log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
+              : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
+                                                           : "unconstrained: no parameter varies in training");
+  }
+  if (steps_per_epoch_ == 1) {
+    log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
+                          data_.train->windows_per_epoch(config_.train.windows_per_clip), config_.train.batch));
+  }
+  log_held_out();
+}
+
+void Training::log_held_out() {
+  const auto clip_at = [&](std::pair<int32_t, int32_t> at) -> const io::Clip& {
+    return data_.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
+  };
+  if (data_.validation->clips() == 0) {
+    log_.line(
+        fmt::format("warning: no clip is held out{}: nothing tells when the model overfits, and new healthy clips "
+                    "may lie above a threshold that rests on clips it was trained on",
+                    config_.train.validation_fraction > 0 ? ", as none can be spared" : ""));
+    if (config_.train.patience > 0) log_.line("warning: train.patience has no effect without held-out clips");
+    return;
+  }
+  if (data_.validation->clips() == 1) {
+    log_.line("warning: validation is one clip, '" + clip_at(data_.clips.validation.clips.front()).path.string() +
+              "': which epoch is best rests on it alone");
+  }
+  for (const auto& at : data_.clips.lost) {
+    std::string point;
+    for (size_t p = 0; p < data_.shards[0]->parameter_names().size(); ++p) {
+      point += fmt::format("{}{} = {:g}", p == 0 ? "" : ", ", data_.shards[0]->parameter_names()[p],
+                           clip_at(at).parameter[p]);
+    }
+    log_.line(
+        fmt::format("warning: held out is the only clip at {}, which the model so does not learn; record another "
+                    "there, or set train.validation_fraction = 0 to hold out none",
+                    point));
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------ one epoch
+
+TrainResult Training::run() {
+  clock_ = {};
+  while (!finished()) {
+    const Stopwatch epoch_clock;
+    const int64_t before = windows_done_;
+    if (!run_epoch()) break;
+    end_epoch(epoch_clock.seconds(), windows_done_ - before);
+  }
+  if (epoch_ < epochs_ && out_of_patience()) {
+    log_.line(fmt::format("no lower held-out loss for {} epochs (train.patience): the training ends",
+                          patience_of(config_.train)));
+  }
+  finish();
+  return result();
+}
+
+// False if it was stopped on the way.
+bool Training::run_epoch() {
+  stepper_->start_epoch(epoch_, step_in_epoch_);
+  while (step_in_epoch_ < steps_per_epoch_) {
+    if (stop_asked()) {
+      interrupted_ = true;
+      return false;
+    }
+    int64_t count = steps_per_epoch_ - step_in_epoch_;
+    if (options_.stop_after_steps > 0) count = std::min(count, options_.stop_after_steps - steps_done_);
+    for (const StepOutcome& outcome : stepper_->run(count)) take(outcome);
+  }
+  return true;
+}
+
+void Training::take(const StepOutcome& outcome) {
+  if (outcome.non_finite) {
+    trip(*outcome.non_finite);
+  } else {
+    sums_.add(outcome.loss, outcome.windows, outcome.gradient_norm);
+  }
+  ++step_in_epoch_;
+  ++steps_done_;
+  windows_done_ += outcome.windows;
+  report(false);
+}
+
+bool Training::stop_asked() const {
+  return (options_.stop != nullptr && options_.stop->load()) ||
+         (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
+}
+
+bool Training::out_of_patience() const {
+  const int64_t patience = patience_of(config_.train);
+  return patience > 0 && data_.validation->clips() > 0 && epoch_ - std::max<int64_t>(best_epoch_, 0) >= patience;
+}
+
+// For everything but a step: false if the parameters cannot be used, which the next step's guard will deal with.
+bool Training::assemble() {
+  try {
+    model_->assemble(stream_);
+    stream_.synchronise();  // the engine has a stream of its own
+    return true;
+  } catch (const kernels::SingularError&) {
+    return false;
+  }
+}
+
+void Training::trip(const NonFinite& found) {
+  guard_.reject(found.data_at_fault());
+  ++sums_.guard_events;
+  const std::string where = fmt::format(
+      "epoch {}, step {}: {} ({})", epoch_ + 1, step_in_epoch_ + 1,
+      found.data_at_fault() ? "windows with values that are not finite" : "not finite, beginning with " + found.layer,
+      describe_windows(found.windows, data_.shards));
+  log_.line(fmt::format("guard: {}; {}", where,
+                        found.data_at_fault() ? "the batch is skipped"
+                                              : fmt::format("the step is undone, learning rate now {:.3g}",
+                                                            learning_rate(step_in_epoch_))));
+  if (!guard_.exhausted()) return;
+  guard_.undo();
+  finish_models();
+  throw io::DataError(fmt::format(
+      "training stopped after {} non-finite steps in a row, the last in {}; the last good model is '{}'. {}",
+      Guard::most_in_a_row, where, run_.last().string(),
+      found.data_at_fault() ? "Prepare the recordings again" : "Lower train.learning_rate or set train.clip_norm"));
+}
+
+void Training::end_epoch(double seconds, int64_t windows) {
+  train_loss_ = sums_.windows > 0 ? sums_.loss / static_cast<double>(sums_.windows) : nan;
+  const double validation = validation_loss();
+  EpochMetrics row = epoch_metrics(validation);
+  row.seconds = seconds;
+  row.windows_per_s = static_cast<double>(windows) / seconds;
+  keep_best(data_.validation->clips() > 0 ? validation : train_loss_);
+  metrics_->append(row);
+  record(row);
+  log_.line(fmt::format("epoch {}: loss {:.6f}, validation {:.6f}, {:.0f} windows/s", row.epoch, row.train_loss,
+                        row.validation_loss, row.windows_per_s));
+  ++epoch_;
+  step_in_epoch_ = 0;
+  sums_ = {};
+  const bool due = config_.train.checkpoint_epochs > 0 && epoch_ % config_.train.checkpoint_epochs == 0;
+  if (finished() || due) {
+    draw_pictures();
+    save_checkpoint();
+  }
+  report(true);
+}
+
+EpochMetrics Training::epoch_metrics(double validation) const {
+  EpochMetrics row;
+  row.epoch = epoch_ + 1;
+  row.step = row.epoch * steps_per_epoch_;
+  row.learning_rate =
+      learning_rate_at(config_.train, row.step - 1, epochs_ * steps_per_epoch_) * guard_.learning_rate_factor();
+  row.train_loss = train_loss_;
+  row.validation_loss = validation;
+  row.gradient_norm_mean = sums_.steps > 0 ? sums_.gradient_norm / static_cast<double>(sums_.steps) : nan;
+  row.gradient_norm_max = sums_.steps > 0 ? sums_.gradient_norm_max : nan;
+  row.guard_events = sums_.guard_events;
+  return row;
+}
+
+double Training::validation_loss() {
+  if (data_.validation->clips() == 0 || !assemble()) return nan;
+  double sum = 0;
+  data_.validation->start_in_order(config_.train.batch);
+  for (WindowBatch batch = data_.validation->next(); batch.size() > 0; batch = data_.validation->next()) {
+    sum += engine_->loss(batch, nll_) * static_cast<double>(batch.size());
+  }
+  return sum / static_cast<double>(data_.validation->windows());
+}
+
+void Training::keep_best(double loss) {
+  if (!std::isfinite(loss) || (best_epoch_ >= 0 && !(loss < best_loss_))) return;
+  best_loss_ = loss;
+  best_epoch_ = epoch_ + 1;
+  io::write_model(run_.model(), model_data());
+}
+
+void Training::record(const EpochMetrics& row) {
+  std::vector<std::pair<std::string, double>> values = {{"loss/train", row.train_loss},
+                                                        {"loss/train_bits_per_dim", row.bits_per_dimension()},
+                                                        {"learning_rate", row.learning_rate},
+                                                        {"gradient_norm/mean", row.gradient_norm_mean},
+                                                        {"gradient_norm/max", row.gradient_norm_max},
+                                                        {"windows_per_s", row.windows_per_s},
+                                                        {"guard_events", static_cast<double>(row.guard_events)}};
+  if (data_.validation->clips() > 0) values.emplace_back("loss/validation", row.validation_loss);
+  events_->scalars(values, row.step);
+  events_->flush();
+}
+
+void Training::draw_pictures() {
+  if (condition_.names.empty() || !assemble()) return;
+  const std::vector<ClipScore> train = scores_of(thinned(data_.clips.train)),
+                               validation = scores_of(thinned(data_.clips.validation));
+  for (size_t p = 0; p < condition_.names.size(); ++p) {
+    events_->picture("zd/" + condition_.names[p],
+                     draw_estimates(condition_.names[p], p, *data_.shards[0], train, validation),
+                     epoch_ * steps_per_epoch_);
+  }
+}
+
+void Training::report(bool epoch_end) const {
+  if (!options_.progress) return;
+  TrainProgress progress;
+  progress.epoch = epoch_;
+  progress.epochs = epochs_;
+  progress.step = step_in_epoch_;
+  progress.steps_per_epoch = steps_per_epoch_;
+  progress.loss = epoch_end ? train_loss_ : sums_.loss / static_cast<double>(std::max<int64_t>(sums_.windows, 1));
+  progress.validation_loss = metrics_->last_validation_loss();
+  const double seconds = clock_.seconds();
+  progress.windows_per_second = static_cast<double>(windows_done_) / seconds;
+  const int64_t steps_left = epochs_ * steps_per_epoch_ - global_step();
+  progress.seconds_left = seconds * static_cast<double>(steps_left) / static_cast<double>(steps_done_);
+  progress.epoch_end = epoch_end;
+  progress.last = epoch_end && finished();
+  options_.progress(progress);
+}
+
+// ------------------------------------------------------------------------------------------------------ saving
+
+io::ModelData Training::model_data() const {
+  io::ModelData model;
+  model.config = config_;
+  model.parameters = model_->tensors();
+  model.normaliser = normaliser_;
+  model.condition = condition_;
+  model.threshold = unfitted_threshold();
+  model.provenance = provenance_;
+  model.provenance.date = utc_now();
+  return model;
+}
+
+void Training::save_checkpoint() {
+  if (stepper_) stepper_->settle();
+  OptimizerSnapshot state;
+  optimizer_.save(state);
+  Checkpoint checkpoint{model_data(), guard_.good(), sums_};
+  checkpoint.model.optimizer = io::OptimizerData{state.m, state.v, state.step};
+  io::ProgressData& progress = checkpoint.model.progress.emplace();
+  progress.epoch = epoch_;
+  progress.step_in_epoch = step_in_epoch_;
+  progress.seed = config_.train.seed;
+  progress.learning_rate_factor = guard_.learning_rate_factor();
+  progress.best_loss = best_loss_;
+  progress.best_epoch = best_epoch_;
+  progress.epoch_loss_sum = sums_.loss;
+  progress.guard_count = guard_.in_a_row();
+  write_checkpoint(run_.checkpoint(), checkpoint);
+}
+
+io::ThresholdData Training::unfitted_threshold() const {
+  return {score_name(), config_.score.threshold, config_.score.threshold_quantile, nan, {}};
+}
+
+std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
+  const ClipScoring scoring{*engine_, condition_.names, config_.window, config_.score, score_name()};
+  std::vector<ClipScore> scores;
+  for (size_t s = 0; s < clips.shards.size(); ++s) {
+    std::vector<int32_t> of_shard;
+    for (const auto& [shard, clip] : clips.clips) {
+      if (static_cast<size_t>(shard) == s) of_shard.push_back(clip);
+    }
+    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) scores.push_back(std::move(score));
+  }
+  return scores;
+}
+
+// The normal clips the threshold is fitted to; none if the parameters cannot be used.
+NormalClips Training::normal_clips() {
+  NormalClips out;
+  if (!assemble()) return out;
+  const auto take = [&](const ClipSelection& side, std::vector<double>& scores) {
+    for (ClipScore& clip : scores_of(side)) {
+      if (std::isfinite(clip.score)) {
+        scores.push_back(clip.score);
+      } else {
+        out.without_score.push_back(std::move(clip));
+      }
+    }
+  };
+  take(data_.clips.train, out.scores.training);
+  take(data_.clips.validation, out.scores.held_out);
+  return out;
+}
+
+io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {
+  if (say && !clips.without_score.empty()) {
+    log_.line(
+        fmt::format("warning: the threshold leaves out {} of {} training clips, whose score is not finite, first "
+                    "'{}': {}",
+                    clips.without_score.size(), data_.clips.train.clips.size() + data_.clips.validation.clips.size(),
+                    clips.without_score[0].clip.path.string(), clips.without_score[0].fault));
+  }
+  try {
+    const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
+    if (say) log_threshold(fitted);
+    return fitted.data;
+  } catch (const io::DataError& error) {
+    if (say) log_.line(std::string("no threshold: ") + error.what());
+    return unfitted_threshold();
+  }
+}
+
+void Training::log_threshold(const FittedThreshold& fitted) {
+  constexpr int64_t few = 20;
+  const io::ThresholdData& threshold = fitted.data;
+  log_.line(fmt::format(
+      "threshold: {} above {:.6g} is anomalous ({}, quantile {:g}); {} of {} training clips lie above", threshold.score,
+      threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
+  if (!fitted.why.empty()) log_.line(fmt::format("threshold by {}: {}", threshold.method, fitted.why));
+  if (threshold.clips < few) {
+    log_.line(
+        fmt::format("warning: the threshold rests on {} clips, fewer than {}: it is rough", threshold.clips, few));
+  }
+}
+
+// last.h5 and model.h5 with their thresholds. Afterwards the model holds the best model's parameters.
+void Training::finish_models() {
+  stepper_->settle();
+  NormalClips clips = normal_clips();
+  const bool no_score = clips.scores.training.empty() && clips.scores.held_out.empty();
+  if (no_score && optimizer_.step() > guard_.good().step) {
+    log_.line("the last step gave no finite score and is left out of the model");
+    guard_.undo();
+    clips = normal_clips();
+  }
+  io::ModelData last = model_data();
+  last.threshold = fit_threshold_to(clips, best_epoch_ < 0);
+  io::write_model(run_.last(), last);
+  if (best_epoch_ < 0) {
+    io::write_model(run_.model(), last);
+    return;
+  }
+  io::ModelData best = io::read_model(run_.model());
+  model_->load(best.parameters);
+  best.threshold = fit_threshold_to(normal_clips(), true);
+  io::write_model(run_.model(), best);
+}
+
+void Training::finish() {
+  stepper_->settle();
+  if (!interrupted_ && steps_done_ > 0 && optimizer_.step() == 0) {
+    throw io::DataError(
+        fmt::format("nothing was learnt in run '{}': every batch has values that are not finite (log.txt names clips); "
+                    "prepare the recordings again",
+                    options_.run.string()));
+  }
+  if (interrupted_) save_checkpoint();
+  finish_models();
+  log_.line(interrupted_
+                ? fmt::format("stopped after {} epochs and {} steps; resume to go on", epoch_, step_in_epoch_)
+                : fmt::format("finished {} epochs; best loss {:.6f} in epoch {}", epoch_, best_loss_, best_epoch_));
+}
+
+TrainResult Training::result() const {
+  TrainResult result;
+  result.epochs = epoch_;
+  result.steps = steps_done_;
+  result.loss = train_loss_;
+  result.validation_loss = metrics_->last_validation_loss();
+  result.best_loss = best_loss_;
+  result.best_epoch = best_epoch_;
+  result.seconds = clock_.seconds();
+  result.windows_per_second = static_cast<double>(windows_done_) / result.seconds;
+  result.interrupted = interrupted_;
+  result.out_of_patience = epoch_ < epochs_ && out_of_patience();
+  return result;
+}
+
+}  // namespace
+
+TrainResult train(const TrainOptions& options) {
+  io::validate(options.config);
+  Training training(options);
+  return training.run();
+}
+
+}  // namespace evenflow::train

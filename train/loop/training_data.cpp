@@ -1,0 +1,169 @@
+#include "train/loop/training_data.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "flow/latent.h"
+#include "flow/model.h"
+#include "frontend/normaliser.h"
+#include "frontend/silence.h"
+#include "io/error.h"
+#include "train/detect/config_match.h"
+#include "train/statistics/finite.h"
+#include "train/detect/score.h"
+
+namespace evenflow::train {
+namespace {
+
+const io::Clip& clip_at(const ClipSelection& clips, std::pair<int32_t, int32_t> at) {
+  return clips.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
+}
+
+/// The settings with the parameters that vary in the training clips named, for which those of the shards stand.
+io::ConditionSettings with_varying(io::ConditionSettings settings, const std::vector<std::string>& names,
+                                   const std::vector<std::vector<double>>& values, std::vector<std::string>& notes) {
+  const io::ConditionSettings all = settings;
+  settings.k.clear();
+  settings.v0.clear();
+  for (size_t p = 0; p < names.size(); ++p) {
+    std::set<double> distinct;
+    for (const std::vector<double>& row : values) {
+      if (!std::isnan(row[p])) distinct.insert(row[p]);
+    }
+    if (distinct.size() < 2) {
+      notes.push_back(fmt::format("{} is left out: {} in every training clip, and what never varies cannot be learnt",
+                                  names[p], distinct.empty() ? "unknown" : fmt::format("{:g}", *distinct.begin())));
+      continue;
+    }
+    settings.parameters.push_back(names[p]);
+    if (all.k.size() == names.size()) settings.k.push_back(all.k[p]);
+    if (all.v0.size() == names.size()) settings.v0.push_back(all.v0[p]);
+  }
+  if (all.k.size() != names.size()) settings.k = all.k;
+  if (all.v0.size() != names.size()) settings.v0 = all.v0;
+  return settings;
+}
+
+io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSettings settings,
+                                   std::vector<std::string>& notes) {
+  const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+  if (!settings.enabled || (names.empty() && settings.parameters.empty())) return {};
+  std::vector<std::vector<double>> values;
+  for (const auto& at : clips.clips) values.push_back(clip_at(clips, at).parameter);
+  if (settings.parameters.empty()) settings = with_varying(settings, names, values, notes);
+  if (settings.parameters.empty()) return {};
+  return flow::fit_condition(settings, names, values);
+}
+
+int64_t bytes_of(const ClipSelection& selection) {
+  int64_t bytes = 0;
+  for (const auto& [s, c] : selection.clips) {
+    const io::Shard& shard = *selection.shards[static_cast<size_t>(s)];
+    const auto i = static_cast<size_t>(c);
+    bytes += (shard.offsets()[i + 1] - shard.offsets()[i]) * shard.mel_bands() * static_cast<int64_t>(sizeof(float));
+  }
+  return bytes;
+}
+
+std::string clip_name(const ClipSelection& side, size_t index) {
+  const auto [shard, clip] = side.clips[index];
+  return side.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(clip)].path.string();
+}
+
+/// Of both sides. io::DataError if there is nothing to learn from them.
+std::string check_sound(const TrainingData& data) {
+  frontend::TrainingSound sound(data.shards[0]->frontend());
+  const auto listen = [&](const ClipSelection& side, const Loader& loader) {
+    size_t clip = 0;
+    loader.visit_frames([&](std::span<const float> frames) { sound.add(clip_name(side, clip++), frames); });
+  };
+  listen(data.clips.train, *data.train);
+  listen(data.clips.validation, *data.validation);
+  sound.require();
+  return sound.warning();
+}
+
+}  // namespace
+
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards) {
+  if (shards.empty()) throw io::UsageError("no shard to train on; make one with evenflow prepare");
+  TrainingData data;
+  for (const std::filesystem::path& path : shards) {
+    data.owned.push_back(std::make_unique<io::Shard>(path));
+    data.shards.push_back(data.owned.back().get());
+  }
+  for (const io::Shard* shard : data.shards) require_parameter_names(shard->parameter_names(), shard->path());
+  require_frontend(*data.shards[0], config.frontend, "the configuration");
+  require_alike(data.shards);
+  data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
+                        config.train.seed);
+  data.condition = fit_condition_to(data.clips.train, config.condition, data.notes);
+  if (const std::vector<std::string> machines = machines_of(data); machines.size() > 1) {
+    data.notes.push_back(fmt::format("one model of {} machines together: {}; --machine NAME trains on one",
+                                     machines.size(), fmt::join(machines, ", ")));
+  }
+  flow::require_model(config, data.condition);
+  const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
+  const int64_t budget = config.train.resident_mib << 20;
+  const int64_t train_bytes = bytes_of(data.clips.train);
+  const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
+  data.train = std::make_unique<Loader>(data.clips.train, config.window, columns, budget);
+  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
+  data.silence = check_sound(data);
+  return data;
+}
+
+std::vector<std::string> machines_of(const TrainingData& data) {
+  std::set<std::string> machines;
+  for (const ClipSelection* side : {&data.clips.train, &data.clips.validation}) {
+    for (const auto& at : side->clips) machines.insert(clip_at(*side, at).machine);
+  }
+  machines.erase("");
+  return {machines.begin(), machines.end()};
+}
+
+std::string data_hash(std::span<const io::Shard* const> shards) {
+  if (shards.size() == 1) return shards[0]->data_hash();
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const io::Shard* shard : shards) {
+    for (const char c : shard->data_hash()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+                                     const std::function<void(const std::string&)>& warn) {
+  const int bands = data.shards[0]->mel_bands();
+  bool first_pass = true;
+  return frontend::fit_normaliser(bands, mode, [&](const auto& sink) {
+    size_t clip = 0;
+    data.train->visit_frames([&](std::span<const float> frames) {
+      const size_t index = clip++;
+      if (all_finite(frames)) {
+        sink(frames);
+        return;
+      }
+      const auto width = static_cast<size_t>(bands);
+      size_t bad = 0;
+      for (size_t at = 0; at < frames.size(); at += width) {
+        const auto frame = frames.subspan(at, width);
+        if (all_finite(frame)) {
+          sink(frame);
+        } else {
+          ++bad;
+        }
+      }
+      if (first_pass) {
+        warn(fmt::format("warning: clip '{}' has {} frames with values that are not finite; prepare the shard again",
+                         clip_name(data.clips.train, index), bad));
+      }
+    });
+    first_pass = false;
+  });
+}
+
+}  // namespace evenflow::train

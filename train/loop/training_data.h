@@ -1,0 +1,45 @@
+// What a training reads: its shards, the clips of each side, their loaders, and what is fitted to them.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/model_file.h"
+#include "train/loop/loader.h"
+#include "train/loop/selection.h"
+
+namespace evenflow::train {
+
+struct TrainingData {
+  std::vector<std::unique_ptr<io::Shard>> owned;
+  std::vector<const io::Shard*> shards;
+  HeldOut clips;
+  std::vector<std::string> notes;  ///< what was left out or put together: a sentence each
+  io::ConditionData condition;     ///< names, k and v0 from the training clips; no names: unconstrained
+  std::unique_ptr<Loader> train, validation;
+  std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
+};
+
+/// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
+/// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
+/// each other or the configuration, no clips, a clip too short, clips that all say
+/// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
+/// model of a shape that cannot be.
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
+
+/// The machines of the training clips on both sides, distinct and sorted; clips of unknown machine do not count.
+std::vector<std::string> machines_of(const TrainingData& data);
+
+/// One identity for all shards: FNV-1a 64 over their hashes, or the only one's own.
+std::string data_hash(std::span<const io::Shard* const> shards);
+
+/// The normaliser of the training frames. A frame with a value that is not finite is left out, and `warn` told once a
+/// clip.
+io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+                                     const std::function<void(const std::string&)>& warn);
+
+}  // namespace evenflow::train

@@ -1,0 +1,48 @@
+#include "train/loop/worker_stepper.h"
+
+#include <cmath>
+
+#include "kernels/check.h"
+
+namespace evenflow::train {
+
+WorkerStepper::WorkerStepper(const StepParts& parts)
+    : parts_(parts), workers_(dynamic_cast<Workers&>(parts.engine)), nll_(static_cast<size_t>(parts.settings.batch)) {}
+
+void WorkerStepper::start_epoch(int64_t epoch, int64_t first_step) {
+  parts_.loader.start_epoch(parts_.settings.seed, epoch, parts_.settings.batch, parts_.settings.windows_per_clip,
+                            first_step);
+  next_step_ = first_step;
+}
+
+std::span<const StepOutcome> WorkerStepper::run(int64_t /*count*/) {
+  const WindowBatch batch = parts_.loader.next();
+  outcome_ = {.windows = batch.size(), .loss = 0, .gradient_norm = 0, .non_finite = {}};
+  step(batch);
+  ++next_step_;
+  return {&outcome_, 1};
+}
+
+void WorkerStepper::step(const WindowBatch& batch) {
+  try {
+    parts_.model.assemble(stream_);
+  } catch (const kernels::SingularError& error) {
+    const std::span<const WindowRef> refs = parts_.loader.refs();
+    outcome_.non_finite = NonFinite{error.what(), {refs.begin(), refs.end()}};
+    return;
+  }
+  outcome_.loss = workers_.loss_and_gradient(batch, nll_, parts_.optimizer.step());
+  const kernels::Array<float> gradient = workers_.gradient();
+  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  outcome_.gradient_norm = std::sqrt(squared_norm_[0]);
+  if (!std::isfinite(outcome_.loss) || !std::isfinite(outcome_.gradient_norm)) {
+    outcome_.non_finite =
+        trace_non_finite(workers_, parts_.model.layout(), batch, parts_.loader.refs(), nll_, gradient);
+    return;
+  }
+  parts_.guard.accept();
+  parts_.optimizer.update(stream_, gradient, parts_.learning_rate(next_step_),
+                          clip_scale(outcome_.gradient_norm, parts_.settings.clip_norm));
+}
+
+}  // namespace evenflow::train
