@@ -2,6 +2,7 @@
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
   message("${output}")
+  set(output "${output}" PARENT_SCOPE)
   if(failed)
     list(JOIN ARGN " " command)
     message(FATAL_ERROR "failed: ${command}")
@@ -10,11 +11,14 @@ endfunction()
 
 file(REMOVE_RECURSE ${SCRATCH})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
-run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${SCRATCH}/build -G Ninja -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
+run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${SCRATCH}/build -G Ninja -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix -DVERSION=${VERSION}
     -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_EXE_LINKER_FLAGS=${LINK_FLAGS}")
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
 run(${SCRATCH}/build/consumer)
 run(${SCRATCH}/prefix/bin/evenflow --version)
+if(NOT output MATCHES "^evenflow ${VERSION} ")
+  message(FATAL_ERROR "expected version ${VERSION} of the installed program, got: ${output}")
+endif()
 
 # The installed program finds, or misses, the CUDA backend's library by itself.
 find_library(driver NAMES libcuda.so.1)
