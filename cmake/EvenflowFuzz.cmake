@@ -5,7 +5,7 @@ endif()
 # The rooms that read files tell libFuzzer which of their edges an input reaches; unmerged, those of the files a reader
 # needs.
 foreach(room io frontend train profile)
-  # The depth of the stack hangs on its address, and would make each run differ.
+  # The depth of the stack depends on its address, and would make each run differ.
   target_compile_options(evenflow_${room} PRIVATE -fsanitize=fuzzer-no-link -fno-sanitize-coverage=stack-depth)
   set_target_properties(evenflow_${room} PROPERTIES UNITY_BUILD OFF)
 endforeach()

@@ -19,7 +19,7 @@ def anchors(page: pathlib.Path) -> set[str]:
 def broken_links() -> list[str]:
     faults = []
     for page in sorted(ROOT.rglob("*.md")):
-        if page.relative_to(ROOT).parts[0] in {"build", "runs"}:
+        if page.relative_to(ROOT).parts[0] in {"build", "runs", "deps", ".venv"}:
             continue
         for target in LINK.findall(CODE.sub("", page.read_text())):
             if "://" in target or target.startswith("mailto:"):
