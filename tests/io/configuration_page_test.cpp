@@ -34,7 +34,7 @@ TEST(ConfigurationPage, HasTheKeysOfTheProgram) {
   if (std::getenv("EVENFLOW_UPDATE") != nullptr) {
     std::ofstream(EVENFLOW_CONFIGURATION_PAGE) << expected;
   } else {
-    EXPECT_EQ(text, expected) << "to write the page anew: EVENFLOW_UPDATE=1 ./dev test -R ConfigurationPage";
+    EXPECT_EQ(text, expected) << "to update the page: EVENFLOW_UPDATE=1 ./dev test -R ConfigurationPage";
   }
 }
 
