@@ -1,11 +1,12 @@
-// The command line of `evenflow`: commands, their options and help.
+// The command line of `evenflow`: which command was asked for, with its arguments.
 #pragma once
 
-#include "experiments/options.h"
+#include "experiments/command.h"
 
 namespace evenflow::experiments {
 
-/// io::UsageError says what is wrong with the arguments and, for an unknown option, which one is near.
-Command parse_command_line(int argc, const char* const* argv);
+/// What was asked for: a command, or the text of --help or --version. io::UsageError says what is wrong with the
+/// arguments and, for an unknown command or option, which one is near.
+Run parse_command_line(int argc, const char* const* argv);
 
 }  // namespace evenflow::experiments

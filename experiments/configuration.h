@@ -1,10 +1,25 @@
 // The configuration a command works with: a base, a TOML file over it, flags over both.
 #pragma once
 
-#include "experiments/options.h"
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "io/config.h"
 
 namespace evenflow::experiments {
+
+/// A configuration key set on the command line: ("train.epochs", "20").
+struct KeyFlag {
+  std::string key, value;
+};
+
+/// A TOML file, if one was given, and the flags that override it.
+struct ConfigSource {
+  std::optional<std::filesystem::path> file;
+  std::vector<KeyFlag> flags;
+};
 
 /// io::UsageError names the file and line, or the flag, that is wrong.
 io::Config resolve(const ConfigSource& source, const io::Config& base = {});

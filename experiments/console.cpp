@@ -122,6 +122,16 @@ void StatusLine::show(const std::string& text) {
   next_ = std::chrono::steady_clock::now() + interval_;
 }
 
+void StatusLine::show_clips(int64_t done, int64_t total) {
+  if (!due()) return;
+  const double fraction = static_cast<double>(done) / static_cast<double>(total);
+  show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
+}
+
+void StatusLine::show_part(const std::string& what, double fraction) {
+  if (due()) show(fmt::format("{} {}", bar_text(fraction, 30), what));
+}
+
 void StatusLine::print(const std::string& text) {
   clear();
   fmt::print("{}\n", io::escaped(text));

@@ -36,6 +36,10 @@ class StatusLine {
   /// True if a line given now would be shown; saves building it.
   bool due() const;
   void show(const std::string& text);
+  /// "[===>  ] 3 of 10 clips", if it is due.
+  void show_clips(int64_t done, int64_t total);
+  /// "[===>  ] what", if it is due.
+  void show_part(const std::string& what, double fraction);
   /// Prints a line that stays.
   void print(const std::string& text);
   /// Removes what stands on the terminal.

@@ -2,14 +2,11 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <filesystem>
 #include <new>
-#include <variant>
 
 #include <fmt/format.h>
 
 #include "experiments/command_line.h"
-#include "experiments/commands/commands.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "io/error.h"
@@ -27,8 +24,7 @@ int complain(int code, const std::string& sentence) {
 }
 
 int run(int argc, char** argv) {
-  const experiments::Command command = experiments::parse_command_line(argc, argv);
-  const int code = std::visit([](const auto& arguments) { return experiments::run(arguments); }, command);
+  const int code = experiments::parse_command_line(argc, argv)();
   if (std::fflush(stdout) != 0 && code == experiments::exit_ok)
     throw io::DataError("cannot write to standard output; is its disk full?");
   return code;

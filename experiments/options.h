@@ -1,25 +1,21 @@
-// What a person asked for on the command line, one plain struct per command.
+// What a command takes on the command line: options, each with its help and the place that it fills.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "experiments/configuration.h"
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
 namespace evenflow::experiments {
-
-/// A configuration key set on the command line: ("train.epochs", "20").
-struct KeyFlag {
-  std::string key, value;
-};
-
-/// A TOML file, if one was given, and the flags that override it.
-struct ConfigSource {
-  std::optional<std::filesystem::path> file;
-  std::vector<KeyFlag> flags;
-};
 
 /// The device and CPU threads of a command that runs a model.
 struct Compute {
@@ -27,115 +23,56 @@ struct Compute {
   int threads = 0;
 };
 
-/// A value asked of a parameter: --at velocity_mm_s=300.
-struct ParameterValue {
-  std::string name;
-  double value = 0;
+/// An option that was declared.
+class Option {
+ public:
+  Option required();
+  /// How the help names its value: "FOLDER".
+  Option shown_as(const std::string& value);
+  /// The default that the help shows.
+  Option default_text(const std::string& text);
+  Option excludes(const Option& other);
+
+ private:
+  friend class Options;
+  explicit Option(CLI::Option* option) : option_(option) {}
+  CLI::Option* option_;
 };
 
-struct PrepareArguments {
-  std::filesystem::path input, out;
-  ConfigSource config;
-  std::string device = "cpu";  ///< of the log-mel
-  int threads = 0;
-  bool skip_bad = false;
-  bool force = false;  ///< replace what is not evenflow's own
-};
+/// The options of one command, in the order of its help. `names`: "--seed", "-n,--count", or "INPUT" for what stands by
+/// itself. `target` must live until the command line is parsed.
+class Options {
+ public:
+  explicit Options(CLI::App& app) : app_(app) {}
 
-struct TrainArguments {
-  std::vector<std::filesystem::path> shards;
-  std::filesystem::path run;
-  ConfigSource config;
-  bool resume = false, replace = false;
-};
+  Option file(const std::string& names, std::filesystem::path& target, const std::string& help);
+  Option file(const std::string& names, std::optional<std::filesystem::path>& target, const std::string& help);
+  Option files(const std::string& names, std::vector<std::filesystem::path>& target, const std::string& help);
+  /// A number from `low` to `high`. T: int, int64_t, uint64_t or double.
+  template <class T>
+  Option number(const std::string& names, T& target, double low, double high, const std::string& help);
+  template <class T>
+  Option number(const std::string& names, std::optional<T>& target, double low, double high, const std::string& help);
+  /// "100,200"
+  Option numbers(const std::string& names, std::vector<double>& target, const std::string& help);
+  /// One of `choices`; any word if there are none.
+  Option word(const std::string& names, std::string& target, const std::vector<std::string>& choices,
+              const std::string& help);
+  /// A word each time it is given.
+  Option words(const std::string& names, std::vector<std::string>& target, const std::string& help);
+  Option flag(const std::string& names, bool& target, const std::string& help);
 
-struct ScoreArguments {
-  std::filesystem::path model, out;
-  std::vector<std::filesystem::path> inputs;
-  std::string split = "test";  ///< "train", "test" or "all"
-  bool skip_bad = false;
-  Compute compute;
-  bool force = false;  ///< replace what is not evenflow's own
-};
+  /// --force, --threads, --device with --threads: the same wherever they are taken.
+  void force(bool& target);
+  void threads(int& target);
+  void compute(Compute& target);
 
-struct EvaluateArguments {
-  std::vector<std::filesystem::path> scores;
-  std::optional<std::filesystem::path> model, out, dcase;
-  std::vector<std::filesystem::path> training;
-  bool force = false;  ///< replace what is not evenflow's own
-};
+  /// --config and a flag for every key for which `wanted` holds; with `short_names` the keys that are given most have
+  /// a second one ("--epochs").
+  void config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names);
 
-struct EncodeArguments {
-  std::filesystem::path model, shard, out;
-  Compute compute;
-  bool force = false;  ///< replace what is not evenflow's own
+ private:
+  CLI::App& app_;
 };
-
-struct SampleArguments {
-  std::filesystem::path model, out;
-  std::vector<ParameterValue> at;
-  std::optional<std::filesystem::path> from, picture;
-  int64_t count = 8;
-  double temperature = 0.7;
-  uint64_t seed = 1;
-  Compute compute;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-struct InfoArguments {
-  std::filesystem::path file;
-};
-
-/// What is not given is the preset's.
-struct SynthArguments {
-  std::filesystem::path out;
-  std::string preset = "demo";
-  std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
-  std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity and distance
-  std::optional<double> duration_s, severity;
-  uint64_t seed = 1;
-  int threads = 0;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-struct ProfileArguments {
-  ConfigSource config;
-  int repeat = 20;
-  bool warm = false, nvtx = false;
-  std::optional<std::filesystem::path> out, compare;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-struct StudyArguments {
-  std::filesystem::path manifest, out;
-  ConfigSource config;
-  int seeds = 5;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-struct PaperArguments {
-  std::filesystem::path out = "paper";
-  bool quick = false, miniature = false;
-  std::optional<int64_t> seeds, epochs;
-  Compute compute;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-struct ReportArguments {
-  std::filesystem::path run;
-  std::vector<std::filesystem::path> features;
-  std::optional<std::filesystem::path> out;
-  Compute compute;
-  bool force = false;  ///< replace what is not evenflow's own
-};
-
-/// Nothing to run: a text to print (--help, --version).
-struct ShowText {
-  std::string text;
-};
-
-using Command = std::variant<ShowText, PrepareArguments, TrainArguments, ScoreArguments, EvaluateArguments,
-                             EncodeArguments, SampleArguments, InfoArguments, SynthArguments, ProfileArguments,
-                             StudyArguments, PaperArguments, ReportArguments>;
 
 }  // namespace evenflow::experiments

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "experiments/options.h"
+#include "experiments/configuration.h"
 #include "io/file_identity.h"
 #include "io/manifest.h"
 

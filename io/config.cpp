@@ -6,7 +6,6 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -29,6 +28,7 @@
 #include <toml++/toml.h>
 
 #include "io/atomic_file.h"
+#include "io/edit_distance.h"
 #include "io/error.h"
 
 namespace evenflow::io {
@@ -434,20 +434,6 @@ std::vector<Row> make_table() {
 const std::vector<Row>& table() {
   static const std::vector<Row> rows = make_table();
   return rows;
-}
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 std::pair<std::string, std::string> split_key(const std::string& name) {

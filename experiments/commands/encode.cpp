@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
@@ -12,6 +12,23 @@
 #include "train/detect/score.h"
 
 namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EncodeArguments {
+  fs::path model, shard, out;
+  Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, EncodeArguments& arguments) {
+  options.file("--model", arguments.model, "the model").required();
+  options.file("SHARD", arguments.shard, "a feature shard of `prepare`").required();
+  options.file("--out", arguments.out, "the latents to write (HDF5)").required();
+  options.force(arguments.force);
+  options.compute(arguments.compute);
+}
 
 int run(const EncodeArguments& arguments) {
   stop_on_signals();
@@ -28,14 +45,22 @@ int run(const EncodeArguments& arguments) {
   StatusLine status;
   detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
     throw_if_stopped();
-    if (!status.due()) return;
-    const double fraction = static_cast<double>(done) / static_cast<double>(total);
-    status.show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
+    status.show_clips(done, total);
   });
   status.clear();
   fmt::print("Encoded {} -> {}\n", count_text(static_cast<int64_t>(shard.clips().size()), "clip"),
              arguments.out.string());
   return exit_ok;
+}
+
+}  // namespace
+
+Command encode_command() {
+  return make_command<EncodeArguments>(
+      "encode",
+      "Writes what the flow makes of a shard, window by window. That is latents zc and zd, log-determinants, "
+      "likelihoods, scores and estimates, as HDF5.",
+      "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5", declare, run);
 }
 
 }  // namespace evenflow::experiments

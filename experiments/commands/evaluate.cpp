@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
@@ -23,14 +23,37 @@
 #include "io/shard.h"
 #include "io/standard_output.h"
 #include "io/temporary.h"
-#include "train/loop/scatter_picture.h"
 #include "train/detect/score.h"
+#include "train/loop/scatter_picture.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct EvaluateArguments {
+  std::vector<fs::path> scores;
+  std::optional<fs::path> model, out, dcase;
+  std::vector<fs::path> training;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, EvaluateArguments& arguments) {
+  options.files("SCORES", arguments.scores, "scores CSVs of `score`, taken together").required();
+  options.file("--model", arguments.model, "the model, whose training values tell seen from unseen ones");
+  options.files("--training", arguments.training,
+                "shards the model was trained on: the same for a model that knows no parameters");
+  options.file("--out", arguments.out, "folder for evaluation.csv, evaluation.json and a picture per parameter")
+      .shown_as("FOLDER");
+  options
+      .file("--dcase", arguments.dcase,
+            "folder for DCASE Task 2's anomaly_score_*.csv, decision_result_*.csv and result.csv, as of 2021 and of "
+            "2022 and later")
+      .shown_as("FOLDER");
+  options.force(arguments.force);
+}
+
 constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 /// Values in the columns of `from`, moved to those of `to`; NaN where there is none.
@@ -214,8 +237,6 @@ void print_written(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) fmt::print("  {}\n", file.string());
 }
 
-}  // namespace
-
 int run(const EvaluateArguments& arguments) {
   require_distinct(arguments.scores);
   Outputs outputs(arguments.force);
@@ -274,6 +295,19 @@ int run(const EvaluateArguments& arguments) {
   if (!written.empty()) fmt::print("\nWritten:\n");
   print_written(written);
   return exit_ok;
+}
+
+}  // namespace
+
+Command evaluate_command() {
+  return make_command<EvaluateArguments>(
+      "evaluate",
+      "Says how good scores are. It shows AUC and pAUC of every score, error and correlation of the estimated "
+      "parameters, and the quality of the decisions, over all clips, seen and unseen parameter values, single "
+      "values, domains and machines.",
+      "  evenflow evaluate scores.csv --model runs/first/model.h5 --out report\n"
+      "  evenflow evaluate slider.csv fan.csv --dcase submission",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <system_error>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/recordings.h"
 #include "flow/model.h"
@@ -24,13 +24,21 @@
 #include "io/shard.h"
 #include "io/sound_format.h"
 #include "io/text.h"
-#include "train/loop/budget.h"
 #include "train/detect/score.h"
+#include "train/loop/budget.h"
 
 namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct InfoArguments {
+  fs::path file;
+};
+
+void declare(Options& options, InfoArguments& arguments) {
+  options.file("FILE", arguments.file, "a file or folder").required();
+}
 
 void line(const char* name, const std::string& value) {
   fmt::print("  {:<14} {}\n", io::escaped(name), io::escaped(value));
@@ -254,8 +262,6 @@ void describe_text(const fs::path& file) {
   }
 }
 
-}  // namespace
-
 int run(const InfoArguments& arguments) {
   const fs::path& file = arguments.file;
   std::error_code error;
@@ -276,9 +282,16 @@ int run(const InfoArguments& arguments) {
   return exit_ok;
 }
 
-int run(const ShowText& text) {
-  fmt::print("{}", text.text);
-  return exit_ok;
+}  // namespace
+
+Command info_command() {
+  return make_command<InfoArguments>(
+      "info",
+      "Describes a file or folder. It knows feature shard, model, checkpoint, latents, samples, scores, manifest, "
+      "run folder, folder of recordings, or a recording.",
+      "  evenflow info runs/first/model.h5\n"
+      "  evenflow info features.h5",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

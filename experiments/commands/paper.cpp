@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/report/gnuplot.h"
@@ -16,18 +16,38 @@
 #include "io/output_folder.h"
 
 namespace evenflow::experiments {
-
 namespace {
 
-/// As evenflow left it before it marked its folders.
-bool is_older_paper(const std::filesystem::path& folder) {
-  const std::filesystem::path recordings = folder / "recordings.txt";
-  std::error_code error;
-  return std::filesystem::exists(recordings, error) &&
-         io::read_text(recordings).starts_with("# evenflow experiment paper");
+namespace fs = std::filesystem;
+
+struct PaperArguments {
+  fs::path out = "paper";
+  bool quick = false, miniature = false;
+  std::optional<int64_t> seeds, epochs;
+  Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, PaperArguments& arguments) {
+  options.file("--out", arguments.out, "the study's folder").shown_as("FOLDER").default_text("paper");
+  options.force(arguments.force);
+  const Option quick = options.flag("--quick", arguments.quick,
+                                    "fewer clips, epochs and seeds: a first look in under 15 minutes on two cores");
+  options
+      .flag("--miniature", arguments.miniature,
+            "the same code on next to nothing, in seconds; its figures mean nothing")
+      .excludes(quick);
+  options.number("--seeds", arguments.seeds, 1, 1000, "trainings of each system, with the seeds 1, 2, ...");
+  options.number("--epochs", arguments.epochs, 1, 1e9, "of every training");
+  options.compute(arguments.compute);
 }
 
-}  // namespace
+/// As evenflow left it before it marked its folders.
+bool is_older_paper(const fs::path& folder) {
+  const fs::path recordings = folder / "recordings.txt";
+  std::error_code error;
+  return fs::exists(recordings, error) && io::read_text(recordings).starts_with("# evenflow experiment paper");
+}
 
 int run(const PaperArguments& arguments) {
   require_gnuplot();  // now, not after hours
@@ -47,9 +67,7 @@ int run(const PaperArguments& arguments) {
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
-  options.progress = [&](const std::string& what, double fraction) {
-    if (status.due()) status.show(fmt::format("{} {}", bar_text(fraction, 30), what));
-  };
+  options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
   const PaperStudy paper = run_paper(options);
   if (paper.study.interrupted) {
     status.clear();
@@ -62,6 +80,20 @@ int run(const PaperArguments& arguments) {
   status.clear();
   fmt::print("{}\nReport: {}\n", to_text(paper, tables), (options.folder / "report.html").string());
   return exit_ok;
+}
+
+}  // namespace
+
+Command paper_command() {
+  return make_command<PaperArguments>(
+      "paper",
+      "Reproduces the paper's study on generated recordings. It makes the slide rail's recordings, trains every "
+      "system of the paper's table with several seeds, sweeps the strength of the constraint, and writes report.html "
+      "with tables (CSV) and pictures (SVG, PNG) beside it. Every choice is made on held-out normal clips. Ctrl-C "
+      "stops; the same command goes on, and skips what is finished. The whole study takes hours on a CPU.",
+      "  evenflow experiment paper --quick --out quick\n"
+      "  evenflow experiment paper --out studies/paper --device cuda:0",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -15,6 +15,32 @@
 #include "kernels/device.h"
 
 namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct PrepareArguments {
+  fs::path input, out;
+  ConfigSource config;
+  std::string device = "cpu";  ///< of the log-mel
+  int threads = 0;
+  bool skip_bad = false;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, PrepareArguments& arguments) {
+  options.file("INPUT", arguments.input, "manifest CSV, folder of recordings or one recording").required();
+  options.file("--out", arguments.out, "the feature shard to write (HDF5)").required();
+  options.force(arguments.force);
+  options.flag("--skip-bad", arguments.skip_bad, "list recordings that cannot be used and go on without them");
+  options.word("--device", arguments.device, {},
+               "where log-mel is computed: \"cpu\" (float64), \"cuda:N\" (float32, many clips at once) or \"auto\"; "
+               "decoding and resampling stay on CPU threads");
+  options.threads(arguments.threads);
+  options.config(
+      arguments.config,
+      [](const std::string& key) { return key.starts_with("frontend.") || key == "window.window_frames"; }, false);
+}
 
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
@@ -38,9 +64,7 @@ int run(const PrepareArguments& arguments) {
   options.device = device;
   options.stop = &stop_on_signals();
   options.progress = [&](size_t done, size_t total) {
-    if (!status.due()) return;
-    const double fraction = static_cast<double>(done) / static_cast<double>(total);
-    status.show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
+    status.show_clips(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
   const auto begin = std::chrono::steady_clock::now();
   const frontend::PrepareResult result = frontend::prepare(manifest, arguments.out, options);
@@ -61,6 +85,21 @@ int run(const PrepareArguments& arguments) {
     for (const std::string& sentence : result.skipped) fmt::print("  {}\n", one_line(sentence));
   }
   return exit_ok;
+}
+
+}  // namespace
+
+Command prepare_command() {
+  return make_command<PrepareArguments>(
+      "prepare",
+      "Turns recordings into a feature shard. It holds log-mel frames in dB, with each clip's machine, split, label "
+      "and parameters. INPUT is a recording (WAV, FLAC, OGG, Opus, W64, AIFF, CAF or MP3), a manifest CSV "
+      "(path,split,label,machine,<parameters...>) or a folder, which is read by the manifest.csv in it, as DCASE "
+      "Task 2 (2020 to 2026), or by folders named normal, abnormal, train, test, id_00. What was guessed or left out "
+      "is said.",
+      "  evenflow prepare recordings/manifest.csv --out features.h5\n"
+      "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

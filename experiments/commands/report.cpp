@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
@@ -12,6 +12,25 @@
 #include "io/run_folder.h"
 
 namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ReportArguments {
+  fs::path run;
+  std::vector<fs::path> features;
+  std::optional<fs::path> out;
+  Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, ReportArguments& arguments) {
+  options.file("RUN", arguments.run, "a run folder of train").required().shown_as("FOLDER");
+  options.files("FEATURES", arguments.features, "feature shards to score");
+  options.file("--out", arguments.out, "the report's folder; RUN/report if left out").shown_as("FOLDER");
+  options.force(arguments.force);
+  options.compute(arguments.compute);
+}
 
 int run(const ReportArguments& arguments) {
   require_gnuplot();
@@ -26,10 +45,10 @@ int run(const ReportArguments& arguments) {
   Outputs outputs(arguments.force);
   const io::RunFolder trained = io::RunFolder::open(arguments.run);
   outputs.reads(trained.model(), "the run's model");
-  for (const std::filesystem::path& file : arguments.features.empty() ? trained.shards() : arguments.features)
+  for (const fs::path& file : arguments.features.empty() ? trained.shards() : arguments.features)
     outputs.reads(file, "the features");
   outputs.writes_own(options.folder / "report.html");
-  if (const std::filesystem::path scores = options.folder / "scores.csv"; std::filesystem::exists(scores)) {
+  if (const fs::path scores = options.folder / "scores.csv"; fs::exists(scores)) {
     outputs.writes(scores, FileKind::scores);
   } else {
     outputs.writes_own(scores);
@@ -38,12 +57,25 @@ int run(const ReportArguments& arguments) {
   StatusLine status;
   options.progress = [&](const std::string& what, double fraction) {
     throw_if_stopped();
-    if (status.due()) status.show(fmt::format("{} {}", bar_text(fraction, 30), what));
+    status.show_part(what, fraction);
   };
   write_run_report(options);
   status.clear();
   fmt::print("Report: {}\n", (options.folder / "report.html").string());
   return exit_ok;
+}
+
+}  // namespace
+
+Command report_command() {
+  return make_command<ReportArguments>(
+      "report",
+      "Writes a page about one training. It shows the model, its learning curves, and what it makes of recordings: "
+      "scores, threshold, AUC, estimates. It scores the features given or, if they are still there, those of the "
+      "training.",
+      "  evenflow report runs/first\n"
+      "  evenflow report runs/first monday.h5 --out reports/monday",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

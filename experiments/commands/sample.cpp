@@ -2,10 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/outputs.h"
 #include "experiments/report/heat_map.h"
@@ -18,6 +19,51 @@
 
 namespace evenflow::experiments {
 namespace {
+
+namespace fs = std::filesystem;
+
+struct SampleArguments {
+  fs::path model, out;
+  std::vector<std::string> at;  ///< "velocity_mm_s=300"
+  std::optional<fs::path> from, picture;
+  int64_t count = 8;
+  double temperature = 0.7;
+  uint64_t seed = 1;
+  Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+/// A value asked of a parameter.
+struct ParameterValue {
+  std::string name;
+  double value = 0;
+};
+
+void declare(Options& options, SampleArguments& arguments) {
+  options.file("--model", arguments.model, "the model").required();
+  options.words("--at", arguments.at, "a parameter and its value, in the parameter's unit; once per parameter")
+      .shown_as("NAME=X");
+  options.file("--from", arguments.from, "a recording to move, instead of drawing windows");
+  options.number("-n,--count", arguments.count, 1, 100000, "windows to draw, or at most to move");
+  options.number("--temperature", arguments.temperature, 0.0, 10.0, "scale of the latent noise; 1: as the prior");
+  options.number("--seed", arguments.seed, 0, 9.2e18, "of the noise");
+  options.file("--out", arguments.out, "windows in dB to write (HDF5)");
+  options.file("--picture", arguments.picture, "picture of the windows to write (PNG)");
+  options.force(arguments.force);
+  options.compute(arguments.compute);
+}
+
+ParameterValue parse_value(const std::string& text) {
+  const size_t equals = text.find('=');
+  ParameterValue out;
+  if (equals != std::string::npos && equals > 0) {
+    out.name = text.substr(0, equals);
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + equals + 1, end, out.value);
+    if (error == std::errc() && stop == end && std::isfinite(out.value)) return out;
+  }
+  throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
+}
 
 struct Windows {
   int64_t count = 0;
@@ -132,9 +178,9 @@ std::string at_text(const std::vector<ParameterValue>& at) {
   return text;
 }
 
-}  // namespace
-
 int run(const SampleArguments& arguments) {
+  std::vector<ParameterValue> asked;
+  for (const std::string& text : arguments.at) asked.push_back(parse_value(text));
   if (arguments.out.empty() && !arguments.picture)
     throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or both");
   Outputs outputs(arguments.force);
@@ -144,21 +190,34 @@ int run(const SampleArguments& arguments) {
   if (arguments.picture) outputs.writes(*arguments.picture, FileKind::picture);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const std::vector<std::string>& names = detector.model().condition.names;
-  const std::vector<double> at = values_for(detector.model().condition, arguments.at);
+  const std::vector<double> at = values_for(detector.model().condition, asked);
   if (arguments.from && names.empty())
     throw io::UsageError("--from takes a model that knows a parameter; this one is unconstrained");
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite))
-    throw io::UsageError("the model has no finite sound" + at_text(arguments.at) +
+    throw io::UsageError("the model has no finite sound" + at_text(asked) +
                          "; ask for values near those it was trained at (evenflow info tells them)");
   if (!arguments.out.empty()) io::write_samples(arguments.out, to_file(arguments, windows, names, at));
   if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
-             arguments.from ? " of " + arguments.from->string() : "", at_text(arguments.at));
+             arguments.from ? " of " + arguments.from->string() : "", at_text(asked));
   if (!arguments.out.empty()) fmt::print("  {}\n", arguments.out.string());
   if (arguments.picture) fmt::print("  {}\n", arguments.picture->string());
   return exit_ok;
+}
+
+}  // namespace
+
+Command sample_command() {
+  return make_command<SampleArguments>(
+      "sample",
+      "Draws log-mel windows from a model, at parameter values of your choice. With --from it moves a recording "
+      "there instead: \"this sound at 300 mm/s\". Parameters that are not given are drawn from, or stay, what they "
+      "are.",
+      "  evenflow sample --model runs/first/model.h5 --at velocity_mm_s=300 -n 8 --picture samples.png\n"
+      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

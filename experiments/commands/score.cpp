@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
@@ -32,6 +32,27 @@ namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct ScoreArguments {
+  fs::path model, out;
+  std::vector<fs::path> inputs;
+  std::string split = "test";  ///< "train", "test" or "all"
+  bool skip_bad = false;
+  Compute compute;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, ScoreArguments& arguments) {
+  options.file("--model", arguments.model, "the model (model.h5, last.h5)").required();
+  options.files("INPUT", arguments.inputs, "recordings, folders of recordings, manifests, DCASE folders or shards")
+      .required();
+  options.file("--out", arguments.out, "the scores to write (CSV); -: standard output").required();
+  options.force(arguments.force);
+  options.word("--split", arguments.split, {"train", "test", "all"},
+               "which clips of manifests, folders and shards; a recording given itself is always scored");
+  options.flag("--skip-bad", arguments.skip_bad, "list recordings that cannot be used and go on without them");
+  options.compute(arguments.compute);
+}
 
 constexpr size_t listed_at_most = 3;
 
@@ -237,9 +258,7 @@ class Scoring {
 
   void show(int64_t done, int64_t total) {
     throw_if_stopped();
-    if (!status_.due()) return;
-    status_.show(fmt::format("{} {} of {} clips", bar_text(static_cast<double>(done) / static_cast<double>(total), 30),
-                             done, total));
+    status_.show_clips(done, total);
   }
 
   const ScoreArguments& arguments_;
@@ -292,8 +311,6 @@ void require_finite(const std::vector<train::ClipScore>& scores, const fs::path&
   throw io::DataError(fmt::format("{}; the table is in '{}'", text, out.string()));
 }
 
-}  // namespace
-
 int run(const ScoreArguments& arguments) {
   stop_on_signals();
   if (io::is_standard_output(arguments.out)) io::keep_standard_output_for_result();
@@ -318,6 +335,19 @@ int run(const ScoreArguments& arguments) {
   }
   require_finite(scoring.scores(), arguments.out);
   return exit_ok;
+}
+
+}  // namespace
+
+Command score_command() {
+  return make_command<ScoreArguments>(
+      "score",
+      "Scores clips with a trained model. It writes a CSV with every score, the estimated parameters and the "
+      "decision of each clip. INPUT is any mix of recordings, folders, manifests and shards; recordings go through "
+      "the model's own frontend settings.",
+      "  evenflow score --model runs/first/model.h5 features.h5 --out scores.csv\n"
+      "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

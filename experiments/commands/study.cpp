@@ -8,7 +8,7 @@
 #include <optional>
 #include <system_error>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -17,10 +17,26 @@
 #include "io/output_folder.h"
 
 namespace evenflow::experiments {
-
 namespace {
 
 namespace fs = std::filesystem;
+
+struct StudyArguments {
+  fs::path manifest, out;
+  ConfigSource config;
+  int seeds = 5;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, StudyArguments& arguments) {
+  options.file("MANIFEST,--manifest", arguments.manifest, "manifest CSV with a parameter column, or a DCASE folder")
+      .required();
+  options.file("--out", arguments.out, "the study's folder").required().shown_as("FOLDER");
+  options.force(arguments.force);
+  options.number("--seeds", arguments.seeds, 1, 1000, "trainings of each flow, with the seeds 1, 2, ...");
+  options.config(
+      arguments.config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; }, true);
+}
 
 /// As evenflow left it before it marked its folders: cells/SYSTEM/seed_N beside the recordings' list.
 bool is_older_study(const fs::path& folder) {
@@ -32,8 +48,6 @@ bool is_older_study(const fs::path& folder) {
   }
   return false;
 }
-
-}  // namespace
 
 int run(const StudyArguments& arguments) {
   Outputs outputs(arguments.force);
@@ -52,9 +66,7 @@ int run(const StudyArguments& arguments) {
   options.claim = [&] { folder.emplace(arguments.out, "study", is_older_study, arguments.force); };
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
-  options.progress = [&](const std::string& what, double fraction) {
-    if (status.due()) status.show(fmt::format("{} {}", bar_text(fraction, 30), what));
-  };
+  options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
   const Study study = run_study(options);
   status.clear();
   if (study.interrupted) {
@@ -66,6 +78,21 @@ int run(const StudyArguments& arguments) {
   fmt::print("{}\nTables: {}\n", to_text(tables, study),
              fmt::format("{0}/auc.csv, {0}/differences.csv, {0}/estimates.csv", options.folder.string()));
   return exit_ok;
+}
+
+}  // namespace
+
+Command study_command() {
+  return make_command<StudyArguments>(
+      "study",
+      "Trains the paper's four flows on your recordings and says how well they detect. The flows (single-scale and "
+      "multi-scale, conventional and constrained) are trained with several seeds on the training clips of a "
+      "manifest, and tables say how well each of their scores tells its anomalous test clips: AUC over all, seen and "
+      "unseen values of the parameter and value by value, with 95 % intervals, differences to the conventional flow, "
+      "and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what is finished.",
+      "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
+      "  evenflow experiment study bldc/manifest.csv --out bldc --config experiments/configs/bldc.toml --seeds 3",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

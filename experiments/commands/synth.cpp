@@ -9,7 +9,7 @@
 #include <string>
 #include <system_error>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "io/atomic_file.h"
@@ -17,6 +17,39 @@
 
 namespace evenflow::experiments {
 namespace {
+
+namespace fs = std::filesystem;
+
+/// What is not given is the preset's.
+struct SynthArguments {
+  fs::path out;
+  std::string preset = "demo";
+  std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
+  std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity and distance
+  std::optional<double> duration_s, severity;
+  uint64_t seed = 1;
+  int threads = 0;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, SynthArguments& arguments) {
+  options.file("OUT", arguments.out, "the folder to make").required().shown_as("FOLDER");
+  options.word("--preset", arguments.preset, {"demo", "paper"},
+               "\"paper\": 510 clips; \"demo\": the same conditions, fewer clips; the options below change it");
+  options.numbers("--train-velocities", arguments.train_velocities_mm_s, "of the training clips, mm/s");
+  options.numbers("--test-velocities", arguments.test_velocities_mm_s, "of the test clips, mm/s");
+  options.numbers("--train-distances", arguments.train_distances_mm, "stroke of the training clips, mm");
+  options.numbers("--test-distances", arguments.test_distances_mm, "stroke of the test clips, mm");
+  options.number("--train-clips", arguments.train_clips, 0, 100000, "normal training clips per velocity and distance");
+  options.number("--normal-clips", arguments.normal_clips, 0, 100000, "normal test clips per velocity and distance");
+  options.number("--anomaly-clips", arguments.anomaly_clips, 0, 100000,
+                 "anomalous test clips per velocity and distance");
+  options.number("--duration", arguments.duration_s, 0.1, 3600.0, "of a clip, s (10 in the presets)");
+  options.number("--severity", arguments.severity, 0.0, 100.0, "of the fault (paper: 1.4, demo: 2; 0: none)");
+  options.number("--seed", arguments.seed, 0, 9.2e18, "of everything that is random");
+  options.force(arguments.force);
+  options.threads(arguments.threads);
+}
 
 SynthOptions options_of(const SynthArguments& arguments) {
   SynthOptions options = synth_preset(arguments.preset);
@@ -43,12 +76,12 @@ bool is_generated_name(const std::string& name) {
 }
 
 /// True for a manifest of synth's: its header, and none but its clips.
-bool is_generated_manifest(const std::filesystem::path& file) {
+bool is_generated_manifest(const fs::path& file) {
   std::istringstream lines(io::read_text(file));
   std::string line;
   if (!std::getline(lines, line) || line != "path,split,label,machine,velocity_mm_s") return false;
   while (std::getline(lines, line)) {
-    const std::filesystem::path clip = line.substr(0, line.find(','));
+    const fs::path clip = line.substr(0, line.find(','));
     const std::string split = clip.parent_path().string();
     if ((split != "train" && split != "test") || !is_generated_name(clip.filename().string())) return false;
   }
@@ -56,19 +89,17 @@ bool is_generated_manifest(const std::filesystem::path& file) {
 }
 
 /// As evenflow left it before it marked its folders.
-bool holds_generated_clips(const std::filesystem::path& folder) {
+bool holds_generated_clips(const fs::path& folder) {
   std::error_code error;
-  const std::filesystem::path manifest = folder / "manifest.csv";
-  if (std::filesystem::exists(manifest, error) && !is_generated_manifest(manifest)) return false;
+  const fs::path manifest = folder / "manifest.csv";
+  if (fs::exists(manifest, error) && !is_generated_manifest(manifest)) return false;
   for (const char* split : {"train", "test"}) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder / split, error)) {
+    for (const auto& entry : fs::directory_iterator(folder / split, error)) {
       if (is_generated_name(entry.path().filename().string())) return true;
     }
   }
   return false;
 }
-
-}  // namespace
 
 int run(const SynthArguments& arguments) {
   SynthOptions options = options_of(arguments);
@@ -76,9 +107,7 @@ int run(const SynthArguments& arguments) {
   StatusLine status;
   options.stop = &stop_on_signals();
   options.progress = [&](size_t done, size_t total) {
-    if (!status.due()) return;
-    const double fraction = static_cast<double>(done) / static_cast<double>(total);
-    status.show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
+    status.show_clips(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
   const auto begin = std::chrono::steady_clock::now();
   const SynthResult result = synth_dataset(arguments.out, options);
@@ -92,6 +121,18 @@ int run(const SynthArguments& arguments) {
   fmt::print("Made {}, {:.2f} h of sound, in {} -> {}\n", count_text(static_cast<int64_t>(result.clips), "clip"),
              result.seconds_of_sound / 3600.0, duration_text(seconds), result.manifest.string());
   return exit_ok;
+}
+
+}  // namespace
+
+Command synth_command() {
+  return make_command<SynthArguments>(
+      "synth",
+      "Writes recordings of a simulated slide rail. They are normal ones for training, normal and anomalous ones for "
+      "the test, with their manifest.csv. Every second velocity of the test (50 to 750 mm/s) is never in training.",
+      "  evenflow synth rails --preset demo\n"
+      "  evenflow synth rails-faint --preset paper --severity 0.5 --seed 2",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

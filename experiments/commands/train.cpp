@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "experiments/commands/commands.h"
+#include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -17,6 +17,22 @@ namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+struct TrainArguments {
+  std::vector<fs::path> shards;
+  fs::path run;
+  ConfigSource config;
+  bool resume = false, replace = false;
+};
+
+void declare(Options& options, TrainArguments& arguments) {
+  options.files("SHARD", arguments.shards, "feature shards of `prepare`; with --resume those of the run");
+  options.file("--run", arguments.run, "the run folder").required().shown_as("FOLDER");
+  options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
+  options.flag("--replace", arguments.replace, "put the new run in the place of one that is already in the folder");
+  options.config(
+      arguments.config, [](const std::string&) { return true; }, true);
+}
 
 /// What makes --run and --resume enough to go on.
 std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
@@ -97,8 +113,6 @@ void print_next_steps(const TrainArguments& arguments, const std::vector<fs::pat
              shell_word(run.model().string()), shell_word(shards.front().string()));
 }
 
-}  // namespace
-
 int run(const TrainArguments& arguments) {
   train::TrainOptions options;
   options.run = arguments.run;
@@ -148,6 +162,20 @@ int run(const TrainArguments& arguments) {
              result.best_loss, result.best_epoch);
   print_next_steps(arguments, options.shards);
   return exit_ok;
+}
+
+}  // namespace
+
+Command train_command() {
+  return make_command<TrainArguments>(
+      "train",
+      "Trains a model on the normal training clips of one or more shards. It leaves a run folder: config.toml, "
+      "model.h5 (best), last.h5, checkpoint.h5, metrics.csv, tensorboard/, log.txt. Ctrl-C saves; --resume goes on "
+      "exactly where it stopped.",
+      "  evenflow train features.h5 --run runs/first --epochs 20 --learning-rate 1e-3\n"
+      "  evenflow train features.h5 --run runs/paper --config experiments/configs/paper.toml --seed 2\n"
+      "  evenflow train --run runs/first --resume",
+      declare, run);
 }
 
 }  // namespace evenflow::experiments

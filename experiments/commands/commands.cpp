@@ -1,0 +1,40 @@
+#include "experiments/commands/commands.h"
+
+namespace evenflow::experiments {
+
+// Each in the file of its name.
+Command prepare_command();
+Command train_command();
+Command score_command();
+Command evaluate_command();
+Command encode_command();
+Command sample_command();
+Command info_command();
+Command synth_command();
+Command profile_command();
+Command report_command();
+Command study_command();
+Command paper_command();
+
+std::vector<Command> commands() {
+  return {
+      prepare_command(),
+      train_command(),
+      score_command(),
+      evaluate_command(),
+      encode_command(),
+      sample_command(),
+      info_command(),
+      synth_command(),
+      profile_command(),
+      report_command(),
+      {.name = "experiment",
+       .about = "Runs whole experiments. Many trainings end in one table.",
+       .example = "  evenflow experiment study rails/manifest.csv --out studies/rails\n\n"
+                  "Each experiment has its own help: evenflow experiment study --help",
+       .declare = nullptr,
+       .subcommands = {study_command(), paper_command()}},
+  };
+}
+
+}  // namespace evenflow::experiments
