@@ -101,7 +101,7 @@ std::vector<int64_t> dense_widths(int64_t in, int64_t hidden, int64_t layers, in
 }
 
 kernels::Precision dense_precision(const io::Config& config) {
-  return config.train.precision == "float32" ? kernels::Precision::float32 : kernels::Precision::tf32;
+  return config.train.precision == io::Precision::float32 ? kernels::Precision::float32 : kernels::Precision::tf32;
 }
 
 void DenseModel::make_parameters(uint64_t seed, const std::vector<const Dense*>& layers) {

@@ -73,6 +73,30 @@ void check_integers(const io::Tensor& tensor) {
                         (tensor.type == io::Tensor::Type::int32 ? "not a permutation" : "not all +1 or -1"));
 }
 
+kernels::Precision precision_of(io::Precision precision) {
+  switch (precision) {
+    case io::Precision::tf32:
+      return kernels::Precision::tf32;
+    case io::Precision::bf16:
+      return kernels::Precision::bf16;
+    case io::Precision::float32:
+      break;
+  }
+  return kernels::Precision::float32;
+}
+
+kernels::CouplingPath path_of(io::CouplingKernels kernels) {
+  switch (kernels) {
+    case io::CouplingKernels::layered:
+      return kernels::CouplingPath::layered;
+    case io::CouplingKernels::fused:
+      return kernels::CouplingPath::fused;
+    case io::CouplingKernels::automatic:
+      break;
+  }
+  return kernels::CouplingPath::automatic;
+}
+
 }  // namespace
 
 GlowShape glow_shape(const io::Config& config) {
@@ -80,17 +104,12 @@ GlowShape glow_shape(const io::Config& config) {
   shape.blocks = config.model.blocks;
   shape.steps = config.model.steps;
   shape.hidden = config.model.hidden;
-  shape.dense_invconv = config.model.invconv == "dense";
-  shape.coupling = config.model.coupling == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
-  shape.zd_first = config.condition.zd_half == "first";
-  const std::string& precision = config.train.precision;
-  shape.precision = precision == "tf32"   ? kernels::Precision::tf32
-                    : precision == "bf16" ? kernels::Precision::bf16
-                                          : kernels::Precision::float32;
-  const std::string& path = config.train.kernels;
-  shape.path = path == "layered" ? kernels::CouplingPath::layered
-               : path == "fused" ? kernels::CouplingPath::fused
-                                 : kernels::CouplingPath::automatic;
+  shape.dense_invconv = config.model.invconv == io::InvconvKind::dense;
+  shape.coupling =
+      config.model.coupling == io::CouplingBound::tanh ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+  shape.zd_first = config.condition.zd_half == io::ZdHalf::first;
+  shape.precision = precision_of(config.train.precision);
+  shape.path = path_of(config.train.kernels);
   shape.height = config.frontend.mel_bands;
   shape.width = config.window.window_frames;
   const int64_t divisor = int64_t{1} << shape.blocks;

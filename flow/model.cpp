@@ -15,9 +15,9 @@ WindowScores WindowScores::none() {
 }
 
 void require_model(const io::Config& config, const io::ConditionData& condition) {
-  if (config.model.kind == "vae") {
+  if (config.model.kind == io::ModelKind::vae) {
     vae_shape(config, condition);
-  } else if (config.model.kind == "classifier") {
+  } else if (config.model.kind == io::ModelKind::classifier) {
     classifier_shape(config, condition);
   } else {
     const LatentPrior deals_evenly(glow_shape(config), condition);
@@ -27,10 +27,10 @@ void require_model(const io::Config& config, const io::ConditionData& condition)
 std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
                                   kernels::Device device) {
   require_condition(condition);
-  if (config.model.kind == "vae") {
+  if (config.model.kind == io::ModelKind::vae) {
     return std::make_unique<Vae>(vae_shape(config, condition), condition, seed, device);
   }
-  if (config.model.kind == "classifier") {
+  if (config.model.kind == io::ModelKind::classifier) {
     return std::make_unique<Classifier>(classifier_shape(config, condition), condition, seed, device);
   }
   return make_glow(glow_shape(config), condition, seed, device);
@@ -39,12 +39,12 @@ std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionD
 std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
                                           kernels::Device device) {
   require_condition(condition);
-  if (config.model.kind == "vae") {
+  if (config.model.kind == io::ModelKind::vae) {
     VaeShape shape = vae_shape(config, condition);
     shape.precision = kernels::Precision::float32;
     return std::make_unique<Vae>(shape, condition, 0, device);
   }
-  if (config.model.kind == "classifier") {
+  if (config.model.kind == io::ModelKind::classifier) {
     ClassifierShape shape = classifier_shape(config, condition);
     shape.precision = kernels::Precision::float32;
     return std::make_unique<Classifier>(shape, condition, 0, device);

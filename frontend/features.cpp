@@ -24,15 +24,11 @@ kernels::LogMelSettings kernel_settings(const io::FrontendSettings& settings) {
   require(settings.n_fft >= 2 && settings.n_fft % 2 == 0, "n_fft", settings.n_fft, "it must be even");
   require(settings.hop_samples > 0, "hop_samples", settings.hop_samples, "it must be positive");
   require(settings.mel_bands > 0, "mel_bands", settings.mel_bands, "it must be positive");
-  if (settings.pad_mode != "reflect" && settings.pad_mode != "zero") {
-    throw io::UsageError(
-        fmt::format("frontend.pad_mode = \"{}\" cannot be: \"reflect\" or \"zero\" expected", settings.pad_mode));
-  }
   return {.sample_rate_hz = settings.sample_rate_hz,
           .n_fft = settings.n_fft,
           .hop_samples = settings.hop_samples,
           .mel_bands = settings.mel_bands,
-          .pad_mode = settings.pad_mode == "zero" ? kernels::PadMode::zero : kernels::PadMode::reflect};
+          .pad_mode = settings.pad_mode == io::PadMode::zero ? kernels::PadMode::zero : kernels::PadMode::reflect};
 }
 
 }  // namespace

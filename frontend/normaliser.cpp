@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 
 #include "io/error.h"
 
@@ -14,16 +15,13 @@ constexpr double least_std_db = 1e-3;
 
 }  // namespace
 
-NormaliserFit::NormaliserFit(int bands, std::string mode)
+NormaliserFit::NormaliserFit(int bands, io::Normalisation mode)
     : bands_(bands),
-      mode_(std::move(mode)),
+      mode_(mode),
       sum_(static_cast<size_t>(std::max(bands, 0)), 0.0),
       mean_(sum_.size(), 0.0),
       squares_(sum_.size(), 0.0) {
   if (bands < 1) throw std::invalid_argument("normaliser: at least one band expected, came " + std::to_string(bands));
-  if (mode_ != "per_band" && mode_ != "global" && mode_ != "none") {
-    throw std::invalid_argument("normaliser: \"per_band\", \"global\" or \"none\" expected, came \"" + mode_ + "\"");
-  }
 }
 
 void NormaliserFit::add_mean(std::span<const float> frames) {
@@ -39,7 +37,7 @@ void NormaliserFit::add_mean(std::span<const float> frames) {
 void NormaliserFit::settle_mean() {
   if (count_ == 0) throw io::DataError("there are no training frames to fit the normaliser on");
   const auto count = static_cast<double>(count_);
-  if (mode_ == "global") {
+  if (mode_ == io::Normalisation::global) {
     mean_.assign(mean_.size(), std::accumulate(sum_.begin(), sum_.end(), 0.0) / (count * bands_));
   } else {
     for (size_t band = 0; band < mean_.size(); ++band) mean_[band] = sum_[band] / count;
@@ -65,11 +63,11 @@ io::NormaliserData NormaliserFit::finish() const {
   if (count_ == 0) throw io::DataError("there are no training frames to fit the normaliser on");
   if (deviation_count_ != count_) throw std::logic_error("normaliser: the two passes saw different numbers of frames");
   io::NormaliserData fitted{std::vector<float>(bands, 0.0f), std::vector<float>(bands, 1.0f)};
-  if (mode_ == "none") return fitted;
+  if (mode_ == io::Normalisation::none) return fitted;
   const auto count = static_cast<double>(count_);
   const double all = std::accumulate(squares_.begin(), squares_.end(), 0.0) / (count * bands_);
   for (size_t band = 0; band < bands; ++band) {
-    const double variance = mode_ == "global" ? all : squares_[band] / count;
+    const double variance = mode_ == io::Normalisation::global ? all : squares_[band] / count;
     fitted.mean[band] = static_cast<float>(mean_[band]);
     fitted.std[band] = static_cast<float>(std::max(std::sqrt(variance), least_std_db));
   }

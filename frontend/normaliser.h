@@ -3,24 +3,24 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "io/config.h"
 #include "io/model_file.h"
 
 namespace evenflow::frontend {
 
 /// Two-pass mean and biased std in float64, fed in pieces: visit(sink) must call sink(frames [n, bands]) over the same
-/// pieces, in the same order, each time it is called. `mode`: "per_band", "global" or "none". std is floored at 1e-3.
+/// pieces, in the same order, each time it is called. std is floored at 1e-3.
 template <class Visit>
-io::NormaliserData fit_normaliser(int bands, const std::string& mode, Visit&& visit);
+io::NormaliserData fit_normaliser(int bands, io::Normalisation mode, Visit&& visit);
 
 /// Accumulates what fit_normaliser needs; two passes: add_mean over everything, then add_deviation over everything.
-/// std::invalid_argument: an unknown mode, a piece that is not whole frames. finish() throws io::DataError without
+/// std::invalid_argument: no band, a piece that is not whole frames. finish() throws io::DataError without
 /// frames, std::logic_error if the passes saw different numbers of frames.
 class NormaliserFit {
  public:
-  NormaliserFit(int bands, std::string mode);
+  NormaliserFit(int bands, io::Normalisation mode);
   void add_mean(std::span<const float> frames);
   void add_deviation(std::span<const float> frames);
   io::NormaliserData finish() const;
@@ -28,14 +28,14 @@ class NormaliserFit {
  private:
   void settle_mean();
   int bands_;
-  std::string mode_;
+  io::Normalisation mode_;
   std::vector<double> sum_, mean_, squares_;
   int64_t count_ = 0, deviation_count_ = 0;
   bool mean_settled_ = false;
 };
 
 template <class Visit>
-io::NormaliserData fit_normaliser(int bands, const std::string& mode, Visit&& visit) {
+io::NormaliserData fit_normaliser(int bands, io::Normalisation mode, Visit&& visit) {
   NormaliserFit fit(bands, mode);
   visit([&](std::span<const float> frames) { fit.add_mean(frames); });
   visit([&](std::span<const float> frames) { fit.add_deviation(frames); });

@@ -1,4 +1,4 @@
-// Every setting of evenflow, its TOML file and its command-line flags: one table (config.cpp) drives all three.
+// Every setting of evenflow, its TOML file and its command-line flags: one table (config/keys.cpp) drives all three.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,76 @@
 #include <string_view>
 #include <vector>
 
+#include "io/choice.h"
+
 namespace evenflow::io {
+
+/// How the ends of a recording are padded.
+enum class PadMode { reflect, zero };
+template <>
+inline constexpr auto choices<PadMode> = std::to_array<Choice<PadMode>>({{PadMode::reflect, "reflect"},
+                                                                         {PadMode::zero, "zero"}});
+
+/// What frames are standardised by.
+enum class Normalisation { per_band, global, none };
+template <>
+inline constexpr auto choices<Normalisation> = std::to_array<Choice<Normalisation>>(
+    {{Normalisation::per_band, "per_band"}, {Normalisation::global, "global"}, {Normalisation::none, "none"}});
+
+enum class ModelKind { glow, vae, classifier };
+template <>
+inline constexpr auto choices<ModelKind> = std::to_array<Choice<ModelKind>>({{ModelKind::glow, "glow"},
+                                                                             {ModelKind::vae, "vae"},
+                                                                             {ModelKind::classifier, "classifier"}});
+
+/// The invertible 1x1 convolution.
+enum class InvconvKind { plu, dense };
+template <>
+inline constexpr auto choices<InvconvKind> = std::to_array<Choice<InvconvKind>>({{InvconvKind::plu, "plu"},
+                                                                                 {InvconvKind::dense, "dense"}});
+
+/// Bound of the coupling's scale.
+enum class CouplingBound { sigmoid, tanh };
+template <>
+inline constexpr auto choices<CouplingBound> =
+    std::to_array<Choice<CouplingBound>>({{CouplingBound::sigmoid, "sigmoid"}, {CouplingBound::tanh, "tanh"}});
+
+/// Of the last block's channels: the half its last coupling changes, or the other.
+enum class ZdHalf { second, first };
+template <>
+inline constexpr auto choices<ZdHalf> = std::to_array<Choice<ZdHalf>>({{ZdHalf::second, "second"},
+                                                                       {ZdHalf::first, "first"}});
+
+/// GPU: what training's products are rounded to; sums, and the CPU, are float32.
+enum class Precision { tf32, bf16, float32 };
+template <>
+inline constexpr auto choices<Precision> = std::to_array<Choice<Precision>>({{Precision::tf32, "tf32"},
+                                                                             {Precision::bf16, "bf16"},
+                                                                             {Precision::float32, "float32"}});
+
+/// GPU: a coupling's network in a library's convolutions, in one kernel, or the latter where it fits.
+enum class CouplingKernels { automatic, layered, fused };
+template <>
+inline constexpr auto choices<CouplingKernels> = std::to_array<Choice<CouplingKernels>>(
+    {{CouplingKernels::automatic, "auto"}, {CouplingKernels::layered, "layered"}, {CouplingKernels::fused, "fused"}});
+
+/// Learning rate over the run.
+enum class Schedule { constant, cosine };
+template <>
+inline constexpr auto choices<Schedule> = std::to_array<Choice<Schedule>>({{Schedule::constant, "constant"},
+                                                                           {Schedule::cosine, "cosine"}});
+
+/// Of a clip's windows.
+enum class Aggregate { mean, max, top_k };
+template <>
+inline constexpr auto choices<Aggregate> =
+    std::to_array<Choice<Aggregate>>({{Aggregate::mean, "mean"}, {Aggregate::max, "max"}, {Aggregate::top_k, "top_k"}});
+
+/// How a threshold is found: a fit, or an empirical quantile.
+enum class ThresholdMethod { gamma, quantile };
+template <>
+inline constexpr auto choices<ThresholdMethod> = std::to_array<Choice<ThresholdMethod>>(
+    {{ThresholdMethod::gamma, "gamma"}, {ThresholdMethod::quantile, "quantile"}});
 
 /// How a recording becomes log-mel frames, and frames become windows.
 struct FrontendSettings {
@@ -16,30 +85,30 @@ struct FrontendSettings {
   std::string channel = "mean";  ///< "mean" or a channel index from 0
   int n_fft = 1024;
   int hop_samples = 512;
-  std::string pad_mode = "reflect";  ///< "reflect" or "zero"
+  PadMode pad_mode = PadMode::reflect;
   int mel_bands = 128;
   bool operator==(const FrontendSettings&) const = default;
 };
 
 /// Normaliser and windows: cut from stored frames, so not part of a shard.
 struct WindowSettings {
-  std::string normalise = "per_band";  ///< "per_band", "global" or "none"
+  Normalisation normalise = Normalisation::per_band;
   int window_frames = 64;
   int window_hop_frames = 16;
   bool operator==(const WindowSettings&) const = default;
 };
 
 struct ModelSettings {
-  std::string kind = "glow";  ///< "glow", "vae" or "classifier"
+  ModelKind kind = ModelKind::glow;
   int blocks = 3;
   int steps = 5;
   int hidden = 32;
-  std::string invconv = "plu";       ///< "plu" or "dense"
-  std::string coupling = "sigmoid";  ///< "sigmoid" or "tanh"
+  InvconvKind invconv = InvconvKind::plu;
+  CouplingBound coupling = CouplingBound::sigmoid;
   bool operator==(const ModelSettings&) const = default;
 };
 
-/// The autoencoder's, where model.kind is "vae".
+/// The autoencoder's, where model.kind is vae.
 struct VaeSettings {
   int layers = 10;  ///< of encoder and decoder together; even
   int hidden = 128;
@@ -49,7 +118,7 @@ struct VaeSettings {
   bool operator==(const VaeSettings&) const = default;
 };
 
-/// The classifier's, where model.kind is "classifier".
+/// The classifier's, where model.kind is classifier.
 struct ClassifierSettings {
   int layers = 5;  ///< the embedding's among them
   int hidden = 128;
@@ -63,17 +132,15 @@ struct ConditionSettings {
   std::vector<std::string> parameters;  ///< empty: those of the shard that vary
   std::vector<double> k;                ///< per unit of v; empty: k (v - v0) spans [-3, 3] over the training values
   std::vector<double> v0;               ///< empty: mean of the training values
-  std::string zd_half = "second";       ///< of the last block's channels: "second" (its last coupling's) or "first"
+  ZdHalf zd_half = ZdHalf::second;
   bool operator==(const ConditionSettings&) const = default;
 };
 
 struct TrainSettings {
   std::string device = "auto";  ///< "auto", "cpu" or "cuda:N"
   int threads = 0;              ///< CPU threads; 0: one per core
-  /// GPU: what training's products are rounded to, "tf32", "bf16" or "float32"; sums, and the CPU, are float32.
-  std::string precision = "tf32";
-  /// GPU: "fused" (a coupling's network in one kernel), "layered" (a library's convolutions) or "auto".
-  std::string kernels = "auto";
+  Precision precision = Precision::tf32;
+  CouplingKernels kernels = CouplingKernels::automatic;
   std::string machine;   ///< train on this machine's clips only; empty: all
   int64_t steps = 2000;  ///< the budget where epochs is 0
   int64_t epochs = 0;    ///< 0: as many as make up `steps`
@@ -81,7 +148,7 @@ struct TrainSettings {
   int64_t patience = -1;
   int64_t batch = 128;
   double learning_rate = 1e-4;
-  std::string schedule = "constant";  ///< "constant" or "cosine"
+  Schedule schedule = Schedule::constant;
   int64_t warmup_steps = 0;
   double clip_norm = 0.0;            ///< 0: no clipping of the gradient's norm
   double validation_fraction = 0.1;  ///< of the normal training clips, chosen by clip
@@ -93,10 +160,10 @@ struct TrainSettings {
 };
 
 struct ScoreSettings {
-  std::string score = "auto";      ///< "auto" or a score of the model's kind (train/detect/score.h)
-  std::string aggregate = "mean";  ///< over a clip's windows: "mean", "max" or "top_k"
+  std::string score = "auto";  ///< "auto" or a score of the model's kind (train/detect/score.h)
+  Aggregate aggregate = Aggregate::mean;
   int top_k = 5;
-  std::string threshold = "gamma";  ///< "gamma" or "quantile"
+  ThresholdMethod threshold = ThresholdMethod::gamma;
   double threshold_quantile = 0.9;
   bool operator==(const ScoreSettings&) const = default;
 };

@@ -24,7 +24,7 @@ class List {
     const int64_t c = channels, hidden = model.hidden;
     add(step + ".actnorm.bias", {c});
     add(step + ".actnorm.log_scale", {c});
-    if (model.invconv == "dense") {
+    if (model.invconv == InvconvKind::dense) {
       add(step + ".invconv.weight", {c, c});
     } else {
       add(step + ".invconv.permutation", {c}, Tensor::Type::int32);
@@ -52,11 +52,11 @@ class List {
 std::vector<Tensor> parameter_list(const Config& config, const ConditionData& condition) {
   List list;
   const int64_t window = int64_t{config.frontend.mel_bands} * config.window.window_frames;
-  if (config.model.kind == "vae") {
+  if (config.model.kind == ModelKind::vae) {
     const VaeSettings& vae = config.vae;
     list.add_dense("encoder", vae.layers / 2, window, vae.hidden, 2 * int64_t{vae.latents});
     list.add_dense("decoder", vae.layers / 2, vae.latents, vae.hidden, window);
-  } else if (config.model.kind == "classifier") {
+  } else if (config.model.kind == ModelKind::classifier) {
     const ClassifierSettings& classifier = config.classifier;
     uint64_t classes = 1;  // wraps around where no file could hold as many
     for (const std::vector<double>& values : condition.training_values) classes *= values.size();

@@ -46,7 +46,7 @@ void write_frontend(Hdf5File& file, const FrontendSettings& frontend, const std:
   file.write_attribute(where, "channel", frontend.channel);
   file.write_attribute(where, "n_fft", int64_t{frontend.n_fft});
   file.write_attribute(where, "hop_samples", int64_t{frontend.hop_samples});
-  file.write_attribute(where, "pad_mode", frontend.pad_mode);
+  file.write_attribute(where, "pad_mode", std::string(name_of(frontend.pad_mode)));
   file.write_attribute(where, "mel_bands", int64_t{frontend.mel_bands});
   file.write_attribute(where, "mel_high_hz", frontend.sample_rate_hz / 2.0);
   for (const FixedText& row : fixed_texts) file.write_attribute(where, row.name, std::string(row.value));
@@ -66,6 +66,13 @@ void require_in_range(const Hdf5File& file, const FrontendSettings& frontend) {
   }
 }
 
+PadMode read_pad_mode(const Hdf5File& file, const std::string& where) {
+  const std::string name = file.read_text_attribute(where, "pad_mode");
+  if (const auto mode = value_of<PadMode>(name)) return *mode;
+  file.fail(where + ": frontend.pad_mode = \"" + name + "\" is not allowed: it must be " + names_text<PadMode>() +
+            "; make the shard anew");
+}
+
 FrontendSettings read_frontend(const Hdf5File& file) {
   const std::string where = "/frontend";
   const auto positive = [&](const char* name) {
@@ -79,7 +86,7 @@ FrontendSettings read_frontend(const Hdf5File& file) {
   frontend.channel = file.read_text_attribute(where, "channel");
   frontend.n_fft = positive("n_fft");
   frontend.hop_samples = positive("hop_samples");
-  frontend.pad_mode = file.read_text_attribute(where, "pad_mode");
+  frontend.pad_mode = read_pad_mode(file, where);
   frontend.mel_bands = positive("mel_bands");
   for (const FixedText& row : fixed_texts) {
     const std::string value = file.read_text_attribute(where, row.name);

@@ -46,7 +46,7 @@ void line(const char* name, const std::string& value) {
 
 std::string frontend_text(const io::FrontendSettings& s) {
   return fmt::format("{} Hz, channel {}, FFT of {} every {} samples, {} padding, {} mel bands", s.sample_rate_hz,
-                     s.channel, s.n_fft, s.hop_samples, s.pad_mode, s.mel_bands);
+                     s.channel, s.n_fft, s.hop_samples, io::name_of(s.pad_mode), s.mel_bands);
 }
 
 double seconds_of(int64_t frames, const io::FrontendSettings& settings) {
@@ -91,22 +91,23 @@ void describe_model(const fs::path& file) {
   const io::Config& config = model.config;
   require_network(file, model);
   fmt::print("{}: {}\n", io::escaped(file.string()), model.progress ? "checkpoint" : "model");
-  if (config.model.kind == "vae") {
+  if (config.model.kind == io::ModelKind::vae) {
     line("autoencoder", fmt::format("{}, hidden width {}, {}, beta {:g}, gamma {:g}, {} parameters",
                                     count_text(config.vae.layers, "layer"), config.vae.hidden,
                                     count_text(config.vae.latents, "latent"), config.vae.beta, config.vae.gamma,
                                     parameter_count(model)));
-  } else if (config.model.kind == "classifier") {
+  } else if (config.model.kind == io::ModelKind::classifier) {
     line("classifier", fmt::format("{}, hidden width {}, embedding of {}, {} parameters",
                                    count_text(config.classifier.layers, "layer"), config.classifier.hidden,
                                    config.classifier.embedding, parameter_count(model)));
   } else {
     line("flow", fmt::format("{}, {}, {} hidden channels, 1x1 {}, coupling {}, {} parameters",
                              count_text(config.model.blocks, "block"), count_text(config.model.steps, "step"),
-                             config.model.hidden, config.model.invconv, config.model.coupling, parameter_count(model)));
+                             config.model.hidden, io::name_of(config.model.invconv), io::name_of(config.model.coupling),
+                             parameter_count(model)));
   }
   line("window", fmt::format("{} frames, hop {}, normaliser {}", config.window.window_frames,
-                             config.window.window_hop_frames, config.window.normalise));
+                             config.window.window_hop_frames, io::name_of(config.window.normalise)));
   line("frontend", frontend_text(config.frontend));
   describe_condition(model.condition);
   const io::ThresholdData& threshold = model.threshold;

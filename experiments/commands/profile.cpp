@@ -157,7 +157,7 @@ bool print_changes(const std::vector<Change>& changes, const fs::path& old) {
 int run(const ProfileArguments& arguments) {
   ProfileSettings settings;
   settings.config = resolve(arguments.config);
-  if (settings.config.model.kind != "glow") {
+  if (settings.config.model.kind != io::ModelKind::glow) {
     throw io::UsageError("profile measures flows; leave model.kind at \"glow\"");
   }
   settings.repeat = arguments.repeat;

@@ -17,8 +17,8 @@
 #include "kernels/event.h"
 #include "kernels/graph.h"
 #include "kernels/probe.h"
-#include "train/loop/optimizer.h"
 #include "train/detect/workers.h"
+#include "train/loop/optimizer.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -161,10 +161,10 @@ void Table::finish(Profile& profile) {
 }
 
 kernels::Precision precision_of(const io::Config& config, kernels::Device device) {
-  if (device.type == kernels::DeviceType::cpu || config.train.precision == "float32") {
+  if (device.type == kernels::DeviceType::cpu || config.train.precision == io::Precision::float32) {
     return kernels::Precision::float32;
   }
-  return config.train.precision == "bf16" ? kernels::Precision::bf16 : kernels::Precision::tf32;
+  return config.train.precision == io::Precision::bf16 ? kernels::Precision::bf16 : kernels::Precision::tf32;
 }
 
 void require_finite(double loss) {

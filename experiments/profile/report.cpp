@@ -40,16 +40,16 @@ json identity(const io::Config& config, bool warm) {
               {"blocks", config.model.blocks},
               {"steps", config.model.steps},
               {"hidden", config.model.hidden},
-              {"invconv", config.model.invconv},
-              {"coupling", config.model.coupling},
+              {"invconv", io::name_of(config.model.invconv)},
+              {"coupling", io::name_of(config.model.coupling)},
               {"mel_bands", config.frontend.mel_bands},
               {"window_frames", config.window.window_frames},
               {"parameters", config.condition.enabled ? std::max<size_t>(1, config.condition.parameters.size()) : 0}};
   if (cpu) {
     out["threads"] = config.train.threads;
   } else {
-    out["precision"] = config.train.precision;
-    out["kernels"] = config.train.kernels;
+    out["precision"] = io::name_of(config.train.precision);
+    out["kernels"] = io::name_of(config.train.kernels);
   }
   return out;
 }

@@ -18,8 +18,8 @@
 #include "io/output_folder.h"
 #include "io/run_folder.h"
 #include "io/shard.h"
-#include "train/loop/budget.h"
 #include "train/detect/score.h"
+#include "train/loop/budget.h"
 #include "train/loop/training_data.h"
 
 namespace evenflow::experiments {
@@ -98,10 +98,10 @@ class RunReport {
   bool constrained() const { return !model_.condition.names.empty(); }
 
   static std::string model_text(const io::Config& c) {
-    if (c.model.kind == "vae") {
+    if (c.model.kind == io::ModelKind::vae) {
       return fmt::format("autoencoder of {} layers, {} latents", c.vae.layers, c.vae.latents);
     }
-    if (c.model.kind == "classifier") {
+    if (c.model.kind == io::ModelKind::classifier) {
       return fmt::format("classifier of {} layers, embedding of {}", c.classifier.layers, c.classifier.embedding);
     }
     return fmt::format("Glow of {} and {}, hidden width {}", count_text(c.model.blocks, "block"),

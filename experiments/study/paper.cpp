@@ -22,7 +22,7 @@ System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bo
   system.config.model.blocks = blocks;
   system.config.condition.k = {k};
   if (!centred) system.config.condition.v0 = {0.0};
-  if (zd_first) system.config.condition.zd_half = "first";
+  if (zd_first) system.config.condition.zd_half = io::ZdHalf::first;
   system.name = fmt::format("{}_scale_k_{:g}{}{}", blocks == 1 ? "single" : "multi", k, centred ? "" : "_v0_0",
                             zd_first ? "_zd_first" : "");
   system.title = fmt::format("{}-scale, constrained (k {:g}{}{})", blocks == 1 ? "single" : "multi", k,
@@ -42,7 +42,7 @@ System conventional(const PaperPlan& plan, int blocks) {
 }
 
 /// An autoencoder or a classifier.
-System dense(const PaperPlan& plan, const std::string& kind, const std::string& name, const std::string& title) {
+System dense(const PaperPlan& plan, io::ModelKind kind, const std::string& name, const std::string& title) {
   System system;
   system.config = plan.config;
   system.config.model.kind = kind;
@@ -53,13 +53,13 @@ System dense(const PaperPlan& plan, const std::string& kind, const std::string& 
 }
 
 System autoencoder(const PaperPlan& plan, double k) {
-  System system = dense(plan, "vae", fmt::format("vae_k_{:g}", k), "autoencoder (VAE)");
+  System system = dense(plan, io::ModelKind::vae, fmt::format("vae_k_{:g}", k), "autoencoder (VAE)");
   system.config.condition.k = {k};
   return system;
 }
 
 System plain_autoencoder(const PaperPlan& plan) {
-  System system = dense(plan, "vae", "autoencoder_gmm", "autoencoder, GMM of its errors");
+  System system = dense(plan, io::ModelKind::vae, "autoencoder_gmm", "autoencoder, GMM of its errors");
   system.config.vae.beta = 0.0;
   system.config.condition.enabled = false;
   system.mixtures = true;
@@ -67,7 +67,7 @@ System plain_autoencoder(const PaperPlan& plan) {
 }
 
 System classifier(const PaperPlan& plan) {
-  System system = dense(plan, "classifier", "classifier_gmm", "classifier, GMM of its embedding");
+  System system = dense(plan, io::ModelKind::classifier, "classifier_gmm", "classifier, GMM of its embedding");
   system.mixtures = true;
   return system;
 }
@@ -154,7 +154,7 @@ PaperPlan paper_plan(PaperScale scale) {
   train.epochs = 40;
   train.batch = 32;
   train.learning_rate = 3e-3;
-  train.schedule = "cosine";
+  train.schedule = io::Schedule::cosine;
   train.warmup_steps = 20;
   train.clip_norm = 5.0;
   train.windows_per_clip = 8;

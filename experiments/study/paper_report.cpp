@@ -474,7 +474,7 @@ class Report {
          fmt::format(
              "Every flow: {} epochs ({} windows a clip and epoch; 0: all), batches of {}, Adam with a learning "
              "rate of {:g} ({}), gradients clipped at {:g}; {:.0f} % of the normal training clips are held out.",
-             t.epochs, t.windows_per_clip, t.batch, t.learning_rate, t.schedule, t.clip_norm,
+             t.epochs, t.windows_per_clip, t.batch, t.learning_rate, io::name_of(t.schedule), t.clip_norm,
              100 * t.validation_fraction),
          "Every choice is made on held-out normal training clips by a rule that was written beforehand "
          "(docs/study.md). Test labels choose nothing.",

@@ -168,7 +168,7 @@ class Tables {
 
   /// The conventional flow of the same scale, trained as long.
   const SystemScores* conventional(const SystemScores& system) const {
-    const bool flow = system.system.config.model.kind == "glow";
+    const bool flow = system.system.config.model.kind == io::ModelKind::glow;
     if (!flow || !system.system.config.condition.enabled) return nullptr;
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
       return !other.system.config.condition.enabled && !other.system.centred &&

@@ -37,7 +37,7 @@ io::Config noise_configuration() {
   config.train.epochs = 1000;
   config.train.checkpoint_epochs = 1000;
   config.train.validation_fraction = 0.01;
-  config.score.threshold = "quantile";
+  config.score.threshold = io::ThresholdMethod::quantile;
   return config;
 }
 

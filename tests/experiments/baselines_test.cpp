@@ -10,8 +10,8 @@
 #include "flow/random.h"
 #include "io/error.h"
 #include "tests/train/train_fixture.h"
-#include "train/statistics/metrics.h"
 #include "train/loop/trainer.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -89,16 +89,17 @@ TEST(MixtureScores, TellAnomaliesOfAutoencoderAndClassifierAndRefuseAFlow) {
   const TempFolder folder;
   train::testing::write_shard(folder / "shard.h5", {.train_clips = 24, .test_clips = 12});
   const io::Shard shard(folder / "shard.h5");
-  for (const char* kind : {"vae", "classifier", "glow"}) {
+  for (const io::ModelKind kind : {io::ModelKind::vae, io::ModelKind::classifier, io::ModelKind::glow}) {
+    const std::string name(io::name_of(kind));
     io::Config config = train::testing::tiny_config();
     config.model.kind = kind;
     config.vae = {.layers = 6, .hidden = 16, .latents = 4, .beta = 0.0, .gamma = 0.01};
     config.classifier = {.layers = 3, .hidden = 16, .embedding = 4};
     config.train.learning_rate = 3e-3;
     config.train.epochs = 10;
-    train::train(train::testing::tiny_options(folder / "shard.h5", folder / kind, config));
-    train::Detector detector(folder / kind / "model.h5", "cpu", 2);
-    if (kind == std::string("glow")) {
+    train::train(train::testing::tiny_options(folder / "shard.h5", folder / name, config));
+    train::Detector detector(folder / name / "model.h5", "cpu", 2);
+    if (kind == io::ModelKind::glow) {
       EXPECT_THAT(message_of<io::DataError>([&] { mixture_scores(detector, shard, config.train.seed); }),
                   HasSubstr("is a flow"));
       continue;
@@ -113,7 +114,7 @@ TEST(MixtureScores, TellAnomaliesOfAutoencoderAndClassifierAndRefuseAFlow) {
       score.push_back(clip.score_gmm);
       label.push_back(clip.clip.label);
     }
-    EXPECT_TRUE(train::auc(score, label) >= 0.9) << kind << " " << train::auc(score, label);
+    EXPECT_TRUE(train::auc(score, label) >= 0.9) << name << " " << train::auc(score, label);
     write_scores(folder / "scores.csv", scores, shard.parameter_names(), {});
     EXPECT_EQ(train::read_scores(folder / "scores.csv").clips[3].score_gmm, scores[3].score_gmm);
   }

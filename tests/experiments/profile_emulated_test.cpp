@@ -13,7 +13,7 @@
 namespace evenflow::experiments {
 namespace {
 
-class ProfileEmulated : public testing::TestWithParam<const char*> {
+class ProfileEmulated : public testing::TestWithParam<io::CouplingKernels> {
  protected:
   void SetUp() override { kernels::use_cuda_backend(&kernels::cuda_backend()); }
   void TearDown() override { kernels::use_cuda_backend(nullptr); }
@@ -66,13 +66,14 @@ TEST_P(ProfileEmulated, MeasuresEveryOperationItsKernelsAndTheGraph) {
     }
   }
   const nlohmann::json json = to_json(gpu);
-  EXPECT_EQ(json.at("identity").at("kernels"), GetParam());
+  EXPECT_EQ(json.at("identity").at("kernels"), std::string(io::name_of(GetParam())));
   EXPECT_EQ(json.at("kernels").size(), gpu.kernels.size());
   for (const Change& change : compare(json, json)) EXPECT_FALSE(change.slower);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, ProfileEmulated, testing::Values("layered", "fused"),
-                         [](const auto& each) { return std::string(each.param); });
+INSTANTIATE_TEST_SUITE_P(Kernels, ProfileEmulated,
+                         testing::Values(io::CouplingKernels::layered, io::CouplingKernels::fused),
+                         [](const auto& each) { return std::string(io::name_of(each.param)); });
 
 }  // namespace
 }  // namespace evenflow::experiments

@@ -257,7 +257,7 @@ TEST(Profile, ForwardOfThePapersModelIsAboutNinetyMegaflop) {
 
 TEST(Profile, DenseMatricesAndNoParameters) {
   ProfileSettings settings = small();
-  settings.config.model.invconv = "dense";
+  settings.config.model.invconv = io::InvconvKind::dense;
   settings.config.condition.enabled = false;
   const std::set<std::string> names = call_names(run_profile(settings));
   EXPECT_TRUE(names.contains("invconv_assemble_dense"));

@@ -150,7 +150,7 @@ TEST_P(ClassifierTest, NamesTheFirstLayerThatIsNotFinite) {
 
 TEST(ClassifierShapes, AskForSomethingToTellApart) {
   io::Config config;
-  config.model.kind = "classifier";
+  config.model.kind = io::ModelKind::classifier;
   EXPECT_THAT(tests::message_of<io::UsageError>([&] { require_model(config, {}); }), HasSubstr("condition.enabled"));
   io::ConditionData condition = velocity_and_load();
   EXPECT_NO_THROW(require_model(config, condition));

@@ -90,8 +90,8 @@ INSTANTIATE_TEST_SUITE_P(Invconv, GlowOf,
 
 TEST(GlowShape, ComesFromTheConfiguration) {
   io::Config config;
-  config.model.invconv = "dense";
-  config.model.coupling = "tanh";
+  config.model.invconv = io::InvconvKind::dense;
+  config.model.coupling = io::CouplingBound::tanh;
   const GlowShape shape = glow_shape(config);
   EXPECT_EQ(shape.blocks, 3);
   EXPECT_EQ(shape.dimensions(), 128 * 64);

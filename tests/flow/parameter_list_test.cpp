@@ -22,13 +22,15 @@ TEST(ParameterList, IsWhatEachKindOfModelHas) {
   config.classifier.embedding = 7;
   const io::ConditionData condition = {{"a", "b"}, {1.0, 2.0}, {0.0, 0.0},
                                        {0.0, 0.0}, {1.0, 1.0}, {{1.0, 2.0, 3.0}, {4.0, 5.0}}};
-  for (const auto& [kind, invconv] :
-       {std::pair("glow", "plu"), {"glow", "dense"}, {"vae", "plu"}, {"classifier", "plu"}}) {
+  for (const auto& [kind, invconv] : {std::pair(io::ModelKind::glow, io::InvconvKind::plu),
+                                      {io::ModelKind::glow, io::InvconvKind::dense},
+                                      {io::ModelKind::vae, io::InvconvKind::plu},
+                                      {io::ModelKind::classifier, io::InvconvKind::plu}}) {
     config.model.kind = kind;
     config.model.invconv = invconv;
     const std::vector<io::Tensor> own = make_model(config, condition, 1, {})->tensors();
     const std::vector<io::Tensor> listed = io::parameter_list(config, condition);
-    ASSERT_EQ(listed.size(), own.size()) << kind;
+    ASSERT_EQ(listed.size(), own.size()) << io::name_of(kind);
     for (size_t i = 0; i < own.size(); ++i) {
       EXPECT_EQ(listed[i].name, own[i].name);
       EXPECT_EQ(listed[i].shape, own[i].shape) << own[i].name;

@@ -155,7 +155,7 @@ TEST_P(VaeTest, NamesTheFirstLayerThatIsNotFinite) {
 
 TEST(VaeShapes, MoreParametersThanLatentsAreRefused) {
   io::Config config;
-  config.model.kind = "vae";
+  config.model.kind = io::ModelKind::vae;
   config.vae.latents = 1;
   io::ConditionData two = velocity();
   two.names = {"velocity_mm_s", "load_N"};

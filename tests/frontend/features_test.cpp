@@ -23,7 +23,7 @@ TEST(LogMelOfAClip, TenSecondsGive313FramesAnd16Windows) {
 
 TEST(LogMelOfAClip, SettingsReachTheTransform) {
   const std::vector<float> samples = test::noise(0.5, 9000);
-  LogMel reflect{io::FrontendSettings{}}, zero{io::FrontendSettings{.pad_mode = "zero"}};
+  LogMel reflect{io::FrontendSettings{}}, zero{io::FrontendSettings{.pad_mode = io::PadMode::zero}};
   const std::vector<float> a = reflect(samples), b = zero(samples);
   EXPECT_NE(a[0], b[0]);
   EXPECT_EQ(std::vector<float>(a.begin() + 128, a.end() - 2 * 128),
@@ -40,7 +40,6 @@ TEST(LogMelOfAClip, ImpossibleSettingsNameTheirKey) {
   EXPECT_THAT(error({.hop_samples = 0}), HasSubstr("frontend.hop_samples = 0"));
   EXPECT_THAT(error({.mel_bands = -3}), HasSubstr("frontend.mel_bands = -3"));
   EXPECT_THAT(error({.sample_rate_hz = 0}), HasSubstr("frontend.sample_rate_hz = 0"));
-  EXPECT_THAT(error({.pad_mode = "constant"}), HasSubstr("frontend.pad_mode = \"constant\""));
 }
 
 TEST(WindowsIn, CountsWholeWindows) {
@@ -73,7 +72,7 @@ TEST(FileFeatures, AClipTooShortForReflectionIsNamed) {
   EXPECT_THAT(error_of<io::DataError>([&] { file_features(folder / "a.wav", settings, transform); }),
               AllOf(HasSubstr("a.wav' is too short: 512 samples at 16000 Hz"), HasSubstr("needs 513"),
                     HasSubstr("frontend.pad_mode to \"zero\"")));
-  settings.pad_mode = "zero";
+  settings.pad_mode = io::PadMode::zero;
   LogMel zero(settings);
   EXPECT_EQ(file_features(folder / "a.wav", settings, zero).logmel_db.size(), 2u * 128u);
 }

@@ -16,7 +16,7 @@ using testing::Each;
 using testing::HasSubstr;
 
 /// Feeds `frames` in pieces of the given numbers of frames, the last as often as needed.
-io::NormaliserData fit(const std::vector<float>& frames, int bands, const std::string& mode,
+io::NormaliserData fit(const std::vector<float>& frames, int bands, io::Normalisation mode,
                        std::vector<size_t> pieces = {1000000}) {
   return fit_normaliser(bands, mode, [&](auto&& sink) {
     size_t at = 0;
@@ -44,7 +44,7 @@ void expect_near(double came, double expected, double bound) {
 
 TEST(Normaliser, PerBandIsTheMeanAndBiasedDeviation) {
   const std::vector<float> frames = three_bands();
-  const io::NormaliserData data = fit(frames, 3, "per_band");
+  const io::NormaliserData data = fit(frames, 3, io::Normalisation::per_band);
   for (size_t band = 0; band < 2; ++band) {
     long double mean = 0, squares = 0;
     for (size_t i = band; i < frames.size(); i += 3) mean += frames[i];
@@ -58,7 +58,7 @@ TEST(Normaliser, PerBandIsTheMeanAndBiasedDeviation) {
 }
 
 TEST(Normaliser, AConstantBandGetsTheFloor) {
-  const io::NormaliserData data = fit(three_bands(), 3, "per_band");
+  const io::NormaliserData data = fit(three_bands(), 3, io::Normalisation::per_band);
   EXPECT_EQ(data.mean[2], -156.5356f);
   EXPECT_EQ(data.std[2], 1e-3f);
 }
@@ -67,13 +67,13 @@ TEST(Normaliser, TwoPassesSurviveALargeMean) {
   std::vector<float> frames;
   frames.reserve(4096);
   for (int i = 0; i < 4096; ++i) frames.push_back(i % 2 ? 65536.0f : 65536.0078125f);
-  const io::NormaliserData data = fit(frames, 1, "per_band");
+  const io::NormaliserData data = fit(frames, 1, io::Normalisation::per_band);
   EXPECT_EQ(data.std[0], 0.00390625f);
 }
 
 TEST(Normaliser, PiecesDoNotMatter) {
   const std::vector<float> frames = three_bands();
-  for (const char* mode : {"per_band", "global"}) {
+  for (const io::Normalisation mode : {io::Normalisation::per_band, io::Normalisation::global}) {
     const io::NormaliserData whole = fit(frames, 3, mode), pieces = fit(frames, 3, mode, {1, 0, 31, 7});
     EXPECT_EQ(whole.mean, pieces.mean);
     EXPECT_EQ(whole.std, pieces.std);
@@ -81,13 +81,13 @@ TEST(Normaliser, PiecesDoNotMatter) {
 }
 
 TEST(Normaliser, GlobalIsOneMeanAndDeviation) {
-  const io::NormaliserData data = fit({0.0f, 2.0f, 4.0f, 6.0f}, 2, "global");
+  const io::NormaliserData data = fit({0.0f, 2.0f, 4.0f, 6.0f}, 2, io::Normalisation::global);
   EXPECT_THAT(data.mean, Each(3.0f));
   EXPECT_THAT(data.std, Each(static_cast<float>(std::sqrt(5.0))));
 }
 
 TEST(Normaliser, NoneChangesNothing) {
-  const io::NormaliserData data = fit(three_bands(), 3, "none");
+  const io::NormaliserData data = fit(three_bands(), 3, io::Normalisation::none);
   EXPECT_THAT(data.mean, Each(0.0f));
   EXPECT_THAT(data.std, Each(1.0f));
   EXPECT_EQ(data.mean.size(), 3u);
@@ -95,14 +95,15 @@ TEST(Normaliser, NoneChangesNothing) {
 
 TEST(Normaliser, Misuse) {
   using test::error_of;
-  EXPECT_THAT(error_of<std::invalid_argument>([] { NormaliserFit(3, "median"); }), HasSubstr("came \"median\""));
-  EXPECT_THAT(error_of<std::invalid_argument>([] { NormaliserFit(0, "none"); }), HasSubstr("at least one band"));
-  EXPECT_THAT(error_of<io::DataError>([] { fit({}, 3, "per_band"); }), HasSubstr("no training frames"));
+  EXPECT_THAT(error_of<std::invalid_argument>([] { NormaliserFit(0, io::Normalisation::none); }),
+              HasSubstr("at least one band"));
+  EXPECT_THAT(error_of<io::DataError>([] { fit({}, 3, io::Normalisation::per_band); }),
+              HasSubstr("no training frames"));
   const std::vector<float> frames(6, 1.0f);
-  EXPECT_THAT(error_of<std::invalid_argument>([&] { NormaliserFit(4, "none").add_mean(frames); }),
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { NormaliserFit(4, io::Normalisation::none).add_mean(frames); }),
               HasSubstr("whole frames"));
   EXPECT_THAT(error_of<std::logic_error>([&] {
-                NormaliserFit fit(3, "per_band");
+                NormaliserFit fit(3, io::Normalisation::per_band);
                 fit.add_mean(frames);
                 fit.add_deviation(std::span(frames).first(3));
                 fit.finish();

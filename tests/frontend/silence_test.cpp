@@ -19,10 +19,10 @@ bool nothing(const std::vector<float>& samples, const io::FrontendSettings& sett
 }
 
 TEST(SaysNothing, DigitalSilenceAndDirectCurrent) {
-  for (const char* pad_mode : {"reflect", "zero"}) {
+  for (const io::PadMode pad_mode : {io::PadMode::reflect, io::PadMode::zero}) {
     const io::FrontendSettings settings{.pad_mode = pad_mode};
     for (const float level : {0.0F, 0.5F, -1.0F, 1e-9F}) {
-      EXPECT_TRUE(nothing(std::vector<float>(16000, level), settings)) << level << " " << pad_mode;
+      EXPECT_TRUE(nothing(std::vector<float>(16000, level), settings)) << level << " " << io::name_of(pad_mode);
     }
   }
 }

@@ -31,17 +31,33 @@ const ConfigKey& key(const std::string& name) {
 /// Every field away from its default.
 Config unusual() {
   Config c;
-  c.frontend = {44100, "1", 2048, 441, "zero", 64};
-  c.window = {"global", 32, 7};
-  c.model = {"glow", 1, 9, 48, "dense", "tanh"};
+  c.frontend = {44100, "1", 2048, 441, PadMode::zero, 64};
+  c.window = {Normalisation::global, 32, 7};
+  c.model = {ModelKind::glow, 1, 9, 48, InvconvKind::dense, CouplingBound::tanh};
   c.condition = {false,
                  {"velocity_mm_s", "weight, kg", "qu\"o\\te\n\t\x01\x7f \xC3\xA9"},
                  {0.1, -3e-5, 1},
                  {1e300, -0.0, 7},
-                 "first"};
-  c.train = {"cuda:3", 5,        "bf16", "layered", "slide rail", 700, 1000, 7, 64,
-             3e-3,     "cosine", 20,     5.0,       0.25,         8,   3,    0, 9223372036854775807u};
-  c.score = {"nll", "top_k", 3, "quantile", 0.99};
+                 ZdHalf::first};
+  c.train = {"cuda:3",
+             5,
+             Precision::bf16,
+             CouplingKernels::layered,
+             "slide rail",
+             700,
+             1000,
+             7,
+             64,
+             3e-3,
+             Schedule::cosine,
+             20,
+             5.0,
+             0.25,
+             8,
+             3,
+             0,
+             9223372036854775807u};
+  c.score = {"nll", Aggregate::top_k, 3, ThresholdMethod::quantile, 0.99};
   return c;
 }
 

@@ -381,7 +381,7 @@ std::vector<float> noise(size_t count) {
 }  // namespace
 
 std::vector<fs::path> write_examples(const fs::path& folder) {
-  const FrontendSettings frontend{8000, "mean", 512, 256, "zero", 16};
+  const FrontendSettings frontend{8000, "mean", 512, 256, PadMode::zero, 16};
   ShardWriter shard(folder / "shard.h5", frontend, {"speed_rpm", "load_kg"});
   for (const Clip& clip : example_clips()) shard.append(clip, noise(150 * 16));
   shard.finish();

@@ -35,7 +35,7 @@ using testing::TempFolder;
 constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
 
 FrontendSettings small_frontend() {
-  return {8000, "1", 512, 256, "zero", 8};
+  return {8000, "1", 512, 256, PadMode::zero, 8};
 }
 
 /// Frames that differ everywhere, with NaN, infinity, a subnormal and minus zero among them.

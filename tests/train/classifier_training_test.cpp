@@ -16,7 +16,7 @@ using testing::tiny_options;
 class ClassifierTraining : public testing::DenseTraining {
  protected:
   io::Config base() const {
-    io::Config config = config_of("classifier");
+    io::Config config = config_of(io::ModelKind::classifier);
     config.classifier = {.layers = 3, .hidden = 16, .embedding = 8};
     return config;
   }

@@ -14,11 +14,11 @@ namespace evenflow::train::testing {
 class DenseTraining : public ::testing::TestWithParam<tests::BackendUnderTest> {
  protected:
   void SetUp() override { write_shard(shard(), {.train_clips = 24, .test_clips = 12}); }
-  io::Config config_of(const std::string& kind) const {
+  io::Config config_of(io::ModelKind kind) const {
     io::Config config = tiny_config();
     config.model.kind = kind;
     config.train.device = kernels::to_string(GetParam().device);
-    config.train.precision = "float32";
+    config.train.precision = io::Precision::float32;
     config.train.learning_rate = 3e-3;
     return config;
   }

@@ -36,7 +36,7 @@ class DeviceAgreement : public ::testing::TestWithParam<tests::BackendUnderTest>
   std::filesystem::path shard() const { return folder_ / "shard.h5"; }
   std::filesystem::path run(const std::string& name) const { return folder_ / name; }
   std::string device() const { return kernels::to_string(GetParam().device); }
-  io::Config config(const std::string& device, const std::string& precision, const std::string& kernels) const {
+  io::Config config(const std::string& device, io::Precision precision, io::CouplingKernels kernels) const {
     io::Config config = testing::tiny_config();
     config.model.hidden = 16;
     config.train.epochs = 2;
@@ -64,18 +64,21 @@ INSTANTIATE_TEST_SUITE_P(Gpus, DeviceAgreement, ::testing::ValuesIn(gpus()),
                          [](const auto& tested) { return tested.param.name; });
 
 TEST_P(DeviceAgreement, TrainingFollowsTheCpu) {
-  const TrainResult cpu = train_on(config("cpu", "float32", "auto"), "cpu");
+  const TrainResult cpu = train_on(config("cpu", io::Precision::float32, io::CouplingKernels::automatic), "cpu");
   const std::vector<float> expected = parameters("cpu");
   struct Way {
-    const char *precision, *kernels;
+    io::Precision precision;
+    io::CouplingKernels kernels;
     double loss_bound, parameter_bound;
   };
   // A step of Adam is the learning rate times a ratio of gradients: where a gradient is near zero, its rounding decides
   // the sign. So a few parameters part by up to two steps, 2e-3 of the largest, in any arithmetic but the same.
-  for (const Way& way : {Way{"float32", "layered", 1e-5, 0.02}, Way{"tf32", "layered", 1e-3, 0.02},
-                         Way{"tf32", "fused", 1e-3, 0.02}, Way{"bf16", "fused", 1e-2, 0.05}}) {
-    SCOPED_TRACE(std::string(way.precision) + ", " + way.kernels);
-    const std::string name = std::string(way.precision) + way.kernels;
+  using enum io::CouplingKernels;
+  for (const Way& way :
+       {Way{io::Precision::float32, layered, 1e-5, 0.02}, Way{io::Precision::tf32, layered, 1e-3, 0.02},
+        Way{io::Precision::tf32, fused, 1e-3, 0.02}, Way{io::Precision::bf16, fused, 1e-2, 0.05}}) {
+    const std::string name = std::string(io::name_of(way.precision)) + "_" + std::string(io::name_of(way.kernels));
+    SCOPED_TRACE(name);
     const TrainResult gpu = train_on(config(device(), way.precision, way.kernels), name);
     EXPECT_EQ(gpu.steps, cpu.steps);
     EXPECT_TRUE(std::abs(gpu.loss - cpu.loss) <= way.loss_bound * std::abs(cpu.loss)) << gpu.loss << " " << cpu.loss;
@@ -87,16 +90,17 @@ TEST_P(DeviceAgreement, TrainingFollowsTheCpu) {
 }
 
 TEST_P(DeviceAgreement, TwoRunsGiveTheSameBits) {
-  for (const char* kernels : {"layered", "fused"}) {
-    const io::Config settings = config(device(), "tf32", kernels);
-    train_on(settings, std::string("first") + kernels);
-    train_on(settings, std::string("second") + kernels);
-    testing::expect_same_run(run(std::string("first") + kernels), run(std::string("second") + kernels));
+  for (const io::CouplingKernels kernels : {io::CouplingKernels::layered, io::CouplingKernels::fused}) {
+    const io::Config settings = config(device(), io::Precision::tf32, kernels);
+    const std::string name(io::name_of(kernels));
+    train_on(settings, "first_" + name);
+    train_on(settings, "second_" + name);
+    testing::expect_same_run(run("first_" + name), run("second_" + name));
   }
 }
 
 TEST_P(DeviceAgreement, ScoresLatentsAndSamples) {
-  train_on(config("cpu", "float32", "auto"), "cpu");
+  train_on(config("cpu", io::Precision::float32, io::CouplingKernels::automatic), "cpu");
   const io::Shard data(shard());
   Detector cpu(run("cpu") / "model.h5", "cpu", 1);
   Detector gpu(run("cpu") / "model.h5", device(), 1);

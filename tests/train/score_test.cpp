@@ -109,15 +109,15 @@ TEST_F(ScoreTest, WithoutItsParameterAClipHasNoConditionalLikelihood) {
 
 TEST_F(ScoreTest, AggregatesOrderAsTheirNamesSay) {
   io::ModelData data = io::read_model(model());
-  std::map<std::string, std::vector<ClipScore>> by;
-  for (const char* aggregate : {"mean", "max", "top_k"}) {
+  std::map<io::Aggregate, std::vector<ClipScore>> by;
+  for (const io::Aggregate aggregate : {io::Aggregate::mean, io::Aggregate::max, io::Aggregate::top_k}) {
     data.config.score.aggregate = aggregate;
     data.config.score.top_k = 2;
     by[aggregate] = Detector(data, "cpu", 1).score(io::Shard(shard()));
   }
-  for (size_t i = 0; i < by["mean"].size(); ++i) {
-    EXPECT_LE(by["mean"][i].nll, by["top_k"][i].nll);
-    EXPECT_LT(by["top_k"][i].nll, by["max"][i].nll);
+  for (size_t i = 0; i < by[io::Aggregate::mean].size(); ++i) {
+    EXPECT_LE(by[io::Aggregate::mean][i].nll, by[io::Aggregate::top_k][i].nll);
+    EXPECT_LT(by[io::Aggregate::top_k][i].nll, by[io::Aggregate::max][i].nll);
   }
 }
 
@@ -171,7 +171,7 @@ TEST_F(ScoreTest, NamesAClipTooShort) {
 
 TEST_F(ScoreTest, NamesTheFrontendSettingThatDiffers) {
   io::ModelData data = io::read_model(model());
-  data.config.frontend.pad_mode = "zero";
+  data.config.frontend.pad_mode = io::PadMode::zero;
   Detector detector(data, "cpu", 1);
   const io::Shard shard_file(shard());
   EXPECT_THAT(message_of<io::DataError>([&] { detector.score(shard_file); }),
@@ -184,7 +184,7 @@ TEST_F(ScoreTest, ResolvesTheScore) {
   config.score.score = "score_scatter";
   EXPECT_EQ(resolve_score(config), "score_scatter");
   config.score.score = "auto";
-  config.model.kind = "vae";
+  config.model.kind = io::ModelKind::vae;
   EXPECT_EQ(resolve_score(config), "score_reconstruction");
   EXPECT_THROW(pick_score({}, "speed"), io::DataError);
 }

@@ -37,7 +37,7 @@ double negative_log_likelihood(const GammaFit& fit, const Doubles& data) {
   return sum;
 }
 
-std::string fit_error(const Doubles& scores, const std::string& method = "gamma") {
+std::string fit_error(const Doubles& scores, io::ThresholdMethod method = io::ThresholdMethod::gamma) {
   io::ScoreSettings settings;
   settings.threshold = method;
   try {
@@ -114,10 +114,10 @@ TEST(Threshold, RecordsWhatItIs) {
   EXPECT_EQ(gamma.quantile, 0.9);
   ASSERT_EQ(gamma.gamma.size(), 3u);
   EXPECT_EQ(gamma.value, gamma_quantile({gamma.gamma[0], gamma.gamma[1], gamma.gamma[2]}, 0.9));
-  settings.threshold = "quantile";
+  settings.threshold = io::ThresholdMethod::quantile;
   settings.threshold_quantile = 0.75;
   const auto plain = fit_threshold({data, {}}, settings, "nll").data;
-  EXPECT_EQ(plain.method, "quantile");
+  EXPECT_EQ(plain.method, io::ThresholdMethod::quantile);
   EXPECT_EQ(plain.value, quantile(data, 0.75));
   EXPECT_TRUE(plain.gamma.empty());
 }
@@ -128,17 +128,14 @@ TEST(Threshold, RefusesDegenerateScores) {
   EXPECT_THAT(fit_error(Doubles(50, 7.25)), testing::HasSubstr("7.25"));
   EXPECT_THAT(fit_error(Doubles(50, not_a_number)), testing::HasSubstr("score 0 of 50 is nan"));
   EXPECT_THAT(fit_error({1, 2, 3, 4, INFINITY}), testing::HasSubstr("score 4 of 5 is inf"));
-  EXPECT_THAT(fit_error({}, "quantile"), testing::HasSubstr("no score"));
-  EXPECT_THAT(fit_error({1, not_a_number}, "quantile"), testing::HasSubstr("nan"));
-  EXPECT_THAT(fit_error({3}, "quantile"), testing::HasSubstr("a single score"));
+  EXPECT_THAT(fit_error({}, io::ThresholdMethod::quantile), testing::HasSubstr("no score"));
+  EXPECT_THAT(fit_error({1, not_a_number}, io::ThresholdMethod::quantile), testing::HasSubstr("nan"));
+  EXPECT_THAT(fit_error({3}, io::ThresholdMethod::quantile), testing::HasSubstr("a single score"));
 }
 
 TEST(Threshold, RefusesWrongSettings) {
   const Doubles data = {1, 2, 3, 4, 5, 7};
   io::ScoreSettings settings;
-  settings.threshold = "guess";
-  EXPECT_THROW(fit_threshold({data, {}}, settings, "nll"), io::UsageError);
-  settings.threshold = "gamma";
   for (const double q : {0.0, 1.0, not_a_number}) {
     settings.threshold_quantile = q;
     EXPECT_THROW(fit_threshold({data, {}}, settings, "nll"), io::UsageError);
@@ -155,7 +152,8 @@ TEST(Threshold, SmallAndTwoValuedSetsGiveAFiniteOne) {
 
 // ---- few scores, and fits that are not to be trusted
 
-FittedThreshold fitted(const Doubles& training, const Doubles& held_out = {}, const std::string& method = "gamma") {
+FittedThreshold fitted(const Doubles& training, const Doubles& held_out = {},
+                       io::ThresholdMethod method = io::ThresholdMethod::gamma) {
   io::ScoreSettings settings;
   settings.threshold = method;
   return fit_threshold({training, held_out}, settings, "nll");
@@ -292,9 +290,9 @@ TEST(QuantileThreshold, GivesWayWhereTooFewAreHeldOut) {
   Doubles training, held_out;
   for (int i = 0; i < 40; ++i) training.push_back(i);
   for (int i = 0; i < 9; ++i) held_out.push_back(4 * i);
-  EXPECT_EQ(fitted(training, held_out, "quantile").data.value, quantile(held_out, 0.9));
+  EXPECT_EQ(fitted(training, held_out, io::ThresholdMethod::quantile).data.value, quantile(held_out, 0.9));
   held_out.resize(3);
-  const FittedThreshold few = fitted(training, held_out, "quantile");
+  const FittedThreshold few = fitted(training, held_out, io::ThresholdMethod::quantile);
   EXPECT_EQ(few.data.method, "rank");
   EXPECT_THAT(few.why, testing::HasSubstr("3 held-out clips are too few for a quantile of 0.9"));
 }

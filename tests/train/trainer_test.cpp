@@ -14,9 +14,9 @@
 #include "kernels/check.h"
 #include "tests/support/backends.h"
 #include "tests/train/train_fixture.h"
+#include "train/detect/score.h"
 #include "train/loop/checkpoint.h"
 #include "train/statistics/metrics.h"
-#include "train/detect/score.h"
 
 namespace evenflow::train {
 namespace {
@@ -35,7 +35,7 @@ class TrainerTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
   io::Config base() const {
     io::Config config = testing::tiny_config();
     config.train.device = kernels::to_string(GetParam().device);
-    config.train.precision = "float32";
+    config.train.precision = io::Precision::float32;
     return config;
   }
   std::filesystem::path shard() const { return folder_ / "shard.h5"; }
@@ -144,11 +144,11 @@ TEST_P(TrainerTest, ResumeAfterAnyStepChangesNoBitStreamedWithEverySetting) {
   io::Config config = base();
   config.train.resident_mib = 0;
   config.train.windows_per_clip = 3;
-  config.train.schedule = "cosine";
+  config.train.schedule = io::Schedule::cosine;
   config.train.warmup_steps = 3;
   config.train.clip_norm = 0.5;
-  config.model.invconv = "dense";
-  config.model.coupling = "tanh";
+  config.model.invconv = io::InvconvKind::dense;
+  config.model.coupling = io::CouplingBound::tanh;
   stop_everywhere(shard(), folder_, config);
 }
 

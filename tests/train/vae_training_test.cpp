@@ -8,9 +8,9 @@
 #include "io/hdf5_file.h"
 #include "io/manifest.h"
 #include "tests/train/dense_fixture.h"
-#include "train/statistics/metrics.h"
 #include "train/detect/score.h"
 #include "train/loop/trainer.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::train {
 namespace {
@@ -23,7 +23,7 @@ using testing::tiny_options;
 class VaeTraining : public testing::DenseTraining {
  protected:
   io::Config base() const {
-    io::Config config = config_of("vae");
+    io::Config config = config_of(io::ModelKind::vae);
     config.vae = {.layers = 6, .hidden = 16, .latents = 4, .beta = 1.0, .gamma = 0.01};
     return config;
   }

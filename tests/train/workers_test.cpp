@@ -59,7 +59,9 @@ void shake(flow::Glow& glow, double size) {
 }
 
 struct Variant {
-  const char *name, *invconv, *zd_half;
+  const char* name;
+  io::InvconvKind invconv;
+  io::ZdHalf zd_half;
 };
 
 class WorkersTest : public ::testing::TestWithParam<Variant> {
@@ -204,8 +206,9 @@ TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, WorkersTest,
-                         ::testing::Values(Variant{"plu", "plu", "second"}, Variant{"dense", "dense", "second"},
-                                           Variant{"zd_first", "plu", "first"}),
+                         ::testing::Values(Variant{"plu", io::InvconvKind::plu, io::ZdHalf::second},
+                                           Variant{"dense", io::InvconvKind::dense, io::ZdHalf::second},
+                                           Variant{"zd_first", io::InvconvKind::plu, io::ZdHalf::first}),
                          [](const auto& variant) { return std::string(variant.param.name); });
 
 }  // namespace

@@ -32,13 +32,13 @@ void place_windows(const ClipGroup& group, const io::WindowSettings& window, int
 }
 
 // The figures of a window that a model of this kind has.
-void add_columns(const std::string& kind, std::span<const flow::WindowScores> scores, io::LatentsTable& table) {
+void add_columns(io::ModelKind kind, std::span<const flow::WindowScores> scores, io::LatentsTable& table) {
   const auto add = [&](const char* name, double flow::WindowScores::*member) {
     std::vector<double> values;
     for (const flow::WindowScores& window : scores) values.push_back(window.*member);
     table.columns.emplace_back(name, std::move(values));
   };
-  if (kind == "glow") {
+  if (kind == io::ModelKind::glow) {
     add("log_det", &flow::WindowScores::log_det);
     add("log_p_zc", &flow::WindowScores::log_p_zc);
   }

@@ -148,8 +148,10 @@ std::span<const std::span<const NamedScore>> score_families() {
   return families;
 }
 
-std::span<const NamedScore> scores_of_kind(const std::string& kind) {
-  return kind == "vae" ? vae_scores() : kind == "classifier" ? classifier_scores() : flow_scores();
+std::span<const NamedScore> scores_of_kind(io::ModelKind kind) {
+  return kind == io::ModelKind::vae          ? vae_scores()
+         : kind == io::ModelKind::classifier ? classifier_scores()
+                                             : flow_scores();
 }
 
 std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
@@ -167,8 +169,8 @@ std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
 
 std::string resolve_score(const io::Config& config) {
   if (config.score.score != "auto") return config.score.score;
-  if (config.model.kind == "vae") return "score_reconstruction";
-  if (config.model.kind == "classifier") return "score_confidence";
+  if (config.model.kind == io::ModelKind::vae) return "score_reconstruction";
+  if (config.model.kind == io::ModelKind::classifier) return "score_confidence";
   return "nll";
 }
 

@@ -50,7 +50,7 @@ std::span<const NamedScore> classifier_scores();
 /// All of them, family by family: flows', autoencoders', classifiers', and score_gmm of mixtures.
 std::span<const std::span<const NamedScore>> score_families();
 /// Those of model.kind.
-std::span<const NamedScore> scores_of_kind(const std::string& kind);
+std::span<const NamedScore> scores_of_kind(io::ModelKind kind);
 /// Those of which a clip has a value; those of flows if there is no clip.
 std::vector<NamedScore> scores_in(std::span<const ClipScore> clips);
 

@@ -23,8 +23,8 @@ double aggregate_values(std::vector<double>& values, const io::ScoreSettings& se
   for (const double value : values) {
     if (value != value) return unknown;
   }
-  if (settings.aggregate == "max") return *std::max_element(values.begin(), values.end());
-  if (settings.aggregate == "top_k") {
+  if (settings.aggregate == io::Aggregate::max) return *std::max_element(values.begin(), values.end());
+  if (settings.aggregate == io::Aggregate::top_k) {
     std::sort(values.begin(), values.end(), std::greater<>());
     values.resize(std::min(values.size(), static_cast<size_t>(std::max(settings.top_k, 1))));
   }

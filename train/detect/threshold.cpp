@@ -373,7 +373,7 @@ class Fitting {
     require_scores();
     if (held_out_higher(normal_)) {
       from_held_out();
-    } else if (method_ == "gamma") {
+    } else if (method_ == io::ThresholdMethod::gamma) {
       gamma();
     } else {
       empirical();
@@ -456,7 +456,7 @@ class Fitting {
   }
 
   const NormalScores& normal_;
-  const std::string& method_;
+  io::ThresholdMethod method_;
   std::vector<double> all_;
   double q_ = 0;
   FittedThreshold out_;
@@ -469,10 +469,6 @@ FittedThreshold fit_threshold(const NormalScores& normal, const io::ScoreSetting
   const double q = settings.threshold_quantile;
   if (!(q > 0.0 && q < 1.0)) {
     throw io::UsageError(fmt::format("score.threshold_quantile is {}; it must lie between 0 and 1", q));
-  }
-  if (settings.threshold != "gamma" && settings.threshold != "quantile") {
-    throw io::UsageError(
-        fmt::format("score.threshold is \"{}\"; it must be \"gamma\" or \"quantile\"", settings.threshold));
   }
   try {
     FittedThreshold fitted = Fitting(normal, settings).run();

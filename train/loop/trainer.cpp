@@ -15,16 +15,16 @@
 #include "io/version.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "train/detect/config_match.h"
+#include "train/detect/score_clips.h"
+#include "train/detect/threshold.h"
 #include "train/loop/budget.h"
 #include "train/loop/checkpoint.h"
-#include "train/detect/config_match.h"
 #include "train/loop/event_log.h"
 #include "train/loop/guard.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/run_log.h"
-#include "train/detect/score_clips.h"
 #include "train/loop/stepper.h"
-#include "train/detect/threshold.h"
 #include "train/loop/training_data.h"
 #include "train/loop/zd_picture.h"
 
@@ -274,8 +274,8 @@ void Training::log_start() {
                         model_->describe(), steps_per_epoch_, epochs_));
   const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
-  log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB", config_.window.normalise,
-                        *low, *high, *narrow, *wide));
+  log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB",
+                        io::name_of(config_.window.normalise), *low, *high, *narrow, *wide));
   for (const std::string& note : data_.notes) log_.line("note: " + note);
   for (size_t p = 0; p < condition_.names.size(); ++p) {
     log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
@@ -536,7 +536,7 @@ void Training::save_checkpoint() {
 }
 
 io::ThresholdData Training::unfitted_threshold() const {
-  return {score_name(), config_.score.threshold, config_.score.threshold_quantile, nan, {}};
+  return {score_name(), std::string(io::name_of(config_.score.threshold)), config_.score.threshold_quantile, nan, {}};
 }
 
 std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {

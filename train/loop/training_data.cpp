@@ -13,8 +13,8 @@
 #include "frontend/silence.h"
 #include "io/error.h"
 #include "train/detect/config_match.h"
-#include "train/statistics/finite.h"
 #include "train/detect/score.h"
+#include "train/statistics/finite.h"
 
 namespace evenflow::train {
 namespace {
@@ -135,7 +135,7 @@ std::string data_hash(std::span<const io::Shard* const> shards) {
   return fmt::format("{:016x}", hash);
 }
 
-io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+io::NormaliserData fit_normaliser_to(const TrainingData& data, io::Normalisation mode,
                                      const std::function<void(const std::string&)>& warn) {
   const int bands = data.shards[0]->mel_bands();
   bool first_pass = true;

@@ -39,7 +39,7 @@ std::string data_hash(std::span<const io::Shard* const> shards);
 
 /// The normaliser of the training frames. A frame with a value that is not finite is left out, and `warn` told once a
 /// clip.
-io::NormaliserData fit_normaliser_to(const TrainingData& data, const std::string& mode,
+io::NormaliserData fit_normaliser_to(const TrainingData& data, io::Normalisation mode,
                                      const std::function<void(const std::string&)>& warn);
 
 }  // namespace evenflow::train

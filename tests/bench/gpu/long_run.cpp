@@ -27,7 +27,8 @@ LongRun train_epochs(io::Config config, const GpuBench& bench, const std::string
   using Clock = std::chrono::steady_clock;
   config.train.device = device;
   config.train.epochs = epochs;
-  config.train.schedule = "constant";  // so that both devices take the same steps, however many epochs each makes
+  config.train.schedule =
+      io::Schedule::constant;  // so that both devices take the same steps, however many epochs each makes
   const auto begin = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   LongRun run;
@@ -62,8 +63,8 @@ void bench_run(const GpuBench& bench) {
   config.model.hidden = shape.hidden;
   config.frontend.mel_bands = static_cast<int>(shape.height);
   config.window.window_frames = static_cast<int>(shape.width);
-  config.train.precision = bench.precision;
-  config.train.kernels = bench.kernels;
+  config.train.precision = io::value_of<io::Precision>(bench.precision).value();
+  config.train.kernels = io::value_of<io::CouplingKernels>(bench.kernels).value();
   config.train.batch = bench.batch;
   write_noise_shard(bench.folder / "noise.h5", config, bench.windows);
   const LongRun device = train_epochs(config, bench, kernels::to_string(bench.device), bench.epochs, bench.seconds);

@@ -1,0 +1,97 @@
+#include <array>
+#include <limits>
+#include <set>
+#include <span>
+#include <string>
+
+#include "io/config.h"
+#include "io/config/rows.h"
+#include "io/error.h"
+
+namespace evenflow::io {
+namespace {
+
+/// Through the table once more: a configuration filled in by code has met no range check yet.
+void check_ranges(const Config& config) {
+  Config checked = config;
+  if (config.train.seed > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    config_rows::refuse("train.seed", std::to_string(config.train.seed), "at most 9223372036854775807");
+  }
+  for (const ConfigKey& key : config_keys()) key.set(checked, key.get(config));
+}
+
+void check_side(const char* key, int value, const ModelSettings& model) {
+  const int side = 1 << model.blocks;
+  if (value % side != 0) {
+    throw UsageError(std::string(key) + " = " + std::to_string(value) +
+                     " does not fit model.blocks = " + std::to_string(model.blocks) +
+                     ": every block halves it, so it must be a multiple of " + std::to_string(side));
+  }
+}
+
+std::span<const char* const> scores_of(ModelKind kind) {
+  static constexpr std::array glow = {"score_zc", "score_zc_logdet", "score_scatter", "nll"};
+  static constexpr std::array vae = {"score_reconstruction", "score_kld", "score_loss"};
+  static constexpr std::array classifier = {"score_confidence"};
+  switch (kind) {
+    case ModelKind::vae:
+      return vae;
+    case ModelKind::classifier:
+      return classifier;
+    case ModelKind::glow:
+      break;
+  }
+  return glow;
+}
+
+void check_score(const Config& config) {
+  const std::string& score = config.score.score;
+  std::string own;
+  bool known = score == "auto";
+  for (const char* name : scores_of(config.model.kind)) {
+    known = known || score == name;
+    own += (own.empty() ? "" : " or ") + std::string(name);
+  }
+  if (!known) {
+    throw UsageError("score.score = " + score +
+                     " is no score of model.kind = " + std::string(name_of(config.model.kind)) + "; use " + own);
+  }
+}
+
+void check_condition(const ConditionSettings& condition) {
+  std::set<std::string> seen;
+  for (const std::string& name : condition.parameters) {
+    if (!seen.insert(name).second) throw UsageError("condition.parameters names '" + name + "' twice; name it once");
+  }
+  const auto check_size = [&](const char* key, size_t size) {
+    if (size != 0 && !condition.parameters.empty() && size != condition.parameters.size()) {
+      throw UsageError(std::string(key) + " has " + std::to_string(size) + " values but condition.parameters names " +
+                       std::to_string(condition.parameters.size()) + ": give one each, or leave it empty");
+    }
+  };
+  check_size("condition.k", condition.k.size());
+  check_size("condition.v0", condition.v0.size());
+  if (!condition.k.empty() && !condition.v0.empty() && condition.k.size() != condition.v0.size()) {
+    throw UsageError("condition.k has " + std::to_string(condition.k.size()) + " values but condition.v0 has " +
+                     std::to_string(condition.v0.size()) + ": give one each per parameter");
+  }
+  for (const double k : condition.k) {
+    if (k == 0.0) {
+      throw UsageError("condition.k = 0 carries no parameter: give a slope other than 0, or leave k empty");
+    }
+  }
+}
+
+}  // namespace
+
+void validate(const Config& config) {
+  check_ranges(config);
+  if (config.model.kind == ModelKind::glow) {
+    check_side("frontend.mel_bands", config.frontend.mel_bands, config.model);
+    check_side("window.window_frames", config.window.window_frames, config.model);
+  }
+  check_score(config);
+  check_condition(config.condition);
+}
+
+}  // namespace evenflow::io
