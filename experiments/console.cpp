@@ -128,6 +128,10 @@ void StatusLine::show_clips(int64_t done, int64_t total) {
   show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
 }
 
+std::function<void(int64_t done, int64_t total)> StatusLine::clip_progress() {
+  return [this](int64_t done, int64_t total) { show_clips(done, total); };
+}
+
 void StatusLine::show_part(const std::string& what, double fraction) {
   if (due()) show(fmt::format("{} {}", bar_text(fraction, 30), what));
 }

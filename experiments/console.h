@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +40,8 @@ class StatusLine {
   void show(const std::string& text);
   /// "[===>  ] 3 of 10 clips", if it is due.
   void show_clips(int64_t done, int64_t total);
+  /// show_clips, for as long as this line lives.
+  std::function<void(int64_t done, int64_t total)> clip_progress();
   /// "[===>  ] what", if it is due.
   void show_part(const std::string& what, double fraction);
   /// Prints a line that stays.

@@ -77,6 +77,16 @@ Handle simple_space(const Shape& shape) {
   return Handle(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr));
 }
 
+/// Where rows of a matrix lie in its dataset, and in memory.
+struct RowsOf {
+  RowsOf(const Handle& dataset, hsize_t first, hsize_t rows, hsize_t columns)
+      : on_disk(H5Dget_space(dataset.get())), in_memory(simple_space({rows, columns})) {
+    const Shape start = {first, 0}, size = {rows, columns};
+    H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
+  }
+  Handle on_disk, in_memory;
+};
+
 /// Creation properties without times, so that the same content gives the same bytes, and with attributes and links in
 /// the object's header however many there are: the library frees memory that it never set when the heap it would
 /// otherwise keep them in fails its checksum.
@@ -482,6 +492,22 @@ void Hdf5File::read_raw(const std::string& where, const Handle& dataset, const S
   Crc32 checksum = begin_checksum(where, type.get(), shape);
   checksum.add(out, bytes);
   compare_checksum(where, dataset, checksum.value());
+}
+
+void Hdf5File::write_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t columns,
+                          std::span<const float> rows) const {
+  const RowsOf at(dataset, first, rows.size() / columns, columns);
+  if (H5Dwrite(dataset.get(), H5T_IEEE_F32LE, at.in_memory.get(), at.on_disk.get(), H5P_DEFAULT, rows.data()) < 0) {
+    fail_write(where);
+  }
+}
+
+void Hdf5File::read_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t columns,
+                         std::span<float> rows) const {
+  const RowsOf at(dataset, first, rows.size() / columns, columns);
+  if (H5Dread(dataset.get(), H5T_IEEE_F32LE, at.in_memory.get(), at.on_disk.get(), H5P_DEFAULT, rows.data()) < 0) {
+    fail_with_reason("cannot read " + where + " from row " + std::to_string(first));
+  }
 }
 
 Shape Hdf5File::verify(const std::string& where, hid_t stored) const {

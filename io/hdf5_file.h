@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -153,6 +154,11 @@ class Hdf5File {
   Handle type_of(const std::string& where) const;
   /// Opens a dataset whose type must be `stored` (H5T_C_S1: text of a fixed length).
   Handle open_dataset(const std::string& where, hid_t stored, Shape& shape) const;
+  /// Rows from `first` on of a float matrix: as many as `rows` holds of `columns` each.
+  void write_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t columns,
+                  std::span<const float> rows) const;
+  void read_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t columns,
+                 std::span<float> rows) const;
   /// Reads a dataset of floats of any size in pieces, for its checksum alone. Returns its shape.
   Shape verify(const std::string& where, hid_t stored) const;
 

@@ -229,7 +229,7 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
     if (plot.series.empty()) continue;
     const std::vector<uint8_t> png = train::draw_scatter(plot);
     written.push_back(files.at(name));
-    write_picture(written.back(), std::string(png.begin(), png.end()));
+    write_picture(written.back(), png);
   }
 }
 

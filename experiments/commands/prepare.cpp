@@ -63,9 +63,7 @@ int run(const PrepareArguments& arguments) {
   options.skip_bad = arguments.skip_bad;
   options.device = device;
   options.stop = &stop_on_signals();
-  options.progress = [&](size_t done, size_t total) {
-    status.show_clips(static_cast<int64_t>(done), static_cast<int64_t>(total));
-  };
+  options.progress = status.clip_progress();
   const auto begin = std::chrono::steady_clock::now();
   const frontend::PrepareResult result = frontend::prepare(manifest, arguments.out, options);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

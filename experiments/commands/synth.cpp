@@ -106,9 +106,7 @@ int run(const SynthArguments& arguments) {
   const io::OutputFolder folder(arguments.out, "data set of synth", holds_generated_clips, arguments.force);
   StatusLine status;
   options.stop = &stop_on_signals();
-  options.progress = [&](size_t done, size_t total) {
-    status.show_clips(static_cast<int64_t>(done), static_cast<int64_t>(total));
-  };
+  options.progress = status.clip_progress();
   const auto begin = std::chrono::steady_clock::now();
   const SynthResult result = synth_dataset(arguments.out, options);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -132,6 +132,140 @@ struct Variation {
   std::array<Resonance, nominal_frame.size()> frame;
 };
 
+/// One clip in the making, sample by sample.
+class Synthesis {
+ public:
+  Synthesis(const RailSettings& settings, double velocity_mm_s, double distance_mm, double severity, uint64_t seed)
+      : settings_(settings),
+        rate_(settings.sample_rate_hz),
+        velocity_mm_s_(velocity_mm_s),
+        severity_(severity),
+        random_(flow::stream_of(seed, 0)),
+        vary_(settings, random_),
+        motion_(motion_of(settings, vary_, velocity_mm_s, distance_mm)),
+        clunk_(0.012, rate_),
+        defect_(0.003, rate_),
+        impact_(0.03, rate_) {
+    for (double& p : phase_) p = two_pi * random_.uniform();
+    for (double& p : motor_phase_) p = two_pi * random_.uniform();
+    drift_phase_ = two_pi * random_.uniform();
+    drift_hz_ = 0.05 + 0.1 * random_.uniform();
+    defect_offset_mm_ = settings.defect_spacing_mm * random_.uniform();
+    last_defect_ = defects_until(0);
+  }
+
+  std::vector<float> samples() {
+    constexpr double full_scale = 0.2;
+    double before = 0;
+    std::vector<float> out(motion_.position_mm.size());
+    for (size_t i = 0; i < out.size(); ++i) {
+      const double level = motion_.speed_mm_s[i] / reference_speed_mm_s;
+      const double tones = tones_at(i, level);
+      const double excitation = excitation_at(i, level, tones);
+      double sound = 1.5 * frame_sound(excitation) + 0.35 * excitation + 0.12 * tones;
+      add_worn_guide(level, sound);
+      add_hall(static_cast<double>(i) / rate_, sound);
+      // The microphone's place: highs against lows by a difference of neighbours.
+      const double tilted = sound - vary_.tilt * before;
+      before = sound;
+      out[i] = static_cast<float>(std::clamp(full_scale * vary_.gain * tilted, -1.0, 1.0));
+    }
+    return out;
+  }
+
+ private:
+  static RailMotion motion_of(const RailSettings& settings, const Variation& vary, double velocity_mm_s,
+                              double distance_mm) {
+    RailSettings drive = settings;
+    drive.acceleration_mm_s2 *= vary.acceleration;
+    drive.dwell_s *= vary.dwell;
+    return rail_motion(drive, velocity_mm_s * vary.speed, distance_mm, vary.start_s);
+  }
+
+  double defects_until(size_t i) const {
+    return std::floor((motion_.position_mm[i] + defect_offset_mm_) / settings_.defect_spacing_mm);
+  }
+
+  double tones_at(size_t i, double level) const {
+    double tones = 0;
+    for (size_t k = 0; k < phase_.size(); ++k) {
+      tones += std::sin(two_pi * rail_tones_per_mm[k] * motion_.position_mm[i] + phase_[k]) /
+               (1.0 + static_cast<double>(k) / 2.0);
+    }
+    return tones * (std::sqrt(level) * vary_.tones);
+  }
+
+  /// What the carriage's travel excites.
+  double excitation_at(size_t i, double level, double tones) {
+    const double speed = motion_.speed_mm_s[i];
+    const double worn_friction = 1.0 + 0.10 * severity_;
+    const double corner_hz = (300.0 + 3.0 * speed) * vary_.friction_corner;
+    const double hiss = friction_first_(random_.normal(), corner_hz, rate_);
+    const double friction = friction_second_(hiss, corner_hz, rate_) * level * vary_.friction * worn_friction;
+    const double rolling =
+        (roll_low_(random_.normal(), 2.2 * speed, 3.0, rate_) + roll_high_(random_.normal(), 6.6 * speed, 3.0, rate_)) *
+        level * vary_.rolling;
+    strike(i, level);
+    return 0.9 * friction + 0.8 * rolling + 0.10 * tones + 1.2 * clunk_() * random_.normal();
+  }
+
+  /// Where the carriage turns, and where it runs over the defect.
+  void strike(size_t i, double level) {
+    if (next_reversal_ < motion_.reversals.size() && motion_.reversals[next_reversal_] == static_cast<int64_t>(i)) {
+      clunk_.strike((0.6 + 0.4 * random_.uniform()) * std::sqrt(velocity_mm_s_ / reference_speed_mm_s));
+      ++next_reversal_;
+    }
+    const double defects = defects_until(i);
+    if (defects != last_defect_) {
+      last_defect_ = defects;
+      const double scatter = 0.7 + 0.6 * random_.uniform();
+      defect_.strike(severity_ * scatter * std::sqrt(level));
+    }
+  }
+
+  double frame_sound(double excitation) {
+    const double worn_resonance = 1.0 + 0.02 * severity_;
+    double sound = 0;
+    for (size_t k = 0; k < vary_.frame.size(); ++k) {
+      const Resonance& own = vary_.frame[k];
+      sound += own.level * frame_filters_[k](excitation, own.frequency_hz * worn_resonance, own.q, rate_);
+    }
+    return sound;
+  }
+
+  void add_worn_guide(double level, double& sound) {
+    sound += 0.9 * ring_(defect_() * random_.normal(), 2900.0, 6.0, rate_);
+    sound += 0.10 * severity_ * level * rattle_(random_.normal(), 5200.0, 8.0, rate_);
+  }
+
+  /// What does not know the speed: motor, hall, neighbours.
+  void add_hall(double time_s, double& sound) {
+    const double drift = 1.0 + 0.25 * std::sin(two_pi * drift_hz_ * time_s + drift_phase_);
+    for (size_t k = 0; k < motor_phase_.size(); ++k) {
+      sound += 0.02 * vary_.motor *
+               std::sin(two_pi * rail_motor_lines_hz[k] * vary_.motor_detune * time_s + motor_phase_[k]);
+    }
+    sound += 0.05 * vary_.background * drift * pink_(random_.normal());
+    if (random_.uniform() < 0.3 / rate_) impact_.strike(0.3 + 0.7 * random_.uniform());
+    sound += 0.5 * impact_body_(impact_() * random_.normal(), 350.0, 2.0, rate_);
+  }
+
+  const RailSettings& settings_;
+  double rate_, velocity_mm_s_, severity_;
+  Random random_;
+  Variation vary_;
+  RailMotion motion_;
+  std::array<double, std::size(rail_tones_per_mm)> phase_{};
+  std::array<double, std::size(rail_motor_lines_hz)> motor_phase_{};
+  double drift_phase_ = 0, drift_hz_ = 0, defect_offset_mm_ = 0, last_defect_ = 0;
+  size_t next_reversal_ = 0;
+  std::array<Resonator, nominal_frame.size()> frame_filters_;
+  Resonator roll_low_, roll_high_, rattle_, ring_, impact_body_;
+  LowPass friction_first_, friction_second_;
+  PinkNoise pink_;
+  Burst clunk_, defect_, impact_;
+};
+
 }  // namespace
 
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s) {
@@ -180,96 +314,7 @@ RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, doubl
 
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed) {
-  const double rate = settings.sample_rate_hz;
-  Random random = flow::stream_of(seed, 0);
-  const Variation vary(settings, random);
-  const double severity = anomalous ? settings.severity : 0.0;
-  RailSettings drive = settings;
-  drive.acceleration_mm_s2 *= vary.acceleration;
-  drive.dwell_s *= vary.dwell;
-  const RailMotion motion = rail_motion(drive, velocity_mm_s * vary.speed, distance_mm, vary.start_s);
-  const double worn_friction = 1.0 + 0.10 * severity;
-  const double worn_resonance = 1.0 + 0.02 * severity;
-
-  std::array<double, std::size(rail_tones_per_mm)> phase{};
-  for (double& p : phase) p = two_pi * random.uniform();
-  std::array<double, std::size(rail_motor_lines_hz)> motor_phase{};
-  for (double& p : motor_phase) p = two_pi * random.uniform();
-  const double drift_phase = two_pi * random.uniform();
-  const double drift_hz = 0.05 + 0.1 * random.uniform();
-  const double defect_offset_mm = settings.defect_spacing_mm * random.uniform();
-
-  std::array<Resonator, nominal_frame.size()> frame_filters;
-  Resonator roll_low, roll_high, rattle, ring, impact_body;
-  LowPass friction_first, friction_second;
-  PinkNoise pink;
-  Burst clunk(0.012, rate), defect(0.003, rate), impact(0.03, rate);
-  size_t next_reversal = 0;
-  double last_defect = std::floor((motion.position_mm.front() + defect_offset_mm) / settings.defect_spacing_mm);
-
-  double before = 0;
-  std::vector<float> out(motion.position_mm.size());
-  for (size_t i = 0; i < out.size(); ++i) {
-    const double time = static_cast<double>(i) / rate;
-    const double speed = motion.speed_mm_s[i];
-    const double level = speed / reference_speed_mm_s;
-    const double root_level = std::sqrt(level);
-
-    // What the carriage's travel excites.
-    const double corner_hz = (300.0 + 3.0 * speed) * vary.friction_corner;
-    const double hiss = friction_first(random.normal(), corner_hz, rate);
-    const double friction = friction_second(hiss, corner_hz, rate) * level * vary.friction * worn_friction;
-    const double rolling =
-        (roll_low(random.normal(), 2.2 * speed, 3.0, rate) + roll_high(random.normal(), 6.6 * speed, 3.0, rate)) *
-        level * vary.rolling;
-    double tones = 0;
-    for (size_t k = 0; k < phase.size(); ++k) {
-      tones += std::sin(two_pi * rail_tones_per_mm[k] * motion.position_mm[i] + phase[k]) /
-               (1.0 + static_cast<double>(k) / 2.0);
-    }
-    tones *= root_level * vary.tones;
-
-    if (next_reversal < motion.reversals.size() && motion.reversals[next_reversal] == static_cast<int64_t>(i)) {
-      clunk.strike((0.6 + 0.4 * random.uniform()) * std::sqrt(velocity_mm_s / reference_speed_mm_s));
-      ++next_reversal;
-    }
-    const double defects = std::floor((motion.position_mm[i] + defect_offset_mm) / settings.defect_spacing_mm);
-    if (defects != last_defect) {
-      last_defect = defects;
-      const double scatter = 0.7 + 0.6 * random.uniform();
-      defect.strike(severity * scatter * root_level);
-    }
-    const double excitation = 0.9 * friction + 0.8 * rolling + 0.10 * tones + 1.2 * clunk() * random.normal();
-
-    // The frame, and what reaches the microphone without it.
-    double frame_sound = 0;
-    for (size_t k = 0; k < vary.frame.size(); ++k) {
-      const Resonance& own = vary.frame[k];
-      frame_sound += own.level * frame_filters[k](excitation, own.frequency_hz * worn_resonance, own.q, rate);
-    }
-    double sound = 1.5 * frame_sound + 0.35 * excitation + 0.12 * tones;
-
-    // The worn guide.
-    sound += 0.9 * ring(defect() * random.normal(), 2900.0, 6.0, rate);
-    sound += 0.10 * severity * level * rattle(random.normal(), 5200.0, 8.0, rate);
-
-    // What does not know the speed: motor, hall, neighbours.
-    const double drift = 1.0 + 0.25 * std::sin(two_pi * drift_hz * time + drift_phase);
-    for (size_t k = 0; k < motor_phase.size(); ++k) {
-      sound +=
-          0.02 * vary.motor * std::sin(two_pi * rail_motor_lines_hz[k] * vary.motor_detune * time + motor_phase[k]);
-    }
-    sound += 0.05 * vary.background * drift * pink(random.normal());
-    if (random.uniform() < 0.3 / rate) impact.strike(0.3 + 0.7 * random.uniform());
-    sound += 0.5 * impact_body(impact() * random.normal(), 350.0, 2.0, rate);
-
-    // The microphone's place: highs against lows by a difference of neighbours.
-    const double tilted = sound - vary.tilt * before;
-    before = sound;
-    constexpr double full_scale = 0.2;
-    out[i] = static_cast<float>(std::clamp(full_scale * vary.gain * tilted, -1.0, 1.0));
-  }
-  return out;
+  return Synthesis(settings, velocity_mm_s, distance_mm, anomalous ? settings.severity : 0.0, seed).samples();
 }
 
 }  // namespace evenflow::experiments

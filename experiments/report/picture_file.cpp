@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 #include "io/atomic_file.h"
 
@@ -35,9 +36,10 @@ std::string software_chunk() {
 
 }  // namespace
 
-void write_picture(const std::filesystem::path& file, std::string_view png) {
-  std::string bytes(png.substr(0, header_end));
-  bytes.append(software_chunk()).append(png.substr(header_end));
+void write_picture(const std::filesystem::path& file, std::span<const uint8_t> png) {
+  const auto after_header = png.begin() + header_end;
+  std::string bytes(png.begin(), after_header);
+  bytes.append(software_chunk()).append(after_header, png.end());
   io::write_text(file, bytes);
 }
 

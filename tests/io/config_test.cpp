@@ -5,6 +5,7 @@
 #include <random>
 #include <set>
 
+#include "io/edit_distance.h"
 #include "tests/io/testing.h"
 
 namespace evenflow::io {
@@ -59,6 +60,48 @@ Config unusual() {
              9223372036854775807u};
   c.score = {"nll", Aggregate::top_k, 3, ThresholdMethod::quantile, 0.99};
   return c;
+}
+
+template <class E>
+void expect_one_name_each() {
+  std::set<std::string_view> names;
+  for (const Choice<E>& choice : choices<E>) {
+    EXPECT_TRUE(names.insert(choice.name).second) << choice.name;
+    EXPECT_EQ(value_of<E>(choice.name), choice.value);
+    EXPECT_EQ(name_of(choice.value), choice.name);
+  }
+  EXPECT_FALSE(names.empty());
+  EXPECT_EQ(value_of<E>("something else"), std::nullopt);
+}
+
+TEST(Choice, ValuesAndNamesArePairs) {
+  expect_one_name_each<PadMode>();
+  expect_one_name_each<Normalisation>();
+  expect_one_name_each<ModelKind>();
+  expect_one_name_each<InvconvKind>();
+  expect_one_name_each<CouplingBound>();
+  expect_one_name_each<ZdHalf>();
+  expect_one_name_each<Precision>();
+  expect_one_name_each<CouplingKernels>();
+  expect_one_name_each<Schedule>();
+  expect_one_name_each<Aggregate>();
+  expect_one_name_each<ThresholdMethod>();
+}
+
+TEST(Choice, NamesAsErrorsAndAsHelpListThem) {
+  EXPECT_EQ(names_text<Aggregate>(), "\"mean\" or \"max\" or \"top_k\"");
+  EXPECT_EQ(names_text<Aggregate>(", "), "\"mean\", \"max\" or \"top_k\"");
+  EXPECT_THROW(name_of(static_cast<PadMode>(7)), std::logic_error);
+}
+
+TEST(EditDistance, CountsLettersAddedLeftOutAndReplaced) {
+  EXPECT_EQ(edit_distance("", ""), 0U);
+  EXPECT_EQ(edit_distance("", "abc"), 3U);
+  EXPECT_EQ(edit_distance("batch", "batch"), 0U);
+  EXPECT_EQ(edit_distance("btach", "batch"), 2U);
+  EXPECT_EQ(edit_distance("learnig_rate", "learning_rate"), 1U);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(edit_distance("sitting", "kitten"), 3U);
 }
 
 TEST(Config, DefaultsRoundTrip) {

@@ -1,7 +1,6 @@
 #include "train/loop/scatter_picture.h"
 
 #include <fmt/format.h>
-#include <png.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include <string_view>
 
 #include "io/error.h"
+#include "io/png.h"
 
 namespace evenflow::train {
 namespace {
@@ -159,20 +159,155 @@ Axis make_axis(double low, double high) {
   return axis;
 }
 
-std::vector<uint8_t> encode_png(const Canvas& canvas) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = static_cast<png_uint_32>(canvas.width());
-  image.height = static_cast<png_uint_32>(canvas.height());
-  image.format = PNG_FORMAT_RGB;
-  std::vector<uint8_t> bytes;
-  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
-  bytes.resize(size);
-  if (png_image_write_to_memory(&image, bytes.data(), &size, 0, canvas.pixels().data(), 0, nullptr) == 0) {
-    throw io::DataError(fmt::format("scatter plot: libpng cannot encode it: {}", image.message));
+bool is_drawn(const ScatterSeries& series, size_t i) {
+  return std::isfinite(series.x[i]) && std::isfinite(series.y[i]);
+}
+
+/// The points' bounds, and how many there are.
+struct Extent {
+  explicit Extent(const ScatterPlot& plot) {
+    for (const ScatterSeries& series : plot.series) {
+      for (size_t i = 0; i < series.x.size(); ++i) {
+        if (!is_drawn(series, i)) continue;
+        ++points;
+        low_x = std::min(low_x, series.x[i]);
+        high_x = std::max(high_x, series.x[i]);
+        low_y = std::min(low_y, series.y[i]);
+        high_y = std::max(high_y, series.y[i]);
+      }
+    }
+    if (plot.identity_line) {
+      low_x = low_y = std::min(low_x, low_y);
+      high_x = high_y = std::max(high_x, high_y);
+    }
   }
-  bytes.resize(size);
-  return bytes;
+  static constexpr double infinity = std::numeric_limits<double>::infinity();
+  double low_x = infinity, high_x = -infinity, low_y = infinity, high_y = -infinity;
+  size_t points = 0;
+};
+
+/// A plot on its canvas, drawn from the back to the front.
+class Drawing {
+ public:
+  explicit Drawing(const ScatterPlot& plot)
+      : plot_(plot),
+        extent_(plot),
+        x_axis_(make_axis(extent_.low_x, extent_.high_x)),
+        y_axis_(make_axis(extent_.low_y, extent_.high_y)),
+        canvas_(plot.width_px, plot.height_px),
+        scale_(std::max(1, std::min(plot.width_px, plot.height_px) / 320)),
+        line_(10 * scale_) {
+    int number_width = 0;
+    for (const double tick : y_axis_.ticks) {
+      number_width = std::max(number_width, Canvas::text_width(y_axis_.label(tick), scale_));
+    }
+    left_ = 2 * line_ + line_ / 2 + number_width;
+    right_ = plot.width_px - line_;
+    top_ = plot.title.empty() ? line_ : 2 * line_;
+    bottom_ = plot.height_px - 3 * line_ - line_ / 2;
+  }
+
+  std::vector<uint8_t> png() {
+    x_ticks();
+    y_ticks();
+    if (plot_.identity_line) {
+      canvas_.dashes(to_x(x_axis_.low), to_y(x_axis_.low), to_x(x_axis_.high), to_y(x_axis_.high), 0.75 * scale_,
+                     guide);
+    }
+    points();
+    frame();
+    titles();
+    legend();
+    return io::encode_png(canvas_.width(), canvas_.height(), canvas_.pixels());
+  }
+
+ private:
+  double to_x(double value) const { return left_ + x_axis_.place(value) * (right_ - left_); }
+  double to_y(double value) const { return bottom_ - y_axis_.place(value) * (bottom_ - top_); }
+
+  void x_ticks() {
+    int labelled_to = std::numeric_limits<int>::min();
+    for (const double tick : x_axis_.ticks) {
+      const int x = static_cast<int>(std::lround(to_x(tick)));
+      canvas_.fill(x, top_, 1, bottom_ - top_, grid);
+      canvas_.fill(x, bottom_, 1, line_ / 2, ink);
+      const std::string label = x_axis_.label(tick);
+      const int width = Canvas::text_width(label, scale_);
+      if (x - width / 2 < labelled_to) continue;
+      canvas_.text(x - width / 2, bottom_ + line_ / 2 + 2 * scale_, label, scale_);
+      labelled_to = x + width / 2 + 6 * scale_;
+    }
+  }
+
+  void y_ticks() {
+    for (const double tick : y_axis_.ticks) {
+      const int y = static_cast<int>(std::lround(to_y(tick)));
+      canvas_.fill(left_, y, right_ - left_, 1, grid);
+      canvas_.fill(left_ - line_ / 2, y, line_ / 2, 1, ink);
+      const std::string label = y_axis_.label(tick);
+      canvas_.text(left_ - line_ / 2 - 2 * scale_ - Canvas::text_width(label, scale_), y - 3 * scale_, label, scale_);
+    }
+  }
+
+  /// Many points overlap: the more there are, the fainter and smaller each.
+  void points() {
+    const bool few = extent_.points <= 300;
+    const double radius = scale_ * (few ? 1.8 : 1.3), opacity = few ? 0.75 : 0.5;
+    for (const ScatterSeries& series : plot_.series) {
+      for (size_t i = 0; i < series.x.size(); ++i) {
+        if (is_drawn(series, i)) canvas_.disc(to_x(series.x[i]), to_y(series.y[i]), radius, series.rgb, opacity);
+      }
+    }
+  }
+
+  void frame() {
+    canvas_.fill(left_, top_, right_ - left_, 1, ink);
+    canvas_.fill(left_, bottom_, right_ - left_ + 1, 1, ink);
+    canvas_.fill(left_, top_, 1, bottom_ - top_, ink);
+    canvas_.fill(right_, top_, 1, bottom_ - top_, ink);
+  }
+
+  void titles() {
+    const int title_x = (left_ + right_ - Canvas::text_width(plot_.title, scale_)) / 2;
+    canvas_.text(std::max(0, title_x), line_ / 2, plot_.title, scale_);
+    const int label_x = (left_ + right_ - Canvas::text_width(plot_.x_label, scale_)) / 2;
+    canvas_.text(label_x, plot_.height_px - line_ - line_ / 4, plot_.x_label, scale_);
+    const int label_y = (top_ + bottom_ + Canvas::text_width(plot_.y_label, scale_)) / 2;
+    canvas_.text(line_ / 2, label_y, plot_.y_label, scale_, true);
+  }
+
+  void legend() {
+    int y = top_ + line_ / 2;
+    for (const ScatterSeries& series : plot_.series) {
+      if (series.name.empty()) continue;
+      const int width = Canvas::text_width(series.name, scale_);
+      canvas_.fill(left_ + line_ / 2, y - 2 * scale_, width + 2 * line_, line_ + scale_, white);
+      canvas_.disc(left_ + line_, y + 3.5 * scale_, 2.5 * scale_, series.rgb, 1.0);
+      canvas_.text(left_ + line_ + 6 * scale_, y, series.name, scale_);
+      y += line_ + 2 * scale_;
+    }
+  }
+
+  const ScatterPlot& plot_;
+  Extent extent_;
+  Axis x_axis_, y_axis_;
+  Canvas canvas_;
+  int scale_, line_;
+  int left_ = 0, right_ = 0, top_ = 0, bottom_ = 0;  // of the frame
+};
+
+void require_drawable(const ScatterPlot& plot) {
+  constexpr int least_px = 160, most_px = 8192;
+  if (std::min(plot.width_px, plot.height_px) < least_px || std::max(plot.width_px, plot.height_px) > most_px) {
+    throw io::UsageError(fmt::format("scatter plot: {} x {} pixels; each side must lie in {} to {}", plot.width_px,
+                                     plot.height_px, least_px, most_px));
+  }
+  for (const ScatterSeries& series : plot.series) {
+    if (series.x.size() != series.y.size()) {
+      throw io::UsageError(fmt::format("scatter plot: series '{}' has {} x and {} y; give one y per x", series.name,
+                                       series.x.size(), series.y.size()));
+    }
+  }
 }
 
 }  // namespace
@@ -194,94 +329,8 @@ std::vector<double> round_ticks(double low, double high, int wanted) {
 }
 
 std::vector<uint8_t> draw_scatter(const ScatterPlot& plot) {
-  constexpr int least_px = 160, most_px = 8192;
-  if (std::min(plot.width_px, plot.height_px) < least_px || std::max(plot.width_px, plot.height_px) > most_px) {
-    throw io::UsageError(fmt::format("scatter plot: {} x {} pixels; each side must lie in {} to {}", plot.width_px,
-                                     plot.height_px, least_px, most_px));
-  }
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  double low_x = infinity, high_x = -infinity, low_y = infinity, high_y = -infinity;
-  size_t points = 0;
-  for (const ScatterSeries& series : plot.series) {
-    if (series.x.size() != series.y.size()) {
-      throw io::UsageError(fmt::format("scatter plot: series '{}' has {} x and {} y; give one y per x", series.name,
-                                       series.x.size(), series.y.size()));
-    }
-    for (size_t i = 0; i < series.x.size(); ++i) {
-      if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
-      ++points;
-      low_x = std::min(low_x, series.x[i]);
-      high_x = std::max(high_x, series.x[i]);
-      low_y = std::min(low_y, series.y[i]);
-      high_y = std::max(high_y, series.y[i]);
-    }
-  }
-  if (plot.identity_line) {
-    low_x = low_y = std::min(low_x, low_y);
-    high_x = high_y = std::max(high_x, high_y);
-  }
-  const Axis x_axis = make_axis(low_x, high_x), y_axis = make_axis(low_y, high_y);
-
-  Canvas canvas(plot.width_px, plot.height_px);
-  const int scale = std::max(1, std::min(plot.width_px, plot.height_px) / 320);
-  const int line = 10 * scale;
-  int number_width = 0;
-  for (const double tick : y_axis.ticks) {
-    number_width = std::max(number_width, Canvas::text_width(y_axis.label(tick), scale));
-  }
-  const int left = 2 * line + line / 2 + number_width, right = plot.width_px - line;
-  const int top = plot.title.empty() ? line : 2 * line, bottom = plot.height_px - 3 * line - line / 2;
-  const auto to_x = [&](double value) { return left + x_axis.place(value) * (right - left); };
-  const auto to_y = [&](double value) { return bottom - y_axis.place(value) * (bottom - top); };
-
-  int labelled_to = std::numeric_limits<int>::min();
-  for (const double tick : x_axis.ticks) {
-    const int x = static_cast<int>(std::lround(to_x(tick)));
-    canvas.fill(x, top, 1, bottom - top, grid);
-    canvas.fill(x, bottom, 1, line / 2, ink);
-    const std::string label = x_axis.label(tick);
-    const int width = Canvas::text_width(label, scale);
-    if (x - width / 2 < labelled_to) continue;
-    canvas.text(x - width / 2, bottom + line / 2 + 2 * scale, label, scale);
-    labelled_to = x + width / 2 + 6 * scale;
-  }
-  for (const double tick : y_axis.ticks) {
-    const int y = static_cast<int>(std::lround(to_y(tick)));
-    canvas.fill(left, y, right - left, 1, grid);
-    canvas.fill(left - line / 2, y, line / 2, 1, ink);
-    const std::string label = y_axis.label(tick);
-    canvas.text(left - line / 2 - 2 * scale - Canvas::text_width(label, scale), y - 3 * scale, label, scale);
-  }
-  if (plot.identity_line) {
-    canvas.dashes(to_x(x_axis.low), to_y(x_axis.low), to_x(x_axis.high), to_y(x_axis.high), 0.75 * scale, guide);
-  }
-  // Many points overlap: the more there are, the fainter and smaller each.
-  const double radius = scale * (points <= 300 ? 1.8 : 1.3), opacity = points <= 300 ? 0.75 : 0.5;
-  for (const ScatterSeries& series : plot.series) {
-    for (size_t i = 0; i < series.x.size(); ++i) {
-      if (!std::isfinite(series.x[i]) || !std::isfinite(series.y[i])) continue;
-      canvas.disc(to_x(series.x[i]), to_y(series.y[i]), radius, series.rgb, opacity);
-    }
-  }
-  canvas.fill(left, top, right - left, 1, ink);
-  canvas.fill(left, bottom, right - left + 1, 1, ink);
-  canvas.fill(left, top, 1, bottom - top, ink);
-  canvas.fill(right, top, 1, bottom - top, ink);
-
-  canvas.text(std::max(0, (left + right - Canvas::text_width(plot.title, scale)) / 2), line / 2, plot.title, scale);
-  canvas.text((left + right - Canvas::text_width(plot.x_label, scale)) / 2, plot.height_px - line - line / 4,
-              plot.x_label, scale);
-  canvas.text(line / 2, (top + bottom + Canvas::text_width(plot.y_label, scale)) / 2, plot.y_label, scale, true);
-  int legend_y = top + line / 2;
-  for (const ScatterSeries& series : plot.series) {
-    if (series.name.empty()) continue;
-    const int width = Canvas::text_width(series.name, scale);
-    canvas.fill(left + line / 2, legend_y - 2 * scale, width + 2 * line, line + scale, white);
-    canvas.disc(left + line, legend_y + 3.5 * scale, 2.5 * scale, series.rgb, 1.0);
-    canvas.text(left + line + 6 * scale, legend_y, series.name, scale);
-    legend_y += line + 2 * scale;
-  }
-  return encode_png(canvas);
+  require_drawable(plot);
+  return Drawing(plot).png();
 }
 
 }  // namespace evenflow::train
