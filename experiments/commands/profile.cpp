@@ -72,9 +72,7 @@ void print_ceilings(const Profile& profile) {
   fmt::print("Ceilings{}: copy {} GB/s (read and written); matrix product ",
              profile.graph_nodes == 0 ? " of one thread" : "", giga_text(ceilings.copy));
   std::string products;
-  for (const auto& [name, precision] : {std::pair{"float32", kernels::Precision::float32},
-                                        {"tf32", kernels::Precision::tf32},
-                                        {"bf16", kernels::Precision::bf16}}) {
+  for (const auto& [name, precision] : gemm_precisions) {
     if (const double rate = ceilings.gemm_of(precision); rate > 0) {
       products += fmt::format("{}{} {} GFLOP/s", products.empty() ? "" : ", ", name, giga_text(rate));
     }

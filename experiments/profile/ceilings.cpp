@@ -36,7 +36,7 @@ Ceilings measure_ceilings(kernels::Stream& stream) {
     }
     out.copy = 2.0 * static_cast<double>(floats) * sizeof(float) / best;
   }
-  for (const auto precision : {kernels::Precision::float32, kernels::Precision::tf32, kernels::Precision::bf16}) {
+  for (const auto& [name, precision] : gemm_precisions) {
     out.gemm[static_cast<size_t>(precision)] = kernels::measure_gemm(stream, precision);
   }
   if (out.gemm_of(kernels::Precision::float32) == 0) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/profile/cost.h"
@@ -29,6 +30,10 @@ struct Spread {
 };
 /// By linear interpolation. Needs at least one value.
 Spread spread_of(std::vector<double> values);
+
+/// The precisions that a matrix product is measured in, by their names.
+inline constexpr std::array<std::pair<const char*, kernels::Precision>, 3> gemm_precisions = {
+    {{"float32", kernels::Precision::float32}, {"tf32", kernels::Precision::tf32}, {"bf16", kernels::Precision::bf16}}};
 
 struct Ceilings {
   double copy = 0;               ///< bytes/s, read and written, of a copy beyond the caches

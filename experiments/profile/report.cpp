@@ -131,9 +131,7 @@ json to_json(const Profile& profile) {
                        {"local_bytes", kernel.local_bytes},
                        {"occupancy", kernel.occupancy}});
   }
-  for (const auto& [name, precision] : {std::pair{"float32", kernels::Precision::float32},
-                                        {"tf32", kernels::Precision::tf32},
-                                        {"bf16", kernels::Precision::bf16}}) {
+  for (const auto& [name, precision] : gemm_precisions) {
     const double rate = profile.ceilings.gemm_of(precision);
     gemm[name] = rate > 0 ? json(rate) : json(nullptr);
   }
@@ -244,9 +242,7 @@ std::string roofline_script(const Profile& profile) {
     high = std::max(high, rate);
   }
   std::vector<std::pair<const char*, double>> roofs;
-  for (const auto& [name, precision] : {std::pair{"float32", kernels::Precision::float32},
-                                        {"tf32", kernels::Precision::tf32},
-                                        {"bf16", kernels::Precision::bf16}}) {
+  for (const auto& [name, precision] : gemm_precisions) {
     const double rate = profile.ceilings.gemm_of(precision);
     if (rate == 0) continue;
     roofs.emplace_back(name, rate * 1e-9);
