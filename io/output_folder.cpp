@@ -58,7 +58,7 @@ void make(const fs::path& folder) {
                     "; choose another name");
 }
 
-FileLock locked(const fs::path& folder) {
+FileLock locked_output(const fs::path& folder) {
   const fs::path file = folder / lock_name;
   if (std::optional<FileLock> lock = FileLock::take(file)) return std::move(*lock);
   throw DataError("another evenflow is writing in the folder '" + folder.string() + "' (" + FileLock::holder(file) +
@@ -77,7 +77,7 @@ FileLock claimed(const fs::path& folder, const std::string& kind, const std::fun
                      "' is not evenflow's; move it away or choose another folder");
   }
   make(folder);
-  return locked(folder);
+  return locked_output(folder);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ std::string count_of(size_t count, const std::string& noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-std::vector<PlacedRecording> place(const fs::path& folder, const std::vector<fs::path>& paths) {
+std::vector<PlacedRecording> place_recordings(const fs::path& folder, const std::vector<fs::path>& paths) {
   const std::vector<std::string> root = folders_of(folder);
   const size_t given = root.empty() ? 0 : root.size() - 1;
   size_t first = given;

@@ -34,8 +34,8 @@ struct PlacedRecording {
 };
 
 /// `paths` are relative to `folder`.
-std::vector<PlacedRecording> place(const std::filesystem::path& folder,
-                                   const std::vector<std::filesystem::path>& paths);
+std::vector<PlacedRecording> place_recordings(const std::filesystem::path& folder,
+                                              const std::vector<std::filesystem::path>& paths);
 
 /// What a DCASE name says goes into the clip. DataError if the clip, as its folders have it, is of another label,
 /// domain or section.

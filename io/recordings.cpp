@@ -37,7 +37,7 @@ Manifest read_files(const fs::path& folder, const FolderFiles& files) {
                     (files.others.empty() ? "" : ", only other files: " + count_endings(files.others)) +
                     "; check the path");
   }
-  const std::vector<PlacedRecording> recordings = place(folder, files.recordings);
+  const std::vector<PlacedRecording> recordings = place_recordings(folder, files.recordings);
   if (is_dcase(recordings)) {
     DcaseFolder dcase = read_dcase(folder, recordings);
     note_others(files, folder, dcase.tables, dcase.manifest.notes);
@@ -111,7 +111,7 @@ void require_text_file(const fs::path& file) {
 }  // namespace
 
 bool is_dcase_folder(const fs::path& folder) {
-  return is_dcase(place(folder, list_files(folder).recordings));
+  return is_dcase(place_recordings(folder, list_files(folder).recordings));
 }
 
 Manifest read_folder(const fs::path& folder) {

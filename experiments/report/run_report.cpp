@@ -131,7 +131,7 @@ class RunReport {
     }
     if (!constrained()) row("condition", "none");
     row("training", fmt::format("{} at most, batches of {}, learning rate {:g} ({})", train::describe_budget(c.train),
-                                c.train.batch, c.train.learning_rate, c.train.schedule));
+                                c.train.batch, c.train.learning_rate, io::name_of(c.train.schedule)));
     row("decides by", fmt::format("`{}`", detector_score()));
     row("threshold", threshold_text());
     row("made", fmt::format("{}, seed {}, {}, evenflow {} ({})", p.date, p.seed, p.device, p.version, p.commit));

@@ -33,7 +33,7 @@ std::string nearest_key(const std::string& unknown) {
   return best;
 }
 
-std::string place(const std::string& origin, const toml::source_region& source) {
+std::string location(const std::string& origin, const toml::source_region& source) {
   return origin + ":" + std::to_string(source.begin.line) + ": ";
 }
 
@@ -45,7 +45,7 @@ void apply(Config& config, const toml::table& values, const std::string& prefix,
       try {
         row->set_toml(config, node);
       } catch (const UsageError& error) {
-        throw UsageError(place(origin, node.source()) + error.what());
+        throw UsageError(location(origin, node.source()) + error.what());
       }
       continue;
     }
@@ -54,11 +54,11 @@ void apply(Config& config, const toml::table& values, const std::string& prefix,
                             });
     const toml::table* section = node.as_table();
     if (is_section && section == nullptr)
-      throw UsageError(place(origin, key.source()) + "'" + name + "' is a section: write [" + name + "]");
+      throw UsageError(location(origin, key.source()) + "'" + name + "' is a section: write [" + name + "]");
     // An unknown section is told by its first key, which is what the user meant to set.
     if (section == nullptr || (!is_section && section->empty()))
-      throw UsageError(place(origin, key.source()) + "unknown key '" + name + "'; did you mean '" + nearest_key(name) +
-                       "'?");
+      throw UsageError(location(origin, key.source()) + "unknown key '" + name + "'; did you mean '" +
+                       nearest_key(name) + "'?");
     apply(config, *section, name + ".", origin);
   }
 }
@@ -70,7 +70,7 @@ Config parse_config(std::string_view toml, const std::string& origin, const Conf
   try {
     apply(config, parse_toml(toml, origin), "", origin);
   } catch (const toml::parse_error& error) {
-    throw UsageError(place(origin, error.source()) + "not valid TOML: " + std::string(error.description()));
+    throw UsageError(location(origin, error.source()) + "not valid TOML: " + std::string(error.description()));
   }
   return config;
 }
