@@ -117,7 +117,7 @@ TEST(Threshold, RecordsWhatItIs) {
   settings.threshold = io::ThresholdMethod::quantile;
   settings.threshold_quantile = 0.75;
   const auto plain = fit_threshold({data, {}}, settings, "nll").data;
-  EXPECT_EQ(plain.method, io::ThresholdMethod::quantile);
+  EXPECT_EQ(plain.method, "quantile");
   EXPECT_EQ(plain.value, quantile(data, 0.75));
   EXPECT_TRUE(plain.gamma.empty());
 }
