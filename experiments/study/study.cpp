@@ -17,9 +17,9 @@
 #include "io/error.h"
 #include "io/shard.h"
 #include "train/detect/config_match.h"
-#include "train/statistics/seen.h"
 #include "train/loop/selection.h"
 #include "train/loop/trainer.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {
