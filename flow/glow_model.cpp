@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "kernels/copy.h"
 
 namespace evenflow::flow {
@@ -14,10 +16,10 @@ class GlowModelPass final : public Pass {
 
   kernels::Map input() override { return pass_.input(); }
 
-  void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v,
-             std::span<WindowScores> out) override {
+  void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out,
+             int64_t first) override {
     pass_.forward(stream, x);
-    prior_.score(stream, pass_, glow_.constant_log_det(), v, out);
+    prior_.score(stream, pass_, glow_.constant_log_det(), v, out, first);
   }
 
   void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
@@ -72,6 +74,14 @@ class OwnedGlowModel final : private GlowParts, public GlowModel {
 std::string GlowModel::describe() const {
   const GlowShape& shape = glow_.shape();
   return fmt::format("{} blocks of {} steps, hidden width {}", shape.blocks, shape.steps, shape.hidden);
+}
+
+std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) const {
+  const auto finite = [&](const char* name) { return std::isfinite(scores.of(window, name)); };
+  return !finite("log_p_zc")  ? "the latent zc"
+         : !finite("log_det") ? "the log-determinant"
+         : !finite("nll")     ? "the latent zd"
+                              : "";
 }
 
 std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {

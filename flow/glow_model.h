@@ -24,6 +24,9 @@ class GlowModel : public Model {
   // zc's last part and zd are the halves of the last block's channels.
   int64_t zd_size() const override { return dimensions() >> glow_.shape().blocks; }
   int64_t zc_size() const override { return dimensions() - zd_size(); }
+  const std::vector<Score>& scores() const override { return latent_scores(); }
+  const std::vector<std::string>& terms() const override { return latent_terms(); }
+  std::string overflowed(const WindowScores& scores, int64_t window) const override;
   std::string describe() const override;
 
   const ArenaLayout& layout() const override { return glow_.layout(); }

@@ -16,6 +16,7 @@
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
+#include "experiments/report/evaluation.h"
 #include "frontend/features.h"
 #include "frontend/sound_notes.h"
 #include "io/error.h"
@@ -83,8 +84,8 @@ class Scoring {
       score.clip.parameter.resize(names_.size(), std::numeric_limits<double>::quiet_NaN());
   }
 
-  const std::vector<train::ClipScore>& scores() const { return scores_; }
-  const std::vector<std::string>& names() const { return names_; }
+  /// What was scored; once.
+  train::ScoreTable table() { return detector_.table(std::move(names_), std::move(scores_)); }
   const std::vector<std::string>& bad() const { return bad_; }
   /// What is to be said of the sound that was scored, a line each.
   std::vector<std::string> notes() const { return sound_notes_.lines(); }
@@ -305,18 +306,21 @@ int run(const ScoreArguments& arguments) {
   Scoring scoring(arguments, detector);
   scoring.run();
   scoring.finish();
-  train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
-  if (scoring.scores().size() == 1) {
-    fmt::print("{}\n", io::escaped(clip_text(detector, scoring.scores().front())));
+  const train::ScoreTable table = scoring.table();
+  train::write_scores(arguments.out, table);
+  if (table.clips.size() == 1) {
+    fmt::print("{}\n", io::escaped(clip_text(detector, table.clips.front())));
   }
-  fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),
-             arguments.out.string(), decisions_text(detector, scoring.scores()));
+  fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
+             arguments.out.string(), decisions_text(detector, table.clips));
+  const auto any = [](const train::ClipScore&) { return true; };
+  fmt::print("{}", io::escaped(without_value_text(train::without_value(table, any))));
   for (const std::string& line : scoring.notes()) fmt::print("{}\n", io::escaped(one_line(line)));
   if (!scoring.bad().empty()) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
     for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));
   }
-  require_finite(scoring.scores(), arguments.out);
+  require_finite(table.clips, arguments.out);
   return exit_ok;
 }
 

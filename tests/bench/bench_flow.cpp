@@ -47,7 +47,7 @@ Timing time_training(flow::Glow& glow, const flow::LatentPrior& prior, const Bat
 Timing time_scoring(flow::Glow& glow, const flow::LatentPrior& prior, const Batch& batch, int threads, int steps) {
   const flow::GlowModel model(glow, prior);
   train::Workers workers(model, no_normalisation(glow.shape()), threads, false);
-  std::vector<flow::WindowScores> scores(batch.start.size());
+  flow::WindowScores scores(model, static_cast<int64_t>(batch.start.size()));
   return best_of(0, steps, [&] { workers.score(batch.view(), scores); });
 }
 

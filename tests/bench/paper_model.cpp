@@ -105,12 +105,12 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
   const flow::GlowModel model(glow, prior);
   train::Workers workers(model, no_normalisation(shape), threads, training);
   if (!training) {
-    std::vector<flow::WindowScores> scores(batch.start.size());
+    flow::WindowScores scores(model, static_cast<int64_t>(batch.start.size()));
     workers.score(batch.view(), scores);
     std::vector<double> nll, given_v;
-    for (const flow::WindowScores& s : scores) {
-      nll.push_back(s.nll);
-      given_v.push_back(s.nll_given_v);
+    for (int64_t i = 0; i < scores.size(); ++i) {
+      nll.push_back(scores.of(i, "nll"));
+      given_v.push_back(scores.of(i, "nll_given_v"));
     }
     return {{"likelihood", std::max(check(nll, golden.read("nll_marginal").values, 1e-5, "nll"),
                                     check(given_v, golden.read("nll_given_v").values, 1e-5, "nll_given_v"))}};

@@ -6,6 +6,7 @@
 
 #include "train/detect/score.h"
 #include "train/detect/score_clips.h"
+#include "train/detect/score_set.h"
 
 namespace evenflow::train {
 
@@ -16,6 +17,7 @@ struct Detector::State {
   io::ModelData model;
   std::unique_ptr<flow::Model> network;
   std::string score_name;
+  ScoreSet scores;
   std::unique_ptr<Engine> engine;
 };
 

@@ -7,14 +7,14 @@
 #include <cmath>
 #include <set>
 
+#include "flow/factory.h"
 #include "flow/latent.h"
-#include "flow/model.h"
 #include "frontend/normaliser.h"
 #include "frontend/silence.h"
 #include "io/error.h"
 #include "train/detect/config_match.h"
-#include "train/statistics/finite.h"
 #include "train/detect/score.h"
+#include "train/statistics/finite.h"
 
 namespace evenflow::train {
 namespace {
