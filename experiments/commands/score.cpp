@@ -43,9 +43,7 @@ class Scoring {
       : arguments_(arguments),
         detector_(detector),
         pool_(arguments.compute.threads),
-        sound_notes_(detector.model().config.frontend, true) {
-    transforms_.resize(static_cast<size_t>(pool_.threads()));
-  }
+        sound_notes_(detector.model().config.frontend, true) {}
 
   void run() {
     for (const fs::path& input : arguments_.inputs) open(input);
@@ -191,13 +189,10 @@ class Scoring {
     const io::Manifest& manifest = recordings.manifest;
     std::vector<frontend::FileFeatures> features(count);
     std::vector<std::string> errors(count);
-    const io::FrontendSettings& settings = detector_.model().config.frontend;
-    pool_.run(static_cast<int64_t>(count), [&](int64_t item, int worker) {
+    pool_.run(static_cast<int64_t>(count), [&](int64_t item, int) {
       const auto i = static_cast<size_t>(item);
-      std::unique_ptr<frontend::LogMel>& transform = transforms_[static_cast<size_t>(worker)];
-      if (!transform) transform = std::make_unique<frontend::LogMel>(settings);
       try {
-        features[i] = frontend::file_features(recordings.files[first + i], settings, *transform);
+        features[i] = detector_.features(recordings.files[first + i]);
       } catch (const io::DataError& error) {
         errors[i] = error.what();
       }
@@ -246,7 +241,6 @@ class Scoring {
   const ScoreArguments& arguments_;
   train::Detector& detector_;
   kernels::ThreadPool pool_;
-  std::vector<std::unique_ptr<frontend::LogMel>> transforms_;
   std::vector<train::ClipScore> scores_;
   std::vector<std::string> names_, bad_;
   std::vector<Input> inputs_;

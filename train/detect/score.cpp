@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "flow/factory.h"
 #include "io/error.h"
 #include "kernels/check.h"
@@ -40,11 +42,29 @@ std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::D
 
 }  // namespace
 
+std::unique_ptr<frontend::LogMel> Transforms::take() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<frontend::LogMel> transform = std::move(idle_.back());
+  idle_.pop_back();
+  return transform;
+}
+
+frontend::FileFeatures Transforms::of(const std::filesystem::path& recording) {
+  std::unique_ptr<frontend::LogMel> transform = take();
+  if (!transform) transform = std::make_unique<frontend::LogMel>(settings_);
+  frontend::FileFeatures features = frontend::file_features(recording, settings_, *transform);
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(transform));
+  return features;
+}
+
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
       network(load_network(model, kernels::parse_device(device))),
       score_name(decided_by(model)),
-      scores(network->scores(), model.references) {
+      scores(network->scores(), model.references),
+      transforms(model.config.frontend) {
   if (!scores.find(score_name)) {
     throw io::DataError(
         fmt::format("the model decides by {} but does not hold what that was in training; train it anew", score_name));
@@ -96,6 +116,17 @@ ScoreTable Detector::table(std::vector<std::string> parameter_names, std::vector
 }
 const flow::Model& Detector::network() const {
   return *state_->network;
+}
+
+frontend::FileFeatures Detector::features(const std::filesystem::path& recording) {
+  return state_->transforms.of(recording);
+}
+
+ClipScore Detector::score(const std::filesystem::path& recording) {
+  io::Clip clip;
+  clip.path = recording;
+  clip.parameter.assign(state_->model.condition.names.size(), std::numeric_limits<double>::quiet_NaN());
+  return score(clip, features(recording).logmel_db);
 }
 
 ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flow/model.h"
+#include "frontend/features.h"
 #include "io/manifest.h"
 #include "io/model_file.h"
 #include "io/shard.h"
@@ -36,6 +37,12 @@ class Detector {
   ScoreTable table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips) const;
   const flow::Model& network() const;
 
+  /// A recording as the model hears it: decoded, resampled and transformed with the model's frontend settings. Any
+  /// number of threads may call it at a time. io::DataError names the file.
+  frontend::FileFeatures features(const std::filesystem::path& recording);
+
+  /// A recording, from file to decision; its parameters are unknown. io::DataError names the file.
+  ClipScore score(const std::filesystem::path& recording);
   /// One clip's frames [frames, bands] in dB. `parameter_names` name clip.parameter's columns; left out, they are the
   /// model's own. io::DataError names the clip if it is shorter than a window.
   ClipScore score(const io::Clip& clip, std::span<const float> logmel_db,
