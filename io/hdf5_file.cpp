@@ -508,6 +508,35 @@ Shape Hdf5File::verify(const std::string& where, hid_t stored) const {
   return shape;
 }
 
+namespace {
+
+/// The dataset's space with rows [first, first + count) of `width` selected, and the space of as many in memory.
+struct RowSelection {
+  Handle on_disk, in_memory;
+  RowSelection(const Handle& dataset, hsize_t first, hsize_t count, hsize_t width)
+      : on_disk(H5Dget_space(dataset.get())) {
+    const std::array<hsize_t, 2> start = {first, 0}, size = {count, width};
+    in_memory = Handle(H5Screate_simple(2, size.data(), nullptr));
+    H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
+  }
+};
+
+}  // namespace
+
+void Hdf5File::write_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t count, hsize_t width,
+                          const float* rows) const {
+  const RowSelection rows_of(dataset, first, count, width);
+  if (H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, rows_of.in_memory.get(), rows_of.on_disk.get(), H5P_DEFAULT, rows) < 0)
+    fail_write(where);
+}
+
+void Hdf5File::read_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t count, hsize_t width,
+                         float* rows) const {
+  const RowSelection rows_of(dataset, first, count, width);
+  if (H5Dread(dataset.get(), H5T_NATIVE_FLOAT, rows_of.in_memory.get(), rows_of.on_disk.get(), H5P_DEFAULT, rows) < 0)
+    fail_with_reason("cannot read " + where + " from row " + std::to_string(first));
+}
+
 void Hdf5File::require_utf8(const std::string& where, const std::vector<std::string>& texts) const {
   if (!std::all_of(texts.begin(), texts.end(), is_utf8))
     fail(where + " holds text that is not UTF-8; save its source as UTF-8 and make the file anew");

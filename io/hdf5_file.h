@@ -128,6 +128,11 @@ class Hdf5File {
   /// For a dataset that is written in pieces: it is made, filled by the caller, and sealed by its checksum, which
   /// begins with what the dataset is, so that two that changed places do not pass for each other.
   Handle create_dataset(const std::string& where, const Shape& shape, hid_t stored);
+  /// Rows [first, first + count) of an open matrix of floats, `width` wide.
+  void write_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t count, hsize_t width,
+                  const float* rows) const;
+  void read_rows(const std::string& where, const Handle& dataset, hsize_t first, hsize_t count, hsize_t width,
+                 float* rows) const;
   static Crc32 begin_checksum(const std::string& where, hid_t stored, const Shape& shape);
   void write_checksum(const std::string& where, const Handle& dataset, uint32_t checksum);
 

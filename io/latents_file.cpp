@@ -1,7 +1,6 @@
 #include "io/latents_file.h"
 
 #include <algorithm>
-#include <array>
 
 #include "io/atomic_file.h"
 #include "io/clip_table.h"
@@ -24,15 +23,10 @@ class RowWriter {
 
   void append(const Hdf5File& file, std::span<const float> rows) {
     if (rows.empty()) return;  // a model without a zd has rows of nothing
-    const std::array<hsize_t, 2> start = {next_, 0};
-    const std::array<hsize_t, 2> size = {rows.size() / shape_[1], shape_[1]};
-    const Handle on_disk(H5Dget_space(dataset_.get()));
-    const Handle in_memory(H5Screate_simple(2, size.data(), nullptr));
-    H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
-    if (H5Dwrite(dataset_.get(), H5T_IEEE_F32LE, in_memory.get(), on_disk.get(), H5P_DEFAULT, rows.data()) < 0)
-      file.fail_write(where_);
+    const hsize_t count = rows.size() / shape_[1];
+    file.write_rows(where_, dataset_, next_, count, shape_[1], rows.data());
     checksum_.add(rows.data(), rows.size_bytes());
-    next_ += size[0];
+    next_ += count;
   }
 
   void finish(Hdf5File& file) {

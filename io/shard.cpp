@@ -183,14 +183,8 @@ struct ShardWriter::State {
     const hsize_t count = values.size() / bands;
     const hsize_t first = static_cast<hsize_t>(offsets.back());
     const std::array<hsize_t, 2> extent = {first + count, bands};
-    const std::array<hsize_t, 2> start = {first, 0};
-    const std::array<hsize_t, 2> size = {count, bands};
     if (H5Dset_extent(logmel.get(), extent.data()) < 0) file.fail_write("/logmel");
-    const Handle on_disk(H5Dget_space(logmel.get()));
-    const Handle in_memory(H5Screate_simple(2, size.data(), nullptr));
-    H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
-    if (H5Dwrite(logmel.get(), H5T_NATIVE_FLOAT, in_memory.get(), on_disk.get(), H5P_DEFAULT, values.data()) < 0)
-      file.fail_write("/logmel");
+    file.write_rows("/logmel", logmel, first, count, bands, values.data());
     unwritten += values.size_bytes();
     if (unwritten >= write_behind_bytes) {
       atomic.begin_writing();
@@ -316,13 +310,8 @@ struct Shard::State {
       file.fail("frames " + std::to_string(first) + " + " + std::to_string(count) + " are outside the shard's " +
                 std::to_string(frames));
     if (count == 0) return;
-    const std::array<hsize_t, 2> start = {static_cast<hsize_t>(first), 0};
-    const std::array<hsize_t, 2> size = {static_cast<hsize_t>(count), static_cast<hsize_t>(frontend.mel_bands)};
-    const Handle on_disk(H5Dget_space(logmel.get()));
-    const Handle in_memory(H5Screate_simple(2, size.data(), nullptr));
-    H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
-    if (H5Dread(logmel.get(), H5T_NATIVE_FLOAT, in_memory.get(), on_disk.get(), H5P_DEFAULT, out) < 0)
-      file.fail_with_reason("cannot read /logmel from frame " + std::to_string(first));
+    file.read_rows("/logmel", logmel, static_cast<hsize_t>(first), static_cast<hsize_t>(count),
+                   static_cast<hsize_t>(frontend.mel_bands), out);
   }
 
   /// Chunks have checksums of their own, but one that was lost and reads as zeros fits its own. So every clip that was

@@ -1,6 +1,6 @@
 #include "experiments/report/heat_map.h"
 
-#include <png.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "experiments/report/picture_file.h"
-#include "io/error.h"
+#include "train/loop/png.h"
 
 namespace evenflow::experiments {
 
@@ -54,17 +54,7 @@ void draw_matrix(Image& image, std::span<const float> values, int rows, int colu
 }
 
 void write_png(const std::filesystem::path& file, const Image& image) {
-  png_image header = {};
-  header.version = PNG_IMAGE_VERSION;
-  header.width = static_cast<png_uint_32>(image.width);
-  header.height = static_cast<png_uint_32>(image.height);
-  header.format = PNG_FORMAT_RGB;
-  png_alloc_size_t size = 0;
-  const auto fail = [&] { throw io::DataError("cannot draw '" + file.string() + "': " + std::string(header.message)); };
-  if (png_image_write_get_memory_size(header, size, 0, image.rgb.data(), 0, nullptr) == 0) fail();
-  std::string bytes(size, '\0');
-  if (png_image_write_to_memory(&header, bytes.data(), &size, 0, image.rgb.data(), 0, nullptr) == 0) fail();
-  write_picture(file, std::string_view(bytes.data(), size));
+  write_picture(file, train::encode_png(image.width, image.height, image.rgb, fmt::format("'{}'", file.string())));
 }
 
 }  // namespace evenflow::experiments

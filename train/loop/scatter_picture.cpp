@@ -1,7 +1,6 @@
 #include "train/loop/scatter_picture.h"
 
 #include <fmt/format.h>
-#include <png.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 #include <string_view>
 
 #include "io/error.h"
+#include "train/loop/png.h"
 
 namespace evenflow::train {
 namespace {
@@ -159,22 +159,6 @@ Axis make_axis(double low, double high) {
   return axis;
 }
 
-std::vector<uint8_t> encode_png(const Canvas& canvas) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = static_cast<png_uint_32>(canvas.width());
-  image.height = static_cast<png_uint_32>(canvas.height());
-  image.format = PNG_FORMAT_RGB;
-  std::vector<uint8_t> bytes;
-  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
-  bytes.resize(size);
-  if (png_image_write_to_memory(&image, bytes.data(), &size, 0, canvas.pixels().data(), 0, nullptr) == 0) {
-    throw io::DataError(fmt::format("scatter plot: libpng cannot encode it: {}", image.message));
-  }
-  bytes.resize(size);
-  return bytes;
-}
-
 }  // namespace
 
 std::vector<double> round_ticks(double low, double high, int wanted) {
@@ -281,7 +265,8 @@ std::vector<uint8_t> draw_scatter(const ScatterPlot& plot) {
     canvas.text(left + line + 6 * scale, legend_y, series.name, scale);
     legend_y += line + 2 * scale;
   }
-  return encode_png(canvas);
+  const std::string png = encode_png(canvas.width(), canvas.height(), canvas.pixels(), "a scatter plot");
+  return {png.begin(), png.end()};
 }
 
 }  // namespace evenflow::train
