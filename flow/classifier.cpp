@@ -8,6 +8,7 @@
 
 #include "io/error.h"
 #include "kernels/copy.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 
@@ -37,8 +38,15 @@ class ClassifierPass final : public Pass {
   }
   void loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale, const Draws&,
                          Array<double> nll, Array<float> raw) override {
-    forward(stream, x);
-    kernels::class_loss(stream, task(v), nll);
+    {
+      const kernels::TraceRange phase(stream, "forward");
+      forward(stream, x);
+    }
+    {
+      const kernels::TraceRange phase(stream, "loss");
+      kernels::class_loss(stream, task(v), nll);
+    }
+    const kernels::TraceRange phase(stream, "backward");
     const Array<float> dlogits = dlogits_.slice(0, x.n * c_.shape_.classes);
     const Array<float> dembedding = dembedding_.slice(0, x.n * c_.shape_.embedding);
     kernels::class_backward(stream, task(v), scale, dlogits);

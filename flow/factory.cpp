@@ -21,7 +21,7 @@ ModelFactory glow_factory() {
           },
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
-            return make_glow(glow_shape(config), condition, seed, device);
+            return std::make_unique<GlowModel>(glow_shape(config), condition, seed, device);
           }};
 }
 

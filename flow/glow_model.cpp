@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/copy.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 namespace {
@@ -30,8 +31,15 @@ class GlowModelPass final : public Pass {
 
   void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v, double scale,
                          const Draws&, kernels::Array<double> nll, kernels::Array<float> raw) override {
-    pass_.forward(stream, x);
-    prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
+    {
+      const kernels::TraceRange phase(stream, "forward");
+      pass_.forward(stream, x);
+    }
+    {
+      const kernels::TraceRange phase(stream, "loss");
+      prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
+    }
+    const kernels::TraceRange phase(stream, "backward");
     pass_.backward(stream, -scale, raw);
   }
 
@@ -57,18 +65,6 @@ class GlowModelPass final : public Pass {
   GlowPass pass_;
 };
 
-struct GlowParts {
-  Glow glow;
-  LatentPrior prior;
-};
-
-class OwnedGlowModel final : private GlowParts, public GlowModel {
- public:
-  OwnedGlowModel(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device)
-      : GlowParts{Glow(shape, seed, device), LatentPrior(shape, condition, device)},
-        GlowModel(GlowParts::glow, GlowParts::prior) {}
-};
-
 }  // namespace
 
 std::string GlowModel::describe() const {
@@ -86,11 +82,6 @@ std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) co
 
 std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {
   return std::make_unique<GlowModelPass>(glow_, prior_, n, mode);
-}
-
-std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
-                                     kernels::Device device) {
-  return std::make_unique<OwnedGlowModel>(shape, condition, seed, device);
 }
 
 }  // namespace evenflow::flow

@@ -9,12 +9,14 @@
 
 namespace evenflow::flow {
 
-/// Both outlive the model.
-class GlowModel : public Model {
+class GlowModel final : public Model {
  public:
-  GlowModel(Glow& glow, const LatentPrior& prior) : glow_(glow), prior_(prior) {}
+  /// Random weights from `seed`, as Glow's. io::UsageError as LatentPrior's.
+  GlowModel(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device = {})
+      : glow_(shape, seed, device), prior_(shape, condition, device) {}
 
-  Glow& glow() const { return glow_; }
+  Glow& glow() { return glow_; }
+  const Glow& glow() const { return glow_; }
   const LatentPrior& prior() const { return prior_; }
 
   kernels::Device device() const override { return glow_.device(); }
@@ -44,12 +46,8 @@ class GlowModel : public Model {
   int64_t windows_at_once() const override { return 1; }
 
  private:
-  Glow& glow_;
-  const LatentPrior& prior_;
+  Glow glow_;
+  LatentPrior prior_;
 };
-
-/// A Glow model that holds its parts.
-std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
-                                     kernels::Device device = {});
 
 }  // namespace evenflow::flow

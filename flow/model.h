@@ -45,7 +45,8 @@ class Pass {
   /// What a training makes small, per window in nats: nll [m]. v and nll on the device. Needs PassMode::train.
   virtual void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
                     kernels::Array<double> nll) = 0;
-  /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats).
+  /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats). Ranges
+  /// of the stream's tracer: forward, loss, backward.
   virtual void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
                                  double scale, const Draws& draws, kernels::Array<double> nll,
                                  kernels::Array<float> raw) = 0;

@@ -9,6 +9,7 @@
 #include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/flow_ops.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 
@@ -89,8 +90,15 @@ class VaePass final : public Pass {
 
 void VaePass::loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale,
                                 const Draws& draws, Array<double> nll, Array<float> raw) {
-  forward(stream, x, draws);
-  terms(stream, v, nll);
+  {
+    const kernels::TraceRange phase(stream, "forward");
+    forward(stream, x, draws);
+  }
+  {
+    const kernels::TraceRange phase(stream, "loss");
+    terms(stream, v, nll);
+  }
+  const kernels::TraceRange phase(stream, "backward");
   // d (difference^2 / 2) = difference, in place.
   const kernels::Map difference = window_map(difference_.data(), active_);
   kernels::zero(stream, squares_.slice(0, active_));

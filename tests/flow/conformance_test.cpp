@@ -145,10 +145,10 @@ TEST_P(Conformance, LatentsAndLogDeterminants) {
 TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
   const LatentPrior prior(shape_, condition_, device());
   const LatentPrior unconditioned(shape_, {}, device());
+  const GlowModel model(shape_, condition_, 1, device()), unconditioned_model(shape_, {}, 1, device());
   const int64_t parameters = static_cast<int64_t>(condition_.k.size());
   for_each_pass(PassMode::score, [&](GlowPass& pass, int64_t first, int64_t count) {
     const std::vector<double> v = rows("v", first, count);
-    const GlowModel model(glow_, prior), unconditioned_model(glow_, unconditioned);
     WindowScores scores(model, count), without_v(model, count), free(unconditioned_model, count);
     prior.score(stream_, pass, glow_.constant_log_det(), v, scores, 0);
     prior.score(stream_, pass, glow_.constant_log_det(), {}, without_v, 0);

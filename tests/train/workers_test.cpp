@@ -64,7 +64,7 @@ struct Variant {
 
 class WorkersTest : public ::testing::TestWithParam<Variant> {
  protected:
-  WorkersTest() : glow_(shape(), 11), prior_(glow_.shape(), velocity()), model_(glow_, prior_) {
+  WorkersTest() : model_(shape(), velocity(), 11) {
     kernels::Stream stream;
     const Batch batch = make_batch(32);
     Workers workers(model_, normaliser(), 1, false);
@@ -79,9 +79,8 @@ class WorkersTest : public ::testing::TestWithParam<Variant> {
     config.condition.zd_half = GetParam().zd_half;
     return flow::glow_shape(config);
   }
-  flow::Glow glow_;
-  flow::LatentPrior prior_;
   flow::GlowModel model_;
+  flow::Glow& glow_ = model_.glow();
 };
 
 TEST_P(WorkersTest, TheNumberOfThreadsChangesNoBit) {

@@ -29,13 +29,16 @@ class BatchEngine final : public Engine {
   int64_t most_windows() const { return batch_; }
   /// The held copy of these frames; empty if they are not held.
   kernels::Array<const float> held(std::span<const float> frames) const;
-  /// Queues: normalised windows into the pass's input. Arrays on the device.
-  kernels::ConstMap gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start);
+  /// The normaliser's, per mel band, on the device.
+  kernels::Array<const float> mean() const { return mean_.view(); }
+  kernels::Array<const float> inverse_std() const { return inverse_std_.view(); }
 
  private:
   // Windows [first, first + count) of the batch, normalised, in the pass's input; with_values: their values in v_.
   kernels::ConstMap load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values);
   kernels::Array<const float> frames_of(const WindowBatch& batch, int64_t first, int64_t count);
+  // Queues: normalised windows into the pass's input. Arrays on the device.
+  kernels::ConstMap gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start);
 
   void visit_latents(int64_t first, int64_t count, const LatentVisitor& visit);
 
