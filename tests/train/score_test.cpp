@@ -318,9 +318,10 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   scores[2].clip.label = -1;
   const std::filesystem::path file = *folder_ / "scores.csv";
   write_scores(file, scored);
-  EXPECT_THAT(io::read_text(file),
-              ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
-                                    "nll_given_v,estimate_velocity_mm_s,decision,split,domain,section\n"));
+  EXPECT_THAT(
+      io::read_text(file),
+      ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
+                            "nll_given_v,score_typical,estimate_velocity_mm_s,decision,split,domain,section\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
   EXPECT_EQ(table.score_names, detector.score_names());
@@ -400,6 +401,43 @@ TEST_F(ScoreTest, CountsWhatHasNoValue) {
 }
 
 // ---- what scores were in training
+
+TEST_F(ScoreTest, TypicalIsTheDistanceOfNllFromItsMeanInTraining) {
+  io::ModelData data = io::read_model(model());
+  Detector detector(data, "cpu", 1);
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  double mean = 0, count = 0;
+  for (const ClipScore& clip : table.clips) {
+    if (clip.clip.split != io::Split::train) continue;
+    mean += table.value(clip, "nll");
+    ++count;
+  }
+  mean /= count;
+  for (const ClipScore& clip : table.clips) {
+    const double expected = std::abs(table.value(clip, "nll") - mean);
+    EXPECT_TRUE(std::abs(table.value(clip, "score_typical") - expected) <= 1e-9 * std::abs(mean));
+  }
+  data.references.clear();
+  EXPECT_EQ(Detector(data, "cpu", 1).score_names(),
+            (std::vector<std::string>{"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"}));
+  data.threshold.score = "score_typical";
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("decides by score_typical"));
+}
+
+TEST_F(ScoreTest, AModelCanDecideByTypical) {
+  io::Config config = tiny_config();
+  config.score.score = "score_typical";
+  config.train.epochs = 1;
+  train(tiny_options(shard(), *folder_ / "typical", config));
+  Detector detector(*folder_ / "typical" / "model.h5", "cpu", 1);
+  EXPECT_EQ(detector.model().threshold.score, "score_typical");
+  ASSERT_TRUE(std::isfinite(detector.model().threshold.value));
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  for (const ClipScore& clip : table.clips) {
+    EXPECT_EQ(clip.score, table.value(clip, "score_typical"));
+    EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
+  }
+}
 
 TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {
   const io::ModelData data = io::read_model(model());
