@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "train/detect/score_set.h"
+
 namespace evenflow::experiments {
 
 io::Config resolve(const ConfigSource& source, const io::Config& base) {
@@ -12,6 +14,7 @@ io::Config resolve(const ConfigSource& source, const io::Config& base) {
     key->set(config, flag.value);
   }
   io::validate(config);
+  train::require_score(config);
   return config;
 }
 

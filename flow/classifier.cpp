@@ -8,6 +8,7 @@
 
 #include "io/error.h"
 #include "kernels/copy.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 
@@ -30,15 +31,22 @@ class ClassifierPass final : public Pass {
   kernels::Map input() override {
     return kernels::make_map(encoder_.input().data, n_, 1, c_.shape_.height, c_.shape_.width, c_.device_);
   }
-  void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, std::span<WindowScores> out) override;
+  void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out, int64_t first) override;
   void loss(Stream& stream, kernels::ConstMap x, Array<const double> v, Array<double> nll) override {
     forward(stream, x);
     kernels::class_loss(stream, task(v), nll);
   }
   void loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale, const Draws&,
                          Array<double> nll, Array<float> raw) override {
-    forward(stream, x);
-    kernels::class_loss(stream, task(v), nll);
+    {
+      const kernels::TraceRange phase(stream, "forward");
+      forward(stream, x);
+    }
+    {
+      const kernels::TraceRange phase(stream, "loss");
+      kernels::class_loss(stream, task(v), nll);
+    }
+    const kernels::TraceRange phase(stream, "backward");
     const Array<float> dlogits = dlogits_.slice(0, x.n * c_.shape_.classes);
     const Array<float> dembedding = dembedding_.slice(0, x.n * c_.shape_.embedding);
     kernels::class_backward(stream, task(v), scale, dlogits);
@@ -76,32 +84,48 @@ class ClassifierPass final : public Pass {
   Buffer<float> dlogits_, dembedding_;  // training only
 };
 
-void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const double>, std::span<WindowScores> out) {
+namespace {
+
+const std::vector<ScoreOf<double>>& classifier_score_list() {
+  static const std::vector<ScoreOf<double>> list = {
+      {{"score_confidence", "How unsure the classifier is which of the training's operating points it hears"},
+       [](const double& confidence) { return confidence; }}};
+  return list;
+}
+
+}  // namespace
+
+const std::vector<Score>& classifier_scores() {
+  static const std::vector<Score> scores = scores_of(classifier_score_list());
+  return scores;
+}
+
+void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const double>, WindowScores& out,
+                           int64_t first) {
   forward(stream, x);
   const std::vector<float> logits = kernels::to_host<float>(stream, head_.output());
   const std::vector<float> embedding = kernels::to_host<float>(stream, encoder_.output());
   const auto classes = static_cast<size_t>(c_.shape_.classes), length = static_cast<size_t>(c_.shape_.embedding);
   const auto& values = c_.condition_.training_values;
-  for (size_t i = 0; i < out.size(); ++i) {
-    WindowScores& s = out[i];
-    s = WindowScores::none();
-    const auto first = logits.begin() + static_cast<std::ptrdiff_t>(i * classes);
-    const double top = *std::max_element(first, first + static_cast<std::ptrdiff_t>(classes));
-    std::vector<double> p(classes);
+  std::vector<double> p(classes);
+  for (size_t i = 0; i < static_cast<size_t>(x.n); ++i) {
+    const int64_t row = first + static_cast<int64_t>(i);
+    const std::span<const float> own = std::span(logits).subspan(i * classes, classes);
+    const double top = *std::max_element(own.begin(), own.end());
     double sum = 0;
-    for (size_t c = 0; c < classes; ++c) sum += p[c] = std::exp(logits[i * classes + c] - top);
-    s.score_confidence = std::log(sum);
+    for (size_t c = 0; c < classes; ++c) sum += p[c] = std::exp(own[c] - top);
+    fill_scores(classifier_score_list(), std::log(sum), out.scores[row]);
     // What value the sound is thought to have: the mean over the classes.
-    s.estimate.assign(values.size(), 0.0);
+    const std::span<double> estimate = out.estimates[row];
+    std::fill(estimate.begin(), estimate.end(), 0.0);
     for (size_t c = 0; c < classes; ++c) {
       size_t cell = c;
       for (size_t q = values.size(); q-- > 0;) {
-        s.estimate[q] += p[c] / sum * values[q][cell % values[q].size()];
+        estimate[q] += p[c] / sum * values[q][cell % values[q].size()];
         cell /= values[q].size();
       }
     }
-    const auto own = embedding.begin() + static_cast<std::ptrdiff_t>(i * length);
-    s.descriptor.assign(own, own + static_cast<std::ptrdiff_t>(length));
+    std::copy_n(embedding.begin() + static_cast<std::ptrdiff_t>(i * length), length, out.descriptors[row].begin());
   }
 }
 

@@ -28,6 +28,9 @@ struct ClassifierShape {
 /// io::UsageError: no parameters to tell apart, fewer than two sets of values, or more than 65 536.
 ClassifierShape classifier_shape(const io::Config& config, const io::ConditionData& condition);
 
+/// The score of a classifier.
+const std::vector<Score>& classifier_scores();
+
 class Classifier final : public DenseModel {
  public:
   /// Weights after He et al. 2015 from `seed`.
@@ -38,6 +41,8 @@ class Classifier final : public DenseModel {
 
   int64_t zd_size() const override { return 0; }
   int64_t zc_size() const override { return shape_.embedding; }
+  const std::vector<Score>& scores() const override { return classifier_scores(); }
+  int64_t descriptor_size() const override { return shape_.embedding; }
   std::string describe() const override;
   std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
 

@@ -182,7 +182,7 @@ void Glow::list_tasks() {
     } else {
       plu_assemblies_.push_back({plu(step), step.assembled.view(), step.inverse.view()});
     }
-    log_det_terms_.push_back({view(parameters(), step, 1), pixels(step)});
+    log_det_terms_.push_back({parameters_of(step).actnorm_log_scale, pixels(step)});
     packs_.push_back({step.shape, coupling_views<kernels::CouplingParameters>(parameters(), step), step.packed.view()});
   }
   log_det_gradients_.reserve(steps_.size());
@@ -191,31 +191,54 @@ void Glow::list_tasks() {
 }
 
 kernels::Array<const float> Glow::weight(const Step& step) const {
-  return shape_.dense_invconv ? view(parameters(), step, 2) : step.assembled.view();
+  return shape_.dense_invconv ? parameters_of(step).invconv_weight : step.assembled.view();
 }
 
-Array<float> Glow::view(Array<float> arena, const Step& step, size_t entry) const {
-  const ArenaEntry& e = layout_.entries()[step.first_entry + entry];
-  return arena.slice(e.offset, e.size);
+// In the order in which the constructor adds them.
+Glow::StepParameters Glow::parameters_of(const Step& step, Array<float> arena) const {
+  size_t entry = step.first_entry;
+  const auto next = [&] {
+    const ArenaEntry& e = layout_.entries()[entry++];
+    return arena.slice(e.offset, e.size);
+  };
+  StepParameters p;
+  p.actnorm_bias = next();
+  p.actnorm_log_scale = next();
+  if (shape_.dense_invconv) {
+    p.invconv_weight = next();
+  } else {
+    p.invconv_lower = next();
+    p.invconv_upper = next();
+    p.invconv_log_s = next();
+  }
+  p.conv1_weight = next();
+  p.conv1_bias = next();
+  p.conv2_weight = next();
+  p.conv2_bias = next();
+  p.conv3_weight = next();
+  p.conv3_bias = next();
+  p.log_gain = next();
+  return p;
 }
 
 kernels::ActnormParameters Glow::actnorm(const Step& step) const {
-  return {view(parameters(), step, 0), view(parameters(), step, 1)};
+  const StepParameters p = parameters_of(step);
+  return {p.actnorm_bias, p.actnorm_log_scale};
 }
 
 kernels::PluParameters Glow::plu(const Step& step) const {
+  const StepParameters p = parameters_of(step);
   return {.permutation = step.permutation.view(),
-          .lower = view(parameters(), step, 2),
-          .upper = view(parameters(), step, 3),
-          .log_s = view(parameters(), step, 4),
+          .lower = p.invconv_lower,
+          .upper = p.invconv_upper,
+          .log_s = p.invconv_log_s,
           .sign = step.sign.view()};
 }
 
 template <class Views>
 Views Glow::coupling_views(Array<float> arena, const Step& step) const {
-  const size_t e = first_coupling_entry();
-  return {view(arena, step, e),     view(arena, step, e + 1), view(arena, step, e + 2), view(arena, step, e + 3),
-          view(arena, step, e + 4), view(arena, step, e + 5), view(arena, step, e + 6)};
+  const StepParameters p = parameters_of(step, arena);
+  return {p.conv1_weight, p.conv1_bias, p.conv2_weight, p.conv2_bias, p.conv3_weight, p.conv3_bias, p.log_gain};
 }
 template kernels::CouplingGradients Glow::coupling_views(Array<float>, const Step&) const;
 
@@ -227,34 +250,30 @@ void Glow::initialise_parameters(uint64_t seed) {
   const Array<float> host{values.data(), layout_.size(), {}};
   for (Step& step : steps_) {
     const int64_t c = step.shape.channels;
+    const StepParameters p = parameters_of(step, host);
     std::vector<double> a = random_rotation(random, c);
     if (shape_.dense_invconv) {
-      Array<float> weight = view(host, step, 2);
-      for (int64_t i = 0; i < c * c; ++i) weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
+      for (int64_t i = 0; i < c * c; ++i) p.invconv_weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
     } else {
       const std::vector<int64_t> source = factorise(a, c);
       std::vector<int32_t> permutation(static_cast<size_t>(c));
       std::vector<int8_t> sign(static_cast<size_t>(c));
-      Array<float> lower = view(host, step, 2);
-      Array<float> upper = view(host, step, 3);
-      Array<float> log_s = view(host, step, 4);
       for (int64_t i = 0; i < c; ++i) {
         permutation[static_cast<size_t>(source[static_cast<size_t>(i)])] = static_cast<int32_t>(i);
         for (int64_t j = 0; j < c; ++j) {
           const double value = a[static_cast<size_t>(i * c + j)];
-          if (j < i) lower[i * c + j] = static_cast<float>(value);
-          if (j > i) upper[i * c + j] = static_cast<float>(value);
+          if (j < i) p.invconv_lower[i * c + j] = static_cast<float>(value);
+          if (j > i) p.invconv_upper[i * c + j] = static_cast<float>(value);
           if (j == i) {
             sign[static_cast<size_t>(i)] = value < 0 ? int8_t{-1} : int8_t{1};
-            log_s[i] = static_cast<float>(std::log(std::abs(value)));
+            p.invconv_log_s[i] = static_cast<float>(std::log(std::abs(value)));
           }
         }
       }
       kernels::upload<int32_t>(stream, permutation, step.permutation.view());
       kernels::upload<int8_t>(stream, sign, step.sign.view());
     }
-    for (const size_t conv : {size_t{0}, size_t{2}}) {
-      Array<float> weight = view(host, step, first_coupling_entry() + conv);
+    for (const Array<float>& weight : {p.conv1_weight, p.conv2_weight}) {
       for (int64_t i = 0; i < weight.size; ++i) weight[i] = static_cast<float>(weight_std * random.normal());
     }
   }
@@ -282,7 +301,8 @@ void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
       std::swap(state, next);
     }
     kernels::Map other = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
-    kernels::actnorm_initialise(stream, current, view(parameters(), step, 0), view(parameters(), step, 1));
+    kernels::actnorm_initialise(stream, current, parameters_of(step).actnorm_bias,
+                                parameters_of(step).actnorm_log_scale);
     kernels::actnorm_forward(stream, current, actnorm(step), current);
     assemble_steps(stream, i, 1);
     kernels::invconv_apply(stream, current, weight(step), other);
@@ -326,12 +346,13 @@ void Glow::finish_gradient(kernels::Stream& stream, Array<float> raw, double log
   for (const Step& step : steps_) {
     const double gradient = log_det_gradient * static_cast<double>(pixels(step));
     const Array<const float> dweight = raw.slice(step.dweight_offset, step.inverse.size());
-    log_det_gradients_.push_back({gradient, view(raw, step, 1)});
+    const StepParameters into = parameters_of(step, raw);
+    log_det_gradients_.push_back({gradient, into.actnorm_log_scale});
     if (shape_.dense_invconv) {
-      dense_backwards_.push_back({step.inverse.view(), dweight, gradient, view(raw, step, 2)});
+      dense_backwards_.push_back({step.inverse.view(), dweight, gradient, into.invconv_weight});
     } else {
       plu_backwards_.push_back(
-          {plu(step), dweight, gradient, {view(raw, step, 2), view(raw, step, 3), view(raw, step, 4)}});
+          {plu(step), dweight, gradient, {into.invconv_lower, into.invconv_upper, into.invconv_log_s}});
     }
   }
   kernels::actnorm_log_det_backward(stream, log_det_gradients_);
@@ -348,7 +369,7 @@ std::vector<io::Tensor> Glow::tensors() const {
   std::vector<io::Tensor> out;
   for (const Step& step : steps_) {
     const int64_t c = step.shape.channels;
-    const size_t entries = first_coupling_entry() + 7;
+    const size_t entries = layout_.entries().size() / steps_.size();
     for (size_t e = 0; e < entries; ++e) {
       if (e == 2 && !shape_.dense_invconv) {
         io::Tensor permutation{step.name + ".invconv.permutation", {c}, io::Tensor::Type::int32, {}, {}};

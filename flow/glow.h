@@ -82,12 +82,18 @@ class Glow {
   };
   int64_t pixels(const Step& step) const { return step.shape.height * step.shape.width; }
   // A step's views into the parameters or, of the same layout, a gradient.
-  kernels::Array<float> view(kernels::Array<float> arena, const Step& step, size_t entry) const;
+  struct StepParameters {
+    kernels::Array<float> actnorm_bias, actnorm_log_scale;
+    kernels::Array<float> invconv_weight;                               // of a dense W
+    kernels::Array<float> invconv_lower, invconv_upper, invconv_log_s;  // of one of factors
+    kernels::Array<float> conv1_weight, conv1_bias, conv2_weight, conv2_bias, conv3_weight, conv3_bias, log_gain;
+  };
+  StepParameters parameters_of(const Step& step, kernels::Array<float> arena) const;
+  StepParameters parameters_of(const Step& step) const { return parameters_of(step, parameters()); }
   kernels::ActnormParameters actnorm(const Step& step) const;
   kernels::PluParameters plu(const Step& step) const;
   template <class Views>
   Views coupling_views(kernels::Array<float> arena, const Step& step) const;
-  size_t first_coupling_entry() const { return shape_.dense_invconv ? 3 : 5; }
   kernels::Array<const float> weight(const Step& step) const;
   void initialise_parameters(uint64_t seed);
   void list_tasks();

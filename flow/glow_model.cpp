@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "kernels/copy.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 namespace {
@@ -14,10 +17,10 @@ class GlowModelPass final : public Pass {
 
   kernels::Map input() override { return pass_.input(); }
 
-  void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v,
-             std::span<WindowScores> out) override {
+  void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out,
+             int64_t first) override {
     pass_.forward(stream, x);
-    prior_.score(stream, pass_, glow_.constant_log_det(), v, out);
+    prior_.score(stream, pass_, glow_.constant_log_det(), v, out, first);
   }
 
   void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
@@ -28,8 +31,15 @@ class GlowModelPass final : public Pass {
 
   void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v, double scale,
                          const Draws&, kernels::Array<double> nll, kernels::Array<float> raw) override {
-    pass_.forward(stream, x);
-    prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
+    {
+      const kernels::TraceRange phase(stream, "forward");
+      pass_.forward(stream, x);
+    }
+    {
+      const kernels::TraceRange phase(stream, "loss");
+      prior_.loss(stream, pass_, glow_.constant_log_det(), v, scale, nll);
+    }
+    const kernels::TraceRange phase(stream, "backward");
     pass_.backward(stream, -scale, raw);
   }
 
@@ -55,18 +65,6 @@ class GlowModelPass final : public Pass {
   GlowPass pass_;
 };
 
-struct GlowParts {
-  Glow glow;
-  LatentPrior prior;
-};
-
-class OwnedGlowModel final : private GlowParts, public GlowModel {
- public:
-  OwnedGlowModel(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device)
-      : GlowParts{Glow(shape, seed, device), LatentPrior(shape, condition, device)},
-        GlowModel(GlowParts::glow, GlowParts::prior) {}
-};
-
 }  // namespace
 
 std::string GlowModel::describe() const {
@@ -74,13 +72,16 @@ std::string GlowModel::describe() const {
   return fmt::format("{} blocks of {} steps, hidden width {}", shape.blocks, shape.steps, shape.hidden);
 }
 
-std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {
-  return std::make_unique<GlowModelPass>(glow_, prior_, n, mode);
+std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) const {
+  const auto finite = [&](const char* name) { return std::isfinite(scores.of(window, name)); };
+  return !finite("log_p_zc")  ? "the latent zc"
+         : !finite("log_det") ? "the log-determinant"
+         : !finite("nll")     ? "the latent zd"
+                              : "";
 }
 
-std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
-                                     kernels::Device device) {
-  return std::make_unique<OwnedGlowModel>(shape, condition, seed, device);
+std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {
+  return std::make_unique<GlowModelPass>(glow_, prior_, n, mode);
 }
 
 }  // namespace evenflow::flow

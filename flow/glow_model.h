@@ -9,12 +9,14 @@
 
 namespace evenflow::flow {
 
-/// Both outlive the model.
-class GlowModel : public Model {
+class GlowModel final : public Model {
  public:
-  GlowModel(Glow& glow, const LatentPrior& prior) : glow_(glow), prior_(prior) {}
+  /// Random weights from `seed`, as Glow's. io::UsageError as LatentPrior's.
+  GlowModel(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed, kernels::Device device = {})
+      : glow_(shape, seed, device), prior_(shape, condition, device) {}
 
-  Glow& glow() const { return glow_; }
+  Glow& glow() { return glow_; }
+  const Glow& glow() const { return glow_; }
   const LatentPrior& prior() const { return prior_; }
 
   kernels::Device device() const override { return glow_.device(); }
@@ -24,6 +26,9 @@ class GlowModel : public Model {
   // zc's last part and zd are the halves of the last block's channels.
   int64_t zd_size() const override { return dimensions() >> glow_.shape().blocks; }
   int64_t zc_size() const override { return dimensions() - zd_size(); }
+  const std::vector<Score>& scores() const override { return latent_scores(); }
+  const std::vector<std::string>& terms() const override { return latent_terms(); }
+  std::string overflowed(const WindowScores& scores, int64_t window) const override;
   std::string describe() const override;
 
   const ArenaLayout& layout() const override { return glow_.layout(); }
@@ -41,12 +46,8 @@ class GlowModel : public Model {
   int64_t windows_at_once() const override { return 1; }
 
  private:
-  Glow& glow_;
-  const LatentPrior& prior_;
+  Glow glow_;
+  LatentPrior prior_;
 };
-
-/// A Glow model that holds its parts.
-std::unique_ptr<GlowModel> make_glow(const GlowShape& shape, const io::ConditionData& condition, uint64_t seed,
-                                     kernels::Device device = {});
 
 }  // namespace evenflow::flow

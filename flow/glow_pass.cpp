@@ -122,6 +122,7 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     const Glow::Step& step = glow_.steps_[index];
     const kernels::TraceRange range(stream, step.name.c_str());
     const StepMaps& maps = maps_[index];
+    const Glow::StepParameters into = glow_.parameters_of(step, raw);
     const size_t b = static_cast<size_t>(step.block);
     const Map gradient = block_gradient_[b].samples(0, active_);
     const Map scratch = block_scratch_[b].samples(0, active_);
@@ -132,7 +133,7 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     kernels::invconv_backward(stream, normalised, gradient, glow_.weight(step), scratch,
                               raw.slice(step.dweight_offset, step.inverse.size()));
     kernels::actnorm_backward(stream, normalised, scratch, glow_.actnorm(step), gradient,
-                              {glow_.view(raw, step, 0), glow_.view(raw, step, 1)});
+                              {into.actnorm_bias, into.actnorm_log_scale});
     if (index % steps == 0 && b > 0) {
       kernels::unsqueeze(stream, gradient, kernels::split(block_gradient_[b - 1].samples(0, active_)).kept);
     }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -24,7 +25,42 @@ double log_normal(double n, double sum, double centred_squares, double mean) {
   return -n * half_log_2pi - 0.5 * (centred_squares + n * off * off);
 }
 
+/// Of one window, in nats: the parts of its likelihood.
+struct LatentTerms {
+  double log_det, log_p_zc;
+  double log_p_centred;  // of zd about its own mean, parameter by parameter
+  double log_p_zd;       // v integrated out
+  double log_p_given_v;  // NaN where a value is unknown
+};
+
+const std::vector<ScoreOf<LatentTerms>>& latent_score_list() {
+  static const std::vector<ScoreOf<LatentTerms>> list = {
+      {{"score_zc", "How unlikely the sound is apart from what the operating point explains"},
+       [](const LatentTerms& t) { return -t.log_p_zc; }},
+      {{"score_zc_logdet", "The same, with the flow's change of volume"},
+       [](const LatentTerms& t) { return -t.log_p_zc - t.log_det; }},
+      {{"score_scatter", "How unlikely the latents are when the operating point's are measured about their own mean"},
+       [](const LatentTerms& t) { return -t.log_p_zc - t.log_p_centred; }},
+      {{"nll", "How unlikely the sound is at whatever operating point explains it, among those of the training"},
+       [](const LatentTerms& t) { return -(t.log_p_zc + t.log_p_zd + t.log_det); }},
+      {{.name = "nll_given_v",
+        .meaning = "How unlikely the sound is at the operating point that the clip is said to have",
+        .needs_parameters = true},
+       [](const LatentTerms& t) { return -(t.log_p_zc + t.log_p_given_v + t.log_det); }}};
+  return list;
+}
+
 }  // namespace
+
+const std::vector<Score>& latent_scores() {
+  static const std::vector<Score> scores = scores_of(latent_score_list());
+  return scores;
+}
+
+const std::vector<std::string>& latent_terms() {
+  static const std::vector<std::string> terms = {"log_det", "log_p_zc"};
+  return terms;
+}
 
 struct LatentPrior::Moments {
   Array<double> zc_squares;    // [m]
@@ -80,7 +116,7 @@ LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pas
 }
 
 void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, Array<const double> constant_log_det,
-                        std::span<const double> v, std::span<WindowScores> out) const {
+                        std::span<const double> v, WindowScores& out, int64_t first) const {
   const Moments moments = this->moments(stream, pass);
   const int64_t m = pass.active_;
   // Squares, sums and centred squares lie one behind the other.
@@ -92,36 +128,33 @@ void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, Array<const dou
   const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
   const bool constrained = parameters() > 0;
   for (int64_t i = 0; i < m; ++i) {
-    WindowScores& s = out[static_cast<size_t>(i)];
-    s.log_det = constant[0] + coupling_log_det[static_cast<size_t>(i)];
-    s.log_p_zc = -zc_elements * half_log_2pi - 0.5 * sums[static_cast<size_t>(i)];
-    double scatter = 0;
-    double marginal = 0;
-    double given_v = 0;
-    s.estimate.resize(static_cast<size_t>(parameters()));
+    LatentTerms terms{.log_det = constant[0] + coupling_log_det[static_cast<size_t>(i)],
+                      .log_p_zc = -zc_elements * half_log_2pi - 0.5 * sums[static_cast<size_t>(i)],
+                      .log_p_centred = 0,
+                      .log_p_zd = 0,
+                      .log_p_given_v = 0};
+    const std::span<double> estimate = out.estimates[first + i];
     for (int64_t g = 0; g < groups_; ++g) {
       const double sum = sums[static_cast<size_t>((1 + g) * m + i)];
       const double centred = sums[static_cast<size_t>((1 + groups_ + g) * m + i)];
-      scatter += log_normal(n, sum, centred, sum / n);
+      terms.log_p_centred += log_normal(n, sum, centred, sum / n);
       if (!constrained) {
-        marginal = given_v = log_normal(n, sum, centred, 0.0);
+        terms.log_p_zd = terms.log_p_given_v = log_normal(n, sum, centred, 0.0);
         continue;
       }
       const size_t p = static_cast<size_t>(g);
       const double k = condition_.k[p];
       const double spread = 1.0 + n * k * k * condition_.std[p] * condition_.std[p];
       const double off = sum / n - k * (condition_.mean[p] - condition_.v0[p]);
-      marginal += -n * half_log_2pi - 0.5 * std::log(spread) - 0.5 * (centred + n * off * off / spread);
+      terms.log_p_zd += -n * half_log_2pi - 0.5 * std::log(spread) - 0.5 * (centred + n * off * off / spread);
       const double value =
           v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + g)];
-      given_v += log_normal(n, sum, centred, k * (value - condition_.v0[p]));  // NaN stays NaN
-      s.estimate[p] = sum / n / k + condition_.v0[p];
+      terms.log_p_given_v += log_normal(n, sum, centred, k * (value - condition_.v0[p]));  // NaN stays NaN
+      estimate[p] = sum / n / k + condition_.v0[p];
     }
-    s.score_zc = -s.log_p_zc;
-    s.score_zc_logdet = -s.log_p_zc - s.log_det;
-    s.score_scatter = -s.log_p_zc - scatter;
-    s.nll = -(s.log_p_zc + marginal + s.log_det);
-    s.nll_given_v = -(s.log_p_zc + given_v + s.log_det);
+    fill_scores(latent_score_list(), terms, out.scores[first + i]);
+    const std::array<double, 2> shown = {terms.log_det, terms.log_p_zc};
+    std::copy(shown.begin(), shown.end(), out.terms[first + i].begin());
   }
 }
 

@@ -13,6 +13,10 @@
 
 namespace evenflow::flow {
 
+/// The scores of a flow, and what they are computed from: log_det, log_p_zc.
+const std::vector<Score>& latent_scores();
+const std::vector<std::string>& latent_terms();
+
 /// The prior over latents. An unconstrained model has no names; its zd is one group with mean 0.
 class LatentPrior {
  public:
@@ -22,10 +26,10 @@ class LatentPrior {
   int64_t parameters() const { return static_cast<int64_t>(condition_.names.size()); }
   const io::ConditionData& condition() const { return condition_; }
 
-  /// Scores of the last forward's windows; waits for the stream. `v` [m * parameters()], NaN = unknown; may be empty
-  /// (all unknown).
+  /// Scores of the last forward's m windows, to the rows from `first` on; waits for the stream. `v` [m * parameters()],
+  /// NaN = unknown; may be empty (all unknown).
   void score(kernels::Stream& stream, GlowPass& pass, kernels::Array<const double> constant_log_det,
-             std::span<const double> v, std::span<WindowScores> out) const;
+             std::span<const double> v, WindowScores& out, int64_t first) const;
 
   /// Training term: each window's negative log-likelihood (v given; integrated out where NaN) goes to `nll` [m], and
   /// the pass's latent gradients are set to `scale` times its gradient. v [m * parameters()] or empty, nll: on the

@@ -5,40 +5,19 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "flow/arena.h"
-#include "io/config.h"
+#include "flow/scores.h"
 #include "io/model_file.h"
 #include "kernels/buffer.h"
 #include "kernels/stream.h"
 #include "kernels/view.h"
 
 namespace evenflow::flow {
-
-/// What a model says of one window: likelihood terms in nats, estimates of the parameters. NaN: not of this kind of
-/// model.
-struct WindowScores {
-  double score_zc = 0, score_zc_logdet = 0, score_scatter = 0, nll = 0;
-  double nll_given_v = 0;  ///< NaN where a parameter is unknown; equals nll for an unconstrained model
-  // Of an autoencoder: -log p(x | code), the code's divergence from N(0, 1), and what its training makes small.
-  double score_reconstruction = std::numeric_limits<double>::quiet_NaN();
-  double score_kld = std::numeric_limits<double>::quiet_NaN();
-  double score_loss = std::numeric_limits<double>::quiet_NaN();
-  double score_confidence = std::numeric_limits<double>::quiet_NaN();  ///< of a classifier: -log p(its likeliest class)
-  std::vector<double> estimate;  ///< per parameter: a flow's mean zd / k + v0, a classifier's mean over its classes
-  double log_det = 0, log_p_zc = 0;
-  /// What a density of normal windows can be fitted to: the log of an autoencoder's mean squared error per mel band, a
-  /// classifier's embedding; of a flow nothing.
-  std::vector<float> descriptor;
-
-  /// Every figure NaN.
-  static WindowScores none();
-};
 
 enum class PassMode { score, train };
 
@@ -60,13 +39,14 @@ class Pass {
 
   /// Where the caller may build x, [n, 1, height, width].
   virtual kernels::Map input() = 0;
-  /// Waits for the stream. v on the host.
-  virtual void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v,
-                     std::span<WindowScores> out) = 0;
+  /// Fills the rows [first, first + m) of `out`. Waits for the stream. v on the host.
+  virtual void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out,
+                     int64_t first) = 0;
   /// What a training makes small, per window in nats: nll [m]. v and nll on the device. Needs PassMode::train.
   virtual void loss(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
                     kernels::Array<double> nll) = 0;
-  /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats).
+  /// The same, and adds the gradient of scale times the sum of nll to raw (Model::raw_gradient_size() floats). Ranges
+  /// of the stream's tracer: forward, loss, backward.
   virtual void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
                                  double scale, const Draws& draws, kernels::Array<double> nll,
                                  kernels::Array<float> raw) = 0;
@@ -93,6 +73,15 @@ class Model {
   int64_t parameter_count() const { return static_cast<int64_t>(condition().names.size()); }
   virtual int64_t zd_size() const = 0;  ///< floats of a window
   virtual int64_t zc_size() const = 0;
+  /// What it says of a window, in the order of WindowScores' columns.
+  virtual const std::vector<Score>& scores() const = 0;
+  /// Names of what the scores are computed from and what is not a score itself ("log_det").
+  virtual const std::vector<std::string>& terms() const;
+  /// Which part of the model overflowed ("the latent zc"), of a window whose scores are not finite; empty if that
+  /// cannot be told.
+  virtual std::string overflowed(const WindowScores& /*scores*/, int64_t /*window*/) const { return ""; }
+  /// Floats of what a density of normal windows can be fitted to; 0: nothing.
+  virtual int64_t descriptor_size() const { return 0; }
   /// For a log: "3 blocks of 5 steps, hidden width 32".
   virtual std::string describe() const = 0;
 
@@ -118,15 +107,5 @@ class Model {
   /// How many windows a CPU's thread carries through a pass at once.
   virtual int64_t windows_at_once() const = 0;
 };
-
-/// io::UsageError unless there can be such a model: a window's shape, an even deal of zd to the parameters.
-void require_model(const io::Config& config, const io::ConditionData& condition);
-/// A new model of the configuration's kind, to be initialised or loaded. Errors as require_model's and
-/// require_condition's (latent.h).
-std::unique_ptr<Model> make_model(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
-                                  kernels::Device device);
-/// The same for scoring: computes in float32 on every device, whatever training's products were rounded to.
-std::unique_ptr<Model> make_scoring_model(const io::Config& config, const io::ConditionData& condition,
-                                          kernels::Device device);
 
 }  // namespace evenflow::flow

@@ -9,6 +9,7 @@
 #include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/flow_ops.h"
+#include "kernels/trace.h"
 
 namespace evenflow::flow {
 
@@ -35,7 +36,7 @@ class VaePass final : public Pass {
   }
 
   kernels::Map input() override { return window_map(encoder_.input().data, n_); }
-  void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, std::span<WindowScores> out) override;
+  void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out, int64_t first) override;
   void loss(Stream& stream, kernels::ConstMap x, Array<const double> v, Array<double> nll) override {
     forward(stream, x, {});
     terms(stream, v, nll);
@@ -89,8 +90,15 @@ class VaePass final : public Pass {
 
 void VaePass::loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale,
                                 const Draws& draws, Array<double> nll, Array<float> raw) {
-  forward(stream, x, draws);
-  terms(stream, v, nll);
+  {
+    const kernels::TraceRange phase(stream, "forward");
+    forward(stream, x, draws);
+  }
+  {
+    const kernels::TraceRange phase(stream, "loss");
+    terms(stream, v, nll);
+  }
+  const kernels::TraceRange phase(stream, "backward");
   // d (difference^2 / 2) = difference, in place.
   const kernels::Map difference = window_map(difference_.data(), active_);
   kernels::zero(stream, squares_.slice(0, active_));
@@ -103,23 +111,41 @@ void VaePass::loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const
 namespace {
 
 // Log of the mean square of each band's frames.
-std::vector<float> band_errors(std::span<const float> difference, size_t bands) {
-  std::vector<float> out;
-  out.reserve(bands);
-  const size_t frames = difference.size() / bands;
-  for (size_t b = 0; b < bands; ++b) {
+void fill_band_errors(std::span<const float> difference, std::span<float> out) {
+  const size_t frames = difference.size() / out.size();
+  for (size_t b = 0; b < out.size(); ++b) {
     double sum = 0;
     for (const float d : difference.subspan(b * frames, frames)) sum += static_cast<double>(d) * d;
     // The least float keeps a band without any error finite.
     constexpr double least = std::numeric_limits<float>::min();
-    out.push_back(static_cast<float>(std::log(sum / static_cast<double>(frames) + least)));
+    out[b] = static_cast<float>(std::log(sum / static_cast<double>(frames) + least));
   }
-  return out;
+}
+
+/// Of one window, in nats.
+struct VaeTerms {
+  double reconstruction, kld, loss;
+};
+
+const std::vector<ScoreOf<VaeTerms>>& vae_score_list() {
+  static const std::vector<ScoreOf<VaeTerms>> list = {
+      {{"score_reconstruction", "How far the sound is from what the autoencoder makes of it"},
+       [](const VaeTerms& t) { return t.reconstruction; }},
+      {{"score_kld", "How far the sound's code is from the codes of the training"},
+       [](const VaeTerms& t) { return t.kld; }},
+      {{"score_loss", "What the training makes small: both, and the code's tie to the operating point"},
+       [](const VaeTerms& t) { return t.loss; }}};
+  return list;
 }
 
 }  // namespace
 
-void VaePass::score(Stream& stream, kernels::ConstMap x, std::span<const double> v, std::span<WindowScores> out) {
+const std::vector<Score>& vae_scores() {
+  static const std::vector<Score> scores = scores_of(vae_score_list());
+  return scores;
+}
+
+void VaePass::score(Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out, int64_t first) {
   forward(stream, x, {});
   terms(stream, {}, loss_.slice(0, active_));
   const std::vector<double> reconstruction = kernels::to_host(stream, reconstruction_.slice(0, active_));
@@ -129,24 +155,20 @@ void VaePass::score(Stream& stream, kernels::ConstMap x, std::span<const double>
   const std::vector<float> code = kernels::to_host(stream, encoder_.output());
   const io::ConditionData& condition = vae_.condition_;
   const size_t parameters = condition.names.size();
+  const auto dimensions = static_cast<size_t>(vae_.shape_.dimensions());
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  for (size_t i = 0; i < out.size(); ++i) {
-    WindowScores& s = out[i];
-    s = WindowScores::none();
-    s.score_reconstruction = reconstruction[i];
-    s.score_kld = kld[i];
-    s.score_loss = loss[i];
-    s.estimate.resize(parameters);
-    s.descriptor = band_errors({difference.data() + i * static_cast<size_t>(vae_.shape_.dimensions()),
-                                static_cast<size_t>(vae_.shape_.dimensions())},
-                               static_cast<size_t>(vae_.shape_.height));
+  for (size_t i = 0; i < static_cast<size_t>(active_); ++i) {
+    const int64_t row = first + static_cast<int64_t>(i);
+    VaeTerms own{reconstruction[i], kld[i], loss[i]};
+    fill_band_errors(std::span(difference).subspan(i * dimensions, dimensions), out.descriptors[row]);
     for (size_t p = 0; p < parameters; ++p) {
       const double mean = code[i * 2 * static_cast<size_t>(vae_.shape_.latents) + p];
-      s.estimate[p] = mean / condition.k[p] + condition.v0[p];
+      out.estimates[row][p] = mean / condition.k[p] + condition.v0[p];
       const double value = v.empty() ? none : v[i * parameters + p];
       const double off = mean - condition.k[p] * (value - condition.v0[p]);
-      if (!std::isnan(value)) s.score_loss += vae_.shape_.tie_weight() * off * off;
+      if (!std::isnan(value)) own.loss += vae_.shape_.tie_weight() * off * off;
     }
+    fill_scores(vae_score_list(), own, out.scores[row]);
   }
 }
 

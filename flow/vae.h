@@ -30,6 +30,9 @@ struct VaeShape {
 /// io::UsageError: more parameters than latents.
 VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition);
 
+/// The scores of an autoencoder.
+const std::vector<Score>& vae_scores();
+
 class Vae final : public DenseModel {
  public:
   /// Weights after He et al. 2015 from `seed`, which names the noise of training as well.
@@ -39,6 +42,8 @@ class Vae final : public DenseModel {
 
   int64_t zd_size() const override { return parameter_count(); }
   int64_t zc_size() const override { return shape_.latents - zd_size(); }
+  const std::vector<Score>& scores() const override { return vae_scores(); }
+  int64_t descriptor_size() const override { return height_; }  ///< log of the mean squared error per mel band
   std::string describe() const override;
   std::unique_ptr<Pass> make_pass(int64_t n, PassMode mode) const override;
 

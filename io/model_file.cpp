@@ -12,6 +12,7 @@
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "io/parameter_list.h"
+#include "io/score_name.h"
 
 namespace evenflow::io {
 namespace {
@@ -200,6 +201,40 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   return threshold;
 }
 
+void write_references(Hdf5File& file, const std::vector<ScoreReference>& references) {
+  if (references.empty()) return;
+  std::vector<std::string> scores;
+  std::vector<double> mean, deviation;
+  for (const ScoreReference& reference : references) {
+    scores.push_back(reference.score);
+    mean.push_back(reference.mean);
+    deviation.push_back(reference.deviation);
+  }
+  file.make_group("/references");
+  file.write_texts("/references/scores", scores);
+  file.write("/references/mean", mean);
+  file.write("/references/deviation", deviation);
+}
+
+std::vector<ScoreReference> read_references(const Hdf5File& file) {
+  if (!file.exists("/references")) return {};
+  const std::vector<std::string> scores = file.read_texts("/references/scores");
+  const std::vector<double> mean = file.read<double>("/references/mean");
+  const std::vector<double> deviation = file.read<double>("/references/deviation");
+  require(file, mean.size() == scores.size() && deviation.size() == scores.size(),
+          "/references does not have a mean and a deviation for each of its scores");
+  require(file, std::all_of(scores.begin(), scores.end(), is_score_name), "/references names what is no score");
+  require(file, std::set<std::string>(scores.begin(), scores.end()).size() == scores.size(),
+          "/references names a score twice");
+  require_finite(file, "/references/mean", mean);
+  require_finite(file, "/references/deviation", deviation);
+  require(file, std::all_of(deviation.begin(), deviation.end(), [](double d) { return d >= 0.0; }),
+          "/references/deviation has a value below 0");
+  std::vector<ScoreReference> references;
+  for (size_t i = 0; i < scores.size(); ++i) references.push_back({scores[i], mean[i], deviation[i]});
+  return references;
+}
+
 void write_provenance(Hdf5File& file, const Provenance& provenance) {
   file.make_group("/provenance");
   file.write_attribute("/provenance", "commit", provenance.commit);
@@ -363,6 +398,7 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   file.write("/normaliser/std", model.normaliser.std);
   write_condition(file, model.condition);
   write_threshold(file, model.threshold);
+  write_references(file, model.references);
   write_provenance(file, model.provenance);
   if (model.optimizer) write_optimizer(file, *model.optimizer);
   if (model.progress) write_progress(file, *model.progress);
@@ -400,6 +436,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.normaliser = read_normaliser(file, model.config);
   model.condition = read_condition(file);
   model.threshold = read_threshold(file, model.config);
+  model.references = read_references(file);
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;

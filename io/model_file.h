@@ -47,6 +47,13 @@ struct ThresholdData {
   int64_t above = 0;          ///< so many of them score higher
 };
 
+/// What a score was over the normal training clips.
+struct ScoreReference {
+  std::string score;
+  double mean = 0.0, deviation = 0.0;  ///< the deviation is biased
+  bool operator==(const ScoreReference&) const = default;
+};
+
 struct Provenance {
   std::string commit, data_hash, device, date, version;
   uint64_t seed = 0;
@@ -83,6 +90,7 @@ struct ModelData {
   NormaliserData normaliser;
   ConditionData condition;
   ThresholdData threshold;
+  std::vector<ScoreReference> references = {};  ///< empty: not fitted, or of an older program
   Provenance provenance;
   std::optional<OptimizerData> optimizer;  ///< with progress: a checkpoint
   std::optional<ProgressData> progress;

@@ -72,22 +72,47 @@ void add_missing(std::vector<std::string>& names, const std::vector<std::string>
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
 }
 
-train::ScoreTable read_all(const std::vector<fs::path>& files) {
+bool is_evaluated(const train::ClipScore& clip) {
+  return clip.clip.split == io::Split::test && clip.clip.label >= 0;
+}
+
+struct AllScores {
+  train::ScoreTable table;
+  std::vector<std::pair<std::string, int64_t>> without_value;  ///< of the clips that are evaluated
+};
+
+/// Tables of different models may have different scores: what one lacks is no missing value.
+void add_counts(std::vector<std::pair<std::string, int64_t>>& all, const train::ScoreTable& table) {
+  for (const auto& [score, count] : train::without_value(table, is_evaluated)) {
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first == score; });
+    if (found == all.end()) {
+      all.emplace_back(score, count);
+    } else {
+      found->second += count;
+    }
+  }
+}
+
+AllScores read_all(const std::vector<fs::path>& files) {
   std::vector<train::ScoreTable> tables;
-  train::ScoreTable all;
+  AllScores out;
+  train::ScoreTable& all = out.table;
   for (const fs::path& file : files) {
     tables.push_back(train::read_scores(file));
     add_missing(all.parameter_names, tables.back().parameter_names);
+    add_missing(all.score_names, tables.back().score_names);
     add_missing(all.estimated_names, tables.back().estimated_names);
+    add_counts(out.without_value, tables.back());
   }
   for (const train::ScoreTable& table : tables) {
     for (train::ClipScore clip : table.clips) {
       clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
+      clip.scores = moved(clip.scores, table.score_names, all.score_names);
       clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);
       all.clips.push_back(std::move(clip));
     }
   }
-  return all;
+  return out;
 }
 
 void add_values(TrainingValues& training, const std::string& name, const std::vector<double>& values) {
@@ -243,7 +268,8 @@ int run(const EvaluateArguments& arguments) {
   for (const fs::path& file : arguments.scores) outputs.reads(file, "a table of scores");
   if (arguments.model) outputs.reads(*arguments.model, "the model");
   for (const fs::path& file : arguments.training) outputs.reads(file, "a training shard");
-  train::ScoreTable table = read_all(arguments.scores);
+  AllScores scores = read_all(arguments.scores);
+  train::ScoreTable& table = scores.table;
   const TrainingValues training = training_values(arguments, table);
   const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };
   const auto left_out = static_cast<int64_t>(std::erase_if(table.clips, is_train));
@@ -255,7 +281,10 @@ int run(const EvaluateArguments& arguments) {
 
   // A challenge's test clips have no labels: their files are all there is to write.
   std::optional<Evaluation> evaluation;
-  if (labelled || !arguments.dcase) evaluation = evaluate(table, training);
+  if (labelled || !arguments.dcase) {
+    evaluation = evaluate(table, training);
+    evaluation->without_value = std::move(scores.without_value);
+  }
 
   // All that is to be written is looked at before anything is.
   const auto table_file = [&](const char* name) { return *arguments.out / name; };

@@ -1,5 +1,6 @@
 // evenflow info: what a file is and what is in it.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -7,8 +8,9 @@
 
 #include "experiments/command.h"
 #include "experiments/console.h"
+#include "experiments/outputs.h"
 #include "experiments/recordings.h"
-#include "flow/model.h"
+#include "flow/factory.h"
 #include "frontend/audio.h"
 #include "frontend/features.h"
 #include "io/atomic_file.h"
@@ -25,6 +27,7 @@
 #include "io/sound_format.h"
 #include "io/text.h"
 #include "train/detect/score.h"
+#include "train/detect/score_set.h"
 #include "train/loop/budget.h"
 
 namespace evenflow::experiments {
@@ -81,6 +84,7 @@ void describe_condition(const io::ConditionData& condition) {
 void require_network(const fs::path& file, const io::ModelData& model) {
   try {
     flow::make_scoring_model(model.config, model.condition, {})->load(model.parameters);
+    train::decided_by(model);
   } catch (const std::runtime_error& error) {
     throw io::DataError("'" + file.string() + "': " + error.what());
   }
@@ -119,6 +123,10 @@ void describe_model(const fs::path& file) {
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
                                                                        threshold.above, threshold.clips)
                                                          : ""));
+  const train::ScoreSet scores(flow::factory_of(config).scores(), model.references);
+  for (const flow::Score& score : scores.scores()) {
+    line("score", fmt::format("{} ({}): {}", score.name, score.unit, score.meaning));
+  }
   line("trained",
        fmt::format("{}, seed {}, on {}", model.provenance.date, model.provenance.seed, model.provenance.device));
   line("data hash", model.provenance.data_hash);
@@ -177,6 +185,7 @@ void describe_scores(const fs::path& file) {
   fmt::print("{}", describe_clips(clips, table.parameter_names));
   const auto anomalous =
       std::count_if(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.decision == 1; });
+  line("scores", fmt::format("{}", fmt::join(table.score_names, ", ")));
   const auto no_score = std::count_if(table.clips.begin(), table.clips.end(),
                                       [](const auto& clip) { return !std::isfinite(clip.score); });
   line("decisions", count_text(anomalous, "clip") + " anomalous" +
@@ -256,7 +265,7 @@ void describe_text(const fs::path& file) {
   const std::string begin = io::read_text(file).substr(0, 4096);
   if (begin.find('\0') != std::string::npos) {
     throw io::DataError("'" + file.string() + "' is not of a kind that evenflow knows; check the path");
-  } else if (begin.find("score_zc,") != std::string::npos && begin.starts_with("path,")) {
+  } else if (is_scores_table(file)) {
     describe_scores(file);
   } else {
     describe_recordings(file, "manifest");

@@ -16,6 +16,7 @@
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
+#include "experiments/report/evaluation.h"
 #include "frontend/features.h"
 #include "frontend/sound_notes.h"
 #include "io/error.h"
@@ -63,9 +64,7 @@ class Scoring {
       : arguments_(arguments),
         detector_(detector),
         pool_(arguments.compute.threads),
-        sound_notes_(detector.model().config.frontend, true) {
-    transforms_.resize(static_cast<size_t>(pool_.threads()));
-  }
+        sound_notes_(detector.model().config.frontend, true) {}
 
   void run() {
     for (const fs::path& input : arguments_.inputs) open(input);
@@ -104,8 +103,8 @@ class Scoring {
       score.clip.parameter.resize(names_.size(), std::numeric_limits<double>::quiet_NaN());
   }
 
-  const std::vector<train::ClipScore>& scores() const { return scores_; }
-  const std::vector<std::string>& names() const { return names_; }
+  /// What was scored; once.
+  train::ScoreTable table() { return detector_.table(std::move(names_), std::move(scores_)); }
   const std::vector<std::string>& bad() const { return bad_; }
   /// What is to be said of the sound that was scored, a line each.
   std::vector<std::string> notes() const { return sound_notes_.lines(); }
@@ -211,13 +210,10 @@ class Scoring {
     const io::Manifest& manifest = recordings.manifest;
     std::vector<frontend::FileFeatures> features(count);
     std::vector<std::string> errors(count);
-    const io::FrontendSettings& settings = detector_.model().config.frontend;
-    pool_.run(static_cast<int64_t>(count), [&](int64_t item, int worker) {
+    pool_.run(static_cast<int64_t>(count), [&](int64_t item, int) {
       const auto i = static_cast<size_t>(item);
-      std::unique_ptr<frontend::LogMel>& transform = transforms_[static_cast<size_t>(worker)];
-      if (!transform) transform = std::make_unique<frontend::LogMel>(settings);
       try {
-        features[i] = frontend::file_features(recordings.files[first + i], settings, *transform);
+        features[i] = detector_.features(recordings.files[first + i]);
       } catch (const io::DataError& error) {
         errors[i] = error.what();
       }
@@ -264,7 +260,6 @@ class Scoring {
   const ScoreArguments& arguments_;
   train::Detector& detector_;
   kernels::ThreadPool pool_;
-  std::vector<std::unique_ptr<frontend::LogMel>> transforms_;
   std::vector<train::ClipScore> scores_;
   std::vector<std::string> names_, bad_;
   std::vector<Input> inputs_;
@@ -322,18 +317,21 @@ int run(const ScoreArguments& arguments) {
   Scoring scoring(arguments, detector);
   scoring.run();
   scoring.finish();
-  train::write_scores(arguments.out, scoring.scores(), scoring.names(), detector.model().condition.names);
-  if (scoring.scores().size() == 1) {
-    fmt::print("{}\n", io::escaped(clip_text(detector, scoring.scores().front())));
+  const train::ScoreTable table = scoring.table();
+  train::write_scores(arguments.out, table);
+  if (table.clips.size() == 1) {
+    fmt::print("{}\n", io::escaped(clip_text(detector, table.clips.front())));
   }
-  fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(scoring.scores().size()), "clip"),
-             arguments.out.string(), decisions_text(detector, scoring.scores()));
+  fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
+             arguments.out.string(), decisions_text(detector, table.clips));
+  const auto any = [](const train::ClipScore&) { return true; };
+  fmt::print("{}", io::escaped(without_value_text(train::without_value(table, any))));
   for (const std::string& line : scoring.notes()) fmt::print("{}\n", io::escaped(one_line(line)));
   if (!scoring.bad().empty()) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
     for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));
   }
-  require_finite(scoring.scores(), arguments.out);
+  require_finite(table.clips, arguments.out);
   return exit_ok;
 }
 

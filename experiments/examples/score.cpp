@@ -3,9 +3,8 @@
 // What a monitor needs: it links evenflow::detect and nothing that trains.
 #include <cstdio>
 #include <exception>
-#include <limits>
+#include <filesystem>
 
-#include "frontend/features.h"
 #include "train/detect/score.h"
 
 int main(int argc, char** argv) {
@@ -16,17 +15,10 @@ int main(int argc, char** argv) {
   try {
     // One Detector serves for as long as the program runs. 0 threads: one per core.
     evenflow::train::Detector detector(argv[1], "auto", 0);
-    // A recording must go through the same transform as those the model was trained on.
-    const evenflow::io::FrontendSettings& settings = detector.model().config.frontend;
-    evenflow::frontend::LogMel transform(settings);
-
     for (int i = 2; i < argc; ++i) {
-      evenflow::io::Clip clip;
-      clip.path = argv[i];
-      // The operating point is unknown, which is the usual case: the default score does not need it.
-      clip.parameter.assign(detector.model().condition.names.size(), std::numeric_limits<double>::quiet_NaN());
-      const auto features = evenflow::frontend::file_features(clip.path, settings, transform);
-      const evenflow::train::ClipScore result = detector.score(clip, features.logmel_db);
+      // It goes through the same transform as the recordings that the model was trained on. Its operating point is
+      // unknown, which is the usual case: the default score does not need it.
+      const evenflow::train::ClipScore result = detector.score(std::filesystem::path(argv[i]));
       std::printf("%s: %s %.1f, threshold %.1f: %s\n", argv[i], detector.score_name().c_str(), result.score,
                   detector.model().threshold.value,
                   result.decision == 1   ? "anomalous"

@@ -19,6 +19,7 @@
 #include "kernels/probe.h"
 #include "train/detect/workers.h"
 #include "train/loop/optimizer.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -179,7 +180,7 @@ Recorder record(TrainingStep& step, const ProfileSettings& settings) {
   kernels::Stream& stream = step.stream();
   const kernels::Device device = stream.device();
   kernels::Tracer* marker = settings.ranges ? kernels::range_marker(device) : nullptr;
-  Recorder recorder(stream, TrainingStep::phases(), settings.warm ? 0 : flush_bytes(device), marker);
+  Recorder recorder(stream, train::training_step_phases(), settings.warm ? 0 : flush_bytes(device), marker);
   stream.set_tracer(&recorder);
   const auto run = [&](Recorder::Mode mode, int times) {
     recorder.set_mode(mode);
@@ -218,17 +219,15 @@ Spread time_graph(TrainingStep& step, int repeat, int64_t& nodes) {
   return spread_of(seconds);
 }
 
-Spread time_threads(flow::Glow& glow, const ProfileSettings& settings, int& threads) {
-  const flow::GlowShape& shape = glow.shape();
+Spread time_threads(flow::GlowModel& model, const ProfileSettings& settings, int& threads) {
+  const flow::GlowShape& shape = model.glow().shape();
   const int64_t windows = settings.config.train.batch;
   const auto bands = static_cast<size_t>(shape.height);
   const io::NormaliserData normaliser{std::vector<float>(bands, 0.0F), std::vector<float>(bands, 1.0F)};
-  const flow::LatentPrior prior(shape, example_condition(settings.config));
-  const flow::GlowModel model(glow, prior);
   train::Workers workers(model, normaliser, settings.config.train.threads, true);
   threads = workers.threads();
-  train::Optimizer optimizer(glow.parameters());
-  const WindowSet set = random_windows(shape, windows, prior.parameters());
+  train::Optimizer optimizer(model.parameters());
+  const WindowSet set = random_windows(shape, windows, model.parameter_count());
   std::vector<double> nll(static_cast<size_t>(windows));
   const kernels::Buffer<double> squared_norm(1);
   kernels::Stream stream;
@@ -236,7 +235,7 @@ Spread time_threads(flow::Glow& glow, const ProfileSettings& settings, int& thre
   double loss = 0;
   for (int i = -warm_up_steps; i < settings.repeat; ++i) {
     const auto begin = std::chrono::steady_clock::now();
-    glow.assemble(stream);
+    model.assemble(stream);
     loss = workers.loss_and_gradient({set.frames, set.start, set.values}, nll);
     kernels::squared_norm(stream, workers.gradient(), squared_norm.view());
     optimizer.update(stream, workers.gradient(), profiled_learning_rate,
@@ -297,23 +296,24 @@ Profile run_profile(const ProfileSettings& settings) {
   const int64_t rows = cpu ? divide_up(profile.windows, divide_up(profile.windows, most_gradient_rows)) : 1;
   const Dealing dealing{.windows = static_cast<double>(profile.windows) / static_cast<double>(profile.at_once),
                         .rows = static_cast<double>(rows)};
-  const std::unique_ptr<flow::Glow> glow = random_model(config, device);
-  profile.parameters = glow->layout().size();
+  const std::unique_ptr<flow::GlowModel> model = random_model(config, device);
+  const flow::Glow& glow = model->glow();
+  profile.parameters = model->layout().size();
   {
-    TrainingStep step(*glow, config, profile.at_once, rows);
+    TrainingStep step(*model, config, profile.at_once, rows);
     say("measuring the ceilings");
     profile.ceilings = measure_ceilings(step.stream());
     say(fmt::format("measuring every operation of {} training steps", settings.repeat));
     const Recorder recorder = record(step, settings);
-    const CostModel cost(*glow, profile.at_once, step.groups(), rows);
+    const CostModel cost(glow, profile.at_once, step.groups(), rows);
     Table table(cost, profile.ceilings, precision_of(config, device), dealing);
-    for (const RecordedCall& call : recorder.calls()) table.add(call, glow->shape(), profile.at_once);
+    for (const RecordedCall& call : recorder.calls()) table.add(call, glow.shape(), profile.at_once);
     table.finish(profile);
     add_kernels(recorder, profile);
     say(fmt::format("measuring {} whole training steps", settings.repeat));
     if (!cpu) profile.whole = time_graph(step, settings.repeat, profile.graph_nodes);
   }
-  if (cpu) profile.whole = time_threads(*glow, settings, profile.threads);
+  if (cpu) profile.whole = time_threads(*model, settings, profile.threads);
   return profile;
 }
 

@@ -4,16 +4,13 @@
 #include <numeric>
 
 #include "kernels/copy.h"
-#include "kernels/gather.h"
-#include "kernels/trace.h"
+#include "train/loop/training_step.h"
 #include "train/statistics/random.h"
 
 namespace evenflow::experiments {
 namespace {
 
-using kernels::Array;
 using kernels::Buffer;
-using kernels::TraceRange;
 
 // Steps before the state has to be set back: each has a place of its own for its loss.
 constexpr int64_t most_steps = 256;
@@ -46,23 +43,24 @@ Buffer<T> uploaded(kernels::Stream& stream, const std::vector<T>& values) {
 
 }  // namespace
 
-std::unique_ptr<flow::Glow> random_model(const io::Config& config, kernels::Device device) {
-  auto glow = std::make_unique<flow::Glow>(flow::glow_shape(config), config.train.seed, device);
-  const flow::GlowShape& shape = glow->shape();
+std::unique_ptr<flow::GlowModel> random_model(const io::Config& config, kernels::Device device) {
+  auto model =
+      std::make_unique<flow::GlowModel>(flow::glow_shape(config), example_condition(config), config.train.seed, device);
+  const flow::GlowShape& shape = model->glow().shape();
   kernels::Stream stream(device);
   constexpr int64_t windows = 8;
   const Buffer<float> x = uploaded(stream, random_floats(windows * shape.dimensions(), 1));
-  glow->initialise_actnorm(stream, kernels::make_map(x.data(), windows, 1, shape.height, shape.width, device));
+  model->initialise(stream, kernels::make_map(x.data(), windows, 1, shape.height, shape.width, device));
   stream.synchronise();
-  std::vector<io::Tensor> tensors = glow->tensors();
+  std::vector<io::Tensor> tensors = model->tensors();
   uint64_t number = 2;
   for (io::Tensor& tensor : tensors) {
     if (!tensor.name.ends_with("conv3.weight")) continue;
     tensor.values = random_floats(static_cast<int64_t>(tensor.values.size()), number++);
     for (float& value : tensor.values) value *= 0.01F;
   }
-  glow->load(tensors);
-  return glow;
+  model->load(tensors);
+  return model;
 }
 
 WindowSet random_windows(const flow::GlowShape& shape, int64_t windows, int64_t parameters) {
@@ -87,20 +85,19 @@ io::ConditionData example_condition(const io::Config& config) {
   return condition;
 }
 
-TrainingStep::TrainingStep(flow::Glow& glow, const io::Config& config, int64_t windows, int64_t gradient_rows)
-    : glow_(glow),
-      stream_(glow.device()),
-      prior_(glow.shape(), example_condition(config), glow.device()),
-      pass_(glow, windows, flow::PassMode::train),
+TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int64_t windows, int64_t gradient_rows)
+    : model_(model),
+      stream_(model.device()),
+      pass_(model.make_pass(windows, flow::PassMode::train)),
       windows_(windows),
       rows_(gradient_rows),
-      row_floats_((glow.raw_gradient_size() + 15) / 16 * 16),
+      row_floats_((model.raw_gradient_size() + 15) / 16 * 16),
       clip_norm_(config.train.clip_norm) {
-  const kernels::Device device = glow.device();
-  const flow::GlowShape& shape = glow.shape();
-  const int64_t parameters = glow.layout().size();
+  const kernels::Device device = model.device();
+  const flow::GlowShape& shape = model.glow().shape();
+  const int64_t parameters = model.layout().size();
   const auto bands = static_cast<size_t>(shape.height);
-  const WindowSet set = random_windows(shape, windows, prior_.parameters());
+  const WindowSet set = random_windows(shape, windows, model.parameter_count());
   frames_ = uploaded(stream_, set.frames);
   mean_ = uploaded(stream_, std::vector<float>(bands, 0.0F));
   inverse_std_ = uploaded(stream_, std::vector<float>(bands, 1.0F));
@@ -127,11 +124,6 @@ TrainingStep::TrainingStep(flow::Glow& glow, const io::Config& config, int64_t w
   state_ = Buffer<kernels::StepState>(1, device);
 }
 
-const std::vector<std::string>& TrainingStep::phases() {
-  static const std::vector<std::string> names = {"assemble", "gather", "forward", "loss", "backward", "update"};
-  return names;
-}
-
 void TrainingStep::run() {
   prepare();
   queue();
@@ -147,73 +139,49 @@ void TrainingStep::prepare() {
   ++position_;
 }
 
-// As train/loop/batch_stepper.cpp and, with its parts dealt to threads, train/loop/worker_stepper.cpp do it.
 void TrainingStep::queue() {
-  const auto dimensions = static_cast<double>(glow_.shape().dimensions());
-  const double scale = 1.0 / (static_cast<double>(windows_) * dimensions);
-  const Array<float> row = raw_.slice(0, glow_.raw_gradient_size());
-  {
-    const TraceRange phase(stream_, "gather");
-    if (glow_.device().type != kernels::DeviceType::cpu) {
-      kernels::select_batch(stream_, {.state = state_.view(),
-                                      .order = order_.view(),
-                                      .start = start_.view(),
-                                      .v = values_.view(),
-                                      .stride = windows_,
-                                      .batch_start = batch_start_.view(),
-                                      .batch_v = batch_values_.view()});
-    }
-    kernels::gather_windows(stream_, frames_.view(), batch_start_.view(), mean_.view(), inverse_std_.view(),
-                            pass_.input());
+  train::TrainingStep step{.model = model_,
+                           .pass = *pass_,
+                           .select = {},
+                           .frames = frames_.view(),
+                           .mean = mean_.view(),
+                           .inverse_std = inverse_std_.view(),
+                           .batch_start = batch_start_.view(),
+                           .batch_v = batch_values_.view(),
+                           .raw = raw_.slice(0, model_.raw_gradient_size()),
+                           .rows = {},
+                           .nll = nll_.view(),
+                           .squared_norm = squared_norm_.view(),
+                           .update = {}};
+  if (model_.device().type != kernels::DeviceType::cpu) {
+    step.select.emplace();
+    step.select->state = state_.view();
+    step.select->order = order_.view();
+    step.select->start = start_.view();
+    step.select->v = values_.view();
+    step.select->stride = windows_;
+    step.select->batch_start = batch_start_.view();
+    step.select->batch_v = batch_values_.view();
   }
-  {
-    const TraceRange phase(stream_, "assemble");
-    glow_.assemble(stream_);
-  }
-  {
-    const TraceRange phase(stream_, "forward");
-    pass_.forward(stream_, pass_.input());
-  }
-  {
-    const TraceRange phase(stream_, "loss");
-    prior_.loss(stream_, pass_, glow_.constant_log_det(), batch_values_.view(), scale, nll_.view());
-  }
-  {
-    const TraceRange phase(stream_, "backward");
-    kernels::zero(stream_, row);
-    pass_.backward(stream_, -scale, row);
-  }
-  const TraceRange phase(stream_, "update");
-  Array<float> raw = row;
-  if (rows_ > 1) {
-    kernels::sum_rows(stream_, raw_.view(), rows_, row_floats_, sum_.view());
-    raw = sum_.slice(0, row.size);
-  }
-  glow_.finish_gradient(stream_, raw, -1.0 / dimensions);
-  const Array<float> gradient = raw.slice(0, glow_.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
-  kernels::guarded_update(stream_, {.clip_norm = clip_norm_,
-                                    .loss_scale = scale,
-                                    .state = state_.view(),
-                                    .learning_rate = learning_rate_.view(),
-                                    .nll = nll_.view(),
-                                    .squared_norm = squared_norm_.view(),
-                                    .gradient = gradient,
-                                    .parameter = glow_.parameters(),
-                                    .m = m_.view(),
-                                    .v = v_.view(),
-                                    .good_parameter = good_parameters_.view(),
-                                    .good_m = good_m_.view(),
-                                    .good_v = good_v_.view(),
-                                    .loss = loss_.view(),
-                                    .norm = norm_.view()});
+  if (rows_ > 1) step.rows = {.all = raw_.view(), .count = rows_, .stride = row_floats_, .sum = sum_.view()};
+  step.update.clip_norm = clip_norm_;
+  step.update.state = state_.view();
+  step.update.learning_rate = learning_rate_.view();
+  step.update.m = m_.view();
+  step.update.v = v_.view();
+  step.update.good_parameter = good_parameters_.view();
+  step.update.good_m = good_m_.view();
+  step.update.good_v = good_v_.view();
+  step.update.loss = loss_.view();
+  step.update.norm = norm_.view();
+  train::queue_training_step(stream_, step);
 }
 
 double TrainingStep::loss() {
   const Untraced untraced(stream_);
   const std::vector<double> nll = kernels::to_host(stream_, nll_.view());
   return std::accumulate(nll.begin(), nll.end(), 0.0) /
-         (static_cast<double>(windows_) * static_cast<double>(glow_.shape().dimensions()));
+         (static_cast<double>(windows_) * static_cast<double>(model_.dimensions()));
 }
 
 }  // namespace evenflow::experiments

@@ -7,16 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "flow/glow.h"
-#include "flow/latent.h"
+#include "flow/glow_model.h"
 #include "io/config.h"
 #include "kernels/train_step.h"
 
 namespace evenflow::experiments {
 
 /// Random everywhere, the couplings' last convolution too, which a training starts at zero: multiplying by zeros draws
-/// less power than any real step. Actnorm is initialised.
-std::unique_ptr<flow::Glow> random_model(const io::Config& config, kernels::Device device);
+/// less power than any real step. Actnorm is initialised. Its condition is example_condition's.
+std::unique_ptr<flow::GlowModel> random_model(const io::Config& config, kernels::Device device);
 
 /// A condition of the configuration's parameters, or of one if it names none.
 io::ConditionData example_condition(const io::Config& config);
@@ -36,14 +35,11 @@ inline constexpr double profiled_learning_rate = 1e-12;
 /// lie in rows, which are summed up.
 class TrainingStep {
  public:
-  TrainingStep(flow::Glow& glow, const io::Config& config, int64_t windows, int64_t gradient_rows);
+  TrainingStep(flow::GlowModel& model, const io::Config& config, int64_t windows, int64_t gradient_rows);
 
   kernels::Stream& stream() { return stream_; }
   int64_t windows() const { return windows_; }
-  int64_t groups() const { return std::max<int64_t>(1, prior_.parameters()); }
-  /// Of the stream's ranges, those that name parts of the step.
-  static const std::vector<std::string>& phases();
-
+  int64_t groups() const { return std::max<int64_t>(1, model_.parameter_count()); }
   /// Queues a step. Its own bookkeeping on the host comes before: none of it may be recorded (kernels/graph.h).
   void run();
   void prepare();  ///< must precede every queue() and every launch of a graph made of queue()
@@ -52,10 +48,9 @@ class TrainingStep {
   double loss();
 
  private:
-  flow::Glow& glow_;
+  flow::GlowModel& model_;
   kernels::Stream stream_;
-  flow::LatentPrior prior_;
-  flow::GlowPass pass_;
+  std::unique_ptr<flow::Pass> pass_;
   int64_t windows_, rows_, row_floats_, position_ = 0;
   double clip_norm_;
   kernels::Buffer<float> frames_, mean_, inverse_std_, raw_, sum_, m_, v_, good_parameters_, good_m_, good_v_;

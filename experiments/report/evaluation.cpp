@@ -22,21 +22,13 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t most_values_shown = 24;
 
 using Clips = std::vector<train::ClipScore>;
-using Score = double train::ClipScore::*;
-
-Score member_of(const std::string& name) {
-  for (const auto& family : train::score_families())
-    for (const train::NamedScore& score : family)
-      if (name == score.name) return score.of_clip;
-  return &train::ClipScore::score;
-}
+using Value = std::function<double(const train::ClipScore&)>;
 
 /// The named score that `score` repeats; "score" if there is none (files of different models taken together).
-std::string decided_by(const Clips& clips) {
-  for (const train::NamedScore& named : train::scores_in(clips))
-    if (std::all_of(clips.begin(), clips.end(),
-                    [m = named.of_clip](const auto& clip) { return clip.score == clip.*m; }))
-      return named.name;
+std::string decided_by(const Clips& clips, const std::vector<std::string>& names) {
+  for (size_t s = 0; s < names.size(); ++s)
+    if (std::all_of(clips.begin(), clips.end(), [s](const auto& clip) { return clip.score == clip.scores[s]; }))
+      return names[s];
   return "score";
 }
 
@@ -56,13 +48,14 @@ std::string rule_text(const std::vector<std::string>& names, const train::Traini
   return text.empty() ? text : text + ".";
 }
 
-Merit merit_of(const Clips& clips, const Group& group, Score member) {
+Merit merit_of(const Clips& clips, const Group& group, const Value& value_of) {
   if (group.normal == 0 || group.anomalous == 0) return {nan, nan};
   std::vector<double> scores;
   std::vector<int> labels;
   for (const size_t row : group.rows) {
-    if (!std::isfinite(clips[row].*member)) return {nan, nan};
-    scores.push_back(clips[row].*member);
+    const double value = value_of(clips[row]);
+    if (!std::isfinite(value)) return {nan, nan};
+    scores.push_back(value);
     labels.push_back(clips[row].clip.label);
   }
   return {train::auc(scores, labels), train::partial_auc(scores, labels)};
@@ -96,8 +89,8 @@ class Evaluating {
 
   Evaluation run() {
     require_both_classes();
-    out_.decided_by = decided_by(clips_);
-    for (const train::NamedScore& named : train::scores_in(clips_)) out_.score_names.emplace_back(named.name);
+    out_.score_names = table_.score_names;
+    out_.decided_by = decided_by(clips_, table_.score_names);
     if (out_.decided_by == "score") out_.score_names.insert(out_.score_names.begin(), "score");
     add_groups();
     add_means();
@@ -136,7 +129,12 @@ class Evaluating {
       group.rows.push_back(i);
       ++(clips_[i].clip.label == 1 ? group.anomalous : group.normal);
     }
-    for (const std::string& score : out_.score_names) group.scores[score] = merit_of(clips_, group, member_of(score));
+    for (const std::string& score : out_.score_names) {
+      const bool decides = score == "score";
+      const size_t column = decides ? 0 : table_.column(score);
+      group.scores[score] = merit_of(
+          clips_, group, [=](const train::ClipScore& clip) { return decides ? clip.score : clip.scores[column]; });
+    }
     group.decisions = decisions_of(clips_, group);
     return group;
   }
@@ -389,6 +387,7 @@ std::string notes_text(const Evaluation& evaluation) {
       text += (i == 0 ? "" : ", ") + io::escaped(evaluation.without_score[i]);
     text += count > most ? fmt::format(" and {} more).\n", count - most) : ").\n";
   }
+  text += io::escaped(without_value_text(evaluation.without_value));
   if (evaluation.without_estimate > 0) {
     text +=
         fmt::format("{} not finite and left out.\n",
@@ -420,6 +419,15 @@ std::string csv_row(const std::string& group, const std::string& kind, const std
 
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training) {
   return Evaluating(table, training).run();
+}
+
+std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores) {
+  if (scores.empty()) return "";
+  std::string text = "Not finite, and so in no figure:";
+  for (size_t i = 0; i < scores.size(); ++i) {
+    text += fmt::format("{} {} of {}", i == 0 ? "" : ",", scores[i].first, count_text(scores[i].second, "clip"));
+  }
+  return text + ".\n";
 }
 
 std::string to_text(const Evaluation& evaluation) {
@@ -458,6 +466,9 @@ std::string to_csv(const Evaluation& evaluation) {
   if (!evaluation.without_score.empty()) {
     out += csv_row("all", "all", ",", "clips_without_finite_score", "score",
                    static_cast<double>(evaluation.without_score.size()));
+  }
+  for (const auto& [score, count] : evaluation.without_value) {
+    out += csv_row("all", "all", ",", "clips_without_finite_score", score, static_cast<double>(count));
   }
   return out;
 }
@@ -498,6 +509,8 @@ std::string to_json(const Evaluation& evaluation) {
                                 {"correlation", number(estimate.correlation)}});
   out["seen_rule"] = evaluation.seen_rule;
   out["clips_without_finite_score"] = evaluation.without_score;
+  out["scores_not_finite"] = nlohmann::json::object();
+  for (const auto& [score, count] : evaluation.without_value) out["scores_not_finite"][score] = count;
   out["estimates_not_finite"] = evaluation.without_estimate;
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -5,10 +5,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "train/statistics/metrics.h"
 #include "train/detect/score.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 
@@ -52,12 +53,17 @@ struct Evaluation {
   std::vector<EstimateQuality> estimates;
   std::string seen_rule;                   ///< what counts as seen, a sentence; empty without training values
   std::vector<std::string> without_score;  ///< paths of labelled clips whose score is not finite; in no group
-  int64_t without_estimate = 0;            ///< clips in the groups with a known value whose estimate is not finite
+  /// How many of the clips in the groups lack a finite value of another score (train::without_value).
+  std::vector<std::pair<std::string, int64_t>> without_value = {};
+  int64_t without_estimate = 0;  ///< clips in the groups with a known value whose estimate is not finite
 };
 
-/// Labelled clips with a finite score only. A clip counts as seen or unseen by train/statistics/seen.h; one of unknown value as
-/// neither. io::DataError naming the group if all clips together are of one class.
+/// Labelled clips with a finite score only. A clip counts as seen or unseen by train/statistics/seen.h; one of unknown
+/// value as neither. io::DataError naming the group if all clips together are of one class.
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);
+
+/// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
+std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);
 
 /// For the terminal: tables with a sentence on how to read them.
 std::string to_text(const Evaluation& evaluation);

@@ -19,6 +19,7 @@
 #include "io/run_folder.h"
 #include "io/shard.h"
 #include "train/detect/score.h"
+#include "train/detect/score_set.h"
 #include "train/loop/budget.h"
 #include "train/loop/training_data.h"
 
@@ -159,8 +160,7 @@ class RunReport {
       return;
     }
     train::Detector detector(model_, o_.device, o_.threads);
-    train::ScoreTable table;
-    table.estimated_names = model_.condition.names;
+    train::ScoreTable table = detector.table({}, {});
     for (const io::Shard& shard : shards_) {
       table.parameter_names = shard.parameter_names();
       const auto progress = [&](int64_t done, int64_t total) {
@@ -168,13 +168,15 @@ class RunReport {
       };
       for (ClipScore& clip : detector.score(shard, {}, progress)) table.clips.push_back(std::move(clip));
     }
-    train::write_scores(o_.folder / "scores.csv", table.clips, table.parameter_names, table.estimated_names);
+    train::write_scores(o_.folder / "scores.csv", table);
     const auto without = static_cast<int64_t>(
         std::erase_if(table.clips, [](const ClipScore& clip) { return !std::isfinite(clip.score); }));
     if (without > 0) {
       page_.paragraph(fmt::format("The score of {} is not finite: no figure or table below counts {}.",
                                   count_text(without, "clip"), without == 1 ? "it" : "them"));
     }
+    const std::string others = without_value_text(train::without_value(table, [](const ClipScore&) { return true; }));
+    if (!others.empty()) page_.paragraph(others);
     histogram(table);
     evaluate_table(table);
     by_value(table, shards_.front().path());

@@ -22,14 +22,17 @@ double deviation(const std::vector<double>& x) {
   return std::sqrt(sum / static_cast<double>(x.size() - 1));
 }
 
-using Part = std::function<double(const ClipScore&)>;
+/// Computed over a clip's scores by name.
+using Part = std::function<double(const std::function<double(const char*)>& score)>;
 
 EvidenceRow of_run(const train::ScoreTable& run, const Part& part) {
   std::map<double, std::pair<std::vector<double>, std::vector<double>>> by_value;  // normal, anomalous
   for (const ClipScore& clip : run.clips) {
     if (clip.clip.split != io::Split::test || clip.clip.label < 0 || std::isnan(clip.clip.parameter.front())) continue;
     auto& [normal, anomalous] = by_value[clip.clip.parameter.front()];
-    (clip.clip.label == 1 ? anomalous : normal).push_back(part(clip));
+    (clip.clip.label == 1 ? anomalous : normal).push_back(part([&](const char* name) {
+      return run.value(clip, name);
+    }));
   }
   std::vector<double> gaps, spreads, centres;
   for (const auto& [value, clips] : by_value) {
@@ -47,10 +50,10 @@ EvidenceRow of_run(const train::ScoreTable& run, const Part& part) {
 
 std::vector<EvidenceRow> evidence(const SystemScores& flow) {
   const std::vector<std::pair<std::string, Part>> parts = {
-      {"zc", [](const ClipScore& c) { return c.score_zc; }},
-      {"zd", [](const ClipScore& c) { return c.nll - c.score_zc_logdet; }},
-      {"log-det", [](const ClipScore& c) { return c.score_zc_logdet - c.score_zc; }},
-      {"nll", [](const ClipScore& c) { return c.nll; }}};
+      {"zc", [](const auto& score) { return score("score_zc"); }},
+      {"zd", [](const auto& score) { return score("nll") - score("score_zc_logdet"); }},
+      {"log-det", [](const auto& score) { return score("score_zc_logdet") - score("score_zc"); }},
+      {"nll", [](const auto& score) { return score("nll"); }}};
   std::vector<EvidenceRow> rows;
   for (const auto& [name, part] : parts) {
     EvidenceRow row{name, 0, 0, 0};

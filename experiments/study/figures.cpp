@@ -47,7 +47,7 @@ std::vector<double> mean_over_runs(const SystemScores& system, const Of& of) {
   std::vector<double> mean(clips_of(system).size());
   for (const train::ScoreTable& run : system.runs) {
     for (size_t i = 0; i < mean.size(); ++i) {
-      mean[i] += of(run.clips[i]) / static_cast<double>(system.runs.size());
+      mean[i] += of(run, run.clips[i]) / static_cast<double>(system.runs.size());
     }
   }
   return mean;
@@ -150,7 +150,7 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
   for (size_t s = 0; s < systems.size(); ++s) {
     const SystemScores& system = *systems[s];
     const std::vector<double> estimate =
-        mean_over_runs(system, [](const ClipScore& clip) { return clip.estimate.front(); });
+        mean_over_runs(system, [](const train::ScoreTable&, const ClipScore& clip) { return clip.estimate.front(); });
     Table seen, unseen;
     for (const auto& [value, clips] : test_rows(system, 0)) {
       double mean = 0;
@@ -183,8 +183,8 @@ Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>&
   picture.script += fmt::format("set xlabel {}\nset ylabel 'score, nats'\n", gnuplot_text(study.parameter));
   for (size_t s = 0; s < series.size(); ++s) {
     const SystemScores& system = *series[s].system;
-    const std::vector<double> score =
-        mean_over_runs(system, [&](const ClipScore& clip) { return train::pick_score(clip, series[s].score); });
+    const std::vector<double> score = mean_over_runs(
+        system, [&](const train::ScoreTable& run, const ClipScore& clip) { return run.value(clip, series[s].score); });
     const double step = step_of(system);
     std::string plots;
     for (const int label : {0, 1}) {

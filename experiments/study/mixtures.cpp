@@ -101,15 +101,14 @@ double ConditionMixtures::score(std::span<const float> descriptor) const {
   return -best;
 }
 
-std::vector<train::ClipScore> mixture_scores(train::Detector& detector, const io::Shard& shard, uint64_t seed) {
+train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& shard, uint64_t seed) {
   std::vector<Descriptors> clips;
-  detector.score_windows(shard, {}, [&](size_t clip, std::span<const flow::WindowScores> windows) {
-    Descriptors& own = clips.emplace_back();
-    own.length = windows.front().descriptor.size();
-    own.conditions.assign(windows.size(), condition_of(shard.clips()[clip]));
-    for (const flow::WindowScores& window : windows) {
-      own.values.insert(own.values.end(), window.descriptor.begin(), window.descriptor.end());
-    }
+  const auto length = static_cast<size_t>(detector.network().descriptor_size());
+  detector.score_windows(shard, {}, [&](size_t clip, const flow::WindowScores& windows, int64_t first, int64_t end) {
+    const std::span<const float> values = windows.descriptors.range(first, end);
+    clips.push_back({length,
+                     {values.begin(), values.end()},
+                     {static_cast<size_t>(end - first), condition_of(shard.clips()[clip])}});
   });
   const io::TrainSettings& settings = detector.model().config.train;
   const train::HeldOut sides =
@@ -137,12 +136,14 @@ std::vector<train::ClipScore> mixture_scores(train::Detector& detector, const io
     lowest = figure;
     best = std::move(mixtures);
   }
-  std::vector<train::ClipScore> scores = detector.score(shard);
-  for (size_t i = 0; i < scores.size(); ++i) {
-    scores[i].score = scores[i].score_gmm = mean_score(*best, clips[i]);
-    scores[i].decision = -1;
+  train::ScoreTable table = detector.table(shard.parameter_names(), detector.score(shard));
+  table.score_names.emplace_back("score_gmm");
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    train::ClipScore& clip = table.clips[i];
+    clip.score = clip.scores.emplace_back(mean_score(*best, clips[i]));
+    clip.decision = -1;
   }
-  return scores;
+  return table;
 }
 
 }  // namespace evenflow::experiments

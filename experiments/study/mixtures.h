@@ -42,9 +42,10 @@ class ConditionMixtures {
   std::unique_ptr<State> state_;
 };
 
-/// A trained model's scores of a shard's clips with score_gmm (mean over a clip's windows), which becomes `score`:
+/// A trained model's scores of a shard's clips and, behind them, score_gmm (mean over a clip's windows), which becomes
+/// `score`:
 /// mixtures of the windows of the run's own training clips, of 1, 2 or 4 components, whichever gives the normal clips
 /// that the run held out the lowest mean. io::DataError: a model without descriptors (a flow).
-std::vector<train::ClipScore> mixture_scores(train::Detector& detector, const io::Shard& shard, uint64_t seed);
+train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& shard, uint64_t seed);
 
 }  // namespace evenflow::experiments

@@ -213,15 +213,15 @@ class Running {
              const fs::path& out) const {
     train::Detector detector(model, compute.device, compute.threads);
     const io::Shard shard(features_of(system));
-    const std::vector<train::ClipScore> scores =
-        system.mixtures ? mixture_scores(detector, shard, seed) : detector.score(shard);
+    const train::ScoreTable table = system.mixtures ? mixture_scores(detector, shard, seed)
+                                                    : detector.table(shard.parameter_names(), detector.score(shard));
     const auto without =
-        std::count_if(scores.begin(), scores.end(), [](const auto& s) { return !std::isfinite(s.score); });
+        std::count_if(table.clips.begin(), table.clips.end(), [](const auto& s) { return !std::isfinite(s.score); });
     if (without > 0) {
       o_.log(fmt::format("{}, seed {}: {} without a finite score; the tables leave out its figures", system.title, seed,
                          count_text(without, "clip")));
     }
-    train::write_scores(out, scores, shard.parameter_names(), detector.model().condition.names);
+    train::write_scores(out, table);
   }
 
   const StudyOptions& o_;
@@ -264,9 +264,10 @@ std::vector<double> held_out_nll(const Study& study, const SystemScores& system)
   std::vector<double> out;
   for (size_t run = 0; run < system.runs.size(); ++run) {
     const train::HeldOut sides = train::hold_out(normal, config.train.validation_fraction, study.seeds[run]);
+    const train::ScoreTable& scores = system.runs[run];
     double sum = 0;
     for (const auto& [file, clip] : sides.validation.clips) {
-      sum += system.runs[run].clips.at(static_cast<size_t>(clip)).nll / dimensions;
+      sum += scores.value(scores.clips.at(static_cast<size_t>(clip)), "nll") / dimensions;
     }
     out.push_back(sum / static_cast<double>(sides.validation.clips.size()));
   }

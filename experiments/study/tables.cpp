@@ -20,17 +20,20 @@ namespace {
 
 using train::ClipScore;
 using train::Interval;
-using train::NamedScore;
 
-/// nll, with which the others are compared, first.
-std::vector<train::NamedScore> all_scores() {
-  std::vector<train::NamedScore> scores;
-  for (const std::span<const train::NamedScore> family : train::score_families()) {
-    for (const train::NamedScore& score : family) {
-      scores.insert(score.of_clip == &ClipScore::nll ? scores.begin() : scores.end(), score);
-    }
+/// With which the others are compared.
+constexpr const char* compared_with = "nll";
+
+/// Those that every run of the system has, and it is compared with first.
+std::vector<std::string> scores_of(const SystemScores& system) {
+  std::vector<std::string> names;
+  for (const std::string& name : system.runs.front().score_names) {
+    const bool everywhere = std::all_of(system.runs.begin(), system.runs.end(), [&](const train::ScoreTable& run) {
+      return std::find(run.score_names.begin(), run.score_names.end(), name) != run.score_names.end();
+    });
+    if (everywhere) names.insert(name == compared_with ? names.begin() : names.end(), name);
   }
-  return scores;
+  return names;
 }
 
 bool is_test(const ClipScore& clip) {
@@ -57,7 +60,7 @@ class Tables {
     for (const SystemScores& system : study_.systems) add_without_score(system);
     for (const Rows& group : groups()) {
       for (const SystemScores& system : study_.systems) {
-        for (const NamedScore& score : all_scores()) add_auc(system, score, group);
+        for (const std::string& score : scores_of(system)) add_auc(system, score, group);
         add_differences(system, group);
       }
     }
@@ -127,11 +130,12 @@ class Tables {
     return out;
   }
 
-  static train::RunScores scores_of(const SystemScores& system, const NamedScore& score, const Rows& group) {
+  static train::RunScores values_of(const SystemScores& system, const std::string& score, const Rows& group) {
     train::RunScores runs;
     for (const train::ScoreTable& run : system.runs) {
       std::vector<double>& scores = runs.emplace_back();
-      for (const size_t row : group.rows) scores.push_back(run.clips[row].*score.of_clip);
+      const size_t column = run.column(score);
+      for (const size_t row : group.rows) scores.push_back(run.clips[row].scores[column]);
     }
     return runs;
   }
@@ -148,20 +152,21 @@ class Tables {
     }
   }
 
-  /// nll_given_v is nll where nothing is given, and unknown where a clip's value is.
-  static bool says_something(const SystemScores& system, const NamedScore& score, const train::RunScores& runs) {
-    if (score.of_clip == &ClipScore::nll_given_v && !system.system.config.condition.enabled) return false;
+  /// What needs the parameters says the same as another score where there are none, and nothing where a clip's value is
+  /// unknown.
+  static bool says_something(const SystemScores& system, const std::string& score, const train::RunScores& runs) {
+    if (train::needs_parameters(score) && !system.system.config.condition.enabled) return false;
     return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& scores) {
       return std::all_of(scores.begin(), scores.end(), [](double s) { return std::isfinite(s); });
     });
   }
 
-  void add_auc(const SystemScores& system, const NamedScore& score, const Rows& group) {
-    const train::RunScores runs = scores_of(system, score, group);
+  void add_auc(const SystemScores& system, const std::string& score, const Rows& group) {
+    const train::RunScores runs = values_of(system, score, group);
     if (!says_something(system, score, runs)) return;
     std::vector<double> figures;
     for (const std::vector<double>& scores : runs) figures.push_back(train::auc(scores, group.labels));
-    tables_.auc.push_back({system.system.name, score.name, group.name, group.normal(), group.anomalous(),
+    tables_.auc.push_back({system.system.name, score, group.name, group.normal(), group.anomalous(),
                            train::bounded_mean_interval(figures, 0, 1),
                            train::auc_interval(runs, group.labels, bootstrap_)});
   }
@@ -181,12 +186,11 @@ class Tables {
   void add_differences(const SystemScores& system, const Rows& group) {
     const SystemScores* against = conventional(system);
     if (against == nullptr) return;
-    const NamedScore nll = all_scores().front();
-    const train::RunScores theirs = scores_of(*against, nll, group);
-    for (const NamedScore& score : all_scores()) {
-      const train::RunScores runs = scores_of(system, score, group);
+    const train::RunScores theirs = values_of(*against, compared_with, group);
+    for (const std::string& score : scores_of(system)) {
+      const train::RunScores runs = values_of(system, score, group);
       if (!says_something(system, score, runs)) continue;
-      tables_.differences.push_back({system.system.name, score.name, against->system.name, nll.name, group.name,
+      tables_.differences.push_back({system.system.name, score, against->system.name, compared_with, group.name,
                                      train::auc_difference(runs, theirs, group.labels, bootstrap_)});
     }
   }
@@ -333,13 +337,13 @@ std::string to_text(const StudyTables& tables, const Study& study) {
   TextTable table;
   table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
   for (const SystemScores& system : study.systems) {
-    for (const NamedScore& score : all_scores()) {
-      std::vector<std::string> line = {system.system.title, score.name};
+    for (const std::string& score : scores_of(system)) {
+      std::vector<std::string> line = {system.system.title, score};
       for (const char* group : {"all", "seen", "unseen"}) {
-        const AucRow* row = find_auc(tables, system.system.name, score.name, group);
+        const AucRow* row = find_auc(tables, system.system.name, score, group);
         line.push_back(row == nullptr ? "-" : per_cent(row->over_seeds));
       }
-      if (find_auc(tables, system.system.name, score.name, "all") != nullptr) table.add(line);
+      if (find_auc(tables, system.system.name, score, "all") != nullptr) table.add(line);
     }
   }
   std::string text = table.text();

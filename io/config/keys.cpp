@@ -10,6 +10,7 @@
 
 #include "io/config.h"
 #include "io/config/rows.h"
+#include "io/score_name.h"
 
 namespace evenflow::io {
 namespace config_rows {
@@ -22,20 +23,6 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 template <class E>
 std::string listed() {
   return names_text<E>(", ");
-}
-
-constexpr std::array<std::string_view, 9> score_names = {"auto",          "score_zc",   "score_zc_logdet",
-                                                         "score_scatter", "nll",        "score_reconstruction",
-                                                         "score_kld",     "score_loss", "score_confidence"};
-
-bool is_score(std::string_view value) {
-  return std::find(score_names.begin(), score_names.end(), value) != score_names.end();
-}
-
-std::string quoted(std::span<const std::string_view> names) {
-  std::string text;
-  for (const std::string_view name : names) text += (text.empty() ? "" : " or ") + toml_string(std::string(name));
-  return text;
 }
 
 bool is_digits(std::string_view value) {
@@ -186,7 +173,8 @@ std::vector<Row> score_rows() {
   using Section = ScoreSettings;
   constexpr auto section = &Config::score;
   return {
-      text("score.score", Field{section, &Section::score}, quoted(score_names), is_score,
+      text("score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
+           [](std::string_view value) { return value == "auto" || is_score_name(value); },
            "the score decisions are made on; \"auto\": nll of a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),

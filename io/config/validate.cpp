@@ -1,7 +1,5 @@
-#include <array>
 #include <limits>
 #include <set>
-#include <span>
 #include <string>
 
 #include "io/config.h"
@@ -26,35 +24,6 @@ void check_side(const char* key, int value, const ModelSettings& model) {
     throw UsageError(std::string(key) + " = " + std::to_string(value) +
                      " does not fit model.blocks = " + std::to_string(model.blocks) +
                      ": every block halves it, so it must be a multiple of " + std::to_string(side));
-  }
-}
-
-std::span<const char* const> scores_of(ModelKind kind) {
-  static constexpr std::array glow = {"score_zc", "score_zc_logdet", "score_scatter", "nll"};
-  static constexpr std::array vae = {"score_reconstruction", "score_kld", "score_loss"};
-  static constexpr std::array classifier = {"score_confidence"};
-  switch (kind) {
-    case ModelKind::vae:
-      return vae;
-    case ModelKind::classifier:
-      return classifier;
-    case ModelKind::glow:
-      break;
-  }
-  return glow;
-}
-
-void check_score(const Config& config) {
-  const std::string& score = config.score.score;
-  std::string own;
-  bool known = score == "auto";
-  for (const char* name : scores_of(config.model.kind)) {
-    known = known || score == name;
-    own += (own.empty() ? "" : " or ") + std::string(name);
-  }
-  if (!known) {
-    throw UsageError("score.score = " + score +
-                     " is no score of model.kind = " + std::string(name_of(config.model.kind)) + "; use " + own);
   }
 }
 
@@ -90,7 +59,6 @@ void validate(const Config& config) {
     check_side("frontend.mel_bands", config.frontend.mel_bands, config.model);
     check_side("window.window_frames", config.window.window_frames, config.model);
   }
-  check_score(config);
   check_condition(config.condition);
 }
 

@@ -14,8 +14,8 @@
 #include "frontend/features.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
-#include "train/statistics/random.h"
 #include "train/detect/score.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {
@@ -53,7 +53,7 @@ void verify(const io::ModelData& model, const io::Clip& clip, const std::vector<
   double sum = 0;
   int windows = 0;
   for (size_t at = 0; at + size <= frames.size(); at += hop, ++windows) {
-    sum += detector.score(clip, std::span(frames).subspan(at, size)).nll;
+    sum += detector.score(clip, std::span(frames).subspan(at, size)).score;
   }
   if (!(std::abs(sum / windows - expected) <= 1e-9 * std::abs(expected))) {
     throw std::runtime_error("the clip's score is not the mean of its windows': not timed");
@@ -77,7 +77,7 @@ int run(int argc, char** argv) {
   train::ClipScore score;
   const auto whole = [&] { score = detector.score(clip, transform(samples)); };
   whole();
-  verify(model, clip, transform(samples), score.nll);
+  verify(model, clip, transform(samples), score.score);
   const Timing timing = best_of(0.5, 30, whole);
   print_result({{"name", "evenflow_clip"},
                 {"what", "clip"},

@@ -25,9 +25,9 @@ namespace {
 constexpr double train_flop = 270e6;  // of one window, stored maps
 constexpr double score_flop = 90e6;
 
-Timing time_training(flow::Glow& glow, const flow::LatentPrior& prior, const Batch& batch, int threads, int steps) {
+Timing time_training(flow::GlowModel& model, const Batch& batch, int threads, int steps) {
   kernels::Stream stream;
-  const flow::GlowModel model(glow, prior);
+  flow::Glow& glow = model.glow();
   train::Workers workers(model, no_normalisation(glow.shape()), threads, true);
   train::Optimizer optimizer(glow.parameters());
   const kernels::Buffer<double> squared_norm(1);
@@ -44,10 +44,9 @@ Timing time_training(flow::Glow& glow, const flow::LatentPrior& prior, const Bat
   return timing;
 }
 
-Timing time_scoring(flow::Glow& glow, const flow::LatentPrior& prior, const Batch& batch, int threads, int steps) {
-  const flow::GlowModel model(glow, prior);
-  train::Workers workers(model, no_normalisation(glow.shape()), threads, false);
-  std::vector<flow::WindowScores> scores(batch.start.size());
+Timing time_scoring(const flow::GlowModel& model, const Batch& batch, int threads, int steps) {
+  train::Workers workers(model, no_normalisation(model.glow().shape()), threads, false);
+  flow::WindowScores scores(model, static_cast<int64_t>(batch.start.size()));
   return best_of(0, steps, [&] { workers.score(batch.view(), scores); });
 }
 
@@ -70,11 +69,10 @@ int run(int argc, char** argv) {
   const nlohmann::json verified = verify(golden, shape, training, threads);
 
   const Batch batch = random_batch(batch_windows, shape);
-  flow::Glow glow(shape, 1);
-  initialise(glow, batch, threads);
-  const flow::LatentPrior prior(shape, golden_condition(golden));
+  flow::GlowModel model(shape, golden_condition(golden), 1);
+  initialise(model, batch, threads);
   const Timing timing =
-      training ? time_training(glow, prior, batch, threads, steps) : time_scoring(glow, prior, batch, threads, steps);
+      training ? time_training(model, batch, threads, steps) : time_scoring(model, batch, threads, steps);
   const double windows = static_cast<double>(batch_windows);
   print_result({{"name", "evenflow_" + what},
                 {"what", what},
@@ -88,7 +86,7 @@ int run(int argc, char** argv) {
                 {"batch", batch_windows},
                 {"steps", timing.repetitions},
                 {"peak_mib", peak_mib()},
-                {"device", kernels::describe(glow.device())}});
+                {"device", kernels::describe(model.device())}});
   return 0;
 }
 

@@ -97,20 +97,18 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
       throw std::runtime_error("the case is not the paper's multi-scale model");
   }
   kernels::Stream stream;
-  flow::Glow glow(shape, 1);
-  load_golden(golden, glow);
-  glow.assemble(stream);
-  const flow::LatentPrior prior(shape, golden_condition(golden));
+  flow::GlowModel model(shape, golden_condition(golden), 1);
+  load_golden(golden, model.glow());
+  model.assemble(stream);
   const Batch batch = golden_batch(golden, shape);
-  const flow::GlowModel model(glow, prior);
   train::Workers workers(model, no_normalisation(shape), threads, training);
   if (!training) {
-    std::vector<flow::WindowScores> scores(batch.start.size());
+    flow::WindowScores scores(model, static_cast<int64_t>(batch.start.size()));
     workers.score(batch.view(), scores);
     std::vector<double> nll, given_v;
-    for (const flow::WindowScores& s : scores) {
-      nll.push_back(s.nll);
-      given_v.push_back(s.nll_given_v);
+    for (int64_t i = 0; i < scores.size(); ++i) {
+      nll.push_back(scores.of(i, "nll"));
+      given_v.push_back(scores.of(i, "nll_given_v"));
     }
     return {{"likelihood", std::max(check(nll, golden.read("nll_marginal").values, 1e-5, "nll"),
                                     check(given_v, golden.read("nll_given_v").values, 1e-5, "nll_given_v"))}};
@@ -119,7 +117,7 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
   const double loss = workers.loss_and_gradient(batch.view(), nll);
   double worst = 0;
   for (const std::string& name : golden.names("gradient")) {
-    const flow::ArenaEntry& entry = glow.layout().find(name);
+    const flow::ArenaEntry& entry = model.layout().find(name);
     const kernels::Array<float> part = workers.gradient().slice(entry.offset, entry.size);
     worst = std::max(worst, check(std::vector<float>(part.data, part.data + part.size),
                                   golden.read("gradient/" + name).values, 1e-4, "the gradient of " + name));
@@ -129,15 +127,13 @@ nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bo
           {"gradient", worst}};
 }
 
-void initialise(flow::Glow& glow, const Batch& batch, int threads) {
+void initialise(flow::GlowModel& model, const Batch& batch, int threads) {
   kernels::Stream stream;
-  const flow::LatentPrior prior(glow.shape(), {});
-  const flow::GlowModel model(glow, prior);
-  train::Workers workers(model, no_normalisation(glow.shape()), threads, false);
+  train::Workers workers(model, no_normalisation(model.glow().shape()), threads, false);
   const kernels::Buffer<float> x = workers.normalised(batch.view());
-  glow.initialise_actnorm(stream, kernels::make_map(x.data(), static_cast<int64_t>(batch.start.size()), 1,
-                                                    glow.shape().height, glow.shape().width));
-  glow.assemble(stream);
+  model.initialise(
+      stream, kernels::make_map(x.data(), static_cast<int64_t>(batch.start.size()), 1, model.height(), model.width()));
+  model.assemble(stream);
 }
 
 void force_target(const std::string& target) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "flow/glow.h"
+#include "flow/glow_model.h"
 #include "io/model_file.h"
 #include "tests/support/golden_file.h"
 #include "train/detect/workers.h"
@@ -33,7 +33,7 @@ io::NormaliserData no_normalisation(const flow::GlowShape& shape);
 nlohmann::json verify(const tests::GoldenFile& golden, const flow::GlowShape& shape, bool training, int threads);
 
 /// A model as a training begins with, after actnorm's initialisation on the batch.
-void initialise(flow::Glow& glow, const Batch& batch, int threads);
+void initialise(flow::GlowModel& model, const Batch& batch, int threads);
 
 /// Lets the vector code use nothing newer than `target`: "avx2", "baseline", or "best" for whatever there is.
 /// Throws where the machine has not even that.

@@ -106,17 +106,20 @@ TEST(MixtureScores, TellAnomaliesOfAutoencoderAndClassifierAndRefuseAFlow) {
     }
     std::vector<double> score;
     std::vector<int> label;
-    const std::vector<train::ClipScore> scores = mixture_scores(detector, shard, config.train.seed);
-    ASSERT_EQ(scores.size(), shard.clips().size());
-    for (const train::ClipScore& clip : scores) {
-      EXPECT_EQ(clip.score, clip.score_gmm);
+    const train::ScoreTable table = mixture_scores(detector, shard, config.train.seed);
+    ASSERT_EQ(table.clips.size(), shard.clips().size());
+    EXPECT_EQ(table.score_names.back(), "score_gmm");
+    for (const train::ClipScore& clip : table.clips) {
+      EXPECT_EQ(clip.score, table.value(clip, "score_gmm"));
       if (clip.clip.split != io::Split::test) continue;
-      score.push_back(clip.score_gmm);
+      score.push_back(clip.score);
       label.push_back(clip.clip.label);
     }
     EXPECT_TRUE(train::auc(score, label) >= 0.9) << name << " " << train::auc(score, label);
-    write_scores(folder / "scores.csv", scores, shard.parameter_names(), {});
-    EXPECT_EQ(train::read_scores(folder / "scores.csv").clips[3].score_gmm, scores[3].score_gmm);
+    write_scores(folder / "scores.csv", table);
+    const train::ScoreTable read = train::read_scores(folder / "scores.csv");
+    EXPECT_EQ(read.score_names, table.score_names);
+    EXPECT_EQ(read.clips[3].scores, table.clips[3].scores);
   }
 }
 

@@ -395,11 +395,11 @@ TEST(Evaluate, OneClassOnlyIsAnErrorThatNamesTheGroup) {
   const Folder folder;
   train::ScoreTable table = train::read_scores(World::get().scores());
   std::erase_if(table.clips, [](const train::ClipScore& clip) { return clip.clip.label == 1; });
-  train::write_scores(folder / "normal.csv", table.clips, table.parameter_names, table.estimated_names);
+  train::write_scores(folder / "normal.csv", table);
   expect_refused(run({"evaluate", folder / "normal.csv", "--out", folder / "report"}), 3,
                  {"one class only", "group all", "normal"});
   for (train::ClipScore& clip : table.clips) clip.clip.label = -1;
-  train::write_scores(folder / "unlabelled.csv", table.clips, table.parameter_names, table.estimated_names);
+  train::write_scores(folder / "unlabelled.csv", table);
   expect_refused(run({"evaluate", folder / "unlabelled.csv"}), 3, {"label"});
   put(folder / "foreign.csv", "a,b\n1,2\n");
   expect_refused(run({"evaluate", folder / "foreign.csv"}), 3, {"foreign.csv"});
@@ -410,7 +410,7 @@ TEST(Evaluate, AValueOfOneClassIsADash) {
   const Folder folder;
   train::ScoreTable table = train::read_scores(World::get().scores());
   std::erase_if(table.clips, [](const auto& clip) { return clip.clip.label == 1 && clip.clip.parameter[0] == 100.0; });
-  train::write_scores(folder / "s.csv", table.clips, table.parameter_names, table.estimated_names);
+  train::write_scores(folder / "s.csv", table);
   const Outcome outcome = run({"evaluate", folder / "s.csv"});
   expect_done(outcome);
   EXPECT_THAT(outcome.out, ::testing::ContainsRegex("velocity_mm_s = 100 +2 +0 +- +- +- +- +-"));
@@ -559,7 +559,7 @@ TEST(WholeWay, MixedInputsShareOneTable) {
   ASSERT_EQ(table.clips.size(), 11U);
   EXPECT_EQ(table.clips[8].clip.parameter[1], 7.0);
   EXPECT_TRUE(std::isnan(table.clips[8].clip.parameter[0]));
-  EXPECT_EQ(table.clips[8].score_zc, table.clips[9].score_zc);
+  EXPECT_EQ(table.value(table.clips[8], "score_zc"), table.value(table.clips[9], "score_zc"));
 }
 
 TEST(WholeWay, TheScoreOfOneClipIsShown) {

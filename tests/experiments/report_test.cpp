@@ -39,6 +39,7 @@ struct Row {
 train::ScoreTable table_of(const std::vector<Row>& rows) {
   train::ScoreTable table;
   table.parameter_names = {"speed"};
+  table.score_names = {"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"};
   table.estimated_names = {"speed"};
   for (size_t i = 0; i < rows.size(); ++i) {
     train::ClipScore clip;
@@ -48,10 +49,8 @@ train::ScoreTable table_of(const std::vector<Row>& rows) {
     clip.clip.machine = rows[i].machine;
     clip.clip.section = rows[i].section;
     clip.clip.parameter = {rows[i].speed};
-    clip.score = clip.nll = rows[i].score;
-    clip.score_zc = -rows[i].score;
-    clip.score_zc_logdet = 1.0;
-    clip.nll_given_v = nan;
+    clip.score = rows[i].score;
+    clip.scores = {-rows[i].score, 1.0, 0.0, rows[i].score, nan};
     clip.estimate = {rows[i].estimate};
     clip.decision = rows[i].decision;
     table.clips.push_back(std::move(clip));

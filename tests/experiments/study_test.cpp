@@ -28,16 +28,15 @@ using Words = std::vector<std::string>;
 /// Test clips at 100, 200 and 300 (200 unseen), normal and anomalous; training clips at 100 and 300. The estimates are
 /// the truth through a straight line.
 train::ScoreTable made_up(double gap_of_nll, double gap_of_scatter) {
-  train::ScoreTable table{{"velocity_mm_s"}, {"velocity_mm_s"}, {}};
+  train::ScoreTable table{
+      {"velocity_mm_s"}, {"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"}, {"velocity_mm_s"}, {}};
   int number = 0;
   const auto add = [&](io::Split split, int label, double v) {
     train::ClipScore score;
     score.clip = {"clip" + std::to_string(number), "rail", split, label, {v}, "", ""};
     const double spread = 0.1 * (number * 7 % 10);  // 0 .. 0.9, the same for both labels
-    score.nll = spread + gap_of_nll * label;
-    score.score_zc = score.score_zc_logdet = -score.nll;
-    score.score_scatter = spread + gap_of_scatter * label;
-    score.nll_given_v = score.nll;
+    const double nll = spread + gap_of_nll * label;
+    score.scores = {-nll, -nll, spread + gap_of_scatter * label, nll, nll};
     score.estimate = {0.5 * v + 40};
     table.clips.push_back(score);
     ++number;
@@ -139,16 +138,14 @@ TEST(StudyTables, ClipsOfUnknownValueAreNeitherSeenNorUnseen) {
 // Two values, normal clips spread by 1 about 10 and about 20; a fault adds 3 to zc, 1 to zd and takes 2 from the
 // log-determinant.
 TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
-  train::ScoreTable table{{"velocity_mm_s"}, {}, {}};
+  train::ScoreTable table{{"velocity_mm_s"}, {"score_zc", "score_zc_logdet", "nll"}, {}, {}};
   for (const double v : {100.0, 200.0}) {
     for (const int label : {0, 1}) {
       for (const double off : {-1.0, 0.0, 1.0}) {
         train::ClipScore clip;
         clip.clip = {"clip", "rail", io::Split::test, label, {v}, "", ""};
         const double zc = v / 10 + off + 3 * label, zd = 5.0 + label, log_det = 40.0 - 2 * label;
-        clip.score_zc = zc;
-        clip.score_zc_logdet = zc - log_det;
-        clip.nll = zc - log_det + zd;
+        clip.scores = {zc, zc - log_det, zc - log_det + zd};
         table.clips.push_back(clip);
       }
     }

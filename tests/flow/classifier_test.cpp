@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "flow/factory.h"
 #include "flow/random.h"
 #include "io/error.h"
 #include "kernels/copy.h"
@@ -92,27 +93,29 @@ TEST_P(ClassifierTest, GradientIsTheLossesDerivative) {
 
 TEST_P(ClassifierTest, SaysWhichClassAndHowSure) {
   const std::unique_ptr<Pass> pass = classifier_.make_pass(batch, PassMode::score);
-  std::vector<WindowScores> scores(batch);
-  pass->score(stream_, load(*pass), v_, scores);
-  for (size_t i = 0; i < scores.size(); ++i) {
+  WindowScores scores(classifier_, batch);
+  pass->score(stream_, load(*pass), v_, scores, 0);
+  for (int64_t i = 0; i < scores.size(); ++i) {
     // Of six classes the likeliest has a sixth or more.
-    EXPECT_TRUE(scores[i].score_confidence >= 0.0 && scores[i].score_confidence <= std::log(6.0)) << i;
-    ASSERT_EQ(scores[i].estimate.size(), 2U);
-    EXPECT_TRUE(scores[i].estimate[0] >= 100 && scores[i].estimate[0] <= 200) << i;
-    EXPECT_TRUE(scores[i].estimate[1] >= 1 && scores[i].estimate[1] <= 4) << i;
-    EXPECT_TRUE(std::isnan(scores[i].nll) && std::isnan(scores[i].score_kld));
+    const double confidence = scores.of(i, "score_confidence");
+    EXPECT_TRUE(confidence >= 0.0 && confidence <= std::log(6.0)) << i;
+    ASSERT_EQ(scores.estimates[i].size(), 2U);
+    EXPECT_TRUE(scores.estimates[i][0] >= 100 && scores.estimates[i][0] <= 200) << i;
+    EXPECT_TRUE(scores.estimates[i][1] >= 1 && scores.estimates[i][1] <= 4) << i;
     std::vector<float> embedding(4);
-    pass->copy_latents(stream_, static_cast<int64_t>(i), embedding);
+    pass->copy_latents(stream_, i, embedding);
     stream_.synchronise();
-    EXPECT_EQ(embedding, scores[i].descriptor);
+    const std::span<const float> descriptor = scores.descriptors[i];
+    EXPECT_TRUE(std::equal(embedding.begin(), embedding.end(), descriptor.begin(), descriptor.end()));
   }
   // A head that is sure of velocity 200 and load 2: class 4.
   std::vector<float> values = kernels::to_host(stream_, classifier_.parameters());
   values[static_cast<size_t>(classifier_.layout().find("classes1.bias").offset + 4)] = 60.0F;
   set(values);
-  pass->score(stream_, load(*pass), v_, scores);
-  EXPECT_TRUE(scores[0].score_confidence <= 1e-9);
-  EXPECT_TRUE(std::abs(scores[0].estimate[0] - 200) <= 1e-9 && std::abs(scores[0].estimate[1] - 2) <= 1e-9);
+  pass->score(stream_, load(*pass), v_, scores, 0);
+  EXPECT_TRUE(scores.of(0, "score_confidence") <= 1e-9);
+  EXPECT_THROW(scores.of(0, "nll"), std::out_of_range);
+  EXPECT_TRUE(std::abs(scores.estimates[0][0] - 200) <= 1e-9 && std::abs(scores.estimates[0][1] - 2) <= 1e-9);
 }
 
 TEST_P(ClassifierTest, AWindowOfUnknownValueTeachesNothing) {

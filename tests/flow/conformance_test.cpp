@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "flow/glow.h"
+#include "flow/glow_model.h"
 #include "flow/latent.h"
 #include "kernels/adam.h"
 #include "tests/support/backends.h"
@@ -144,52 +145,53 @@ TEST_P(Conformance, LatentsAndLogDeterminants) {
 TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
   const LatentPrior prior(shape_, condition_, device());
   const LatentPrior unconditioned(shape_, {}, device());
+  const GlowModel model(shape_, condition_, 1, device()), unconditioned_model(shape_, {}, 1, device());
   const int64_t parameters = static_cast<int64_t>(condition_.k.size());
   for_each_pass(PassMode::score, [&](GlowPass& pass, int64_t first, int64_t count) {
     const std::vector<double> v = rows("v", first, count);
-    std::vector<WindowScores> scores(static_cast<size_t>(count));
-    std::vector<WindowScores> free(scores.size());
-    std::vector<WindowScores> without_v(scores.size());
-    prior.score(stream_, pass, glow_.constant_log_det(), v, scores);
-    prior.score(stream_, pass, glow_.constant_log_det(), {}, without_v);
-    unconditioned.score(stream_, pass, glow_.constant_log_det(), {}, free);
+    WindowScores scores(model, count), without_v(model, count), free(unconditioned_model, count);
+    prior.score(stream_, pass, glow_.constant_log_det(), v, scores, 0);
+    prior.score(stream_, pass, glow_.constant_log_det(), {}, without_v, 0);
+    unconditioned.score(stream_, pass, glow_.constant_log_det(), {}, free, 0);
     const auto expect = [&](double actual, const char* name, size_t i) {
       const double expected = rows(name, first, count)[i];
       EXPECT_TRUE(std::abs(actual - expected) <= tolerance_ * std::abs(expected))
           << name << " is " << actual << ", expected " << expected;
     };
-    for (size_t i = 0; i < scores.size(); ++i) {
-      const WindowScores& s = scores[i];
-      expect(s.log_p_zc, "log_p_zc", i);
-      expect(s.log_det, "logdet", i);
-      expect(s.nll, "nll_marginal", i);
-      expect(s.score_scatter, "score_scatter", i);
-      EXPECT_EQ(s.score_zc, -s.log_p_zc);
-      EXPECT_EQ(s.score_zc_logdet, -s.log_p_zc - s.log_det);
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+      const auto row = static_cast<int64_t>(i);
+      const auto own = [&](const char* name) { return scores.of(row, name); };
+      expect(own("log_p_zc"), "log_p_zc", i);
+      expect(own("log_det"), "logdet", i);
+      expect(own("nll"), "nll_marginal", i);
+      expect(own("score_scatter"), "score_scatter", i);
+      EXPECT_EQ(own("score_zc"), -own("log_p_zc"));
+      EXPECT_EQ(own("score_zc_logdet"), -own("log_p_zc") - own("log_det"));
       const bool known = std::none_of(v.begin() + static_cast<int64_t>(i) * parameters,
                                       v.begin() + static_cast<int64_t>(i + 1) * parameters,
                                       [](double value) { return std::isnan(value); });
       if (known) {
-        expect(s.nll_given_v, "nll_given_v", i);
+        expect(own("nll_given_v"), "nll_given_v", i);
       } else {
-        EXPECT_TRUE(std::isnan(s.nll_given_v));
+        EXPECT_TRUE(std::isnan(own("nll_given_v")));
       }
-      EXPECT_TRUE(std::isnan(without_v[i].nll_given_v));
-      EXPECT_EQ(without_v[i].nll, s.nll) << "the marginal does not see v";
-      expect(free[i].nll, "nll_unconditioned", i);
-      EXPECT_EQ(free[i].nll_given_v, free[i].nll);
-      EXPECT_TRUE(free[i].estimate.empty());
+      EXPECT_TRUE(std::isnan(without_v.of(row, "nll_given_v")));
+      EXPECT_EQ(without_v.of(row, "nll"), own("nll")) << "the marginal does not see v";
+      expect(free.of(row, "nll"), "nll_unconditioned", i);
+      EXPECT_EQ(free.of(row, "nll_given_v"), free.of(row, "nll"));
+      EXPECT_TRUE(free.estimates[row].empty());
 
       // Each parameter's own run of zd's channels, in order.
       const std::vector<double> zd = rows("z/zd", first + static_cast<int64_t>(i), 1);
       const size_t run = zd.size() / static_cast<size_t>(parameters);
-      ASSERT_EQ(s.estimate.size(), static_cast<size_t>(parameters));
-      for (size_t p = 0; p < s.estimate.size(); ++p) {
+      const std::span<const double> estimate = scores.estimates[row];
+      ASSERT_EQ(estimate.size(), static_cast<size_t>(parameters));
+      for (size_t p = 0; p < estimate.size(); ++p) {
         double mean = 0;
         for (size_t j = 0; j < run; ++j) mean += zd[p * run + j] / static_cast<double>(run);
         const double expected = mean / condition_.k[p] + condition_.v0[p];
         const double scale = largest(zd) / condition_.k[p] + condition_.v0[p];
-        EXPECT_TRUE(std::abs(s.estimate[p] - expected) <= tolerance_ * scale) << s.estimate[p] << " " << expected;
+        EXPECT_TRUE(std::abs(estimate[p] - expected) <= tolerance_ * scale) << estimate[p] << " " << expected;
       }
     }
   });

@@ -1,5 +1,7 @@
 #include "flow/latent.h"
 
+#include "flow/factory.h"
+
 #include <cmath>
 #include <functional>
 #include <limits>

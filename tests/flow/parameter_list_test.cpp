@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "flow/model.h"
+#include "flow/factory.h"
 
 namespace evenflow::flow {
 namespace {

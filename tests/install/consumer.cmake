@@ -20,6 +20,34 @@ if(NOT output MATCHES "^evenflow ${VERSION} ")
   message(FATAL_ERROR "expected version ${VERSION} of the installed program, got: ${output}")
 endif()
 
+# A program that links evenflow::detect alone and the installed program say the same of a recording.
+set(evenflow ${SCRATCH}/prefix/bin/evenflow)
+run(${evenflow} synth ${SCRATCH}/rails --train-velocities 100,200 --test-velocities 100 --train-distances 100
+    --test-distances 100 --train-clips 2 --normal-clips 1 --anomaly-clips 1 --duration 2)
+run(${evenflow} prepare ${SCRATCH}/rails --out ${SCRATCH}/rails.h5)
+run(${evenflow} train ${SCRATCH}/rails.h5 --run ${SCRATCH}/run --epochs 1 --blocks 1 --steps 1 --hidden 2
+    --validation-fraction 0)
+file(GLOB recordings ${SCRATCH}/rails/test/*.wav)
+foreach(recording ${recordings})
+  run(${evenflow} score --model ${SCRATCH}/run/model.h5 ${recording} --out ${SCRATCH}/scores.csv --force)
+  execute_process(COMMAND ${SCRATCH}/build/score_recording ${SCRATCH}/run/model.h5 ${recording}
+    RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE error)
+  file(STRINGS ${SCRATCH}/scores.csv rows)
+  list(GET rows 0 names)
+  list(GET rows 1 cells)
+  string(REPLACE "," ";" names "${names}")
+  string(REPLACE "," ";" cells "${cells}")
+  list(FIND names score at_score)
+  list(FIND names decision at_decision)
+  list(GET cells ${at_score} score)
+  list(GET cells ${at_decision} decision)
+  # As numbers: the table has the fewest digits that read back as the same.
+  execute_process(COMMAND printf %.17g ${score} OUTPUT_VARIABLE score)
+  if(failed OR NOT said STREQUAL "nll ${score} ${decision}\n")
+    message(FATAL_ERROR "of ${recording} the program says '${score} ${decision}', the consumer '${said}' ${error}")
+  endif()
+endforeach()
+
 # The installed program finds, or misses, the CUDA backend's library by itself.
 find_library(driver NAMES libcuda.so.1)
 if(NOT driver)

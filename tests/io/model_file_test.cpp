@@ -204,6 +204,25 @@ TEST(ModelFile, WrongFilesAreNamed) {
   EXPECT_THAT(error("shard.h5"), HasSubstr("is an evenflow shard, expected an evenflow model"));
 }
 
+TEST(ModelFile, WhatScoresWereInTrainingComesBackOrIsRefused) {
+  const TempFolder folder;
+  ModelData model = checkpoint();
+  write_model(folder / "m.h5", model);
+  EXPECT_TRUE(read_model(folder / "m.h5").references.empty());
+  model.references = {{"nll", -7000.25, 12.5}, {"score_zc", 1e-300, 0.0}};
+  write_model(folder / "m.h5", model);
+  EXPECT_EQ(read_model(folder / "m.h5").references, model.references);
+  for (const ScoreReference& bad :
+       {ScoreReference{"speed", 1.0, 1.0}, ScoreReference{"nll", 1.0, 1.0},
+        ScoreReference{"score_x", std::numeric_limits<double>::infinity(), 1.0}, ScoreReference{"score_x", 1.0, -1.0},
+        ScoreReference{"score_x", 1.0, std::numeric_limits<double>::quiet_NaN()}}) {
+    ModelData other = model;
+    other.references.push_back(bad);
+    write_model(folder / "m.h5", other);
+    EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }), HasSubstr("/references"));
+  }
+}
+
 TEST(ModelFile, AThresholdThatCannotBeIsRefused) {
   const TempFolder folder;
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();

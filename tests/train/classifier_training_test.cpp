@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "io/error.h"
 #include "io/hdf5_file.h"
 #include "tests/train/dense_fixture.h"
 #include "train/detect/score.h"
@@ -33,9 +34,9 @@ TEST_P(ClassifierTraining, TellsTheTrainingValuesApart) {
   EXPECT_EQ(detector.score_name(), "score_confidence");
   const std::vector<double>& values = detector.model().condition.training_values[0];
   int64_t right = 0, count = 0;
-  const std::vector<ClipScore> scores = detector.score(io::Shard(shard()));
-  for (const ClipScore& clip : scores) {
-    EXPECT_TRUE(std::isfinite(clip.score_confidence));
+  const ScoreTable scored = detector.table({"velocity_mm_s"}, detector.score(io::Shard(shard())));
+  for (const ClipScore& clip : scored.clips) {
+    EXPECT_TRUE(std::isfinite(scored.value(clip, "score_confidence")));
     if (clip.clip.split != io::Split::train) continue;
     const double v = clip.clip.parameter[0];
     double nearest = values.front();
@@ -46,10 +47,11 @@ TEST_P(ClassifierTraining, TellsTheTrainingValuesApart) {
     ++count;
   }
   EXPECT_GE(right, count * 9 / 10) << count;
-  write_scores(folder_ / "scores.csv", scores, {"velocity_mm_s"}, {"velocity_mm_s"});
+  write_scores(folder_ / "scores.csv", scored);
   const ScoreTable table = read_scores(folder_ / "scores.csv");
-  EXPECT_EQ(table.clips[0].score_confidence, scores[0].score_confidence);
-  EXPECT_TRUE(std::isnan(table.clips[0].nll));
+  EXPECT_EQ(table.score_names, scored.score_names);
+  EXPECT_EQ(table.clips[0].scores, scored.clips[0].scores);
+  EXPECT_THROW(table.column("nll"), io::DataError);
 }
 
 TEST_P(ClassifierTraining, EncodesToEmbeddings) {

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "flow/factory.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "tests/train/train_fixture.h"
+#include "train/detect/score_set.h"
 
 namespace evenflow::train {
 namespace {
@@ -74,7 +76,7 @@ TEST_F(ScoreTest, AClipScoresTheSameAloneAndInAShard) {
     EXPECT_EQ(alone.windows, all[i].windows);
     EXPECT_EQ(alone.windows, (count - 8) / 4 + 1);
     EXPECT_EQ(alone.score, all[i].score);
-    EXPECT_EQ(alone.nll_given_v, all[i].nll_given_v);
+    EXPECT_EQ(alone.scores, all[i].scores);
     EXPECT_EQ(alone.estimate, all[i].estimate);
     EXPECT_EQ(alone.decision, all[i].decision);
     EXPECT_EQ(all[i].clip.path, data.clips()[i].path);
@@ -87,7 +89,7 @@ TEST_F(ScoreTest, ThreadsChangeNoBit) {
   const std::vector<ClipScore> a = one.score(data), b = three.score(data);
   for (size_t i = 0; i < a.size(); ++i) {
     EXPECT_EQ(a[i].score, b[i].score);
-    EXPECT_EQ(a[i].nll, b[i].nll);
+    EXPECT_EQ(a[i].scores, b[i].scores);
   }
 }
 
@@ -101,9 +103,10 @@ TEST_F(ScoreTest, KeepsOnlyWhatItIsAskedFor) {
 TEST_F(ScoreTest, WithoutItsParameterAClipHasNoConditionalLikelihood) {
   testing::write_shard(*folder_ / "plain.h5", {.parameter = false});
   Detector detector(model(), "cpu", 1);
-  for (const ClipScore& clip : detector.score(io::Shard(*folder_ / "plain.h5"))) {
-    EXPECT_TRUE(std::isnan(clip.nll_given_v));
-    EXPECT_TRUE(std::isfinite(clip.nll));
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(*folder_ / "plain.h5")));
+  for (const ClipScore& clip : table.clips) {
+    EXPECT_TRUE(std::isnan(table.value(clip, "nll_given_v")));
+    EXPECT_TRUE(std::isfinite(table.value(clip, "nll")));
   }
 }
 
@@ -115,9 +118,12 @@ TEST_F(ScoreTest, AggregatesOrderAsTheirNamesSay) {
     data.config.score.top_k = 2;
     by[aggregate] = Detector(data, "cpu", 1).score(io::Shard(shard()));
   }
+  const size_t of_model = flow::factory_of(data.config).scores().size();
   for (size_t i = 0; i < by[io::Aggregate::mean].size(); ++i) {
-    EXPECT_LE(by[io::Aggregate::mean][i].nll, by[io::Aggregate::top_k][i].nll);
-    EXPECT_LT(by[io::Aggregate::top_k][i].nll, by[io::Aggregate::max][i].nll);
+    for (size_t s = 0; s < of_model; ++s) {
+      EXPECT_LE(by[io::Aggregate::mean][i].scores[s], by[io::Aggregate::top_k][i].scores[s]);
+      EXPECT_LT(by[io::Aggregate::top_k][i].scores[s], by[io::Aggregate::max][i].scores[s]);
+    }
   }
 }
 
@@ -186,7 +192,23 @@ TEST_F(ScoreTest, ResolvesTheScore) {
   config.score.score = "auto";
   config.model.kind = io::ModelKind::vae;
   EXPECT_EQ(resolve_score(config), "score_reconstruction");
-  EXPECT_THROW(pick_score({}, "speed"), io::DataError);
+}
+
+TEST_F(ScoreTest, AScoreThatTheKindOfModelLacksIsRefused) {
+  io::Config config;
+  for (const char* name : {"auto", "nll", "score_zc", "score_scatter"}) {
+    config.score.score = name;
+    EXPECT_NO_THROW(require_score(config)) << name;
+  }
+  for (const char* name : {"nll_given_v", "score_kld", "score_none"}) {
+    config.score.score = name;
+    EXPECT_THAT(message_of<io::UsageError>([&] { require_score(config); }),
+                AllOf(HasSubstr(name), HasSubstr("model.kind = glow"), HasSubstr("score_zc or score_zc_logdet or"),
+                      HasSubstr("nll")));
+  }
+  io::ModelData data = io::read_model(model());
+  data.threshold.score = "score_kld";
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("score_kld is no score"));
 }
 
 // ---- latents
@@ -201,7 +223,7 @@ TEST_F(ScoreTest, EncodesEveryWindow) {
     told = done;
   });
   EXPECT_EQ(told, 40);
-  const std::vector<ClipScore> scores = detector.score(data);
+  const ScoreTable scored = detector.table(data.parameter_names(), detector.score(data));
   const io::Hdf5Lock lock;
   const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents");
   io::Shape zc, zd, none;
@@ -231,7 +253,8 @@ TEST_F(ScoreTest, EncodesEveryWindow) {
     EXPECT_TRUE(std::isfinite(zd_values[i * 32]) && std::isfinite(estimate[i]));
   }
   for (size_t c = 0; c < 40; ++c) {
-    EXPECT_TRUE(std::abs(sum[c] / count[c] - scores[c].nll) <= 1e-9 * std::abs(scores[c].nll));
+    const double expected = scored.value(scored.clips[c], "nll");
+    EXPECT_TRUE(std::abs(sum[c] / count[c] - expected) <= 1e-9 * std::abs(expected));
   }
 }
 
@@ -286,19 +309,22 @@ TEST_F(ScoreTest, ASampleWithoutNoiseIsEstimatedAtItsV) {
 TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   const io::Shard data(shard());
   Detector detector(model(), "cpu", 1);
-  std::vector<ClipScore> scores = detector.score(data);
+  ScoreTable scored = detector.table(data.parameter_names(), detector.score(data));
+  std::vector<ClipScore>& scores = scored.clips;
   scores[0].clip.path = "a, \"quoted\".wav";
   scores[1].clip.parameter[0] = std::nan("");
-  scores[1].nll_given_v = std::nan("");
+  scores[1].scores[scored.column("nll_given_v")] = std::nan("");
   scores[2].decision = -1;
   scores[2].clip.label = -1;
   const std::filesystem::path file = *folder_ / "scores.csv";
-  write_scores(file, scores, data.parameter_names(), detector.model().condition.names);
-  EXPECT_THAT(io::read_text(file),
-              ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
-                                    "nll_given_v,estimate_velocity_mm_s,decision,split,domain,section\n"));
+  write_scores(file, scored);
+  EXPECT_THAT(
+      io::read_text(file),
+      ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
+                            "nll_given_v,score_typical,estimate_velocity_mm_s,decision,split,domain,section\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
+  EXPECT_EQ(table.score_names, detector.score_names());
   EXPECT_EQ(table.estimated_names, detector.model().condition.names);
   ASSERT_EQ(table.clips.size(), scores.size());
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -311,11 +337,8 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
     EXPECT_EQ(a.clip.section, b.clip.section);
     EXPECT_TRUE(same(a.clip.parameter[0], b.clip.parameter[0]));
     EXPECT_EQ(a.score, b.score);
-    EXPECT_EQ(a.score_zc, b.score_zc);
-    EXPECT_EQ(a.score_zc_logdet, b.score_zc_logdet);
-    EXPECT_EQ(a.score_scatter, b.score_scatter);
-    EXPECT_EQ(a.nll, b.nll);
-    EXPECT_TRUE(same(a.nll_given_v, b.nll_given_v));
+    EXPECT_TRUE(std::equal(a.scores.begin(), a.scores.end(), b.scores.begin(), b.scores.end(),
+                           [](double x, double y) { return same(x, y); }));
     EXPECT_EQ(a.estimate, b.estimate);
     EXPECT_EQ(a.decision, b.decision);
   }
@@ -335,6 +358,104 @@ TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
               AllOf(HasSubstr("line 3"), HasSubstr("column score holds 'one'")));
   EXPECT_THAT(refuse(header + "a,m,7,1,1,1,1,1,1,0,test,,\n"), HasSubstr("column label"));
   EXPECT_THAT(refuse(header + "a,m,0,1\n"), AllOf(HasSubstr("line 2"), HasSubstr("4 cells")));
+  const std::string end = "decision,split,domain,section\n";
+  EXPECT_THAT(refuse("path,machine,label,score," + end), HasSubstr("no score behind the column score"));
+  EXPECT_THAT(refuse("path,machine,label,score,nll,speed," + end), HasSubstr("column speed is neither a score nor"));
+  EXPECT_THAT(refuse("path,machine,label,score,nll,estimate_v,score_zc," + end), HasSubstr("column score_zc is"));
+  EXPECT_THAT(refuse("path,machine,label,score,nll,nll," + end), HasSubstr("column nll twice"));
+  EXPECT_THAT(refuse("path,machine,label,score,nll,score_new," + end + "a,m,0,1,1,x,0,test,,\n"),
+              AllOf(HasSubstr("line 2"), HasSubstr("column score_new holds 'x'")));
+}
+
+TEST_F(ScoreTest, ATableOfScoresThatNoModelHereHasIsRead) {
+  const std::filesystem::path file = *folder_ / "other.csv";
+  const std::string text =
+      "path,machine,label,speed,score,score_new,nll_other,estimate_speed,decision,split,domain,section\n"
+      "a,m,0,3,1.5,1.5,,2.5,0,test,,\n";
+  io::write_text(file, text);
+  const ScoreTable table = read_scores(file);
+  EXPECT_THAT(table.score_names, ::testing::ElementsAre("score_new", "nll_other"));
+  EXPECT_EQ(table.value(table.clips[0], "score_new"), 1.5);
+  EXPECT_THAT(message_of<io::DataError>([&] { table.column("nll"); }), HasSubstr("there are score_new, nll_other"));
+  write_scores(file, table);
+  EXPECT_EQ(io::read_text(file), text);
+}
+
+TEST_F(ScoreTest, CountsWhatHasNoValue) {
+  const double nan = std::nan("");
+  ScoreTable table{{"speed"}, {"nll", "nll_given_v", "score_zc"}, {"speed"}, {}};
+  const auto add = [&](double speed, double score, const std::vector<double>& scores) {
+    ClipScore& clip = table.clips.emplace_back();
+    clip.clip.parameter = {speed};
+    clip.score = score;
+    clip.scores = scores;
+  };
+  add(1, 1, {1, nan, INFINITY});
+  add(nan, 1, {1, nan, 1});
+  add(1, 1, {1, 1, nan});
+  add(1, nan, {nan, nan, nan});
+  const auto all = [](const ClipScore&) { return true; };
+  EXPECT_THAT(without_value(table, all), ::testing::ElementsAre(std::pair<std::string, int64_t>("nll_given_v", 1),
+                                                                std::pair<std::string, int64_t>("score_zc", 2)));
+  EXPECT_TRUE(without_value(table, [](const ClipScore&) { return false; }).empty());
+}
+
+// ---- what scores were in training
+
+TEST_F(ScoreTest, TypicalIsTheDistanceOfNllFromItsMeanInTraining) {
+  io::ModelData data = io::read_model(model());
+  Detector detector(data, "cpu", 1);
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  double mean = 0, count = 0;
+  for (const ClipScore& clip : table.clips) {
+    if (clip.clip.split != io::Split::train) continue;
+    mean += table.value(clip, "nll");
+    ++count;
+  }
+  mean /= count;
+  for (const ClipScore& clip : table.clips) {
+    const double expected = std::abs(table.value(clip, "nll") - mean);
+    EXPECT_TRUE(std::abs(table.value(clip, "score_typical") - expected) <= 1e-9 * std::abs(mean));
+  }
+  data.references.clear();
+  EXPECT_EQ(Detector(data, "cpu", 1).score_names(),
+            (std::vector<std::string>{"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"}));
+  data.threshold.score = "score_typical";
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("decides by score_typical"));
+}
+
+TEST_F(ScoreTest, AModelCanDecideByTypical) {
+  io::Config config = tiny_config();
+  config.score.score = "score_typical";
+  config.train.epochs = 1;
+  train(tiny_options(shard(), *folder_ / "typical", config));
+  Detector detector(*folder_ / "typical" / "model.h5", "cpu", 1);
+  EXPECT_EQ(detector.model().threshold.score, "score_typical");
+  ASSERT_TRUE(std::isfinite(detector.model().threshold.value));
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  for (const ClipScore& clip : table.clips) {
+    EXPECT_EQ(clip.score, table.value(clip, "score_typical"));
+    EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
+  }
+}
+
+TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {
+  const io::ModelData data = io::read_model(model());
+  Detector detector(data, "cpu", 1);
+  const std::vector<ClipScore> normal = detector.score(
+      io::Shard(shard()), [](const io::Clip& clip) { return clip.split == io::Split::train && clip.label != 1; });
+  ASSERT_EQ(data.references.size(), detector.network().scores().size());
+  for (size_t s = 0; s < data.references.size(); ++s) {
+    const io::ScoreReference& reference = data.references[s];
+    EXPECT_EQ(reference.score, detector.network().scores()[s].name);
+    double mean = 0, squares = 0;
+    for (const ClipScore& clip : normal) mean += clip.scores[s];
+    mean /= static_cast<double>(normal.size());
+    for (const ClipScore& clip : normal) squares += std::pow(clip.scores[s] - mean, 2);
+    const double deviation = std::sqrt(squares / static_cast<double>(normal.size()));
+    EXPECT_TRUE(std::abs(reference.mean - mean) <= 1e-9 * std::abs(mean)) << reference.score;
+    EXPECT_TRUE(std::abs(reference.deviation - deviation) <= 1e-6 * deviation) << reference.score;
+  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // An untrained flow as a model file would hold it: the smallest that a small_shard.h's shard can be scored by.
 #pragma once
 
-#include "flow/model.h"
+#include "flow/factory.h"
 #include "io/model_file.h"
 #include "tests/io/small_shard.h"
 

@@ -311,7 +311,8 @@ TEST_P(TrainerTest, ThreeExplosionsInARowEndInAReadableModel) {
                           HasSubstr("block"), HasSubstr("clip_")));
   EXPECT_THAT(log_of("a"), HasSubstr("learning rate now 0.5"));
   Detector detector(run("a") / "last.h5", "cpu", 1);
-  for (const ClipScore& clip : detector.score(io::Shard(shard()))) EXPECT_TRUE(std::isfinite(clip.nll));
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  for (const ClipScore& clip : table.clips) EXPECT_TRUE(std::isfinite(table.value(clip, "nll")));
   Detector best(run("a") / "model.h5", "cpu", 1);
 }
 
@@ -365,10 +366,10 @@ TEST_P(TrainerTest, ASilentClipAmongOthersIsNamedAndScored) {
   train(tiny_options(folder_ / "some.h5", run("a"), base()));
   EXPECT_THAT(log_of("a"), HasSubstr("training clips is silent or never varies: sound/clip_1.wav"));
   Detector detector(run("a") / "model.h5", "cpu", 1);
-  const std::vector<ClipScore> scores = detector.score(io::Shard(folder_ / "some.h5"));
-  for (size_t i = 0; i < scores.size(); ++i) {
-    EXPECT_EQ(scores[i].silent, i == 1) << i;
-    EXPECT_TRUE(std::isfinite(scores[i].score) && std::isfinite(scores[i].nll)) << i;
+  const ScoreTable table = detector.table({}, detector.score(io::Shard(folder_ / "some.h5")));
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    EXPECT_EQ(table.clips[i].silent, i == 1) << i;
+    EXPECT_TRUE(std::isfinite(table.clips[i].score) && std::isfinite(table.value(table.clips[i], "nll"))) << i;
   }
 }
 
@@ -383,9 +384,10 @@ TEST_P(TrainerTest, WithoutParametersTheModelIsUnconstrained) {
   for (const char* name : {"a", "b"}) {
     Detector detector(run(name) / "model.h5", "cpu", 1);
     EXPECT_EQ(detector.score_name(), "nll");
-    for (const ClipScore& clip : detector.score(io::Shard(shard()))) {
-      EXPECT_EQ(clip.nll, clip.nll_given_v);
-      EXPECT_EQ(clip.score, clip.nll);
+    const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+    for (const ClipScore& clip : table.clips) {
+      EXPECT_EQ(table.value(clip, "nll"), table.value(clip, "nll_given_v"));
+      EXPECT_EQ(clip.score, table.value(clip, "nll"));
       EXPECT_TRUE(clip.estimate.empty());
     }
   }

@@ -66,7 +66,7 @@ struct Variant {
 
 class WorkersTest : public ::testing::TestWithParam<Variant> {
  protected:
-  WorkersTest() : glow_(shape(), 11), prior_(glow_.shape(), velocity()), model_(glow_, prior_) {
+  WorkersTest() : model_(shape(), velocity(), 11) {
     kernels::Stream stream;
     const Batch batch = make_batch(32);
     Workers workers(model_, normaliser(), 1, false);
@@ -81,9 +81,8 @@ class WorkersTest : public ::testing::TestWithParam<Variant> {
     config.condition.zd_half = GetParam().zd_half;
     return flow::glow_shape(config);
   }
-  flow::Glow glow_;
-  flow::LatentPrior prior_;
   flow::GlowModel model_;
+  flow::Glow& glow_ = model_.glow();
 };
 
 TEST_P(WorkersTest, TheNumberOfThreadsChangesNoBit) {
@@ -159,14 +158,14 @@ TEST_P(WorkersTest, GradientIsTheLossesDerivative) {
 TEST_P(WorkersTest, LossIsTheMeanOfTheScores) {
   const Batch batch = make_batch(23);
   std::vector<double> nll(23);
-  std::vector<flow::WindowScores> scores(23);
+  flow::WindowScores scores(model_, 23);
   Workers workers(model_, normaliser(), 3, true), scorer(model_, normaliser(), 2, false);
   const double loss = workers.loss_and_gradient(batch.view(), nll);
   EXPECT_EQ(workers.loss(batch.view(), nll), loss);
   scorer.score(batch.view(), scores);
   double sum = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    const double expected = std::isnan(batch.v[i]) ? scores[i].nll : scores[i].nll_given_v;
+  for (size_t i = 0; i < nll.size(); ++i) {
+    const double expected = scores.of(static_cast<int64_t>(i), std::isnan(batch.v[i]) ? "nll" : "nll_given_v");
     EXPECT_TRUE(std::abs(nll[i] - expected) <= 1e-9 * std::abs(expected)) << i;
     sum += expected;
   }
@@ -176,7 +175,7 @@ TEST_P(WorkersTest, LossIsTheMeanOfTheScores) {
 
 TEST_P(WorkersTest, LatentsGiveTheScores) {
   const Batch batch = make_batch(11);
-  std::vector<flow::WindowScores> scores(11), expected(11);
+  flow::WindowScores scores(model_, 11), expected(model_, 11);
   Workers workers(model_, normaliser(), 2, false);
   workers.score(batch.view(), expected);
   int64_t next = 0;
@@ -186,12 +185,12 @@ TEST_P(WorkersTest, LatentsGiveTheScores) {
     double log_p = 0, mean = 0;
     for (const float z : zc) log_p -= 0.5 * (double{z} * z + std::log(2 * M_PI));
     for (const float z : zd) mean += z / static_cast<double>(zd.size());
-    const flow::WindowScores& own = expected[static_cast<size_t>(window)];
-    EXPECT_TRUE(std::abs(-log_p - own.score_zc) <= 1e-6 * own.score_zc);
-    EXPECT_TRUE(std::abs(mean / 0.015 + 300 - own.estimate[0]) <= 1e-3) << own.estimate[0];
+    const double score_zc = expected.of(window, "score_zc"), estimate = expected.estimates[window][0];
+    EXPECT_TRUE(std::abs(-log_p - score_zc) <= 1e-6 * score_zc);
+    EXPECT_TRUE(std::abs(mean / 0.015 + 300 - estimate) <= 1e-3) << estimate;
   });
   EXPECT_EQ(next, 11);
-  for (size_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores[i].nll, expected[i].nll);
+  for (int64_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores.of(i, "nll"), expected.of(i, "nll"));
 }
 
 TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {

@@ -109,11 +109,11 @@ double BatchEngine::loss(const WindowBatch& batch, std::span<double> nll) {
          (static_cast<double>(batch.size()) * static_cast<double>(model_.dimensions()));
 }
 
-void BatchEngine::score(const WindowBatch& batch, std::span<flow::WindowScores> out) {
+void BatchEngine::score(const WindowBatch& batch, flow::WindowScores& out) {
   encode(batch, out, {});
 }
 
-void BatchEngine::encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) {
+void BatchEngine::encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) {
   const auto parameters = static_cast<size_t>(model_.parameter_count());
   for (int64_t first = 0; first < batch.size(); first += batch_) {
     const int64_t count = std::min(batch_, batch.size() - first);
@@ -121,7 +121,7 @@ void BatchEngine::encode(const WindowBatch& batch, std::span<flow::WindowScores>
     const auto v = batch.v.empty() ? std::span<const double>{}
                                    : batch.v.subspan(static_cast<size_t>(first) * parameters,
                                                      static_cast<size_t>(count) * parameters);
-    pass_->score(stream_, x, v, out.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    pass_->score(stream_, x, v, out, first);
     if (!visit) continue;
     visit_latents(first, count, visit);
   }

@@ -18,8 +18,8 @@ class BatchEngine final : public Engine {
   std::string describe() const override;
   void hold(std::span<const float> frames) override;
   double loss(const WindowBatch& batch, std::span<double> nll) override;
-  void score(const WindowBatch& batch, std::span<flow::WindowScores> out) override;
-  void encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) override;
+  void score(const WindowBatch& batch, flow::WindowScores& out) override;
+  void encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) override;
   kernels::Buffer<float> normalised(const WindowBatch& batch) override;
   std::string first_non_finite(const WindowBatch& batch, int64_t window) override;
 
@@ -29,13 +29,16 @@ class BatchEngine final : public Engine {
   int64_t most_windows() const { return batch_; }
   /// The held copy of these frames; empty if they are not held.
   kernels::Array<const float> held(std::span<const float> frames) const;
-  /// Queues: normalised windows into the pass's input. Arrays on the device.
-  kernels::ConstMap gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start);
+  /// The normaliser's, per mel band, on the device.
+  kernels::Array<const float> mean() const { return mean_.view(); }
+  kernels::Array<const float> inverse_std() const { return inverse_std_.view(); }
 
  private:
   // Windows [first, first + count) of the batch, normalised, in the pass's input; with_values: their values in v_.
   kernels::ConstMap load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values);
   kernels::Array<const float> frames_of(const WindowBatch& batch, int64_t first, int64_t count);
+  // Queues: normalised windows into the pass's input. Arrays on the device.
+  kernels::ConstMap gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start);
 
   void visit_latents(int64_t first, int64_t count, const LatentVisitor& visit);
 

@@ -31,18 +31,22 @@ void place_windows(const ClipGroup& group, const io::WindowSettings& window, int
   }
 }
 
-// The figures of a window that a model of this kind has.
-void add_columns(io::ModelKind kind, std::span<const flow::WindowScores> scores, io::LatentsTable& table) {
-  const auto add = [&](const char* name, double flow::WindowScores::*member) {
-    std::vector<double> values;
-    for (const flow::WindowScores& window : scores) values.push_back(window.*member);
-    table.columns.emplace_back(name, std::move(values));
-  };
-  if (kind == io::ModelKind::glow) {
-    add("log_det", &flow::WindowScores::log_det);
-    add("log_p_zc", &flow::WindowScores::log_p_zc);
+// A column for each of a model's terms and scores.
+std::vector<std::pair<std::string, std::vector<double>>> empty_columns(const flow::Model& model) {
+  std::vector<std::pair<std::string, std::vector<double>>> columns;
+  for (const std::string& term : model.terms()) columns.emplace_back(term, std::vector<double>());
+  for (const flow::Score& score : model.scores()) columns.emplace_back(score.name, std::vector<double>());
+  return columns;
+}
+
+void add_windows(const flow::WindowScores& windows, io::LatentsTable& table) {
+  for (int64_t w = 0; w < windows.size(); ++w) {
+    auto column = table.columns.begin();
+    for (const double term : windows.terms[w]) (column++)->second.push_back(term);
+    for (const double score : windows.scores[w]) (column++)->second.push_back(score);
+    const std::span<const double> estimate = windows.estimates[w];
+    table.estimates.insert(table.estimates.end(), estimate.begin(), estimate.end());
   }
-  for (const NamedScore& score : scores_of_kind(kind)) add(score.name, score.of_window);
 }
 
 }  // namespace
@@ -58,12 +62,13 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   table.estimated = s.model.condition.names;
   table.clips = shard.clips();
   table.parameter_names = shard.parameter_names();
-  std::vector<flow::WindowScores> all_scores;
+  table.columns = empty_columns(*s.network);
+  flow::WindowScores scores(*s.network);
   int32_t clip = 0;
   std::vector<float> zc, zd;
   std::vector<std::string> not_finite;
   const auto encode_group = [&](ClipGroup& group) {
-    std::vector<flow::WindowScores> scores(group.start.size());
+    scores.resize(static_cast<int64_t>(group.start.size()));
     zc.clear();
     zd.clear();
     s.engine->encode(group.batch(), scores,
@@ -76,16 +81,12 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
       if (!group.finite[i]) not_finite.push_back(group.clips[i].path.string());
     }
     place_windows(group, window, clip, table);
-    for (flow::WindowScores& window_scores : scores) {
-      table.estimates.insert(table.estimates.end(), window_scores.estimate.begin(), window_scores.estimate.end());
-      all_scores.push_back(std::move(window_scores));
-    }
+    add_windows(scores, table);
     if (progress) progress(clip, static_cast<int64_t>(shard.clips().size()));
   };
   std::vector<int32_t> all(shard.clips().size());
   std::iota(all.begin(), all.end(), 0);
   for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
-  add_columns(s.model.config.model.kind, all_scores, table);
   writer.finish(table);
   if (!not_finite.empty()) {
     throw io::DataError(fmt::format(

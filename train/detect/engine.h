@@ -39,10 +39,10 @@ class Engine {
   /// Mean over the batch of the windows' nll per dimension (nats) and, per window, nll in nats. A non-finite result is
   /// returned, not thrown. Needs an engine made for training.
   virtual double loss(const WindowBatch& batch, std::span<double> nll) = 0;
-  /// Scores of every window.
-  virtual void score(const WindowBatch& batch, std::span<flow::WindowScores> out) = 0;
+  /// Scores of every window, to as many rows of `out`.
+  virtual void score(const WindowBatch& batch, flow::WindowScores& out) = 0;
   /// As score, and hands each window's latents to `visit`, one call at a time.
-  virtual void encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) = 0;
+  virtual void encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) = 0;
   /// Normalised windows of the batch, [n, 1, bands, frames] on the model's device, e.g. for the model's initialisation.
   virtual kernels::Buffer<float> normalised(const WindowBatch& batch) = 0;
   /// Which operation first gave a non-finite value for this window, or empty.

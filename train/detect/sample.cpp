@@ -132,11 +132,11 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   flow::GlowPass pass(glow, 1, flow::PassMode::score);
   kernels::upload<float>(stream, normalise(logmel_db, shape, s.model.normaliser), elements_of(pass.input()));
   pass.forward(stream, pass.input().samples(0, 1));
-  flow::WindowScores scores;
-  model.prior().score(stream, pass, glow.constant_log_det(), {}, {&scores, 1});
+  flow::WindowScores scores(model, 1);
+  model.prior().score(stream, pass, glow.constant_log_det(), {}, scores, 0);
   std::vector<double> shift;
   for (size_t p = 0; p < condition.names.size(); ++p) {
-    shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimate[p]));
+    shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimates[0][p]));
   }
   std::vector<float> zd = kernels::to_host(stream, elements_of(pass.zd()));
   shift_zd(zd, shift);

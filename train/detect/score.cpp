@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <numeric>
+#include <limits>
 
+#include "flow/factory.h"
 #include "io/error.h"
 #include "kernels/check.h"
 #include "train/detect/config_match.h"
@@ -44,15 +42,45 @@ std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::D
 
 }  // namespace
 
+std::unique_ptr<frontend::LogMel> Transforms::take() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return nullptr;
+  std::unique_ptr<frontend::LogMel> transform = std::move(idle_.back());
+  idle_.pop_back();
+  return transform;
+}
+
+frontend::FileFeatures Transforms::of(const std::filesystem::path& recording) {
+  std::unique_ptr<frontend::LogMel> transform = take();
+  if (!transform) transform = std::make_unique<frontend::LogMel>(settings_);
+  frontend::FileFeatures features = frontend::file_features(recording, settings_, *transform);
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(transform));
+  return features;
+}
+
 Detector::State::State(io::ModelData model_in, const std::string& device, int threads)
     : model(std::move(model_in)),
       network(load_network(model, kernels::parse_device(device))),
-      score_name(decided_by(model)) {
+      score_name(decided_by(model)),
+      scores(network->scores(), model.references),
+      transforms(model.config.frontend) {
+  if (!scores.find(score_name)) {
+    throw io::DataError(
+        fmt::format("the model decides by {} but does not hold what that was in training; train it anew", score_name));
+  }
   engine = make_engine(*network, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
 }
 
 ClipScoring Detector::State::scoring() {
-  return {*engine, model.condition.names, model.config.window, model.config.score, score_name, &model.threshold};
+  return {.engine = *engine,
+          .model = *network,
+          .parameters = model.condition.names,
+          .window = model.config.window,
+          .score = model.config.score,
+          .scores = scores,
+          .score_name = score_name,
+          .threshold = &model.threshold};
 }
 
 Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads) {
@@ -77,8 +105,28 @@ const io::ModelData& Detector::model() const {
 const std::string& Detector::score_name() const {
   return state_->score_name;
 }
+const std::vector<flow::Score>& Detector::scores() const {
+  return state_->scores.scores();
+}
+std::vector<std::string> Detector::score_names() const {
+  return state_->scores.names();
+}
+ScoreTable Detector::table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips) const {
+  return {std::move(parameter_names), score_names(), state_->model.condition.names, std::move(clips)};
+}
 const flow::Model& Detector::network() const {
   return *state_->network;
+}
+
+frontend::FileFeatures Detector::features(const std::filesystem::path& recording) {
+  return state_->transforms.of(recording);
+}
+
+ClipScore Detector::score(const std::filesystem::path& recording) {
+  io::Clip clip;
+  clip.path = recording;
+  clip.parameter.assign(state_->model.condition.names.size(), std::numeric_limits<double>::quiet_NaN());
+  return score(clip, features(recording).logmel_db);
 }
 
 ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,
@@ -87,7 +135,7 @@ ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db
   const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
   ClipGroup group;
   add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->model.config.frontend);
-  std::vector<flow::WindowScores> windows(group.start.size());
+  flow::WindowScores windows(*state_->network, static_cast<int64_t>(group.start.size()));
   state_->engine->score(group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();
 }
@@ -99,94 +147,19 @@ std::vector<ClipScore> Detector::score(const io::Shard& shard, const std::functi
 }
 
 void Detector::score_windows(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep,
-                             const std::function<void(size_t clip, std::span<const flow::WindowScores>)>& visit) {
+                             const WindowVisitor& visit) {
   require_frontend(shard, state_->model.config.frontend, "the model");
   size_t clip = 0;
-  std::vector<flow::WindowScores> windows;
+  flow::WindowScores windows(*state_->network);
   const auto score_group = [&](ClipGroup& group) {
-    windows.resize(group.start.size());
+    windows.resize(static_cast<int64_t>(group.start.size()));
     state_->engine->score(group.batch(), windows);
     for (size_t c = 0; c < group.clips.size(); ++c, ++clip) {
-      const auto first = static_cast<size_t>(group.first[c]), end = static_cast<size_t>(group.first[c + 1]);
-      visit(clip, std::span<const flow::WindowScores>(windows).subspan(first, end - first));
+      visit(clip, windows, group.first[c], group.first[c + 1]);
     }
   };
   for_each_group(shard, kept_clips(shard, keep), state_->model.condition.names, state_->model.config.window,
                  scoring_batch, score_group);
-}
-
-std::span<const NamedScore> flow_scores() {
-  using W = flow::WindowScores;
-  using C = ClipScore;
-  static constexpr NamedScore scores[] = {{"score_zc", &W::score_zc, &C::score_zc},
-                                          {"score_zc_logdet", &W::score_zc_logdet, &C::score_zc_logdet},
-                                          {"score_scatter", &W::score_scatter, &C::score_scatter},
-                                          {"nll", &W::nll, &C::nll},
-                                          {"nll_given_v", &W::nll_given_v, &C::nll_given_v}};
-  return scores;
-}
-
-std::span<const NamedScore> vae_scores() {
-  using W = flow::WindowScores;
-  using C = ClipScore;
-  static constexpr NamedScore scores[] = {{"score_reconstruction", &W::score_reconstruction, &C::score_reconstruction},
-                                          {"score_kld", &W::score_kld, &C::score_kld},
-                                          {"score_loss", &W::score_loss, &C::score_loss}};
-  return scores;
-}
-
-std::span<const NamedScore> classifier_scores() {
-  static constexpr NamedScore scores[] = {
-      {"score_confidence", &flow::WindowScores::score_confidence, &ClipScore::score_confidence}};
-  return scores;
-}
-
-std::span<const std::span<const NamedScore>> score_families() {
-  static constexpr NamedScore of_mixtures[] = {{"score_gmm", nullptr, &ClipScore::score_gmm}};
-  static const std::array<std::span<const NamedScore>, 4> families = {flow_scores(), vae_scores(), classifier_scores(),
-                                                                      of_mixtures};
-  return families;
-}
-
-std::span<const NamedScore> scores_of_kind(io::ModelKind kind) {
-  return kind == io::ModelKind::vae          ? vae_scores()
-         : kind == io::ModelKind::classifier ? classifier_scores()
-                                             : flow_scores();
-}
-
-std::vector<NamedScore> scores_in(std::span<const ClipScore> clips) {
-  std::vector<NamedScore> found;
-  for (const std::span<const NamedScore> family : score_families()) {
-    const bool any = std::any_of(clips.begin(), clips.end(), [&](const ClipScore& clip) {
-      return std::any_of(family.begin(), family.end(),
-                         [&](const NamedScore& s) { return !std::isnan(clip.*s.of_clip); });
-    });
-    if (any) found.insert(found.end(), family.begin(), family.end());
-  }
-  if (found.empty()) found.assign(flow_scores().begin(), flow_scores().end());
-  return found;
-}
-
-std::string resolve_score(const io::Config& config) {
-  if (config.score.score != "auto") return config.score.score;
-  if (config.model.kind == io::ModelKind::vae) return "score_reconstruction";
-  if (config.model.kind == io::ModelKind::classifier) return "score_confidence";
-  return "nll";
-}
-
-std::string decided_by(const io::ModelData& model) {
-  return model.threshold.score.empty() ? resolve_score(model.config) : model.threshold.score;
-}
-
-double pick_score(const ClipScore& clip, const std::string& name) {
-  std::string known;
-  for (const std::span<const NamedScore> family : score_families()) {
-    for (const NamedScore& score : family) {
-      if (name == score.name) return clip.*score.of_clip;
-      known += fmt::format("{}{}", known.empty() ? "" : ", ", score.name);
-    }
-  }
-  throw io::DataError(fmt::format("there is no score '{}'; there are {}", name, known));
 }
 
 }  // namespace evenflow::train

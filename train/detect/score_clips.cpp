@@ -31,55 +31,55 @@ double aggregate_values(std::vector<double>& values, const io::ScoreSettings& se
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-using Windows = std::span<const flow::WindowScores>;
+/// A clip's rows among the windows of its group.
+struct Windows {
+  const flow::WindowScores& all;
+  int64_t first, end;
+  int64_t size() const { return end - first; }
+};
 
-double aggregate_member(Windows windows, double flow::WindowScores::*member, const io::ScoreSettings& settings) {
-  std::vector<double> values;
-  values.reserve(windows.size());
-  for (const flow::WindowScores& window : windows) values.push_back(window.*member);
-  return aggregate_values(values, settings);
+std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& windows) {
+  std::vector<double> out, values;
+  for (size_t s = 0; s < scoring.model.scores().size(); ++s) {
+    values.clear();
+    for (int64_t w = windows.first; w < windows.end; ++w) values.push_back(windows.all.scores[w][s]);
+    out.push_back(aggregate_values(values, scoring.score));
+  }
+  scoring.scores.derive(out);
+  return out;
 }
 
-std::vector<double> mean_estimates(Windows windows) {
-  std::vector<double> mean(windows.front().estimate.size(), 0.0);
+std::vector<double> mean_estimates(const Windows& windows) {
+  std::vector<double> mean(windows.all.estimates[windows.first].size(), 0.0);
   for (size_t p = 0; p < mean.size(); ++p) {
-    for (const flow::WindowScores& window : windows) mean[p] += window.estimate[p];
+    for (int64_t w = windows.first; w < windows.end; ++w) mean[p] += windows.all.estimates[w][p];
     mean[p] /= static_cast<double>(windows.size());
   }
   return mean;
 }
 
 /// Why the score or an estimate is not finite, as far as the windows tell.
-std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, Windows windows) {
+std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, const Windows& windows) {
   const bool estimated =
       std::all_of(clip.estimate.begin(), clip.estimate.end(), [](double e) { return std::isfinite(e); });
   if (std::isfinite(clip.score) && estimated) return "";
   if (!finite_frames) return "its features hold values that are not finite; prepare the recording again";
-  const std::span<const NamedScore> flows = flow_scores();
-  const bool flow =
-      std::any_of(flows.begin(), flows.end(), [&](const auto& s) { return scoring.score_name == s.name; });
-  for (size_t w = 0; flow && w < windows.size(); ++w) {
-    const char* what = !std::isfinite(windows[w].log_p_zc)  ? "the latent zc overflows"
-                       : !std::isfinite(windows[w].log_det) ? "the log-determinant overflows"
-                       : !std::isfinite(windows[w].nll)     ? "the latent zd overflows"
-                                                            : nullptr;
-    if (what != nullptr) return fmt::format("{} in window {} of {}", what, w + 1, windows.size());
+  for (int64_t w = windows.first; w < windows.end; ++w) {
+    const std::string what = scoring.model.overflowed(windows.all, w);
+    if (!what.empty())
+      return fmt::format("{} overflows in window {} of {}", what, w - windows.first + 1, windows.size());
   }
   return estimated ? scoring.score_name + " overflows" : "the estimate of a parameter overflows";
 }
 
-ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool finite_frames, Windows windows) {
+ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool finite_frames, const Windows& windows) {
   ClipScore out;
   out.clip = clip;
-  const auto of = [&](double flow::WindowScores::*member) { return aggregate_member(windows, member, scoring.score); };
-  for (const std::span<const NamedScore> family : score_families()) {
-    for (const NamedScore& score : family) {
-      if (score.of_window != nullptr) out.*score.of_clip = of(score.of_window);
-    }
-  }
+  out.scores = aggregate_scores(scoring, windows);
   out.estimate = mean_estimates(windows);
-  out.windows = static_cast<int64_t>(windows.size());
-  out.score = pick_score(out, scoring.score_name);
+  out.windows = windows.size();
+  const std::optional<size_t> deciding = scoring.scores.find(scoring.score_name);
+  out.score = deciding ? out.scores[*deciding] : unknown;
   out.fault = fault_of(out, finite_frames, scoring, windows);
   if (scoring.threshold != nullptr && !std::isnan(scoring.threshold->value) && std::isfinite(out.score)) {
     out.decision = out.score > scoring.threshold->value ? 1 : 0;
@@ -122,11 +122,12 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   group.first.push_back(static_cast<int64_t>(group.start.size()));
 }
 
-std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group, Windows windows) {
+std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group,
+                                 const flow::WindowScores& windows) {
   std::vector<ClipScore> out;
   for (size_t i = 0; i < group.clips.size(); ++i) {
-    const auto first = static_cast<size_t>(group.first[i]), end = static_cast<size_t>(group.first[i + 1]);
-    out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], windows.subspan(first, end - first)));
+    const Windows own{windows, group.first[i], group.first[i + 1]};
+    out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], own));
     out.back().silent = group.silent[i];
   }
   return out;
@@ -154,9 +155,9 @@ void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, cons
 std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& shard, std::span<const int32_t> clips,
                                    const std::function<void(int64_t, int64_t)>& progress) {
   std::vector<ClipScore> out;
-  std::vector<flow::WindowScores> windows;
+  flow::WindowScores windows(scoring.model);
   const auto score_group = [&](ClipGroup& group) {
-    windows.resize(group.start.size());
+    windows.resize(static_cast<int64_t>(group.start.size()));
     scoring.engine.score(group.batch(), windows);
     for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
     if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));

@@ -7,17 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "io/shard.h"
 #include "train/detect/engine.h"
-#include "train/detect/score.h"
+#include "train/detect/score_set.h"
 
 namespace evenflow::train {
 
 struct ClipScoring {
   Engine& engine;
+  const flow::Model& model;
   const std::vector<std::string>& parameters;  ///< that the model is conditioned on
   io::WindowSettings window;
   io::ScoreSettings score;
-  std::string score_name;                        ///< one of the scores' names, not "auto"
+  const ScoreSet& scores;                        ///< that clips get
+  std::string score_name;                        ///< the one that decides, not "auto"; NaN where `scores` lacks it
   const io::ThresholdData* threshold = nullptr;  ///< none: decision -1
 };
 
@@ -38,9 +41,8 @@ struct ClipGroup {
 void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
               const io::WindowSettings& window, const io::FrontendSettings& frontend);
 
-/// Scores from the windows' scores. A clip's `nll_given_v` is NaN where v is unknown.
-std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group,
-                                 std::span<const flow::WindowScores> windows);
+/// Scores of the clips from their windows'. A score that needs the parameters is NaN where one is unknown.
+std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& group, const flow::WindowScores& windows);
 
 /// The listed clips of a shard, in order. Memory is bounded by a few clips.
 std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& shard, std::span<const int32_t> clips,

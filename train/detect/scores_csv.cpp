@@ -9,8 +9,9 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/score_name.h"
 #include "io/text.h"
-#include "train/detect/score.h"
+#include "train/detect/score_table.h"
 
 namespace evenflow::train {
 namespace {
@@ -32,24 +33,26 @@ std::string join_cells(std::vector<std::string> cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-std::string header_of(const std::vector<std::string>& parameters, const std::vector<NamedScore>& figures,
-                      const std::vector<std::string>& estimated) {
+std::string header_of(const ScoreTable& table) {
   std::vector<std::string> cells = leading;
-  cells.insert(cells.end(), parameters.begin(), parameters.end());
+  cells.insert(cells.end(), table.parameter_names.begin(), table.parameter_names.end());
   cells.emplace_back("score");
-  for (const NamedScore& figure : figures) cells.emplace_back(figure.name);
-  for (const std::string& name : estimated) cells.push_back(estimate_prefix + name);
+  cells.insert(cells.end(), table.score_names.begin(), table.score_names.end());
+  for (const std::string& name : table.estimated_names) cells.push_back(estimate_prefix + name);
   cells.insert(cells.end(), trailing.begin(), trailing.end());
   return join_cells(cells);
 }
 
-std::string row(const ClipScore& score, size_t parameters, const std::vector<NamedScore>& figures, size_t estimated) {
+std::string row(const ClipScore& score, const ScoreTable& table) {
   const io::Clip& clip = score.clip;
   std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
-  for (size_t p = 0; p < parameters; ++p) cells.push_back(cell_of(value_or_nan(clip.parameter, p)));
+  const auto add = [&](const std::vector<double>& values, size_t count) {
+    for (size_t i = 0; i < count; ++i) cells.push_back(cell_of(value_or_nan(values, i)));
+  };
+  add(clip.parameter, table.parameter_names.size());
   cells.push_back(cell_of(score.score));
-  for (const NamedScore& figure : figures) cells.push_back(cell_of(score.*figure.of_clip));
-  for (size_t p = 0; p < estimated; ++p) cells.push_back(cell_of(value_or_nan(score.estimate, p)));
+  add(score.scores, table.score_names.size());
+  add(score.estimate, table.estimated_names.size());
   cells.push_back(std::to_string(score.decision));
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
   cells.push_back(clip.domain);
@@ -60,12 +63,9 @@ std::string row(const ClipScore& score, size_t parameters, const std::vector<Nam
 /// True of a column that the scores have, or may have, beside the parameters'.
 bool is_reserved(const std::string& column) {
   const std::string name = io::in_small_letters(column);
-  if (name == "score" || name.starts_with(estimate_prefix)) return true;
+  if (name == "score" || io::is_score_name(name) || name.starts_with(estimate_prefix)) return true;
   for (const auto& group : {leading, trailing}) {
     if (std::find(group.begin(), group.end(), name) != group.end()) return true;
-  }
-  for (const std::span<const NamedScore> family : score_families()) {
-    if (std::any_of(family.begin(), family.end(), [&](const NamedScore& s) { return name == s.name; })) return true;
   }
   return false;
 }
@@ -76,7 +76,6 @@ class Row {
   Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
       : file_(file), columns_(columns), row_(row) {}
 
-  bool has(const std::string& column) const { return columns_.contains(column); }
   const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
 
   double real(const std::string& column) const {
@@ -114,11 +113,7 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.label = row.one_of("label", -1, 1);
   for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
   out.score = row.real("score");
-  for (const std::span<const NamedScore> family : score_families()) {
-    for (const NamedScore& figure : family) {
-      out.*figure.of_clip = row.has(figure.name) ? row.real(figure.name) : std::numeric_limits<double>::quiet_NaN();
-    }
-  }
+  for (const std::string& name : table.score_names) out.scores.push_back(row.real(name));
   for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
   out.decision = row.one_of("decision", -1, 1);
   const std::string& split = row.text("split");
@@ -129,20 +124,8 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   return out;
 }
 
-// The names of the figures that the file holds, family by family, or has to hold: flows' if there are none; `score`
-// comes before them.
-std::vector<std::string> figures_in(const std::map<std::string, size_t>& columns) {
-  std::vector<std::string> names = {"score"};
-  for (const std::span<const NamedScore> family : score_families()) {
-    if (!columns.contains(family.front().name)) continue;
-    for (const NamedScore& figure : family) names.emplace_back(figure.name);
-  }
-  if (names.size() > 1) return names;
-  for (const NamedScore& figure : flow_scores()) names.emplace_back(figure.name);
-  return names;
-}
-
-// Columns by name. Parameters stand between label and score, estimates between the figures and decision.
+// Columns by name. Parameters stand between label and score, the other scores and then estimates between score and
+// decision.
 std::map<std::string, size_t> read_header(const std::string& file, const std::vector<std::string>& cells,
                                           ScoreTable& table) {
   std::map<std::string, size_t> columns;
@@ -151,20 +134,24 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
       throw io::DataError("'" + file + "' has column " + cells[i] + " twice; write the scores again");
     }
   }
-  const std::vector<std::string> figures = figures_in(columns);
-  for (const auto& group : {leading, figures, trailing}) {
+  for (const auto& group : {leading, std::vector<std::string>{"score"}, trailing}) {
     for (const std::string& name : group) {
       if (columns.contains(name)) continue;
       throw io::DataError("'" + file + "' has no column " + name + "; is it a scores CSV of evenflow?");
     }
   }
   for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) table.parameter_names.push_back(cells[i]);
-  for (size_t i = columns[figures.back()] + 1; i < columns["decision"]; ++i) {
-    if (!cells[i].starts_with(estimate_prefix)) {
-      throw io::DataError("'" + file + "': column " + cells[i] +
-                          " is not an estimate; is it a scores CSV of evenflow?");
+  size_t next = columns["score"] + 1;
+  for (; next < columns["decision"] && io::is_score_name(cells[next]); ++next) table.score_names.push_back(cells[next]);
+  for (; next < columns["decision"]; ++next) {
+    if (!cells[next].starts_with(estimate_prefix)) {
+      throw io::DataError("'" + file + "': column " + cells[next] +
+                          " is neither a score nor an estimate; is it a scores CSV of evenflow?");
     }
-    table.estimated_names.push_back(cells[i].substr(std::string(estimate_prefix).size()));
+    table.estimated_names.push_back(cells[next].substr(std::string(estimate_prefix).size()));
+  }
+  if (table.score_names.empty()) {
+    throw io::DataError("'" + file + "' has no score behind the column score; is it a scores CSV of evenflow?");
   }
   return columns;
 }
@@ -181,11 +168,9 @@ void require_parameter_names(const std::vector<std::string>& names, const std::f
   }
 }
 
-void write_scores(const std::filesystem::path& file, const std::vector<ClipScore>& scores,
-                  const std::vector<std::string>& manifest_parameters, const std::vector<std::string>& estimated) {
-  const std::vector<NamedScore> figures = scores_in(scores);
-  std::string text = header_of(manifest_parameters, figures, estimated);
-  for (const ClipScore& score : scores) text += row(score, manifest_parameters.size(), figures, estimated.size());
+void write_scores(const std::filesystem::path& file, const ScoreTable& table) {
+  std::string text = header_of(table);
+  for (const ClipScore& clip : table.clips) text += row(clip, table);
   io::write_text(file, text);
 }
 

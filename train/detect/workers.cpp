@@ -83,9 +83,8 @@ struct Workers::State {
     return batch.v.subspan(static_cast<size_t>(part.first) * p, static_cast<size_t>(part.count) * p);
   }
 
-  void score(const WindowBatch& batch, const Part& part, std::span<flow::WindowScores> out) {
-    pass(part).score(stream(part), load(batch, part), values(batch, part),
-                     out.subspan(static_cast<size_t>(part.first), static_cast<size_t>(part.count)));
+  void score(const WindowBatch& batch, const Part& part, flow::WindowScores& out) {
+    pass(part).score(stream(part), load(batch, part), values(batch, part), out, part.first);
   }
 
   struct LossJob {
@@ -180,12 +179,12 @@ kernels::Array<float> Workers::gradient() {
   return state_->sum.slice(0, state_->model.layout().size());
 }
 
-void Workers::score(const WindowBatch& batch, std::span<flow::WindowScores> out) {
+void Workers::score(const WindowBatch& batch, flow::WindowScores& out) {
   State& s = *state_;
   s.deal(0, batch.size(), [&](const State::Part& part) { s.score(batch, part, out); });
 }
 
-void Workers::encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) {
+void Workers::encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) {
   State& s = *state_;
   const auto zc_size = static_cast<size_t>(s.model.zc_size()), zd_size = static_cast<size_t>(s.model.zd_size());
   const size_t size = zc_size + zd_size;

@@ -29,8 +29,8 @@ class Workers final : public Engine {
   std::string describe() const override;
   void hold(std::span<const float> /*frames*/) override {}
   double loss(const WindowBatch& batch, std::span<double> nll) override;
-  void score(const WindowBatch& batch, std::span<flow::WindowScores> out) override;
-  void encode(const WindowBatch& batch, std::span<flow::WindowScores> out, const LatentVisitor& visit) override;
+  void score(const WindowBatch& batch, flow::WindowScores& out) override;
+  void encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) override;
   kernels::Buffer<float> normalised(const WindowBatch& batch) override;
   std::string first_non_finite(const WindowBatch& batch, int64_t window) override;
 

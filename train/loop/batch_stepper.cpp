@@ -5,6 +5,7 @@
 
 #include "kernels/copy.h"
 #include "kernels/order.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::train {
 namespace {
@@ -191,46 +192,42 @@ BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
 }
 
 void BatchStepper::queue_operations(int64_t source, int64_t windows) {
-  const io::TrainSettings& s = parts_.settings;
-  flow::Model& model = parts_.model;
-  const auto dimensions = static_cast<double>(model.dimensions());
-  const double scale = 1.0 / (static_cast<double>(windows) * dimensions);
   const Array<double> v = batch_v_.slice(0, windows * parameters_);
-  const Array<double> nll = nll_.slice(0, windows);
-  Array<const float> frames = sources_[static_cast<size_t>(source)].device.view();
+  TrainingStep step{.model = parts_.model,
+                    .pass = engine_.pass(),
+                    .select = {},
+                    .frames = sources_[static_cast<size_t>(source)].device.view(),
+                    .mean = engine_.mean(),
+                    .inverse_std = engine_.inverse_std(),
+                    .batch_start = batch_start_.slice(0, windows),
+                    .batch_v = v,
+                    .raw = raw_.view(),
+                    .rows = {},
+                    .nll = nll_.slice(0, windows),
+                    .squared_norm = squared_norm_.view(),
+                    .update = {}};
   if (resident_) {
-    frames = engine_.held(parts_.loader.resident_frames());
-    kernels::select_batch(stream_, {.state = device_state_.view(),
-                                    .order = order_.view(),
-                                    .start = start_.view(),
-                                    .v = v_.view(),
-                                    .stride = s.batch,
-                                    .batch_start = batch_start_.slice(0, windows),
-                                    .batch_v = v});
+    step.frames = engine_.held(parts_.loader.resident_frames());
+    step.select.emplace();
+    step.select->state = device_state_.view();
+    step.select->order = order_.view();
+    step.select->start = start_.view();
+    step.select->v = v_.view();
+    step.select->stride = parts_.settings.batch;
+    step.select->batch_start = batch_start_.slice(0, windows);
+    step.select->batch_v = v;
   }
-  const kernels::ConstMap x = engine_.gather(frames, batch_start_.slice(0, windows));
-  model.assemble(stream_);
-  kernels::zero(stream_, raw_.view());
-  engine_.pass().loss_and_gradient(stream_, x, v, scale, {{&device_state_.data()->adam_step, 1, device_}, 0}, nll,
-                                   raw_.view());
-  model.finish_gradient(stream_, raw_.view(), 1.0 / dimensions);
-  const Array<float> gradient = raw_.slice(0, model.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
-  kernels::guarded_update(stream_, {.clip_norm = s.clip_norm,
-                                    .loss_scale = scale,
-                                    .state = device_state_.view(),
-                                    .learning_rate = learning_rate_.view(),
-                                    .nll = nll,
-                                    .squared_norm = squared_norm_.view(),
-                                    .gradient = gradient,
-                                    .parameter = model.parameters(),
-                                    .m = parts_.optimizer.m(),
-                                    .v = parts_.optimizer.v(),
-                                    .good_parameter = good_parameters_.view(),
-                                    .good_m = good_m_.view(),
-                                    .good_v = good_v_.view(),
-                                    .loss = loss_.view(),
-                                    .norm = norm_.view()});
+  step.update.clip_norm = parts_.settings.clip_norm;
+  step.update.state = device_state_.view();
+  step.update.learning_rate = learning_rate_.view();
+  step.update.m = parts_.optimizer.m();
+  step.update.v = parts_.optimizer.v();
+  step.update.good_parameter = good_parameters_.view();
+  step.update.good_m = good_m_.view();
+  step.update.good_v = good_v_.view();
+  step.update.loss = loss_.view();
+  step.update.norm = norm_.view();
+  queue_training_step(stream_, step);
 }
 
 void BatchStepper::settle() {

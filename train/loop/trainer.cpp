@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "flow/factory.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
@@ -72,10 +73,11 @@ void require_possible(const std::filesystem::path& run, const io::ProgressData& 
       run.string(), progress.step_in_epoch, updates, steps_per_epoch));
 }
 
-/// What the threshold is fitted to, and the clips that have no part in it.
+/// What the threshold is fitted to, the clips that have no part in it, and what each score is over all of them.
 struct NormalClips {
   NormalScores scores;
   std::vector<ClipScore> without_score;  // not finite
+  std::vector<io::ScoreReference> references;
 };
 
 class Training {
@@ -540,7 +542,14 @@ io::ThresholdData Training::unfitted_threshold() const {
 }
 
 std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
-  const ClipScoring scoring{*engine_, condition_.names, config_.window, config_.score, score_name()};
+  const ScoreSet set(model_->scores(), {});
+  const ClipScoring scoring{.engine = *engine_,
+                            .model = *model_,
+                            .parameters = condition_.names,
+                            .window = config_.window,
+                            .score = config_.score,
+                            .scores = set,
+                            .score_name = score_name()};
   std::vector<ClipScore> scores;
   for (size_t s = 0; s < clips.shards.size(); ++s) {
     std::vector<int32_t> of_shard;
@@ -556,17 +565,22 @@ std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
 NormalClips Training::normal_clips() {
   NormalClips out;
   if (!assemble()) return out;
-  const auto take = [&](const ClipSelection& side, std::vector<double>& scores) {
-    for (ClipScore& clip : scores_of(side)) {
-      if (std::isfinite(clip.score)) {
-        scores.push_back(clip.score);
-      } else {
-        out.without_score.push_back(std::move(clip));
-      }
+  std::vector<ClipScore> clips = scores_of(data_.clips.train);
+  const size_t training = clips.size();
+  for (ClipScore& clip : scores_of(data_.clips.validation)) clips.push_back(std::move(clip));
+  out.references = references_of(model_->scores(), clips);
+  // A derived score may be the one that decides, and is known only now.
+  const ScoreSet set(model_->scores(), out.references);
+  const std::optional<size_t> deciding = set.find(score_name());
+  for (size_t i = 0; i < clips.size(); ++i) {
+    set.derive(clips[i].scores);
+    clips[i].score = deciding ? clips[i].scores[*deciding] : nan;
+    if (std::isfinite(clips[i].score)) {
+      (i < training ? out.scores.training : out.scores.held_out).push_back(clips[i].score);
+    } else {
+      out.without_score.push_back(std::move(clips[i]));
     }
-  };
-  take(data_.clips.train, out.scores.training);
-  take(data_.clips.validation, out.scores.held_out);
+  }
   return out;
 }
 
@@ -613,6 +627,7 @@ void Training::finish_models() {
   }
   io::ModelData last = model_data();
   last.threshold = fit_threshold_to(clips, best_epoch_ < 0);
+  last.references = clips.references;
   io::write_model(run_.last(), last);
   if (best_epoch_ < 0) {
     io::write_model(run_.model(), last);
@@ -620,7 +635,9 @@ void Training::finish_models() {
   }
   io::ModelData best = io::read_model(run_.model());
   model_->load(best.parameters);
-  best.threshold = fit_threshold_to(normal_clips(), true);
+  const NormalClips of_best = normal_clips();
+  best.threshold = fit_threshold_to(of_best, true);
+  best.references = of_best.references;
   io::write_model(run_.model(), best);
 }
 
@@ -658,6 +675,7 @@ TrainResult Training::result() const {
 
 TrainResult train(const TrainOptions& options) {
   io::validate(options.config);
+  require_score(options.config);
   Training training(options);
   return training.run();
 }

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <set>
 
+#include "flow/factory.h"
 #include "flow/latent.h"
-#include "flow/model.h"
 #include "frontend/normaliser.h"
 #include "frontend/silence.h"
 #include "io/error.h"

@@ -28,16 +28,16 @@ Bounds bounds_of(const std::string& precision) {
 nlohmann::json compare_with_golden(const GpuBench& bench) {
   const tests::GoldenFile golden(model_case(bench));
   const flow::GlowShape shape = shape_of(golden, bench);
-  flow::Glow glow(shape, 1, bench.device);
-  load_golden(golden, glow);
+  flow::GlowModel model(shape, golden_condition(golden), 1, bench.device);
+  load_golden(golden, model.glow());
   const Batch batch = golden_batch(golden, shape);
-  TrainingStep step(glow, golden_condition(golden), batch, static_cast<int64_t>(batch.start.size()), 1, 1e-4);
+  TrainingStep step(model, batch, static_cast<int64_t>(batch.start.size()), 1, 1e-4);
   step.queue();
   const std::vector<float> gradient = step.gradient();
   const double loss = step.losses(1)[0], golden_loss = golden.read_scalar("loss");
   double worst = 0;
   for (const std::string& name : golden.names("gradient")) {
-    const flow::ArenaEntry& entry = glow.layout().find(name);
+    const flow::ArenaEntry& entry = model.layout().find(name);
     const std::vector<double> expected = golden.read("gradient/" + name).values;
     double error = 0, largest = 1e-30;
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -77,10 +77,10 @@ flow::GlowShape shape_of(const tests::GoldenFile& golden, const GpuBench& bench)
 void bench_step(const GpuBench& bench) {
   const nlohmann::json verified = compare_with_golden(bench);
   const tests::GoldenFile golden(model_case(bench));
-  flow::Glow glow(shape_of(golden, bench), 1, bench.device);
-  const Batch data = random_batch(bench.windows, glow.shape());
+  flow::GlowModel model(shape_of(golden, bench), golden_condition(golden), 1, bench.device);
+  const Batch data = random_batch(bench.windows, model.glow().shape());
   const int64_t most_steps = 2 * (bench.rounds + 1) * bench.steps + 1;
-  TrainingStep step(glow, golden_condition(golden), data, bench.batch, most_steps, 1e-4);
+  TrainingStep step(model, data, bench.batch, most_steps, 1e-4);
   step.initialise_actnorm();
   step.start();
 

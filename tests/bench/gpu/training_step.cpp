@@ -4,7 +4,6 @@
 #include <string>
 
 #include "kernels/copy.h"
-#include "kernels/gather.h"
 
 namespace evenflow::bench {
 namespace {
@@ -24,33 +23,32 @@ std::vector<int64_t> in_turns(int64_t count, int64_t windows) {
 
 }  // namespace
 
-TrainingStep::TrainingStep(flow::Glow& glow, const io::ConditionData& condition, const Batch& data, int64_t windows,
-                           int64_t most_steps, double learning_rate)
-    : glow_(glow),
+TrainingStep::TrainingStep(flow::GlowModel& model, const Batch& data, int64_t windows, int64_t most_steps,
+                           double learning_rate)
+    : model_(model),
       windows_(windows),
-      stream_(glow.device()),
-      pass_(glow, windows, flow::PassMode::train),
-      prior_(glow.shape(), condition, glow.device()),
-      state_(1, glow.device()),
+      stream_(model.device()),
+      pass_(model.make_pass(windows, flow::PassMode::train)),
+      state_(1, model.device()),
       order_(to_device(stream_, in_turns(windows * most_steps, static_cast<int64_t>(data.start.size())))),
       start_(to_device(stream_, data.start)),
-      batch_start_(windows, glow.device()),
+      batch_start_(windows, model.device()),
       v_(to_device(stream_, data.v)),
-      batch_v_(windows, glow.device()),
-      nll_(windows, glow.device()),
-      squared_norm_(1, glow.device()),
+      batch_v_(windows, model.device()),
+      nll_(windows, model.device()),
+      squared_norm_(1, model.device()),
       learning_rate_(to_device(stream_, std::vector<double>(static_cast<size_t>(most_steps), learning_rate))),
-      loss_(most_steps, glow.device()),
-      norm_(most_steps, glow.device()),
+      loss_(most_steps, model.device()),
+      norm_(most_steps, model.device()),
       frames_(to_device(stream_, data.frames)),
-      mean_(glow.shape().height, glow.device()),
-      inverse_std_(to_device(stream_, std::vector<float>(static_cast<size_t>(glow.shape().height), 1.0F))),
-      raw_(glow.raw_gradient_size(), glow.device()),
-      m_(glow.layout().size(), glow.device()),
-      v2_(glow.layout().size(), glow.device()),
-      good_parameters_(glow.layout().size(), glow.device()),
-      good_m_(glow.layout().size(), glow.device()),
-      good_v_(glow.layout().size(), glow.device()) {
+      mean_(model.height(), model.device()),
+      inverse_std_(to_device(stream_, std::vector<float>(static_cast<size_t>(model.height()), 1.0F))),
+      raw_(model.raw_gradient_size(), model.device()),
+      m_(model.layout().size(), model.device()),
+      v2_(model.layout().size(), model.device()),
+      good_parameters_(model.layout().size(), model.device()),
+      good_m_(model.layout().size(), model.device()),
+      good_v_(model.layout().size(), model.device()) {
   start();
 }
 
@@ -61,51 +59,46 @@ void TrainingStep::start() {
   stream_.synchronise();
 }
 
-void TrainingStep::gather() {
-  kernels::select_batch(stream_, {.state = state_.view(),
-                                  .order = order_.view(),
-                                  .start = start_.view(),
-                                  .v = v_.view(),
-                                  .stride = windows_,
-                                  .batch_start = batch_start_.view(),
-                                  .batch_v = batch_v_.view()});
-  kernels::gather_windows(stream_, frames_.view(), batch_start_.view(), mean_.view(), inverse_std_.view(),
-                          pass_.input());
+train::TrainingStep TrainingStep::task() {
+  train::TrainingStep step{.model = model_,
+                           .pass = *pass_,
+                           .select = kernels::SelectBatch{.state = state_.view(),
+                                                          .order = order_.view(),
+                                                          .start = start_.view(),
+                                                          .v = v_.view(),
+                                                          .stride = windows_,
+                                                          .batch_start = batch_start_.view(),
+                                                          .batch_v = batch_v_.view()},
+                           .frames = frames_.view(),
+                           .mean = mean_.view(),
+                           .inverse_std = inverse_std_.view(),
+                           .batch_start = batch_start_.view(),
+                           .batch_v = batch_v_.view(),
+                           .raw = raw_.view(),
+                           .rows = {},
+                           .nll = nll_.view(),
+                           .squared_norm = squared_norm_.view(),
+                           .update = {}};
+  step.update.state = state_.view();
+  step.update.learning_rate = learning_rate_.view();
+  step.update.m = m_.view();
+  step.update.v = v2_.view();
+  step.update.good_parameter = good_parameters_.view();
+  step.update.good_m = good_m_.view();
+  step.update.good_v = good_v_.view();
+  step.update.loss = loss_.view();
+  step.update.norm = norm_.view();
+  return step;
 }
 
 void TrainingStep::initialise_actnorm() {
-  gather();
-  glow_.initialise_actnorm(stream_, pass_.input());
+  const kernels::ConstMap x = train::gather_batch(stream_, task());
+  model_.initialise(stream_, x);
   stream_.synchronise();
 }
 
 void TrainingStep::queue() {
-  const auto dimensions = static_cast<double>(glow_.shape().dimensions());
-  const double scale = 1.0 / (static_cast<double>(windows_) * dimensions);
-  gather();
-  glow_.assemble(stream_);
-  pass_.forward(stream_, pass_.input());
-  kernels::zero(stream_, raw_.view());
-  prior_.loss(stream_, pass_, glow_.constant_log_det(), batch_v_.view(), scale, nll_.view());
-  pass_.backward(stream_, -scale, raw_.view());
-  glow_.finish_gradient(stream_, raw_.view(), -1.0 / dimensions);
-  const kernels::Array<float> gradient = raw_.slice(0, glow_.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
-  kernels::guarded_update(stream_, {.clip_norm = 0,
-                                    .loss_scale = scale,
-                                    .state = state_.view(),
-                                    .learning_rate = learning_rate_.view(),
-                                    .nll = nll_.view(),
-                                    .squared_norm = squared_norm_.view(),
-                                    .gradient = gradient,
-                                    .parameter = glow_.parameters(),
-                                    .m = m_.view(),
-                                    .v = v2_.view(),
-                                    .good_parameter = good_parameters_.view(),
-                                    .good_m = good_m_.view(),
-                                    .good_v = good_v_.view(),
-                                    .loss = loss_.view(),
-                                    .norm = norm_.view()});
+  train::queue_training_step(stream_, task());
 }
 
 void TrainingStep::record() {
@@ -113,7 +106,7 @@ void TrainingStep::record() {
 }
 
 std::vector<float> TrainingStep::gradient() {
-  return kernels::to_host(stream_, raw_.slice(0, glow_.layout().size()));
+  return kernels::to_host(stream_, raw_.slice(0, model_.layout().size()));
 }
 
 std::vector<double> TrainingStep::losses(int64_t count) {

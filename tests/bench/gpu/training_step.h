@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "flow/glow.h"
-#include "flow/latent.h"
+#include "flow/glow_model.h"
 #include "kernels/graph.h"
 #include "kernels/train_step.h"
 #include "tests/bench/paper_model.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::bench {
 
@@ -16,11 +17,9 @@ class TrainingStep {
  public:
   /// Room for `most_steps` steps before start(). Windows of a step: at most `windows`, those of the data in their
   /// order.
-  TrainingStep(flow::Glow& glow, const io::ConditionData& condition, const Batch& data, int64_t windows,
-               int64_t most_steps, double learning_rate);
+  TrainingStep(flow::GlowModel& model, const Batch& data, int64_t windows, int64_t most_steps, double learning_rate);
 
   kernels::Stream& stream() { return stream_; }
-  flow::GlowPass& pass() { return pass_; }
   /// Sets actnorm by the first step's windows.
   void initialise_actnorm();
   /// Forgets Adam's moments and counts from step 0.
@@ -36,13 +35,12 @@ class TrainingStep {
   std::vector<double> losses(int64_t count);
 
  private:
-  void gather();
+  train::TrainingStep task();
 
-  flow::Glow& glow_;
+  flow::GlowModel& model_;
   int64_t windows_;
   kernels::Stream stream_;
-  flow::GlowPass pass_;
-  flow::LatentPrior prior_;
+  std::unique_ptr<flow::Pass> pass_;
   kernels::Graph graph_;
   kernels::Buffer<kernels::StepState> state_;
   kernels::Buffer<int64_t> order_, start_, batch_start_;

@@ -1,0 +1,56 @@
+// Scores of clips as a table, and its file, the scores CSV of docs/formats.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "io/manifest.h"
+
+namespace evenflow::train {
+
+/// Scores of one clip: each the aggregate (mean, max or top-k) over its windows, or derived from such.
+struct ClipScore {
+  io::Clip clip;
+  double score = 0;              ///< the one that decides
+  std::vector<double> scores;    ///< all, by ScoreTable::score_names or Detector::score_names(); NaN: no value
+  std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
+  int decision = -1;             ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
+  bool silent = false;           ///< its frames say nothing (frontend/silence.h)
+  int64_t windows = 0;
+  std::string fault;  ///< why `score` or an estimate is not finite; empty if all are
+};
+
+struct ScoreTable {
+  std::vector<std::string> parameter_names, score_names, estimated_names;  ///< what the columns of a clip's rows are
+  std::vector<ClipScore> clips;
+
+  /// The place of a score in ClipScore::scores. io::DataError names one that the table does not have.
+  size_t column(const std::string& score) const;
+  /// A clip's value by the score's name; io::DataError as column's.
+  double value(const ClipScore& clip, const std::string& score) const { return clip.scores[column(score)]; }
+};
+
+/// Is it one that needs the parameters' values (flow::Score)? False of a score that no kind of model has.
+bool needs_parameters(const std::string& score);
+
+/// How many of the wanted clips have no finite value of a score, by the scores that have such clips, in the table's
+/// order. Of clips that have the deciding one, `score`; where a score needs the parameters (flow::Score) and they are
+/// unknown it is meant to have none.
+std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& table,
+                                                           const std::function<bool(const ClipScore&)>& wanted);
+
+/// Writes the table atomically; read_scores reads it back (DataError names line and column):
+/// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section.
+/// Numbers have as many digits as it takes to read the same double; NaN is an empty cell.
+void write_scores(const std::filesystem::path& file, const ScoreTable& table);
+/// What stands between `score` and the estimates are scores, of whatever model (io::is_score_name).
+ScoreTable read_scores(const std::filesystem::path& file);
+/// io::DataError naming `file` if a parameter is called like one of those columns, in whatever letters: the scores
+/// could not be read back.
+void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file);
+
+}  // namespace evenflow::train

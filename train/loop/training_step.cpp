@@ -1,0 +1,64 @@
+#include "train/loop/training_step.h"
+
+#include "kernels/adam.h"
+#include "kernels/copy.h"
+#include "kernels/gather.h"
+#include "kernels/trace.h"
+
+namespace evenflow::train {
+namespace {
+
+using kernels::Array;
+using kernels::TraceRange;
+
+void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale) {
+  const TraceRange phase(stream, "update");
+  Array<float> raw = step.raw;
+  if (step.rows) {
+    kernels::sum_rows(stream, step.rows->all, step.rows->count, step.rows->stride, step.rows->sum);
+    raw = step.rows->sum.slice(0, raw.size);
+  }
+  step.model.finish_gradient(stream, raw, 1.0 / static_cast<double>(step.model.dimensions()));
+  kernels::GuardedUpdate task = step.update;
+  task.gradient = raw.slice(0, step.model.layout().size());
+  kernels::squared_norm(stream, task.gradient, step.squared_norm);
+  task.loss_scale = loss_scale;
+  task.nll = step.nll;
+  task.squared_norm = step.squared_norm;
+  task.parameter = step.model.parameters();
+  kernels::guarded_update(stream, task);
+}
+
+}  // namespace
+
+kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step) {
+  const TraceRange phase(stream, "gather");
+  if (step.select) kernels::select_batch(stream, *step.select);
+  const kernels::Map x = step.pass.input().samples(0, step.batch_start.size);
+  kernels::gather_windows(stream, step.frames, step.batch_start, step.mean, step.inverse_std, x);
+  return x;
+}
+
+void queue_training_step(kernels::Stream& stream, const TrainingStep& step) {
+  const double scale =
+      1.0 / (static_cast<double>(step.batch_start.size) * static_cast<double>(step.model.dimensions()));
+  const kernels::ConstMap x = gather_batch(stream, step);
+  {
+    const TraceRange phase(stream, "assemble");
+    step.model.assemble(stream);
+  }
+  {
+    const TraceRange phase(stream, "backward");
+    kernels::zero(stream, step.raw);
+  }
+  const flow::Draws draws{{&step.update.state.data->adam_step, 1, step.update.state.device}, 0};
+  step.pass.loss_and_gradient(stream, x, step.batch_v, scale, draws, step.nll, step.raw);
+  update(stream, step, scale);
+}
+
+const std::vector<std::string>& training_step_phases() {
+  static const std::vector<std::string> phases = {"assemble", "gather", "forward", "loss", "backward", "update"};
+  return phases;
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,46 @@
+// One training step, queued on a stream: what BatchStepper records on a GPU, and what profiles and benchmarks measure.
+// (On the CPU the passes of a step are dealt to threads: worker_stepper.h.)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "flow/model.h"
+#include "kernels/train_step.h"
+
+namespace evenflow::train {
+
+/// What a step reads and writes, on the model's device. n windows of `batch_start`.
+struct TrainingStep {
+  flow::Model& model;
+  flow::Pass& pass;                               ///< made for training, of n windows or more
+  std::optional<kernels::SelectBatch> select;     ///< sets batch_start and batch_v first; none: they are set
+  kernels::Array<const float> frames;             ///< [frames, bands] in dB
+  kernels::Array<const float> mean, inverse_std;  ///< [bands]
+  kernels::Array<const int64_t> batch_start;      ///< [n], in frames
+  kernels::Array<const double> batch_v;           ///< [n * parameters], NaN = unknown
+  kernels::Array<float> raw;                      ///< Model::raw_gradient_size() floats, the gradient's at the end
+  /// Where other passes of the same batch left their gradients: `raw` is the first of `count` rows, and their sum goes
+  /// to `sum`, as long as a row.
+  struct Rows {
+    kernels::Array<const float> all;
+    int64_t count = 0, stride = 0;
+    kernels::Array<float> sum;
+  };
+  std::optional<Rows> rows;
+  kernels::Array<double> nll;           ///< [n]
+  kernels::Array<double> squared_norm;  ///< [1] of the gradient
+  /// Of it loss_scale, nll, squared_norm, gradient and parameter are the step's to set. state names what the model
+  /// draws.
+  kernels::GuardedUpdate update;
+};
+
+/// Ranges of the stream's tracer around its parts: gather, assemble, forward, loss, backward, update.
+void queue_training_step(kernels::Stream& stream, const TrainingStep& step);
+const std::vector<std::string>& training_step_phases();
+/// The step's first part alone: its windows, normalised, in the pass's input.
+kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step);
+
+}  // namespace evenflow::train
