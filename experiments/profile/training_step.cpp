@@ -5,6 +5,7 @@
 
 #include "kernels/copy.h"
 #include "kernels/gather.h"
+#include "kernels/reduce.h"
 #include "kernels/trace.h"
 #include "train/statistics/random.h"
 
@@ -163,8 +164,11 @@ void TrainingStep::queue() {
                                       .batch_start = batch_start_.view(),
                                       .batch_v = batch_values_.view()});
     }
-    kernels::gather_windows(stream_, frames_.view(), batch_start_.view(), mean_.view(), inverse_std_.view(),
-                            pass_.input());
+    kernels::gather_windows(stream_, {.frames = frames_.view(),
+                                      .start = batch_start_.view(),
+                                      .mean = mean_.view(),
+                                      .inverse_std = inverse_std_.view(),
+                                      .x = pass_.input()});
   }
   {
     const TraceRange phase(stream_, "assemble");
@@ -186,12 +190,12 @@ void TrainingStep::queue() {
   const TraceRange phase(stream_, "update");
   Array<float> raw = row;
   if (rows_ > 1) {
-    kernels::sum_rows(stream_, raw_.view(), rows_, row_floats_, sum_.view());
     raw = sum_.slice(0, row.size);
+    kernels::sum_rows(stream_, {.in = raw_.view(), .rows = rows_, .row_stride = row_floats_, .out = raw});
   }
   glow_.finish_gradient(stream_, raw, -1.0 / dimensions);
   const Array<float> gradient = raw.slice(0, glow_.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  kernels::squared_norm(stream_, {.x = gradient, .out = squared_norm_.view()});
   kernels::guarded_update(stream_, {.clip_norm = clip_norm_,
                                     .loss_scale = scale,
                                     .state = state_.view(),

@@ -40,7 +40,6 @@ class TrainingStep {
 
   kernels::Stream& stream() { return stream_; }
   int64_t windows() const { return windows_; }
-  int64_t groups() const { return std::max<int64_t>(1, prior_.parameters()); }
   /// Of the stream's ranges, those that name parts of the step.
   static const std::vector<std::string>& phases();
 

@@ -14,8 +14,8 @@
 #include "frontend/features.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
-#include "train/statistics/random.h"
 #include "train/detect/score.h"
+#include "train/statistics/random.h"
 
 namespace evenflow::bench {
 namespace {

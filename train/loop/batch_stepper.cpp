@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include "kernels/copy.h"
-#include "kernels/order.h"
+#include "kernels/random_order.h"
+#include "kernels/reduce.h"
 
 namespace evenflow::train {
 namespace {
@@ -92,7 +93,10 @@ void BatchStepper::order_windows() {
     return;
   }
   if (epoch_windows_ == parts_.loader.windows()) {
-    kernels::random_order(stream_, s.seed, epoch_order_stream(epoch_), order_.view(), order_workspace_.view());
+    kernels::random_order(stream_, {.seed = s.seed,
+                                    .order_stream = epoch_order_stream(epoch_),
+                                    .order = order_.view(),
+                                    .workspace = order_workspace_.view()});
     return;
   }
   // windows_per_clip draws some of them.
@@ -215,7 +219,7 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
                                    raw_.view());
   model.finish_gradient(stream_, raw_.view(), 1.0 / dimensions);
   const Array<float> gradient = raw_.slice(0, model.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  kernels::squared_norm(stream_, {.x = gradient, .out = squared_norm_.view()});
   kernels::guarded_update(stream_, {.clip_norm = s.clip_norm,
                                     .loss_scale = scale,
                                     .state = device_state_.view(),

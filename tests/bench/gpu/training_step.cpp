@@ -69,8 +69,11 @@ void TrainingStep::gather() {
                                   .stride = windows_,
                                   .batch_start = batch_start_.view(),
                                   .batch_v = batch_v_.view()});
-  kernels::gather_windows(stream_, frames_.view(), batch_start_.view(), mean_.view(), inverse_std_.view(),
-                          pass_.input());
+  kernels::gather_windows(stream_, {.frames = frames_.view(),
+                                    .start = batch_start_.view(),
+                                    .mean = mean_.view(),
+                                    .inverse_std = inverse_std_.view(),
+                                    .x = pass_.input()});
 }
 
 void TrainingStep::initialise_actnorm() {
@@ -90,7 +93,7 @@ void TrainingStep::queue() {
   pass_.backward(stream_, -scale, raw_.view());
   glow_.finish_gradient(stream_, raw_.view(), -1.0 / dimensions);
   const kernels::Array<float> gradient = raw_.slice(0, glow_.layout().size());
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  kernels::squared_norm(stream_, {.x = gradient, .out = squared_norm_.view()});
   kernels::guarded_update(stream_, {.clip_norm = 0,
                                     .loss_scale = scale,
                                     .state = state_.view(),
