@@ -20,6 +20,7 @@
   X(InvconvAssemblePlu) X(InvconvAssembleDense) X(InvconvPluBackward) X(InvconvDenseBackward) \
   X(ConstantLogDet) X(ActnormLogDetBackward)                                                  \
   X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward)                   \
+  X(AdditiveForward) X(AdditiveInverse) X(AdditiveBackward)                                   \
   X(GaussianMoments) X(GaussianSquares) X(GaussianBackward)                                   \
   X(LatentLoss)                                                                               \
   X(LinearForward) X(LinearBackward)                                                          \
