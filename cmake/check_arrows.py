@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Fails if a room, or a chamber of train, includes a header of one that is not below it."""
+"""Fails if a room, or a chamber of train, includes a header of one that is not below it; and, within kernels, if an
+operation includes a backend or the list of operations includes an operation."""
 import pathlib
 import re
 import sys
@@ -31,4 +32,24 @@ for room, allowed in BELOW.items():
             if target == "tests" or (target in ROOMS | set(BELOW) and target not in allowed | {room}):
                 print(f"{path.relative_to(ROOT)}:{number}: {room} may not include {target}/ (arrows point down only)")
                 faults += 1
+# Within kernels: what operations stand on, the operations, the backends that implement them.
+KERNELS = ROOT / "kernels"
+FLOOR = {"anywhere", "backend", "buffer", "check", "copy", "cost", "device", "event", "graph", "launch_listener", "operations",
+         "parallel", "precision", "probe", "random", "runtime", "stream", "trace", "view"}
+for path in sorted(KERNELS.rglob("*")):
+    if path.suffix not in {".h", ".cpp", ".cu"}:
+        continue
+    backend = path.parent.name if path.parent != KERNELS else None
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match = re.match(r'^\s*#\s*include\s*"kernels/(?:(\w+)/)?(\w+)\.h"', line)
+        if not match:
+            continue
+        if match.group(1) and match.group(1) != backend:
+            what = f"kernels/{match.group(1)}/ is a backend's own"
+        elif not match.group(1) and not backend and path.stem in FLOOR and match.group(2) not in FLOOR:
+            what = f"kernels/{path.name} lies below the operations"
+        else:
+            continue
+        print(f"{path.relative_to(ROOT)}:{number}: {what} (arrows point down only)")
+        faults += 1
 sys.exit(1 if faults else 0)

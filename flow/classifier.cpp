@@ -34,7 +34,7 @@ class ClassifierPass final : public Pass {
   void score(Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out, int64_t first) override;
   void loss(Stream& stream, kernels::ConstMap x, Array<const double> v, Array<double> nll) override {
     forward(stream, x);
-    kernels::class_loss(stream, task(v), nll);
+    kernels::cross_entropy(stream, {.windows = windows(v), .loss = nll});
   }
   void loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale, const Draws&,
                          Array<double> nll, Array<float> raw) override {
@@ -44,12 +44,12 @@ class ClassifierPass final : public Pass {
     }
     {
       const kernels::TraceRange phase(stream, "loss");
-      kernels::class_loss(stream, task(v), nll);
+      kernels::cross_entropy(stream, {.windows = windows(v), .loss = nll});
     }
     const kernels::TraceRange phase(stream, "backward");
     const Array<float> dlogits = dlogits_.slice(0, x.n * c_.shape_.classes);
     const Array<float> dembedding = dembedding_.slice(0, x.n * c_.shape_.embedding);
-    kernels::class_backward(stream, task(v), scale, dlogits);
+    kernels::cross_entropy_backward(stream, {.windows = windows(v), .scale = scale, .dlogits = dlogits});
     head_.backward(stream, dlogits, dembedding, raw);
     encoder_.backward(stream, dembedding, {nullptr, 0, c_.device_}, raw);
   }
@@ -70,7 +70,7 @@ class ClassifierPass final : public Pass {
     encoder_.forward(stream, {x.data, x.size(), x.device});
     head_.forward(stream, encoder_.output());
   }
-  kernels::ClassLoss task(Array<const double> v) const {
+  kernels::ClassifiedWindows windows(Array<const double> v) const {
     return {.grid = {c_.values_.view(), c_.counts_.view(), c_.shape_.classes},
             .logits = head_.output(),
             .v = v,

@@ -13,7 +13,7 @@
 
 #include "flow/dense.h"
 #include "flow/model.h"
-#include "kernels/classes.h"
+#include "kernels/cross_entropy.h"
 
 namespace evenflow::flow {
 

@@ -66,8 +66,11 @@ void DensePass::forward(Stream& stream, Array<const float> x) {
   if (x.data != values_.front().data()) kernels::copy(stream, x, active(values_.front()));
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Dense::Layer& layer = layers_.layers_[l];
-    kernels::linear_forward(stream, shape(layer), active(values_[l]), weight(layer),
-                            parameters_.slice(layer.bias, layer.out), active(values_[l + 1]));
+    kernels::linear_forward(stream, {.shape = shape(layer),
+                                     .x = active(values_[l]),
+                                     .weight = weight(layer),
+                                     .bias = parameters_.slice(layer.bias, layer.out),
+                                     .y = active(values_[l + 1])});
   }
 }
 
@@ -75,8 +78,14 @@ void DensePass::backward(Stream& stream, Array<float> dy, Array<float> dx, Array
   for (size_t l = layers_.size(); l-- > 0;) {
     const Dense::Layer& layer = layers_.layers_[l];
     const Array<float> below = l == 0 ? dx : gradients_[l % 2].slice(0, active_ * layer.in);
-    kernels::linear_backward(stream, shape(layer), active(values_[l]), active(values_[l + 1]), dy, weight(layer), below,
-                             {raw.slice(layer.weight, layer.in * layer.out), raw.slice(layer.bias, layer.out)});
+    kernels::linear_backward(
+        stream, {.shape = shape(layer),
+                 .x = active(values_[l]),
+                 .y = active(values_[l + 1]),
+                 .dy = dy,
+                 .weight = weight(layer),
+                 .dx = below,
+                 .gradients = {raw.slice(layer.weight, layer.in * layer.out), raw.slice(layer.bias, layer.out)}});
     dy = below;
   }
 }

@@ -13,6 +13,8 @@
 #include "io/error.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/invconv.h"
+#include "kernels/squeeze.h"
 
 namespace evenflow::flow {
 namespace {
@@ -297,16 +299,23 @@ void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
     const kernels::CouplingShape& s = step.shape;
     if (i % static_cast<size_t>(shape_.steps) == 0) {
       current = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
-      kernels::squeeze(stream, kept, current);
+      kernels::squeeze(stream, {.x = kept, .y = current});
       std::swap(state, next);
     }
     kernels::Map other = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
-    kernels::actnorm_initialise(stream, current, parameters_of(step).actnorm_bias,
-                                parameters_of(step).actnorm_log_scale);
-    kernels::actnorm_forward(stream, current, actnorm(step), current);
+    kernels::actnorm_initialise(stream, {.x = current,
+                                         .bias = parameters_of(step).actnorm_bias,
+                                         .log_scale = parameters_of(step).actnorm_log_scale});
+    kernels::actnorm_forward(stream, {.x = current, .parameters = actnorm(step), .y = current});
     assemble_steps(stream, i, 1);
-    kernels::invconv_apply(stream, current, weight(step), other);
-    kernels::coupling_forward(stream, s, other, step.packed.view(), other, ignored.view(), {}, workspace.view());
+    kernels::invconv_apply(stream, {.x = current, .weight = weight(step), .y = other});
+    kernels::coupling_forward(stream, {.shape = s,
+                                       .x = other,
+                                       .packed = step.packed.view(),
+                                       .y = other,
+                                       .log_det = ignored.view(),
+                                       .saved = {},
+                                       .workspace = workspace.view()});
     std::swap(state, next);
     current = other;
     kept = kernels::split(kernels::ConstMap(current)).kept;
@@ -319,9 +328,11 @@ void Glow::assemble_invconv(kernels::Stream& stream, size_t first, size_t count)
   const Array<double> log_det = invconv_log_det_.slice(static_cast<int64_t>(first), static_cast<int64_t>(count));
   try {
     if (shape_.dense_invconv) {
-      kernels::invconv_assemble_dense(stream, std::span(dense_assemblies_).subspan(first, count), log_det);
+      kernels::invconv_assemble_dense(
+          stream, {.steps = std::span(dense_assemblies_).subspan(first, count), .log_det = log_det});
     } else {
-      kernels::invconv_assemble_plu(stream, std::span(plu_assemblies_).subspan(first, count), log_det);
+      kernels::invconv_assemble_plu(stream,
+                                    {.steps = std::span(plu_assemblies_).subspan(first, count), .log_det = log_det});
     }
   } catch (const kernels::SingularError& error) {
     const auto step = first + static_cast<size_t>(error.step());
@@ -331,12 +342,13 @@ void Glow::assemble_invconv(kernels::Stream& stream, size_t first, size_t count)
 
 void Glow::assemble_steps(kernels::Stream& stream, size_t first, size_t count) {
   assemble_invconv(stream, first, count);
-  kernels::coupling_pack(stream, std::span(packs_).subspan(first, count));
+  kernels::coupling_pack(stream, {.steps = std::span(packs_).subspan(first, count)});
 }
 
 void Glow::assemble(kernels::Stream& stream) {
   assemble_steps(stream, 0, steps_.size());
-  kernels::constant_log_det(stream, log_det_terms_, invconv_log_det_.view(), constant_log_det_.view());
+  kernels::constant_log_det(
+      stream, {.steps = log_det_terms_, .invconv_log_det = invconv_log_det_.view(), .total = constant_log_det_.view()});
 }
 
 void Glow::finish_gradient(kernels::Stream& stream, Array<float> raw, double log_det_gradient) const {
@@ -355,11 +367,11 @@ void Glow::finish_gradient(kernels::Stream& stream, Array<float> raw, double log
           {plu(step), dweight, gradient, {into.invconv_lower, into.invconv_upper, into.invconv_log_s}});
     }
   }
-  kernels::actnorm_log_det_backward(stream, log_det_gradients_);
+  kernels::actnorm_log_det_backward(stream, {.steps = log_det_gradients_});
   if (shape_.dense_invconv) {
-    kernels::invconv_dense_backward(stream, dense_backwards_);
+    kernels::invconv_dense_backward(stream, {.steps = dense_backwards_});
   } else {
-    kernels::invconv_plu_backward(stream, plu_backwards_);
+    kernels::invconv_plu_backward(stream, {.steps = plu_backwards_});
   }
 }
 

@@ -13,8 +13,11 @@
 #include "flow/model.h"
 #include "io/config.h"
 #include "io/model_file.h"
+#include "kernels/actnorm.h"
 #include "kernels/buffer.h"
-#include "kernels/flow_ops.h"
+#include "kernels/coupling.h"
+#include "kernels/invconv_weight.h"
+#include "kernels/log_det.h"
 
 namespace evenflow::flow {
 
@@ -112,7 +115,7 @@ class Glow {
   std::vector<kernels::PluAssembly> plu_assemblies_;
   std::vector<kernels::DenseAssembly> dense_assemblies_;
   std::vector<kernels::LogDetTerm> log_det_terms_;
-  std::vector<kernels::CouplingPack> packs_;
+  std::vector<kernels::PackedCoupling> packs_;
   mutable std::vector<kernels::LogDetGradient> log_det_gradients_;
   mutable std::vector<kernels::PluBackward> plu_backwards_;
   mutable std::vector<kernels::DenseBackward> dense_backwards_;

@@ -4,6 +4,8 @@
 #include "flow/glow.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/invconv.h"
+#include "kernels/squeeze.h"
 #include "kernels/trace.h"
 
 namespace evenflow::flow {
@@ -72,10 +74,15 @@ void GlowPass::forward_step(kernels::Stream& stream, size_t index) {
   const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
   const Map normalised = maps.actnorm_out.samples(0, active_);
   const Map mixed = maps.invconv_out.samples(0, active_);
-  kernels::actnorm_forward(stream, state, glow_.actnorm(step), normalised);
-  kernels::invconv_apply(stream, normalised, glow_.weight(step), mixed);
-  kernels::coupling_forward(stream, step.shape, mixed, step.packed.view(), state, log_det_.view(), maps.saved,
-                            workspace_.view());
+  kernels::actnorm_forward(stream, {.x = state, .parameters = glow_.actnorm(step), .y = normalised});
+  kernels::invconv_apply(stream, {.x = normalised, .weight = glow_.weight(step), .y = mixed});
+  kernels::coupling_forward(stream, {.shape = step.shape,
+                                     .x = mixed,
+                                     .packed = step.packed.view(),
+                                     .y = state,
+                                     .log_det = log_det_.view(),
+                                     .saved = maps.saved,
+                                     .workspace = workspace_.view()});
 }
 
 void GlowPass::forward(kernels::Stream& stream, kernels::ConstMap x) {
@@ -86,7 +93,7 @@ void GlowPass::forward(kernels::Stream& stream, kernels::ConstMap x) {
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
   kernels::ConstMap kept = x;
   for (size_t b = 0; b < block_output_.size(); ++b) {
-    kernels::squeeze(stream, kept, block_output_[b].samples(0, active_));
+    kernels::squeeze(stream, {.x = kept, .y = block_output_[b].samples(0, active_)});
     for (size_t s = 0; s < steps; ++s) forward_step(stream, b * steps + s);
     kept = kernels::split(block_output_[b].samples(0, active_)).kept;
   }
@@ -127,15 +134,27 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     const Map gradient = block_gradient_[b].samples(0, active_);
     const Map scratch = block_scratch_[b].samples(0, active_);
     const Map normalised = maps.actnorm_out.samples(0, active_);
-    kernels::coupling_backward(stream, step.shape, maps.invconv_out.samples(0, active_), gradient, step.packed.view(),
-                               maps.saved, log_det_gradient, gradient,
-                               glow_.coupling_views<kernels::CouplingGradients>(raw, step), workspace_.view());
-    kernels::invconv_backward(stream, normalised, gradient, glow_.weight(step), scratch,
-                              raw.slice(step.dweight_offset, step.inverse.size()));
-    kernels::actnorm_backward(stream, normalised, scratch, glow_.actnorm(step), gradient,
-                              {into.actnorm_bias, into.actnorm_log_scale});
+    kernels::coupling_backward(stream, {.shape = step.shape,
+                                        .x = maps.invconv_out.samples(0, active_),
+                                        .dy = gradient,
+                                        .packed = step.packed.view(),
+                                        .saved = maps.saved,
+                                        .log_det_gradient = log_det_gradient,
+                                        .dx = gradient,
+                                        .gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step),
+                                        .workspace = workspace_.view()});
+    kernels::invconv_backward(stream, {.x = normalised,
+                                       .dy = gradient,
+                                       .weight = glow_.weight(step),
+                                       .dx = scratch,
+                                       .dweight = raw.slice(step.dweight_offset, step.inverse.size())});
+    kernels::actnorm_backward(stream, {.y = normalised,
+                                       .dy = scratch,
+                                       .parameters = glow_.actnorm(step),
+                                       .dx = gradient,
+                                       .gradients = {into.actnorm_bias, into.actnorm_log_scale}});
     if (index % steps == 0 && b > 0) {
-      kernels::unsqueeze(stream, gradient, kernels::split(block_gradient_[b - 1].samples(0, active_)).kept);
+      kernels::unsqueeze(stream, {.y = gradient, .x = kernels::split(block_gradient_[b - 1].samples(0, active_)).kept});
     }
   }
 }
@@ -150,12 +169,15 @@ void GlowPass::inverse(kernels::Stream& stream, int64_t m) {
     const Map state = block_output_[b].samples(0, m);
     const Map mixed = maps_[index].invconv_out.samples(0, m);
     const Map normalised = maps_[index].actnorm_out.samples(0, m);
-    kernels::coupling_inverse(stream, step.shape, state, step.packed.view(), mixed, workspace_.view());
-    kernels::invconv_apply(stream, mixed, step.inverse.view(), normalised);
-    kernels::actnorm_inverse(stream, normalised, glow_.actnorm(step), state);
+    kernels::coupling_inverse(
+        stream,
+        {.shape = step.shape, .y = state, .packed = step.packed.view(), .x = mixed, .workspace = workspace_.view()});
+    kernels::invconv_apply(stream, {.x = mixed, .weight = step.inverse.view(), .y = normalised});
+    kernels::actnorm_inverse(stream, {.y = normalised, .parameters = glow_.actnorm(step), .x = state});
     if (index % steps != 0) continue;
-    kernels::unsqueeze(stream, state,
-                       b > 0 ? kernels::split(block_output_[b - 1].samples(0, m)).kept : input_.samples(0, m));
+    kernels::unsqueeze(
+        stream,
+        {.y = state, .x = b > 0 ? kernels::split(block_output_[b - 1].samples(0, m)).kept : input_.samples(0, m)});
   }
 }
 
@@ -179,7 +201,7 @@ std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMa
   for (size_t index = 0; index < maps_.size(); ++index) {
     const Glow::Step& step = glow_.steps_[index];
     const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
-    if (index % steps == 0) kernels::squeeze(stream, kept, state);
+    if (index % steps == 0) kernels::squeeze(stream, {.x = kept, .y = state});
     forward_step(stream, index);
     if (!finite(maps_[index].actnorm_out.samples(0, active_))) return step.name + ".actnorm";
     if (!finite(maps_[index].invconv_out.samples(0, active_)) || !std::isfinite(invconv_log_det[index])) {

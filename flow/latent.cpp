@@ -6,18 +6,17 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <set>
 
 #include "io/error.h"
 #include "kernels/copy.h"
+#include "kernels/gaussian.h"
 
 namespace evenflow::flow {
 namespace {
 
 using kernels::Array;
-
-const double half_log_2pi = 0.5 * std::log(2.0 * std::numbers::pi);
+using kernels::half_log_2pi;
 
 /// log N(z; mean, 1) summed over n elements, from their sum and their squares about their own mean.
 double log_normal(double n, double sum, double centred_squares, double mean) {
@@ -108,9 +107,13 @@ LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pas
                         .zeros = take(m),
                         .shift = take(groups_ * m)};
   kernels::zero(stream, scratch.slice(0, at));
-  for (int b = 0; b < shape_.blocks; ++b) kernels::gaussian_squares(stream, pass.zc(b), moments.zc_squares);
+  for (int b = 0; b < shape_.blocks; ++b) {
+    kernels::gaussian_squares(stream, {.z = pass.zc(b), .squares = moments.zc_squares});
+  }
   for (int64_t g = 0; g < groups_; ++g) {
-    kernels::gaussian_moments(stream, group(pass, g), moments.sum.slice(g * m, m), moments.centred.slice(g * m, m));
+    kernels::gaussian_moments(
+        stream,
+        {.z = group(pass, g), .sum = moments.sum.slice(g * m, m), .centred_squares = moments.centred.slice(g * m, m)});
   }
   return moments;
 }
@@ -174,11 +177,13 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
                                 .nll = nll,
                                 .shift = moments.shift});
   for (int b = 0; b < shape_.blocks; ++b) {
-    kernels::gaussian_backward(stream, pass.zc(b), moments.zeros, scale, pass.dzc(b));
+    kernels::gaussian_backward(stream, {.z = pass.zc(b), .shift = moments.zeros, .scale = scale, .dz = pass.dzc(b)});
   }
   for (int64_t g = 0; g < groups_; ++g) {
-    kernels::gaussian_backward(stream, group(pass, g), moments.shift.slice(g * m, m), scale,
-                               pass.dzd().channels(g * group_channels_, group_channels_));
+    kernels::gaussian_backward(stream, {.z = group(pass, g),
+                                        .shift = moments.shift.slice(g * m, m),
+                                        .scale = scale,
+                                        .dz = pass.dzd().channels(g * group_channels_, group_channels_)});
   }
 }
 

@@ -1,8 +1,5 @@
 #include "flow/random.h"
 
-#include <cmath>
-#include <numbers>
-
 namespace evenflow::flow {
 
 uint64_t Random::bits() {
@@ -16,8 +13,8 @@ double Random::uniform() {
 }
 
 double Random::normal() {
-  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
-  return radius * std::cos(2.0 * std::numbers::pi * uniform());
+  const double u = 1.0 - uniform();
+  return kernels::box_muller(u, uniform());
 }
 
 Random stream_of(uint64_t seed, uint64_t index) {

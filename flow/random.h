@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/order.h"
+#include "kernels/random.h"
 
 namespace evenflow::flow {
 

@@ -8,7 +8,8 @@
 
 #include "io/error.h"
 #include "kernels/copy.h"
-#include "kernels/flow_ops.h"
+#include "kernels/gaussian.h"
+#include "kernels/subtract.h"
 #include "kernels/trace.h"
 
 namespace evenflow::flow {
@@ -52,15 +53,12 @@ class VaePass final : public Pass {
   }
   /// The first active_ windows of a buffer of n_.
   Array<float> active(const Buffer<float>& buffer) const { return buffer.slice(0, buffer.size() / n_ * active_); }
-  kernels::Noise noise(const Draws& draws) const { return {vae_.seed_, draws.step, draws.first}; }
-  kernels::CodeLoss task(Array<const double> v) const {
-    return {.dimensions = vae_.shape_.dimensions(),
-            .latents = vae_.shape_.latents,
+  kernels::CodeNoise noise(const Draws& draws) const { return {vae_.seed_, draws.step, draws.first}; }
+  kernels::CodePrior prior(Array<const double> v) const {
+    return {.latents = vae_.shape_.latents,
             .beta = vae_.shape_.beta,
             .gamma = vae_.shape_.tie_weight(),
             .groups = vae_.ties_.view(),
-            .code = encoder_.output(),
-            .squares = squares_.slice(0, active_),
             .v = v};
   }
   void forward(Stream& stream, kernels::ConstMap x, const Draws& draws) {
@@ -68,15 +66,23 @@ class VaePass final : public Pass {
     x_ = Array<const float>{x.data, x.size(), x.device};
     encoder_.forward(stream, x_);
     const Array<float> z = decoder_.input().slice(0, active_ * vae_.shape_.latents);
-    kernels::code_sample(stream, vae_.shape_.latents, encoder_.output(), noise(draws), z);
+    kernels::code_sample(stream,
+                         {.latents = vae_.shape_.latents, .code = encoder_.output(), .noise = noise(draws), .z = z});
     decoder_.forward(stream, z);
   }
   // The losses of what forward left; difference_ becomes reconstruction less window.
   void terms(Stream& stream, Array<const double> v, Array<double> nll) {
-    kernels::subtract(stream, decoder_.output(), x_, active(difference_));
+    kernels::subtract(stream, {.a = decoder_.output(), .b = x_, .out = active(difference_)});
     kernels::zero(stream, squares_.slice(0, active_));
-    kernels::gaussian_squares(stream, window_map(difference_.data(), active_), squares_.slice(0, active_));
-    kernels::code_loss(stream, task(v), {reconstruction_.slice(0, active_), kld_.slice(0, active_), nll});
+    kernels::gaussian_squares(stream,
+                              {.z = window_map(difference_.data(), active_), .squares = squares_.slice(0, active_)});
+    kernels::code_loss(stream, {.prior = prior(v),
+                                .dimensions = vae_.shape_.dimensions(),
+                                .code = encoder_.output(),
+                                .squares = squares_.slice(0, active_),
+                                .reconstruction = reconstruction_.slice(0, active_),
+                                .kld = kld_.slice(0, active_),
+                                .loss = nll});
   }
 
   const Vae& vae_;
@@ -102,9 +108,15 @@ void VaePass::loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const
   // d (difference^2 / 2) = difference, in place.
   const kernels::Map difference = window_map(difference_.data(), active_);
   kernels::zero(stream, squares_.slice(0, active_));
-  kernels::gaussian_backward(stream, difference, squares_.slice(0, active_), scale, difference);
+  kernels::gaussian_backward(stream,
+                             {.z = difference, .shift = squares_.slice(0, active_), .scale = scale, .dz = difference});
   decoder_.backward(stream, active(difference_), active(dz_), raw);
-  kernels::code_backward(stream, task(v), noise(draws), scale, active(dz_), active(dcode_));
+  kernels::code_backward(stream, {.prior = prior(v),
+                                  .noise = noise(draws),
+                                  .scale = scale,
+                                  .code = encoder_.output(),
+                                  .dz = active(dz_),
+                                  .dcode = active(dcode_)});
   encoder_.backward(stream, active(dcode_), {nullptr, 0, vae_.device_}, raw);
 }
 

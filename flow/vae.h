@@ -12,7 +12,7 @@
 
 #include "flow/dense.h"
 #include "flow/model.h"
-#include "kernels/variational.h"
+#include "kernels/variational_code.h"
 
 namespace evenflow::flow {
 

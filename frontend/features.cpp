@@ -34,36 +34,36 @@ kernels::LogMelSettings kernel_settings(const io::FrontendSettings& settings) {
 }  // namespace
 
 struct LogMel::State {
-  std::unique_ptr<kernels::LogMelPlan> plan;
+  kernels::LogMelPlan plan;
 };
 
 LogMel::LogMel(const io::FrontendSettings& settings)
-    : state_(std::make_unique<State>(State{kernels::make_logmel_plan(kernel_settings(settings))})) {}
+    : state_(std::make_unique<State>(State{kernels::LogMelPlan(kernel_settings(settings))})) {}
 LogMel::~LogMel() = default;
 LogMel::LogMel(LogMel&&) noexcept = default;
 LogMel& LogMel::operator=(LogMel&&) noexcept = default;
 
 int64_t LogMel::frames(int64_t samples) const {
-  return state_->plan->frames(samples);
+  return state_->plan.frames(samples);
 }
 
 int64_t LogMel::least_samples() const {
-  return state_->plan->least_samples();
+  return state_->plan.least_samples();
 }
 
 std::vector<float> LogMel::operator()(std::span<const float> samples) {
   const auto count = static_cast<int64_t>(samples.size());
-  std::vector<float> out(static_cast<size_t>(frames(count) * state_->plan->settings().mel_bands));
-  state_->plan->run(samples.data(), count, out.data());
+  std::vector<float> out(static_cast<size_t>(frames(count) * state_->plan.settings().mel_bands));
+  state_->plan.run(samples.data(), count, out.data());
   return out;
 }
 
 struct BatchLogMel::State {
   State(const io::FrontendSettings& settings, kernels::Device on)
-      : device(on), transform(kernel_settings(settings), on), stream(on) {}
+      : device(on), plan(kernel_settings(settings), on), stream(on) {}
 
   kernels::Device device;
-  kernels::LogMelBatch transform;
+  kernels::LogMelPlan plan;
   kernels::Stream stream;
   // As large as the largest batch so far; the host's pinned.
   kernels::Buffer<float> samples_here, samples, frames_here, frames;
@@ -80,9 +80,9 @@ std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vec
   State& s = *state_;
   std::vector<int64_t> lengths;
   for (const std::vector<float>& clip : clips) lengths.push_back(static_cast<int64_t>(clip.size()));
-  const kernels::LogMelLayout layout = lay_out_clips(s.transform.settings(), lengths);
+  const kernels::LogMelLayout layout = lay_out_clips(s.plan.settings(), lengths);
   const auto count = static_cast<int64_t>(clips.size());
-  const int64_t bands = s.transform.settings().mel_bands;
+  const int64_t bands = s.plan.settings().mel_bands;
   if (s.samples.size() < layout.samples) {
     s.samples_here = kernels::Buffer<float>::pinned(layout.samples, s.device);
     s.samples = kernels::Buffer<float>(layout.samples, s.device);
@@ -101,14 +101,14 @@ std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vec
   kernels::copy(s.stream, s.samples_here.slice(0, layout.samples), s.samples.slice(0, layout.samples));
   kernels::copy(s.stream, kernels::Array<const kernels::LogMelClip>{layout.clips.data(), count, {}},
                 s.clips.slice(0, count));
-  s.transform.run(s.stream, s.samples.slice(0, layout.samples), s.clips.slice(0, count), frames_there);
+  kernels::logmel(s.stream, s.plan.task(s.samples.slice(0, layout.samples), s.clips.slice(0, count), frames_there));
   kernels::copy(s.stream, frames_there, frames_here);
   s.stream.synchronise();
 
   std::vector<std::vector<float>> out;
   for (const kernels::LogMelClip& clip : layout.clips) {
     const float* first = frames_here.data + clip.first_frame * bands;
-    out.emplace_back(first, first + (1 + clip.samples / s.transform.settings().hop_samples) * bands);
+    out.emplace_back(first, first + s.plan.frames(clip.samples) * bands);
   }
   return out;
 }

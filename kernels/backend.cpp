@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/check.h"
@@ -28,7 +29,7 @@ bool library_is_there() {
 }
 
 // The ways in which a machine has no usable CUDA device, told apart in one place.
-Backend* load_cuda_backend() {
+const Backend* load_cuda_backend() {
   const std::string name = cuda_library_name;
   const std::string without = "this evenflow was built without CUDA (" + name +
                               " is not there); use --device cpu, or build with the preset cuda";
@@ -42,39 +43,55 @@ Backend* load_cuda_backend() {
     if (why.starts_with(name + ":") && !library_is_there()) throw DeviceError(without);
     throw DeviceError(name + " cannot be loaded (" + why + "); install what it needs, or use --device cpu");
   }
-  using Entry = Backend* (*)();
+  using Entry = const Backend* (*)();
   auto entry = reinterpret_cast<Entry>(dlsym(library, cuda_library_entry));
   if (entry == nullptr) throw DeviceError(name + " is not this evenflow's; reinstall it");
-  Backend* backend = entry();
-  if (backend->devices() == 0) {
-    throw DeviceError("the NVIDIA driver finds no usable device on this machine (" + backend->why_no_device() +
+  const Backend* backend = entry();
+  require_same_operations(*backend);
+  if (backend->runtime->devices() == 0) {
+    throw DeviceError("the NVIDIA driver finds no usable device on this machine (" + backend->runtime->why_no_device() +
                       "); use --device cpu");
   }
   return backend;
 }
 
-std::atomic<Backend*> in_place_of_cuda{nullptr};
+std::atomic<const Backend*> in_place_of_cuda{nullptr};
 
-Backend* cuda_library() {
-  static Backend* const cuda = load_cuda_backend();
+const Backend* cuda_library() {
+  static const Backend* const cuda = load_cuda_backend();
   return cuda;
+}
+
+const Backend& backend_of(Device device) {
+  if (device.type == DeviceType::cpu) return cpu_backend();
+  const Backend* cuda = in_place_of_cuda;
+  if (cuda == nullptr) cuda = cuda_library();
+  const int devices = cuda->runtime->devices();
+  if (device.index < 0 || device.index >= devices) {
+    throw DeviceError("there is no cuda:" + std::to_string(device.index) + "; this machine has " +
+                      std::to_string(devices) + " CUDA device(s), counted from 0");
+  }
+  return *cuda;
 }
 
 }  // namespace
 
-void use_cuda_backend(Backend* backend) {
+void use_cuda_backend(const Backend* backend) {
   in_place_of_cuda = backend;
 }
 
-Backend& backend_of(Device device) {
-  if (device.type == DeviceType::cpu) return cpu_backend();
-  Backend* cuda = in_place_of_cuda;
-  if (cuda == nullptr) cuda = cuda_library();
-  if (device.index < 0 || device.index >= cuda->devices()) {
-    throw DeviceError("there is no cuda:" + std::to_string(device.index) + "; this machine has " +
-                      std::to_string(cuda->devices()) + " CUDA device(s), counted from 0");
-  }
-  return *cuda;
+void require_same_operations(const Backend& library) {
+  if (std::string_view(library.operations->names) == operation_names) return;
+  throw DeviceError(std::string(cuda_library_name) +
+                    " is of another evenflow than this program: its operations differ; install both from one build");
+}
+
+Runtime& runtime_of(Device device) {
+  return *backend_of(device).runtime;
+}
+
+const Operations& operations_of(Device device) {
+  return *backend_of(device).operations;
 }
 
 }  // namespace evenflow::kernels

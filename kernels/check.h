@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/view.h"
+
 namespace evenflow::kernels {
 
 /// Wrong shapes, sizes or devices handed to an operation.
@@ -32,6 +34,23 @@ class DeviceError : public std::runtime_error {
 /// No std::string on the way: what holds allocates nothing.
 inline void check(bool ok, const char* operation, std::string_view expected) {
   if (!ok) throw ShapeError(std::string(operation) + ": expected " + std::string(expected));
+}
+
+// ---- for the operations' sources (check.cpp)
+
+/// "[2, 4, 32, 64]"
+std::string text(ConstMap m);
+void check_same_shape(const char* operation, ConstMap a, ConstMap b);
+void check_size(const char* operation, const char* what, int64_t actual, int64_t expected);
+void check_at_least(const char* operation, const char* what, int64_t actual, int64_t needed);
+
+template <class T>
+void check_size(const char* operation, const char* what, const Array<T>& a, int64_t size) {
+  check_size(operation, what, a.size, size);
+}
+template <class T>
+void check_at_least(const char* operation, const char* what, const Array<T>& a, int64_t size) {
+  check_at_least(operation, what, a.size, size);
 }
 
 }  // namespace evenflow::kernels

@@ -1,6 +1,6 @@
 #include "kernels/copy.h"
 
-#include "kernels/backend.h"
+#include "kernels/runtime.h"
 #include "kernels/trace.h"
 
 namespace evenflow::kernels {
@@ -18,15 +18,15 @@ void copy_bytes(Stream& stream, const void* from, Device from_device, void* to, 
   check(bytes >= 0, "copy", "no negative size");
   if (bytes == 0) return;
   const TraceRange range(stream, "copy");
-  backend_of(stream.device()).copy(stream, from, to, bytes);
+  runtime_of(stream.device()).copy(stream, from, to, bytes);
 }
 
 void zero_bytes(Stream& stream, void* data, Device device, int64_t bytes) {
   check(device == stream.device(), "zero", "memory of the stream's device");
   check(bytes >= 0, "zero", "no negative size");
   if (bytes == 0) return;
-  const TraceRange range(stream, "zero");
-  backend_of(stream.device()).zero(stream, data, bytes);
+  const TraceRange range(stream, "zero", Cost{static_cast<double>(bytes), 0});
+  runtime_of(stream.device()).zero(stream, data, bytes);
 }
 
 }  // namespace evenflow::kernels

@@ -2,8 +2,8 @@
 
 #include <charconv>
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/runtime.h"
 
 namespace evenflow::kernels {
 
@@ -12,7 +12,7 @@ Device parse_device(std::string_view text) {
   if (text == "auto") {
     try {
       const Device first{DeviceType::cuda, 0};
-      backend_of(first).require_usable(first);
+      runtime_of(first).require_usable(first);
       return first;
     } catch (const DeviceError&) {
       return {};
@@ -28,7 +28,7 @@ Device parse_device(std::string_view text) {
       ok = error == std::errc{} && end == rest.data() + rest.size() && device.index >= 0;
     }
     if (ok) {
-      backend_of(device).require_usable(device);
+      runtime_of(device).require_usable(device);
       return device;
     }
   }
@@ -40,7 +40,7 @@ std::string to_string(Device device) {
 }
 
 std::string describe(Device device) {
-  return backend_of(device).describe(device);
+  return runtime_of(device).describe(device);
 }
 
 }  // namespace evenflow::kernels

@@ -1,19 +1,23 @@
 #include "kernels/gather.h"
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
-#include "kernels/trace.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels {
 
-void gather_windows(Stream& stream, Array<const float> frames, Array<const int64_t> start, Array<const float> mean,
-                    Array<const float> inverse_std, Map x) {
+void gather_windows(Stream& stream, const GatherWindows& task) {
+  const Map& x = task.x;
   check(x.c == 1, "gather_windows", "x of one channel");
-  check(start.size == x.n, "gather_windows", "one start per window");
-  check(mean.size == x.h && inverse_std.size == x.h, "gather_windows", "one mean and one inverse_std per band");
-  check(frames.size % x.h == 0, "gather_windows", "whole frames");
-  const TraceRange range(stream, "gather_windows");
-  backend_of(stream.device()).gather_windows(stream, frames, start, mean, inverse_std, x);
+  check(task.start.size == x.n, "gather_windows", "one start per window");
+  check(task.mean.size == x.h && task.inverse_std.size == x.h, "gather_windows",
+        "one mean and one inverse_std per band");
+  check(task.frames.size % x.h == 0, "gather_windows", "whole frames");
+  dispatch(stream, "gather_windows", task);
+}
+
+Cost cost(const GatherWindows& task) {
+  const auto elements = static_cast<double>(task.x.size());
+  return {2 * bytes_of_floats(elements) + static_cast<double>(task.start.size) * sizeof(int64_t), 2 * elements};
 }
 
 }  // namespace evenflow::kernels

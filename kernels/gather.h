@@ -3,14 +3,21 @@
 
 #include <cstdint>
 
+#include "kernels/cost.h"
 #include "kernels/stream.h"
 #include "kernels/view.h"
 
 namespace evenflow::kernels {
 
-/// x[i, 0, band, frame] = (frames[start[i] + frame, band] - mean[band]) * inverse_std[band].
-/// frames [total, bands] in dB, start [n] (frame index of each window), x [n, 1, bands, window frames].
-void gather_windows(Stream& stream, Array<const float> frames, Array<const int64_t> start, Array<const float> mean,
-                    Array<const float> inverse_std, Map x);
+/// x[i, 0, band, frame] = (frames[start[i] + frame, band] - mean[band]) inverse_std[band]. Windows lie within the
+/// frames (not checked). Within 2^-22 (|frame| + |mean|) inverse_std. ShapeError.
+struct GatherWindows {
+  Array<const float> frames;             ///< [total, bands], dB
+  Array<const int64_t> start;            ///< [n], the frame at which each window begins
+  Array<const float> mean, inverse_std;  ///< [bands]
+  Map x;                                 ///< [n, 1, bands, window frames]
+};
+void gather_windows(Stream& stream, const GatherWindows& task);
+Cost cost(const GatherWindows& task);
 
 }  // namespace evenflow::kernels

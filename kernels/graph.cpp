@@ -1,7 +1,7 @@
 #include "kernels/graph.h"
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/runtime.h"
 #include "kernels/trace.h"
 
 namespace evenflow::kernels {
@@ -12,24 +12,24 @@ Graph::Graph(Stream& stream, std::function<void()> record) : device_(stream.devi
     record_ = std::move(record);
     return;
   }
-  Backend& backend = backend_of(device_);
-  backend.begin_capture(stream);
+  Runtime& runtime = runtime_of(device_);
+  runtime.begin_capture(stream);
   try {
     record();
   } catch (...) {
     // The stream must leave its capture; what was recorded goes, and record's own error is the one to tell.
     try {
-      void* const unfinished = backend.end_capture(stream);
-      if (unfinished != nullptr) backend.release_graph(unfinished);
+      void* const unfinished = runtime.end_capture(stream);
+      if (unfinished != nullptr) runtime.release_graph(unfinished);
     } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch)
     }
     throw;
   }
-  handle_ = backend.end_capture(stream);
+  handle_ = runtime.end_capture(stream);
 }
 
 Graph::~Graph() {
-  if (handle_ != nullptr) backend_of(device_).release_graph(handle_);
+  if (handle_ != nullptr) runtime_of(device_).release_graph(handle_);
 }
 
 void Graph::launch(Stream& stream) {
@@ -39,12 +39,12 @@ void Graph::launch(Stream& stream) {
   if (handle_ == nullptr) {
     record_();
   } else {
-    backend_of(device_).launch_graph(stream, handle_);
+    runtime_of(device_).launch_graph(stream, handle_);
   }
 }
 
 int64_t Graph::nodes() const {
-  return handle_ == nullptr ? 0 : backend_of(device_).graph_nodes(handle_);
+  return handle_ == nullptr ? 0 : runtime_of(device_).graph_nodes(handle_);
 }
 
 }  // namespace evenflow::kernels

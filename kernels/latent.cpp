@@ -1,8 +1,7 @@
 #include "kernels/latent.h"
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
-#include "kernels/trace.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels {
 
@@ -16,8 +15,12 @@ void latent_loss(Stream& stream, const LatentLoss& task) {
         "latent_loss", "zd_sum, zd_centred and shift of one element per group and window");
   check(task.constant_log_det.size == 1, "latent_loss", "one constant_log_det");
   check(task.v.size == 0 || task.v.size == n * groups, "latent_loss", "v of one element per window and group, or none");
-  const TraceRange range(stream, "latent_loss");
-  backend_of(stream.device()).latent_loss(stream, task);
+  dispatch(stream, "latent_loss", task);
+}
+
+// A few numbers a window: their FLOP are not counted.
+Cost cost(const LatentLoss& task) {
+  return {bytes_of_doubles(task.nll.size * (4 + 4 * task.groups.size)), 0};
 }
 
 }  // namespace evenflow::kernels

@@ -7,13 +7,16 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
-#include "kernels/cpu/logmel.h"
-#include "kernels/trace.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels {
+
+namespace cpu {
+std::shared_ptr<LogMelTransform> make_logmel_transform(const LogMelSettings& settings);  // cpu/logmel.cpp
+}
+
 namespace {
 
 constexpr double linear_step_hz = 200.0 / 3.0;
@@ -33,10 +36,10 @@ double mel_to_hz(double mel) {
 }
 
 void require(bool holds, const char* what, int came) {
-  if (!holds) throw std::invalid_argument("log-mel: " + std::string(what) + ", came " + std::to_string(came));
+  if (!holds) throw ShapeError("log-mel: " + std::string(what) + ", came " + std::to_string(came));
 }
 
-void check(const LogMelSettings& settings) {
+void check_settings(const LogMelSettings& settings) {
   require(settings.sample_rate_hz > 0, "sample_rate_hz must be positive", settings.sample_rate_hz);
   require(settings.n_fft >= 2 && settings.n_fft % 2 == 0, "n_fft must be even and at least 2", settings.n_fft);
   require(settings.hop_samples > 0, "hop_samples must be positive", settings.hop_samples);
@@ -47,6 +50,10 @@ constexpr int least_fused_fft = 32, most_fused_fft = 4096;
 
 bool can_fuse(int n_fft) {
   return std::has_single_bit(static_cast<unsigned>(n_fft)) && n_fft >= least_fused_fft && n_fft <= most_fused_fft;
+}
+
+int64_t least_samples_of(const LogMelSettings& settings) {
+  return settings.pad_mode == PadMode::reflect ? settings.n_fft / 2 + 1 : 1;
 }
 
 std::vector<float> half_window(int n_fft) {
@@ -80,6 +87,21 @@ std::vector<float> untangling_roots(int n_fft) {
   return roots;
 }
 
+void check_clips(const LogMel& task) {
+  const int64_t least = least_samples_of(task.settings);
+  const int64_t frames = task.frames_out.size / task.settings.mel_bands;
+  for (int64_t i = 0; i < task.clips.size; ++i) {
+    const LogMelClip& clip = task.clips[i];
+    if (clip.samples < least) {
+      throw ShapeError("log-mel: " + std::to_string(clip.samples) + " samples, at least " + std::to_string(least) +
+                       " expected with this padding");
+    }
+    check(clip.first_sample >= 0 && clip.first_sample + clip.samples <= task.samples.size && clip.first_frame >= 0 &&
+              clip.first_frame + 1 + clip.samples / task.settings.hop_samples <= frames,
+          "log-mel", "clips within the samples and frames");
+  }
+}
+
 template <class T>
 Buffer<T> on_device(Stream& stream, const std::vector<T>& values) {
   Buffer<T> buffer(static_cast<int64_t>(values.size()), stream.device());
@@ -90,7 +112,7 @@ Buffer<T> on_device(Stream& stream, const std::vector<T>& values) {
 }  // namespace
 
 MelFilterbank slaney_filterbank(const LogMelSettings& settings) {
-  check(settings);
+  check_settings(settings);
   const int bands = settings.mel_bands;
   const double top_mel = hz_to_mel(settings.sample_rate_hz / 2.0);
   std::vector<double> edge_hz(static_cast<size_t>(bands) + 2);
@@ -123,20 +145,15 @@ std::vector<double> periodic_hann(int n) {
   return window;
 }
 
-std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings) {
-  check(settings);
-  return cpu::make_logmel_plan(settings);
-}
-
 LogMelLayout lay_out_clips(const LogMelSettings& settings, std::span<const int64_t> samples) {
-  check(settings);
+  check_settings(settings);
   constexpr int64_t samples_of_16_bytes = 4;
-  const int64_t least = settings.pad_mode == PadMode::reflect ? settings.n_fft / 2 + 1 : 1;
+  const int64_t least = least_samples_of(settings);
   LogMelLayout layout;
   for (const int64_t count : samples) {
     if (count < least) {
-      throw std::invalid_argument("log-mel: clip " + std::to_string(layout.clips.size()) + " has " +
-                                  std::to_string(count) + " samples, at least " + std::to_string(least) + " expected");
+      throw ShapeError("log-mel: clip " + std::to_string(layout.clips.size()) + " has " + std::to_string(count) +
+                       " samples, at least " + std::to_string(least) + " expected");
     }
     layout.clips.push_back({.first_sample = layout.samples, .samples = count, .first_frame = layout.frames});
     layout.samples += (count + samples_of_16_bytes - 1) / samples_of_16_bytes * samples_of_16_bytes;
@@ -145,25 +162,25 @@ LogMelLayout lay_out_clips(const LogMelSettings& settings, std::span<const int64
   return layout;
 }
 
-LogMelBatch::LogMelBatch(const LogMelSettings& settings, Device device, LogMelPath path) : device_(device) {
-  check(settings);
+LogMelPlan::LogMelPlan(const LogMelSettings& settings, Device device, LogMelPath path) {
+  check_settings(settings);
   check(path != LogMelPath::fused || can_fuse(settings.n_fft), "log-mel, fused",
         "n_fft a power of two from 32 to 4096");
-  task_.settings = settings;
+  tables_.settings = settings;
   if (device.type == DeviceType::cpu) {
-    plan_ = make_logmel_plan(settings);
-    task_.plan = plan_.get();
+    transform_ = cpu::make_logmel_transform(settings);
+    tables_.transform = transform_.get();
     return;
   }
-  task_.fused = path != LogMelPath::layered && can_fuse(settings.n_fft);
+  tables_.fused = path != LogMelPath::layered && can_fuse(settings.n_fft);
   Stream stream(device);
   window_ = on_device(stream, half_window(settings.n_fft));
-  task_.window = window_.view();
-  if (task_.fused) {
+  tables_.window = window_.view();
+  if (tables_.fused) {
     twiddles_ = on_device(stream, pass_twiddles(settings.n_fft / 2));
     untangle_ = on_device(stream, untangling_roots(settings.n_fft));
-    task_.twiddles = twiddles_.view();
-    task_.untangle = untangle_.view();
+    tables_.twiddles = twiddles_.view();
+    tables_.untangle = untangle_.view();
   }
   const MelFilterbank filters = slaney_filterbank(settings);
   const auto bands = static_cast<size_t>(settings.mel_bands);
@@ -179,24 +196,46 @@ LogMelBatch::LogMelBatch(const LogMelSettings& settings, Device device, LogMelPa
   first_bin_ = on_device(stream, std::vector<int32_t>(filters.first_bin.begin(), filters.first_bin.end()));
   run_length_ = on_device(stream, run_length);
   weight_ = on_device(stream, weight);
-  task_.first_bin = first_bin_.view();
-  task_.run_length = run_length_.view();
-  task_.weight = weight_.view();
+  tables_.first_bin = first_bin_.view();
+  tables_.run_length = run_length_.view();
+  tables_.weight = weight_.view();
 }
 
-void LogMelBatch::run(Stream& stream, Array<const float> samples, Array<const LogMelClip> clips,
-                      Array<float> frames_out) {
-  const bool here = samples.device == device_ && clips.device == device_ && frames_out.device == device_;
-  check(stream.device() == device_ && here, "log-mel", "stream, samples, clips and frames on the transform's device");
-  check(frames_out.size % task_.settings.mel_bands == 0, "log-mel", "whole frames");
-  check((clips.size == 0) == (frames_out.size == 0), "log-mel", "frames for clips");
-  if (clips.size == 0) return;
-  LogMelBatchTask task = task_;
+int64_t LogMelPlan::least_samples() const {
+  return least_samples_of(settings());
+}
+
+LogMel LogMelPlan::task(Array<const float> samples, Array<const LogMelClip> clips, Array<float> frames_out) const {
+  LogMel task = tables_;
   task.samples = samples;
   task.clips = clips;
   task.frames_out = frames_out;
-  const TraceRange range(stream, "logmel_batch");
-  backend_of(device_).logmel_batch(stream, task);
+  return task;
+}
+
+void LogMelPlan::run(const float* samples, int64_t count, float* frames_out) const {
+  Stream stream;
+  const LogMelClip clip{.samples = count};
+  logmel(stream, task({samples, count, {}}, {&clip, 1, {}}, {frames_out, frames(count) * settings().mel_bands, {}}));
+}
+
+void logmel(Stream& stream, const LogMel& task) {
+  const Device device = stream.device();
+  check(task.samples.device == device && task.clips.device == device && task.frames_out.device == device &&
+            (device.type == DeviceType::cpu) == (task.transform != nullptr),
+        "log-mel", "stream, samples, clips and frames on the transform's device");
+  check(task.frames_out.size % task.settings.mel_bands == 0, "log-mel", "whole frames");
+  check((task.clips.size == 0) == (task.frames_out.size == 0), "log-mel", "frames for clips");
+  if (task.clips.size == 0) return;
+  if (device.type == DeviceType::cpu) check_clips(task);
+  dispatch(stream, "logmel_batch", task);
+}
+
+// A real transform of n points takes 2.5 n log2 n by the usual count; window, power and bands are left out.
+Cost cost(const LogMel& task) {
+  const auto frames = static_cast<double>(task.frames_out.size) / task.settings.mel_bands;
+  const double n = task.settings.n_fft;
+  return {bytes_of_floats(task.samples.size + task.frames_out.size), frames * 2.5 * n * std::log2(n)};
 }
 
 }  // namespace evenflow::kernels

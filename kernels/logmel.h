@@ -1,4 +1,4 @@
-// Log-mel spectrogram of one clip: samples to frames of mel bands in dB.
+// Log-mel spectrograms: samples to frames of mel bands in dB.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/buffer.h"
+#include "kernels/cost.h"
 #include "kernels/stream.h"
 #include "kernels/view.h"
 
@@ -45,39 +46,6 @@ MelFilterbank slaney_filterbank(const LogMelSettings& settings);
 /// Periodic Hann window, [n]: 0.5 - 0.5 cos(2 pi i / n), float64.
 std::vector<double> periodic_hann(int n);
 
-/// The log-mel transform of one configuration. Owns tables and scratch: one object per thread.
-class LogMelPlan {
- public:
-  virtual ~LogMelPlan() = default;
-  LogMelPlan(const LogMelPlan&) = delete;
-  LogMelPlan& operator=(const LogMelPlan&) = delete;
-
-  const LogMelSettings& settings() const { return settings_; }
-
-  /// Frames of a clip of `count` samples, centred on samples 0, hop, 2 hop ...: 1 + count / hop.
-  int64_t frames(int64_t count) const { return 1 + count / settings_.hop_samples; }
-
-  /// The least number of samples a clip must have: 1 with zero padding, n_fft/2 + 1 with reflection.
-  int64_t least_samples() const { return settings_.pad_mode == PadMode::reflect ? settings_.n_fft / 2 + 1 : 1; }
-
-  /// samples [count] -> frames_out [frames(count), mel_bands] in dB: 10 log10(max(mel, mel_power_floor)) of the power
-  /// spectrum under a periodic Hann window. Allocates nothing. Throws std::invalid_argument if count < least_samples().
-  virtual void run(const float* samples, int64_t count, float* frames_out) = 0;
-
- protected:
-  explicit LogMelPlan(const LogMelSettings& settings) : settings_(settings) {}
-  LogMelSettings settings_;
-};
-
-/// A plan on the CPU. Throws std::invalid_argument: n_fft odd or below 2, hop, bands or rate below 1.
-///
-/// Accuracy: window, Fourier transform, power and mel product are float64, logarithm and result float32. Against
-/// librosa's float64 path on the same float32 samples the error is at most 1e-3 dB in every band within 220 dB of its
-/// frame's loudest (measured: 8e-6 dB, the rounding of the result); below that float64 itself runs out, there and here.
-/// A pure tone's far bands lie 180 dB down; a float32 transform misses them by up to 31 dB. Digital silence gives
-/// exactly float(10 log10(2^-52)).
-std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings);
-
 /// Where a clip lies among a batch's samples, and where its frames go.
 struct LogMelClip {
   int64_t first_sample = 0, samples = 0, first_frame = 0;
@@ -88,8 +56,8 @@ struct LogMelLayout {
   int64_t samples = 0, frames = 0;  ///< of all of them
 };
 
-/// Clips of these lengths one after the other, each from a multiple of 16 bytes on. Throws std::invalid_argument: a
-/// clip too short to pad.
+/// Clips of these lengths one after the other, each from a multiple of 16 bytes on. ShapeError: a clip too
+/// short to pad.
 LogMelLayout lay_out_clips(const LogMelSettings& settings, std::span<const int64_t> samples);
 
 /// How a GPU transforms.
@@ -99,49 +67,66 @@ enum class LogMelPath {
   fused       ///< powers of two from 32 to 4096: all in one kernel, spectra never leave it
 };
 
-/// What a backend's log-mel of a batch takes. Tables are the GPU's, plan is the CPU's.
-struct LogMelBatchTask {
+namespace cpu {
+class LogMelTransform;  // the CPU's tables and working memory, of one thread
+}
+
+/// Frames of clips in dB: 10 log10(max(mel, mel_power_floor)) of the power spectrum under a periodic Hann window,
+/// frames centred on samples 0, hop, 2 hop, ... A LogMelPlan fills in all but the last three.
+///
+/// Accuracy. On the CPU window, Fourier transform, power and mel product are float64, logarithm and result float32:
+/// against librosa's float64 path on the same float32 samples the error is at most 1e-3 dB in every band within 220 dB
+/// of its frame's loudest (measured: 8e-6 dB, the rounding of the result); below that float64 itself runs out, there
+/// and here. A pure tone's far bands lie 180 dB down; a float32 transform misses them by up to 31 dB. On a GPU all is
+/// float32: beside the CPU's the amplitude of a band is off by at most 2e-7 of its frame's loudest (measured: 4e-8),
+/// besides 3e-5 dB for the logarithm: 2e-4 dB in a band 40 dB below the loudest, 0.02 dB 80 dB below (measured with
+/// n_fft 1024 on noise, tones and sweeps: 2e-5 and 0.003 dB), and 0.2 dB 100 dB below. Powers are bounded by float32's
+/// range there: samples belong in [-1, 1], as decoded sound is; from 1e15 or so on they overflow to infinity. A NaN
+/// sample makes the frames that hold it NaN, in every band that weighs a bin, and no other frame. Digital silence gives
+/// exactly float(10 log10(2^-52)) on both. A clip's bits do not depend on its company.
+///
+/// ShapeError; of clips that are too short to pad, or lie outside of the samples or frames, on the CPU alone. Neither
+/// waits nor allocates, but that a GPU's layered path grows the stream's scratch memory at its first call.
+struct LogMel {
   LogMelSettings settings;
   bool fused = false;
-  LogMelPlan* plan = nullptr;
-  Array<const float> window;        ///< [n_fft], half of the Hann window: untangling then needs no 0.5
+  cpu::LogMelTransform* transform = nullptr;  ///< the CPU's; all tables below are a GPU's
+  Array<const float> window;                  ///< [n_fft], half of the Hann window: untangling then needs no 0.5
   Array<const float> twiddles;      ///< fused: of every pass but the first [radix - 1, points so far, 2]: cos, -sin
   Array<const float> untangle;      ///< fused: [n_fft/4 + 1, 2]: cos, sin of 2 pi k / n_fft
   Array<const int32_t> first_bin;   ///< [bands]
   Array<const int32_t> run_length;  ///< [bands]: how many bins a band weighs
   Array<const float> weight;        ///< [longest run, bands]
   Array<const float> samples;
-  Array<const LogMelClip> clips;
-  Array<float> frames_out;
+  Array<const LogMelClip> clips;  ///< as lay_out_clips says, or anywhere in `samples`, their frames one after the other
+  Array<float> frames_out;        ///< [total frames, bands], as many as the clips have
 };
+void logmel(Stream& stream, const LogMel& task);
+Cost cost(const LogMel& task);
 
-/// The log-mel transform of many clips at once, of any lengths, on a device. One object per thread and stream.
-///
-/// On the CPU it is LogMelPlan, clip by clip. On a GPU window, transform, power and mel product are float32. Against
-/// the CPU's float64 the amplitude of a band is off by at most 2e-7 of its frame's loudest (measured: 4e-8), besides
-/// 3e-5 dB for the logarithm: 2e-4 dB in a band 40 dB below the loudest, 0.02 dB 80 dB below (measured with n_fft 1024
-/// on noise, tones and sweeps: 2e-5 and 0.003 dB), and 0.2 dB 100 dB below. Powers are bounded by float32's range:
-/// samples belong in [-1, 1], as decoded sound is; from 1e15 or so on they overflow to infinity. Digital silence gives
-/// exactly float(10 log10(2^-52)). A NaN sample makes the frames that hold it NaN, in every band that weighs a bin, and
-/// no other frame.
-class LogMelBatch {
+/// What the transform of one configuration needs beforehand on a device. On the CPU it is also working memory: one plan
+/// per thread.
+class LogMelPlan {
  public:
-  /// Throws what make_logmel_plan throws; ShapeError: `fused` is asked for and n_fft is none of its sizes.
-  LogMelBatch(const LogMelSettings& settings, Device device, LogMelPath path = LogMelPath::automatic);
+  /// ShapeError: n_fft odd or below 2; hop, bands or rate below 1; `fused` is asked for and n_fft is none of its sizes.
+  explicit LogMelPlan(const LogMelSettings& settings, Device device = {}, LogMelPath path = LogMelPath::automatic);
 
-  const LogMelSettings& settings() const { return task_.settings; }
+  const LogMelSettings& settings() const { return tables_.settings; }
+  /// Frames of a clip of `count` samples: 1 + count / hop.
+  int64_t frames(int64_t count) const { return 1 + count / settings().hop_samples; }
+  /// The least number of samples a clip must have: 1 with zero padding, n_fft/2 + 1 with reflection.
+  int64_t least_samples() const;
 
-  /// frames_out [total frames, mel_bands] in dB. All three on the stream's device; clips as lay_out_clips says, or
-  /// anywhere in `samples`, their frames one after the other, as many as frames_out has (not checked on a GPU). Neither
-  /// waits nor allocates, but that the layered path's first call grows the stream's scratch memory.
-  void run(Stream& stream, Array<const float> samples, Array<const LogMelClip> clips, Array<float> frames_out);
+  /// The task of these clips; all three lie on the plan's device.
+  LogMel task(Array<const float> samples, Array<const LogMelClip> clips, Array<float> frames_out) const;
+  /// One clip on the host, by a plan of the CPU's: samples [count] -> frames_out [frames(count), bands].
+  void run(const float* samples, int64_t count, float* frames_out) const;
 
  private:
-  Device device_;
-  std::unique_ptr<LogMelPlan> plan_;
+  std::shared_ptr<cpu::LogMelTransform> transform_;
   Buffer<float> window_, twiddles_, untangle_, weight_;
   Buffer<int32_t> first_bin_, run_length_;
-  LogMelBatchTask task_;
+  LogMel tables_;
 };
 
 }  // namespace evenflow::kernels

@@ -2,24 +2,24 @@
 
 #include <cstdlib>
 
-#include "kernels/backend.h"
+#include "kernels/runtime.h"
 
 namespace evenflow::kernels {
 
 int64_t cache_bytes(Device device) {
-  return backend_of(device).cache_bytes(device);
+  return runtime_of(device).cache_bytes(device);
 }
 
 double measure_gemm(Stream& stream, Precision precision) {
-  return backend_of(stream.device()).measure_gemm(stream, precision);
+  return runtime_of(stream.device()).measure_gemm(stream, precision);
 }
 
 void set_launch_listener(Device device, LaunchListener* listener) {
-  backend_of(device).set_launch_listener(listener);
+  runtime_of(device).set_launch_listener(listener);
 }
 
 Tracer* range_marker(Device device) {
-  return backend_of(device).range_marker();
+  return runtime_of(device).range_marker();
 }
 
 bool tool_attached() {

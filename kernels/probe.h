@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/flow_ops.h"
 #include "kernels/launch_listener.h"
+#include "kernels/precision.h"
 #include "kernels/trace.h"
 
 namespace evenflow::kernels {

@@ -1,6 +1,7 @@
 // Names for stretches of work on a stream: what a profiler or a benchmark listens to.
 #pragma once
 
+#include "kernels/cost.h"
 #include "kernels/stream.h"
 
 namespace evenflow::kernels {
@@ -10,15 +11,21 @@ namespace evenflow::kernels {
 class Tracer {
  public:
   virtual ~Tracer() = default;
-  virtual void begin(const char* name) = 0;
+  /// `cost`: an operation's. Of a part of an operation the FLOP of its matrix products alone are counted.
+  virtual void begin(const char* name, const Cost& cost) = 0;
   virtual void end() noexcept = 0;
 };
 
 /// Opens a range and closes it at the end of the scope. Without a tracer: one comparison.
 class TraceRange {
  public:
-  TraceRange(Stream& stream, const char* name) : tracer_(stream.tracer()) {
-    if (tracer_ != nullptr) tracer_->begin(name);
+  TraceRange(Stream& stream, const char* name, const Cost& cost = {}) : tracer_(stream.tracer()) {
+    if (tracer_ != nullptr) tracer_->begin(name, cost);
+  }
+  /// An operation: its cost is counted only if somebody listens.
+  template <class Task>
+  TraceRange(Stream& stream, const char* name, const Task& task) : tracer_(stream.tracer()) {
+    if (tracer_ != nullptr) tracer_->begin(name, cost(task));
   }
   ~TraceRange() {
     if (tracer_ != nullptr) tracer_->end();

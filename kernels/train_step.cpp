@@ -1,8 +1,7 @@
 #include "kernels/train_step.h"
 
-#include "kernels/backend.h"
 #include "kernels/check.h"
-#include "kernels/trace.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels {
 
@@ -15,8 +14,7 @@ void select_batch(Stream& stream, const SelectBatch& task) {
   check(task.v.size == 0 ? task.batch_v.size == 0
                          : task.batch_v.size == task.v.size / task.start.size * task.batch_start.size,
         "select_batch", "batch_v of one row of v per window of the batch");
-  const TraceRange range(stream, "select_batch");
-  backend_of(stream.device()).select_batch(stream, task);
+  dispatch(stream, "select_batch", task);
 }
 
 void guarded_update(Stream& stream, const GuardedUpdate& task) {
@@ -27,8 +25,18 @@ void guarded_update(Stream& stream, const GuardedUpdate& task) {
         "guarded_update", "gradient, parameter, m, v and their good copies of one size");
   check(task.loss.size == task.learning_rate.size && task.norm.size == task.learning_rate.size, "guarded_update",
         "learning_rate, loss and norm of one size");
-  const TraceRange range(stream, "guarded_update");
-  backend_of(stream.device()).guarded_update(stream, task);
+  dispatch(stream, "guarded_update", task);
+}
+
+Cost cost(const SelectBatch& task) {
+  const auto windows = static_cast<double>(task.batch_start.size);
+  return {2 * (windows * 2 * sizeof(int64_t) + bytes_of_doubles(task.batch_v.size)), 0};
+}
+
+// gradient, parameter, m and v in; parameter, m, v and the copies of the good ones out.
+Cost cost(const GuardedUpdate& task) {
+  const auto size = static_cast<double>(task.parameter.size);
+  return {10 * bytes_of_floats(size) + bytes_of_doubles(task.nll.size), 14 * size};
 }
 
 }  // namespace evenflow::kernels

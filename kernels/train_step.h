@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/adam.h"
+#include "kernels/cost.h"
 
 namespace evenflow::kernels {
 
@@ -18,7 +19,8 @@ struct StepState {
 };
 
 /// The windows of the step at `position`: window w = order[position * stride + i] gives batch_start[i] = start[w] and
-/// row i of batch_v = row w of v. Nothing is written once position * stride + i reaches the order's end.
+/// row i of batch_v = row w of v. Nothing is written once position * stride + i reaches the order's end. Exact.
+/// ShapeError.
 struct SelectBatch {
   Array<const StepState> state;  ///< [1]
   Array<const int64_t> order;    ///< [windows of the epoch]
@@ -29,10 +31,12 @@ struct SelectBatch {
   Array<double> batch_v;         ///< [n * P] or empty
 };
 void select_batch(Stream& stream, const SelectBatch& task);
+Cost cost(const SelectBatch& task);
 
 /// Judges the step and, if it is finite and nothing is halted, keeps parameter, m and v as the last good state and
 /// makes one Adam update (adam.h) with the learning rate of `position`, the gradient scaled down to clip_norm if it is
-/// longer. Else halts. loss[position] and norm[position] are written in both cases.
+/// longer. Else halts. loss[position] and norm[position] are written in both cases. The update has the bits of
+/// AdamUpdate's.
 struct GuardedUpdate {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double clip_norm = 0;               ///< 0: none
@@ -47,5 +51,6 @@ struct GuardedUpdate {
   Array<double> loss, norm;  ///< [steps of the epoch]
 };
 void guarded_update(Stream& stream, const GuardedUpdate& task);
+Cost cost(const GuardedUpdate& task);
 
 }  // namespace evenflow::kernels

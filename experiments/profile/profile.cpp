@@ -17,6 +17,7 @@
 #include "kernels/event.h"
 #include "kernels/graph.h"
 #include "kernels/probe.h"
+#include "kernels/reduce.h"
 #include "train/detect/workers.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/training_step.h"
@@ -68,10 +69,10 @@ struct Dealing {
 /// Sums the calls of an operation in a block, repetition by repetition.
 class Table {
  public:
-  Table(const CostModel& cost, const Ceilings& ceilings, kernels::Precision precision, const Dealing& dealing)
-      : cost_(cost), ceilings_(ceilings), precision_(precision), dealing_(dealing) {}
+  Table(const Ceilings& ceilings, kernels::Precision precision, const Dealing& dealing)
+      : ceilings_(ceilings), precision_(precision), dealing_(dealing) {}
 
-  void add(const RecordedCall& call, const flow::GlowShape& shape, int64_t at_once);
+  void add(const RecordedCall& call);
   void finish(Profile& profile);
 
  private:
@@ -83,7 +84,6 @@ class Table {
   Row& row(const std::string& block, const std::string& operation);
   static void accumulate(std::vector<double>& sum, const std::vector<double>& seconds, double times);
 
-  const CostModel& cost_;
   const Ceilings& ceilings_;
   kernels::Precision precision_;
   Dealing dealing_;
@@ -99,7 +99,7 @@ Table::Row& Table::row(const std::string& block, const std::string& operation) {
   ProfiledOperation& made = rows_.back().operation;
   made.block = block;
   made.operation = operation;
-  // The couplings' products alone are rounded (kernels/flow_ops.h).
+  // The couplings' products alone are rounded (kernels/coupling.h).
   made.gemm_ceiling = ceilings_.gemm_of(operation.starts_with("coupling_") ? precision_ : kernels::Precision::float32);
   return rows_.back();
 }
@@ -109,7 +109,7 @@ void Table::accumulate(std::vector<double>& sum, const std::vector<double>& seco
   for (size_t i = 0; i < seconds.size(); ++i) sum[i] += times * seconds[i];
 }
 
-void Table::add(const RecordedCall& call, const flow::GlowShape& shape, int64_t at_once) {
+void Table::add(const RecordedCall& call) {
   const int block = block_of(call);
   const std::string block_name = block < 0 ? "" : fmt::format("block{}", block + 1);
   const double times = dealing_.times(call);
@@ -117,7 +117,7 @@ void Table::add(const RecordedCall& call, const flow::GlowShape& shape, int64_t 
     const size_t slash = call.operation.find('/');
     auto& [seconds, flop] = row(block_name, call.operation.substr(0, slash)).parts[call.operation.substr(slash + 1)];
     accumulate(seconds, call.seconds, times);
-    if (block >= 0) flop += times * static_cast<double>(at_once) * product_flop(shape, block, call.operation);
+    flop += times * call.cost.flop;
     return;
   }
   Row& row = this->row(block_name, call.operation);
@@ -125,7 +125,7 @@ void Table::add(const RecordedCall& call, const flow::GlowShape& shape, int64_t 
                     .phase = call.phase,
                     .per_step = times,
                     .seconds = spread_of(call.seconds),
-                    .cost = cost_(call.operation, {.block = block, .occurrence = call.occurrence, .phase = call.phase}),
+                    .cost = call.cost,
                     .launches = call.launches};
   accumulate(row.seconds, call.seconds, times);
   row.operation.cost.bytes += times * made.cost.bytes;
@@ -237,7 +237,7 @@ Spread time_threads(flow::GlowModel& model, const ProfileSettings& settings, int
     const auto begin = std::chrono::steady_clock::now();
     model.assemble(stream);
     loss = workers.loss_and_gradient({set.frames, set.start, set.values}, nll);
-    kernels::squared_norm(stream, workers.gradient(), squared_norm.view());
+    kernels::squared_norm(stream, {.x = workers.gradient(), .out = squared_norm.view()});
     optimizer.update(stream, workers.gradient(), profiled_learning_rate,
                      train::clip_scale(std::sqrt(squared_norm[0]), settings.config.train.clip_norm));
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
@@ -297,7 +297,6 @@ Profile run_profile(const ProfileSettings& settings) {
   const Dealing dealing{.windows = static_cast<double>(profile.windows) / static_cast<double>(profile.at_once),
                         .rows = static_cast<double>(rows)};
   const std::unique_ptr<flow::GlowModel> model = random_model(config, device);
-  const flow::Glow& glow = model->glow();
   profile.parameters = model->layout().size();
   {
     TrainingStep step(*model, config, profile.at_once, rows);
@@ -305,9 +304,8 @@ Profile run_profile(const ProfileSettings& settings) {
     profile.ceilings = measure_ceilings(step.stream());
     say(fmt::format("measuring every operation of {} training steps", settings.repeat));
     const Recorder recorder = record(step, settings);
-    const CostModel cost(glow, profile.at_once, step.groups(), rows);
-    Table table(cost, profile.ceilings, precision_of(config, device), dealing);
-    for (const RecordedCall& call : recorder.calls()) table.add(call, glow.shape(), profile.at_once);
+    Table table(profile.ceilings, precision_of(config, device), dealing);
+    for (const RecordedCall& call : recorder.calls()) table.add(call);
     table.finish(profile);
     add_kernels(recorder, profile);
     say(fmt::format("measuring {} whole training steps", settings.repeat));

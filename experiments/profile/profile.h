@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "experiments/profile/cost.h"
 #include "io/config.h"
-#include "kernels/flow_ops.h"
+#include "kernels/cost.h"
+#include "kernels/precision.h"
 
 namespace evenflow::experiments {
 
@@ -48,7 +48,7 @@ struct ProfiledCall {
   std::string phase;    ///< "forward"
   double per_step = 1;  ///< how often a step makes this call: once, or once per window
   Spread seconds;       ///< of one call
-  Cost cost;            ///< of one call
+  kernels::Cost cost;   ///< of one call
   int64_t launches = 0;
 };
 
@@ -64,7 +64,7 @@ struct ProfiledOperation {
   std::string operation;
   Spread seconds;
   double share = 0;  ///< of the sum over all operations
-  Cost cost;
+  kernels::Cost cost;
   double gemm_ceiling = 0;  ///< FLOP/s at this operation's precision; 0: not measured
   int64_t launches = 0;
   std::vector<ProfiledCall> calls;

@@ -13,12 +13,12 @@ Recorder::Recorder(kernels::Stream& stream, std::vector<std::string> phases, int
       other_(flush_bytes / static_cast<int64_t>(sizeof(float)), stream.device()),
       also_(also) {}
 
-void Recorder::begin(const char* name) {
-  if (also_ != nullptr) also_->begin(name);
-  open(name);
+void Recorder::begin(const char* name, const kernels::Cost& cost) {
+  if (also_ != nullptr) also_->begin(name, cost);
+  open(name, cost);
 }
 
-void Recorder::open(const std::string& name) {
+void Recorder::open(const std::string& name, const kernels::Cost& cost) {
   Open range;
   const bool inside = !open_.empty() && (open_.back().kind == Kind::operation || open_.back().kind == Kind::part);
   if (inside) {
@@ -35,6 +35,11 @@ void Recorder::open(const std::string& name) {
   if (range.kind == Kind::operation || range.kind == Kind::part) {
     const std::string operation = inside ? calls_[marks_[open_.back().mark].call].operation + "/" + name : name;
     range.mark = new_mark(call_of(operation, inside));
+    if (mode_ == Mode::count) {
+      kernels::Cost& counted = calls_[marks_[range.mark].call].cost;
+      counted.bytes += cost.bytes;
+      counted.flop += cost.flop;
+    }
     if (mode_ == Mode::time) {
       if (!inside) flush();
       marks_[range.mark].begin.record(stream_);
@@ -63,7 +68,8 @@ size_t Recorder::call_of(const std::string& operation, bool part) {
                       .occurrence = occurrence,
                       .part = part,
                       .seconds = {},
-                      .launches = 0});
+                      .launches = 0,
+                      .cost = {}});
   }
   return found->second;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/buffer.h"
+#include "kernels/cost.h"
 #include "kernels/event.h"
 #include "kernels/launch_listener.h"
 #include "kernels/trace.h"
@@ -23,6 +24,7 @@ struct RecordedCall {
   bool part = false;            ///< its time is in its operation's too
   std::vector<double> seconds;  ///< one per step
   int64_t launches = 0;         ///< kernels, in the counted step
+  kernels::Cost cost;           ///< counted by the operation itself, in the counted step
 };
 
 struct RecordedKernel {
@@ -42,7 +44,7 @@ class Recorder final : public kernels::Tracer, public kernels::LaunchListener {
   Recorder(kernels::Stream& stream, std::vector<std::string> phases, int64_t flush_bytes, kernels::Tracer* also);
 
   void set_mode(Mode mode) { mode_ = mode; }
-  void begin(const char* name) override;
+  void begin(const char* name, const kernels::Cost& cost) override;
   void end() noexcept override;
   void launched(const kernels::KernelLaunch& launch) override;
   /// Ends a step: waits for the stream and keeps its times. Throws what went wrong within it.
@@ -61,7 +63,7 @@ class Recorder final : public kernels::Tracer, public kernels::LaunchListener {
     size_t call = 0;
     kernels::Event begin, end;
   };
-  void open(const std::string& name);
+  void open(const std::string& name, const kernels::Cost& cost);
   size_t call_of(const std::string& operation, bool part);
   size_t new_mark(size_t call);
   void flush();

@@ -39,7 +39,6 @@ class TrainingStep {
 
   kernels::Stream& stream() { return stream_; }
   int64_t windows() const { return windows_; }
-  int64_t groups() const { return std::max<int64_t>(1, model_.parameter_count()); }
   /// Queues a step. Its own bookkeeping on the host comes before: none of it may be recorded (kernels/graph.h).
   void run();
   void prepare();  ///< must precede every queue() and every launch of a graph made of queue()

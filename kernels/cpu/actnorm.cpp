@@ -1,7 +1,9 @@
-#include "kernels/cpu/ops.h"
+#include "kernels/actnorm.h"
 
 #include <algorithm>
 #include <cmath>
+
+#include "kernels/operations.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/actnorm.cpp"
@@ -61,45 +63,51 @@ namespace evenflow::kernels::cpu {
 HWY_EXPORT(scale_shift);
 HWY_EXPORT(scale_and_sums);
 
-void actnorm_forward(ConstMap x, const ActnormParameters& p, Map y) {
+void run(Stream&, const ActnormForward& task) {
+  const ConstMap& x = task.x;
   for (int64_t c = 0; c < x.c; ++c) {
-    const float scale = std::exp(p.log_scale[c]);
+    const float scale = std::exp(task.parameters.log_scale[c]);
     for (int64_t n = 0; n < x.n; ++n) {
       HWY_DYNAMIC_DISPATCH(scale_shift)
-      (x.sample(n) + c * x.pixels(), scale, p.bias[c] * scale, x.pixels(), y.sample(n) + c * y.pixels());
+      (x.sample(n) + c * x.pixels(), scale, task.parameters.bias[c] * scale, x.pixels(),
+       task.y.sample(n) + c * task.y.pixels());
     }
   }
 }
 
-void actnorm_inverse(ConstMap y, const ActnormParameters& p, Map x) {
+void run(Stream&, const ActnormInverse& task) {
+  const ConstMap& y = task.y;
   for (int64_t c = 0; c < y.c; ++c) {
-    const float scale = std::exp(-p.log_scale[c]);
+    const float scale = std::exp(-task.parameters.log_scale[c]);
     for (int64_t n = 0; n < y.n; ++n) {
       HWY_DYNAMIC_DISPATCH(scale_shift)
-      (y.sample(n) + c * y.pixels(), scale, -p.bias[c], y.pixels(), x.sample(n) + c * x.pixels());
+      (y.sample(n) + c * y.pixels(), scale, -task.parameters.bias[c], y.pixels(),
+       task.x.sample(n) + c * task.x.pixels());
     }
   }
 }
 
-void actnorm_backward(ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx, const ActnormGradients& d) {
+void run(Stream&, const ActnormBackward& task) {
+  const ConstMap& y = task.y;
   for (int64_t c = 0; c < y.c; ++c) {
-    const float scale = std::exp(p.log_scale[c]);
+    const float scale = std::exp(task.parameters.log_scale[c]);
     double dbias = 0;
     double dlog_scale = 0;
     for (int64_t n = 0; n < y.n; ++n) {
       double sums[2];
       HWY_DYNAMIC_DISPATCH(scale_and_sums)
-      (y.sample(n) + c * y.pixels(), dy.sample(n) + c * y.pixels(), scale, y.pixels(), dx.sample(n) + c * y.pixels(),
-       sums);
+      (y.sample(n) + c * y.pixels(), task.dy.sample(n) + c * y.pixels(), scale, y.pixels(),
+       task.dx.sample(n) + c * y.pixels(), sums);
       dbias += sums[0] * scale;
       dlog_scale += sums[1];
     }
-    d.bias[c] += static_cast<float>(dbias);
-    d.log_scale[c] += static_cast<float>(dlog_scale);
+    task.gradients.bias[c] += static_cast<float>(dbias);
+    task.gradients.log_scale[c] += static_cast<float>(dlog_scale);
   }
 }
 
-void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale) {
+void run(Stream&, const ActnormInitialise& task) {
+  const ConstMap& x = task.x;
   const double count = static_cast<double>(x.n * x.pixels());
   for (int64_t c = 0; c < x.c; ++c) {
     const auto sum_over = [&](auto term) {
@@ -112,19 +120,9 @@ void actnorm_initialise(ConstMap x, Array<float> bias, Array<float> log_scale) {
     };
     const double mean = sum_over([](double value) { return value; });
     const double std = std::sqrt(sum_over([&](double value) { return (value - mean) * (value - mean); }));
-    bias[c] = static_cast<float>(-mean);
-    log_scale[c] = static_cast<float>(-std::log(std::max(std, 1e-3) + 1e-6));
+    task.bias[c] = static_cast<float>(-mean);
+    task.log_scale[c] = static_cast<float>(-std::log(std::max(std, 1e-3) + 1e-6));
   }
-}
-
-double actnorm_log_det(Array<const float> log_scale) {
-  double sum = 0;
-  for (int64_t c = 0; c < log_scale.size; ++c) sum += log_scale[c];
-  return sum;
-}
-
-void actnorm_log_det_backward(double gradient, Array<float> dlog_scale) {
-  for (int64_t c = 0; c < dlog_scale.size; ++c) dlog_scale[c] += static_cast<float>(gradient);
 }
 
 }  // namespace evenflow::kernels::cpu

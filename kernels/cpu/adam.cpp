@@ -1,15 +1,7 @@
-#include <cmath>
+#include "kernels/adam.h"
 
-#include "kernels/cpu/ops.h"
-
-#ifndef EVENFLOW_ADAM_FACTORS  // this file is read once per instruction set
-#define EVENFLOW_ADAM_FACTORS
-namespace evenflow::kernels::cpu {
-struct AdamFactors {
-  float gradient_scale, beta1, beta2, rest1, rest2, rate, correction2, epsilon;
-};
-}  // namespace evenflow::kernels::cpu
-#endif
+#include "kernels/cpu/probe.h"
+#include "kernels/operations.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/adam.cpp"
@@ -58,31 +50,6 @@ void adam(const AdamFactors& a, const float* gradient, float* parameter, float* 
   }
 }
 
-void add_to(const float* in, int64_t count, float* out) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::Add(hn::LoadU(d, out + i), hn::LoadU(d, in + i)), d, out + i);
-  }
-  for (; i < count; ++i) out[i] += in[i];
-}
-
-double sum_of_squares(const float* x, int64_t count) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> f;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto sum = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto value = hn::PromoteTo(d, hn::LoadU(f, x + i));
-    sum = hn::MulAdd(value, value, sum);
-  }
-  double total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < count; ++i) total += static_cast<double>(x[i]) * x[i];
-  return total;
-}
-
 const char* target_name() {
   return hwy::TargetName(HWY_TARGET);
 }
@@ -93,33 +60,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace evenflow::kernels::cpu {
 HWY_EXPORT(adam);
-HWY_EXPORT(add_to);
-HWY_EXPORT(sum_of_squares);
 HWY_EXPORT(target_name);
 
-void adam_update(const AdamStep& settings, Array<const float> gradient, Array<float> parameter, Array<float> m,
-                 Array<float> v) {
-  const double t = static_cast<double>(settings.step);
-  const AdamFactors factors{.gradient_scale = static_cast<float>(settings.gradient_scale),
-                            .beta1 = static_cast<float>(settings.beta1),
-                            .beta2 = static_cast<float>(settings.beta2),
-                            .rest1 = static_cast<float>(1.0 - settings.beta1),
-                            .rest2 = static_cast<float>(1.0 - settings.beta2),
-                            .rate = static_cast<float>(settings.learning_rate / (1.0 - std::pow(settings.beta1, t))),
-                            .correction2 = static_cast<float>(1.0 / (1.0 - std::pow(settings.beta2, t))),
-                            .epsilon = static_cast<float>(settings.epsilon)};
-  HWY_DYNAMIC_DISPATCH(adam)(factors, gradient.data, parameter.data, m.data, v.data, parameter.size);
-}
-
-void sum_rows(Array<const float> in, int64_t rows, int64_t row_stride, Array<float> out) {
-  for (int64_t j = 0; j < out.size; ++j) out[j] = rows > 0 ? in[j] : 0.0F;
-  for (int64_t row = 1; row < rows; ++row) {
-    HWY_DYNAMIC_DISPATCH(add_to)(in.data + row * row_stride, out.size, out.data);
-  }
-}
-
-double squared_norm(Array<const float> x) {
-  return HWY_DYNAMIC_DISPATCH(sum_of_squares)(x.data, x.size);
+void run(Stream&, const AdamUpdate& task) {
+  HWY_DYNAMIC_DISPATCH(adam)
+  (adam_factors(task.settings), task.gradient.data, task.parameter.data, task.m.data, task.v.data, task.parameter.size);
 }
 
 const char* instruction_set() {

@@ -3,8 +3,8 @@
 // s and t, what the coupling network says, lie on padded planes (conv.h) and point to pixel (0, 0); x and y are dense.
 #pragma once
 
+#include "kernels/coupling.h"
 #include "kernels/cpu/conv.h"
-#include "kernels/flow_ops.h"
 
 namespace evenflow::kernels::cpu {
 

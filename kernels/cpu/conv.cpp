@@ -210,7 +210,8 @@ HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
 // kM x kK dot products over positions [0, count): dweight[m * row + k] += a_m . b_k. With kWhole, what
 // a_m has behind count up to a whole vector is zero.
 template <int kM, int kK, bool kWhole>
-HWY_INLINE void dot_block(Planes<const float> a, const float* const* b, int64_t count, float* dweight, int64_t row) {
+HWY_INLINE void dot_block(ChannelPlanes<const float> a, const float* const* b, int64_t count, float* dweight,
+                          int64_t row) {
   const D d;
   const int64_t step = lanes();
   V sum[4][kK];
@@ -242,7 +243,8 @@ HWY_INLINE void dot_block(Planes<const float> a, const float* const* b, int64_t 
 }
 
 template <int kK, bool kWhole>
-void dots_of(int64_t m, Planes<const float> a, const float* const* b, int64_t count, float* dweight, int64_t row) {
+void dots_of(int64_t m, ChannelPlanes<const float> a, const float* const* b, int64_t count, float* dweight,
+             int64_t row) {
   switch (m) {
     case 4:
       return dot_block<4, kK, kWhole>(a, b, count, dweight, row);
@@ -256,7 +258,7 @@ void dots_of(int64_t m, Planes<const float> a, const float* const* b, int64_t co
 }
 
 template <bool kWhole>
-void dots(int64_t m, int64_t k, Planes<const float> a, const float* const* b, int64_t count, float* dweight,
+void dots(int64_t m, int64_t k, ChannelPlanes<const float> a, const float* const* b, int64_t count, float* dweight,
           int64_t row) {
   switch (k) {
     case 3:
@@ -274,7 +276,7 @@ void conv_weight_gradient_simd(const ConvWeightGradient& task) {
   const int64_t row = task.inputs * task.taps;
   for (int64_t o = 0; o < task.outputs; o += 4) {
     const int64_t outputs = std::min<int64_t>(4, task.outputs - o);
-    const Planes<const float> dout = {task.dout[o], task.dout.stride};
+    const ChannelPlanes<const float> dout = {task.dout[o], task.dout.stride};
     float* dweight = task.dweight + o * row;
     if (task.taps == 9) {
       for (int64_t i = 0; i < task.inputs; ++i) {
@@ -433,7 +435,7 @@ void conv_weight_gradient(const ConvWeightGradient& task) {
   HWY_DYNAMIC_DISPATCH(conv_weight_gradient_simd)(task);
 }
 
-void conv_bias_gradient(Planes<const float> dout, int64_t outputs, int64_t positions, float* dbias) {
+void conv_bias_gradient(ChannelPlanes<const float> dout, int64_t outputs, int64_t positions, float* dbias) {
   for (int64_t o = 0; o < outputs; ++o) {
     dbias[o] += static_cast<float>(HWY_DYNAMIC_DISPATCH(run_sum)(dout[o], positions));
   }

@@ -34,12 +34,12 @@ inline constexpr int64_t conv_overrun = 16;
 
 /// Planes of one kind: channel c's position 0 (of a strip) is data + c * stride.
 template <class T>
-struct Planes {
+struct ChannelPlanes {
   T* data = nullptr;
   int64_t stride = 0;
-  Planes from(int64_t position) const { return {data + position, stride}; }
+  ChannelPlanes from(int64_t position) const { return {data + position, stride}; }
   T* operator[](int64_t channel) const { return data + channel * stride; }
-  operator Planes<const T>() const requires(!std::is_const_v<T>) { return {data, stride}; }
+  operator ChannelPlanes<const T>() const requires(!std::is_const_v<T>) { return {data, stride}; }
 };
 
 /// What is done with an output a = bias + sum before it is stored.
@@ -56,12 +56,12 @@ struct Conv {
   ConvEpilogue epilogue = ConvEpilogue::scale;
   int64_t row_stride = 0;  ///< of the padded plane
   int64_t positions = 0;
-  Planes<const float> in;
+  ChannelPlanes<const float> in;
   const float* weights = nullptr;  ///< packed by pack_weights
   const float* bias = nullptr;     ///< [outputs]; null: 0
   const float* scale = nullptr;    ///< [outputs]; null: 1
-  Planes<const float> gate{};
-  Planes<float> out;
+  ChannelPlanes<const float> gate{};
+  ChannelPlanes<float> out;
 };
 
 /// Floats of the packed weights.
@@ -79,13 +79,13 @@ struct ConvWeightGradient {
   int taps = 9;
   int64_t row_stride = 0;
   int64_t positions = 0;
-  Planes<const float> in, dout;
+  ChannelPlanes<const float> in, dout;
   float* dweight = nullptr;
 };
 void conv_weight_gradient(const ConvWeightGradient& task);
 
 /// dbias [outputs] += sum over positions of dout, which is zero up to the next multiple of 16.
-void conv_bias_gradient(Planes<const float> dout, int64_t outputs, int64_t positions, float* dbias);
+void conv_bias_gradient(ChannelPlanes<const float> dout, int64_t outputs, int64_t positions, float* dbias);
 
 /// The 1x1 convolution on dense planes: out[o] = sum_i w[o, i] in[i], with w's strides given so that a transpose costs
 /// nothing.

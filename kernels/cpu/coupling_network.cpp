@@ -37,14 +37,20 @@ class Pieces {
   int64_t size_ = 0;
 };
 
-void conv(Stream& stream, const char* name, const Conv& task) {
-  const TraceRange range(stream, name);
+// Of the product over so many pixels of the map; padding does not count.
+template <class Task>
+Cost product_cost(const Task& task, int64_t pixels) {
+  return {0, 2 * static_cast<double>(task.inputs * task.outputs * task.taps * pixels)};
+}
+
+void conv(Stream& stream, const char* name, int64_t pixels, const Conv& task) {
+  const TraceRange range(stream, name, product_cost(task, pixels));
   conv(task);
 }
 
 // Of a convolution's weights and bias.
-void conv_gradients(Stream& stream, const char* name, const ConvWeightGradient& task, float* dbias) {
-  const TraceRange range(stream, name);
+void conv_gradients(Stream& stream, const char* name, int64_t pixels, const ConvWeightGradient& task, float* dbias) {
+  const TraceRange range(stream, name, product_cost(task, pixels));
   conv_weight_gradient(task);
   if (dbias != nullptr) conv_bias_gradient(task.dout, task.outputs, task.positions, dbias);
 }
@@ -52,9 +58,15 @@ void conv_gradients(Stream& stream, const char* name, const ConvWeightGradient& 
 // A part of a map's run, [first, end), and the part of it, or of what came before, that a lagging convolution can do.
 struct Strip {
   int64_t first, end, lagged_first, lagged_end;
+  int64_t pixels, lagged_pixels;  // positions of the map among them
   int64_t size() const { return end - first; }
   int64_t lagged_size() const { return lagged_end - lagged_first; }
 };
+
+// Pixels among a map's positions [0, position).
+int64_t pixels_before(const PaddedPlane& plane, int64_t position) {
+  return position / plane.stride * plane.w + std::min(position % plane.stride, plane.w);
+}
 
 template <class Work>
 void for_each_strip(const CouplingLayout& l, int64_t size, Work work) {
@@ -63,24 +75,26 @@ void for_each_strip(const CouplingLayout& l, int64_t size, Work work) {
     strip.end = std::min(strip.first + size, l.plane.run);
     strip.lagged_first = strip.lagged_end;
     strip.lagged_end = strip.end == l.plane.run ? l.plane.run : std::max<int64_t>(0, strip.end - l.lag);
+    strip.pixels = pixels_before(l.plane, strip.end) - pixels_before(l.plane, strip.first);
+    strip.lagged_pixels = pixels_before(l.plane, strip.lagged_end) - pixels_before(l.plane, strip.lagged_first);
     work(strip);
   }
 }
 
 // Keeps the last `history` of a lagged strip's `count` positions in front of the next one.
-void keep_history(const CouplingLayout& l, Planes<float> strip, int64_t count) {
+void keep_history(const CouplingLayout& l, ChannelPlanes<float> strip, int64_t count) {
   for (int64_t c = 0; c < l.hidden; ++c) {
     std::memmove(strip[c] - l.history, strip[c] - l.history + count, static_cast<size_t>(l.history) * sizeof(float));
   }
 }
 
-void clear_history(const CouplingLayout& l, Planes<float> strip) {
+void clear_history(const CouplingLayout& l, ChannelPlanes<float> strip) {
   for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(strip[c] - l.history, l.history, 0.0F);
 }
 
 // Zeroes what does not belong to the map: the column between rows, and, at the end of the run, a halo and what rounding
 // up wrote. `planes` point to the strip's first position.
-void clear_outside(const CouplingLayout& l, Planes<float> planes, const Strip& strip) {
+void clear_outside(const CouplingLayout& l, ChannelPlanes<float> planes, const Strip& strip) {
   const int64_t stride = l.plane.stride;
   const int64_t first_gap = strip.first + (stride - 1 - strip.first % stride);
   const int64_t behind = round_up(strip.size(), conv_unit) - strip.size() + l.plane.halo;
@@ -152,21 +166,21 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
   const PaddedPlane& plane = l.plane;
   for (int64_t c = 0; c < l.half; ++c) to_padded(plane, x + c * plane.h * plane.w, maps.xa + c * plane.size);
   const bool keep = maps.h1 != nullptr;
-  const Planes<float> strip_h1{workspace + l.scratch.strip, l.scratch_strip};
-  const Planes<float> strip_h2{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
-  const Planes<float> whole_h1{keep ? maps.h1 + plane.lead : nullptr, plane.size};
-  const Planes<float> whole_h2{keep ? maps.h2 + plane.lead : nullptr, plane.size};
-  const Planes<const float> xa{maps.xa + plane.lead, plane.size};
-  const Planes<float> h3{maps.h3 + plane.lead, plane.size};
+  const ChannelPlanes<float> strip_h1{workspace + l.scratch.strip, l.scratch_strip};
+  const ChannelPlanes<float> strip_h2{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
+  const ChannelPlanes<float> whole_h1{keep ? maps.h1 + plane.lead : nullptr, plane.size};
+  const ChannelPlanes<float> whole_h2{keep ? maps.h2 + plane.lead : nullptr, plane.size};
+  const ChannelPlanes<const float> xa{maps.xa + plane.lead, plane.size};
+  const ChannelPlanes<float> h3{maps.h3 + plane.lead, plane.size};
   if (keep) {
     for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(maps.h2 + c * plane.size, plane.lead, 0.0F);
   } else {
     clear_history(l, strip_h2);
   }
   for_each_strip(l, l.strip, [&](const Strip& strip) {
-    const Planes<float> h1 = keep ? whole_h1.from(strip.first) : strip_h1;
-    const Planes<float> h2 = keep ? whole_h2.from(strip.first) : strip_h2;
-    conv(stream, "conv1",
+    const ChannelPlanes<float> h1 = keep ? whole_h1.from(strip.first) : strip_h1;
+    const ChannelPlanes<float> h2 = keep ? whole_h2.from(strip.first) : strip_h2;
+    conv(stream, "conv1", strip.pixels,
          {.inputs = l.half,
           .outputs = l.hidden,
           .taps = 9,
@@ -177,7 +191,7 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
           .weights = packed + l.packed.conv1,
           .bias = packed + l.packed.bias1,
           .out = h1});
-    conv(stream, "conv2",
+    conv(stream, "conv2", strip.pixels,
          {.inputs = l.hidden,
           .outputs = l.hidden,
           .taps = 1,
@@ -188,7 +202,7 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
           .bias = packed + l.packed.bias2,
           .out = h2});
     clear_outside(l, h2, strip);
-    conv(stream, "conv3",
+    conv(stream, "conv3", strip.lagged_pixels,
          {.inputs = l.hidden,
           .outputs = l.channels,
           .taps = 9,
@@ -209,18 +223,18 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
 void coupling_network_backward(Stream& stream, const CouplingLayout& l, const float* packed, const float* saved,
                                const CouplingGradients& d, float* workspace) {
   const PaddedPlane& plane = l.plane;
-  const Planes<const float> xa{saved + l.saved.xa + plane.lead, plane.size};
-  const Planes<const float> saved_h1{saved + l.saved.h1 + plane.lead, plane.size};
-  const Planes<const float> saved_h2{saved + l.saved.h2 + plane.lead, plane.size};
-  const Planes<const float> dh3{workspace + l.scratch.h3 + plane.lead, plane.size};
-  const Planes<float> dh2{workspace + l.scratch.strip, l.scratch_strip};
-  const Planes<float> dh1{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
-  const Planes<float> dxa{workspace + l.scratch.xa + plane.lead, plane.size};
+  const ChannelPlanes<const float> xa{saved + l.saved.xa + plane.lead, plane.size};
+  const ChannelPlanes<const float> saved_h1{saved + l.saved.h1 + plane.lead, plane.size};
+  const ChannelPlanes<const float> saved_h2{saved + l.saved.h2 + plane.lead, plane.size};
+  const ChannelPlanes<const float> dh3{workspace + l.scratch.h3 + plane.lead, plane.size};
+  const ChannelPlanes<float> dh2{workspace + l.scratch.strip, l.scratch_strip};
+  const ChannelPlanes<float> dh1{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
+  const ChannelPlanes<float> dxa{workspace + l.scratch.xa + plane.lead, plane.size};
   clear_history(l, dh1);
   for_each_strip(l, l.back, [&](const Strip& strip) {
-    const Planes<const float> h1 = saved_h1.from(strip.first);
-    const Planes<const float> h2 = saved_h2.from(strip.first);
-    conv_gradients(stream, "conv3_weight_gradient",
+    const ChannelPlanes<const float> h1 = saved_h1.from(strip.first);
+    const ChannelPlanes<const float> h2 = saved_h2.from(strip.first);
+    conv_gradients(stream, "conv3_weight_gradient", strip.pixels,
                    {.inputs = l.hidden,
                     .outputs = l.channels,
                     .taps = 9,
@@ -231,7 +245,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
                     .dweight = d.conv3_weight.data},
                    nullptr);
     // The gates are zero on every padding position that counts, so the hidden gradients are too.
-    conv(stream, "conv3_data_gradient",
+    conv(stream, "conv3_data_gradient", strip.pixels,
          {.inputs = l.channels,
           .outputs = l.hidden,
           .taps = 9,
@@ -243,7 +257,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
           .weights = packed + l.packed.conv3_back,
           .gate = h2,
           .out = dh2});
-    conv_gradients(stream, "conv2_weight_gradient",
+    conv_gradients(stream, "conv2_weight_gradient", strip.pixels,
                    {.inputs = l.hidden,
                     .outputs = l.hidden,
                     .taps = 1,
@@ -252,7 +266,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
                     .dout = dh2,
                     .dweight = d.conv2_weight.data},
                    d.conv2_bias.data);
-    conv(stream, "conv2_data_gradient",
+    conv(stream, "conv2_data_gradient", strip.pixels,
          {.inputs = l.hidden,
           .outputs = l.hidden,
           .taps = 1,
@@ -264,7 +278,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
           .gate = h1,
           .out = dh1});
     if (strip.end == plane.run) clear_outside(l, dh1, strip);
-    conv_gradients(stream, "conv1_weight_gradient",
+    conv_gradients(stream, "conv1_weight_gradient", strip.pixels,
                    {.inputs = l.half,
                     .outputs = l.hidden,
                     .taps = 9,
@@ -274,7 +288,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
                     .dout = dh1,
                     .dweight = d.conv1_weight.data},
                    d.conv1_bias.data);
-    conv(stream, "conv1_data_gradient",
+    conv(stream, "conv1_data_gradient", strip.lagged_pixels,
          {.inputs = l.hidden,
           .outputs = l.half,
           .taps = 9,

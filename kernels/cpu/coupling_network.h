@@ -5,8 +5,8 @@
 // planes.
 #pragma once
 
+#include "kernels/coupling.h"
 #include "kernels/cpu/conv.h"
-#include "kernels/flow_ops.h"
 #include "kernels/stream.h"
 
 namespace evenflow::kernels::cpu {

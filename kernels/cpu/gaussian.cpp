@@ -1,4 +1,6 @@
-#include "kernels/cpu/ops.h"
+#include "kernels/gaussian.h"
+
+#include "kernels/operations.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/gaussian.cpp"
@@ -65,24 +67,31 @@ HWY_EXPORT(sum);
 HWY_EXPORT(centred_squares);
 HWY_EXPORT(scaled_difference);
 
-void gaussian_moments(ConstMap z, Array<double> sum, Array<double> centred_squares) {
+void run(Stream&, const GaussianMoments& task) {
+  const ConstMap& z = task.z;
   const int64_t count = z.c * z.pixels();
   for (int64_t n = 0; n < z.n; ++n) {
     const double total = HWY_DYNAMIC_DISPATCH(sum)(z.sample(n), count);
-    sum[n] += total;
-    centred_squares[n] += HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), total / static_cast<double>(count), count);
+    task.sum[n] += total;
+    task.centred_squares[n] +=
+        HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), total / static_cast<double>(count), count);
   }
 }
 
-void gaussian_squares(ConstMap z, Array<double> squares) {
+void run(Stream&, const GaussianSquares& task) {
+  const ConstMap& z = task.z;
   const int64_t count = z.c * z.pixels();
-  for (int64_t n = 0; n < z.n; ++n) squares[n] += HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), 0.0, count);
+  for (int64_t n = 0; n < z.n; ++n) {
+    task.squares[n] += HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), 0.0, count);
+  }
 }
 
-void gaussian_backward(ConstMap z, Array<const double> shift, double scale, Map dz) {
+void run(Stream&, const GaussianBackward& task) {
+  const ConstMap& z = task.z;
   for (int64_t n = 0; n < z.n; ++n) {
     HWY_DYNAMIC_DISPATCH(scaled_difference)
-    (z.sample(n), static_cast<float>(shift[n]), static_cast<float>(scale), z.c * z.pixels(), dz.sample(n));
+    (z.sample(n), static_cast<float>(task.shift[n]), static_cast<float>(task.scale), z.c * z.pixels(),
+     task.dz.sample(n));
   }
 }
 

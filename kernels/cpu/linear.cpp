@@ -1,8 +1,10 @@
+#include "kernels/linear.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/cpu/ops.h"
+#include "kernels/operations.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/linear.cpp"
@@ -129,24 +131,27 @@ namespace evenflow::kernels::cpu {
 HWY_EXPORT(add_product_transposed);
 HWY_EXPORT(product);
 
-void linear_forward(const LinearShape& s, Array<const float> x, Array<const float> weight, Array<const float> bias,
-                    Array<float> y) {
-  for (int64_t i = 0; i < s.n; ++i) std::copy_n(bias.data, s.out, y.data + i * s.out);
-  HWY_DYNAMIC_DISPATCH(add_product_transposed)(x.data, weight.data, s.n, s.out, s.in, y.data);
+void run(Stream&, const LinearForward& task) {
+  const LinearShape& s = task.shape;
+  const Array<float>& y = task.y;
+  for (int64_t i = 0; i < s.n; ++i) std::copy_n(task.bias.data, s.out, y.data + i * s.out);
+  HWY_DYNAMIC_DISPATCH(add_product_transposed)(task.x.data, task.weight.data, s.n, s.out, s.in, y.data);
   if (!s.relu) return;
   for (int64_t i = 0; i < y.size; ++i) y[i] = y[i] < 0.0F ? 0.0F : y[i];  // NaN stays
 }
 
-void linear_backward(const LinearShape& s, Array<const float> x, Array<const float> y, Array<float> dy,
-                     Array<const float> weight, Array<float> dx, const LinearGradients& d) {
+void run(Stream&, const LinearBackward& task) {
+  const LinearShape& s = task.shape;
+  const Array<float>& dy = task.dy;
   if (s.relu) {
-    for (int64_t i = 0; i < dy.size; ++i) dy[i] = y[i] <= 0.0F ? 0.0F : dy[i];
+    for (int64_t i = 0; i < dy.size; ++i) dy[i] = task.y[i] <= 0.0F ? 0.0F : dy[i];
   }
   for (int64_t i = 0; i < s.n; ++i) {
-    for (int64_t o = 0; o < s.out; ++o) d.bias[o] += dy[i * s.out + o];
+    for (int64_t o = 0; o < s.out; ++o) task.gradients.bias[o] += dy[i * s.out + o];
   }
-  HWY_DYNAMIC_DISPATCH(product)(dy.data, 1, s.out, x.data, s.out, s.n, s.in, true, d.weight.data);
-  if (dx.size > 0) HWY_DYNAMIC_DISPATCH(product)(dy.data, s.out, 1, weight.data, s.n, s.out, s.in, false, dx.data);
+  HWY_DYNAMIC_DISPATCH(product)(dy.data, 1, s.out, task.x.data, s.out, s.n, s.in, true, task.gradients.weight.data);
+  if (task.dx.size > 0)
+    HWY_DYNAMIC_DISPATCH(product)(dy.data, s.out, 1, task.weight.data, s.n, s.out, s.in, false, task.dx.data);
 }
 
 }  // namespace evenflow::kernels::cpu

@@ -2,12 +2,12 @@
 // vector code without shuffles. A group's spectrum is 32 or 64 KiB, so it is touched as rarely as may be: framing and
 // window are part of the first pass; then two parts that mirror each other are finished, powers included, before the
 // next two are begun.
-#include "kernels/cpu/logmel.h"
+#include "kernels/logmel.h"
 
 #include <kissfft.hh>
 
 #include "kernels/cpu/logmel_tables.h"
-#include "kernels/cpu/ops.h"
+#include "kernels/operations.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/logmel.cpp"
@@ -497,11 +497,12 @@ LogMelTables make_tables(const LogMelSettings& settings) {
   return tables;
 }
 
-class CpuLogMelPlan final : public LogMelPlan {
+}  // namespace
+
+class LogMelTransform {
  public:
-  explicit CpuLogMelPlan(const LogMelSettings& settings)
-      : LogMelPlan(settings),
-        tables_(make_tables(settings)),
+  explicit LogMelTransform(const LogMelSettings& settings)
+      : tables_(make_tables(settings)),
         lanes_(HWY_DYNAMIC_DISPATCH(group_frames)()),
         time_(hwy::AllocateAligned<float>(8 * 16 * lanes_)),
         edges_(hwy::AllocateAligned<float>(tables_.n_fft * lanes_)),
@@ -520,14 +521,14 @@ class CpuLogMelPlan final : public LogMelPlan {
     }
   }
 
-  void run(const float* samples, int64_t count, float* frames_out) override {
-    if (count < least_samples()) {
-      throw std::invalid_argument("log-mel: " + std::to_string(count) + " samples, at least " +
-                                  std::to_string(least_samples()) + " expected with this padding");
-    }
+  LogMelTransform(const LogMelTransform&) = delete;
+  LogMelTransform& operator=(const LogMelTransform&) = delete;
+
+  /// One clip: samples [count] -> frames_out [1 + count / hop, bands].
+  void run(const float* samples, int64_t count, float* frames_out) {
     const LogMelScratch scratch{time_.get(),  spectrum_.get(),     points_.get(),
                                 power_.get(), mel_.get() + lanes_, mel_db_.get()};
-    const auto total = static_cast<size_t>(frames(count));
+    const auto total = static_cast<size_t>(1 + count / tables_.settings.hop_samples);
     for (size_t first = 0; first < total; first += lanes_) {
       const size_t valid = std::min(lanes_, total - first);
       std::array<const float*, most_lanes> group{};
@@ -547,12 +548,12 @@ class CpuLogMelPlan final : public LogMelPlan {
   /// The frame in place, or its padded copy in edge slot `lane` where it reaches beyond the clip.
   const float* frame(const float* samples, int64_t count, size_t index, size_t lane) {
     const auto n = static_cast<int64_t>(tables_.n_fft);
-    const int64_t start = static_cast<int64_t>(index) * settings_.hop_samples - n / 2;
+    const int64_t start = static_cast<int64_t>(index) * tables_.settings.hop_samples - n / 2;
     if (start >= 0 && start + n <= count) return samples + start;
     float* edge = edges_.get() + lane * tables_.n_fft;
     for (int64_t i = 0; i < n; ++i) {
       int64_t at = start + i;
-      if (settings_.pad_mode == PadMode::reflect) {
+      if (tables_.settings.pad_mode == PadMode::reflect) {
         // Centres lie within [0, count] and count > n/2, so one reflection is enough.
         if (at < 0) at = -at;
         if (at >= count) at = 2 * (count - 1) - at;
@@ -581,17 +582,15 @@ class CpuLogMelPlan final : public LogMelPlan {
   std::vector<std::complex<double>> transformed_;
 };
 
-}  // namespace
-
-std::unique_ptr<LogMelPlan> make_logmel_plan(const LogMelSettings& settings) {
-  return std::make_unique<CpuLogMelPlan>(settings);
+std::shared_ptr<LogMelTransform> make_logmel_transform(const LogMelSettings& settings) {
+  return std::make_shared<LogMelTransform>(settings);
 }
 
-void logmel_batch(const LogMelBatchTask& task) {
+void run(Stream&, const LogMel& task) {
   for (int64_t i = 0; i < task.clips.size; ++i) {
     const LogMelClip& clip = task.clips[i];
-    task.plan->run(task.samples.data + clip.first_sample, clip.samples,
-                   task.frames_out.data + clip.first_frame * task.settings.mel_bands);
+    task.transform->run(task.samples.data + clip.first_sample, clip.samples,
+                        task.frames_out.data + clip.first_frame * task.settings.mel_bands);
   }
 }
 

@@ -1,4 +1,5 @@
-// The CPU's side of kernels/probe.h.
+#include "kernels/cpu/probe.h"
+
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -8,8 +9,6 @@
 #include <cstdint>
 #include <limits>
 #include <vector>
-
-#include "kernels/cpu/ops.h"
 
 namespace evenflow::kernels::cpu {
 namespace {

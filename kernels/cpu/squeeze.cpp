@@ -1,4 +1,6 @@
-#include "kernels/cpu/ops.h"
+#include "kernels/squeeze.h"
+
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cpu {
 namespace {
@@ -25,12 +27,12 @@ void for_each_pair(const Fine& fine, const Coarse& coarse, Move move) {
 
 }  // namespace
 
-void squeeze(ConstMap x, Map y) {
-  for_each_pair(x, y, [](const float& fine, float& coarse) { coarse = fine; });
+void run(Stream&, const Squeeze& task) {
+  for_each_pair(task.x, task.y, [](const float& fine, float& coarse) { coarse = fine; });
 }
 
-void unsqueeze(ConstMap y, Map x) {
-  for_each_pair(x, y, [](float& fine, const float& coarse) { fine = coarse; });
+void run(Stream&, const Unsqueeze& task) {
+  for_each_pair(task.x, task.y, [](float& fine, const float& coarse) { fine = coarse; });
 }
 
 }  // namespace evenflow::kernels::cpu

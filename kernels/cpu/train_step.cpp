@@ -1,11 +1,13 @@
+#include "kernels/train_step.h"
+
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/ops.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cpu {
 
-void select_batch(const SelectBatch& task) {
+void run(Stream&, const SelectBatch& task) {
   const int64_t first = task.state[0].position * task.stride;
   const int64_t columns = task.v.size == 0 ? 0 : task.v.size / task.start.size;
   for (int64_t i = 0; i < task.batch_start.size && first + i < task.order.size; ++i) {
@@ -15,7 +17,7 @@ void select_batch(const SelectBatch& task) {
   }
 }
 
-void guarded_update(const GuardedUpdate& task) {
+void run(Stream& stream, const GuardedUpdate& task) {
   StepState& state = task.state[0];
   state.accepted = 0;
   if (state.halted != 0 || state.position >= task.loss.size) return;
@@ -35,13 +37,15 @@ void guarded_update(const GuardedUpdate& task) {
   std::copy_n(task.v.data, size, task.good_v.data);
   state.good_step = state.adam_step;
   const bool clipped = task.clip_norm > 0.0 && norm > task.clip_norm;
-  adam_update({.learning_rate = task.learning_rate[state.position],
-               .beta1 = task.beta1,
-               .beta2 = task.beta2,
-               .epsilon = task.epsilon,
-               .step = ++state.adam_step,
-               .gradient_scale = clipped ? task.clip_norm / norm : 1.0},
-              task.gradient, task.parameter, task.m, task.v);
+  const AdamSettings settings{.learning_rate = task.learning_rate[state.position],
+                              .beta1 = task.beta1,
+                              .beta2 = task.beta2,
+                              .epsilon = task.epsilon,
+                              .step = ++state.adam_step,
+                              .gradient_scale = clipped ? task.clip_norm / norm : 1.0};
+  run(stream,
+      AdamUpdate{
+          .settings = settings, .gradient = task.gradient, .parameter = task.parameter, .m = task.m, .v = task.v});
   ++state.position;
   state.accepted = 1;
 }

@@ -1,17 +1,27 @@
+// Grid. Forward, inverse: planes.h's, a row of threads per plane, four packs of 16 bytes a thread (of 4 where planes
+// are not aligned), all read before the first is written. Backward: x is the channel, y a piece of its n h w values;
+// a second launch adds the pieces up, a warp per channel. Initialise: a block per channel, once in a model's life,
+// simple before fast.
+// Traffic: forward and inverse 8 bytes per element, backward 12, plus 16 per channel and piece. A pack reads its
+// parameters once.
+// Sums: backward adds the four elements of a pack in float32 and all else in float64: a thread's packs, the block's
+// tree, then the pieces by lanes and a tree. The order depends on the shape alone. Initialise: two passes in float64.
+#include "kernels/actnorm.h"
+
 #include <algorithm>
 
-#include "kernels/cuda/ops.h"
+#include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/planes.h"
-#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// Both directions move 8 bytes per element and nothing else: copies with a scale.
 template <int kWidth>
-__global__ void actnorm_forward_kernel(Planes planes, const float* x, int64_t x_stride, const float* __restrict__ bias,
-                                       const float* __restrict__ log_scale, float* y, int64_t y_stride) {
+__global__ void actnorm_forward_kernel(PackedPlanes planes, const float* x, int64_t x_stride,
+                                       const float* __restrict__ bias, const float* __restrict__ log_scale, float* y,
+                                       int64_t y_stride) {
   const PlanePlace at = plane_place(planes);
   if (at.n >= planes.n) return;
   const float b = bias[at.c];
@@ -22,8 +32,9 @@ __global__ void actnorm_forward_kernel(Planes planes, const float* x, int64_t x_
 }
 
 template <int kWidth>
-__global__ void actnorm_inverse_kernel(Planes planes, const float* y, int64_t y_stride, const float* __restrict__ bias,
-                                       const float* __restrict__ log_scale, float* x, int64_t x_stride) {
+__global__ void actnorm_inverse_kernel(PackedPlanes planes, const float* y, int64_t y_stride,
+                                       const float* __restrict__ bias, const float* __restrict__ log_scale, float* x,
+                                       int64_t x_stride) {
   const PlanePlace at = plane_place(planes);
   if (at.n >= planes.n) return;
   const float b = bias[at.c];
@@ -40,7 +51,7 @@ struct Sums {
 };
 
 template <int kWidth>
-__global__ void actnorm_backward_kernel(Planes planes, int64_t per_block, const float* y, int64_t y_stride,
+__global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, const float* y, int64_t y_stride,
                                         const float* dy, int64_t dy_stride, const float* __restrict__ log_scale,
                                         float* dx, int64_t dx_stride, Sums* __restrict__ partials) {
   SharedMemory memory;
@@ -106,8 +117,7 @@ __global__ void actnorm_backward_sum_kernel(const Sums* __restrict__ partials, i
   dlog_scale[c] += static_cast<float>(sum.dyy);
 }
 
-// One block per channel. Runs once in a model's life: simple before fast.
-__global__ void actnorm_initialise_kernel(Planes planes, const float* __restrict__ x, int64_t stride,
+__global__ void actnorm_initialise_kernel(PackedPlanes planes, const float* __restrict__ x, int64_t stride,
                                           float* __restrict__ bias, float* __restrict__ log_scale) {
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
@@ -129,7 +139,7 @@ __global__ void actnorm_initialise_kernel(Planes planes, const float* __restrict
   log_scale[blockIdx.x] = static_cast<float>(-log((std < least ? least : std) + 1e-6));
 }
 
-Planes planes_of(ConstMap x, int width) {
+PackedPlanes planes_of(ConstMap x, int width) {
   return {x.n, x.c, x.pixels() / width};
 }
 
@@ -137,29 +147,35 @@ constexpr int initialise_threads = 1024;
 
 }  // namespace
 
-void actnorm_forward(Stream& stream, ConstMap x, const ActnormParameters& p, Map y) {
+void run(Stream& stream, const ActnormForward& task) {
+  const ConstMap& x = task.x;
+  const Map& y = task.y;
   const bool packs = planes_are_packs(x, y);
-  const Planes planes = planes_of(x, packs ? pack_floats : 1);
+  const PackedPlanes planes = planes_of(x, packs ? pack_floats : 1);
   const PlaneGrid shape = grid_over(planes);
   launch(stream, {"actnorm_forward", shape.grid, shape.block},
          packs ? actnorm_forward_kernel<pack_floats> : actnorm_forward_kernel<1>, planes, x.data, x.sample_stride,
-         p.bias.data, p.log_scale.data, y.data, y.sample_stride);
+         task.parameters.bias.data, task.parameters.log_scale.data, y.data, y.sample_stride);
 }
 
-void actnorm_inverse(Stream& stream, ConstMap y, const ActnormParameters& p, Map x) {
+void run(Stream& stream, const ActnormInverse& task) {
+  const ConstMap& y = task.y;
+  const Map& x = task.x;
   const bool packs = planes_are_packs(y, x);
-  const Planes planes = planes_of(y, packs ? pack_floats : 1);
+  const PackedPlanes planes = planes_of(y, packs ? pack_floats : 1);
   const PlaneGrid shape = grid_over(planes);
   launch(stream, {"actnorm_inverse", shape.grid, shape.block},
          packs ? actnorm_inverse_kernel<pack_floats> : actnorm_inverse_kernel<1>, planes, y.data, y.sample_stride,
-         p.bias.data, p.log_scale.data, x.data, x.sample_stride);
+         task.parameters.bias.data, task.parameters.log_scale.data, x.data, x.sample_stride);
 }
 
-void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormParameters& p, Map dx,
-                      const ActnormGradients& d) {
+void run(Stream& stream, const ActnormBackward& task) {
+  const ConstMap& y = task.y;
+  const ConstMap& dy = task.dy;
+  const Map& dx = task.dx;
   if (y.size() == 0) return;
   const bool packs = planes_are_packs(y, dy, dx);
-  const Planes planes = planes_of(y, packs ? pack_floats : 1);
+  const PackedPlanes planes = planes_of(y, packs ? pack_floats : 1);
   // Each thread one round of packs, until there are blocks enough to fill a large GPU.
   constexpr int64_t per_round = block_threads * packs_per_thread;
   constexpr int64_t enough_blocks = 1024;
@@ -170,14 +186,17 @@ void actnorm_backward(Stream& stream, ConstMap y, ConstMap dy, const ActnormPara
   auto* partials = static_cast<Sums*>(scratch(stream, planes.c * pieces * static_cast<int64_t>(sizeof(Sums))));
   launch(stream, {"actnorm_backward", {static_cast<unsigned>(planes.c), pieces}, block_threads, block_sum_bytes},
          packs ? actnorm_backward_kernel<pack_floats> : actnorm_backward_kernel<1>, planes, per_block, y.data,
-         y.sample_stride, dy.data, dy.sample_stride, p.log_scale.data, dx.data, dx.sample_stride, partials);
+         y.sample_stride, dy.data, dy.sample_stride, task.parameters.log_scale.data, dx.data, dx.sample_stride,
+         partials);
   launch(stream, {"actnorm_backward_sum", {static_cast<unsigned>(planes.c)}, warp_size}, actnorm_backward_sum_kernel,
-         partials, static_cast<int>(pieces), p.log_scale.data, d.bias.data, d.log_scale.data);
+         partials, static_cast<int>(pieces), task.parameters.log_scale.data, task.gradients.bias.data,
+         task.gradients.log_scale.data);
 }
 
-void actnorm_initialise(Stream& stream, ConstMap x, Array<float> bias, Array<float> log_scale) {
+void run(Stream& stream, const ActnormInitialise& task) {
+  const ConstMap& x = task.x;
   launch(stream, {"actnorm_initialise", {static_cast<unsigned>(x.c)}, initialise_threads, block_sum_bytes},
-         actnorm_initialise_kernel, planes_of(x, 1), x.data, x.sample_stride, bias.data, log_scale.data);
+         actnorm_initialise_kernel, planes_of(x, 1), x.data, x.sample_stride, task.bias.data, task.log_scale.data);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -1,7 +1,13 @@
+// The affine part of a coupling after its network.
+// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256. Then
+// one launch that adds up what the planes summed: a thread per sample (log_det) or per channel (gradients).
+// Traffic: forward 16 bytes per element of the half (s, t, x_b in, y_b out), 8 more for x_a where y is other memory
+// than x; backward 28 (s, t, x_b, dy_b in; dx_b and d raw for s and t out).
+// Sums: in float64; a thread's pixels, the block's tree, then planes (forward) or samples (backward) in order.
 #include "kernels/cuda/affine.h"
 
-#include "kernels/cuda/grid.h"
-#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
 
 namespace evenflow::kernels::cuda {
@@ -79,8 +85,8 @@ __global__ void affine_backward_kernel(AffineBackwardTask task, double* __restri
   const float* xb = f.in + blockIdx.y * f.in_stride + b;
   const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
   float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
-  float* draw_s = task.draw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
-  float* draw_t = draw_s + f.half * f.pixels;
+  float* d_raw_s = task.d_raw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
+  float* d_raw_t = d_raw_s + f.half * f.pixels;
   double total[affine_sums] = {};
   for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
     const float s = network.scale(i);
@@ -90,8 +96,8 @@ __global__ void affine_backward_kernel(AffineBackwardTask task, double* __restri
     const float dt = dyb[i] * g;  // and d x_b
     const float ds = (dt * (xb[i] + t) + task.log_det_gradient) * gain.slope;
     dxb[i] = dt;
-    draw_s[i] = ds * network.gain_s;
-    draw_t[i] = dt * network.gain_t;
+    d_raw_s[i] = ds * network.gain_s;
+    d_raw_t[i] = dt * network.gain_t;
     total[0] += 3.0 * ds * s;
     total[1] += 3.0 * dt * t;
     total[2] += ds * network.gain_s;
@@ -115,21 +121,14 @@ __global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __
   }
 }
 
-/// A thread per pixel up to a whole block, in whole warps.
-dim3 plane_block(int64_t pixels) {
-  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
-}
 dim3 plane_grid(const AffineTask& task) {
   return {static_cast<unsigned>(task.half), static_cast<unsigned>(task.n)};
-}
-double* double_scratch(Stream& stream, int64_t count) {
-  return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
 }
 
 }  // namespace
 
 void affine_forward(Stream& stream, CouplingKind kind, const AffineTask& task, double* log_det) {
-  double* of_planes = double_scratch(stream, task.n * task.half);
+  double* of_planes = scratch_doubles(stream, task.n * task.half);
   launch(stream, {"affine_forward", plane_grid(task), plane_block(task.pixels), block_sum_bytes},
          kind == CouplingKind::sigmoid ? affine_forward_kernel<CouplingKind::sigmoid>
                                        : affine_forward_kernel<CouplingKind::tanh>,
@@ -151,7 +150,7 @@ void affine_inverse(Stream& stream, CouplingKind kind, const AffineTask& task) {
 void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask& task, float* dlog_gain,
                      float* dbias) {
   const AffineTask& f = task.forward;
-  double* of_planes = double_scratch(stream, f.n * affine_sums * f.half);
+  double* of_planes = scratch_doubles(stream, f.n * affine_sums * f.half);
   launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels), block_sum_bytes},
          kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
                                        : affine_backward_kernel<CouplingKind::tanh>,

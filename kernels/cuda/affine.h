@@ -1,8 +1,8 @@
 // The affine part of a coupling, pixel by pixel: y = (x + t) g(s).
 #pragma once
 
+#include "kernels/coupling.h"
 #include "kernels/cuda/execution.h"
-#include "kernels/flow_ops.h"
 
 namespace evenflow::kernels::cuda {
 
@@ -44,13 +44,13 @@ struct AffineBackwardTask {
   float* dx = nullptr;
   int64_t dy_stride = 0, dx_stride = 0;
   float log_det_gradient = 0;
-  float* draw = nullptr;  // [n, 2 half, pixels]
+  float* d_raw = nullptr;  // [n, 2 half, pixels]
 };
 
 /// y = x with its second half changed; log_det[i] += sum of log g of sample i.
 void affine_forward(Stream& stream, CouplingKind kind, const AffineTask& task, double* log_det);
 void affine_inverse(Stream& stream, CouplingKind kind, const AffineTask& task);
-/// dx's second half and draw; the gradients of log gain and bias [2 half] are added to.
+/// dx's second half and d_raw; the gradients of log gain and bias [2 half] are added to.
 void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask& task, float* dlog_gain, float* dbias);
 /// log_det[i] += the parts [n, parts] of sample i, in order.
 void add_log_det(Stream& stream, int64_t n, int64_t parts, const double* of_parts, double* log_det);

@@ -1,3 +1,4 @@
+// Matrix products through cuBLAS, with a handle and a workspace per stream: the same bits every time.
 #include "kernels/cuda/blas.h"
 
 #include <cublas_v2.h>
@@ -19,16 +20,16 @@ void check_cublas(cublasStatus_t status, const char* operation) {
 
 class Blas {
  public:
-  Blas(cudaStream_t queue, int device) : device_(device) {
+  Blas(cudaStream_t queue, Device device) : device_(device) {
     check_cublas(cublasCreate(&handle_), "starting cuBLAS");
     check_cublas(cublasSetStream(handle_, queue), "binding cuBLAS to a stream");
     // Its own otherwise, which differs from run to run when graphs are recorded.
-    workspace_ = allocate(workspace_bytes, device);
+    workspace_ = runtime().allocate(workspace_bytes, device);
     check_cublas(cublasSetWorkspace(handle_, workspace_, workspace_bytes), "giving cuBLAS a workspace");
   }
   ~Blas() {
     cublasDestroy(handle_);
-    release(workspace_, device_);
+    runtime().release(workspace_, device_);
   }
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
@@ -36,7 +37,7 @@ class Blas {
 
  private:
   static constexpr size_t workspace_bytes = size_t{32} << 20;  // what cuBLAS takes on Hopper
-  int device_;
+  Device device_;
   cublasHandle_t handle_ = nullptr;
   void* workspace_ = nullptr;
 };
@@ -44,7 +45,7 @@ class Blas {
 Blas& blas_of(Stream& stream) {
   std::shared_ptr<void>& slot = attachment(stream, Attachment::cublas);
   const cudaStream_t queue = queue_of(stream);
-  if (!slot) slot = std::make_shared<Blas>(queue, stream.device().index);
+  if (!slot) slot = std::make_shared<Blas>(queue, stream.device());
   return *static_cast<Blas*>(slot.get());
 }
 

@@ -3,7 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/flow_ops.h"
+#include "kernels/precision.h"
+#include "kernels/stream.h"
 
 namespace evenflow::kernels::cuda {
 

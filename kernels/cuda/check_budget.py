@@ -20,7 +20,8 @@ ARCHITECTURES = ("sm_80", "sm_90")
 
 def sources():
     text = (HERE / "sources.cmake").read_text()
-    return re.search(r"set\(EVENFLOW_CUDA_KERNELS([^)]*)\)", text).group(1).split()
+    library_calls = re.search(r"set\(EVENFLOW_CUDA_LIBRARY_CALLS([^)]*)\)", text).group(1).split()
+    return sorted({path.name for path in HERE.glob("*.cu")} - set(library_calls))
 
 
 def ptxas_release():

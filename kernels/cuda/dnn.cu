@@ -1,3 +1,5 @@
+// 3 x 3 convolutions through cuDNN. A plan per shape and stream: the heuristics' first choice that is deterministic,
+// made when a direction is first used.
 #include "kernels/cuda/dnn.h"
 
 #include <cudnn.h>

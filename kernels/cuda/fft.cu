@@ -1,3 +1,4 @@
+// Real Fourier transforms through cuFFT, a plan per length and batch, kept by the stream.
 #include "kernels/cuda/fft.h"
 
 #include <cufft.h>

@@ -1,11 +1,18 @@
+// The fused coupling's host side, and the packing of its weights (fused.h says how tiles lie).
+// Grid: pack: y is the flow step, 8 blocks of it share the step's packed floats in a grid-stride loop.
+// Traffic: each packed float is one read of 4 bytes, scattered by the weight's own layout and served by the
+// second-level cache, and one coalesced write; 6 packed weights for 3 of the model. Once per optimiser step.
+// Sums: none.
 #include "kernels/cuda/fused.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/coupling.h"
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
-#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/steps.h"
 
@@ -111,26 +118,6 @@ __global__ void fused_pack_kernel(Steps<FusedPackStep> steps) {
   pack_vector(p.log_gain, out, out, p.to + s.log_gain);
 }
 
-int64_t packed_floats(const CouplingShape& shape) {
-  return fused_shape(shape).packed_floats;
-}
-int64_t saved_floats(const CouplingShape& shape) {
-  return shape.channels * shape.height * shape.width;
-}
-
-void pack(Stream& stream, std::span<const CouplingPack> steps) {
-  std::vector<FusedPackStep> all;
-  for (const CouplingPack& step : steps) {
-    const CouplingParameters& p = step.p;
-    all.push_back({fused_shape(step.shape), p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data,
-                   p.conv2_bias.data, p.conv3_weight.data, p.conv3_bias.data, p.log_gain.data, step.packed.data});
-  }
-  constexpr unsigned blocks = 8;
-  launch_all(std::span<const FusedPackStep>(all), [&](const Steps<FusedPackStep>& some, size_t, unsigned count) {
-    launch(stream, {"fused_pack", {blocks, count}, block_threads}, fused_pack_kernel, some);
-  });
-}
-
 }  // namespace
 
 FusedShape fused_shape(const CouplingShape& shape) {
@@ -195,10 +182,28 @@ std::string why_not_fused(const CouplingShape& shape) {
   return "";
 }
 
-const CouplingKernels& fused_coupling() {
-  static const CouplingKernels kernels{packed_floats, saved_floats,  fused_workspace_floats, pack,
-                                       fused_forward, fused_inverse, fused_backward};
-  return kernels;
+namespace fused {
+
+BufferSizes sizes(const CouplingBuffers& buffers) {
+  const CouplingShape& s = buffers.shape;
+  return {.packed = fused_shape(s).packed_floats,
+          .saved = s.channels * s.height * s.width,
+          .workspace = backward_workspace_floats(s, buffers.n)};
 }
+
+void run(Stream& stream, const CouplingPack& task) {
+  std::vector<FusedPackStep> all;
+  for (const PackedCoupling& step : task.steps) {
+    const CouplingParameters& p = step.parameters;
+    all.push_back({fused_shape(step.shape), p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data,
+                   p.conv2_bias.data, p.conv3_weight.data, p.conv3_bias.data, p.log_gain.data, step.packed.data});
+  }
+  constexpr unsigned blocks = 8;
+  launch_all(std::span<const FusedPackStep>(all), [&](const Steps<FusedPackStep>& some, size_t, unsigned count) {
+    launch(stream, {"fused_pack", {blocks, count}, block_threads}, fused_pack_kernel, some);
+  });
+}
+
+}  // namespace fused
 
 }  // namespace evenflow::kernels::cuda

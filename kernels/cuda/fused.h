@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
+#include "kernels/coupling.h"
 #include "kernels/cuda/execution.h"
-#include "kernels/flow_ops.h"
 
 namespace evenflow::kernels::cuda {
 
@@ -59,20 +59,13 @@ constexpr int scatter_stride(int n_tiles) {
 constexpr int feature_stride(int padded) {
   return padded + tile_columns;
 }
+int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n);
+
 /// Weight gradient tiles [16, 8], and how many a warp may own, in registers.
 int gradient_tiles(const FusedShape& shape);
 constexpr int most_owned_tiles(int padded) {
   return padded == tile_pixels ? 8 : 20;
 }
-
-void fused_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
-                   Array<double> log_det, Array<float> saved, Array<float> workspace);
-void fused_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Array<const float> packed, Map x,
-                   Array<float> workspace);
-int64_t fused_workspace_floats(const CouplingShape& shape, int64_t n);
-void fused_backward(Stream& stream, const CouplingShape& shape, ConstMap x, ConstMap dy, Array<const float> packed,
-                    Array<const float> saved, double log_det_gradient, Map dx, const CouplingGradients& d,
-                    Array<float> workspace);
 
 // ---- in the kernels
 

@@ -1,17 +1,26 @@
-// The gradients of the coupling's network, hidden maps computed again from x_a. The affine part goes before, element by
-// element (affine.cu): it leaves the gradient of the last convolution's output, which the strips here read with their
-// neighbours' rows.
+// The gradients of the coupling's network, hidden maps computed again from x_a. The affine part goes before, element
+// by element (affine.cu): it leaves the gradient of the last convolution's output, which the strips here read with
+// their neighbours' rows.
+// Grid: at most 132 blocks of 8 warps, each with a fixed share of the strips of all windows; the weight gradients'
+// tiles stay in registers, each tile in one warp, until a block has done all. A second launch adds up the blocks'
+// shares.
+// Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a strip again, and 2 out (d x_a); per block
+// one row of all gradients out, read once by the second launch.
+// Sums: a weight gradient over the block's pixels in the order of its rounds, float32 (tensor cores); blocks in
+// order, float64. The number of blocks is fixed, not the GPU's multiprocessors: the order of summation depends on it.
+// Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: variants for padded hidden
+// widths between 16, 32 and 64, each of which is a kernel more to compile.
 #include "kernels/cuda/affine.h"
+#include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
 // Pixels of a round: what the block's warps carry before the weight gradients are brought up to date.
 constexpr int round_pixels = fused_warps * tile_pixels;
-// Blocks of a launch. Fixed, not the GPU's number of multiprocessors: the order of summation hangs on it.
+// Blocks of a launch.
 constexpr int64_t most_blocks = 132;
 
 struct BackwardTask {
@@ -22,8 +31,8 @@ struct BackwardTask {
   float* dx = nullptr;
   int64_t x_stride = 0, dy_stride = 0, dx_stride = 0;
   const float* packed = nullptr;
-  const float* draw = nullptr;  // [n, channels, pixels]
-  float* partials = nullptr;    // [blocks, PartialRow::floats]
+  const float* d_raw = nullptr;  // [n, channels, pixels]
+  float* partials = nullptr;     // [blocks, PartialRow::floats]
 };
 
 /// A block's share of the gradients: conv1 [f, tap, in], conv2 [f, f], conv3 [f, tap, out], bias1, bias2.
@@ -39,10 +48,54 @@ struct PartialRow {
         floats(bias2 + s.padded) {}
 };
 
-/// The maps of a round's pixels in shared memory, [pixel][feature].
+/// The maps of a round's pixels, [pixel][feature].
 struct Stage {
   Shared<float> h1, h2, dz1, dz2;
   int stride;
+};
+
+/// What a block holds in shared memory.
+struct BackwardMemory {
+  Shared<float> x_tile, d_raw_tile;    // a strip's rows and those around them
+  Shared<int> x_offset, d_raw_offset;  // where k lies in them
+  Shared<float> v;                     // [hidden pixel][tap, channel]: what it says of its neighbours' d x_a
+  int v_stride;
+  Stage stage;
+  Shared<int> upper_left;  // in the tiles, of a round's pixels
+
+  __device__ BackwardMemory(const BackwardTask& task, SharedMemory& memory) {
+    const FusedShape& s = task.shape;
+    const int columns = s.width + 2;
+    const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
+    v_stride = scatter_stride(s.conv1_back.n_tiles);
+    x_tile = memory.take<float>(most_rows * columns * s.half);
+    d_raw_tile = memory.take<float>(most_rows * columns * s.channels);
+    x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
+    d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
+    v = memory.take<float>((most_rows - 2) * s.width * v_stride);
+    stage.stride = feature_stride(s.padded);
+    stage.h1 = memory.take<float>(round_pixels * stage.stride);
+    stage.h2 = memory.take<float>(round_pixels * stage.stride);
+    stage.dz1 = memory.take<float>(round_pixels * stage.stride);
+    stage.dz2 = memory.take<float>(round_pixels * stage.stride);
+    upper_left = memory.take<int>(round_pixels);
+  }
+};
+
+/// A strip of a window, its rows [first, last), and the hidden rows that they need.
+struct StripPlace {
+  int64_t window;
+  int first, last, hidden_first, hidden_rows, hidden_pixels;
+  __device__ StripPlace(const BackwardTask& task, int64_t item) {
+    const FusedShape& s = task.shape;
+    window = item / task.strips;
+    first = static_cast<int>(item % task.strips) * task.rows;
+    last = first + task.rows < s.height ? first + task.rows : s.height;
+    hidden_first = first > 0 ? first - 1 : 0;
+    const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
+    hidden_rows = hidden_last - hidden_first;
+    hidden_pixels = hidden_rows * s.width;
+  }
 };
 
 // A lane's 4 values of column tile i to its pixels' rows of a stage; zeros where the pixel is not the strip's own.
@@ -111,15 +164,15 @@ struct GradientTile {
 // d += the tile's sum over the round's pixels, as a product whose k are pixels: A features x pixels, B pixels x
 // columns.
 template <Precision kPrecision>
-__device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile& tile, const Stage& stage,
-                          Shared<float> x_tile, Shared<float> draw_tile, Shared<int> x_offset, Shared<int> draw_offset,
-                          Shared<int> upper_left, const LanePlace& at) {
+__device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile& tile, const BackwardMemory& memory,
+                          const LanePlace& at) {
+  const Stage& stage = memory.stage;
   const Shared<float> rows = tile.weight == 1 ? stage.dz1 : tile.weight == 2 ? stage.dz2 : stage.h2;
   const int feature = tile.row + at.g;
   const int column = tile.column + at.g;
   // Columns beyond the taps repeat the first: nobody reads them.
-  const int x_at = tile.weight == 1 ? x_offset[column < taps * s.half ? column : 0] : 0;
-  const int draw_at = tile.weight == 3 ? draw_offset[column < taps * s.channels ? column : 0] : 0;
+  const int x_at = tile.weight == 1 ? memory.x_offset[column < taps * s.half ? column : 0] : 0;
+  const int d_raw_at = tile.weight == 3 ? memory.d_raw_offset[column < taps * s.channels ? column : 0] : 0;
   for (int pair = 0; pair < round_pixels / (2 * tile_columns); ++pair) {
     float a[2][4];
     float b[2][2];
@@ -133,9 +186,9 @@ __device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile
         if (tile.weight == 2) {
           b[u][which] = stage.h1[pixel * stage.stride + column];
         } else if (tile.weight == 1) {
-          b[u][which] = x_tile[upper_left[pixel] * s.half + x_at];
+          b[u][which] = memory.x_tile[memory.upper_left[pixel] * s.half + x_at];
         } else {
-          b[u][which] = draw_tile[upper_left[pixel] * s.channels + draw_at];
+          b[u][which] = memory.d_raw_tile[memory.upper_left[pixel] * s.channels + d_raw_at];
         }
       }
     }
@@ -143,147 +196,87 @@ __device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile
   }
 }
 
-// A block takes strips of rows of windows, a fixed share of them, and keeps the weight gradients' tiles in registers,
-// each tile in one warp, until it has done all. Of a strip: hidden pixels of its rows and one on either side pass
-// through the network and back, 16 to a warp at a time; the strip's own pixels make the weight gradients.
-template <int kTiles, Precision kPrecision, int kOwned>
-__global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(BackwardTask task) {
+// 16 hidden pixels of a strip through the network and back: their maps go to the stage, their share of d x_a to v, and
+// the bias gradients' sums grow.
+template <int kTiles, Precision kPrecision>
+__device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, const BackwardMemory& memory, int round,
+                             const LanePlace& at, float (&bias1)[kTiles][2], float (&bias2)[kTiles][2]) {
   const FusedShape& s = task.shape;
-  const LanePlace at;
-  const int columns = s.width + 2;
-  const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
-  const int v_stride = scatter_stride(s.conv1_back.n_tiles);
+  const Stage& stage = memory.stage;
+  const int row = at.warp * tile_pixels;  // of the stage
+  const int pixel = round + row;
+  int x_base[2];
+  int d_raw_base[2];
+  bool own[2];
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int q = pixel + at.g + r * tile_columns;
+    const int clamped = q < strip.hidden_pixels ? q : strip.hidden_pixels - 1;
+    const int y = strip.hidden_first + clamped / s.width;
+    own[r] = q < strip.hidden_pixels && y >= strip.first && y < strip.last;
+    const int base = clamped / s.width * (s.width + 2) + clamped % s.width;
+    x_base[r] = base * s.half;
+    d_raw_base[r] = base * s.channels;
+    if (at.t == 0) memory.upper_left[row + at.g + r * tile_columns] = base;
+  }
+  unsigned signs1 = 0;
+  unsigned signs2 = 0;
+  {
+    float h1[kTiles][4];
+    start_with_bias(h1, task.packed + s.bias1, at);
+    gather_product<kTiles, kPrecision>(h1, memory.x_tile, memory.x_offset, x_base, s.conv1.k_tiles,
+                                       task.packed + s.conv1.offset, at);
+    relu_and_round<kTiles, kPrecision>(h1);
+    signs1 = signs_of(h1);
+    float h2[kTiles][4];
+    start_with_bias(h2, task.packed + s.bias2, at);
+    chain_product<kTiles, kPrecision>(h1, h2, task.packed + s.conv2.offset, at);
+    relu_and_round<kTiles, kPrecision>(h2);
+    signs2 = signs_of(h2);
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      put(stage.h1, stage.stride, row, i, h1[i], own, at);
+      put(stage.h2, stage.stride, row, i, h2[i], own, at);
+    }
+  }
+  float dz2[kTiles][4] = {};
+  gather_product<kTiles, kPrecision>(dz2, memory.d_raw_tile, memory.d_raw_offset, d_raw_base, s.conv3_back.k_tiles,
+                                     task.packed + s.conv3_back.offset, at);
+  through_relu<kTiles, kPrecision>(dz2, signs2, own, bias2, stage.dz2, stage.stride, row, at);
+  float dz1[kTiles][4] = {};
+  chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + s.conv2_back.offset, at);
+  through_relu<kTiles, kPrecision>(dz1, signs1, own, bias1, stage.dz1, stage.stride, row, at);
+  scatter_product<kTiles, kPrecision>(dz1, task.packed + s.conv1_back.offset, s.conv1_back.n_tiles, memory.v,
+                                      memory.v_stride, pixel, strip.hidden_pixels, at);
+}
 
-  SharedMemory memory;
-  const Shared<float> x_tile = memory.take<float>(most_rows * columns * s.half);
-  const Shared<float> draw_tile = memory.take<float>(most_rows * columns * s.channels);
-  const Shared<int> x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
-  const Shared<int> draw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
-  const Shared<float> v = memory.take<float>((most_rows - 2) * s.width * v_stride);
-  Stage stage{{}, {}, {}, {}, feature_stride(s.padded)};
-  stage.h1 = memory.take<float>(round_pixels * stage.stride);
-  stage.h2 = memory.take<float>(round_pixels * stage.stride);
-  stage.dz1 = memory.take<float>(round_pixels * stage.stride);
-  stage.dz2 = memory.take<float>(round_pixels * stage.stride);
-  const Shared<int> upper_left = memory.take<int>(round_pixels);
-
-  fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, x_offset);
-  fill_offsets(s, s.channels, s.conv3_back.k_tiles * tile_columns, true, draw_offset);
-
-  float owned[kOwned][4] = {};
-  float bias1[kTiles][2] = {};
-  float bias2[kTiles][2] = {};
-  const int tiles = s.padded / tile_pixels * (s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles);
+// d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
+__device__ inline void write_dxa(const BackwardTask& task, const StripPlace& strip, const BackwardMemory& memory) {
+  const FusedShape& s = task.shape;
+  const float* dy = task.dy + strip.window * task.dy_stride;
+  float* dx = task.dx + strip.window * task.dx_stride;
   const int plane = s.height * s.width;
-
-  for (int64_t item = blockIdx.x; item < task.items; item += gridDim.x) {
-    const int64_t window = item / task.strips;
-    const int first = static_cast<int>(item % task.strips) * task.rows;
-    const int last = first + task.rows < s.height ? first + task.rows : s.height;
-    const int hidden_first = first > 0 ? first - 1 : 0;
-    const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
-    const int hidden_rows = hidden_last - hidden_first;
-    const int hidden_pixels = hidden_rows * s.width;
-    sync_block();  // the strip before is done with what follows
-    load_tile<kPrecision>(s, task.x + window * task.x_stride, s.half, hidden_first - 1, hidden_rows + 2, x_tile);
-    load_tile<kPrecision>(s, task.draw + window * s.channels * plane, s.channels, hidden_first - 1, hidden_rows + 2,
-                          draw_tile);
-    sync_block();
-
-    for (int round = 0; round < hidden_pixels; round += round_pixels) {
-      const int row = at.warp * tile_pixels;  // of the stage
-      const int pixel = round + row;
-      int base[2];
-      int x_base[2];
-      int draw_base[2];
-      bool own[2];
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        const int q = pixel + at.g + r * tile_columns;
-        const int clamped = q < hidden_pixels ? q : hidden_pixels - 1;
-        const int y = hidden_first + clamped / s.width;
-        own[r] = q < hidden_pixels && y >= first && y < last;
-        base[r] = clamped / s.width * columns + clamped % s.width;
-        x_base[r] = base[r] * s.half;
-        draw_base[r] = base[r] * s.channels;
-        if (at.t == 0) upper_left[row + at.g + r * tile_columns] = base[r];
-      }
-      unsigned signs1 = 0;
-      unsigned signs2 = 0;
-      {
-        float h1[kTiles][4];
-        start_with_bias(h1, task.packed + s.bias1, at);
-        gather_product<kTiles, kPrecision>(h1, x_tile, x_offset, x_base, s.conv1.k_tiles, task.packed + s.conv1.offset,
-                                           at);
-        relu_and_round<kTiles, kPrecision>(h1);
-        signs1 = signs_of(h1);
-        float h2[kTiles][4];
-        start_with_bias(h2, task.packed + s.bias2, at);
-        chain_product<kTiles, kPrecision>(h1, h2, task.packed + s.conv2.offset, at);
-        relu_and_round<kTiles, kPrecision>(h2);
-        signs2 = signs_of(h2);
-#pragma unroll
-        for (int i = 0; i < kTiles; ++i) {
-          put(stage.h1, stage.stride, row, i, h1[i], own, at);
-          put(stage.h2, stage.stride, row, i, h2[i], own, at);
-        }
-      }
-      float dz2[kTiles][4] = {};
-      gather_product<kTiles, kPrecision>(dz2, draw_tile, draw_offset, draw_base, s.conv3_back.k_tiles,
-                                         task.packed + s.conv3_back.offset, at);
-      through_relu<kTiles, kPrecision>(dz2, signs2, own, bias2, stage.dz2, stage.stride, row, at);
-      float dz1[kTiles][4] = {};
-      chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + s.conv2_back.offset, at);
-      through_relu<kTiles, kPrecision>(dz1, signs1, own, bias1, stage.dz1, stage.stride, row, at);
-      scatter_product<kTiles, kPrecision>(dz1, task.packed + s.conv1_back.offset, s.conv1_back.n_tiles, v, v_stride,
-                                          pixel, hidden_pixels, at);
-      sync_block();
-#pragma unroll
-      for (int i = 0; i < kOwned; ++i) {
-        const int index = at.warp + i * fused_warps;
-        if (index >= tiles) continue;
-        add_round<kPrecision>(owned[i], s, GradientTile(s, index), stage, x_tile, draw_tile, x_offset, draw_offset,
-                              upper_left, at);
-      }
-      sync_block();
+  const int pixels = (strip.last - strip.first) * s.width;
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
+    const int channel = i / pixels;
+    const int y = strip.first + i % pixels / s.width;
+    const int x = i % s.width;
+    float sum = 0;
+    for (int tap = 0; tap < taps; ++tap) {
+      const int from_y = y - (tap / 3 - 1);
+      const int from_x = x - (tap % 3 - 1);
+      if (from_y < 0 || from_y >= s.height || from_x < 0 || from_x >= s.width) continue;
+      sum += memory.v[((from_y - strip.hidden_first) * s.width + from_x) * memory.v_stride + tap * s.half + channel];
     }
-
-    // d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
-    const float* dy = task.dy + window * task.dy_stride;
-    float* dx = task.dx + window * task.dx_stride;
-    const int pixels = (last - first) * s.width;
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
-      const int channel = i / pixels;
-      const int y = first + i % pixels / s.width;
-      const int x = i % s.width;
-      float sum = 0;
-      for (int tap = 0; tap < taps; ++tap) {
-        const int from_y = y - (tap / 3 - 1);
-        const int from_x = x - (tap % 3 - 1);
-        if (from_y < 0 || from_y >= s.height || from_x < 0 || from_x >= s.width) continue;
-        sum += v[((from_y - hidden_first) * s.width + from_x) * v_stride + tap * s.half + channel];
-      }
-      const int to = channel * plane + y * s.width + x;
-      dx[to] = dy[to] + sum;
-    }
+    const int to = channel * plane + y * s.width + x;
+    dx[to] = dy[to] + sum;
   }
+}
 
-  // The block's share of every gradient, to be added up in the order of the blocks.
-  const PartialRow row(s);
-  float* partial = task.partials + static_cast<int64_t>(blockIdx.x) * row.floats;
-#pragma unroll
-  for (int i = 0; i < kOwned; ++i) {
-    const int index = at.warp + i * fused_warps;
-    if (index >= tiles) continue;
-    const GradientTile tile(s, index);
-    const int stride = tile.weight == 1 ? row.conv1_stride : tile.weight == 2 ? s.padded : row.conv3_stride;
-    float* to = partial + (tile.weight == 1 ? 0 : tile.weight == 2 ? row.conv2 : row.conv3);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      to[(tile.row + at.g + j / 2 * tile_columns) * stride + tile.column + 2 * at.t + j % 2] = owned[i][j];
-    }
-  }
-  // A feature's bias gradient lies in the 8 lanes of one t, in every warp: lanes by shuffles, warps in order.
+// A feature's bias gradient lies in the 8 lanes of one t, in every warp: lanes by shuffles, warps in order.
+template <int kTiles>
+__device__ void write_bias_share(const FusedShape& s, const Stage& stage, const PartialRow& row, const LanePlace& at,
+                                 float (&bias1)[kTiles][2], float (&bias2)[kTiles][2], float* partial) {
   sync_block();
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
@@ -311,6 +304,64 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
     partial[row.bias1 + feature] = sum1;
     partial[row.bias2 + feature] = sum2;
   }
+}
+
+// A block takes strips of rows of windows, a fixed share of them, and keeps the weight gradients' tiles in registers,
+// each tile in one warp, until it has done all. Of a strip: hidden pixels of its rows and one on either side pass
+// through the network and back, 16 to a warp at a time; the strip's own pixels make the weight gradients.
+template <int kTiles, Precision kPrecision, int kOwned>
+__global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(BackwardTask task) {
+  const FusedShape& s = task.shape;
+  const LanePlace at;
+  SharedMemory shared;
+  const BackwardMemory memory(task, shared);
+  fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
+  fill_offsets(s, s.channels, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
+
+  float owned[kOwned][4] = {};
+  float bias1[kTiles][2] = {};
+  float bias2[kTiles][2] = {};
+  const int tiles = s.padded / tile_pixels * (s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles);
+
+  for (int64_t item = blockIdx.x; item < task.items; item += gridDim.x) {
+    const StripPlace strip(task, item);
+    const int from = strip.hidden_first - 1;
+    const int rows = strip.hidden_rows + 2;
+    sync_block();  // the strip before is done with what follows
+    load_tile<kPrecision>(s, task.x + strip.window * task.x_stride, s.half, from, rows, memory.x_tile);
+    load_tile<kPrecision>(s, task.d_raw + strip.window * s.channels * s.height * s.width, s.channels, from, rows,
+                          memory.d_raw_tile);
+    sync_block();
+    for (int round = 0; round < strip.hidden_pixels; round += round_pixels) {
+      carry_pixels<kTiles, kPrecision>(task, strip, memory, round, at, bias1, bias2);
+      sync_block();
+#pragma unroll
+      for (int i = 0; i < kOwned; ++i) {
+        const int index = at.warp + i * fused_warps;
+        if (index >= tiles) continue;
+        add_round<kPrecision>(owned[i], s, GradientTile(s, index), memory, at);
+      }
+      sync_block();
+    }
+    write_dxa(task, strip, memory);
+  }
+
+  // The block's share of every gradient, to be added up in the order of the blocks.
+  const PartialRow row(s);
+  float* partial = task.partials + static_cast<int64_t>(blockIdx.x) * row.floats;
+#pragma unroll
+  for (int i = 0; i < kOwned; ++i) {
+    const int index = at.warp + i * fused_warps;
+    if (index >= tiles) continue;
+    const GradientTile tile(s, index);
+    const int stride = tile.weight == 1 ? row.conv1_stride : tile.weight == 2 ? s.padded : row.conv3_stride;
+    float* to = partial + (tile.weight == 1 ? 0 : tile.weight == 2 ? row.conv2 : row.conv3);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      to[(tile.row + at.g + j / 2 * tile_columns) * stride + tile.column + 2 * at.t + j % 2] = owned[i][j];
+    }
+  }
+  write_bias_share(s, memory.stage, row, at, bias1, bias2, partial);
 }
 
 struct GradientSums {
@@ -378,21 +429,27 @@ int64_t blocks_of(const Strips& strips, int64_t n) {
 
 }  // namespace
 
-int64_t fused_workspace_floats(const CouplingShape& shape, int64_t n) {
+int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n) {
   const FusedShape s = fused_shape(shape);
   return n * s.channels * s.pixels() + blocks_of(backward_strips(s), n) * PartialRow(s).floats;
 }
 
-void fused_backward(Stream& stream, const CouplingShape& shape, ConstMap x, ConstMap dy, Array<const float> packed,
-                    Array<const float> saved, double log_det_gradient, Map dx, const CouplingGradients& d,
-                    Array<float> workspace) {
+namespace fused {
+
+void run(Stream& stream, const CouplingBackward& coupling) {
+  const CouplingShape& shape = coupling.shape;
+  const ConstMap& x = coupling.x;
+  const ConstMap& dy = coupling.dy;
+  const Array<const float>& packed = coupling.packed;
+  const Map& dx = coupling.dx;
+  const CouplingGradients& d = coupling.gradients;
   if (x.n == 0) return;
   const FusedShape s = fused_shape(shape);
-  float* draw = workspace.data;
+  float* d_raw = coupling.workspace.data;
   const AffineTask affine{.n = x.n,
                           .half = s.half,
                           .pixels = s.pixels(),
-                          .raw = saved.data,
+                          .raw = coupling.saved.data,
                           .bias = packed.data + s.bias3,
                           .log_gain = packed.data + s.log_gain,
                           .in = x.data,
@@ -405,8 +462,8 @@ void fused_backward(Stream& stream, const CouplingShape& shape, ConstMap x, Cons
                    .dx = dx.data,
                    .dy_stride = dy.sample_stride,
                    .dx_stride = dx.sample_stride,
-                   .log_det_gradient = static_cast<float>(log_det_gradient),
-                   .draw = draw},
+                   .log_det_gradient = static_cast<float>(coupling.log_det_gradient),
+                   .d_raw = d_raw},
                   d.log_gain.data, d.conv3_bias.data);
 
   const Strips strips = backward_strips(s);
@@ -421,8 +478,8 @@ void fused_backward(Stream& stream, const CouplingShape& shape, ConstMap x, Cons
                           .dy_stride = dy.sample_stride,
                           .dx_stride = dx.sample_stride,
                           .packed = packed.data,
-                          .draw = draw,
-                          .partials = draw + x.n * s.channels * s.pixels()};
+                          .d_raw = d_raw,
+                          .partials = d_raw + x.n * s.channels * s.pixels()};
   const int64_t blocks = blocks_of(strips, x.n);
   launch(stream,
          {"fused_backward", {static_cast<unsigned>(blocks)}, fused_threads, static_cast<size_t>(strips.shared_bytes)},
@@ -433,5 +490,7 @@ void fused_backward(Stream& stream, const CouplingShape& shape, ConstMap x, Cons
          GradientSums{s, blocks, task.partials, d.conv1_weight.data, d.conv1_bias.data, d.conv2_weight.data,
                       d.conv2_bias.data, d.conv3_weight.data});
 }
+
+}  // namespace fused
 
 }  // namespace evenflow::kernels::cuda

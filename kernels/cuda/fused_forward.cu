@@ -1,7 +1,18 @@
+// The coupling's network and affine part in one kernel: forward, and the inverse, which sees the same x_a.
+// Grid: x is a strip of a window's rows, y the window; 8 warps. Hidden pixels of the strip and a row on either side,
+// 16 to a warp at a time, h1 and h2 in registers; u of the turned-round last convolution in shared memory; then the
+// strip's output pixels, consecutive threads on consecutive pixels of one channel.
+// Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs; a strip reads two rows of x_a
+// more than its own. Packed weights come through the first-level cache, 256 bytes a tile product. Hidden maps never
+// leave the chip.
+// Sums: a product's k in the order of its tiles, float32; an output pixel its taps in order; log_det in float64, the
+// block's tree, then the strips in order (affine.cu).
+// Strips are as high as two blocks to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice
+// for it.
 #include "kernels/cuda/affine.h"
+#include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
-#include "kernels/cuda/ops.h"
-#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/runtime.h"
 
 namespace evenflow::kernels::cuda {
@@ -18,8 +29,6 @@ struct ForwardTask {
   double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse
 };
 
-// A block per strip of rows of a window: hidden pixels of the strip and a row on either side, 16 to a warp at a time;
-// then the strip's output pixels, consecutive threads taking consecutive pixels of one channel.
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
 __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTask task) {
   const FusedShape& s = task.shape;
@@ -106,7 +115,7 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
 }
 
 template <bool kInverse>
-void run(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
+void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
   const Strips strips = forward_strips(task.shape);
   task.rows = strips.rows;
   using Kernel = void (*)(ForwardTask);
@@ -127,32 +136,36 @@ void run(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task
 
 }  // namespace
 
-void fused_forward(Stream& stream, const CouplingShape& shape, ConstMap x, Array<const float> packed, Map y,
-                   Array<double> log_det, Array<float> saved, Array<float>) {
+namespace fused {
+
+void run(Stream& stream, const CouplingForward& coupling) {
+  const ConstMap& x = coupling.x;
   if (x.n == 0) return;
-  ForwardTask task{.shape = fused_shape(shape),
+  ForwardTask task{.shape = fused_shape(coupling.shape),
                    .in = x.data,
-                   .out = y.data,
+                   .out = coupling.y.data,
                    .in_stride = x.sample_stride,
-                   .out_stride = y.sample_stride,
-                   .packed = packed.data,
-                   .raw = saved.size > 0 ? saved.data : nullptr};
+                   .out_stride = coupling.y.sample_stride,
+                   .packed = coupling.packed.data,
+                   .raw = coupling.saved.size > 0 ? coupling.saved.data : nullptr};
   const int strips = forward_strips(task.shape).count;
-  task.log_det_of_strips = static_cast<double*>(scratch(stream, x.n * strips * static_cast<int64_t>(sizeof(double))));
-  run<false>(stream, shape, x.n, task);
-  add_log_det(stream, x.n, strips, task.log_det_of_strips, log_det.data);
+  task.log_det_of_strips = scratch_doubles(stream, x.n * strips);
+  launch_forward<false>(stream, coupling.shape, x.n, task);
+  add_log_det(stream, x.n, strips, task.log_det_of_strips, coupling.log_det.data);
 }
 
-void fused_inverse(Stream& stream, const CouplingShape& shape, ConstMap y, Array<const float> packed, Map x,
-                   Array<float>) {
+void run(Stream& stream, const CouplingInverse& coupling) {
+  const ConstMap& y = coupling.y;
   if (y.n == 0) return;
-  run<true>(stream, shape, y.n,
-            {.shape = fused_shape(shape),
-             .in = y.data,
-             .out = x.data,
-             .in_stride = y.sample_stride,
-             .out_stride = x.sample_stride,
-             .packed = packed.data});
+  launch_forward<true>(stream, coupling.shape, y.n,
+                       {.shape = fused_shape(coupling.shape),
+                        .in = y.data,
+                        .out = coupling.x.data,
+                        .in_stride = y.sample_stride,
+                        .out_stride = coupling.x.sample_stride,
+                        .packed = coupling.packed.data});
 }
+
+}  // namespace fused
 
 }  // namespace evenflow::kernels::cuda

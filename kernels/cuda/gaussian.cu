@@ -1,14 +1,19 @@
+// Grid. Sums: a block per sample, about one pack of 16 bytes per thread, so that n = 128 samples keep a large GPU's
+// multiprocessors busy and the second pass reads the first-level cache. Backward: planes.h's grid, a sample as one
+// plane.
+// Traffic: sums 4 bytes per element (moments read it twice, the second time from a cache), backward 8.
+// Sums: in float64; a thread's packs in order, then the block's tree. The order depends on the shape alone.
+#include "kernels/gaussian.h"
+
 #include <algorithm>
 
-#include "kernels/cuda/ops.h"
+#include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/planes.h"
-#include "kernels/cuda/reduce.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// Sums over a sample: a block each, about one pack per thread, so that n = 128 samples keep a large GPU's
-// multiprocessors busy and the second pass reads the first-level cache.
 constexpr int64_t most_threads = 512;
 
 template <int kWidth, class Term>
@@ -48,7 +53,7 @@ __global__ void gaussian_squares_kernel(const float* __restrict__ z, int64_t str
 }
 
 template <int kWidth>
-__global__ void gaussian_backward_kernel(Planes samples, const float* z, int64_t z_stride,
+__global__ void gaussian_backward_kernel(PackedPlanes samples, const float* z, int64_t z_stride,
                                          const double* __restrict__ shift, float scale, float* dz, int64_t dz_stride) {
   const PlanePlace at = plane_place(samples);
   if (at.n >= samples.n) return;
@@ -58,42 +63,46 @@ __global__ void gaussian_backward_kernel(Planes samples, const float* z, int64_t
 }
 
 /// A map's samples as one plane each.
-Planes samples_of(ConstMap z, int width) {
+PackedPlanes samples_of(ConstMap z, int width) {
   return {z.n, 1, z.c * z.pixels() / width};
 }
 
-Launch sums_launch(const char* name, const Planes& samples) {
+Launch sums_launch(const char* name, const PackedPlanes& samples) {
   const int64_t threads = std::clamp<int64_t>(divide_up(samples.packs, warp_size) * warp_size, warp_size, most_threads);
   return {name, {static_cast<unsigned>(samples.n)}, {static_cast<unsigned>(threads)}, block_sum_bytes};
 }
 
 }  // namespace
 
-void gaussian_moments(Stream& stream, ConstMap z, Array<double> sum, Array<double> centred_squares) {
+void run(Stream& stream, const GaussianMoments& task) {
+  const ConstMap& z = task.z;
   if (z.size() == 0) return;
   const bool packs = planes_are_packs(z);
-  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
   launch(stream, sums_launch("gaussian_moments", samples),
          packs ? gaussian_moments_kernel<pack_floats> : gaussian_moments_kernel<1>, z.data, z.sample_stride,
-         samples.packs, sum.data, centred_squares.data);
+         samples.packs, task.sum.data, task.centred_squares.data);
 }
 
-void gaussian_squares(Stream& stream, ConstMap z, Array<double> squares) {
+void run(Stream& stream, const GaussianSquares& task) {
+  const ConstMap& z = task.z;
   if (z.size() == 0) return;
   const bool packs = planes_are_packs(z);
-  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
   launch(stream, sums_launch("gaussian_squares", samples),
          packs ? gaussian_squares_kernel<pack_floats> : gaussian_squares_kernel<1>, z.data, z.sample_stride,
-         samples.packs, squares.data);
+         samples.packs, task.squares.data);
 }
 
-void gaussian_backward(Stream& stream, ConstMap z, Array<const double> shift, double scale, Map dz) {
+void run(Stream& stream, const GaussianBackward& task) {
+  const ConstMap& z = task.z;
+  const Map& dz = task.dz;
   const bool packs = planes_are_packs(z, dz);
-  const Planes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
   const PlaneGrid shape = grid_over(samples);
   launch(stream, {"gaussian_backward", shape.grid, shape.block},
          packs ? gaussian_backward_kernel<pack_floats> : gaussian_backward_kernel<1>, samples, z.data, z.sample_stride,
-         shift.data, static_cast<float>(scale), dz.data, dz.sample_stride);
+         task.shift.data, static_cast<float>(task.scale), dz.data, dz.sample_stride);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -1,6 +1,16 @@
-#include "kernels/cuda/ops.h"
+// Grid. Of 4, 8, 16 and 32 channels, forward: a thread per pixel (per 4 of them with 4 channels) holds all channels
+// in registers, the weight in shared memory. Any other number, and backward: a block per tile of pixels, which run on
+// from sample to sample, all channels in shared memory; rows are 4 floats longer than the tile, so that 16-byte reads
+// down a column meet no bank twice. A second launch adds up the tiles' shares of dW.
+// Traffic: forward 8 bytes per element; backward 12, one reading of x and dy giving dx and dW, plus 4 c^2 per tile.
+// Sums: over channels in order, float32; dW over a tile's pixels in parts of them, float32, tiles in float64: every
+// 32nd, then those 32 in order.
+// Dropped: tiles read 4 bytes at a time, which was the first version of backward.
+#include "kernels/invconv.h"
+
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -326,7 +336,10 @@ auto backward_kernel(bool weight_shared, bool packs) {
 
 }  // namespace
 
-void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y) {
+void run(Stream& stream, const InvconvApply& task) {
+  const ConstMap& x = task.x;
+  const Array<const float>& weight = task.weight;
+  const Map& y = task.y;
   if (x.size() == 0) return;
   const Channels s = {x.n, x.c, x.pixels(), x.sample_stride, y.sample_stride};
   const bool packs = planes_are_packs(x, y);
@@ -350,8 +363,10 @@ void invconv_apply(Stream& stream, ConstMap x, Array<const float> weight, Map y)
          y.data);
 }
 
-void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float> weight, Map dx,
-                      Array<float> dweight) {
+void run(Stream& stream, const InvconvBackward& task) {
+  const ConstMap& x = task.x;
+  const ConstMap& dy = task.dy;
+  const Map& dx = task.dx;
   if (x.size() == 0) return;
   const Channels s = {x.n, x.c, x.pixels(), dy.sample_stride, dx.sample_stride};
   const Tiling tiling = tiling_of(x.c);
@@ -368,7 +383,7 @@ void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float
                       : products.side == 2 ? backward_kernel<2>(tiling.weight_shared, packs)
                                            : backward_kernel<4>(tiling.weight_shared, packs);
   launch(stream, {"invconv_backward", {static_cast<unsigned>(tiles)}, block_threads, sizeof(float) * floats}, kernel, s,
-         tiling, products, x.data, x.sample_stride, dy.data, weight.data, dx.data, partials);
+         tiling, products, x.data, x.sample_stride, dy.data, task.weight.data, dx.data, partials);
   constexpr unsigned across = 16;
   constexpr unsigned rows = 32;
   launch(stream,
@@ -376,7 +391,7 @@ void invconv_backward(Stream& stream, ConstMap x, ConstMap dy, Array<const float
           {static_cast<unsigned>(divide_up(elements, across))},
           {across, rows},
           sizeof(double) * across * rows},
-         invconv_backward_sum_kernel, partials, tiles, elements, dweight.data);
+         invconv_backward_sum_kernel, partials, tiles, elements, task.dweight.data);
 }
 
 }  // namespace evenflow::kernels::cuda

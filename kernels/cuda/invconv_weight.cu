@@ -1,16 +1,22 @@
+// Grid: a block per flow step, tasks of up to 3840 bytes of steps to a launch.
+// Traffic: 12 c^2 bytes of a step (factors in, W and W^-1 out), 16 c^2 back; the work between them lies in shared
+// memory, up to 64 channels, else in the stream's scratch memory.
+// Sums: float64, elimination column by column with all other elements at once, so each element's subtractions are in
+// the order of the columns; log|det| by the block's tree.
+#include "kernels/invconv_weight.h"
+
 #include <algorithm>
 
+#include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
-#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/steps.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// W, W^-1 and log|det W| of many steps: a block per step, float64, in shared memory where it fits. Elimination goes
-// column by column, all other elements at once; `inverse` holds the right-hand sides and becomes W^-1.
+// `inverse` holds the right-hand sides and becomes W^-1.
 constexpr int most_shared_side = 64;
 constexpr double not_a_number = __builtin_nan("");
 
@@ -38,28 +44,29 @@ __device__ void substitute_back(int c, Matrix upper, Matrix inverse, float* __re
 template <class Matrix>
 __device__ void assemble_plu(const PluAssembly& step, Matrix lower, Matrix upper, Matrix inverse, Shared<double> sums,
                              double* log_det) {
-  const int c = static_cast<int>(step.p.log_s.size);
+  const int c = static_cast<int>(step.parameters.log_s.size);
   const int threads = static_cast<int>(blockDim.x);
   const int thread = static_cast<int>(threadIdx.x);
   for (int at = thread; at < c * c; at += threads) {
     const int i = at / c;
     const int j = at % c;
-    const double diagonal =
-        i == j ? static_cast<double>(step.p.sign.data[i]) * exp(static_cast<double>(step.p.log_s.data[i])) : 0.0;
-    lower[at] = i > j ? static_cast<double>(step.p.lower.data[at]) : 0.0;
-    upper[at] = i < j ? static_cast<double>(step.p.upper.data[at]) : diagonal;
+    const double diagonal = i == j ? static_cast<double>(step.parameters.sign.data[i]) *
+                                         exp(static_cast<double>(step.parameters.log_s.data[i]))
+                                   : 0.0;
+    lower[at] = i > j ? static_cast<double>(step.parameters.lower.data[at]) : 0.0;
+    upper[at] = i < j ? static_cast<double>(step.parameters.upper.data[at]) : diagonal;
     // P^T: row permutation[j] has its 1 in column j.
-    inverse[at] = step.p.permutation.data[j] == i ? 1.0 : 0.0;
+    inverse[at] = step.parameters.permutation.data[j] == i ? 1.0 : 0.0;
   }
   double mine = 0;
   for (int i = thread; i < c; i += threads) {
-    const auto log_s = static_cast<double>(step.p.log_s.data[i]);
-    mine += log_pivot(static_cast<double>(step.p.sign.data[i]) * exp(log_s), log_s);
+    const auto log_s = static_cast<double>(step.parameters.log_s.data[i]);
+    mine += log_pivot(static_cast<double>(step.parameters.sign.data[i]) * exp(log_s), log_s);
   }
   const double sum = block_sum(mine, sums);  // its barriers are the matrices' too
   if (thread == 0) *log_det = sum;
   for (int at = thread; at < c * c; at += threads) {
-    const int row = step.p.permutation.data[at / c];
+    const int row = step.parameters.permutation.data[at / c];
     const int column = at % c;
     double product = row <= column ? static_cast<double>(upper[row * c + column]) : 0.0;
     for (int k = 0; k < (row < column + 1 ? row : column + 1); ++k)
@@ -149,7 +156,7 @@ int64_t side_of(int64_t elements) {
   return c;
 }
 int64_t side_of(const PluAssembly& step) {
-  return step.p.log_s.size;
+  return step.parameters.log_s.size;
 }
 int64_t side_of(const DenseAssembly& step) {
   return side_of(step.weight.size);
@@ -165,7 +172,7 @@ template <bool kShared>
 __global__ void invconv_assemble_plu_kernel(Steps<PluAssembly> steps, Workspace workspace, double* log_det) {
   SharedMemory memory;
   const PluAssembly& step = steps.step[blockIdx.x];
-  const int elements = static_cast<int>(step.p.log_s.size * step.p.log_s.size);
+  const int elements = static_cast<int>(step.parameters.log_s.size * step.parameters.log_s.size);
   const Shared<double> sums = memory.take<double>(most_warps);
   if constexpr (kShared) {
     const Shared<double> lower = memory.take<double>(elements);
@@ -209,7 +216,7 @@ __device__ double upper_element(const PluParameters& p, int c, int i, int j) {
 
 __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
   const PluBackward& step = steps.step[blockIdx.x];
-  const PluParameters& p = step.p;
+  const PluParameters& p = step.parameters;
   const int c = static_cast<int>(p.log_s.size);
   const float* dweight = step.dweight.data;
   for (int at = static_cast<int>(threadIdx.x); at < c * c; at += static_cast<int>(blockDim.x)) {
@@ -221,7 +228,7 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
       for (int k = column + 1; k < c; ++k) {
         sum += static_cast<double>(dweight[at / c * c + k]) * static_cast<double>(p.upper.data[column * c + k]);
       }
-      step.d.lower.data[row * c + column] += static_cast<float>(sum);
+      step.gradients.lower.data[row * c + column] += static_cast<float>(sum);
     }
     // dU.
     const int i = at / c;
@@ -235,9 +242,9 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
       sum += lower * static_cast<double>(dweight[r * c + j]);
     }
     if (j == i) {
-      step.d.log_s.data[i] += static_cast<float>(sum * upper_element(p, c, i, i) + step.log_det_gradient);
+      step.gradients.log_s.data[i] += static_cast<float>(sum * upper_element(p, c, i, i) + step.log_det_gradient);
     } else {
-      step.d.upper.data[at] += static_cast<float>(sum);
+      step.gradients.upper.data[at] += static_cast<float>(sum);
     }
   }
 }
@@ -245,10 +252,10 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
 __global__ void invconv_dense_backward_kernel(Steps<DenseBackward> steps, int64_t most_side) {
   const DenseBackward& step = steps.step[blockIdx.x];
   int64_t c = most_side;
-  while (c * c > step.d.size) --c;
+  while (c * c > step.gradient.size) --c;
   for (int64_t at = threadIdx.x; at < c * c; at += blockDim.x) {
     const auto transposed = static_cast<double>(step.inverse.data[at % c * c + at / c]);
-    step.d.data[at] +=
+    step.gradient.data[at] +=
         static_cast<float>(static_cast<double>(step.dweight.data[at]) + step.log_det_gradient * transposed);
   }
 }
@@ -273,36 +280,36 @@ struct Room {
 
 }  // namespace
 
-void invconv_assemble_plu(Stream& stream, std::span<const PluAssembly> steps, Array<double> log_det) {
-  const Room<PluAssembly> room(stream, steps, 3);
-  launch_all(steps, [&](const Steps<PluAssembly>& some, size_t first, unsigned count) {
+void run(Stream& stream, const InvconvAssemblePlu& task) {
+  const Room<PluAssembly> room(stream, task.steps, 3);
+  launch_all(task.steps, [&](const Steps<PluAssembly>& some, size_t first, unsigned count) {
     launch(stream, {"invconv_assemble_plu", {count}, block_threads, room.shared_bytes},
            room.in_shared ? invconv_assemble_plu_kernel<true> : invconv_assemble_plu_kernel<false>, some,
-           room.workspace, log_det.data + first);
+           room.workspace, task.log_det.data + first);
   });
 }
 
-void invconv_assemble_dense(Stream& stream, std::span<const DenseAssembly> steps, Array<double> log_det) {
-  const Room<DenseAssembly> room(stream, steps, 2);
-  launch_all(steps, [&](const Steps<DenseAssembly>& some, size_t first, unsigned count) {
+void run(Stream& stream, const InvconvAssembleDense& task) {
+  const Room<DenseAssembly> room(stream, task.steps, 2);
+  launch_all(task.steps, [&](const Steps<DenseAssembly>& some, size_t first, unsigned count) {
     Sides sides{};
     for (unsigned i = 0; i < count; ++i) sides.side[i] = static_cast<int>(side_of(some.step[i]));
     launch(stream, {"invconv_assemble_dense", {count}, block_threads, room.shared_bytes},
            room.in_shared ? invconv_assemble_dense_kernel<true> : invconv_assemble_dense_kernel<false>, some, sides,
-           room.workspace, log_det.data + first);
+           room.workspace, task.log_det.data + first);
   });
 }
 
-void invconv_plu_backward(Stream& stream, std::span<const PluBackward> steps) {
-  launch_all(steps, [&](const Steps<PluBackward>& some, size_t, unsigned count) {
+void run(Stream& stream, const InvconvPluBackward& task) {
+  launch_all(task.steps, [&](const Steps<PluBackward>& some, size_t, unsigned count) {
     launch(stream, {"invconv_plu_backward", {count}, block_threads}, invconv_plu_backward_kernel, some);
   });
 }
 
-void invconv_dense_backward(Stream& stream, std::span<const DenseBackward> steps) {
+void run(Stream& stream, const InvconvDenseBackward& task) {
   int64_t most_side = 0;
-  for (const DenseBackward& step : steps) most_side = std::max(most_side, side_of(step.d.size));
-  launch_all(steps, [&](const Steps<DenseBackward>& some, size_t, unsigned count) {
+  for (const DenseBackward& step : task.steps) most_side = std::max(most_side, side_of(step.gradient.size));
+  launch_all(task.steps, [&](const Steps<DenseBackward>& some, size_t, unsigned count) {
     launch(stream, {"invconv_dense_backward", {count}, block_threads}, invconv_dense_backward_kernel, some, most_side);
   });
 }

@@ -1,14 +1,15 @@
-#include <cmath>
-#include <numbers>
+// Grid: a thread per window; a few numbers each.
+// Traffic: 8 bytes per window and number: 4 + 4 groups of them.
+// Sums: over a window's groups in order, in float64.
+#include "kernels/latent.h"
 
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// A thread per window; a few numbers each, in float64. kernels/cpu/latent.cpp says what they are.
-__global__ void latent_loss_kernel(LatentLoss task, double half_log_2pi) {
+__global__ void latent_loss_kernel(LatentLoss task) {
   const int64_t windows = task.nll.size;
   const int64_t groups = task.groups.size;
   const int64_t i = first_item();
@@ -17,23 +18,12 @@ __global__ void latent_loss_kernel(LatentLoss task, double half_log_2pi) {
   double nll = static_cast<double>(task.zc_elements) * half_log_2pi + 0.5 * task.zc_squares.data[i] -
                task.constant_log_det.data[0] - task.coupling_log_det.data[i];
   for (int64_t g = 0; g < groups; ++g) {
-    const LatentGroup prior = task.groups.data[g];
-    const double mean = task.zd_sum.data[g * windows + i] / n;
-    const double centred = task.zd_centred.data[g * windows + i];
-    const bool given = task.v.size != 0;
-    const double v = given ? task.v.data[i * groups + g] : 0.0;
-    double shift = 0;
-    if (prior.k != 0.0 && (!given || v != v)) {
-      const double spread = 1.0 + n * prior.k * prior.k * prior.std * prior.std;
-      const double off = mean - prior.k * (prior.mean - prior.v0);
-      shift = mean - off / spread;
-      nll += n * half_log_2pi + 0.5 * log(spread) + 0.5 * (centred + n * off * off / spread);
-    } else {
-      if (prior.k != 0.0) shift = prior.k * (v - prior.v0);
-      const double off = mean - shift;
-      nll += n * half_log_2pi + 0.5 * (centred + n * off * off);
-    }
-    task.shift.data[g * windows + i] = shift;
+    const int64_t at = g * windows + i;
+    const double v = task.v.size != 0 ? task.v.data[i * groups + g] : __builtin_nan("");
+    const GroupLikelihood group =
+        group_likelihood(task.groups.data[g], n, task.zd_sum.data[at] / n, task.zd_centred.data[at], v);
+    nll += group.nll;
+    task.shift.data[at] = group.shift;
   }
   task.nll.data[i] = nll;
 }
@@ -42,11 +32,10 @@ constexpr int windows_per_block = 64;
 
 }  // namespace
 
-void latent_loss(Stream& stream, const LatentLoss& task) {
-  const double half_log_2pi = 0.5 * std::log(2.0 * std::numbers::pi);
+void run(Stream& stream, const LatentLoss& task) {
   launch(stream,
          {"latent_loss", {static_cast<unsigned>(divide_up(task.nll.size, windows_per_block))}, windows_per_block},
-         latent_loss_kernel, task, half_log_2pi);
+         latent_loss_kernel, task);
 }
 
 }  // namespace evenflow::kernels::cuda

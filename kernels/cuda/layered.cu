@@ -1,17 +1,25 @@
 // The coupling layer by layer over the whole batch: a library's convolutions, and own kernels for what lies between
-// them. Any width; the oracle for the fused kernels.
+// them. Any width; float32 is exact here, and this is the oracle for the fused kernels.
 //
 // saved, and without it the workspace: h1 [n, F, P], h2 [n, F, P] after their ReLU, and the last convolution's output
-// [n, c, P] before bias and gain. Backward's workspace: d of that output, d h2, d h1, d x_a, and d conv2.weight of each
-// sample.
+// [n, c, P] before bias and gain. Backward's workspace: d of that output, d h2, d h1, d x_a, and d conv2.weight of
+// each sample.
+//
+// Grid: bias and ReLU by planes.h's grid; ReLU's backward a block per plane; sums a thread per element; packing y the
+// flow step. Traffic, per element of a hidden map: bias and ReLU 8 bytes forward, 12 back; the library's products
+// read and write each hidden map once more.
+// Sums: bias gradients in float64, a plane by the block's tree, samples in order; conv2's weight gradient per sample
+// by cuBLAS, samples in order in float64; the library's own orders are deterministic.
 #include <array>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/coupling.h"
 #include "kernels/cuda/dnn.h"
-#include "kernels/cuda/ops.h"
 #include "kernels/cuda/planes.h"
-#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/steps.h"
 
@@ -72,24 +80,6 @@ __global__ void pack_kernel(Steps<PackStep> steps) {
   }
 }
 
-void pack(Stream& stream, std::span<const CouplingPack> steps) {
-  std::vector<PackStep> all;
-  for (const CouplingPack& step : steps) {
-    const CouplingParameters& p = step.p;
-    PackStep task{{p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data, p.conv2_bias.data, p.conv3_weight.data,
-                   p.conv3_bias.data, p.log_gain.data},
-                  {},
-                  step.packed.data};
-    const std::array<int64_t, tensors> sizes = sizes_of(step.shape);
-    std::copy(sizes.begin(), sizes.end(), task.size);
-    all.push_back(task);
-  }
-  constexpr unsigned blocks = 4;
-  launch_all(std::span<const PackStep>(all), [&](const Steps<PackStep>& some, size_t, unsigned count) {
-    launch(stream, {"coupling_pack", {blocks, count}, block_threads}, pack_kernel, some);
-  });
-}
-
 // ---- the hidden layers' bias and ReLU, in place: one read and one write
 
 /// NaN stays NaN.
@@ -98,7 +88,7 @@ __device__ inline float relu(float x) {
 }
 
 template <int kWidth>
-__global__ void bias_relu_kernel(Planes planes, const float* __restrict__ bias, float* h) {
+__global__ void bias_relu_kernel(PackedPlanes planes, const float* __restrict__ bias, float* h) {
   const PlanePlace place = plane_place(planes);
   if (place.n >= planes.n) return;
   float* plane = h + (place.n * planes.c + place.c) * planes.packs * kWidth;
@@ -108,7 +98,7 @@ __global__ void bias_relu_kernel(Planes planes, const float* __restrict__ bias, 
 
 void bias_relu(Stream& stream, int64_t n, int64_t hidden, int64_t pixels, const float* bias, float* h) {
   const bool packs = pixels % pack_floats == 0 && is_aligned(h);
-  const Planes planes{n, hidden, packs ? pixels / pack_floats : pixels};
+  const PackedPlanes planes{n, hidden, packs ? pixels / pack_floats : pixels};
   const PlaneGrid grid = grid_over(planes);
   launch(stream, {"bias_relu", grid.grid, grid.block}, packs ? bias_relu_kernel<pack_floats> : bias_relu_kernel<1>,
          planes, bias, h);
@@ -153,16 +143,8 @@ __global__ void add_samples_kernel(int64_t n, int64_t count, const float* a, int
 
 // ---- the whole
 
-/// A thread per pixel up to a whole block, in whole warps.
-dim3 plane_block(int64_t pixels) {
-  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
-}
 dim3 plane_grid(int64_t planes, int64_t n) {
   return {static_cast<unsigned>(planes), static_cast<unsigned>(n)};
-}
-
-double* double_scratch(Stream& stream, int64_t count) {
-  return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
 }
 
 struct Hidden {
@@ -212,46 +194,78 @@ AffineTask affine_task(const CouplingShape& s, const Packed& p, const float* raw
           .out_stride = out.sample_stride};
 }
 
-void forward(Stream& stream, const CouplingShape& s, ConstMap x, Array<const float> packed, Map y,
-             Array<double> log_det, Array<float> saved, Array<float> workspace) {
-  if (x.n == 0) return;
-  const Packed p = packed_of(s, packed.data);
-  const Hidden hidden = hidden_of(s, x.n, saved.size > 0 ? saved.data : workspace.data);
-  run_network(stream, s, x, p, hidden);
-  affine_forward(stream, s.kind, affine_task(s, p, hidden.raw, x, y), log_det.data);
-}
-
-void inverse(Stream& stream, const CouplingShape& s, ConstMap y, Array<const float> packed, Map x,
-             Array<float> workspace) {
-  if (y.n == 0) return;
-  const Packed p = packed_of(s, packed.data);
-  const Hidden hidden = hidden_of(s, y.n, workspace.data);
-  run_network(stream, s, y, p, hidden);
-  affine_inverse(stream, s.kind, affine_task(s, p, hidden.raw, y, x));
-}
-
 // dh through its ReLU, and the bias' gradient.
 void relu_backward(Stream& stream, const CouplingShape& s, int64_t n, const float* h, float* dh, Array<float> dbias) {
-  double* of_planes = double_scratch(stream, n * s.hidden);
+  double* of_planes = scratch_doubles(stream, n * s.hidden);
   launch(stream, {"relu_backward", plane_grid(s.hidden, n), plane_block(pixels_of(s)), block_sum_bytes},
          relu_backward_kernel, pixels_of(s), h, dh, of_planes);
   launch(stream, {"add_bias_gradient", blocks_for(s.hidden), block_threads}, add_rows_kernel<double>, n, s.hidden,
          of_planes, dbias.data);
 }
 
-void backward(Stream& stream, const CouplingShape& s, ConstMap x, ConstMap dy, Array<const float> packed,
-              Array<const float> saved, double log_det_gradient, Map dx, const CouplingGradients& d,
-              Array<float> workspace) {
+}  // namespace
+
+namespace layered {
+
+BufferSizes sizes(const CouplingBuffers& buffers) {
+  const CouplingShape& s = buffers.shape;
+  return {.packed = packed_floats(s), .saved = saved_floats(s), .workspace = workspace_floats(s, buffers.n)};
+}
+
+void run(Stream& stream, const CouplingPack& coupling) {
+  std::vector<PackStep> all;
+  for (const PackedCoupling& step : coupling.steps) {
+    const CouplingParameters& p = step.parameters;
+    PackStep task{{p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data, p.conv2_bias.data, p.conv3_weight.data,
+                   p.conv3_bias.data, p.log_gain.data},
+                  {},
+                  step.packed.data};
+    const std::array<int64_t, tensors> sizes = sizes_of(step.shape);
+    std::copy(sizes.begin(), sizes.end(), task.size);
+    all.push_back(task);
+  }
+  constexpr unsigned blocks = 4;
+  launch_all(std::span<const PackStep>(all), [&](const Steps<PackStep>& some, size_t, unsigned count) {
+    launch(stream, {"coupling_pack", {blocks, count}, block_threads}, pack_kernel, some);
+  });
+}
+
+void run(Stream& stream, const CouplingForward& task) {
+  const CouplingShape& s = task.shape;
+  const ConstMap& x = task.x;
+  if (x.n == 0) return;
+  const Packed p = packed_of(s, task.packed.data);
+  const Hidden hidden = hidden_of(s, x.n, task.saved.size > 0 ? task.saved.data : task.workspace.data);
+  run_network(stream, s, x, p, hidden);
+  affine_forward(stream, s.kind, affine_task(s, p, hidden.raw, x, task.y), task.log_det.data);
+}
+
+void run(Stream& stream, const CouplingInverse& task) {
+  const CouplingShape& s = task.shape;
+  const ConstMap& y = task.y;
+  if (y.n == 0) return;
+  const Packed p = packed_of(s, task.packed.data);
+  const Hidden hidden = hidden_of(s, y.n, task.workspace.data);
+  run_network(stream, s, y, p, hidden);
+  affine_inverse(stream, s.kind, affine_task(s, p, hidden.raw, y, task.x));
+}
+
+void run(Stream& stream, const CouplingBackward& task) {
+  const CouplingShape& s = task.shape;
+  const ConstMap& x = task.x;
+  const ConstMap& dy = task.dy;
+  const Map& dx = task.dx;
+  const CouplingGradients& d = task.gradients;
   const int64_t n = x.n;
   if (n == 0) return;
   const int64_t half = s.channels / 2;
   const int64_t pixels = pixels_of(s);
-  const Packed p = packed_of(s, packed.data);
-  const float* h1 = saved.data;
+  const Packed p = packed_of(s, task.packed.data);
+  const float* h1 = task.saved.data;
   const float* h2 = h1 + n * s.hidden * pixels;
   const float* raw = h2 + n * s.hidden * pixels;
-  float* draw = workspace.data;
-  float* dh2 = draw + n * s.channels * pixels;
+  float* d_raw = task.workspace.data;
+  float* dh2 = d_raw + n * s.channels * pixels;
   float* dh1 = dh2 + n * s.hidden * pixels;
   float* dxa = dh1 + n * s.hidden * pixels;
   float* dconv2 = dxa + n * half * pixels;
@@ -262,13 +276,13 @@ void backward(Stream& stream, const CouplingShape& s, ConstMap x, ConstMap dy, A
                    .dx = dx.data,
                    .dy_stride = dy.sample_stride,
                    .dx_stride = dx.sample_stride,
-                   .log_det_gradient = static_cast<float>(log_det_gradient),
-                   .draw = draw},
+                   .log_det_gradient = static_cast<float>(task.log_det_gradient),
+                   .d_raw = d_raw},
                   d.log_gain.data, d.conv3_bias.data);
 
   const Convolution last = last_convolution(s, n);
-  convolve_backward_weight(stream, last, h2, draw, d.conv3_weight.data);
-  convolve_backward_data(stream, last, p.conv3_weight, draw, dh2);
+  convolve_backward_weight(stream, last, h2, d_raw, d.conv3_weight.data);
+  convolve_backward_data(stream, last, p.conv3_weight, d_raw, dh2);
   relu_backward(stream, s, n, h2, dh2, d.conv2_bias);
 
   const int64_t map = s.hidden * pixels;
@@ -298,11 +312,6 @@ void backward(Stream& stream, const CouplingShape& s, ConstMap x, ConstMap dy, A
          dy.data, dy.sample_stride, dxa, dx.data, dx.sample_stride);
 }
 
-}  // namespace
-
-const CouplingKernels& layered_coupling() {
-  static const CouplingKernels kernels{packed_floats, saved_floats, workspace_floats, pack, forward, inverse, backward};
-  return kernels;
-}
+}  // namespace layered
 
 }  // namespace evenflow::kernels::cuda

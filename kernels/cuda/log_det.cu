@@ -1,12 +1,17 @@
+// Grid. Forward: one block, a warp per flow step; backward: a block of one warp per step. Tasks of up to 3840 bytes
+// of steps to a launch.
+// Traffic: 4 bytes per channel and 8 per step; backward 8 per channel.
+// Sums: float64; a step's channels by lanes and a tree, then the steps in order.
+#include "kernels/log_det.h"
+
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/steps.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// A warp per step, then the steps in order.
 __global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool adds,
                                         const double* __restrict__ invconv_log_det, double* total) {
   SharedMemory memory;
@@ -37,20 +42,16 @@ __global__ void actnorm_log_det_backward_kernel(Steps<LogDetGradient> steps) {
 
 }  // namespace
 
-void constant_log_det(Stream& stream, std::span<const LogDetTerm> terms, Array<const double> invconv_log_det,
-                      Array<double> total) {
-  if (terms.empty()) {
-    zero(stream, total.data, sizeof(double));
-    return;
-  }
-  launch_all(terms, [&](const Steps<LogDetTerm>& some, size_t first, unsigned count) {
+void run(Stream& stream, const ConstantLogDet& task) {
+  if (task.steps.empty()) return runtime().zero(stream, task.total.data, sizeof(double));
+  launch_all(task.steps, [&](const Steps<LogDetTerm>& some, size_t first, unsigned count) {
     launch(stream, {"constant_log_det", {1}, block_threads, sizeof(double) * count}, constant_log_det_kernel, some,
-           static_cast<int>(count), first > 0, invconv_log_det.data + first, total.data);
+           static_cast<int>(count), first > 0, task.invconv_log_det.data + first, task.total.data);
   });
 }
 
-void actnorm_log_det_backward(Stream& stream, std::span<const LogDetGradient> terms) {
-  launch_all(terms, [&](const Steps<LogDetGradient>& some, size_t, unsigned count) {
+void run(Stream& stream, const ActnormLogDetBackward& task) {
+  launch_all(task.steps, [&](const Steps<LogDetGradient>& some, size_t, unsigned count) {
     launch(stream, {"actnorm_log_det_backward", {count}, warp_size}, actnorm_log_det_backward_kernel, some);
   });
 }

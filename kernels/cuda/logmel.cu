@@ -1,11 +1,21 @@
+// Grid. Fused: 8 complex points to a thread, so n_fft / 16 threads a frame and 256 a block, whatever n_fft; between
+// passes the points go through 16 KiB of shared memory, permuted so that strides 1, 8 and 64 meet every bank once.
+// Layered (any n_fft): a block per frame for framing, cuFFT, then a thread per frame and band.
+// Traffic. Fused: a sample is read once from memory (neighbouring frames meet in a cache), a frame written once: 0.64
+// MB and 0.16 MB for 10 s at 16 kHz. Layered: windows and spectra besides, in chunks that fit half of the
+// second-level cache.
+// Sums: passes of radix 8 and a last one of what is left (Stockham), float32; a band's bins in ascending order. A
+// clip's bits do not depend on its company.
+#include "kernels/logmel.h"
+
 #include <algorithm>
 #include <bit>
 
 #include "kernels/check.h"
 #include "kernels/cuda/fft.h"
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -287,8 +297,6 @@ __device__ void powers(int thread, Shared<float> re, Shared<float> im, const flo
   sync_block();
 }
 
-// Samples are read from memory once (neighbouring frames meet in a cache), frames written once, coalesced; tables stay
-// in the first-level cache. A band sums its bins in ascending order.
 template <int kPoints>
 __global__ void __launch_bounds__(block_threads)
     logmel_fused_kernel(Batch batch, MelProduct mel, const float* __restrict__ window,
@@ -321,14 +329,14 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <int kPoints>
-void launch_fused(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMelBatchTask& task) {
+void launch_fused(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMel& task) {
   const dim3 grid(static_cast<unsigned>(divide_up(batch.frames, Fused<kPoints>::frames)));
   launch(stream, {"logmel_fused", grid, block_threads, Fused<kPoints>::shared_floats * sizeof(float)},
          logmel_fused_kernel<kPoints>, batch, mel, task.window.data, task.twiddles.data, task.untangle.data,
          task.frames_out.data);
 }
 
-void logmel_fused(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMelBatchTask& task) {
+void logmel_fused(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMel& task) {
   switch (batch.n_fft) {
     case 32:
       return launch_fused<16>(stream, batch, mel, task);
@@ -386,7 +394,7 @@ __global__ void logmel_bands_kernel(MelProduct mel, int64_t frames, int bins, co
   }
 }
 
-void logmel_layered(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMelBatchTask& task) {
+void logmel_layered(Stream& stream, const Batch& batch, const MelProduct& mel, const LogMel& task) {
   const int64_t chunk_bytes = limits_of(stream.device().index).l2_bytes / 2;
   constexpr int64_t alignment = 256;
   const int bins = batch.n_fft / 2 + 1;
@@ -416,7 +424,7 @@ void logmel_layered(Stream& stream, const Batch& batch, const MelProduct& mel, c
 
 }  // namespace
 
-void logmel_batch(Stream& stream, const LogMelBatchTask& task) {
+void run(Stream& stream, const LogMel& task) {
   const int64_t frames = task.frames_out.size / task.settings.mel_bands;
   const Batch batch{.samples = task.samples.data,
                     .clips = task.clips.data,

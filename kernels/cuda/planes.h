@@ -50,15 +50,20 @@ bool arrays_are_packs(const Arrays&... arrays) {
 
 /// n x c planes of `packs` packs each. A row of a block's threads takes packs_per_thread packs each of one plane;
 /// planes run along grid.x, the pieces of a long plane along grid.y.
-struct Planes {
+struct PackedPlanes {
   int64_t n = 0, c = 0, packs = 0;
 };
 inline constexpr int packs_per_thread = 4;
 
+/// A block of threads for one plane: a thread per pixel, in whole warps.
+inline dim3 plane_block(int64_t pixels) {
+  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
+}
+
 struct PlaneGrid {
   dim3 grid, block;
 };
-inline PlaneGrid grid_over(const Planes& planes) {
+inline PlaneGrid grid_over(const PackedPlanes& planes) {
   unsigned across = 8;
   while (across < block_threads && across * packs_per_thread < planes.packs) across *= 2;
   const unsigned rows = block_threads / across;
@@ -71,7 +76,7 @@ inline PlaneGrid grid_over(const Planes& planes) {
 struct PlanePlace {
   int64_t n, c, first_pack;
 };
-__device__ inline PlanePlace plane_place(const Planes& planes) {
+__device__ inline PlanePlace plane_place(const PackedPlanes& planes) {
   const int64_t plane = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   return {plane / planes.c, plane % planes.c,
           static_cast<int64_t>(blockIdx.y) * blockDim.x * packs_per_thread + threadIdx.x};
@@ -80,7 +85,7 @@ __device__ inline PlanePlace plane_place(const Planes& planes) {
 /// out = f(in) of a thread's packs of one plane. All are read before the first is written, so that the reads overlap;
 /// `out` may be `in`.
 template <int kWidth, class Function>
-__device__ void map_packs(const Planes& planes, const PlanePlace& place, const float* in, float* out,
+__device__ void map_packs(const PackedPlanes& planes, const PlanePlace& place, const float* in, float* out,
                           const Function& f) {
   Pack<kWidth> packs[packs_per_thread];
   const int64_t step = blockDim.x;

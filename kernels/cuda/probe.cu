@@ -1,3 +1,4 @@
+// What a profiler asks of the device: cuBLAS's speed, and names for Nsight. The one kernel fills the matrices.
 #include "kernels/cuda/probe.h"
 
 #include <cublas_v2.h>
@@ -17,7 +18,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 // Uniform in [-1, 1): zeros would draw less power and so run at a higher clock than any real product.
-__device__ float noise(int64_t i) {
+__device__ float uniform(int64_t i) {
   uint32_t x = static_cast<uint32_t>(i) * 2654435761U + 12345U;
   x ^= x >> 16U;
   x *= 0x45d9f3bU;
@@ -26,23 +27,24 @@ __device__ float noise(int64_t i) {
 }
 
 __global__ void fill_float_kernel(int64_t n, float* out) {
-  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = noise(i);
+  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = uniform(i);
 }
 
 __global__ void fill_bf16_kernel(int64_t n, __nv_bfloat16* out) {
-  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = __float2bfloat16(noise(i));
+  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = __float2bfloat16(uniform(i));
 }
 
 class Block {
  public:
-  Block(int64_t bytes, int device) : device_(device), data_(allocate(static_cast<size_t>(bytes), device)) {}
-  ~Block() { release(data_, device_); }
+  Block(int64_t bytes, Device device)
+      : device_(device), data_(runtime().allocate(static_cast<size_t>(bytes), device)) {}
+  ~Block() { runtime().release(data_, device_); }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
   void* data() const { return data_; }
 
  private:
-  int device_;
+  Device device_;
   void* data_;
 };
 
@@ -53,7 +55,7 @@ void check_cublas(cublasStatus_t status) {
 }
 
 double gemm_seconds(Stream& stream, Precision precision, int n) {
-  const int device = stream.device().index;
+  const Device device = stream.device();
   const bool bf16 = precision == Precision::bf16;
   const int64_t size = int64_t{n} * n;
   const int64_t input_bytes = size * static_cast<int64_t>(bf16 ? sizeof(__nv_bfloat16) : sizeof(float));
@@ -76,25 +78,26 @@ double gemm_seconds(Stream& stream, Precision precision, int n) {
   const cublasComputeType_t compute = precision == Precision::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   const float one = 1.0F;
   const float zero = 0.0F;
-  const std::unique_ptr<void, void (*)(void*) noexcept> begin(create_event(device), release_event),
-      end(create_event(device), release_event);
+  const auto release = [](void* event) { runtime().release_event(event); };
+  const std::unique_ptr<void, decltype(release)> begin(runtime().create_event(device), release),
+      end(runtime().create_event(device), release);
   double best = std::numeric_limits<double>::infinity();
   constexpr int warm_up = 3, repetitions = 10;
   for (int i = 0; i < warm_up + repetitions; ++i) {
-    record_event(stream, begin.get());
+    runtime().record_event(stream, begin.get());
     check_cublas(cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, n, n, n, &one, a.data(), type, n, b.data(), type, n,
                               &zero, c.data(), CUDA_R_32F, n, compute, CUBLAS_GEMM_DEFAULT));
-    record_event(stream, end.get());
-    const double seconds = event_seconds(begin.get(), end.get());
+    runtime().record_event(stream, end.get());
+    const double seconds = runtime().event_seconds(begin.get(), end.get());
     if (i >= warm_up) best = std::min(best, seconds);
   }
-  synchronise(stream);
+  runtime().synchronise(stream);
   return best;
 }
 
 class RangeMarker final : public Tracer {
  public:
-  void begin(const char* name) override { nvtxRangePushA(name); }
+  void begin(const char* name, const Cost&) override { nvtxRangePushA(name); }
   void end() noexcept override { nvtxRangePop(); }
 };
 

@@ -1,7 +1,8 @@
-// CUDA's side of kernels/probe.h, what needs a library. tests/emulation/probe.cpp has neither.
+// CUDA's side of kernels/probe.h, what needs a library. The emulation has neither.
 #pragma once
 
-#include "kernels/flow_ops.h"
+#include "kernels/precision.h"
+#include "kernels/stream.h"
 #include "kernels/trace.h"
 
 namespace evenflow::kernels::cuda {

@@ -1,3 +1,4 @@
+// The CUDA runtime as kernels/runtime.h wants it: memory, queues, graphs, events, launches' occupancy. No kernel.
 #include "kernels/cuda/runtime.h"
 
 #include <array>
@@ -5,10 +6,12 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cuda/execution.h"
+#include "kernels/cuda/probe.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -53,67 +56,14 @@ struct CapturedGraph {
 
 }  // namespace
 
-int device_count() {
-  int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
-    cudaGetLastError();  // it sticks otherwise
-    return 0;
-  }
-  return count;
-}
-
-std::string why_no_device() {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  cudaGetLastError();
-  int driver = 0;
-  int runtime = 0;
-  if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 &&
-      cudaRuntimeGetVersion(&runtime) == cudaSuccess) {
-    return "the driver knows CUDA " + version_text(driver) + ", this evenflow was built with CUDA " +
-           version_text(runtime) + ": update the driver";
-  }
-  return cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
-}
-
 cudaStream_t queue_of(Stream& stream) {
   use_device(stream.device().index);
   return state_of(stream).stream;
 }
 
-std::string describe_device(int index) {
-  cudaDeviceProp p{};
-  check_cuda(cudaGetDeviceProperties(&p, index), "reading the device's properties");
-  int driver = 0;
-  check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
-  return std::string(p.name) + ", " + std::to_string(p.multiProcessorCount) + " multiprocessors, " +
-         gigabytes(p.totalGlobalMem) + ", compute capability " + std::to_string(p.major) + "." +
-         std::to_string(p.minor) + ", CUDA driver " + version_text(driver);
-}
-
-void require_supported(int index) {
-  cudaDeviceProp p{};
-  check_cuda(cudaGetDeviceProperties(&p, index), "reading the device's properties");
-  constexpr int least_major = 8;
-  if (p.major < least_major) {
-    throw DeviceError(std::string(p.name) + " has compute capability " + std::to_string(p.major) + "." +
-                      std::to_string(p.minor) +
-                      ", and evenflow's kernels need 8.0 (Ampere) or later; use --device cpu");
-  }
-  int driver = 0;
-  int runtime = 0;
-  check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
-  check_cuda(cudaRuntimeGetVersion(&runtime), "reading the runtime's version");
-  if (driver / 1000 < runtime / 1000) {
-    throw DeviceError("the NVIDIA driver knows CUDA " + version_text(driver) +
-                      ", and this evenflow was built with CUDA " + version_text(runtime) +
-                      "; update the driver, build with an older toolkit, or use --device cpu");
-  }
-}
-
 const DeviceLimits& limits_of(int index) {
   static std::mutex mutex;
-  static std::vector<DeviceLimits> all(static_cast<size_t>(device_count()));
+  static std::vector<DeviceLimits> all(static_cast<size_t>(runtime().devices()));
   const std::lock_guard lock(mutex);
   DeviceLimits& limits = all.at(static_cast<size_t>(index));
   if (limits.multiprocessors == 0) {
@@ -127,70 +77,6 @@ const DeviceLimits& limits_of(int index) {
   return limits;
 }
 
-void* allocate(size_t bytes, int device) {
-  use_device(device);
-  void* data = nullptr;
-  const cudaError_t status = cudaMalloc(&data, bytes);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    size_t free_bytes = 0;
-    size_t total = 0;
-    check_cuda(cudaMemGetInfo(&free_bytes, &total), "asking for the free memory");
-    throw DeviceError("cuda:" + std::to_string(device) + " is out of memory: " + gigabytes(bytes) + " asked for, " +
-                      gigabytes(free_bytes) + " of " + gigabytes(total) +
-                      " free; lower train.batch or train.resident_mib, or use --device cpu");
-  }
-  check_cuda(status, "allocating device memory");
-  check_cuda(cudaMemset(data, 0, bytes), "clearing device memory");
-  // Of the legacy stream; the queues do not wait for it.
-  check_cuda(cudaStreamSynchronize(nullptr), "clearing device memory");
-  return data;
-}
-
-void release(void* data, int device) noexcept {
-  cudaSetDevice(device);
-  cudaFree(data);
-}
-
-// Every block is preceded by one word that says which kind it is.
-void* allocate_pinned(size_t bytes) {
-  void* data = nullptr;
-  const bool pinned = cudaMallocHost(&data, bytes + alignment) == cudaSuccess;
-  if (!pinned) {
-    cudaGetLastError();
-    data = std::aligned_alloc(alignment, (bytes + 2 * alignment - 1) / alignment * alignment);
-    if (data == nullptr) throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for");
-  }
-  std::memset(data, 0, bytes + alignment);
-  static_cast<char*>(data)[0] = pinned ? 1 : 0;
-  return static_cast<char*>(data) + alignment;
-}
-
-void release_pinned(void* data) noexcept {
-  char* begin = static_cast<char*>(data) - alignment;
-  if (begin[0] == 1) {
-    cudaFreeHost(begin);
-  } else {
-    std::free(begin);
-  }
-}
-
-void* create_queue(int device) {
-  use_device(device);
-  auto queue = std::make_unique<Queue>();
-  check_cuda(cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking), "creating a stream");
-  return queue.release();
-}
-
-void release_queue(void* queue, int device) noexcept {
-  const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
-  cudaSetDevice(device);
-  cudaStreamSynchronize(owner->stream);
-  owner->attachments = {};
-  for (void* data : owner->scratch) cudaFree(data);
-  cudaStreamDestroy(owner->stream);
-}
-
 void* scratch(Stream& stream, int64_t bytes) {
   Queue& queue = state_of(stream);
   if (bytes > queue.scratch_bytes) {
@@ -198,7 +84,7 @@ void* scratch(Stream& stream, int64_t bytes) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
                         " bytes of scratch memory while a graph is recorded; run it once before");
     }
-    queue.scratch.push_back(allocate(static_cast<size_t>(bytes), stream.device().index));
+    queue.scratch.push_back(runtime().allocate(static_cast<size_t>(bytes), stream.device()));
     queue.scratch_bytes = bytes;
   }
   return queue.scratch.empty() ? nullptr : queue.scratch.back();
@@ -206,82 +92,6 @@ void* scratch(Stream& stream, int64_t bytes) {
 
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
   return state_of(stream).attachments[static_cast<size_t>(which)];
-}
-
-void synchronise(Stream& stream) {
-  check_cuda(cudaStreamSynchronize(queue_of(stream)), "running the queued operations");
-}
-
-void copy(Stream& stream, const void* from, void* to, int64_t bytes) {
-  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue_of(stream)), "copy");
-}
-
-void zero(Stream& stream, void* data, int64_t bytes) {
-  check_cuda(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), queue_of(stream)), "zero");
-}
-
-void begin_capture(Stream& stream) {
-  check_cuda(cudaStreamBeginCapture(queue_of(stream), cudaStreamCaptureModeThreadLocal), "beginning a graph");
-  state_of(stream).capturing = true;
-}
-
-void* end_capture(Stream& stream) {
-  cudaGraph_t graph = nullptr;
-  state_of(stream).capturing = false;
-  check_cuda(cudaStreamEndCapture(queue_of(stream), &graph), "ending a graph");
-  auto* captured = new CapturedGraph;
-  size_t nodes = 0;
-  const cudaError_t counted = cudaGraphGetNodes(graph, nullptr, &nodes);
-  const cudaError_t built = cudaGraphInstantiate(&captured->exec, graph, 0);
-  cudaGraphDestroy(graph);
-  captured->nodes = static_cast<int64_t>(nodes);
-  if (counted != cudaSuccess || built != cudaSuccess) {
-    delete captured;
-    check_cuda(counted, "counting a graph's nodes");
-    check_cuda(built, "building a graph");
-  }
-  return captured;
-}
-
-void launch_graph(Stream& stream, void* graph) {
-  check_cuda(cudaGraphLaunch(static_cast<CapturedGraph*>(graph)->exec, queue_of(stream)), "launching a graph");
-}
-
-int64_t graph_nodes(void* graph) {
-  return static_cast<CapturedGraph*>(graph)->nodes;
-}
-
-void release_graph(void* graph) noexcept {
-  auto* captured = static_cast<CapturedGraph*>(graph);
-  cudaGraphExecDestroy(captured->exec);
-  delete captured;
-}
-
-void* create_event(int device) {
-  use_device(device);
-  cudaEvent_t event = nullptr;
-  check_cuda(cudaEventCreate(&event), "creating an event");
-  return event;
-}
-
-void release_event(void* event) noexcept {
-  cudaEventDestroy(static_cast<cudaEvent_t>(event));
-}
-
-void record_event(Stream& stream, void* event) {
-  check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), queue_of(stream)), "recording an event");
-}
-
-double event_seconds(void* from, void* to) {
-  float milliseconds = 0;
-  check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(to)), "waiting for an event");
-  check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
-             "reading an event");
-  return static_cast<double>(milliseconds) * 1e-3;
-}
-
-void set_launch_listener(LaunchListener* next) {
-  listener = next;
 }
 
 void note_launch(const Launch& shape, const void* kernel) {
@@ -302,6 +112,209 @@ void note_launch(const Launch& shape, const void* kernel) {
                       .registers = attributes.numRegs,
                       .local_bytes = static_cast<int64_t>(attributes.localSizeBytes),
                       .occupancy = static_cast<double>(blocks) * threads / p.maxThreadsPerMultiProcessor});
+}
+
+namespace {
+
+class CudaRuntime final : public Runtime {
+ public:
+  int devices() override {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) {
+      cudaGetLastError();  // it sticks otherwise
+      return 0;
+    }
+    return count;
+  }
+
+  std::string why_no_device() override {
+    int count = 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    cudaGetLastError();
+    int driver = 0;
+    int runtime = 0;
+    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0 &&
+        cudaRuntimeGetVersion(&runtime) == cudaSuccess) {
+      return "the driver knows CUDA " + version_text(driver) + ", this evenflow was built with CUDA " +
+             version_text(runtime) + ": update the driver";
+    }
+    return cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status);
+  }
+
+  std::string describe(Device device) override {
+    cudaDeviceProp p{};
+    check_cuda(cudaGetDeviceProperties(&p, device.index), "reading the device's properties");
+    int driver = 0;
+    check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
+    return std::string(p.name) + ", " + std::to_string(p.multiProcessorCount) + " multiprocessors, " +
+           gigabytes(p.totalGlobalMem) + ", compute capability " + std::to_string(p.major) + "." +
+           std::to_string(p.minor) + ", CUDA driver " + version_text(driver);
+  }
+
+  void require_usable(Device device) override {
+    cudaDeviceProp p{};
+    check_cuda(cudaGetDeviceProperties(&p, device.index), "reading the device's properties");
+    constexpr int least_major = 8;
+    if (p.major < least_major) {
+      throw DeviceError(std::string(p.name) + " has compute capability " + std::to_string(p.major) + "." +
+                        std::to_string(p.minor) +
+                        ", and evenflow's kernels need 8.0 (Ampere) or later; use --device cpu");
+    }
+    int driver = 0;
+    int runtime = 0;
+    check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
+    check_cuda(cudaRuntimeGetVersion(&runtime), "reading the runtime's version");
+    if (driver / 1000 < runtime / 1000) {
+      throw DeviceError("the NVIDIA driver knows CUDA " + version_text(driver) +
+                        ", and this evenflow was built with CUDA " + version_text(runtime) +
+                        "; update the driver, build with an older toolkit, or use --device cpu");
+    }
+  }
+
+  void* allocate(size_t bytes, Device device) override {
+    use_device(device.index);
+    void* data = nullptr;
+    const cudaError_t status = cudaMalloc(&data, bytes);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      size_t free_bytes = 0;
+      size_t total = 0;
+      check_cuda(cudaMemGetInfo(&free_bytes, &total), "asking for the free memory");
+      throw DeviceError("cuda:" + std::to_string(device.index) + " is out of memory: " + gigabytes(bytes) +
+                        " asked for, " + gigabytes(free_bytes) + " of " + gigabytes(total) +
+                        " free; lower train.batch or train.resident_mib, or use --device cpu");
+    }
+    check_cuda(status, "allocating device memory");
+    check_cuda(cudaMemset(data, 0, bytes), "clearing device memory");
+    // Of the legacy stream; the queues do not wait for it.
+    check_cuda(cudaStreamSynchronize(nullptr), "clearing device memory");
+    return data;
+  }
+
+  void release(void* data, Device device) noexcept override {
+    cudaSetDevice(device.index);
+    cudaFree(data);
+  }
+
+  // Every block is preceded by one word that says which kind it is.
+  void* allocate_pinned(size_t bytes) override {
+    void* data = nullptr;
+    const bool pinned = cudaMallocHost(&data, bytes + alignment) == cudaSuccess;
+    if (!pinned) {
+      cudaGetLastError();
+      data = std::aligned_alloc(alignment, (bytes + 2 * alignment - 1) / alignment * alignment);
+      if (data == nullptr) throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for");
+    }
+    std::memset(data, 0, bytes + alignment);
+    static_cast<char*>(data)[0] = pinned ? 1 : 0;
+    return static_cast<char*>(data) + alignment;
+  }
+
+  void release_pinned(void* data) noexcept override {
+    char* begin = static_cast<char*>(data) - alignment;
+    if (begin[0] == 1) {
+      cudaFreeHost(begin);
+    } else {
+      std::free(begin);
+    }
+  }
+
+  void* create_stream(Device device) override {
+    use_device(device.index);
+    auto queue = std::make_unique<Queue>();
+    check_cuda(cudaStreamCreateWithFlags(&queue->stream, cudaStreamNonBlocking), "creating a stream");
+    return queue.release();
+  }
+
+  void release_stream(void* queue, Device device) noexcept override {
+    const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
+    cudaSetDevice(device.index);
+    cudaStreamSynchronize(owner->stream);
+    owner->attachments = {};
+    for (void* data : owner->scratch) cudaFree(data);
+    cudaStreamDestroy(owner->stream);
+  }
+
+  void synchronise(Stream& stream) override {
+    check_cuda(cudaStreamSynchronize(queue_of(stream)), "running the queued operations");
+  }
+
+  void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
+    check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue_of(stream)), "copy");
+  }
+
+  void zero(Stream& stream, void* data, int64_t bytes) override {
+    check_cuda(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), queue_of(stream)), "zero");
+  }
+
+  void begin_capture(Stream& stream) override {
+    check_cuda(cudaStreamBeginCapture(queue_of(stream), cudaStreamCaptureModeThreadLocal), "beginning a graph");
+    state_of(stream).capturing = true;
+  }
+
+  void* end_capture(Stream& stream) override {
+    cudaGraph_t graph = nullptr;
+    state_of(stream).capturing = false;
+    check_cuda(cudaStreamEndCapture(queue_of(stream), &graph), "ending a graph");
+    auto* captured = new CapturedGraph;
+    size_t nodes = 0;
+    const cudaError_t counted = cudaGraphGetNodes(graph, nullptr, &nodes);
+    const cudaError_t built = cudaGraphInstantiate(&captured->exec, graph, 0);
+    cudaGraphDestroy(graph);
+    captured->nodes = static_cast<int64_t>(nodes);
+    if (counted != cudaSuccess || built != cudaSuccess) {
+      delete captured;
+      check_cuda(counted, "counting a graph's nodes");
+      check_cuda(built, "building a graph");
+    }
+    return captured;
+  }
+
+  void launch_graph(Stream& stream, void* graph) override {
+    check_cuda(cudaGraphLaunch(static_cast<CapturedGraph*>(graph)->exec, queue_of(stream)), "launching a graph");
+  }
+
+  int64_t graph_nodes(void* graph) override { return static_cast<CapturedGraph*>(graph)->nodes; }
+
+  void release_graph(void* graph) noexcept override {
+    auto* captured = static_cast<CapturedGraph*>(graph);
+    cudaGraphExecDestroy(captured->exec);
+    delete captured;
+  }
+
+  void* create_event(Device device) override {
+    use_device(device.index);
+    cudaEvent_t event = nullptr;
+    check_cuda(cudaEventCreate(&event), "creating an event");
+    return event;
+  }
+
+  void release_event(void* event) noexcept override { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
+
+  void record_event(Stream& stream, void* event) override {
+    check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), queue_of(stream)), "recording an event");
+  }
+
+  double event_seconds(void* from, void* to) override {
+    float milliseconds = 0;
+    check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(to)), "waiting for an event");
+    check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
+               "reading an event");
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+  void set_launch_listener(LaunchListener* next) override { listener = next; }
+
+  int64_t cache_bytes(Device device) override { return limits_of(device.index).l2_bytes; }
+  double measure_gemm(Stream& stream, Precision precision) override { return cuda::measure_gemm(stream, precision); }
+  Tracer* range_marker() override { return cuda::range_marker(); }
+};
+
+}  // namespace
+
+Runtime& runtime() {
+  static CudaRuntime runtime;
+  return runtime;
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -1,3 +1,4 @@
+// Sorting through CUB's radix sort.
 #include "kernels/cuda/sort.h"
 
 #include <cub/device/device_radix_sort.cuh>

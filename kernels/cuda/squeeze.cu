@@ -1,10 +1,15 @@
+// Grid: a thread per 2 x 2 pixels of a channel, a grid-stride loop over all of them. Reads of 8 and writes of 4
+// bytes, both coalesced.
+// Traffic: 8 bytes per element, each element once: a copy.
+// Sums: none.
+#include "kernels/squeeze.h"
+
 #include "kernels/cuda/grid.h"
-#include "kernels/cuda/ops.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// One thread per 2 x 2 pixels of one channel. Reads and writes of 8 and 4 bytes, both coalesced: a pure copy.
 struct SqueezeShape {
   int64_t n, c, h, w;  // of the coarse map; c of the fine one
   int64_t fine_stride, coarse_stride;
@@ -58,14 +63,16 @@ SqueezeShape shape_of(const Fine& fine, const Coarse& coarse) {
 
 }  // namespace
 
-void squeeze(Stream& stream, ConstMap x, Map y) {
-  const SqueezeShape s = shape_of(x, y);
-  launch(stream, {"squeeze", blocks_for(s.n * s.c * s.h * s.w), block_threads}, squeeze_kernel, s, x.data, y.data);
+void run(Stream& stream, const Squeeze& task) {
+  const SqueezeShape s = shape_of(task.x, task.y);
+  launch(stream, {"squeeze", blocks_for(s.n * s.c * s.h * s.w), block_threads}, squeeze_kernel, s, task.x.data,
+         task.y.data);
 }
 
-void unsqueeze(Stream& stream, ConstMap y, Map x) {
-  const SqueezeShape s = shape_of(x, y);
-  launch(stream, {"unsqueeze", blocks_for(s.n * s.c * s.h * s.w), block_threads}, unsqueeze_kernel, s, y.data, x.data);
+void run(Stream& stream, const Unsqueeze& task) {
+  const SqueezeShape s = shape_of(task.x, task.y);
+  launch(stream, {"unsqueeze", blocks_for(s.n * s.c * s.h * s.w), block_threads}, unsqueeze_kernel, s, task.y.data,
+         task.x.data);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -1,16 +1,20 @@
+// Grid. select_batch: a thread per window. guarded_update: one block judges (the loss, the state, the step's
+// factors), so that no thread of the update needs float64; then a grid-stride loop over packs of 16 bytes.
+// Traffic: the update reads 16 bytes and writes 24 per parameter (what there was goes to the good state, then the
+// update); nothing if the step was refused.
+// Sums: the loss over the windows in float64, a thread's windows in order, then the block's tree.
 #include "kernels/train_step.h"
 
 #include <cmath>
 
-#include "kernels/cuda/adam_factors.h"
-#include "kernels/cuda/ops.h"
-#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/adam_pack.h"
+#include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// A thread per window.
 __global__ void select_batch_kernel(SelectBatch task) {
   const int64_t i = first_item();
   const int64_t at = task.state.data[0].position * task.stride + i;
@@ -49,15 +53,12 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
       ++state.adam_step;
       ++state.position;
       state.accepted = 1;
-      const auto t = static_cast<double>(state.adam_step);
-      verdict->factors = {.gradient_scale = clipped ? static_cast<float>(task.clip_norm / norm) : 1.0F,
-                          .beta1 = static_cast<float>(task.beta1),
-                          .beta2 = static_cast<float>(task.beta2),
-                          .rest1 = static_cast<float>(1.0 - task.beta1),
-                          .rest2 = static_cast<float>(1.0 - task.beta2),
-                          .rate = static_cast<float>(rate / (1.0 - pow(task.beta1, t))),
-                          .correction2 = static_cast<float>(1.0 / (1.0 - pow(task.beta2, t))),
-                          .epsilon = static_cast<float>(task.epsilon)};
+      verdict->factors = adam_factors({.learning_rate = rate,
+                                       .beta1 = task.beta1,
+                                       .beta2 = task.beta2,
+                                       .epsilon = task.epsilon,
+                                       .step = state.adam_step,
+                                       .gradient_scale = clipped ? task.clip_norm / norm : 1.0});
       verdict->update = 1;
     } else {
       state.halted = 1;
@@ -66,7 +67,6 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
   task.state.data[0] = state;
 }
 
-// Reads 16 bytes and writes 24 per parameter: what there was goes to the good state, then the update.
 template <int kWidth>
 __global__ void guarded_update_kernel(GuardedUpdate task, int64_t packs, const Verdict* __restrict__ verdict) {
   if (verdict->update == 0) return;
@@ -80,14 +80,7 @@ __global__ void guarded_update_kernel(GuardedUpdate task, int64_t packs, const V
     store_pack<kWidth>(task.good_parameter.data + at, p);
     store_pack<kWidth>(task.good_m.data + at, m);
     store_pack<kWidth>(task.good_v.data + at, v);
-#pragma unroll
-    for (int i = 0; i < kWidth; ++i) {
-      AdamState s = {p.at[i], m.at[i], v.at[i]};
-      adam_element(a, g.at[i], s);
-      p.at[i] = s.parameter;
-      m.at[i] = s.m;
-      v.at[i] = s.v;
-    }
+    adam_pack(a, g, p, m, v);
     store_pack<kWidth>(task.parameter.data + at, p);
     store_pack<kWidth>(task.m.data + at, m);
     store_pack<kWidth>(task.v.data + at, v);
@@ -96,13 +89,13 @@ __global__ void guarded_update_kernel(GuardedUpdate task, int64_t packs, const V
 
 }  // namespace
 
-void select_batch(Stream& stream, const SelectBatch& task) {
+void run(Stream& stream, const SelectBatch& task) {
   launch(stream,
          {"select_batch", {static_cast<unsigned>(divide_up(task.batch_start.size, block_threads))}, block_threads},
          select_batch_kernel, task);
 }
 
-void guarded_update(Stream& stream, const GuardedUpdate& task) {
+void run(Stream& stream, const GuardedUpdate& task) {
   auto* verdict = static_cast<Verdict*>(scratch(stream, sizeof(Verdict)));
   launch(stream, {"judge_step", {1}, block_threads, block_sum_bytes}, judge_step_kernel, task, verdict);
   const bool whole =

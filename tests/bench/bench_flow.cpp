@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "flow/glow_model.h"
-#include "kernels/adam.h"
+#include "kernels/reduce.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
 #include "train/loop/optimizer.h"
@@ -36,7 +36,7 @@ Timing time_training(flow::GlowModel& model, const Batch& batch, int threads, in
   const Timing timing = best_of(0, steps, [&] {
     glow.assemble(stream);
     last = workers.loss_and_gradient(batch.view(), nll);
-    kernels::squared_norm(stream, workers.gradient(), squared_norm.view());
+    kernels::squared_norm(stream, {.x = workers.gradient(), .out = squared_norm.view()});
     if (std::isnan(first)) first = last;
     optimizer.update(stream, workers.gradient(), 1e-4, train::clip_scale(std::sqrt(squared_norm[0]), 0));
   });

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "experiments/profile/cost.h"
 #include "flow/glow.h"
 #include "flow/latent.h"
 #include "kernels/gather.h"
@@ -62,7 +61,11 @@ class WindowStep {
     v_[0] = 300;
     const kernels::Buffer<float> first(clips * shape.dimensions());
     const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
-    kernels::gather_windows(stream, frames_.view(), starts_.view(), mean_.view(), inverse_std_.view(), all);
+    kernels::gather_windows(stream, {.frames = frames_.view(),
+                                     .start = starts_.view(),
+                                     .mean = mean_.view(),
+                                     .inverse_std = inverse_std_.view(),
+                                     .x = all});
     glow.initialise_actnorm(stream, all);
     glow.assemble(stream);
     pass_ = std::make_unique<flow::GlowPass>(glow, 1, flow::PassMode::train);
@@ -72,8 +75,11 @@ class WindowStep {
     constexpr double batch = 128;
     const double scale = 1.0 / (batch * static_cast<double>(glow_.shape().dimensions()));
     double nll = NAN;
-    kernels::gather_windows(stream_, frames_.view(), starts_.slice(window % clips, 1), mean_.view(),
-                            inverse_std_.view(), pass_->input());
+    kernels::gather_windows(stream_, {.frames = frames_.view(),
+                                      .start = starts_.slice(window % clips, 1),
+                                      .mean = mean_.view(),
+                                      .inverse_std = inverse_std_.view(),
+                                      .x = pass_->input()});
     {
       const TraceRange range(stream_, "forward");
       pass_->forward(stream_, pass_->input());
@@ -137,11 +143,9 @@ Measured measure(flow::Glow& glow, int64_t windows) {
   return out;
 }
 
-// FLOP of one window in all steps of a block. A coupling's products are its parts'; its own time has none of them.
-double flop(const flow::GlowShape& shape, const Key& key) {
-  const bool own_time = key.second.starts_with("coupling_") && key.second.find('/') == std::string::npos;
-  if (!key.first.starts_with("block") || own_time) return 0;
-  return shape.steps * experiments::product_flop(shape, std::stoi(key.first.substr(5)) - 1, key.second);
+// FLOP of the products of one window in all steps of a block. A coupling's are its parts'; its own time has none.
+double product_flop(const Stopwatch& window, const Key& key) {
+  return key.second.find("conv") == std::string::npos ? 0 : window.flop(key);
 }
 
 void verify(const flow::GlowShape& shape) {
@@ -169,7 +173,7 @@ int run(int argc, char** argv) {
   double sum = 0, conv_seconds = 0, conv_flop = 0;
   for (const auto& [key, time] : measured.window.best()) {
     sum += time;
-    const double count = flop(shape, key);
+    const double count = product_flop(measured.window, key);
     rows.push_back({{"block", key.first}, {"operation", key.second}, {"us", time * 1e6}, {"flop", count}});
     if (key.second.find("conv") == std::string::npos || key.second.find("invconv") != std::string::npos) continue;
     conv_seconds += time;

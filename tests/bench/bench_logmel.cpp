@@ -18,7 +18,7 @@
 namespace evenflow::bench {
 namespace {
 
-double verify(const tests::GoldenFile& golden, kernels::LogMelPlan& plan) {
+double verify(const tests::GoldenFile& golden, const kernels::LogMelPlan& plan) {
   const std::vector<double> stored = golden.read("recording/samples").values;
   const std::vector<double> expected = golden.read("recording/reflect").values;
   std::vector<float> samples;
@@ -50,13 +50,13 @@ std::vector<float> clip(int64_t rate, int64_t seconds) {
 int run(int argc, char** argv) {
   if (argc < 2) throw std::runtime_error("usage: bench_logmel GOLDEN.h5 [SECONDS]");
   const double seconds = argc > 2 ? std::stod(argv[2]) : 0.3;
-  const auto plan = kernels::make_logmel_plan({});
-  const double error = verify(tests::GoldenFile(argv[1]), *plan);
+  const kernels::LogMelPlan plan({});
+  const double error = verify(tests::GoldenFile(argv[1]), plan);
   constexpr int64_t clip_s = 10;
-  const std::vector<float> samples = clip(plan->settings().sample_rate_hz, clip_s);
+  const std::vector<float> samples = clip(plan.settings().sample_rate_hz, clip_s);
   const auto count = static_cast<int64_t>(samples.size());
-  std::vector<float> out(static_cast<size_t>(plan->frames(count) * plan->settings().mel_bands));
-  const Timing timing = best_of(seconds, 30, [&] { plan->run(samples.data(), count, out.data()); });
+  std::vector<float> out(static_cast<size_t>(plan.frames(count) * plan.settings().mel_bands));
+  const Timing timing = best_of(seconds, 30, [&] { plan.run(samples.data(), count, out.data()); });
   print_result({{"name", "evenflow_logmel"},
                 {"what", "logmel"},
                 {"threads", 1},

@@ -103,26 +103,46 @@ kernels::Map CouplingCase::map(const kernels::Buffer<float>& buffer) const {
 }
 
 void CouplingCase::pack() {
-  const kernels::CouplingPack step = {shape_, views_of<kernels::CouplingParameters>(weights_), packed_.view()};
-  kernels::coupling_pack(stream_, {&step, 1});
+  const kernels::PackedCoupling step = {shape_, views_of<kernels::CouplingParameters>(weights_), packed_.view()};
+  kernels::coupling_pack(stream_, {.steps = {&step, 1}});
 }
 
 void CouplingCase::forward() {
-  kernels::coupling_forward(stream_, shape_, map(x_), packed_.view(), map(y_), log_det_.view(), saved_.view(),
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = shape_,
+                                      .x = map(x_),
+                                      .packed = packed_.view(),
+                                      .y = map(y_),
+                                      .log_det = log_det_.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
 }
 
 void CouplingCase::score() {
-  kernels::coupling_forward(stream_, shape_, map(x_), packed_.view(), map(y_), log_det_.view(), {}, workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = shape_,
+                                      .x = map(x_),
+                                      .packed = packed_.view(),
+                                      .y = map(y_),
+                                      .log_det = log_det_.view(),
+                                      .saved = {},
+                                      .workspace = workspace_.view()});
 }
 
 void CouplingCase::inverse() {
-  kernels::coupling_inverse(stream_, shape_, map(y_), packed_.view(), map(dx_), workspace_.view());
+  kernels::coupling_inverse(
+      stream_,
+      {.shape = shape_, .y = map(y_), .packed = packed_.view(), .x = map(dx_), .workspace = workspace_.view()});
 }
 
 void CouplingCase::backward() {
-  kernels::coupling_backward(stream_, shape_, map(x_), map(dy_), packed_.view(), saved_.view(), log_det_gradient,
-                             map(dx_), views_of<kernels::CouplingGradients>(gradients_), workspace_.view());
+  kernels::coupling_backward(stream_, {.shape = shape_,
+                                       .x = map(x_),
+                                       .dy = map(dy_),
+                                       .packed = packed_.view(),
+                                       .saved = saved_.view(),
+                                       .log_det_gradient = log_det_gradient,
+                                       .dx = map(dx_),
+                                       .gradients = views_of<kernels::CouplingGradients>(gradients_),
+                                       .workspace = workspace_.view()});
 }
 
 void CouplingCase::verify() {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/buffer.h"
-#include "kernels/flow_ops.h"
+#include "kernels/coupling.h"
 #include "tests/support/reference.h"
 
 namespace evenflow::bench {

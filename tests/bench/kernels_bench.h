@@ -9,8 +9,6 @@
 #include <memory>
 #include <string>
 
-#include "kernels/flow_ops.h"
-
 namespace evenflow::bench {
 
 /// Whether a result was wrong in any benchmark so far.

@@ -3,6 +3,12 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/actnorm.h"
+#include "kernels/gaussian.h"
+#include "kernels/invconv.h"
+#include "kernels/invconv_weight.h"
+#include "kernels/log_det.h"
+#include "kernels/squeeze.h"
 #include "tests/bench/coupling_case.h"
 #include "tests/bench/kernels_bench.h"
 
@@ -33,8 +39,8 @@ struct SqueezeCase : MapCase {
   kernels::Map fine() const {
     return kernels::make_map(y.data(), 1, shape.channels / 4, shape.height * 2, shape.width * 2);
   }
-  void squeeze() { kernels::squeeze(stream, fine(), map(dy)); }
-  void unsqueeze() { kernels::unsqueeze(stream, map(x), fine()); }
+  void squeeze() { kernels::squeeze(stream, {.x = fine(), .y = map(dy)}); }
+  void unsqueeze() { kernels::unsqueeze(stream, {.y = map(x), .x = fine()}); }
   void verify() {
     unsqueeze();
     require_close(y, reference::unsqueeze(x64).values, 0, "unsqueeze");
@@ -53,21 +59,31 @@ struct ActnormCase : MapCase {
         dbias(b.channels),
         dlog_scale(b.channels),
         dx(b.size()) {}
-  void forward() { kernels::actnorm_forward(stream, map(x), {bias.view(), log_scale.view()}, map(y)); }
-  void inverse() { kernels::actnorm_inverse(stream, map(y), {bias.view(), log_scale.view()}, map(dx)); }
+  void forward() {
+    kernels::actnorm_forward(stream, {.x = map(x), .parameters = {bias.view(), log_scale.view()}, .y = map(y)});
+  }
+  void inverse() {
+    kernels::actnorm_inverse(stream, {.y = map(y), .parameters = {bias.view(), log_scale.view()}, .x = map(dx)});
+  }
   void backward() {
-    kernels::actnorm_backward(stream, map(y), map(dy), {bias.view(), log_scale.view()}, map(dx),
-                              {dbias.view(), dlog_scale.view()});
+    kernels::actnorm_backward(stream, {.y = map(y),
+                                       .dy = map(dy),
+                                       .parameters = {bias.view(), log_scale.view()},
+                                       .dx = map(dx),
+                                       .gradients = {dbias.view(), dlog_scale.view()}});
   }
   void log_det() {
     const kernels::LogDetTerm term = {log_scale.view(), shape.height * shape.width};
-    kernels::constant_log_det(stream, {&term, 1}, invconv_log_det.view(), sum.view());
+    kernels::constant_log_det(stream,
+                              {.steps = {&term, 1}, .invconv_log_det = invconv_log_det.view(), .total = sum.view()});
   }
   void log_det_backward() {
     const kernels::LogDetGradient term = {0.5, dlog_scale.view()};
-    kernels::actnorm_log_det_backward(stream, {&term, 1});
+    kernels::actnorm_log_det_backward(stream, {.steps = {&term, 1}});
   }
-  void initialise() { kernels::actnorm_initialise(stream, map(x), dbias.view(), dlog_scale.view()); }
+  void initialise() {
+    kernels::actnorm_initialise(stream, {.x = map(x), .bias = dbias.view(), .log_scale = dlog_scale.view()});
+  }
   void verify() {
     initialise();
     const reference::ActnormInitial initial = reference::actnorm_initialise(x64);
@@ -130,22 +146,25 @@ struct InvconvCase : MapCase {
   }
   void assemble() {
     const kernels::PluAssembly step = {parameters(), weight.view(), inverse.view()};
-    kernels::invconv_assemble_plu(stream, {&step, 1}, log_det.view());
+    kernels::invconv_assemble_plu(stream, {.steps = {&step, 1}, .log_det = log_det.view()});
   }
   void assemble_dense() {
     const kernels::DenseAssembly step = {weight.view(), inverse.view()};
-    kernels::invconv_assemble_dense(stream, {&step, 1}, log_det.view());
+    kernels::invconv_assemble_dense(stream, {.steps = {&step, 1}, .log_det = log_det.view()});
   }
-  void apply() { kernels::invconv_apply(stream, map(x), weight.view(), map(y)); }
-  void backward() { kernels::invconv_backward(stream, map(x), map(dy), weight.view(), map(dx), dweight.view()); }
+  void apply() { kernels::invconv_apply(stream, {.x = map(x), .weight = weight.view(), .y = map(y)}); }
+  void backward() {
+    kernels::invconv_backward(
+        stream, {.x = map(x), .dy = map(dy), .weight = weight.view(), .dx = map(dx), .dweight = dweight.view()});
+  }
   void chain() {
     const kernels::PluBackward step = {
         parameters(), dweight.view(), -0.5, {dlower.view(), dupper.view(), dlog_s.view()}};
-    kernels::invconv_plu_backward(stream, {&step, 1});
+    kernels::invconv_plu_backward(stream, {.steps = {&step, 1}});
   }
   void chain_dense() {
     const kernels::DenseBackward step = {inverse.view(), dweight.view(), -0.5, dupper.view()};
-    kernels::invconv_dense_backward(stream, {&step, 1});
+    kernels::invconv_dense_backward(stream, {.steps = {&step, 1}});
   }
   void verify() {
     const int64_t c = shape.channels;
@@ -182,8 +201,12 @@ struct InvconvCase : MapCase {
 
 struct GaussianCase : MapCase {
   using MapCase::MapCase;
-  void moments() { kernels::gaussian_moments(stream, map(x), sum.view(), centred.view()); }
-  void backward() { kernels::gaussian_backward(stream, map(x), shift.view(), 0.25, map(y)); }
+  void moments() {
+    kernels::gaussian_moments(stream, {.z = map(x), .sum = sum.view(), .centred_squares = centred.view()});
+  }
+  void backward() {
+    kernels::gaussian_backward(stream, {.z = map(x), .shift = shift.view(), .scale = 0.25, .dz = map(y)});
+  }
   void verify() {
     sum[0] = centred[0] = 0;
     shift[0] = 0.5;

@@ -7,6 +7,7 @@
 #include "kernels/adam.h"
 #include "kernels/gather.h"
 #include "kernels/logmel.h"
+#include "kernels/reduce.h"
 #include "tests/bench/coupling_case.h"
 #include "tests/bench/kernels_bench.h"
 #include "tests/support/golden_file.h"
@@ -28,9 +29,17 @@ struct ArenaCase {
         sum(floats) {
     for (int64_t r = 0; r < rows; ++r) std::copy_n(gradient.data(), floats, many.data() + r * floats);
   }
-  void adam() { kernels::adam_update(stream, settings, gradient.view(), parameter.view(), m.view(), v.view()); }
-  void sum_rows() { kernels::sum_rows(stream, many.view(), rows, sum.size(), sum.view()); }
-  void squared_norm() { kernels::squared_norm(stream, gradient.view(), norm.view()); }
+  void adam() {
+    kernels::adam_update(stream, {.settings = settings,
+                                  .gradient = gradient.view(),
+                                  .parameter = parameter.view(),
+                                  .m = m.view(),
+                                  .v = v.view()});
+  }
+  void sum_rows() {
+    kernels::sum_rows(stream, {.in = many.view(), .rows = rows, .row_stride = sum.size(), .out = sum.view()});
+  }
+  void squared_norm() { kernels::squared_norm(stream, {.x = gradient.view(), .out = norm.view()}); }
   void verify() {
     reference::Vector m64(gradient64.size()), v64(gradient64.size());
     reference::adam_update({}, 1, gradient64, parameter64, m64, v64);
@@ -48,7 +57,7 @@ struct ArenaCase {
   std::vector<double> gradient64, parameter64;
   kernels::Buffer<float> gradient, parameter, m, v, many, sum;
   kernels::Buffer<double> norm{1};
-  kernels::AdamStep settings;
+  kernels::AdamSettings settings;
   kernels::Stream stream;
 };
 
@@ -66,8 +75,11 @@ struct GatherCase {
     start[0] = 100;
   }
   void gather() {
-    kernels::gather_windows(stream, frames.view(), start.view(), mean.view(), inverse_std.view(),
-                            kernels::make_map(x.data(), 1, 1, bands, width));
+    kernels::gather_windows(stream, {.frames = frames.view(),
+                                     .start = start.view(),
+                                     .mean = mean.view(),
+                                     .inverse_std = inverse_std.view(),
+                                     .x = kernels::make_map(x.data(), 1, 1, bands, width)});
   }
   void verify() {
     gather();
@@ -82,12 +94,12 @@ struct GatherCase {
 };
 
 struct LogMelCase {
-  LogMelCase() : plan(kernels::make_logmel_plan({})), samples(160000), out(size(160000)) {
+  LogMelCase() : plan({}), samples(160000), out(size(160000)) {
     const std::vector<double> noise = dyadic(160000, 1024, 4096, 25);
     std::transform(noise.begin(), noise.end(), samples.begin(), [](double s) { return static_cast<float>(s); });
   }
-  size_t size(int64_t count) const { return static_cast<size_t>(plan->frames(count) * plan->settings().mel_bands); }
-  void run() { plan->run(samples.data(), static_cast<int64_t>(samples.size()), out.data()); }
+  size_t size(int64_t count) const { return static_cast<size_t>(plan.frames(count) * plan.settings().mel_bands); }
+  void run() { plan.run(samples.data(), static_cast<int64_t>(samples.size()), out.data()); }
   void verify() {
     const tests::GoldenFile golden(EVENFLOW_GOLDEN_DIR "/logmel/logmel.h5");
     std::vector<float> recording;
@@ -95,14 +107,14 @@ struct LogMelCase {
     const auto count = static_cast<int64_t>(recording.size());
     const std::vector<double> expected = golden.read("recording/reflect").values;
     std::vector<float> actual(size(count));
-    plan->run(recording.data(), count, actual.data());
+    plan.run(recording.data(), count, actual.data());
     for (size_t i = 0; i < expected.size(); ++i) {
       if (!(std::abs(static_cast<double>(actual.at(i)) - expected[i]) <= 1e-3)) {
         throw std::runtime_error("log-mel is off by more than 1e-3 dB: not timed");
       }
     }
   }
-  std::unique_ptr<kernels::LogMelPlan> plan;
+  kernels::LogMelPlan plan;
   std::vector<float> samples, out;
 };
 

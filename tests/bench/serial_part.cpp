@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "kernels/adam.h"
 #include "kernels/parallel.h"
+#include "kernels/reduce.h"
 #include "kernels/trace.h"
 #include "tests/bench/measure.h"
 
@@ -21,7 +21,7 @@ SerialPart::SerialPart(flow::Glow& glow)
 }
 
 void SerialPart::sum_rows(kernels::Stream& stream) {
-  kernels::sum_rows(stream, rows_.view(), chunks, row_floats_, sum_.view());
+  kernels::sum_rows(stream, {.in = rows_.view(), .rows = chunks, .row_stride = row_floats_, .out = sum_.view()});
 }
 
 void SerialPart::step(kernels::Stream& stream) {
@@ -32,7 +32,7 @@ void SerialPart::step(kernels::Stream& stream) {
                           -1.0 / static_cast<double>(glow_.shape().dimensions()));
   }
   const kernels::Array<float> gradient = sum_.slice(0, glow_.layout().size());
-  kernels::squared_norm(stream, gradient, squared_norm_.view());
+  kernels::squared_norm(stream, {.x = gradient, .out = squared_norm_.view()});
   {
     const TraceRange range(stream, "guard");
     guard_.accept();

@@ -18,10 +18,11 @@ using Key = std::pair<std::string, std::string>;
 // Seconds of every range, own time alone: what nested ranges take is theirs.
 class Stopwatch final : public kernels::Tracer {
  public:
-  void begin(const char* name) override {
+  void begin(const char* name, const kernels::Cost& cost) override {
     const auto now = Clock::now();
     if (!open_.empty()) open_.back().own += seconds(open_.back().since, now);
     open_.push_back({name, now, 0.0});
+    current_flop_[key()] += cost.flop;
   }
   void end() noexcept override {
     const auto now = Clock::now();
@@ -37,8 +38,11 @@ class Stopwatch final : public kernels::Tracer {
       if (!fresh) best->second = std::min(best->second, time);
     }
     current_.clear();
+    flop_ = std::exchange(current_flop_, {});
   }
   const std::map<Key, double>& best() const { return best_; }
+  /// Of the last repetition.
+  double flop(const Key& key) const { return flop_.at(key); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -62,7 +66,7 @@ class Stopwatch final : public kernels::Tracer {
     return key;
   }
   std::vector<Open> open_;
-  std::map<Key, double> current_, best_;
+  std::map<Key, double> current_, best_, current_flop_, flop_;
 };
 
 }  // namespace evenflow::bench

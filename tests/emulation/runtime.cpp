@@ -86,67 +86,12 @@ namespace {
 LaunchListener* listener = nullptr;
 }
 
-int device_count() {
-  return 1;
-}
-
-std::string why_no_device() {
-  return "";
-}
-
-std::string describe_device(int) {
-  return "emulated CUDA device";
-}
-
-void require_supported(int) {}
-
 const DeviceLimits& limits_of(int) {
   static const DeviceLimits limits{.multiprocessors = 4,
                                    .shared_bytes_per_block = emulation::most_shared_bytes,
                                    .memory_bytes = int64_t{2} << 30,
                                    .l2_bytes = int64_t{1} << 20};
   return limits;
-}
-
-void* allocate(size_t bytes, int) {
-  void* data = emulation::device_allocate(bytes);
-  const emulation::DeviceMemoryOpen open;
-  std::memset(data, 0, bytes);
-  return data;
-}
-
-void release(void* data, int) noexcept {
-  // A GPU finishes what is queued before it lets memory go.
-  const std::lock_guard lock(emulation::mutex);
-  for (Queue* queue : emulation::queues) emulation::run_all_quietly(*queue);
-  emulation::device_release(data);
-}
-
-void* allocate_pinned(size_t bytes) {
-  constexpr size_t alignment = 64;
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* data = std::aligned_alloc(alignment, rounded);
-  std::memset(data, 0, rounded);
-  return data;
-}
-
-void release_pinned(void* data) noexcept {
-  std::free(data);
-}
-
-void* create_queue(int) {
-  auto* queue = new Queue;
-  const std::lock_guard lock(emulation::mutex);
-  emulation::queues.insert(queue);
-  return queue;
-}
-
-void release_queue(void* queue, int) noexcept {
-  const std::lock_guard lock(emulation::mutex);
-  const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
-  emulation::run_all_quietly(*owner);
-  emulation::queues.erase(owner.get());
-  for (void* data : owner->scratch) emulation::device_release(data);
 }
 
 void* scratch(Stream& stream, int64_t bytes) {
@@ -169,71 +114,114 @@ std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
   return emulation::queue_of(stream).attachments[static_cast<size_t>(which)];
 }
 
-void synchronise(Stream& stream) {
-  Queue& queue = emulation::queue_of(stream);
-  if (queue.capturing) throw DeviceError("waiting for a stream while a graph is recorded from it");
-  emulation::run_all(queue);
-}
-
-void copy(Stream& stream, const void* from, void* to, int64_t bytes) {
-  run_later(stream, [=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
-}
-
-void zero(Stream& stream, void* data, int64_t bytes) {
-  run_later(stream, [=] { std::memset(data, 0, static_cast<size_t>(bytes)); });
-}
-
-void begin_capture(Stream& stream) {
-  emulation::queue_of(stream).capturing = true;
-}
-
-void* end_capture(Stream& stream) {
-  Queue& queue = emulation::queue_of(stream);
-  queue.capturing = false;
-  return new Graph{std::exchange(queue.captured, {})};
-}
-
-void launch_graph(Stream& stream, void* graph) {
-  for (const auto& work : static_cast<Graph*>(graph)->work) run_later(stream, work);
-}
-
-int64_t graph_nodes(void* graph) {
-  return static_cast<int64_t>(static_cast<Graph*>(graph)->work.size());
-}
-
-void release_graph(void* graph) noexcept {
-  delete static_cast<Graph*>(graph);
-}
-
-void* create_event(int) {
-  return new Event;
-}
-
-void release_event(void* event) noexcept {
-  delete static_cast<Event*>(event);
-}
-
-void record_event(Stream& stream, void* event) {
-  auto* e = static_cast<Event*>(event);
-  e->queue = &emulation::queue_of(stream);
-  run_later(stream, [e] { e->time = std::chrono::steady_clock::now(); });
-}
-
-double event_seconds(void* from, void* to) {
-  emulation::run_all(*static_cast<Event*>(to)->queue);
-  return std::chrono::duration<double>(static_cast<Event*>(to)->time - static_cast<Event*>(from)->time).count();
-}
-
-void set_launch_listener(LaunchListener* next) {
-  listener = next;
-}
-
 void note_launch(const Launch& shape) {
   if (listener == nullptr) return;
   listener->launched({.name = shape.name,
                       .blocks = static_cast<int64_t>(shape.grid.x) * shape.grid.y * shape.grid.z,
                       .threads_per_block = static_cast<int64_t>(shape.block.x) * shape.block.y * shape.block.z,
                       .shared_bytes = static_cast<int64_t>(shape.shared_bytes)});
+}
+
+namespace {
+
+class EmulatedRuntime final : public Runtime {
+ public:
+  std::string describe(Device) override { return "emulated CUDA device"; }
+
+  void* allocate(size_t bytes, Device) override {
+    void* data = emulation::device_allocate(bytes);
+    const emulation::DeviceMemoryOpen open;
+    std::memset(data, 0, bytes);
+    return data;
+  }
+
+  void release(void* data, Device) noexcept override {
+    // A GPU finishes what is queued before it lets memory go.
+    const std::lock_guard lock(emulation::mutex);
+    for (Queue* queue : emulation::queues) emulation::run_all_quietly(*queue);
+    emulation::device_release(data);
+  }
+
+  void* allocate_pinned(size_t bytes) override {
+    constexpr size_t alignment = 64;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* data = std::aligned_alloc(alignment, rounded);
+    std::memset(data, 0, rounded);
+    return data;
+  }
+
+  void release_pinned(void* data) noexcept override { std::free(data); }
+
+  void* create_stream(Device) override {
+    auto* queue = new Queue;
+    const std::lock_guard lock(emulation::mutex);
+    emulation::queues.insert(queue);
+    return queue;
+  }
+
+  void release_stream(void* queue, Device) noexcept override {
+    const std::lock_guard lock(emulation::mutex);
+    const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
+    emulation::run_all_quietly(*owner);
+    emulation::queues.erase(owner.get());
+    for (void* data : owner->scratch) emulation::device_release(data);
+  }
+
+  void synchronise(Stream& stream) override {
+    Queue& queue = emulation::queue_of(stream);
+    if (queue.capturing) throw DeviceError("waiting for a stream while a graph is recorded from it");
+    emulation::run_all(queue);
+  }
+
+  void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
+    run_later(stream, [=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
+  }
+
+  void zero(Stream& stream, void* data, int64_t bytes) override {
+    run_later(stream, [=] { std::memset(data, 0, static_cast<size_t>(bytes)); });
+  }
+
+  void begin_capture(Stream& stream) override { emulation::queue_of(stream).capturing = true; }
+
+  void* end_capture(Stream& stream) override {
+    Queue& queue = emulation::queue_of(stream);
+    queue.capturing = false;
+    return new Graph{std::exchange(queue.captured, {})};
+  }
+
+  void launch_graph(Stream& stream, void* graph) override {
+    for (const auto& work : static_cast<Graph*>(graph)->work) run_later(stream, work);
+  }
+
+  int64_t graph_nodes(void* graph) override { return static_cast<int64_t>(static_cast<Graph*>(graph)->work.size()); }
+
+  void release_graph(void* graph) noexcept override { delete static_cast<Graph*>(graph); }
+
+  void* create_event(Device) override { return new Event; }
+
+  void release_event(void* event) noexcept override { delete static_cast<Event*>(event); }
+
+  void record_event(Stream& stream, void* event) override {
+    auto* e = static_cast<Event*>(event);
+    e->queue = &emulation::queue_of(stream);
+    run_later(stream, [e] { e->time = std::chrono::steady_clock::now(); });
+  }
+
+  double event_seconds(void* from, void* to) override {
+    emulation::run_all(*static_cast<Event*>(to)->queue);
+    return std::chrono::duration<double>(static_cast<Event*>(to)->time - static_cast<Event*>(from)->time).count();
+  }
+
+  void set_launch_listener(LaunchListener* next) override { listener = next; }
+
+  int64_t cache_bytes(Device device) override { return limits_of(device.index).l2_bytes; }
+};
+
+}  // namespace
+
+Runtime& runtime() {
+  static EmulatedRuntime runtime;
+  return runtime;
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -94,44 +94,6 @@ json slowed(json profile, double factor) {
   return profile;
 }
 
-TEST(ProfileCost, ThePapersModelTakesNinetyMegaflopForward) {
-  const flow::GlowShape shape;
-  double flop = 0;
-  for (int block = 0; block < shape.blocks; ++block) {
-    flop +=
-        shape.steps * (product_flop(shape, block, "coupling_forward") + product_flop(shape, block, "invconv_apply"));
-  }
-  // By hand: 2 x 5 x (2048 (2752 + 16) + 512 (4480 + 64) + 128 (7936 + 256)).
-  EXPECT_EQ(flop, 90439680);
-}
-
-TEST(ProfileCost, PartsOfTheCouplingAddUpToIt) {
-  const flow::GlowShape shape;
-  const auto of = [&](const char* part) { return product_flop(shape, 1, part); };
-  EXPECT_EQ(of("coupling_forward/conv1") + of("coupling_forward/conv2") + of("coupling_forward/conv3"),
-            of("coupling_forward"));
-  EXPECT_EQ(of("coupling_backward/conv1_data_gradient") + of("coupling_backward/conv1_weight_gradient") +
-                of("coupling_backward/conv2_data_gradient") + of("coupling_backward/conv2_weight_gradient") +
-                of("coupling_backward/conv3_data_gradient") + of("coupling_backward/conv3_weight_gradient"),
-            of("coupling_backward"));
-  EXPECT_EQ(of("coupling_forward/affine"), 0);
-  EXPECT_EQ(of("invconv_backward"), 2 * of("invconv_apply"));
-}
-
-TEST(ProfileCost, BytesAreWhatGoesInAndOut) {
-  const flow::Glow glow({.blocks = 2, .steps = 1, .hidden = 4, .height = 16, .width = 8}, 1);
-  const CostModel cost(glow, 3, 1, 1);
-  const double map = 3 * 16 * 8 * 4;  // bytes of block 1's maps of three windows
-  EXPECT_EQ(cost("squeeze", {.block = 0}).bytes, 2 * map);
-  EXPECT_EQ(cost("squeeze", {.block = 1}).bytes, map);
-  EXPECT_EQ(cost("actnorm_backward", {.block = 0}).bytes, 3 * map + 6 * 4 * 4);
-  EXPECT_EQ(cost("gaussian_squares", {.block = -1, .occurrence = 0}).bytes, map / 2 + 2 * 8 * 3);
-  EXPECT_EQ(cost("gaussian_backward", {.block = -1, .occurrence = 2}).bytes, 2 * map / 4 + 8 * 3);
-  EXPECT_EQ(cost("squared_norm", {}).bytes, 4.0 * static_cast<double>(glow.layout().size()));
-  EXPECT_THROW(cost("no_such_operation", {}), std::logic_error);
-  EXPECT_THROW(cost("no_such_operation", {.block = 1}), std::logic_error);
-}
-
 TEST(ProfileSpread, PercentilesAreInterpolated) {
   const Spread spread = spread_of({5, 1, 4, 2, 3, 6, 7, 8, 9, 10, 11});
   EXPECT_DOUBLE_EQ(spread.median, 6);
@@ -146,8 +108,8 @@ TEST(ProfileRecorder, PhasesPlacesOperationsAndParts) {
   Recorder recorder(stream, {"forward"}, 4096, nullptr);
   stream.set_tracer(&recorder);
   const auto operation = [&](const char* name, int parts) {
-    const kernels::TraceRange range(stream, name);
-    for (int i = 0; i < parts; ++i) const kernels::TraceRange part(stream, "part");
+    const kernels::TraceRange range(stream, name, kernels::Cost{100, 10});
+    for (int i = 0; i < parts; ++i) const kernels::TraceRange part(stream, "part", kernels::Cost{0, 3});
   };
   const auto step = [&] {
     {
@@ -163,10 +125,17 @@ TEST(ProfileRecorder, PhasesPlacesOperationsAndParts) {
     recorder.next();
   };
   step();
+  recorder.set_mode(Recorder::Mode::count);
+  step();
   recorder.set_mode(Recorder::Mode::time);
   step();
   step();
   stream.set_tracer(nullptr);
+  // What the operations count of themselves: a part's is the sum of its ranges.
+  EXPECT_EQ(recorder.calls()[0].cost.bytes, 100);
+  EXPECT_EQ(recorder.calls()[0].cost.flop, 10);
+  EXPECT_EQ(recorder.calls()[1].cost.flop, 6);
+  EXPECT_EQ(recorder.calls()[3].cost.flop, 3);
   std::vector<std::string> heard;
   for (const RecordedCall& call : recorder.calls()) {
     heard.push_back(call.phase + " " + call.place + " " + call.operation + " " + std::to_string(call.occurrence));

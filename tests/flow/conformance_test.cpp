@@ -10,7 +10,7 @@
 #include "flow/glow.h"
 #include "flow/glow_model.h"
 #include "flow/latent.h"
-#include "kernels/adam.h"
+#include "kernels/reduce.h"
 #include "tests/support/backends.h"
 #include "tests/support/fetch.h"
 #include "tests/support/golden_file.h"
@@ -233,7 +233,7 @@ TEST_P(Conformance, LossAndEveryGradient) {
     const double expected_loss = golden_.read_scalar("loss");
     EXPECT_TRUE(std::abs(loss - expected_loss) <= tolerance_ * std::abs(expected_loss)) << loss << " " << expected_loss;
 
-    kernels::sum_rows(stream_, raws.view(), passes, raw.size(), raw.view());
+    kernels::sum_rows(stream_, {.in = raws.view(), .rows = passes, .row_stride = raw.size(), .out = raw.view()});
     glow_.finish_gradient(stream_, raw.view(), -1.0 / dimensions_);
     const std::vector<float> gradient = kernels::to_host(stream_, raw.view());
     const std::vector<std::string> names = golden_.names("gradient");

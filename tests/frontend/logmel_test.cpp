@@ -66,7 +66,7 @@ std::vector<double> reference(const std::vector<float>& samples, const LogMelSet
   return out;
 }
 
-void expect_reference(LogMelPlan& plan, const std::vector<float>& samples) {
+void expect_reference(const LogMelPlan& plan, const std::vector<float>& samples) {
   constexpr size_t guard = 64;
   constexpr float guard_value = 12345.0f;
   const auto count = static_cast<int64_t>(samples.size());
@@ -92,17 +92,17 @@ LogMelSettings with_size(int n_fft, int hop, int bands, PadMode pad_mode) {
 
 TEST(LogMel, EveryClipLengthFromTheShortest) {
   for (const PadMode pad_mode : {PadMode::reflect, PadMode::zero}) {
-    const auto plan = make_logmel_plan(with_size(64, 24, 13, pad_mode));
-    for (int64_t count = plan->least_samples(); count < 300; ++count) {
-      ASSERT_NO_FATAL_FAILURE(expect_reference(*plan, noise(0.7, static_cast<size_t>(count))));
+    const LogMelPlan plan(with_size(64, 24, 13, pad_mode));
+    for (int64_t count = plan.least_samples(); count < 300; ++count) {
+      ASSERT_NO_FATAL_FAILURE(expect_reference(plan, noise(0.7, static_cast<size_t>(count))));
     }
   }
 }
 
 TEST(LogMel, UsualSizeWithOddLengths) {
-  const auto plan = make_logmel_plan({});
+  const LogMelPlan plan({});
   for (const size_t count : {513u, 1023u, 1024u, 1025u, 2047u, 4099u}) {
-    ASSERT_NO_FATAL_FAILURE(expect_reference(*plan, noise(0.7, count)));
+    ASSERT_NO_FATAL_FAILURE(expect_reference(plan, noise(0.7, count)));
   }
 }
 
@@ -111,8 +111,8 @@ TEST(LogMel, EveryKindOfTransformSize) {
   for (const int n_fft : {2, 4, 8, 16, 32, 64, 128, 256, 512, 2048, 6, 10, 30, 34, 194, 360, 1000}) {
     for (const int bands : {1, 3, 8}) {
       for (const int hop : {1 + n_fft / 3, 2 * n_fft + 1}) {
-        const auto plan = make_logmel_plan(with_size(n_fft, hop, bands, PadMode::reflect));
-        ASSERT_NO_FATAL_FAILURE(expect_reference(*plan, noise(0.7, static_cast<size_t>(2 * n_fft + 5)))) << n_fft;
+        const LogMelPlan plan(with_size(n_fft, hop, bands, PadMode::reflect));
+        ASSERT_NO_FATAL_FAILURE(expect_reference(plan, noise(0.7, static_cast<size_t>(2 * n_fft + 5)))) << n_fft;
       }
     }
   }
@@ -124,9 +124,9 @@ TEST(LogMel, EveryInstructionSet) {
     if (target != HWY_SCALAR && !(hwy::SupportedTargets() & target)) continue;
     hwy::SetSupportedTargetsForTest(target);
     for (const int n_fft : {128, 1000, 1024}) {
-      const auto plan = make_logmel_plan(with_size(n_fft, 100, 31, PadMode::reflect));
+      const LogMelPlan plan(with_size(n_fft, 100, 31, PadMode::reflect));
       for (const size_t count : {601u, 1033u}) {
-        ASSERT_NO_FATAL_FAILURE(expect_reference(*plan, noise(0.7, count))) << hwy::TargetName(target);
+        ASSERT_NO_FATAL_FAILURE(expect_reference(plan, noise(0.7, count))) << hwy::TargetName(target);
       }
     }
   }
@@ -136,9 +136,9 @@ TEST(LogMel, EveryInstructionSet) {
 // Float32 samples of any size, wanted or not: the power of the loudest is 1e77.
 TEST(LogMel, EveryLoudness) {
   for (const int n_fft : {64, 60}) {
-    const auto plan = make_logmel_plan(with_size(n_fft, 24, 13, PadMode::reflect));
+    const LogMelPlan plan(with_size(n_fft, 24, 13, PadMode::reflect));
     for (double amplitude = 1e-38; amplitude < 3e38; amplitude *= 100) {
-      ASSERT_NO_FATAL_FAILURE(expect_reference(*plan, noise(amplitude, 200))) << amplitude;
+      ASSERT_NO_FATAL_FAILURE(expect_reference(plan, noise(amplitude, 200))) << amplitude;
     }
   }
 }
@@ -146,31 +146,31 @@ TEST(LogMel, EveryLoudness) {
 TEST(LogMel, SilenceIsExactlyTheFloor) {
   const std::vector<float> samples(16000, 0.0f);
   for (const PadMode pad_mode : {PadMode::reflect, PadMode::zero}) {
-    const auto plan = make_logmel_plan(with_size(1024, 512, 128, pad_mode));
-    std::vector<float> out(static_cast<size_t>(plan->frames(16000)) * 128);
-    plan->run(samples.data(), 16000, out.data());
+    const LogMelPlan plan(with_size(1024, 512, 128, pad_mode));
+    std::vector<float> out(static_cast<size_t>(plan.frames(16000)) * 128);
+    plan.run(samples.data(), 16000, out.data());
     EXPECT_THAT(out, testing::Each(-156.53559774527022f));
   }
 }
 
 TEST(LogMel, AClipDoesNotDependOnTheOneBefore) {
-  const auto plan = make_logmel_plan({});
+  const LogMelPlan plan({});
   const std::vector<float> loud = noise(1.0, 50001), quiet = noise(1e-6, 7777);
-  std::vector<float> alone(static_cast<size_t>(plan->frames(7777)) * 128), after = alone;
-  plan->run(quiet.data(), 7777, alone.data());
-  std::vector<float> other(static_cast<size_t>(plan->frames(50001)) * 128);
-  plan->run(loud.data(), 50001, other.data());
-  plan->run(quiet.data(), 7777, after.data());
+  std::vector<float> alone(static_cast<size_t>(plan.frames(7777)) * 128), after = alone;
+  plan.run(quiet.data(), 7777, alone.data());
+  std::vector<float> other(static_cast<size_t>(plan.frames(50001)) * 128);
+  plan.run(loud.data(), 50001, other.data());
+  plan.run(quiet.data(), 7777, after.data());
   EXPECT_EQ(alone, after);
 }
 
 TEST(LogMel, RunAllocatesNothing) {
   for (const int n_fft : {1024, 1000, 194}) {
-    const auto plan = make_logmel_plan(with_size(n_fft, 512, 128, PadMode::reflect));
+    const LogMelPlan plan(with_size(n_fft, 512, 128, PadMode::reflect));
     const std::vector<float> samples = noise(0.5, 20000);
-    std::vector<float> out(static_cast<size_t>(plan->frames(20000)) * 128);
+    std::vector<float> out(static_cast<size_t>(plan.frames(20000)) * 128);
     const int64_t before = tests::allocations();
-    plan->run(samples.data(), 20000, out.data());
+    plan.run(samples.data(), 20000, out.data());
     EXPECT_EQ(tests::allocations() - before, 0) << n_fft;
   }
 }
@@ -178,18 +178,18 @@ TEST(LogMel, RunAllocatesNothing) {
 TEST(LogMel, TooShortAClipIsAnError) {
   const std::vector<float> samples(513, 0.1f);
   std::vector<float> out(512);
-  const auto plan = make_logmel_plan({});
-  EXPECT_EQ(plan->least_samples(), 513);
-  EXPECT_THAT(error_of<std::invalid_argument>([&] { plan->run(samples.data(), 512, out.data()); }),
+  const LogMelPlan plan({});
+  EXPECT_EQ(plan.least_samples(), 513);
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { plan.run(samples.data(), 512, out.data()); }),
               testing::HasSubstr("512 samples, at least 513 expected"));
-  const auto zero = make_logmel_plan(with_size(1024, 512, 128, PadMode::zero));
-  EXPECT_THAT(error_of<std::invalid_argument>([&] { zero->run(samples.data(), 0, out.data()); }),
+  const LogMelPlan zero(with_size(1024, 512, 128, PadMode::zero));
+  EXPECT_THAT(error_of<std::invalid_argument>([&] { zero.run(samples.data(), 0, out.data()); }),
               testing::HasSubstr("at least 1 expected"));
 }
 
 TEST(LogMel, ImpossibleSettingsAreErrors) {
   const auto error = [](const LogMelSettings& settings) {
-    return error_of<std::invalid_argument>([&] { make_logmel_plan(settings); });
+    return error_of<std::invalid_argument>([&] { LogMelPlan{settings}; });
   };
   EXPECT_THAT(error(with_size(1023, 512, 128, PadMode::zero)), testing::HasSubstr("n_fft must be even"));
   EXPECT_THAT(error(with_size(0, 512, 128, PadMode::zero)), testing::HasSubstr("came 0"));
@@ -219,10 +219,10 @@ TEST(SlaneyFilterbank, TrianglesOfUnitAreaWithoutGaps) {
 TEST(SlaneyFilterbank, ABandBetweenTwoBinsIsEmptyAndOnTheFloor) {
   const LogMelSettings settings = with_size(64, 32, 128, PadMode::zero);
   const MelFilterbank filters = slaney_filterbank(settings);
-  const auto plan = make_logmel_plan(settings);
+  const LogMelPlan plan(settings);
   const std::vector<float> samples = noise(0.5, 64);
-  std::vector<float> out(static_cast<size_t>(plan->frames(64)) * 128);
-  plan->run(samples.data(), 64, out.data());
+  std::vector<float> out(static_cast<size_t>(plan.frames(64)) * 128);
+  plan.run(samples.data(), 64, out.data());
   int empty = 0;
   for (size_t band = 0; band < 128; ++band) {
     if (filters.offset[band + 1] > filters.offset[band]) continue;

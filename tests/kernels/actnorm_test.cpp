@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/flow_ops.h"
+#include "kernels/actnorm.h"
+#include "kernels/log_det.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/backends.h"
 
@@ -42,8 +43,8 @@ TEST_P(Actnorm, ForwardMatchesReference) {
   const Maps x = s.random(rng, 3.0);
   const GuardedMap in(x, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
-  kernels::actnorm_forward(stream_, in.view(), p.view(), out.view());
-  kernels::actnorm_forward(stream_, in.view(), p.view(), in.view());
+  kernels::actnorm_forward(stream_, {.x = in.view(), .parameters = p.view(), .y = out.view()});
+  kernels::actnorm_forward(stream_, {.x = in.view(), .parameters = p.view(), .y = in.view()});
   stream_.synchronise();
   const Vector bias = p.bias.values();
   const Vector log_scale = p.log_scale.values();
@@ -61,8 +62,8 @@ TEST_P(Actnorm, InverseMatchesReferenceAndUndoesForward) {
   const GuardedMap in(y, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedMap again(s.n, s.c, s.h, s.w, s.around, device());
-  kernels::actnorm_inverse(stream_, in.view(), p.view(), out.view());
-  kernels::actnorm_forward(stream_, out.view(), p.view(), again.view());
+  kernels::actnorm_inverse(stream_, {.y = in.view(), .parameters = p.view(), .x = out.view()});
+  kernels::actnorm_forward(stream_, {.x = out.view(), .parameters = p.view(), .y = again.view()});
   stream_.synchronise();
   const Vector bias = p.bias.values();
   const Vector log_scale = p.log_scale.values();
@@ -90,7 +91,11 @@ TEST_P(Actnorm, BackwardMatchesReferenceAndAddsToParameterGradients) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<float> dbias(narrow(before_bias), device());
   const GuardedBuffer<float> dlog_scale(narrow(before_scale), device());
-  kernels::actnorm_backward(stream_, y.view(), in.view(), p.view(), out.view(), {dbias.view(), dlog_scale.view()});
+  kernels::actnorm_backward(stream_, {.y = y.view(),
+                                      .dy = in.view(),
+                                      .parameters = p.view(),
+                                      .dx = out.view(),
+                                      .gradients = {dbias.view(), dlog_scale.view()}});
   stream_.synchronise();
 
   reference::ActnormBackward expected = reference::actnorm_backward(x, dy, bias, log_scale);
@@ -109,7 +114,11 @@ TEST_P(Actnorm, BackwardMatchesReferenceAndAddsToParameterGradients) {
   expect_close(dlog_scale.values(), expected.dlog_scale, scale_bound, "d log_scale");
 
   // dx may be dy's memory.
-  kernels::actnorm_backward(stream_, y.view(), in.view(), p.view(), in.view(), {dbias.view(), dlog_scale.view()});
+  kernels::actnorm_backward(stream_, {.y = y.view(),
+                                      .dy = in.view(),
+                                      .parameters = p.view(),
+                                      .dx = in.view(),
+                                      .gradients = {dbias.view(), dlog_scale.view()}});
   stream_.synchronise();
   EXPECT_EQ(in.values().values, out.values().values) << "in place";
 }
@@ -127,7 +136,7 @@ TEST_P(Actnorm, InitialiseIsTwoPass) {
   const GuardedMap in(x, s.around, device());
   const GuardedBuffer<float> bias(s.c, device());
   const GuardedBuffer<float> log_scale(s.c, device());
-  kernels::actnorm_initialise(stream_, in.view(), bias.view(), log_scale.view());
+  kernels::actnorm_initialise(stream_, {.x = in.view(), .bias = bias.view(), .log_scale = log_scale.view()});
   stream_.synchronise();
   const reference::ActnormInitial expected = reference::actnorm_initialise(x);
   Vector bias_bound;
@@ -149,7 +158,7 @@ TEST_P(Actnorm, InitialiseFloorsAConstantChannel) {
     const GuardedMap in(x, s.around, device());
     const GuardedBuffer<float> bias(s.c, device());
     const GuardedBuffer<float> log_scale(s.c, device());
-    kernels::actnorm_initialise(stream_, in.view(), bias.view(), log_scale.view());
+    kernels::actnorm_initialise(stream_, {.x = in.view(), .bias = bias.view(), .log_scale = log_scale.view()});
     stream_.synchronise();
     const double expected = -std::log(1e-3 + 1e-6);
     for (int64_t c = 0; c < s.c; ++c) {
@@ -167,7 +176,7 @@ TEST_P(Actnorm, LogDetAndItsGradient) {
   const GuardedBuffer<double> invconv(std::vector<double>{0.75, -1.5}, device());
   const GuardedBuffer<double> total(1, device());
   const std::vector<kernels::LogDetTerm> terms = {{first.view(), s.pixels()}, {second.view(), 2 * s.pixels()}};
-  kernels::constant_log_det(stream_, terms, invconv.view(), total.view());
+  kernels::constant_log_det(stream_, {.steps = terms, .invconv_log_det = invconv.view(), .total = total.view()});
   stream_.synchronise();
   const double pixels = static_cast<double>(s.pixels());
   double sum = 0.75 * pixels - 1.5 * 2 * pixels;
@@ -186,7 +195,7 @@ TEST_P(Actnorm, LogDetAndItsGradient) {
   const GuardedBuffer<float> gradient(narrow(before), device());
   const GuardedBuffer<float> other(narrow(before), device());
   const std::vector<kernels::LogDetGradient> gradients = {{-0.3, gradient.view()}, {1.25, other.view()}};
-  kernels::actnorm_log_det_backward(stream_, gradients);
+  kernels::actnorm_log_det_backward(stream_, {.steps = gradients});
   stream_.synchronise();
   const Vector actual = gradient.values();
   const Vector second_actual = other.values();

@@ -1,4 +1,5 @@
 #include "kernels/adam.h"
+#include "kernels/reduce.h"
 
 #include <cmath>
 #include <limits>
@@ -37,8 +38,12 @@ TEST_P(Adam, HundredStepsFollowTheReference) {
     Vector gradient = random_vector(rng, size, 4.0);
     if (size > 2) gradient[1] = 0.0;  // a parameter that never moves
     const GuardedBuffer<float> g32(narrow(gradient), device());
-    kernels::adam_update(stream_, {.learning_rate = settings.learning_rate, .step = step, .gradient_scale = 0.125},
-                         g32.view(), p32.view(), m32.view(), v32.view());
+    kernels::adam_update(stream_,
+                         {.settings = {.learning_rate = settings.learning_rate, .step = step, .gradient_scale = 0.125},
+                          .gradient = g32.view(),
+                          .parameter = p32.view(),
+                          .m = m32.view(),
+                          .v = v32.view()});
     stream_.synchronise();
     reference::adam_update(settings, step, gradient, parameter, m, v);
     const double t = static_cast<double>(step);
@@ -74,9 +79,12 @@ TEST_P(Adam, SumRowsAddsInOrder) {
     const GuardedBuffer<float> out(size, device());
     // In two parts, as threads would share the work.
     const int64_t split = size / 3;
-    kernels::sum_rows(stream_, in32.view(), rows, size, out.view().slice(0, split));
-    kernels::sum_rows(stream_, in32.view().slice(split, rows * size - split), rows, size,
-                      out.view().slice(split, size - split));
+    kernels::sum_rows(stream_,
+                      {.in = in32.view(), .rows = rows, .row_stride = size, .out = out.view().slice(0, split)});
+    kernels::sum_rows(stream_, {.in = in32.view().slice(split, rows * size - split),
+                                .rows = rows,
+                                .row_stride = size,
+                                .out = out.view().slice(split, size - split)});
     stream_.synchronise();
     // "Rows in order" fixes every bit: the same loop in float32.
     for (int64_t j = 0; j < size; ++j) {
@@ -92,7 +100,7 @@ TEST_P(Adam, SumRowsAddsInOrder) {
 
 TEST_P(Adam, SumOfNoRowsIsZero) {
   const GuardedBuffer<float> out(shape().size, device());
-  kernels::sum_rows(stream_, {}, 0, shape().size, out.view());
+  kernels::sum_rows(stream_, {.in = {}, .rows = 0, .row_stride = shape().size, .out = out.view()});
   stream_.synchronise();
   for (int64_t j = 0; j < shape().size; ++j) EXPECT_EQ(out[j], 0.0F);
 }
@@ -103,7 +111,7 @@ TEST_P(Adam, SquaredNormIsFloat64AndKeepsWhatIsNotFinite) {
   std::vector<float> x = random_floats(rng, size, 1e20);  // the squares overflow float32
   const GuardedBuffer<float> x32(x, device());
   const GuardedBuffer<double> out(1, device());
-  kernels::squared_norm(stream_, x32.view(), out.view());
+  kernels::squared_norm(stream_, {.x = x32.view(), .out = out.view()});
   stream_.synchronise();
   const double expected = reference::squared_norm(widen(x));
   EXPECT_TRUE(std::abs(out[0] - expected) <= sum_bound(size, expected, eps64)) << out[0] << " " << expected;
@@ -112,7 +120,7 @@ TEST_P(Adam, SquaredNormIsFloat64AndKeepsWhatIsNotFinite) {
     for (const int64_t at : {int64_t{0}, size / 2, size - 1}) {
       const float kept = x32[at];
       x32.set(at, bad);
-      kernels::squared_norm(stream_, x32.view(), out.view());
+      kernels::squared_norm(stream_, {.x = x32.view(), .out = out.view()});
       stream_.synchronise();
       EXPECT_FALSE(std::isfinite(out[0])) << bad << " at " << at;
       x32.set(at, kept);

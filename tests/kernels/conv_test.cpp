@@ -14,9 +14,9 @@
 namespace evenflow::tests {
 namespace {
 
+using kernels::cpu::ChannelPlanes;
 using kernels::cpu::ConvEpilogue;
 using kernels::cpu::PaddedPlane;
-using kernels::cpu::Planes;
 using reference::Vector;
 
 struct ConvCase {
@@ -36,7 +36,7 @@ struct PaddedMap {
       kernels::cpu::to_padded(plane, dense.data() + c * plane.h * plane.w, memory.data() + c * plane.size);
     }
   }
-  Planes<float> at(int64_t position) { return {memory.data() + plane.lead + position, plane.size}; }
+  ChannelPlanes<float> at(int64_t position) { return {memory.data() + plane.lead + position, plane.size}; }
   double operator()(int64_t c, int64_t y, int64_t x) const {
     return memory[static_cast<size_t>(c * plane.size + plane.lead + y * plane.stride + x)];
   }

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "kernels/flow_ops.h"
+#include "kernels/coupling.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/reference.h"
 

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/flow_ops.h"
+#include "kernels/coupling.h"
 #include "tests/kernels/coupling_case.h"
 #include "tests/support/backends.h"
 
@@ -99,7 +99,8 @@ class CouplingOp : public OpTest<CouplingCase> {
  protected:
   void pack(const CouplingWeights& p) {
     const WeightsOnDevice on_device(p, device());
-    kernels::coupling_pack(stream_, only(kernels::CouplingPack{kernel_, on_device.parameters(), packed_.view()}));
+    kernels::coupling_pack(stream_,
+                           {.steps = only(kernels::PackedCoupling{kernel_, on_device.parameters(), packed_.view()})});
     stream_.synchronise();
   }
   kernels::CouplingShape kernel_ = shape().kernel_shape();
@@ -119,8 +120,13 @@ TEST_P(CouplingOp, ForwardMatchesReference) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const std::vector<double> before(static_cast<size_t>(s.n), 5.0);
   const GuardedBuffer<double> log_det(before, device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), saved_.view(),
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = out.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
   stream_.synchronise();
   const reference::CouplingForward expected = reference::coupling_forward(s.kind, p, x);
   const Bounds bounds = bounds_of(s, p, x, x, gradient_);
@@ -131,8 +137,13 @@ TEST_P(CouplingOp, ForwardMatchesReference) {
 
   // Scoring keeps nothing, and may run in place: the same bits.
   const GuardedBuffer<double> again(before, device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), in.view(), again.view(), {},
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = in.view(),
+                                      .log_det = again.view(),
+                                      .saved = {},
+                                      .workspace = workspace_.view()});
   stream_.synchronise();
   EXPECT_EQ(in.values().values, out.values().values);
   EXPECT_EQ(again.values(), log_det.values());
@@ -148,9 +159,16 @@ TEST_P(CouplingOp, InverseMatchesReferenceAndUndoesForward) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedMap back(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
-                            workspace_.view());
-  kernels::coupling_inverse(stream_, kernel_, out.view(), packed_.view(), back.view(), workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = out.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = {},
+                                      .workspace = workspace_.view()});
+  kernels::coupling_inverse(
+      stream_,
+      {.shape = kernel_, .y = out.view(), .packed = packed_.view(), .x = back.view(), .workspace = workspace_.view()});
   stream_.synchronise();
   const Bounds bounds = bounds_of(s, p, x, x, gradient_);
   const Maps y = out.values();
@@ -168,7 +186,9 @@ TEST_P(CouplingOp, InverseMatchesReferenceAndUndoesForward) {
   expect_close(back.values().values, expected.values, bound.values, "x");
   expect_close(back.values().values, x.values, round_trip.values, "inverse of forward");
 
-  kernels::coupling_inverse(stream_, kernel_, out.view(), packed_.view(), out.view(), workspace_.view());
+  kernels::coupling_inverse(
+      stream_,
+      {.shape = kernel_, .y = out.view(), .packed = packed_.view(), .x = out.view(), .workspace = workspace_.view()});
   stream_.synchronise();
   EXPECT_EQ(out.values().values, back.values().values) << "in place";
 }
@@ -187,10 +207,22 @@ TEST_P(CouplingOp, BackwardMatchesReferenceInAllGradients) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const WeightsOnDevice d(before, device());
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), y.view(), log_det.view(), saved_.view(),
-                            workspace_.view());
-  kernels::coupling_backward(stream_, kernel_, in.view(), gradient.view(), packed_.view(), saved_.view(), gradient_,
-                             out.view(), d.gradients(), workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = y.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
+  kernels::coupling_backward(stream_, {.shape = kernel_,
+                                       .x = in.view(),
+                                       .dy = gradient.view(),
+                                       .packed = packed_.view(),
+                                       .saved = saved_.view(),
+                                       .log_det_gradient = gradient_,
+                                       .dx = out.view(),
+                                       .gradients = d.gradients(),
+                                       .workspace = workspace_.view()});
   stream_.synchronise();
 
   reference::CouplingBackward expected = reference::coupling_backward(s.kind, p, x, dy, gradient_);
@@ -213,8 +245,15 @@ TEST_P(CouplingOp, BackwardMatchesReferenceInAllGradients) {
     expect_close(actual[tensor]->values(), *gradients[tensor], *bound[tensor], text_of("d ", names[tensor]));
   }
 
-  kernels::coupling_backward(stream_, kernel_, in.view(), gradient.view(), packed_.view(), saved_.view(), gradient_,
-                             gradient.view(), d.gradients(), workspace_.view());
+  kernels::coupling_backward(stream_, {.shape = kernel_,
+                                       .x = in.view(),
+                                       .dy = gradient.view(),
+                                       .packed = packed_.view(),
+                                       .saved = saved_.view(),
+                                       .log_det_gradient = gradient_,
+                                       .dx = gradient.view(),
+                                       .gradients = d.gradients(),
+                                       .workspace = workspace_.view()});
   stream_.synchronise();
   EXPECT_EQ(gradient.values().values, out.values().values) << "in place";
 }
@@ -231,8 +270,13 @@ TEST_P(CouplingOp, SaturatedGainsStayFinite) {
   const GuardedMap in(x, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), saved_.view(),
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = out.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
   stream_.synchronise();
   const reference::CouplingForward expected = reference::coupling_forward(s.kind, p, x);
   const Bounds bounds = bounds_of(s, p, x, x, gradient_);
@@ -254,8 +298,13 @@ TEST_P(CouplingOp, NotANumberInAnyWeightShows) {
     (*tensor)[at] = std::numeric_limits<double>::quiet_NaN();
     pack(p);
     const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-    kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
-                              workspace_.view());
+    kernels::coupling_forward(stream_, {.shape = kernel_,
+                                        .x = in.view(),
+                                        .packed = packed_.view(),
+                                        .y = out.view(),
+                                        .log_det = log_det.view(),
+                                        .saved = {},
+                                        .workspace = workspace_.view()});
     stream_.synchronise();
     for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
     p = good;

@@ -9,11 +9,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/actnorm.h"
 #include "kernels/adam.h"
 #include "kernels/buffer.h"
 #include "kernels/check.h"
-#include "kernels/flow_ops.h"
+#include "kernels/coupling.h"
 #include "kernels/gather.h"
+#include "kernels/gaussian.h"
+#include "kernels/invconv.h"
+#include "kernels/invconv_weight.h"
+#include "kernels/log_det.h"
+#include "kernels/reduce.h"
+#include "kernels/squeeze.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/backends.h"
 
@@ -156,9 +163,9 @@ class ShapeErrors : public testing::Test {
 };
 
 TEST_F(ShapeErrors, Squeeze) {
-  expect("squeeze", "[1, 1, 3, 4]", [&] { squeeze(stream_, map(1, 1, 3, 4), other(1, 4, 1, 2)); });
-  expect("squeeze", "[1, 4, 2, 3]", [&] { squeeze(stream_, map(1, 1, 4, 4), other(1, 4, 2, 3)); });
-  expect("unsqueeze", "[2, 4, 2, 2]", [&] { unsqueeze(stream_, map(2, 4, 2, 2), other(1, 1, 4, 4)); });
+  expect("squeeze", "[1, 1, 3, 4]", [&] { squeeze(stream_, {.x = map(1, 1, 3, 4), .y = other(1, 4, 1, 2)}); });
+  expect("squeeze", "[1, 4, 2, 3]", [&] { squeeze(stream_, {.x = map(1, 1, 4, 4), .y = other(1, 4, 2, 3)}); });
+  expect("unsqueeze", "[2, 4, 2, 2]", [&] { unsqueeze(stream_, {.y = map(2, 4, 2, 2), .x = other(1, 1, 4, 4)}); });
 }
 
 TEST_F(ShapeErrors, Actnorm) {
@@ -166,17 +173,27 @@ TEST_F(ShapeErrors, Actnorm) {
   const ActnormParameters bad{floats(3), floats(2)};
   const ActnormGradients few{floats(2), floats(3)};
   expect("actnorm_forward", "[1, 3, 2, 5]",
-         [&] { actnorm_forward(stream_, map(1, 3, 2, 2), good, other(1, 3, 2, 5)); });
-  expect("actnorm_forward", "log_scale", [&] { actnorm_forward(stream_, map(1, 3, 2, 2), bad, other(1, 3, 2, 2)); });
-  expect("actnorm_inverse", "log_scale", [&] { actnorm_inverse(stream_, map(1, 3, 2, 2), bad, other(1, 3, 2, 2)); });
-  expect("actnorm_backward", "bias",
-         [&] { actnorm_backward(stream_, map(1, 3, 2, 2), other(1, 3, 2, 2), good, other(1, 3, 2, 2), few); });
-  expect("actnorm_initialise", "bias", [&] { actnorm_initialise(stream_, map(1, 3, 2, 2), floats(4), floats(3)); });
-  expect("actnorm_initialise", "pixel", [&] { actnorm_initialise(stream_, map(0, 3, 2, 2), floats(3), floats(3)); });
+         [&] { actnorm_forward(stream_, {.x = map(1, 3, 2, 2), .parameters = good, .y = other(1, 3, 2, 5)}); });
+  expect("actnorm_forward", "log_scale",
+         [&] { actnorm_forward(stream_, {.x = map(1, 3, 2, 2), .parameters = bad, .y = other(1, 3, 2, 2)}); });
+  expect("actnorm_inverse", "log_scale",
+         [&] { actnorm_inverse(stream_, {.y = map(1, 3, 2, 2), .parameters = bad, .x = other(1, 3, 2, 2)}); });
+  expect("actnorm_backward", "bias", [&] {
+    actnorm_backward(
+        stream_,
+        {.y = map(1, 3, 2, 2), .dy = other(1, 3, 2, 2), .parameters = good, .dx = other(1, 3, 2, 2), .gradients = few});
+  });
+  expect("actnorm_initialise", "bias",
+         [&] { actnorm_initialise(stream_, {.x = map(1, 3, 2, 2), .bias = floats(4), .log_scale = floats(3)}); });
+  expect("actnorm_initialise", "pixel",
+         [&] { actnorm_initialise(stream_, {.x = map(0, 3, 2, 2), .bias = floats(3), .log_scale = floats(3)}); });
   const LogDetTerm term{floats(3), 4};
-  expect("constant_log_det", "total", [&] { constant_log_det(stream_, tests::only(term), doubles(1), doubles(2)); });
-  expect("constant_log_det", "invconv_log_det",
-         [&] { constant_log_det(stream_, tests::only(term), doubles(2), doubles(1)); });
+  expect("constant_log_det", "total", [&] {
+    constant_log_det(stream_, {.steps = tests::only(term), .invconv_log_det = doubles(1), .total = doubles(2)});
+  });
+  expect("constant_log_det", "invconv_log_det", [&] {
+    constant_log_det(stream_, {.steps = tests::only(term), .invconv_log_det = doubles(2), .total = doubles(1)});
+  });
 }
 
 TEST_F(ShapeErrors, Invconv) {
@@ -184,25 +201,32 @@ TEST_F(ShapeErrors, Invconv) {
   PluParameters bad = p;
   bad.lower = floats(15);
   const auto assemble_plu = [&](const PluAssembly& step, int64_t log_dets) {
-    invconv_assemble_plu(stream_, tests::only(step), doubles(log_dets));
+    invconv_assemble_plu(stream_, {.steps = tests::only(step), .log_det = doubles(log_dets)});
   };
   expect("invconv_assemble_plu", "lower", [&] { assemble_plu({bad, floats(16), floats(16)}, 1); });
   expect("invconv_assemble_plu", "inverse", [&] { assemble_plu({p, floats(16), floats(9)}, 1); });
   expect("invconv_assemble_plu", "log_det", [&] { assemble_plu({p, floats(16), floats(16)}, 2); });
   expect("invconv_assemble_dense", "not square", [&] {
-    invconv_assemble_dense(stream_, tests::only(DenseAssembly{floats(15), floats(15)}), doubles(1));
+    invconv_assemble_dense(stream_,
+                           {.steps = tests::only(DenseAssembly{floats(15), floats(15)}), .log_det = doubles(1)});
   });
   expect("invconv_plu_backward", "upper", [&] {
-    invconv_plu_backward(stream_, tests::only(PluBackward{p, floats(16), 1.0, {floats(16), floats(4), floats(4)}}));
+    invconv_plu_backward(stream_,
+                         {.steps = tests::only(PluBackward{p, floats(16), 1.0, {floats(16), floats(4), floats(4)}})});
   });
   expect("invconv_dense_backward", "dweight", [&] {
-    invconv_dense_backward(stream_, tests::only(DenseBackward{floats(16), floats(9), 1.0, floats(16)}));
+    invconv_dense_backward(stream_, {.steps = tests::only(DenseBackward{floats(16), floats(9), 1.0, floats(16)})});
   });
-  expect("invconv_apply", "weight", [&] { invconv_apply(stream_, map(1, 4, 2, 2), floats(9), other(1, 4, 2, 2)); });
+  expect("invconv_apply", "weight",
+         [&] { invconv_apply(stream_, {.x = map(1, 4, 2, 2), .weight = floats(9), .y = other(1, 4, 2, 2)}); });
   expect("invconv_apply", "not its input",
-         [&] { invconv_apply(stream_, map(1, 4, 2, 2), others_.slice(0, 16), map(1, 4, 2, 2)); });
+         [&] { invconv_apply(stream_, {.x = map(1, 4, 2, 2), .weight = others_.slice(0, 16), .y = map(1, 4, 2, 2)}); });
   expect("invconv_backward", "not dy", [&] {
-    invconv_backward(stream_, map(1, 4, 2, 2), other(1, 4, 2, 2), floats(16), other(1, 4, 2, 2), floats(16));
+    invconv_backward(stream_, {.x = map(1, 4, 2, 2),
+                               .dy = other(1, 4, 2, 2),
+                               .weight = floats(16),
+                               .dx = other(1, 4, 2, 2),
+                               .dweight = floats(16)});
   });
 }
 
@@ -222,48 +246,93 @@ TEST_F(ShapeErrors, Coupling) {
   CouplingParameters p = parameters(good);
   p.conv2_bias = floats(2);
   expect("coupling_pack", "conv2.bias", [&] {
-    coupling_pack(stream_, tests::only(CouplingPack{good, p, packed.view()}));
+    coupling_pack(stream_, {.steps = tests::only(PackedCoupling{good, p, packed.view()})});
   });
   expect("coupling_pack", "packed", [&] {
-    const CouplingPack step{good, parameters(good), packed.slice(0, packed.size() - 1)};
-    coupling_pack(stream_, tests::only(step));
+    const PackedCoupling step{good, parameters(good), packed.slice(0, packed.size() - 1)};
+    coupling_pack(stream_, {.steps = tests::only(step)});
   });
   const Map x = map(1, 4, 2, 2);
   const Map y = other(1, 4, 2, 2);
   const auto forward = [&](const Map& in, int64_t log_dets, int64_t kept, int64_t scratch) {
-    coupling_forward(stream_, good, in, packed.view(), y, doubles(log_dets), saved.slice(0, kept),
-                     workspace.slice(0, scratch));
+    coupling_forward(stream_, {.shape = good,
+                               .x = in,
+                               .packed = packed.view(),
+                               .y = y,
+                               .log_det = doubles(log_dets),
+                               .saved = saved.slice(0, kept),
+                               .workspace = workspace.slice(0, scratch)});
   };
   expect("coupling_forward", "[1, 4, 2, 3]", [&] { forward(map(1, 4, 2, 3), 1, saved.size(), workspace.size()); });
   expect("coupling_forward", "[2, 4, 2, 2]", [&] { forward(map(2, 4, 2, 2), 2, saved.size(), workspace.size()); });
   expect("coupling_forward", "log_det", [&] { forward(x, 0, saved.size(), workspace.size()); });
   expect("coupling_forward", "saved", [&] { forward(x, 1, saved.size() - 1, workspace.size()); });
   expect("coupling_forward", "workspace", [&] { forward(x, 1, saved.size(), workspace.size() - 1); });
-  expect("coupling_inverse", "workspace",
-         [&] { coupling_inverse(stream_, good, x, packed.view(), y, workspace.slice(0, 1)); });
+  expect("coupling_inverse", "workspace", [&] {
+    coupling_inverse(stream_,
+                     {.shape = good, .y = x, .packed = packed.view(), .x = y, .workspace = workspace.slice(0, 1)});
+  });
   CouplingGradients d = gradients(good);
   d.log_gain = floats(2);
-  expect("coupling_backward", "log_gain",
-         [&] { coupling_backward(stream_, good, x, y, packed.view(), saved.view(), 1.0, y, d, workspace.view()); });
-  expect("coupling_backward", "saved",
-         [&] { coupling_backward(stream_, good, x, y, packed.view(), {}, 1.0, y, gradients(good), workspace.view()); });
+  expect("coupling_backward", "log_gain", [&] {
+    coupling_backward(stream_, {.shape = good,
+                                .x = x,
+                                .dy = y,
+                                .packed = packed.view(),
+                                .saved = saved.view(),
+                                .log_det_gradient = 1.0,
+                                .dx = y,
+                                .gradients = d,
+                                .workspace = workspace.view()});
+  });
+  expect("coupling_backward", "saved", [&] {
+    coupling_backward(stream_, {.shape = good,
+                                .x = x,
+                                .dy = y,
+                                .packed = packed.view(),
+                                .saved = {},
+                                .log_det_gradient = 1.0,
+                                .dx = y,
+                                .gradients = gradients(good),
+                                .workspace = workspace.view()});
+  });
 }
 
 TEST_F(ShapeErrors, TheRest) {
-  expect("gaussian_moments", "sum", [&] { gaussian_moments(stream_, map(3, 1, 2, 2), doubles(2), doubles(3)); });
-  expect("gaussian_backward", "shift",
-         [&] { gaussian_backward(stream_, map(3, 1, 2, 2), doubles(2), 1.0, other(3, 1, 2, 2)); });
-  expect("adam_update", "one size", [&] { adam_update(stream_, {}, floats(3), floats(3), floats(2), floats(3)); });
-  expect("adam_update", "counts from 1",
-         [&] { adam_update(stream_, {.step = 0}, floats(3), floats(3), floats(3), floats(3)); });
-  expect("sum_rows", "stride", [&] { sum_rows(stream_, floats(5), 2, 3, others_.slice(0, 3)); });
-  expect("sum_rows", "apart", [&] { sum_rows(stream_, floats(7), 2, 2, others_.slice(0, 3)); });
-  expect("squared_norm", "one element", [&] { squared_norm(stream_, floats(7), doubles(2)); });
+  expect("gaussian_moments", "sum",
+         [&] { gaussian_moments(stream_, {.z = map(3, 1, 2, 2), .sum = doubles(2), .centred_squares = doubles(3)}); });
+  expect("gaussian_backward", "shift", [&] {
+    gaussian_backward(stream_, {.z = map(3, 1, 2, 2), .shift = doubles(2), .scale = 1.0, .dz = other(3, 1, 2, 2)});
+  });
+  expect("adam_update", "one size", [&] {
+    adam_update(stream_,
+                {.settings = {}, .gradient = floats(3), .parameter = floats(3), .m = floats(2), .v = floats(3)});
+  });
+  expect("adam_update", "counts from 1", [&] {
+    adam_update(
+        stream_,
+        {.settings = {.step = 0}, .gradient = floats(3), .parameter = floats(3), .m = floats(3), .v = floats(3)});
+  });
+  expect("sum_rows", "stride",
+         [&] { sum_rows(stream_, {.in = floats(5), .rows = 2, .row_stride = 3, .out = others_.slice(0, 3)}); });
+  expect("sum_rows", "apart",
+         [&] { sum_rows(stream_, {.in = floats(7), .rows = 2, .row_stride = 2, .out = others_.slice(0, 3)}); });
+  expect("squared_norm", "one element", [&] { squared_norm(stream_, {.x = floats(7), .out = doubles(2)}); });
   const Buffer<int64_t> start(1);
-  expect("gather_windows", "one start per window",
-         [&] { gather_windows(stream_, floats(64), start.view(), floats(4), floats(4), other(2, 1, 4, 3)); });
-  expect("gather_windows", "band",
-         [&] { gather_windows(stream_, floats(64), start.view(), floats(3), floats(4), other(1, 1, 4, 3)); });
+  expect("gather_windows", "one start per window", [&] {
+    gather_windows(stream_, {.frames = floats(64),
+                             .start = start.view(),
+                             .mean = floats(4),
+                             .inverse_std = floats(4),
+                             .x = other(2, 1, 4, 3)});
+  });
+  expect("gather_windows", "band", [&] {
+    gather_windows(stream_, {.frames = floats(64),
+                             .start = start.view(),
+                             .mean = floats(3),
+                             .inverse_std = floats(4),
+                             .x = other(1, 1, 4, 3)});
+  });
 }
 
 }  // namespace

@@ -64,7 +64,8 @@ class FusedCoupling : public OpTest<FusedCase> {
   }
   void pack(const CouplingWeights& p) {
     const WeightsOnDevice on_device(p, device());
-    kernels::coupling_pack(stream_, only(kernels::CouplingPack{kernel_, on_device.parameters(), packed_.view()}));
+    kernels::coupling_pack(stream_,
+                           {.steps = only(kernels::PackedCoupling{kernel_, on_device.parameters(), packed_.view()})});
     stream_.synchronise();
   }
   kernels::CouplingShape kernel_ = shape().fused_shape();
@@ -84,9 +85,16 @@ TEST_P(FusedCoupling, ForwardAndInverse) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedMap back(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n), 5.0), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), saved_.view(),
-                            workspace_.view());
-  kernels::coupling_inverse(stream_, kernel_, out.view(), packed_.view(), back.view(), workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = out.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
+  kernels::coupling_inverse(
+      stream_,
+      {.shape = kernel_, .y = out.view(), .packed = packed_.view(), .x = back.view(), .workspace = workspace_.view()});
   stream_.synchronise();
   const reference::CouplingForward expected = reference::coupling_forward(s.kind, p, x);
   expect_near(out.values().values, expected.y.values, forward_bound(), "y");
@@ -100,8 +108,13 @@ TEST_P(FusedCoupling, ForwardAndInverse) {
 
   // In place, and keeping nothing: the same bits.
   const GuardedBuffer<double> again(std::vector<double>(static_cast<size_t>(s.n), 5.0), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), in.view(), again.view(), {},
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = in.view(),
+                                      .log_det = again.view(),
+                                      .saved = {},
+                                      .workspace = workspace_.view()});
   stream_.synchronise();
   EXPECT_EQ(in.values().values, out.values().values);
   EXPECT_EQ(again.values(), log_det.values());
@@ -120,12 +133,24 @@ TEST_P(FusedCoupling, Gradients) {
   const GuardedMap gradient(dy, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), y.view(), log_det.view(), saved_.view(),
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = y.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = saved_.view(),
+                                      .workspace = workspace_.view()});
   const auto backward = [&](const GuardedMap& dx) {
     const WeightsOnDevice d(before, device());
-    kernels::coupling_backward(stream_, kernel_, in.view(), gradient.view(), packed_.view(), saved_.view(), gradient_,
-                               dx.view(), d.gradients(), workspace_.view());
+    kernels::coupling_backward(stream_, {.shape = kernel_,
+                                         .x = in.view(),
+                                         .dy = gradient.view(),
+                                         .packed = packed_.view(),
+                                         .saved = saved_.view(),
+                                         .log_det_gradient = gradient_,
+                                         .dx = dx.view(),
+                                         .gradients = d.gradients(),
+                                         .workspace = workspace_.view()});
     stream_.synchronise();
     std::vector<Vector> all;
     for (const auto* tensor : {&d.conv1_weight, &d.conv1_bias, &d.conv2_weight, &d.conv2_bias, &d.conv3_weight,
@@ -165,8 +190,13 @@ TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
     (*tensor)[at] = std::numeric_limits<double>::quiet_NaN();
     pack(p);
     const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-    kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
-                              workspace_.view());
+    kernels::coupling_forward(stream_, {.shape = kernel_,
+                                        .x = in.view(),
+                                        .packed = packed_.view(),
+                                        .y = out.view(),
+                                        .log_det = log_det.view(),
+                                        .saved = {},
+                                        .workspace = workspace_.view()});
     stream_.synchronise();
     for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
     p = good;
@@ -175,8 +205,13 @@ TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
   p.conv3_bias.back() = std::numeric_limits<double>::quiet_NaN();
   pack(p);
   const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(s.n)), device());
-  kernels::coupling_forward(stream_, kernel_, in.view(), packed_.view(), out.view(), log_det.view(), {},
-                            workspace_.view());
+  kernels::coupling_forward(stream_, {.shape = kernel_,
+                                      .x = in.view(),
+                                      .packed = packed_.view(),
+                                      .y = out.view(),
+                                      .log_det = log_det.view(),
+                                      .saved = {},
+                                      .workspace = workspace_.view()});
   stream_.synchronise();
   const Maps y = out.values();
   for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(y.plane(n, s.c - 1)[0]));

@@ -35,7 +35,11 @@ TEST_P(Gather, TakesOverlappingWindowsAndNormalises) {
   const GuardedBuffer<int64_t> starts(start, device());
   for (const Surroundings& around : {Surroundings{}, Surroundings{.channels_before = 1, .gap = 7}}) {
     const GuardedMap out(s.n, 1, s.bands, s.width, around, device());
-    kernels::gather_windows(stream_, frames32.view(), starts.view(), mean32.view(), inverse32.view(), out.view());
+    kernels::gather_windows(stream_, {.frames = frames32.view(),
+                                      .start = starts.view(),
+                                      .mean = mean32.view(),
+                                      .inverse_std = inverse32.view(),
+                                      .x = out.view()});
     stream_.synchronise();
     const Maps expected = reference::gather_windows(frames, start, mean, inverse_std, s.width);
     Vector minus_mean = reference::absolute(mean);

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/flow_ops.h"
+#include "kernels/gaussian.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/backends.h"
 
@@ -24,7 +24,7 @@ TEST_P(Gaussian, MomentsAreAddedInFloat64) {
     const Vector before = random_vector(rng, 2 * s.n, 10.0);
     const GuardedBuffer<double> sum(std::vector<double>(before.begin(), before.begin() + s.n), device());
     const GuardedBuffer<double> squares(std::vector<double>(before.begin() + s.n, before.end()), device());
-    kernels::gaussian_moments(stream_, in.view(), sum.view(), squares.view());
+    kernels::gaussian_moments(stream_, {.z = in.view(), .sum = sum.view(), .centred_squares = squares.view()});
     stream_.synchronise();
     const reference::Moments expected = reference::gaussian_moments(z);
     const int64_t count = s.c * s.pixels();
@@ -53,7 +53,7 @@ TEST_P(Gaussian, SquaresAreAddedInFloat64) {
     const GuardedMap in(z, s.around, device());
     const Vector before = random_vector(rng, s.n, 10.0);
     const GuardedBuffer<double> squares(before, device());
-    kernels::gaussian_squares(stream_, in.view(), squares.view());
+    kernels::gaussian_squares(stream_, {.z = in.view(), .squares = squares.view()});
     stream_.synchronise();
     const int64_t count = s.c * s.pixels();
     const Vector actual = squares.values();
@@ -75,7 +75,7 @@ TEST_P(Gaussian, BackwardIsTheDistanceFromTheShift) {
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedBuffer<double> shifts(shift, device());
   const double scale = 1.0 / 8192;
-  kernels::gaussian_backward(stream_, in.view(), shifts.view(), scale, out.view());
+  kernels::gaussian_backward(stream_, {.z = in.view(), .shift = shifts.view(), .scale = scale, .dz = out.view()});
   stream_.synchronise();
   Maps expected = z;
   Maps bound = z;

@@ -6,7 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "kernels/check.h"
-#include "kernels/flow_ops.h"
+#include "kernels/invconv.h"
+#include "kernels/invconv_weight.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/backends.h"
 
@@ -28,7 +29,7 @@ TEST_P(InvconvApply, ForwardMatchesReference) {
   const GuardedBuffer<float> weight32(narrow(weight), device());
   const GuardedMap in(x, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
-  kernels::invconv_apply(stream_, in.view(), weight32.view(), out.view());
+  kernels::invconv_apply(stream_, {.x = in.view(), .weight = weight32.view(), .y = out.view()});
   stream_.synchronise();
   const Maps magnitude = reference::invconv_apply(reference::absolute(x), reference::absolute(weight));
   expect_close(out.values().values, reference::invconv_apply(x, weight).values, sum_bounds(s.c, magnitude.values), "y");
@@ -46,7 +47,9 @@ TEST_P(InvconvApply, BackwardMatchesReferenceAndAddsToDWeight) {
   const GuardedMap in(x, s.around, device());
   const GuardedMap gradient(dy, s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
-  kernels::invconv_backward(stream_, in.view(), gradient.view(), weight32.view(), out.view(), dweight.view());
+  kernels::invconv_backward(
+      stream_,
+      {.x = in.view(), .dy = gradient.view(), .weight = weight32.view(), .dx = out.view(), .dweight = dweight.view()});
   stream_.synchronise();
   reference::InvconvBackward expected = reference::invconv_backward(x, dy, weight);
   const reference::InvconvBackward magnitude =
@@ -120,8 +123,9 @@ TEST_P(InvconvWeight, PluAssembles) {
   const GuardedBuffer<float> weight(c * c, device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_plu(stream_, only(kernels::PluAssembly{on_device.view(), weight.view(), inverse.view()}),
-                                log_det.view());
+  kernels::invconv_assemble_plu(stream_,
+                                {.steps = only(kernels::PluAssembly{on_device.view(), weight.view(), inverse.view()}),
+                                 .log_det = log_det.view()});
   stream_.synchronise();
   const Vector expected = reference::plu_weight(p);
   const reference::Inverse inverted = reference::invert(expected, c);
@@ -141,8 +145,8 @@ TEST_P(InvconvWeight, DenseAssembles) {
   const GuardedBuffer<float> weight32(narrow(weight), device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
-                                  log_det.view());
+  kernels::invconv_assemble_dense(
+      stream_, {.steps = only(kernels::DenseAssembly{weight32.view(), inverse.view()}), .log_det = log_det.view()});
   stream_.synchronise();
   const reference::Inverse expected = reference::invert(weight, c);
   const double condition = norm(weight) * norm(expected.inverse);
@@ -159,8 +163,8 @@ TEST_P(InvconvWeight, DensePivots) {
   const GuardedBuffer<float> weight32(weight, device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
-  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
-                                  log_det.view());
+  kernels::invconv_assemble_dense(
+      stream_, {.steps = only(kernels::DenseAssembly{weight32.view(), inverse.view()}), .log_det = log_det.view()});
   stream_.synchronise();
   for (int64_t i = 0; i < c; ++i) {
     for (int64_t j = 0; j < c; ++j) EXPECT_EQ(inverse[j * c + i], weight[static_cast<size_t>(i * c + j)] / 4.0F);
@@ -205,7 +209,8 @@ TEST_P(SingularSteps, DenseSingularAndNonFinite) {
     const std::vector<kernels::DenseAssembly> steps = {{first.view(), first_inverse.view()},
                                                        {second.view(), second_inverse.view()},
                                                        {third.view(), third_inverse.view()}};
-    expect_middle_named([&](auto log_det) { kernels::invconv_assemble_dense(stream_, steps, log_det); }, what);
+    expect_middle_named(
+        [&](auto log_det) { kernels::invconv_assemble_dense(stream_, {.steps = steps, .log_det = log_det}); }, what);
   };
   expect_named(Vector(good.size()), "zeros");
   Vector column = good;
@@ -235,7 +240,9 @@ TEST_P(SingularSteps, PluWithADiagonalThatIsNotFinite) {
       const int64_t size = step->lower.size();
       steps.push_back({step->view(), weight.view().slice(at, size), inverse.view().slice(at, size)});
     }
-    expect_middle_named([&](auto log_det) { kernels::invconv_assemble_plu(stream_, steps, log_det); }, text_of(bad));
+    expect_middle_named(
+        [&](auto log_det) { kernels::invconv_assemble_plu(stream_, {.steps = steps, .log_det = log_det}); },
+        text_of(bad));
   }
 }
 
@@ -255,8 +262,8 @@ TEST_P(InvconvWeight, PluBackwardChainsIntoTheFactors) {
   const GuardedBuffer<float> dlog_s(narrow(before_log_s), device());
   kernels::invconv_plu_backward(
       stream_,
-      only(kernels::PluBackward{
-          on_device.view(), dweight32.view(), log_det_gradient, {dlower.view(), dupper.view(), dlog_s.view()}}));
+      {.steps = only(kernels::PluBackward{
+           on_device.view(), dweight32.view(), log_det_gradient, {dlower.view(), dupper.view(), dlog_s.view()}})});
   stream_.synchronise();
   const reference::PluBackward expected = reference::plu_backward(p, dweight, log_det_gradient);
   reference::Plu magnitudes = p;
@@ -302,10 +309,10 @@ TEST_P(InvconvWeight, DenseBackwardAddsTheLogDeterminantsShare) {
   const GuardedBuffer<double> log_det(1, device());
   const GuardedBuffer<float> dweight32(narrow(dweight), device());
   const GuardedBuffer<float> d(narrow(before), device());
-  kernels::invconv_assemble_dense(stream_, only(kernels::DenseAssembly{weight32.view(), inverse.view()}),
-                                  log_det.view());
-  kernels::invconv_dense_backward(stream_,
-                                  only(kernels::DenseBackward{inverse.view(), dweight32.view(), -0.7, d.view()}));
+  kernels::invconv_assemble_dense(
+      stream_, {.steps = only(kernels::DenseAssembly{weight32.view(), inverse.view()}), .log_det = log_det.view()});
+  kernels::invconv_dense_backward(
+      stream_, {.steps = only(kernels::DenseBackward{inverse.view(), dweight32.view(), -0.7, d.view()})});
   stream_.synchronise();
   Vector expected = reference::dense_backward(weight, c, dweight, -0.7);
   const reference::Inverse inverted = reference::invert(weight, c);

@@ -60,7 +60,8 @@ TEST_P(Linear, ForwardMatchesTheReference) {
                bias = random_vector(rng, s.out, 0.5);
   const GuardedBuffer<float> xs(narrow(x), device()), weights(narrow(weight), device()), biases(narrow(bias), device()),
       y(s.n * s.out, device());
-  kernels::linear_forward(stream_, s.shape(), xs.view(), weights.view(), biases.view(), y.view());
+  kernels::linear_forward(
+      stream_, {.shape = s.shape(), .x = xs.view(), .weight = weights.view(), .bias = biases.view(), .y = y.view()});
   stream_.synchronise();
   Vector expected = times_transposed(x, weight, s.n, s.out, s.in);
   Vector magnitude = times_transposed(reference::absolute(x), reference::absolute(weight), s.n, s.out, s.in);
@@ -87,8 +88,13 @@ TEST_P(Linear, BackwardMatchesTheReference) {
     const GuardedBuffer<float> xs(narrow(x), device()), ys(narrow(y), device()), dys(narrow(dy), device()),
         weights(narrow(weight), device()), dx(wanted ? s.n * s.in : 0, device()), dweights(narrow(dweight), device()),
         dbiases(narrow(dbias), device());
-    kernels::linear_backward(stream_, s.shape(), xs.view(), ys.view(), dys.view(), weights.view(), dx.view(),
-                             {dweights.view(), dbiases.view()});
+    kernels::linear_backward(stream_, {.shape = s.shape(),
+                                       .x = xs.view(),
+                                       .y = ys.view(),
+                                       .dy = dys.view(),
+                                       .weight = weights.view(),
+                                       .dx = dx.view(),
+                                       .gradients = {dweights.view(), dbiases.view()}});
     stream_.synchronise();
     EXPECT_EQ(dys.values(), masked);
     const Vector gradient = transposed(masked, s.n, s.out), inputs = transposed(x, s.n, s.in);
@@ -121,12 +127,18 @@ TEST_P(Linear, NotANumberPassesForwardAndBack) {
       y(s.n * s.out, device()), dy(ones(s.n * s.out), device()), dx(s.n * s.in, device()),
       dweights(std::vector<float>(static_cast<size_t>(s.out * s.in)), device()),
       dbiases(std::vector<float>(static_cast<size_t>(s.out)), device());
-  kernels::linear_forward(stream_, s.shape(), xs.view(), weights.view(), biases.view(), y.view());
+  kernels::linear_forward(
+      stream_, {.shape = s.shape(), .x = xs.view(), .weight = weights.view(), .bias = biases.view(), .y = y.view()});
   stream_.synchronise();
   EXPECT_TRUE(std::isnan(y[s.n * s.out - 1]));
   dy.set(s.n * s.out - 1, nan);
-  kernels::linear_backward(stream_, s.shape(), xs.view(), y.view(), dy.view(), weights.view(), dx.view(),
-                           {dweights.view(), dbiases.view()});
+  kernels::linear_backward(stream_, {.shape = s.shape(),
+                                     .x = xs.view(),
+                                     .y = y.view(),
+                                     .dy = dy.view(),
+                                     .weight = weights.view(),
+                                     .dx = dx.view(),
+                                     .gradients = {dweights.view(), dbiases.view()}});
   stream_.synchronise();
   EXPECT_TRUE(std::isnan(dx[s.n * s.in - 1]));
   EXPECT_TRUE(std::isnan(dweights[s.out * s.in - 1]));
@@ -136,11 +148,19 @@ TEST_P(Linear, NotANumberPassesForwardAndBack) {
 TEST(LinearShapes, AreChecked) {
   kernels::Stream stream;
   const kernels::Buffer<float> six(6), two(2), three(3), four(4);
-  EXPECT_THROW(
-      kernels::linear_forward(stream, {.n = 2, .in = 3, .out = 2}, six.view(), six.view(), three.view(), four.view()),
-      kernels::ShapeError);
-  EXPECT_THROW(kernels::linear_backward(stream, {.n = 2, .in = 3, .out = 2}, six.view(), four.view(), four.view(),
-                                        six.view(), four.view(), {six.view(), two.view()}),
+  EXPECT_THROW(kernels::linear_forward(stream, {.shape = {.n = 2, .in = 3, .out = 2},
+                                                .x = six.view(),
+                                                .weight = six.view(),
+                                                .bias = three.view(),
+                                                .y = four.view()}),
+               kernels::ShapeError);
+  EXPECT_THROW(kernels::linear_backward(stream, {.shape = {.n = 2, .in = 3, .out = 2},
+                                                 .x = six.view(),
+                                                 .y = four.view(),
+                                                 .dy = four.view(),
+                                                 .weight = six.view(),
+                                                 .dx = four.view(),
+                                                 .gradients = {six.view(), two.view()}}),
                kernels::ShapeError);
 }
 

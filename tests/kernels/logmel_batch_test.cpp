@@ -17,10 +17,10 @@ namespace evenflow::tests {
 namespace {
 
 using kernels::Buffer;
-using kernels::LogMelBatch;
 using kernels::LogMelClip;
 using kernels::LogMelLayout;
 using kernels::LogMelPath;
+using kernels::LogMelPlan;
 using kernels::LogMelSettings;
 using kernels::PadMode;
 
@@ -69,23 +69,23 @@ Buffer<T> on_device(kernels::Stream& stream, const std::vector<T>& values) {
 }
 
 /// Samples between, before and after the clips are NaN: what is read there shows.
-std::vector<float> transform(kernels::Stream& stream, LogMelBatch& batch, const Clips& clips) {
+std::vector<float> transform(kernels::Stream& stream, const LogMelPlan& plan, const Clips& clips) {
   constexpr int64_t before = 8;
   constexpr int64_t guard = 64;
   constexpr float guard_value = 12345.0F;
   std::vector<int64_t> lengths;
   for (const auto& clip : clips) lengths.push_back(static_cast<int64_t>(clip.size()));
-  LogMelLayout layout = lay_out_clips(batch.settings(), lengths);
+  LogMelLayout layout = lay_out_clips(plan.settings(), lengths);
   std::vector<float> samples(static_cast<size_t>(layout.samples + 2 * before), std::numeric_limits<float>::quiet_NaN());
   for (size_t i = 0; i < clips.size(); ++i) {
     layout.clips[i].first_sample += before;
     std::copy(clips[i].begin(), clips[i].end(), samples.begin() + layout.clips[i].first_sample);
   }
-  const int64_t values = layout.frames * batch.settings().mel_bands;
+  const int64_t values = layout.frames * plan.settings().mel_bands;
   const auto samples_there = on_device(stream, samples);
   const auto clips_there = on_device(stream, layout.clips);
   const auto frames = on_device(stream, std::vector<float>(static_cast<size_t>(values + 2 * guard), guard_value));
-  batch.run(stream, samples_there.view(), clips_there.view(), frames.slice(guard, values));
+  kernels::logmel(stream, plan.task(samples_there.view(), clips_there.view(), frames.slice(guard, values)));
   const std::vector<float> all = kernels::to_host(stream, frames.view());
   for (int64_t i = 0; i < guard; ++i) {
     EXPECT_EQ(all[static_cast<size_t>(i)], guard_value);
@@ -95,12 +95,12 @@ std::vector<float> transform(kernels::Stream& stream, LogMelBatch& batch, const 
 }
 
 std::vector<float> expected_frames(const LogMelSettings& settings, const Clips& clips) {
-  const auto plan = make_logmel_plan(settings);
+  const LogMelPlan plan(settings);
   std::vector<float> out;
   for (const auto& clip : clips) {
     const auto count = static_cast<int64_t>(clip.size());
-    std::vector<float> frames(static_cast<size_t>(plan->frames(count) * settings.mel_bands));
-    plan->run(clip.data(), count, frames.data());
+    std::vector<float> frames(static_cast<size_t>(plan.frames(count) * settings.mel_bands));
+    plan.run(clip.data(), count, frames.data());
     out.insert(out.end(), frames.begin(), frames.end());
   }
   return out;
@@ -141,8 +141,8 @@ using Batches = OpTest<BatchShape>;
 
 TEST_P(Batches, AgreesWithFloat64ClipByClip) {
   const Clips clips = sounds(shape());
-  LogMelBatch batch(shape().settings, device(), shape().path);
-  const std::vector<float> got = transform(stream_, batch, clips);
+  const LogMelPlan plan(shape().settings, device(), shape().path);
+  const std::vector<float> got = transform(stream_, plan, clips);
   const std::vector<float> expected = expected_frames(shape().settings, clips);
   if (device().type == kernels::DeviceType::cpu) {
     EXPECT_EQ(got, expected);
@@ -155,12 +155,12 @@ TEST_P(Batches, AgreesWithFloat64ClipByClip) {
 
 TEST_P(Batches, AClipIsTheSameBitsInAnyCompanyAndAgain) {
   const Clips clips = sounds(shape());
-  LogMelBatch batch(shape().settings, device(), shape().path);
-  const std::vector<float> together = transform(stream_, batch, clips);
-  EXPECT_EQ(transform(stream_, batch, clips), together);
+  const LogMelPlan plan(shape().settings, device(), shape().path);
+  const std::vector<float> together = transform(stream_, plan, clips);
+  EXPECT_EQ(transform(stream_, plan, clips), together);
   std::vector<float> alone;
   for (const auto& clip : clips) {
-    const std::vector<float> frames = transform(stream_, batch, {clip});
+    const std::vector<float> frames = transform(stream_, plan, {clip});
     alone.insert(alone.end(), frames.begin(), frames.end());
   }
   EXPECT_EQ(alone, together);
@@ -169,8 +169,8 @@ TEST_P(Batches, AClipIsTheSameBitsInAnyCompanyAndAgain) {
 TEST_P(Batches, SilenceIsExactlyTheFloor) {
   Clips clips;
   for (const int64_t length : shape().lengths) clips.emplace_back(static_cast<size_t>(length), 0.0F);
-  LogMelBatch batch(shape().settings, device(), shape().path);
-  for (const float value : transform(stream_, batch, clips)) ASSERT_EQ(value, floor_db);
+  const LogMelPlan plan(shape().settings, device(), shape().path);
+  for (const float value : transform(stream_, plan, clips)) ASSERT_EQ(value, floor_db);
 }
 
 // The CPU's plan is only ever given decoded sound, which has none.
@@ -178,12 +178,12 @@ TEST_P(Batches, ANaNSpoilsTheFramesThatHoldItAndNoOther) {
   if (device().type == kernels::DeviceType::cpu) return;
   const LogMelSettings& settings = shape().settings;
   Clips clips = sounds(shape());
-  LogMelBatch batch(settings, device(), shape().path);
-  const std::vector<float> whole = transform(stream_, batch, clips);
+  const LogMelPlan plan(settings, device(), shape().path);
+  const std::vector<float> whole = transform(stream_, plan, clips);
   std::vector<float>& spoilt = clips.back();
   const auto at = static_cast<int64_t>(spoilt.size() / 2);
   spoilt[static_cast<size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
-  const std::vector<float> got = transform(stream_, batch, clips);
+  const std::vector<float> got = transform(stream_, plan, clips);
 
   const auto count = static_cast<int64_t>(spoilt.size());
   const int64_t own = 1 + count / settings.hop_samples;
@@ -245,8 +245,8 @@ struct AnyShape {
 using AnyBatch = OpTest<AnyShape>;
 
 TEST_P(AnyBatch, NoClipsAreNoFrames) {
-  LogMelBatch batch({}, device());
-  batch.run(stream_, {nullptr, 0, device()}, {nullptr, 0, device()}, {nullptr, 0, device()});
+  const LogMelPlan plan({}, device());
+  kernels::logmel(stream_, plan.task({nullptr, 0, device()}, {nullptr, 0, device()}, {nullptr, 0, device()}));
   stream_.synchronise();
 }
 
@@ -259,22 +259,38 @@ TEST_P(AnyBatch, ManyShortClipsOfTwoLengths) {
     clips.emplace_back(i < 60 ? 40 : 333);
     for (float& sample : clips.back()) sample = uniform(random);
   }
-  LogMelBatch batch(settings, device());
-  expect_frames_close(transform(stream_, batch, clips), expected_frames(settings, clips), 10);
+  const LogMelPlan plan(settings, device());
+  expect_frames_close(transform(stream_, plan, clips), expected_frames(settings, clips), 10);
 }
 
 TEST_P(AnyBatch, WhatDoesNotFitIsAnError) {
-  EXPECT_THROW(LogMelBatch(with(1000, 512, 128), device(), LogMelPath::fused), kernels::ShapeError);
-  EXPECT_THROW(LogMelBatch(with(1023, 512, 128), device()), std::invalid_argument);
-  LogMelBatch batch({}, device());
+  EXPECT_THROW(LogMelPlan(with(1000, 512, 128), device(), LogMelPath::fused), kernels::ShapeError);
+  EXPECT_THROW(LogMelPlan(with(1023, 512, 128), device()), std::invalid_argument);
+  const LogMelPlan plan({}, device());
   const Buffer<float> samples(2048, device());
   const Buffer<LogMelClip> clips(1, device());
   const Buffer<float> frames(128 * 5 + 1, device());
-  EXPECT_THROW(batch.run(stream_, samples.view(), clips.view(), frames.view()), kernels::ShapeError);
-  EXPECT_THROW(batch.run(stream_, samples.view(), clips.view(), frames.slice(0, 0)), kernels::ShapeError);
+  EXPECT_THROW(kernels::logmel(stream_, plan.task(samples.view(), clips.view(), frames.view())), kernels::ShapeError);
+  EXPECT_THROW(kernels::logmel(stream_, plan.task(samples.view(), clips.view(), frames.slice(0, 0))),
+               kernels::ShapeError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Any, AnyBatch, on_every_backend<AnyShape>({{}}), case_name<AnyShape>);
+
+// A GPU's clips lie where the host cannot look.
+TEST(LogMelClips, OutsideOfTheSamplesOrFramesAreErrorsOnTheCpu) {
+  kernels::Stream stream;
+  const LogMelPlan plan(with(64, 32, 4));
+  const Buffer<float> samples(256), frames(9 * 4);
+  for (const LogMelClip& clip :
+       {LogMelClip{.first_sample = 1, .samples = 256}, LogMelClip{.first_sample = -1, .samples = 64},
+        LogMelClip{.samples = 256, .first_frame = 1}, LogMelClip{.samples = 32}}) {
+    EXPECT_THROW(kernels::logmel(stream, plan.task(samples.view(), {&clip, 1, {}}, frames.view())),
+                 kernels::ShapeError);
+  }
+  const LogMelClip whole{.samples = 256};
+  EXPECT_NO_THROW(kernels::logmel(stream, plan.task(samples.view(), {&whole, 1, {}}, frames.view())));
+}
 
 TEST(LogMelLayout, ClipsStartAtSixteenBytes) {
   const std::vector<int64_t> lengths{513, 1024, 600};

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "kernels/flow_ops.h"
+#include "kernels/squeeze.h"
 #include "tests/kernels/shapes.h"
 #include "tests/support/backends.h"
 
@@ -15,7 +15,7 @@ TEST_P(Squeeze, MovesEveryPixelToItsPlace) {
   const reference::Maps x = s.random(rng);
   const GuardedMap fine(x, s.around, device());
   const GuardedMap coarse(s.n, 4 * s.c, s.h / 2, s.w / 2, s.around, device());
-  kernels::squeeze(stream_, fine.view(), coarse.view());
+  kernels::squeeze(stream_, {.x = fine.view(), .y = coarse.view()});
   stream_.synchronise();
   EXPECT_EQ(coarse.values().values, reference::squeeze(x).values);
   EXPECT_EQ(fine.values().values, x.values);
@@ -28,8 +28,8 @@ TEST_P(Squeeze, UnsqueezeIsItsInverse) {
   const GuardedMap coarse(y, s.around, device());
   const GuardedMap fine(s.n, s.c, s.h, s.w, s.around, device());
   const GuardedMap again(s.n, 4 * s.c, s.h / 2, s.w / 2, s.around, device());
-  kernels::unsqueeze(stream_, coarse.view(), fine.view());
-  kernels::squeeze(stream_, fine.view(), again.view());
+  kernels::unsqueeze(stream_, {.y = coarse.view(), .x = fine.view()});
+  kernels::squeeze(stream_, {.x = fine.view(), .y = again.view()});
   stream_.synchronise();
   EXPECT_EQ(fine.values().values, reference::unsqueeze(y).values);
   EXPECT_EQ(again.values().values, y.values);

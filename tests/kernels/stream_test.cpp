@@ -57,9 +57,13 @@ TEST_P(StreamOp, AGraphRunsAtEveryLaunchAndNotWhenRecorded) {
   const GuardedBuffer<float> parameter(std::vector<float>(static_cast<size_t>(n)), device());
   const GuardedBuffer<float> sum(std::vector<float>(static_cast<size_t>(n), 5.0F), device());
   const GuardedBuffer<float> m(parameter.elements(), device()), v(parameter.elements(), device());
-  const kernels::AdamStep step{.learning_rate = 0.5};
+  const kernels::AdamSettings settings{.learning_rate = 0.5};
   const auto update = [&] {
-    kernels::adam_update(stream_, step, gradient.view(), parameter.view(), m.view(), v.view());
+    kernels::adam_update(stream_, {.settings = settings,
+                                   .gradient = gradient.view(),
+                                   .parameter = parameter.view(),
+                                   .m = m.view(),
+                                   .v = v.view()});
     kernels::copy(stream_, parameter.view(), sum.view());
   };
   kernels::Graph graph(stream_, update);

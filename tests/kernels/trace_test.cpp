@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/buffer.h"
-#include "kernels/flow_ops.h"
+#include "kernels/squeeze.h"
 #include "kernels/trace.h"
 
 namespace evenflow::tests {
@@ -12,9 +12,13 @@ namespace {
 
 class Recorder final : public kernels::Tracer {
  public:
-  void begin(const char* name) override { heard.push_back(std::string("<") + name); }
+  void begin(const char* name, const kernels::Cost& cost) override {
+    heard.push_back(std::string("<") + name);
+    bytes += cost.bytes;
+  }
   void end() noexcept override { heard.emplace_back(">"); }
   std::vector<std::string> heard;
+  double bytes = 0;
 };
 
 TEST(Trace, RangesNestAndOperationsNameThemselves) {
@@ -23,13 +27,15 @@ TEST(Trace, RangesNestAndOperationsNameThemselves) {
   const kernels::Buffer<float> fine(16), coarse(16);
   const auto squeeze = [&] {
     const kernels::TraceRange range(stream, "outer");
-    kernels::squeeze(stream, kernels::make_map(fine.data(), 1, 1, 4, 4), kernels::make_map(coarse.data(), 1, 4, 2, 2));
+    kernels::squeeze(
+        stream, {.x = kernels::make_map(fine.data(), 1, 1, 4, 4), .y = kernels::make_map(coarse.data(), 1, 4, 2, 2)});
   };
   squeeze();
   EXPECT_TRUE(recorder.heard.empty()) << "without a tracer nobody listens";
   stream.set_tracer(&recorder);
   squeeze();
   EXPECT_EQ(recorder.heard, (std::vector<std::string>{"<outer", "<squeeze", ">", ">"}));
+  EXPECT_EQ(recorder.bytes, 2 * 16 * sizeof(float)) << "an operation says what it moves";
 }
 
 TEST(Trace, ARangeEndsWhenAnErrorLeavesIt) {

@@ -87,8 +87,12 @@ TEST_P(TrainStep, AFiniteStepIsAdamWithTheRateOfItsPosition) {
     EXPECT_EQ(good_v_.elements(), v_before_);
     // The same bits as the operation of its own makes of it.
     const GuardedBuffer<float> parameter(parameter_before_, device()), m(m_before_, device()), v(v_before_, device());
-    kernels::adam_update(stream_, {.learning_rate = 0.01, .step = 5, .gradient_scale = clip == 1.0 ? 0.2 : 1.0},
-                         gradient_.view(), parameter.view(), m.view(), v.view());
+    kernels::adam_update(stream_,
+                         {.settings = {.learning_rate = 0.01, .step = 5, .gradient_scale = clip == 1.0 ? 0.2 : 1.0},
+                          .gradient = gradient_.view(),
+                          .parameter = parameter.view(),
+                          .m = m.view(),
+                          .v = v.view()});
     stream_.synchronise();
     EXPECT_EQ(parameter_.elements(), parameter.elements());
     EXPECT_EQ(m_.elements(), m.elements());

@@ -74,7 +74,8 @@ kernels::Array<const float> BatchEngine::frames_of(const WindowBatch& batch, int
 
 kernels::ConstMap BatchEngine::gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start) {
   const kernels::Map x = pass_->input().samples(0, start.size);
-  kernels::gather_windows(stream_, frames, start, mean_.view(), inverse_std_.view(), x);
+  kernels::gather_windows(
+      stream_, {.frames = frames, .start = start, .mean = mean_.view(), .inverse_std = inverse_std_.view(), .x = x});
   return x;
 }
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "io/error.h"
-#include "kernels/adam.h"
 #include "kernels/gather.h"
+#include "kernels/reduce.h"
 
 namespace evenflow::train {
 namespace {
@@ -74,7 +74,9 @@ struct Workers::State {
   void gather(const WindowBatch& batch, const Part& part, const kernels::Map& x) {
     const kernels::Array<const float> frames{batch.frames.data(), static_cast<int64_t>(batch.frames.size())};
     const kernels::Array<const int64_t> start{batch.start.data() + part.first, part.count};
-    kernels::gather_windows(stream(part), frames, start, mean.view(), inverse_std.view(), x);
+    kernels::gather_windows(
+        stream(part),
+        {.frames = frames, .start = start, .mean = mean.view(), .inverse_std = inverse_std.view(), .x = x});
   }
 
   std::span<const double> values(const WindowBatch& batch, const Part& part) const {
@@ -112,8 +114,10 @@ struct Workers::State {
   void sum_chunks(int64_t count, int64_t block, int worker) {
     const int64_t first = block * sum_block;
     const int64_t columns = std::min(sum_block, row - first);
-    kernels::sum_rows(streams[static_cast<size_t>(worker)], chunks.slice(first, (count - 1) * row + columns), count,
-                      row, sum.slice(first, columns));
+    kernels::sum_rows(streams[static_cast<size_t>(worker)], {.in = chunks.slice(first, (count - 1) * row + columns),
+                                                             .rows = count,
+                                                             .row_stride = row,
+                                                             .out = sum.slice(first, columns)});
   }
 
   double mean_per_dimension(std::span<const double> nll) const {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/copy.h"
-#include "kernels/order.h"
+#include "kernels/random_order.h"
 #include "train/loop/training_step.h"
 
 namespace evenflow::train {
@@ -93,7 +93,10 @@ void BatchStepper::order_windows() {
     return;
   }
   if (epoch_windows_ == parts_.loader.windows()) {
-    kernels::random_order(stream_, s.seed, epoch_order_stream(epoch_), order_.view(), order_workspace_.view());
+    kernels::random_order(stream_, {.seed = s.seed,
+                                    .order_stream = epoch_order_stream(epoch_),
+                                    .order = order_.view(),
+                                    .workspace = order_workspace_.view()});
     return;
   }
   // windows_per_clip draws some of them.

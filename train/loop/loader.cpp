@@ -10,7 +10,7 @@
 
 #include "frontend/features.h"
 #include "io/error.h"
-#include "kernels/order.h"
+#include "kernels/random_order.h"
 #include "train/statistics/random.h"
 
 namespace evenflow::train {
@@ -27,7 +27,8 @@ uint64_t epoch_stream(uint64_t stream, int64_t epoch) {
 std::vector<int64_t> random_order(int64_t n, uint64_t seed, uint64_t stream_id) {
   kernels::Stream stream;
   std::vector<int64_t> order(static_cast<size_t>(n));
-  kernels::random_order(stream, seed, stream_id, {order.data(), n, {}}, {});
+  kernels::random_order(stream,
+                        {.seed = seed, .order_stream = stream_id, .order = {order.data(), n, {}}, .workspace = {}});
   return order;
 }
 

@@ -32,11 +32,12 @@ Optimizer::Optimizer(kernels::Array<float> parameters)
 
 void Optimizer::update(kernels::Stream& stream, kernels::Array<const float> gradient, double learning_rate,
                        double gradient_scale) {
-  kernels::AdamStep settings;
+  kernels::AdamSettings settings;
   settings.learning_rate = learning_rate;
   settings.step = ++step_;
   settings.gradient_scale = gradient_scale;
-  kernels::adam_update(stream, settings, gradient, parameters_, m_.view(), v_.view());
+  kernels::adam_update(
+      stream, {.settings = settings, .gradient = gradient, .parameter = parameters_, .m = m_.view(), .v = v_.view()});
 }
 
 void Optimizer::save(OptimizerSnapshot& to) {

@@ -1,8 +1,8 @@
 #include "train/loop/training_step.h"
 
-#include "kernels/adam.h"
 #include "kernels/copy.h"
 #include "kernels/gather.h"
+#include "kernels/reduce.h"
 #include "kernels/trace.h"
 
 namespace evenflow::train {
@@ -15,13 +15,16 @@ void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale
   const TraceRange phase(stream, "update");
   Array<float> raw = step.raw;
   if (step.rows) {
-    kernels::sum_rows(stream, step.rows->all, step.rows->count, step.rows->stride, step.rows->sum);
+    kernels::sum_rows(stream, {.in = step.rows->all,
+                               .rows = step.rows->count,
+                               .row_stride = step.rows->stride,
+                               .out = step.rows->sum});
     raw = step.rows->sum.slice(0, raw.size);
   }
   step.model.finish_gradient(stream, raw, 1.0 / static_cast<double>(step.model.dimensions()));
   kernels::GuardedUpdate task = step.update;
   task.gradient = raw.slice(0, step.model.layout().size());
-  kernels::squared_norm(stream, task.gradient, step.squared_norm);
+  kernels::squared_norm(stream, {.x = task.gradient, .out = step.squared_norm});
   task.loss_scale = loss_scale;
   task.nll = step.nll;
   task.squared_norm = step.squared_norm;
@@ -35,7 +38,11 @@ kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step
   const TraceRange phase(stream, "gather");
   if (step.select) kernels::select_batch(stream, *step.select);
   const kernels::Map x = step.pass.input().samples(0, step.batch_start.size);
-  kernels::gather_windows(stream, step.frames, step.batch_start, step.mean, step.inverse_std, x);
+  kernels::gather_windows(stream, {.frames = step.frames,
+                                   .start = step.batch_start,
+                                   .mean = step.mean,
+                                   .inverse_std = step.inverse_std,
+                                   .x = x});
   return x;
 }
 

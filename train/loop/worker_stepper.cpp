@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
+#include "kernels/reduce.h"
 
 namespace evenflow::train {
 
@@ -33,7 +34,7 @@ void WorkerStepper::step(const WindowBatch& batch) {
   }
   outcome_.loss = workers_.loss_and_gradient(batch, nll_, parts_.optimizer.step());
   const kernels::Array<float> gradient = workers_.gradient();
-  kernels::squared_norm(stream_, gradient, squared_norm_.view());
+  kernels::squared_norm(stream_, {.x = gradient, .out = squared_norm_.view()});
   outcome_.gradient_norm = std::sqrt(squared_norm_[0]);
   if (!std::isfinite(outcome_.loss) || !std::isfinite(outcome_.gradient_norm)) {
     outcome_.non_finite =

@@ -5,10 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/actnorm.h"
 #include "kernels/adam.h"
 #include "kernels/copy.h"
-#include "kernels/flow_ops.h"
 #include "kernels/gather.h"
+#include "kernels/gaussian.h"
+#include "kernels/invconv.h"
+#include "kernels/reduce.h"
+#include "kernels/squeeze.h"
 #include "tests/bench/gpu/bench_gpu.h"
 #include "tests/bench/measure.h"
 
@@ -62,43 +66,66 @@ void bench_elementwise(const GpuBench& bench) {
       {"squeeze",
        2 * whole,
        [&] {
-         kernels::squeeze(stream, kernels::make_map<const float>(a.data(), n, 1, 2 * height, 2 * width, device), y);
+         kernels::squeeze(stream,
+                          {.x = kernels::make_map<const float>(a.data(), n, 1, 2 * height, 2 * width, device), .y = y});
        },
        {}},
-      {"unsqueeze", 2 * whole, [&] { kernels::unsqueeze(stream, x, wide); }, {}},
-      {"actnorm_forward", 2 * whole, [&] { kernels::actnorm_forward(stream, x, actnorm, y); },
+      {"unsqueeze", 2 * whole, [&] { kernels::unsqueeze(stream, {.y = x, .x = wide}); }, {}},
+      {"actnorm_forward", 2 * whole, [&] { kernels::actnorm_forward(stream, {.x = x, .parameters = actnorm, .y = y}); },
        [&] { return (row[1] + row[0]) * std::exp(row[0]); }},
-      {"actnorm_inverse", 2 * whole, [&] { kernels::actnorm_inverse(stream, x, actnorm, y); },
+      {"actnorm_inverse", 2 * whole, [&] { kernels::actnorm_inverse(stream, {.y = x, .parameters = actnorm, .x = y}); },
        [&] { return row[1] * std::exp(-row[0]) - row[0]; }},
-      {"actnorm_backward", 3 * whole, [&] { kernels::actnorm_backward(stream, x, x, actnorm, y, dactnorm); },
+      {"actnorm_backward", 3 * whole,
+       [&] {
+         kernels::actnorm_backward(stream, {.y = x, .dy = x, .parameters = actnorm, .dx = y, .gradients = dactnorm});
+       },
        [&] { return row[1] * std::exp(row[0]); }},
-      {"invconv_apply", 2 * whole, [&] { kernels::invconv_apply(stream, x, weight.view(), y); }, {}},
+      {"invconv_apply",
+       2 * whole,
+       [&] { kernels::invconv_apply(stream, {.x = x, .weight = weight.view(), .y = y}); },
+       {}},
       {"invconv_backward",
        3 * whole,
-       [&] { kernels::invconv_backward(stream, x, x, weight.view(), y, dweight.view()); },
+       [&] {
+         kernels::invconv_backward(stream,
+                                   {.x = x, .dy = x, .weight = weight.view(), .dx = y, .dweight = dweight.view()});
+       },
        {}},
-      {"gaussian_squares", whole, [&] { kernels::gaussian_squares(stream, x, doubles.slice(0, n)); }, {}},
+      {"gaussian_squares",
+       whole,
+       [&] { kernels::gaussian_squares(stream, {.z = x, .squares = doubles.slice(0, n)}); },
+       {}},
       {"gaussian_moments",
        whole,
-       [&] { kernels::gaussian_moments(stream, x, doubles.slice(0, n), doubles.slice(n, n)); },
+       [&] {
+         kernels::gaussian_moments(stream,
+                                   {.z = x, .sum = doubles.slice(0, n), .centred_squares = doubles.slice(n, n)});
+       },
        {}},
       {"gaussian_backward", 2 * whole,
        [&] {
          kernels::zero(stream, doubles.view());
-         kernels::gaussian_backward(stream, x, doubles.slice(0, n), 2.0, y);
+         kernels::gaussian_backward(stream, {.z = x, .shift = doubles.slice(0, n), .scale = 2.0, .dz = y});
        },
        [&] { return 2 * row[1]; }},
       {"gather_windows", 2 * whole,
        [&] {
-         kernels::gather_windows(stream, a.view(), start.view(), m.slice(0, 128), v.slice(0, 128),
-                                 kernels::make_map(b.data(), n, 1, 128, 64, device));
+         kernels::gather_windows(stream, {.frames = a.view(),
+                                          .start = start.view(),
+                                          .mean = m.slice(0, 128),
+                                          .inverse_std = v.slice(0, 128),
+                                          .x = kernels::make_map(b.data(), n, 1, 128, 64, device)});
        },
        [&] { return 0.0F; }},
       {"adam_update",
        7 * whole,
-       [&] { kernels::adam_update(stream, {.step = 1}, a.view(), b.view(), m.view(), v.view()); },
+       [&] {
+         kernels::adam_update(
+             stream,
+             {.settings = {.step = 1}, .gradient = a.view(), .parameter = b.view(), .m = m.view(), .v = v.view()});
+       },
        {}},
-      {"squared_norm", whole, [&] { kernels::squared_norm(stream, a.view(), doubles.slice(0, 1)); }, {}},
+      {"squared_norm", whole, [&] { kernels::squared_norm(stream, {.x = a.view(), .out = doubles.slice(0, 1)}); }, {}},
   };
   double copy_rate = 0;
   for (const Operation& operation : operations) {

@@ -18,20 +18,20 @@ namespace {
 // A float32 transform cannot see what lies this far below the frame's loudest band.
 constexpr double seen_db = 100, bound_db = 1e-2;
 
-std::vector<float> run_on_device(kernels::Stream& stream, kernels::LogMelBatch& transform,
+std::vector<float> run_on_device(kernels::Stream& stream, const kernels::LogMelPlan& plan,
                                  const kernels::LogMelLayout& layout, const std::vector<float>& samples) {
   const kernels::Device device = stream.device();
   const kernels::Buffer<float> in(layout.samples, device);
   const kernels::Buffer<kernels::LogMelClip> clips(static_cast<int64_t>(layout.clips.size()), device);
-  const kernels::Buffer<float> out(layout.frames * transform.settings().mel_bands, device);
+  const kernels::Buffer<float> out(layout.frames * plan.settings().mel_bands, device);
   kernels::upload<float>(stream, samples, in.slice(0, static_cast<int64_t>(samples.size())));
   kernels::upload<kernels::LogMelClip>(stream, layout.clips, clips.view());
-  transform.run(stream, in.view(), clips.view(), out.view());
+  kernels::logmel(stream, plan.task(in.view(), clips.view(), out.view()));
   return kernels::to_host(stream, out.view());
 }
 
 // Largest error in dB among the bands within seen_db of their frame's loudest.
-double error_on_golden(const GpuBench& bench, kernels::Stream& stream, kernels::LogMelBatch& transform) {
+double error_on_golden(const GpuBench& bench, kernels::Stream& stream, const kernels::LogMelPlan& plan) {
   const tests::GoldenFile golden(bench.golden / "logmel" / "logmel.h5");
   const std::vector<double> stored = golden.read("recording/samples").values;
   const std::vector<double> expected = golden.read("recording/reflect").values;
@@ -39,10 +39,10 @@ double error_on_golden(const GpuBench& bench, kernels::Stream& stream, kernels::
   samples.reserve(stored.size());
   for (const double s : stored) samples.push_back(static_cast<float>(s / 32768.0));
   const std::vector<int64_t> lengths = {static_cast<int64_t>(samples.size())};
-  const kernels::LogMelLayout layout = kernels::lay_out_clips(transform.settings(), lengths);
-  const std::vector<float> got = run_on_device(stream, transform, layout, samples);
+  const kernels::LogMelLayout layout = kernels::lay_out_clips(plan.settings(), lengths);
+  const std::vector<float> got = run_on_device(stream, plan, layout, samples);
   if (got.size() != expected.size()) return INFINITY;
-  const auto bands = static_cast<size_t>(transform.settings().mel_bands);
+  const auto bands = static_cast<size_t>(plan.settings().mel_bands);
   double error = 0;
   for (size_t frame = 0; frame < expected.size(); frame += bands) {
     const double loudest = *std::max_element(expected.begin() + static_cast<int64_t>(frame),
@@ -58,14 +58,14 @@ double error_on_golden(const GpuBench& bench, kernels::Stream& stream, kernels::
 
 void time_path(const GpuBench& bench, const char* name, kernels::LogMelPath path) {
   kernels::Stream stream(bench.device);
-  kernels::LogMelBatch transform({}, bench.device, path);
-  const double error = error_on_golden(bench, stream, transform);
-  const int64_t length = bench.clip_s * transform.settings().sample_rate_hz;
+  const kernels::LogMelPlan plan({}, bench.device, path);
+  const double error = error_on_golden(bench, stream, plan);
+  const int64_t length = bench.clip_s * plan.settings().sample_rate_hz;
   const std::vector<int64_t> lengths(static_cast<size_t>(bench.clips), length);
-  const kernels::LogMelLayout layout = kernels::lay_out_clips(transform.settings(), lengths);
+  const kernels::LogMelLayout layout = kernels::lay_out_clips(plan.settings(), lengths);
   const kernels::Buffer<float> samples(layout.samples, bench.device);
   const kernels::Buffer<kernels::LogMelClip> clips(bench.clips, bench.device);
-  const kernels::Buffer<float> out(layout.frames * transform.settings().mel_bands, bench.device);
+  const kernels::Buffer<float> out(layout.frames * plan.settings().mel_bands, bench.device);
   {
     std::vector<float> noise(static_cast<size_t>(layout.samples));
     // One clip of noise for all: what it holds does not change the work.
@@ -76,8 +76,8 @@ void time_path(const GpuBench& bench, const char* name, kernels::LogMelPath path
     kernels::upload<float>(stream, noise, samples.view());
     kernels::upload<kernels::LogMelClip>(stream, layout.clips, clips.view());
   }
-  const std::vector<double> seconds =
-      device_seconds(stream, bench.rounds, [&] { transform.run(stream, samples.view(), clips.view(), out.view()); });
+  const std::vector<double> seconds = device_seconds(
+      stream, bench.rounds, [&] { kernels::logmel(stream, plan.task(samples.view(), clips.view(), out.view())); });
   const double median = median_of(seconds), count = static_cast<double>(bench.clips);
   const double bytes = static_cast<double>(samples.size() + out.size()) * sizeof(float);
   print_result({{"name", std::string("logmel_") + name},

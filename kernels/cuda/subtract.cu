@@ -1,0 +1,24 @@
+// Grid: a grid-stride loop, an element at a time.
+// Traffic: 12 bytes per element.
+// Sums: none.
+#include "kernels/subtract.h"
+
+#include "kernels/cuda/grid.h"
+#include "kernels/operations.h"
+
+namespace evenflow::kernels::cuda {
+namespace {
+
+__global__ void subtract_kernel(const float* __restrict__ a, const float* __restrict__ b, int64_t size,
+                                float* __restrict__ out) {
+  for (int64_t i = first_item(); i < size; i += item_stride()) out[i] = a[i] - b[i];
+}
+
+}  // namespace
+
+void run(Stream& stream, const Subtract& task) {
+  launch(stream, {"subtract", blocks_for(task.out.size), block_threads}, subtract_kernel, task.a.data, task.b.data,
+         task.out.size, task.out.data);
+}
+
+}  // namespace evenflow::kernels::cuda

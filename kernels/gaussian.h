@@ -1,0 +1,37 @@
+// Sums over a sample's latents, of which every Gaussian likelihood of the method is made, and the way back.
+#pragma once
+
+#include "kernels/cost.h"
+#include "kernels/stream.h"
+#include "kernels/view.h"
+
+namespace evenflow::kernels {
+
+/// Of each sample z [c, h, w]: sum += sum of z, centred_squares += sum of (z - own mean)^2, two-pass, in float64 and
+/// within 2^-52 (4 + 2 sqrt(c h w)) of the magnitudes added up. ShapeError.
+struct GaussianMoments {
+  ConstMap z;
+  Array<double> sum, centred_squares;  ///< [n] or longer
+};
+void gaussian_moments(Stream& stream, const GaussianMoments& task);
+Cost cost(const GaussianMoments& task);
+
+/// Of each sample: squares += sum of z^2. Float64, as GaussianMoments.
+struct GaussianSquares {
+  ConstMap z;
+  Array<double> squares;  ///< [n] or longer
+};
+void gaussian_squares(Stream& stream, const GaussianSquares& task);
+Cost cost(const GaussianSquares& task);
+
+/// dz = scale (z - shift[sample]); dz may be z's memory. Within 2^-22 |scale| (|z| + |shift|).
+struct GaussianBackward {
+  ConstMap z;
+  Array<const double> shift;  ///< [n] or longer
+  double scale = 1;
+  Map dz;
+};
+void gaussian_backward(Stream& stream, const GaussianBackward& task);
+Cost cost(const GaussianBackward& task);
+
+}  // namespace evenflow::kernels
