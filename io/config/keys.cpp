@@ -173,9 +173,10 @@ std::vector<Row> score_rows() {
   using Section = ScoreSettings;
   constexpr auto section = &Config::score;
   return {
-      text("score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
-           [](std::string_view value) { return value == "auto" || is_score_name(value); },
-           "the score decisions are made on; \"auto\": nll of a flow"),
+      text(
+          "score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
+          [](std::string_view value) { return value == "auto" || is_score_name(value); },
+          "the score decisions are made on; \"auto\": nll of a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "train/loop/stepper.h"
 #include "train/detect/workers.h"
+#include "train/loop/stepper.h"
 
 namespace evenflow::train {
 

@@ -1,7 +1,7 @@
 #include "train/loop/zd_picture.h"
 
-#include "train/loop/scatter_picture.h"
 #include "train/detect/score_clips.h"
+#include "train/loop/scatter_picture.h"
 
 namespace evenflow::train {
 namespace {
