@@ -1,4 +1,5 @@
 # Installs BUILD into a scratch prefix, then configures, builds and runs the project CONSUMER against it.
+cmake_minimum_required(VERSION 3.25)
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE failed OUTPUT_VARIABLE output ERROR_VARIABLE output)
   message("${output}")
@@ -23,10 +24,10 @@ endif()
 # A program that links evenflow::detect alone and the installed program say the same of a recording.
 set(evenflow ${SCRATCH}/prefix/bin/evenflow)
 run(${evenflow} synth ${SCRATCH}/rails --train-velocities 100,200 --test-velocities 100 --train-distances 100
-    --test-distances 100 --train-clips 2 --normal-clips 1 --anomaly-clips 1 --duration 2)
+    --test-distances 100 --train-clips 2 --normal-clips 1 --anomaly-clips 1 --duration 2.5)
 run(${evenflow} prepare ${SCRATCH}/rails --out ${SCRATCH}/rails.h5)
-run(${evenflow} train ${SCRATCH}/rails.h5 --run ${SCRATCH}/run --epochs 1 --blocks 1 --steps 1 --hidden 2
-    --validation-fraction 0)
+run(${evenflow} train ${SCRATCH}/rails.h5 --run ${SCRATCH}/run --epochs 1 --model.blocks 1 --model.steps 1
+    --model.hidden 2 --train.validation_fraction 0)
 file(GLOB recordings ${SCRATCH}/rails/test/*.wav)
 foreach(recording ${recordings})
   run(${evenflow} score --model ${SCRATCH}/run/model.h5 ${recording} --out ${SCRATCH}/scores.csv --force)
