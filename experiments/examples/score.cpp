@@ -15,9 +15,10 @@ int main(int argc, char** argv) {
   try {
     // One Detector serves for as long as the program runs. 0 threads: one per core.
     evenflow::train::Detector detector(argv[1], "auto", 0);
+
     for (int i = 2; i < argc; ++i) {
-      // It goes through the same transform as the recordings that the model was trained on. Its operating point is
-      // unknown, which is the usual case: the default score does not need it.
+      // From file to decision. The operating point is unknown, which is the usual case: the default score does not need
+      // it.
       const evenflow::train::ClipScore result = detector.score(std::filesystem::path(argv[i]));
       std::printf("%s: %s %.1f, threshold %.1f: %s\n", argv[i], detector.score_name().c_str(), result.score,
                   detector.model().threshold.value,

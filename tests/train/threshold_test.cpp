@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "io/error.h"
+#include "train/statistics/gamma_fit.h"
 #include "train/statistics/metrics.h"
 #include "train/statistics/random.h"
 
