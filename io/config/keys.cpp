@@ -143,7 +143,8 @@ std::vector<Row> train_rows() {
           "train.machine", Field{section, &Section::machine}, "text", [](std::string_view) { return true; },
           "train on this machine's clips only; empty: all"),
       integer("train.steps", Field{section, &Section::steps}, 1, 1000 * million,
-              "updates of the weights, rounded up to whole epochs; train.epochs comes before it"),
+              "updates of the weights, rounded up to whole epochs; a train.epochs beside it in a file "
+              "comes before it"),
       integer("train.epochs", Field{section, &Section::epochs}, 0, million,
               "passes over the training windows; 0: as many as make up train.steps"),
       integer("train.patience", Field{section, &Section::patience}, -1, million,
@@ -173,9 +174,10 @@ std::vector<Row> score_rows() {
   using Section = ScoreSettings;
   constexpr auto section = &Config::score;
   return {
-      text("score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
-           [](std::string_view value) { return value == "auto" || is_score_name(value); },
-           "the score decisions are made on; \"auto\": nll of a flow"),
+      text(
+          "score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
+          [](std::string_view value) { return value == "auto" || is_score_name(value); },
+          "the score decisions are made on; \"auto\": nll of a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},
