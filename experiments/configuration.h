@@ -21,6 +21,7 @@ struct ConfigSource {
   std::vector<KeyFlag> flags;
 };
 
+/// --train.steps takes the place of the file's train.epochs too, of which the budget would otherwise be.
 /// io::UsageError names the file and line, or the flag, that is wrong.
 io::Config resolve(const ConfigSource& source, const io::Config& base = {});
 

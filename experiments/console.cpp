@@ -10,7 +10,6 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/file_identity.h"
 #include "io/text.h"
 
 namespace evenflow::experiments {
@@ -181,16 +180,6 @@ std::string TextTable::text() const {
 
 void require_writable(const std::filesystem::path& file) {
   const io::AtomicFile probe(file);
-}
-
-void make_folder(const std::filesystem::path& folder) {
-  std::error_code error;
-  // A link may point to a folder that is still to be made.
-  std::filesystem::create_directories(io::behind_links(folder), error);
-  if (error || !std::filesystem::is_directory(folder, error))
-    throw io::DataError("cannot make folder '" + folder.string() +
-                        "': " + (error ? error.message() : std::string("a file of that name is in the way")) +
-                        "; choose another name");
 }
 
 }  // namespace evenflow::experiments

@@ -71,7 +71,5 @@ class TextTable {
 
 /// Makes sure, before hours of work, that `file` can be made. Throws what io::AtomicFile throws.
 void require_writable(const std::filesystem::path& file);
-/// Makes a folder with its parents. io::DataError names it and the system's reason.
-void make_folder(const std::filesystem::path& folder);
 
 }  // namespace evenflow::experiments

@@ -10,6 +10,7 @@
 
 #include "experiments/console.h"
 #include "experiments/recordings.h"
+#include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
 #include "io/atomic_file.h"
 #include "io/audio_names.h"
@@ -59,9 +60,13 @@ Kind kind_of(FileKind kind) {
     case FileKind::evaluation:
       return {"an evaluation of evenflow's", ""};
     case FileKind::profile:
+      return {"a profile of evenflow's", ""};
+    case FileKind::page:
+      return {"a report of evenflow's", ""};
+    case FileKind::study_table:
       break;
   }
-  return {"a profile of evenflow's", ""};
+  return {"a table of a study of evenflow's", ""};
 }
 
 bool is_evaluation(const std::string& text) {
@@ -84,6 +89,13 @@ bool is_profile(const fs::path& file) {
   return text.starts_with("{") && text.find("\"evenflow profile\"") != std::string::npos;
 }
 
+bool is_study_table(const std::string& text) {
+  constexpr std::array<std::string_view, 3> headers = {"system,score,group,normal,anomalous,auc,",
+                                                       "system,score,against_system,against_score,group,",
+                                                       "system,group,clips,correlation,"};
+  return std::any_of(headers.begin(), headers.end(), [&](std::string_view header) { return text.starts_with(header); });
+}
+
 bool is_own(const fs::path& file, FileKind kind) {
   std::error_code error;
   if (fs::file_size(file, error) == 0 && !error) return true;
@@ -95,6 +107,10 @@ bool is_own(const fs::path& file, FileKind kind) {
       return is_own_picture(file) || is_older_estimate(file);
     case FileKind::evaluation:
       return is_evaluation(io::read_beginning(file));
+    case FileKind::page:
+      return is_own_page(io::read_beginning(file));
+    case FileKind::study_table:
+      return is_study_table(io::read_beginning(file));
     default:
       return is_profile(file);
   }
@@ -159,7 +175,7 @@ void Outputs::reads_recordings(const fs::path& file) {
   }
 }
 
-void Outputs::writes(const fs::path& file, FileKind kind) {
+void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cure) {
   const Kind of = kind_of(kind);
   if (io::is_standard_output(file)) {
     if (of.format == "CSV") return;
@@ -171,11 +187,20 @@ void Outputs::writes(const fs::path& file, FileKind kind) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
   if (fs::is_regular_file(status) && !force_ && !is_own(file, kind)) {
-    throw io::UsageError(fmt::format("'{}' is there and is not {}; name another file, or add --force to replace it",
-                                     file.string(), of.what));
+    throw io::UsageError(
+        fmt::format("'{}' is there and is not {}; {}, or add --force to replace it", file.string(), of.what, cure));
   }
   const bool text_to_device = of.format == "CSV" && fs::exists(status) && !fs::is_regular_file(status);
   if (!text_to_device || fs::is_directory(status)) require_writable(file);
+}
+
+void Outputs::writes_below(const fs::path& folder, const std::string& name, FileKind kind) {
+  std::error_code error;
+  if (fs::is_directory(folder, error)) {
+    writes(folder / name, kind, "choose another folder");
+  } else {
+    writes_own(folder / name);
+  }
 }
 
 void Outputs::writes_own(const fs::path& file) {

@@ -12,7 +12,7 @@
 
 namespace evenflow::experiments {
 
-enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile };
+enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile, page, study_table };
 
 /// The files of one command. Tell what is read first, then what is written.
 class Outputs {
@@ -30,11 +30,14 @@ class Outputs {
 
   /// io::UsageError: the file is also read, is another output, is there and of another kind, or its ending tells of
   /// another kind. io::DataError: it cannot be made.
-  void writes(const std::filesystem::path& file, FileKind kind);
+  void writes(const std::filesystem::path& file, FileKind kind) { writes(file, kind, "name another file"); }
+  /// The same of a file in a folder that may still have to be made.
+  void writes_below(const std::filesystem::path& folder, const std::string& name, FileKind kind);
   /// A file in a folder that the command owns: it only must not be read.
   void writes_own(const std::filesystem::path& file);
 
  private:
+  void writes(const std::filesystem::path& file, FileKind kind, const std::string& cure);
   bool force_;
   std::map<io::FileIdentity, std::string> read_, written_;
 };

@@ -25,13 +25,6 @@ bool same_value(double a, double b) {
   return a == b || (std::isnan(a) && std::isnan(b));
 }
 
-/// Of two clips of one file: what is known of both is the same.
-bool agree(const io::Clip& a, const io::Clip& b) {
-  return a.split == b.split && a.label == b.label && a.machine == b.machine && a.domain == b.domain &&
-         a.section == b.section &&
-         std::equal(a.parameter.begin(), a.parameter.end(), b.parameter.begin(), b.parameter.end(), same_value);
-}
-
 /// "; unknown of 4 clips", if some but not all are.
 std::string unknown_text(std::span<const io::Clip> clips, size_t parameter) {
   const auto unknown = static_cast<size_t>(std::count_if(clips.begin(), clips.end(), [&](const io::Clip& clip) {
@@ -61,6 +54,12 @@ io::Manifest read_clips(const std::filesystem::path& input) {
   io::Manifest manifest = io::read_recordings(input);
   train::require_parameter_names(manifest.parameter_names, input);
   return manifest;
+}
+
+bool agree(const io::Clip& a, const io::Clip& b) {
+  return a.split == b.split && a.label == b.label && a.machine == b.machine && a.domain == b.domain &&
+         a.section == b.section &&
+         std::equal(a.parameter.begin(), a.parameter.end(), b.parameter.begin(), b.parameter.end(), same_value);
 }
 
 void require_distinct(std::span<const std::filesystem::path> files) {
@@ -104,19 +103,17 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
 }
 
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named) {
-  constexpr size_t most = 3;
-  std::vector<std::filesystem::path> missing;
+  std::vector<std::string> missing;
   for (const io::Clip& clip : manifest.clips) {
     std::error_code error;
-    if (!std::filesystem::exists(file_of(manifest, clip), error)) missing.push_back(file_of(manifest, clip));
+    const std::filesystem::path file = file_of(manifest, clip);
+    if (std::filesystem::exists(file, error)) continue;
+    missing.push_back(shown(file) + (clip.line > 0 ? fmt::format(" (line {})", clip.line) : ""));
   }
   if (missing.empty()) return;
-  std::string names;
-  for (size_t i = 0; i < std::min(missing.size(), most); ++i) names += (i == 0 ? "" : ", ") + shown(missing[i]);
-  if (missing.size() > most) names += fmt::format(" and {} more", missing.size() - most);
-  throw io::DataError(
-      fmt::format("{} of {} recordings listed in '{}' {} missing: {}; correct the paths or add --skip-bad",
-                  missing.size(), manifest.clips.size(), named.string(), missing.size() == 1 ? "is" : "are", names));
+  throw io::DataError(fmt::format(
+      "{} of {} recordings listed in '{}' {} missing: {}; correct the paths or add --skip-bad", missing.size(),
+      manifest.clips.size(), named.string(), missing.size() == 1 ? "is" : "are", io::first_names(missing)));
 }
 
 std::vector<double> distinct_values(std::span<const io::Clip> clips, size_t parameter) {
@@ -138,14 +135,9 @@ std::string values_text(const std::vector<double>& values) {
 }
 
 std::string listed(const std::set<std::string>& names) {
-  constexpr size_t most = 8;
-  std::string out;
-  size_t shown = 0;
-  for (const std::string& name : names) {
-    if (shown == most) return out + fmt::format(" and {} more", names.size() - most);
-    out += (shown++ == 0 ? "" : ", ") + io::escaped(name);
-  }
-  return out;
+  std::vector<std::string> shown;
+  for (const std::string& name : names) shown.push_back(io::escaped(name));
+  return io::first_names(shown, 8);
 }
 
 std::string other_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained) {

@@ -20,6 +20,9 @@ io::Manifest read_clips(const std::filesystem::path& input);
 /// io::DataError naming (up to three of) the recordings that do not exist, all at once.
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named);
 
+/// What is known of both is the same: split, label, machine, domain, section and parameters.
+bool agree(const io::Clip& a, const io::Clip& b);
+
 /// Of clips that are one file (a link, another spelling) the first stays, and a note of the manifest says so.
 /// io::DataError names two that differ in split or label, or in what else is known of them.
 void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named);

@@ -187,23 +187,37 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
   }
 }
 
+namespace {
+
+/// Why zd cannot carry a parameter of such training values; empty if it can.
+std::string fault_of(double k, double v0, double std, double low, double high) {
+  constexpr double most = 256.0, least = 1.0 / 4096.0;
+  // Squares of both enter the marginal likelihood.
+  if (!std::isnormal(k * k)) return fmt::format("the square of k is {:g}", k * k);
+  if (!std::isnormal(std * std)) return fmt::format("the variance of its values is {:g}", std * std);
+  if (!std::isfinite(v0)) return "v0 is not finite";
+  const double first = k * (low - v0), last = k * (high - v0);
+  if (!(std::abs(first) <= most && std::abs(last) <= most))
+    return fmt::format("k (v - v0) may be {:g} at most, beyond which it drowns the likelihood", most);
+  if (!(low == high || std::abs(last - first) >= least))
+    return fmt::format("k (v - v0) must differ by {:g} or more (float32)", least);
+  return {};
+}
+
+}  // namespace
+
 void require_condition(const io::ConditionData& condition) {
-  constexpr double most = 4096.0;  // half of the bits of float32
   for (size_t p = 0; p < condition.names.size(); ++p) {
-    const double k = condition.k[p], v0 = condition.v0[p], std = condition.std[p];
-    // Squares of both enter the marginal likelihood.
-    const bool usable = std::isnormal(k * k) && std::isnormal(std * std) && std::isfinite(v0);
-    const bool known = p < condition.training_values.size();
-    const std::vector<double> values = known ? condition.training_values[p] : std::vector<double>();
-    if (values.empty() && usable) continue;
-    const double low = values.empty() ? v0 : values.front(), high = values.empty() ? v0 : values.back();
-    const double first = k * (low - v0), last = k * (high - v0);
-    if (usable && std::abs(first) <= most && std::abs(last) <= most && std::abs(last - first) >= 1.0 / most) continue;
+    const double k = condition.k[p], v0 = condition.v0[p];
+    const bool known = p < condition.training_values.size() && !condition.training_values[p].empty();
+    const double low = known ? condition.training_values[p].front() : v0;
+    const double high = known ? condition.training_values[p].back() : v0;
+    const std::string fault = fault_of(k, v0, condition.std[p], low, high);
+    if (fault.empty()) continue;
     throw io::DataError(fmt::format(
-        "parameter {} runs from {:g} to {:g} in the training clips, and k = {:g} with v0 = {:g} cannot carry "
-        "it: k (v - v0) may be {:g} at most and must differ by 1/{:g} or more (float32); give the parameter "
-        "in another unit, or another condition.k",
-        condition.names[p], low, high, k, v0, most, most));
+        "parameter {} runs from {:g} to {:g} in the training clips, and k = {:g} with v0 = {:g} cannot carry it: {}; "
+        "give the parameter in another unit, or another condition.k or condition.v0",
+        condition.names[p], low, high, k, v0, fault));
   }
 }
 

@@ -48,9 +48,9 @@ class LatentPrior {
   kernels::Buffer<kernels::LatentGroup> group_priors_;  // [groups]
 };
 
-/// io::DataError, naming parameter, range and k, unless zd can carry every parameter: k finite and not 0, and over the
-/// training values k (v - v0) at most 4096 and apart by 1/4096 or more. zd has unit spread and float32 24 bits, of
-/// which half are then left on either side.
+/// io::DataError, naming parameter, range, k and the reason, unless zd can carry every parameter: k finite and not 0,
+/// and over the training values k (v - v0) at most 256 and apart by 1/4096 or more. zd has unit spread: further out,
+/// what a trained flow is off by outweighs all else in the likelihood; closer, half of float32's 24 bits tell nothing.
 void require_condition(const io::ConditionData& condition);
 
 /// Names, k, v0 and moments from the training clips' values. `values` [clips][P], NaN = unknown.

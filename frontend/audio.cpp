@@ -22,6 +22,7 @@
 #include "io/audio_names.h"
 #include "io/error.h"
 #include "io/sound_format.h"
+#include "io/wrapped_file.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -34,7 +35,6 @@ struct CloseSound {
 using Sound = std::unique_ptr<SNDFILE, CloseSound>;
 
 constexpr int mpeg = 0x230000;  // SF_FORMAT_MPEG, which older headers lack
-constexpr char more_than_promised[] = "with more sound than the header promises, all of which was read";
 
 /// Of the last failure, without a full stop.
 std::string reason_of(SNDFILE* sound) {
@@ -74,10 +74,19 @@ struct OpenSound {
 };
 
 [[noreturn]] void not_decodable(const fs::path& file, const std::string& reason) {
+  if (const std::string wrapping = io::wrapping_of(file); !wrapping.empty()) {
+    throw io::DataError(fmt::format("'{}' {}", file.string(), wrapping));
+  }
   const std::optional<io::SoundFormat> format = io::sound_format(file);
   if (!format) {
     throw io::DataError(
         fmt::format("'{}' is not a sound file that can be decoded; {} expected", file.string(), io::audio_formats));
+  }
+  if (format->is_read) {
+    throw io::DataError(
+        fmt::format("'{}' is a {} file that cannot be decoded ({}): damaged, or of a coding that is not read; copy it "
+                    "again, convert it to PCM, or leave it out",
+                    file.string(), format->name, reason));
   }
   throw io::DataError(
       fmt::format("'{}' is of a format ({}) that cannot be decoded here ({}); convert it to WAV or FLAC, "
@@ -111,6 +120,17 @@ bool all_finite(const float* samples, size_t count) {
       fmt::format("'{}' has a sample that is {}: index {} ({:.3f} s), channel {}; repair it or leave it out",
                   file.string(), std::isnan(*bad) ? "not a number" : "infinite", index,
                   static_cast<double>(index) / info.samplerate, (bad - block) % info.channels));
+}
+
+/// Of a sound that the library gave up after so many samples.
+[[noreturn]] void not_whole(const fs::path& file, const OpenSound& open, int64_t samples) {
+  const double second = static_cast<double>(samples) / open.info.samplerate;
+  if (open.spliced && open.spliced->at_end()) {
+    throw_truncated(file, fmt::format("it ends within a frame, {:.3f} s from its beginning", second));
+  }
+  throw io::DataError(
+      fmt::format("'{}' is damaged about {:.3f} s from its beginning: {}; copy it again or leave it out", file.string(),
+                  second, reason_of(open.sound.get())));
 }
 
 /// The channel, or the mean of all of them.
@@ -174,6 +194,13 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
     float* const out = mono.data() + total;
     float* const block = channels > 1 ? several.data() : out;
     const int64_t count = sf_readf_float(sound, block, block_frames);
+    if (sf_error(sound) != SF_ERR_NO_ERROR) {
+      const int64_t whole = total + std::max<int64_t>(count, 0);
+      const bool is_said_below = header.promised_frames > 0 && open.spliced->at_end();
+      if (!is_said_below && !(header.promised_frames > 0 && whole >= header.promised_frames)) {
+        not_whole(file, open, whole);
+      }
+    }
     if (count <= 0) break;
     const size_t values = static_cast<size_t>(count) * channels;
     if (!all_finite(block, values)) not_finite(file, block, values, total, info);
@@ -184,11 +211,8 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const bool is_estimate = (info.format & SF_FORMAT_TYPEMASK) == mpeg;  // without a header of its own, by the bit rate
   const int64_t promised = header.promised_frames > 0 ? header.promised_frames : info.frames;
   if (promised < believable_frames && total < promised && !is_estimate) {
-    throw_truncated(file, fmt::format("its header promises {} samples, {} could be decoded", promised, total));
-  }
-  if (sf_error(sound) != SF_ERR_NO_ERROR) {
-    throw io::DataError(fmt::format("'{}' is damaged after sample {}: {}; copy it again or leave it out", file.string(),
-                                    total, reason_of(sound)));
+    throw_truncated(file, fmt::format("its header promises {} samples, {} could be decoded ({:.3f} s)", promised, total,
+                                      static_cast<double>(total) / info.samplerate));
   }
   Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
   if (header.promised_frames > 0 && total > header.promised_frames) audio.source.note = more_than_promised;

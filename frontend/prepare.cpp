@@ -91,6 +91,9 @@ class Pipeline {
         outcome = features_of(manifest_.root / manifest_.clips[index].path, *transform);
       } catch (const io::DataError& error) {
         outcome.bad = error.what();
+        if (const int64_t line = manifest_.clips[index].line; line > 0) {
+          outcome.bad = fmt::format("line {}: {}", line, outcome.bad);
+        }
       } catch (...) {
         outcome.fatal = std::current_exception();
       }

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "frontend/sound_notes.h"
 #include "io/error.h"
+#include "io/text.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -84,7 +84,8 @@ void TrainingSound::add(const std::string& clip, std::span<const float> logmel_d
 std::string TrainingSound::warning() const {
   if (silent_.empty()) return {};
   return fmt::format("{} of {} training clips {} silent or never {}: {}; check the recordings", silent_.size(), clips_,
-                     silent_.size() == 1 ? "is" : "are", silent_.size() == 1 ? "varies" : "vary", first_names(silent_));
+                     silent_.size() == 1 ? "is" : "are", silent_.size() == 1 ? "varies" : "vary",
+                     io::first_names(silent_));
 }
 
 void TrainingSound::require() const {
@@ -93,7 +94,7 @@ void TrainingSound::require() const {
     throw io::DataError(
         fmt::format("all {} training clips are silent or never vary ({}): there is nothing to learn from them; check "
                     "the recordings",
-                    clips_, first_names(silent_)));
+                    clips_, io::first_names(silent_)));
   }
   for (size_t band = 0; band < low_.size(); ++band) {
     if (!is_constant(low_[band], high_[band])) continue;

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "frontend/mpeg_audio.h"
+#include "io/audio_names.h"
 #include "io/error.h"
 
 namespace evenflow::frontend {
@@ -140,10 +142,10 @@ uint64_t end_of_sound(Bytes& bytes, const ChunkLayout& layout, uint64_t begin) {
 }
 
 /// Sizes that recorders write before they know better: 0, or what a signed or an unsigned number can just hold, less
-/// their headers and roundings.
-bool is_placeholder(uint64_t size) {
+/// their headers and roundings. A field of 64 bits holds about 2^31 or 2^32 as readily as any other size.
+bool is_placeholder(uint64_t size, bool wide) {
   constexpr uint64_t about = uint64_t{1} << 25, half = uint64_t{1} << 31, whole = uint64_t{1} << 32;
-  const auto near = [size](uint64_t limit) { return size >= limit - about && size <= limit + about; };
+  const auto near = [=](uint64_t limit) { return !wide && size >= limit - about && size <= limit + about; };
   return size == 0 || near(half) || near(whole) || size >= uint64_t{1} << 62;
 }
 
@@ -173,6 +175,7 @@ struct SoundChunk {
   Chunk chunk;
   std::string format;  ///< what the chunk "fmt " holds
   uint64_t frame = 1;  ///< bytes of a sample frame, where the format tells
+  bool wide = false;   ///< its size is of 64 bits
   std::optional<uint64_t> rate_hz;
 };
 
@@ -193,6 +196,7 @@ std::optional<SoundChunk> find_sound(Bytes& bytes, const ChunkLayout& layout) {
       wide_size = number_in(bytes.read(chunk->begin + 8, 8), layout.big_endian);
     } else if (chunk->name == layout.sound) {
       found.chunk = *chunk;
+      found.wide = layout.size == 8 || (chunk->size == 0xffffffff && wide_size);
       if (chunk->size == 0xffffffff && wide_size) found.chunk.size = *wide_size;
       return found;
     }
@@ -210,7 +214,7 @@ SoundHeader check_chunks(const fs::path& file, Bytes& bytes, const ChunkLayout& 
   const uint64_t size = sound->chunk.size < layout.preface ? 0 : sound->chunk.size - layout.preface;
   const uint64_t there = bytes.size() - std::min(bytes.size(), begin);
   if (size <= there && only_chunks_from(bytes, layout, end_of(sound->chunk, layout))) return header;
-  if (!is_placeholder(size / sound->frame * sound->frame)) {
+  if (!is_placeholder(size / sound->frame * sound->frame, sound->wide)) {
     if (size / sound->frame * sound->frame > there) {
       throw_truncated(file, fmt::format("its header promises {} bytes of sound, {} are there", size, there),
                       ", or mend its header if its recorder was stopped");
@@ -229,20 +233,23 @@ SoundHeader check_chunks(const fs::path& file, Bytes& bytes, const ChunkLayout& 
 }
 
 /// The library stops where a FLAC header says, even if there is more, and not at all if it says nothing.
-SoundHeader check_flac(Bytes& bytes) {
+SoundHeader check_flac(const fs::path& file, Bytes& bytes) {
   constexpr size_t total_at = 21, length = 26;  // 4 bits, and 4 bytes more
   constexpr uint64_t all_bits = (uint64_t{1} << 36) - 1;
   std::string head = bytes.read(0, length);
   SoundHeader header;
   if (head.size() < length) return header;
+  require_believable_rate(file, number_in(std::string_view(head).substr(18, 3), true) >> 4);
   const uint64_t frames = number_in(std::string_view(head).substr(total_at), true) & all_bits;
   header.promised_frames = frames == all_bits ? 0 : static_cast<int64_t>(frames);
   if (header.promised_frames == 0) header.note = without_length;
   head[total_at] = static_cast<char>(head[total_at] & 0xf0);
   head.replace(total_at + 1, 4, 4, '\0');
   header.head = head;
+  constexpr uint64_t tag = 128;  // ID3v1, which some programs append; the library takes it for damage
+  const uint64_t without_tag = bytes.size() - std::min(bytes.size(), tag);
   header.begin = length;
-  header.end = bytes.size();
+  header.end = bytes.read(without_tag, 3) == "TAG" ? without_tag : bytes.size();
   return header;
 }
 
@@ -301,8 +308,11 @@ SoundHeader check_header(const fs::path& file) {
   if (magic == "FORM" && (form == "AIFF" || form == "AIFC")) return check_chunks(file, bytes, aiff);
   if (magic == "riff" && head.size() == 28 && head.ends_with("wave")) return check_chunks(file, bytes, w64);
   if (magic == "caff") return check_chunks(file, bytes, caf);
-  if (magic == "fLaC") return check_flac(bytes);
+  if (magic == "fLaC") return check_flac(file, bytes);
   if (magic == "OggS") return check_ogg(bytes);
+  if (magic.starts_with("ID3") || magic.starts_with('\xff') || io::ending_of(file) == ".mp3") {
+    return check_mpeg_audio(file);
+  }
   return {};
 }
 

@@ -8,6 +8,8 @@
 
 namespace evenflow::frontend {
 
+inline constexpr char more_than_promised[] = "with more sound than the header promises, all of which was read";
+
 struct SoundHeader {
   std::string note;             ///< "without a length ..., read to the end of the file"; empty: nothing to say
   std::string head;             ///< what to read in place of the bytes before `begin`; empty: the file as it is
@@ -15,9 +17,10 @@ struct SoundHeader {
   int64_t promised_frames = 0;  ///< by a header that `head` leaves them out of; 0: the library knows
 };
 
-/// Looks at the headers of WAV (RIFF, RIFX, RF64), W64, AIFF, CAF, FLAC and OGG; what else there is, the library knows.
-/// docs/formats.md, "Recordings", says which sizes are taken for a recorder's placeholder. io::DataError: no such file,
-/// not readable, empty, or truncated (the header promises a plausible size that is not there).
+/// Looks at the headers of WAV (RIFF, RIFX, RF64), W64, AIFF, CAF, FLAC and OGG, and at the frames of MP3
+/// (mpeg_audio.h); what else there is, the library knows. docs/formats.md, "Recordings", says which sizes are taken for
+/// a recorder's placeholder. io::DataError: no such file, not readable, empty, or truncated (the header promises a
+/// plausible size that is not there).
 SoundHeader check_header(const std::filesystem::path& file);
 
 /// `cure`: what else may help, behind "copy it again or leave it out".

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/dcase.h"
+#include "io/text.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -14,14 +15,6 @@ std::string recordings(size_t count) {
 }
 
 }  // namespace
-
-std::string first_names(const std::vector<std::string>& names) {
-  constexpr size_t most = 3;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), most); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > most) text += fmt::format(" and {} more", names.size() - most);
-  return text;
-}
 
 void SoundNotes::add(const std::filesystem::path& file, const SoundSource& source, bool silent) {
   const std::string name = file.string();
@@ -67,15 +60,15 @@ std::string SoundNotes::rates_line(bool lower) const {
       rates.size() == 1 ? fmt::format("{} Hz", rates.front()) : fmt::format("{} to {} Hz", rates.front(), rates.back());
   const std::string what = fmt::format("{} at {} {} resampled to {} Hz", recordings(names.size()), at,
                                        names.size() == 1 ? "was" : "were", settings_.sample_rate_hz);
-  if (!lower) return fmt::format("note: {}: {}", what, first_names(names));
+  if (!lower) return fmt::format("note: {}: {}", what, io::first_names(names));
   return fmt::format("warning: {}, and bands above {:g} Hz are empty in {}: {}", what, rates.front() / 2.0,
-                     names.size() == 1 ? "it" : "them", first_names(names));
+                     names.size() == 1 ? "it" : "them", io::first_names(names));
 }
 
 std::vector<std::string> SoundNotes::lines() const {
   std::vector<std::string> lines;
   for (const auto& [note, names] : by_note_) {
-    lines.push_back(fmt::format("note: {} {}: {}", recordings(names.size()), note, first_names(names)));
+    lines.push_back(fmt::format("note: {} {}: {}", recordings(names.size()), note, io::first_names(names)));
   }
   for (const std::string& line : {channels_line(), rates_line(false), rates_line(true)}) {
     if (!line.empty()) lines.push_back(line);
@@ -83,7 +76,7 @@ std::vector<std::string> SoundNotes::lines() const {
   if (!silent_.empty()) {
     lines.push_back(fmt::format("warning: {} {} silent or never {}: {}", recordings(silent_.size()),
                                 silent_.size() == 1 ? "is" : "are", silent_.size() == 1 ? "varies" : "vary",
-                                first_names(silent_)));
+                                io::first_names(silent_)));
   }
   return lines;
 }

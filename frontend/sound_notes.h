@@ -12,9 +12,6 @@
 
 namespace evenflow::frontend {
 
-/// "a.wav, b.wav, c.wav and 2 more".
-std::string first_names(const std::vector<std::string>& names);
-
 class SoundNotes {
  public:
   /// `of_model`: the settings are a trained model's, and no others can be chosen.

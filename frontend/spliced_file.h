@@ -16,6 +16,8 @@ class SplicedFile {
  public:
   SplicedFile(const std::filesystem::path& file, std::string head, uint64_t begin, uint64_t end);
   static SF_VIRTUAL_IO access();
+  /// Whether all has been read.
+  bool at_end() const { return at_ >= length(); }
 
  private:
   sf_count_t length() const;

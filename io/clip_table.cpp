@@ -2,7 +2,10 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
+
+#include "io/text.h"
 
 namespace evenflow::io {
 namespace {
@@ -50,6 +53,10 @@ void write_clip_table(Hdf5File& file, const ClipTable& table) {
 ClipTable read_clip_table(const Hdf5File& file) {
   ClipTable table;
   table.parameter_names = file.read_texts_attribute("/clip/parameter", "names");
+  file.require_names("the list of parameters", table.parameter_names);
+  if (std::set<std::string>(table.parameter_names.begin(), table.parameter_names.end()).size() !=
+      table.parameter_names.size())
+    file.fail("the list of parameters names one twice; make the file anew");
   std::vector<std::string> path = file.read_texts("/clip/path");
   const size_t count = path.size();
   const auto texts = [&](const char* where) {
@@ -61,6 +68,8 @@ ClipTable read_clip_table(const Hdf5File& file) {
   const std::vector<std::string> split = texts("/clip/split");
   std::vector<std::string> domain = texts("/clip/domain");
   std::vector<std::string> section = texts("/clip/section");
+  file.require_names("/clip/machine", machine);
+  file.require_names("/clip/section", section);
   const std::vector<int8_t> label = file.read<int8_t>("/clip/label");
   require_count(file, "/clip/label", label.size(), count);
   Shape shape;
@@ -73,8 +82,10 @@ ClipTable read_clip_table(const Hdf5File& file) {
   for (size_t i = 0; i < count; ++i) {
     Clip& clip = table.clips[i];
     if (split[i] != "train" && split[i] != "test")
-      fail_value(file, "/clip/split", i, "'" + split[i] + "'", "train or test");
+      fail_value(file, "/clip/split", i, in_quotes(split[i]), "train or test");
     if (label[i] < -1 || label[i] > 1) fail_value(file, "/clip/label", i, std::to_string(label[i]), "-1, 0 or 1");
+    if (!domain[i].empty() && domain[i] != "source" && domain[i] != "target")
+      fail_value(file, "/clip/domain", i, in_quotes(domain[i]), "source, target or empty");
     clip.path = std::move(path[i]);
     clip.machine = std::move(machine[i]);
     clip.split = split[i] == "train" ? Split::train : Split::test;

@@ -17,6 +17,7 @@
 
 #include "io/error.h"
 #include "io/text.h"
+#include "io/wrapped_file.h"
 
 namespace evenflow::io {
 namespace {
@@ -148,6 +149,7 @@ std::string outside_fault(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) return std::string("cannot be read: ") + std::strerror(errno);
   if (fs::file_size(file, error) == 0) return "is empty; copy or make it anew";
+  if (const std::string wrapping = wrapping_of(file); !wrapping.empty()) return wrapping;
   if (!has_signature(in)) return "is not an HDF5 file, or its begin is damaged; check the path, or copy it anew";
   return {};
 }
@@ -539,6 +541,21 @@ void Hdf5File::require_utf8(const std::string& where, const std::vector<std::str
     fail(where + " holds text that is not UTF-8; save its source as UTF-8 and make the file anew");
 }
 
+void Hdf5File::require_lines(const std::string& where, const std::vector<std::string>& texts) const {
+  for (const std::string& text : texts)
+    if (const auto fault = text_fault(text)) refuse_text(where, text, *fault);
+}
+
+void Hdf5File::require_names(const std::string& where, const std::vector<std::string>& names) const {
+  for (const std::string& name : names)
+    if (const auto fault = name_fault(name)) refuse_text(where, name, *fault);
+}
+
+void Hdf5File::refuse_text(const std::string& where, const std::string& text, const TextFault& fault) const {
+  fail(where + " holds " + in_quotes(text) + ", which " + fault.what +
+       "; mend it where it comes from and make the file anew");
+}
+
 std::string Hdf5File::read_text(const std::string& where) const {
   Shape shape;
   const Handle dataset = open_dataset(where, H5T_C_S1, shape);
@@ -560,7 +577,7 @@ std::vector<std::string> Hdf5File::read_texts(const std::string& where) const {
   std::string bytes(shape[0] * length, '\0');
   read_raw(where, dataset, shape, bytes.data());
   std::vector<std::string> texts = unpacked(bytes, length);
-  require_utf8(where, texts);
+  require_lines(where, texts);
   return texts;
 }
 
@@ -608,7 +625,7 @@ std::vector<std::string> Hdf5File::read_strings_attribute(const std::string& whe
   if (count > 0 && H5Aread(attribute.get(), type.get(), bytes.data()) < 0)
     fail_with_reason("cannot read " + attribute_name(where, name));
   std::vector<std::string> texts = unpacked(bytes, length);
-  require_utf8(attribute_name(where, name), texts);
+  require_lines(attribute_name(where, name), texts);
   return texts;
 }
 

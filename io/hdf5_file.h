@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "io/checksum.h"
+#include "io/text.h"
 
 namespace evenflow::io {
 
@@ -149,7 +150,10 @@ class Hdf5File {
     return out;
   }
   std::string read_text(const std::string& where) const;
+  /// Each a line that io/text.h lets in, as of attributes.
   std::vector<std::string> read_texts(const std::string& where) const;
+  /// DataError if one of them is no name that io/text.h lets in.
+  void require_names(const std::string& where, const std::vector<std::string>& names) const;
   /// The stored type of a dataset.
   Handle type_of(const std::string& where) const;
   /// Opens a dataset whose type must be `stored` (H5T_C_S1: text of a fixed length).
@@ -192,6 +196,8 @@ class Hdf5File {
   void claim(const std::string& what, uint64_t bytes) const;
   void compare_checksum(const std::string& where, const Handle& dataset, uint32_t found) const;
   void require_utf8(const std::string& where, const std::vector<std::string>& texts) const;
+  void require_lines(const std::string& where, const std::vector<std::string>& texts) const;
+  [[noreturn]] void refuse_text(const std::string& where, const std::string& text, const TextFault& fault) const;
   Handle open_attribute(const std::string& where, const std::string& name) const;
   void write_attribute_raw(const std::string& where, const std::string& name, const void* value, hid_t stored);
   void read_attribute_raw(const std::string& where, const std::string& name, void* value, hid_t stored) const;

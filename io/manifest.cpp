@@ -12,6 +12,7 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/text.h"
+#include "io/wrapped_file.h"
 
 namespace evenflow::io {
 namespace {
@@ -107,6 +108,7 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
     return found == columns.reserved.end() ? std::string() : trimmed(row.cells[found->second]);
   };
   Clip clip;
+  clip.line = row.line;
   clip.path = row.cells[columns.reserved.at("path")];
   if (clip.path.empty()) throw DataError(at + "the path is empty; name a recording");
   clip.machine = cell("machine");
@@ -189,7 +191,7 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) 
 
 std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
   std::vector<std::vector<std::string>> rows;
-  for (CsvRow& row : parse_csv(read_text(file), file.string())) rows.push_back(std::move(row.cells));
+  for (CsvRow& row : parse_csv(read_plain_text(file), file.string())) rows.push_back(std::move(row.cells));
   return rows;
 }
 
@@ -208,6 +210,8 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
   const std::string origin = csv.string();
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
     throw DataError("'" + origin + "' is written in UTF-16; save the file as CSV in UTF-8");
+  if (text.find('\r') != std::string_view::npos && text.find('\n') == std::string_view::npos)
+    throw DataError("'" + origin + "' ends its lines by CR alone; save it with LF or CRLF (Unix or Windows text)");
   const std::vector<CsvRow> rows = parse_csv(text, origin);
   if (rows.empty())
     throw DataError("'" + origin + "' is empty; a manifest's first line is path,split,label,machine,<parameters...>");
@@ -230,7 +234,7 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
 }
 
 Manifest read_manifest(const fs::path& csv) {
-  return parse_manifest(read_text(csv), csv);
+  return parse_manifest(read_plain_text(csv), csv);
 }
 
 }  // namespace evenflow::io

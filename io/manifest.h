@@ -20,6 +20,7 @@ struct Clip {
   std::vector<double> parameter;  ///< one per parameter name; NaN = unknown
   std::string domain;             ///< "source", "target" or empty
   std::string section;            ///< DCASE section ("00"), or empty
+  int64_t line = 0;               ///< of the manifest that lists it; 0: none does, or a file keeps it
 };
 
 struct Manifest {

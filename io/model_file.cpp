@@ -25,6 +25,18 @@ void require_finite(const Hdf5File& file, const std::string& where, const std::v
     file.fail_damaged(where + " has a value that is not finite");
 }
 
+/// Far beyond what a training leaves, and far enough below what float32 holds for the squares.
+constexpr float most_weight = 1e15f;
+/// The same of decibels: float32 samples come to 900.
+constexpr float most_db = 1e4f, least_deviation_db = 1e-4f;
+
+template <class T>
+void require_below(const Hdf5File& file, const std::string& where, const std::vector<T>& values, T most) {
+  require_finite(file, where, values);
+  if (!std::all_of(values.begin(), values.end(), [=](T value) { return std::abs(value) <= most; }))
+    file.fail_damaged(where + " has a value that no training can have left");
+}
+
 void require(const Hdf5File& file, bool possible, const std::string& what) {
   if (!possible) file.fail_damaged(what);
 }
@@ -72,7 +84,7 @@ Tensor read_tensor(const Hdf5File& file, const std::string& name) {
     tensor.integers.assign(narrow.begin(), narrow.end());
   } else {
     tensor.values = file.read<float>(where, shape);
-    require_finite(file, where, tensor.values);
+    require_below(file, where, tensor.values, most_weight);
   }
   for (const hsize_t n : shape) tensor.shape.push_back(static_cast<int64_t>(n));
   return tensor;
@@ -85,10 +97,12 @@ NormaliserData read_normaliser(const Hdf5File& file, const Config& config) {
   const auto bands = static_cast<size_t>(config.frontend.mel_bands);
   require(file, normaliser.mean.size() == bands && normaliser.std.size() == bands,
           "/normaliser does not have a mean and a deviation for each of the " + std::to_string(bands) + " mel bands");
-  require_finite(file, "/normaliser/mean", normaliser.mean);
-  require_finite(file, "/normaliser/std", normaliser.std);
-  require(file, std::all_of(normaliser.std.begin(), normaliser.std.end(), [](float std) { return std > 0.0f; }),
-          "/normaliser/std has a value that is not above 0");
+  require_below(file, "/normaliser/mean", normaliser.mean, most_db);
+  require_below(file, "/normaliser/std", normaliser.std, most_db);
+  require(
+      file,
+      std::all_of(normaliser.std.begin(), normaliser.std.end(), [](float std) { return std >= least_deviation_db; }),
+      "/normaliser/std has a value that is not above 0");
   return normaliser;
 }
 
@@ -114,9 +128,20 @@ void write_condition(Hdf5File& file, const ConditionData& condition) {
   file.write("/condition/training_offset", offset);
 }
 
+/// Mean and biased deviation are those of some numbers with these distinct values.
+void require_moments_of(const Hdf5File& file, const std::vector<double>& values, double mean, double std) {
+  if (values.empty()) return;
+  const double low = values.front(), high = values.back();
+  const double rounding = 1e-9 * std::max(std::abs(low), std::abs(high));
+  require(file, mean >= low - rounding && mean <= high + rounding,
+          "/condition/mean is not between the least and the largest of the training values");
+  require(file, std <= 0.5 * (high - low) + rounding, "/condition/std is larger than the training values can have");
+}
+
 ConditionData read_condition(const Hdf5File& file) {
   ConditionData condition;
   condition.names = file.read_texts("/condition/names");
+  file.require_names("/condition/names", condition.names);
   const size_t count = condition.names.size();
   const auto per_parameter = [&](const std::string& where) {
     std::vector<double> out = file.read<double>(where);
@@ -145,6 +170,8 @@ ConditionData read_condition(const Hdf5File& file) {
   for (const std::vector<double>& of_one : condition.training_values)
     require(file, std::adjacent_find(of_one.begin(), of_one.end(), std::greater_equal<>()) == of_one.end(),
             "/condition/training_values does not rise");
+  for (size_t i = 0; i < count; ++i)
+    require_moments_of(file, condition.training_values[i], condition.mean[i], condition.std[i]);
   return condition;
 }
 
@@ -195,7 +222,7 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
           "/threshold has a value but no score or method");
   require(file, threshold.above >= 0 && threshold.above <= threshold.clips,
           "/threshold has more clips above than clips");
-  require_finite(file, "/threshold/gamma", threshold.gamma);
+  require_below(file, "/threshold/gamma", threshold.gamma, beyond_scores);
   require(file, threshold.gamma.empty() || (threshold.gamma[0] > 0.0 && threshold.gamma[2] > 0.0),
           "/threshold/gamma is of no gamma distribution");
   return threshold;
@@ -255,6 +282,7 @@ Provenance read_provenance(const Hdf5File& file) {
   provenance.version = file.read_text_attribute("/provenance", "version");
   provenance.seed = file.read_attribute<uint64_t>("/provenance", "seed");
   if (file.version() >= 2) provenance.machines = file.read_texts_attribute("/provenance", "machines");
+  file.require_names("the list of machines", provenance.machines);
   return provenance;
 }
 
@@ -346,7 +374,7 @@ ResumeData read_resume(const Hdf5File& file, size_t parameters) {
   resume.m = file.read<float>("/resume/m");
   resume.v = file.read<float>("/resume/v");
   require(file, resume.parameters.size() == parameters, "/resume/parameters is of another size than the model");
-  require_finite(file, "/resume/parameters", resume.parameters);
+  require_below(file, "/resume/parameters", resume.parameters, most_weight);
   require_moments(file, "/resume", resume.m, resume.v, parameters);
   const std::vector<int64_t> integers = file.read<int64_t>("/resume/integers");
   const std::vector<double> numbers = file.read<double>("/resume/numbers");

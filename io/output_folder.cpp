@@ -49,15 +49,6 @@ void require_own(const fs::path& folder, const std::string& kind, const std::fun
                    foreign_name(folder) + "'); choose another folder, or add --force to write among them");
 }
 
-void make(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(behind_links(folder), error);
-  if (error || !fs::is_directory(folder, error))
-    throw DataError("cannot make folder '" + folder.string() +
-                    "': " + (error ? error.message() : std::string("a file of that name is in the way")) +
-                    "; choose another name");
-}
-
 FileLock locked_output(const fs::path& folder) {
   const fs::path file = folder / lock_name;
   if (std::optional<FileLock> lock = FileLock::take(file)) return std::move(*lock);
@@ -76,11 +67,21 @@ FileLock claimed(const fs::path& folder, const std::string& kind, const std::fun
     throw UsageError("the file '" + (folder / name).string() +
                      "' is not evenflow's; move it away or choose another folder");
   }
-  make(folder);
+  make_folder(folder);
   return locked_output(folder);
 }
 
 }  // namespace
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  // A link may point to a folder that is still to be made.
+  fs::create_directories(behind_links(folder), error);
+  if (error || !fs::is_directory(folder, error))
+    throw DataError("cannot make folder '" + folder.string() +
+                    "': " + (error ? error.message() : std::string("a file of that name is in the way")) +
+                    "; choose another name");
+}
 
 OutputFolder::OutputFolder(fs::path folder, const std::string& kind, const std::function<bool(const fs::path&)>& older,
                            bool force)

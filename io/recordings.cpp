@@ -15,6 +15,7 @@
 #include "io/sound_format.h"
 #include "io/telling_folders.h"
 #include "io/text.h"
+#include "io/wrapped_file.h"
 
 namespace evenflow::io {
 namespace {
@@ -100,6 +101,8 @@ Manifest read_recording(const fs::path& file) {
 }
 
 void require_text_file(const fs::path& file) {
+  if (const std::string wrapping = wrapping_of(file); !wrapping.empty())
+    throw DataError("'" + file.string() + "' " + wrapping);
   const std::string begin = read_beginning(file);
   const bool utf16 = begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF");
   if (utf16 || begin.find('\0') == std::string::npos) return;

@@ -19,6 +19,7 @@
 #include "io/file_identity.h"
 #include "io/hdf5_file.h"
 #include "io/standard_output.h"
+#include "io/text.h"
 
 namespace evenflow::io {
 namespace {
@@ -240,6 +241,10 @@ std::vector<fs::path> RunFolder::shards() const {
 
 void RunFolder::write_shards(const std::vector<fs::path>& shards) const {
   std::string text;
+  for (const fs::path& shard : shards)
+    if (fs::absolute(shard).string().find('\n') != std::string::npos)
+      throw UsageError("the path of the shard " + in_quotes(shard.string()) +
+                       " holds a line end, and a run lists its shards one a line; rename it");
   for (const fs::path& shard : shards) text += fs::absolute(shard).lexically_normal().string() + "\n";
   write_text(data(), text);
 }

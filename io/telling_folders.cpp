@@ -134,14 +134,9 @@ class FolderReader {
   }
 
   static std::string listed(const std::set<std::string>& names) {
-    constexpr size_t most = 8;
-    std::string text;
-    size_t shown = 0;
-    for (const std::string& name : names) {
-      if (shown++ == most) return text + " and " + std::to_string(names.size() - most) + " more";
-      text += (text.empty() ? "" : ", ") + in_quotes(name);
-    }
-    return text;
+    std::vector<std::string> quoted;
+    for (const std::string& name : names) quoted.push_back(in_quotes(name));
+    return first_names(quoted, 8);
   }
 
   fs::path root_;

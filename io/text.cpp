@@ -91,6 +91,13 @@ std::optional<TextFault> name_fault(std::string_view name) {
                    "shorten it"};
 }
 
+std::string first_names(std::span<const std::string> names, size_t most) {
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < most; ++i) text.append(i == 0 ? "" : ", ").append(names[i]);
+  if (names.size() > most) text += " and " + std::to_string(names.size() - most) + " more";
+  return text;
+}
+
 std::string escaped(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ struct TextFault {
 std::optional<TextFault> text_fault(std::string_view text);
 /// The same of a name, which may also be too long.
 std::optional<TextFault> name_fault(std::string_view name);
+
+/// "a.wav, b.wav, c.wav and 2 more".
+std::string first_names(std::span<const std::string> names, size_t most = 3);
 
 /// The text as it can be shown: every character that text_fault refuses as \x1b or \u202e, every other as it is.
 std::string escaped(std::string_view text);

@@ -20,6 +20,7 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/model_file.h"
+#include "io/output_folder.h"
 #include "io/shard.h"
 #include "io/standard_output.h"
 #include "io/temporary.h"
@@ -195,15 +196,12 @@ void require_own_year(const fs::path& folder) {
 class DcaseOutput {
  public:
   DcaseOutput(std::vector<DcaseFile> files, Outputs& outputs, bool force) : files_(std::move(files)) {
-    std::set<fs::path> folders;
     for (const DcaseFile& file : files_) {
       outputs.writes_own(file.path);
-      folders.insert(file.path.parent_path());
+      folders_.insert(file.path.parent_path());
     }
-    for (const fs::path& folder : folders) {
+    for (const fs::path& folder : folders_)
       if (!force) require_own_year(folder);
-      make_folder(folder);
-    }
     for (const DcaseFile& file : files_) {
       if (force || file.path.filename() == "result.csv" || !fs::exists(file.path) || is_dcase_list(file.path)) continue;
       throw io::UsageError(
@@ -211,6 +209,9 @@ class DcaseOutput {
                       "--force to replace it",
                       file.path.string()));
     }
+  }
+  void make_folders() const {
+    for (const fs::path& folder : folders_) io::make_folder(folder);
   }
   void write(std::vector<fs::path>& written) const {
     for (const DcaseFile& file : files_) {
@@ -221,6 +222,7 @@ class DcaseOutput {
 
  private:
   std::vector<DcaseFile> files_;
+  std::set<fs::path> folders_;  // a folder a year
 };
 
 void draw_estimates(const train::ScoreTable& table, const TrainingValues& training,
@@ -296,13 +298,15 @@ int run(const EvaluateArguments& arguments) {
     if (io::is_standard_output(*arguments.out))
       throw io::UsageError("--out takes a folder; the tables are on standard output without it");
     pictures = picture_files(table, *arguments.out);
-    make_folder(*arguments.out);
     for (const char* name : {"evaluation.csv", "evaluation.json"})
-      outputs.writes(table_file(name), FileKind::evaluation);
-    for (const auto& [name, file] : pictures) outputs.writes(file, FileKind::picture);
+      outputs.writes_below(*arguments.out, name, FileKind::evaluation);
+    for (const auto& [name, file] : pictures)
+      outputs.writes_below(*arguments.out, file.filename().string(), FileKind::picture);
   }
   std::optional<DcaseOutput> dcase;
   if (arguments.dcase) dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
+  if (arguments.out && evaluation) io::make_folder(*arguments.out);
+  if (dcase) dcase->make_folders();
 
   std::vector<fs::path> written;
   if (!evaluation) {

@@ -9,6 +9,7 @@
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/outputs.h"
 #include "experiments/report/gnuplot.h"
 #include "experiments/study/paper_report.h"
 #include "experiments/study/tables.h"
@@ -63,6 +64,10 @@ int run(const PaperArguments& arguments) {
   train.threads = arguments.compute.threads;
   options.folder = arguments.out;
   require_no_links(options.folder / "figures");
+  Outputs outputs(arguments.force);
+  outputs.writes_below(arguments.out, "report.html", FileKind::page);
+  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"})
+    outputs.writes_below(arguments.out, name, FileKind::study_table);
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

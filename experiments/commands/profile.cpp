@@ -12,6 +12,7 @@
 #include "experiments/profile/profile.h"
 #include "experiments/profile/report.h"
 #include "io/error.h"
+#include "io/output_folder.h"
 #include "io/standard_output.h"
 #include "kernels/probe.h"
 
@@ -173,9 +174,9 @@ int run(const ProfileArguments& arguments) {
   if (arguments.out) {
     if (io::is_standard_output(*arguments.out))
       throw io::UsageError("--out takes a folder; the figures are on standard output without it");
-    make_folder(*arguments.out);
     for (const char* name : {"profile.json", "profile.csv", "roofline.gp", "roofline.svg"})
-      outputs.writes(*arguments.out / name, FileKind::profile);
+      outputs.writes_below(*arguments.out, name, FileKind::profile);
+    io::make_folder(*arguments.out);
   }
   StatusLine line{1.0};
   settings.progress = [&](const std::string& what) {

@@ -47,12 +47,8 @@ int run(const ReportArguments& arguments) {
   outputs.reads(trained.model(), "the run's model");
   for (const fs::path& file : arguments.features.empty() ? trained.shards() : arguments.features)
     outputs.reads(file, "the features");
-  outputs.writes_own(options.folder / "report.html");
-  if (const fs::path scores = options.folder / "scores.csv"; fs::exists(scores)) {
-    outputs.writes(scores, FileKind::scores);
-  } else {
-    outputs.writes_own(scores);
-  }
+  outputs.writes_below(options.folder, "report.html", FileKind::page);
+  outputs.writes_below(options.folder, "scores.csv", FileKind::scores);
   require_no_links(options.folder / "figures");
   StatusLine status;
   options.progress = [&](const std::string& what, double fraction) {

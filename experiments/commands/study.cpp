@@ -53,8 +53,9 @@ int run(const StudyArguments& arguments) {
   Outputs outputs(arguments.force);
   outputs.reads(arguments.config);
   outputs.reads_recordings(arguments.manifest);
-  for (const char* name : {"features.h5", "auc.csv", "differences.csv", "estimates.csv"})
-    outputs.writes_own(arguments.out / name);
+  outputs.writes_below(arguments.out, "features.h5", FileKind::shard);
+  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"})
+    outputs.writes_below(arguments.out, name, FileKind::study_table);
   StudyOptions options;
   options.manifest = arguments.manifest;
   options.folder = arguments.out;

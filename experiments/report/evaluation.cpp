@@ -39,13 +39,22 @@ bool is_overall(const Group& group) {
 /// What counts as seen; empty if nothing does.
 std::string rule_text(const std::vector<std::string>& names, const train::TrainingPoints& training) {
   std::string text;
+  std::vector<std::string> unknown;
   for (const std::string& name : names) {
     const auto points = training.find(name);
-    if (points == training.end() || points->second.empty()) continue;
+    if (points == training.end() || points->second.empty()) {
+      unknown.push_back(name);
+      continue;
+    }
     text += fmt::format("{}{} within {:.3g} of {}", text.empty() ? "Seen in training: " : "; ", name,
                         points->second.tolerance(), points->second.text());
   }
-  return text.empty() ? text : text + ".";
+  if (!text.empty()) text += ".";
+  if (unknown.empty()) return text;
+  return text + fmt::format(
+                    "{}Of {} no training values are known (a model has those of what it carries, which varied): "
+                    "neither seen nor unseen; --training SHARD tells them.",
+                    text.empty() ? "" : " ", io::first_names(unknown));
 }
 
 Merit merit_of(const Clips& clips, const Group& group, const Value& value_of) {
@@ -69,7 +78,12 @@ std::optional<train::DecisionQuality> decisions_of(const Clips& clips, const Gro
     labels.push_back(clips[row].clip.label);
   }
   if (decisions.empty()) return std::nullopt;
-  return train::decision_quality(decisions, labels);
+  train::DecisionQuality quality = train::decision_quality(decisions, labels);
+  // Of nothing there is no share, where scikit-learn has 0.
+  if (quality.true_positives + quality.false_positives == 0) quality.precision = nan;
+  if (quality.true_positives + quality.false_negatives == 0) quality.recall = nan;
+  if (std::isnan(quality.precision) && std::isnan(quality.recall)) quality.f1 = nan;
+  return quality;
 }
 
 class Evaluating {
@@ -378,14 +392,12 @@ std::string decisions_text(const Evaluation& evaluation) {
 
 /// What has no part in the figures, and what counts as seen.
 std::string notes_text(const Evaluation& evaluation) {
-  constexpr size_t most = 5;
   std::string text;
   if (!evaluation.seen_rule.empty()) text += io::escaped(evaluation.seen_rule) + "\n";
   if (const size_t count = evaluation.without_score.size(); count > 0) {
-    text += fmt::format("Left out, as the score is not finite: {} (", count_text(static_cast<int64_t>(count), "clip"));
-    for (size_t i = 0; i < std::min(count, most); ++i)
-      text += (i == 0 ? "" : ", ") + io::escaped(evaluation.without_score[i]);
-    text += count > most ? fmt::format(" and {} more).\n", count - most) : ").\n";
+    text +=
+        fmt::format("Left out, as the score is not finite: {} ({}).\n", count_text(static_cast<int64_t>(count), "clip"),
+                    io::escaped(io::first_names(evaluation.without_score, 5)));
   }
   text += io::escaped(without_value_text(evaluation.without_value));
   if (evaluation.without_estimate > 0) {
@@ -489,9 +501,9 @@ std::string to_json(const Evaluation& evaluation) {
                             {"false_positives", quality.false_positives},
                             {"true_negatives", quality.true_negatives},
                             {"false_negatives", quality.false_negatives},
-                            {"precision", quality.precision},
-                            {"recall", quality.recall},
-                            {"f1", quality.f1},
+                            {"precision", number(quality.precision)},
+                            {"recall", number(quality.recall)},
+                            {"f1", number(quality.f1)},
                             {"accuracy", quality.accuracy}};
     }
     out["groups"].push_back(std::move(entry));

@@ -142,6 +142,10 @@ void Page::figure(const std::string& svg, const std::string& caption, const std:
       escape(alt), base64(svg), prose(caption));
 }
 
+bool is_own_page(std::string_view html) {
+  return html.starts_with("<!doctype html>") && html.find(style) != std::string_view::npos;
+}
+
 std::string Page::html() const {
   std::string contents;
   if (headings_.size() > 2) {

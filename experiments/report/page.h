@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace evenflow::experiments {
@@ -12,6 +13,9 @@ struct PageTable {
   std::string caption;
   bool texts = false;  ///< cells are texts, to the left, rather than numbers
 };
+
+/// True if the text begins as a page's html() does.
+bool is_own_page(std::string_view html);
 
 /// Plain texts go in; the page escapes them. `code` in back quotes is set as code, **this** in bold.
 class Page {

@@ -8,6 +8,7 @@
 #include "experiments/console.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/output_folder.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -107,7 +108,7 @@ std::string describe(const PaperPlan& plan) {
 }
 
 void claim(const fs::path& folder, const PaperPlan& plan) {
-  make_folder(folder);
+  io::make_folder(folder);
   const fs::path file = folder / "recordings.txt";
   if (!fs::exists(file)) {
     io::write_text(file, describe(plan));

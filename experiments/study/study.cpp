@@ -15,6 +15,7 @@
 #include "frontend/prepare.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/output_folder.h"
 #include "io/shard.h"
 #include "train/detect/config_match.h"
 #include "train/loop/selection.h"
@@ -120,7 +121,7 @@ class Running {
   // The manifest's copy says what the study is of.
   void claim_folder() {
     if (o_.claim) o_.claim();
-    make_folder(o_.folder);
+    io::make_folder(o_.folder);
     const fs::path copy = o_.folder / "manifest.csv";
     const std::string text = to_csv();
     if (!fs::exists(copy)) {
@@ -150,11 +151,25 @@ class Running {
     return text;
   }
 
+  /// Features that lie in the folder are of the recordings of this study.
+  void require_of_recordings(const io::Shard& shard) const {
+    const auto same = [](const io::Clip& a, const io::Clip& b) { return a.path == b.path && agree(a, b); };
+    const std::span<const io::Clip> clips = shard.clips();
+    if (shard.parameter_names() == manifest_.parameter_names &&
+        std::equal(clips.begin(), clips.end(), manifest_.clips.begin(), manifest_.clips.end(), same))
+      return;
+    throw io::UsageError(
+        fmt::format("'{}' holds features of other recordings than '{}' lists; move it away, or choose another folder",
+                    features().string(), o_.manifest.string()));
+  }
+
   /// False: stopped.
   bool prepare() {
     const io::Config& config = o_.systems.front().config;
     if (fs::exists(features())) {
-      train::require_frontend(io::Shard(features()), config.frontend, "the configuration");
+      const io::Shard shard(features());
+      train::require_frontend(shard, config.frontend, "the configuration");
+      require_of_recordings(shard);
       return true;
     }
     frontend::PrepareOptions options;

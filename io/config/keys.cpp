@@ -143,7 +143,8 @@ std::vector<Row> train_rows() {
           "train.machine", Field{section, &Section::machine}, "text", [](std::string_view) { return true; },
           "train on this machine's clips only; empty: all"),
       integer("train.steps", Field{section, &Section::steps}, 1, 1000 * million,
-              "updates of the weights, rounded up to whole epochs; train.epochs comes before it"),
+              "updates of the weights, rounded up to whole epochs; a train.epochs beside it in a file "
+              "comes before it"),
       integer("train.epochs", Field{section, &Section::epochs}, 0, million,
               "passes over the training windows; 0: as many as make up train.steps"),
       integer("train.patience", Field{section, &Section::patience}, -1, million,

@@ -3,12 +3,13 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <system_error>
 
-#include "io/atomic_file.h"
 #include "io/config.h"
 #include "io/config/rows.h"
 #include "io/edit_distance.h"
 #include "io/error.h"
+#include "io/wrapped_file.h"
 
 namespace evenflow::io {
 namespace {
@@ -78,7 +79,10 @@ Config parse_config(std::string_view toml, const std::string& origin, const Conf
 Config read_config(const std::filesystem::path& file, const Config& base) {
   std::string text;
   try {
-    text = read_text(file);
+    text = read_plain_text(file);
+    std::error_code error;
+    if (text.empty() && std::filesystem::is_regular_file(file, error))
+      throw UsageError("'" + file.string() + "' is empty; write the keys to set in it, or give no configuration");
   } catch (const DataError& error) {
     throw UsageError(error.what());
   }

@@ -32,8 +32,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-using Words = std::vector<std::string>;
-
 template <class T>
 std::vector<T> operator+(std::vector<T> words, const std::vector<T>& more) {
   words.insert(words.end(), more.begin(), more.end());
@@ -76,20 +74,6 @@ Words synth_words(const std::string& folder) {
           "2",
           "--duration",
           "1.6"};
-}
-
-void expect_done(const Outcome& outcome) {
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.err, "");
-}
-
-/// An exit code, and one sentence on standard error that names what `names` lists.
-void expect_refused(const Outcome& outcome, int code, const Words& names) {
-  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
-  EXPECT_TRUE(outcome.err.starts_with("evenflow: ")) << outcome.err;
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-  EXPECT_TRUE(outcome.err.ends_with("\n"));
-  for (const std::string& name : names) EXPECT_THAT(outcome.err, HasSubstr(name));
 }
 
 /// Generated recordings, their shard and a model, made once when a test first asks.

@@ -164,12 +164,65 @@ TEST_F(DamagedFiles, FiguresThatNoTrainingLeaves) {
   };
   refused_after([](hid_t id) { set_value(id, "/normaliser/std", 0.0f); }, "/normaliser/std");
   refused_after([](hid_t id) { set_value(id, "/normaliser/mean", NAN); }, "/normaliser/mean");
+  for (const float value : {1e38f, -1e38f}) {
+    for (const std::string where :
+         {"/normaliser/mean", "/normaliser/std", "/parameters/block1.step1.coupling.conv3.bias", "/condition/mean"})
+      refused_after([&](hid_t id) { set_value(id, where.c_str(), value); }, where);
+    put(model(), pristine);
+    edit(model(), [&](hid_t id) { set_value(id, "/condition/v0", value); });
+    expect_refused({"score", "--model", model(), features(), "--out", file("s.csv")}, "", {"v0", "at most"});
+  }
+  refused_after([](hid_t id) { set_value(id, "/condition/std", 1e6f); }, "/condition/std is larger than");
+  refused_after([](hid_t id) { set_value(id, "/normaliser/std", 1e-30f); }, "/normaliser/std");
+  refused_after([](hid_t id) { set_value(id, "/threshold/gamma", 1e35f); }, "/threshold/gamma");
   refused_after([](hid_t id) { set_value(id, "/condition/k", 0.0f); }, "/condition/k");
   refused_after([](hid_t id) { set_value(id, "/condition/v0", INFINITY); }, "/condition/v0");
   refused_after([](hid_t id) { set_value(id, "/condition/training_values", 0.0f); }, "/condition/training_values");
   refused_after([](hid_t id) { set_value(id, "/threshold/gamma", NAN); }, "/threshold/gamma");
   refused_after([](hid_t id) { set_value(id, "/parameters/block1.step1.invconv.sign", 3.0f); }, "invconv.sign");
   refused_after([](hid_t id) { set_value(id, "/parameters/block1.step1.invconv.permutation", 9.0f); }, "permutation");
+}
+
+TEST_F(DamagedFiles, TextsThatNoManifestMayHold) {
+  const auto refused_after = [&](const std::string& name, const std::string& was, const std::string& is,
+                                 const std::vector<std::string>& words) {
+    const std::string pristine = get(file(name));
+    std::string bytes = pristine;
+    for (size_t at = bytes.find(was); at != std::string::npos; at = bytes.find(was, at)) bytes.replace(at, 9, is);
+    ASSERT_NE(bytes, pristine) << name;
+    put(file(name), bytes);
+    const Outcome outcome = run({"info", file(name)});
+    EXPECT_EQ(outcome.code, 3) << outcome.out;
+    for (const std::string& word : words) EXPECT_THAT(outcome.err, HasSubstr(word));
+    EXPECT_THAT(outcome.out, IsEmpty());
+    put(file(name), pristine);
+  };
+  for (const auto& [text, word] : {std::pair("sp\x1b[31mrpm", "control character U+001B"),
+                                   {"speed\nrpm", "line end"},
+                                   {"sp\xffxx_rpm", "UTF-8"},
+                                   {"sp\xe2\x80\xae_rpm", "invisible character U+202E"}})
+    refused_after("model.h5", "speed_rpm", std::string(text).substr(0, 9), {"/condition/names holds 'sp", word});
+}
+
+TEST_F(DamagedFiles, AShardsTextsAreLookedAt) {
+  const std::string pristine = get(features());
+  for (const auto& [where, word] : {std::pair("/clip/path", "control character U+0001"),
+                                    {"/clip/machine", "control character U+0001"},
+                                    {"/clip/domain", "control character U+0001"},
+                                    {"/clip/section", "control character U+0001"}}) {
+    put(features(), pristine);
+    edit(features(), [where = where](hid_t id) {
+      const hid_t set = H5Dopen2(id, where, H5P_DEFAULT), type = H5Dget_type(set), space = H5Dget_space(set);
+      const auto count = static_cast<size_t>(H5Sget_simple_extent_npoints(space));
+      const std::string bytes(count * H5Tget_size(type), '\x01');
+      ASSERT_GE(H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), 0);
+      H5Tclose(type);
+      H5Sclose(space);
+      H5Dclose(set);
+    });
+    expect_refused({"info", features()}, "features.h5", {where, word});
+    expect_refused({"score", "--model", model(), features(), "--out", file("s.csv")}, "features.h5", {where, word});
+  }
 }
 
 TEST_F(DamagedFiles, ACheckpointThatCannotBe) {
@@ -188,6 +241,7 @@ TEST_F(DamagedFiles, ACheckpointThatCannotBe) {
   refused_after([](hid_t id) { set_integer(id, "/progress", "epoch", 77); }, "/progress");
   refused_after([](hid_t id) { set_integer(id, "/progress", "best_epoch", 3); }, "/progress");
   refused_after([](hid_t id) { set_integer(id, "/progress", "step_in_epoch", 1); }, "/progress");
+  refused_after([](hid_t id) { set_integer(id, "/progress", "guard_count", 9); }, "damaged");
   // Without checksums it is the figures that tell.
   put(checkpoint, get(file("checkpoint.h5")));
   const std::string before = get(checkpoint);
@@ -209,6 +263,16 @@ TEST_F(DamagedFiles, ACheckpointOfMoreStepsThanAnEpochHas) {
   });
   put(file("run/checkpoint.h5"), get(file("checkpoint.h5")));
   expect_refused({"train", "--run", file("run"), "--resume", "--epochs", "4"}, "run", {"77 steps", "damaged"});
+}
+
+TEST_F(DamagedFiles, ACheckpointOfMoreEpochsThanItsStepsMakeUp) {
+  train();
+  io::ModelData checkpoint = io::read_model(file("run/checkpoint.h5"));
+  checkpoint.config.train.epochs = 0;
+  checkpoint.config.train.steps = 2000;
+  checkpoint.progress->epoch = 1900;
+  io::write_model(file("run/checkpoint.h5"), checkpoint);
+  expect_refused({"train", "--run", file("run"), "--resume", "--epochs", "4"}, "run", {"1900 of", "damaged"});
 }
 
 TEST_F(DamagedFiles, AModelSaysWhichMachinesItLearntFrom) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "tests/experiments/small_world.h"
 
@@ -16,17 +17,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-/// Exit code 2 or 3 and one sentence that names what `names` lists.
-void expect_refused(const Outcome& outcome, int code, const Words& names) {
-  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-  for (const std::string& name : names) EXPECT_THAT(outcome.err, HasSubstr(name));
-}
-
-void expect_done(const Outcome& outcome) {
-  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
-}
 
 /// Copies of the small world's files, to be endangered.
 class Outputs : public ::testing::Test {
@@ -156,7 +146,7 @@ TEST_F(Outputs, ScoresGoToStandardOutputAndMessagesBesideThem) {
   expect_done(run(to_file));
   for (const Words& whole : {to_output, to_device}) {
     const Outcome outcome = run(whole);
-    expect_done(outcome);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(outcome.out, get(at("t.csv")));
     EXPECT_THAT(outcome.err, HasSubstr("Scored "));
   }
@@ -292,6 +282,81 @@ TEST_F(Outputs, ARecordingInAnOwnFolderIsReplacedOnlyByForce) {
   fs::create_symlink("../../f.h5", at("report/figures/learning.gp"));
   expect_refused(run(report), 2, {"learning.gp", "link"});
   EXPECT_EQ(get(at("f.h5")), shard);
+}
+
+TEST_F(Outputs, ForeignTablesAndPagesInAnOwnFolderAreReplacedOnlyByForce) {
+  const SmallWorld& world = SmallWorld::get();
+  const Words report = {"report", world.run(), at("f.h5"), "--out", at("report")};
+  const Words study = Words{"experiment", "study", at("rails/manifest.csv"), "--out", at("study"), "--seeds", "1"} +
+                      Words{"--epochs", "1"} + config();
+  const Words paper = {"experiment", "paper", "--miniature", "--out", at("paper")};
+  for (const auto& [folder, kind] :
+       {std::pair("report", "report"), {"study", "study"}, {"paper", "study of the paper"}}) {
+    fs::create_directory(at(folder));
+    put(at(folder + std::string("/.evenflow")), std::string("evenflow ") + kind + "\n");
+  }
+  for (const auto& [words, file] : {std::pair(report, "report/report.html"),
+                                    {report, "report/scores.csv"},
+                                    {study, "study/auc.csv"},
+                                    {study, "study/differences.csv"},
+                                    {study, "study/estimates.csv"},
+                                    {study, "study/features.h5"},
+                                    {paper, "paper/report.html"},
+                                    {paper, "paper/auc.csv"}}) {
+    put(at(file), "<!doctype html>mine");
+    expect_refused(run(words), 2, {fs::path(file).filename().string(), "--force"});
+    EXPECT_EQ(get(at(file)), "<!doctype html>mine");
+    fs::remove(at(file));
+  }
+  ASSERT_EQ(run(report).code, 0);
+  ASSERT_EQ(run(report).code, 0);
+}
+
+TEST_F(Outputs, AStudyTakesNoFeaturesOfOtherRecordings) {
+  fs::create_directory(at("study"));
+  put(at("study/.evenflow"), "evenflow study\n");
+  std::string manifest = get(at("rails/manifest.csv"));
+  manifest.replace(manifest.find("100\n"), 3, "110");
+  put(at("rails/other.csv"), manifest);
+  expect_done(run(Words{"prepare", at("rails/other.csv"), "--out", at("study/features.h5")} + config()));
+  const std::string features = get(at("study/features.h5"));
+  for (const Words& force : {Words{}, Words{"--force"}}) {
+    expect_refused(run(Words{"experiment", "study", at("rails/manifest.csv"), "--out", at("study"), "--seeds", "1",
+                             "--epochs", "1"} +
+                       config() + force),
+                   2, {"features.h5", "other recordings"});
+    EXPECT_EQ(get(at("study/features.h5")), features);
+  }
+}
+
+TEST_F(Outputs, ARefusalLeavesNoFolder) {
+  fs::create_directories(at("dc/2022"));
+  put(at("dc/2022/mine.txt"), "mine");
+  expect_refused(run({"evaluate", at("s.csv"), "--out", at("new"), "--dcase", at("dc")}), 2, {"dc/2022"});
+  EXPECT_FALSE(fs::exists(at("new")));
+  EXPECT_FALSE(fs::exists(at("dc/2021")));
+}
+
+TEST_F(Outputs, ARunListsNoShardWithALineEndInItsName) {
+  fs::create_directory(at("a\nb"));
+  fs::copy_file(at("f.h5"), at("a\nb/f.h5"));
+  Words words = SmallWorld::get().train_words(at("run"), "1");
+  words[1] = at("a\nb/f.h5");
+  expect_refused(run(words), 2, {"f.h5", "line end"});
+  EXPECT_FALSE(fs::exists(at("run")));
+}
+
+TEST_F(Outputs, BadRecordingsOfAManifestAreToldWithTheirLines) {
+  put(recording(), "no sound");
+  std::istringstream lines(get(at("rails/manifest.csv")));
+  const std::string name = fs::path(recording()).filename().string();
+  int at_line = 1;
+  for (std::string line; std::getline(lines, line) && line.find(name) == std::string::npos;) ++at_line;
+  const Words words = Words{"prepare", at("rails/manifest.csv"), "--out", at("p.h5")} + config();
+  const std::string told = "line " + std::to_string(at_line);
+  expect_refused(run(words), 3, {told + ": '", name});
+  fs::remove(recording());
+  expect_refused(run(words), 3, {name + "' (" + told + ")"});
 }
 
 TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {

@@ -1,6 +1,8 @@
 #include "tests/experiments/program.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +20,24 @@
 namespace evenflow::experiments::test {
 
 namespace fs = std::filesystem;
+
+Words operator+(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+void expect_done(const Outcome& outcome) {
+  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+}
+
+void expect_refused(const Outcome& outcome, int code, const Words& names) {
+  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
+  EXPECT_TRUE(outcome.err.starts_with("evenflow: ")) << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_TRUE(outcome.err.ends_with("\n"));
+  for (const std::string& name : names) EXPECT_THAT(outcome.err, ::testing::HasSubstr(name));
+}
 
 namespace {
 

@@ -11,6 +11,9 @@
 
 namespace evenflow::experiments::test {
 
+using Words = std::vector<std::string>;
+Words operator+(Words words, const Words& more);
+
 struct Outcome {
   int code = -1;  ///< exit code, or 128 + the signal that ended it
   std::string out, err;
@@ -43,6 +46,11 @@ class Program {
 };
 
 Outcome run(const std::vector<std::string>& arguments, const Setting& setting = {});
+
+/// Exit code 0, and nothing on standard error.
+void expect_done(const Outcome& outcome);
+/// An exit code, and one sentence on standard error that names what `names` lists.
+void expect_refused(const Outcome& outcome, int code, const Words& names);
 
 /// A folder of its own, gone at the end.
 class Folder {

@@ -21,8 +21,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-using Words = std::vector<std::string>;
-
 constexpr const char* header = "path,split,label,machine,speed\n";
 
 /// The smallest flow there is, of clips of a quarter of a second.
@@ -70,17 +68,6 @@ Outcome score(const Folder& folder, const Words& inputs, const Words& more = {})
   for (const std::string& input : inputs) words.push_back(folder / input);
   words.insert(words.end(), more.begin(), more.end());
   return run(words);
-}
-
-void expect_done(const Outcome& outcome) {
-  EXPECT_EQ(outcome.code, 0) << outcome.out << outcome.err;
-  EXPECT_EQ(outcome.err, "");
-}
-
-void expect_refused(const Outcome& outcome, int code, const Words& names) {
-  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
-  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
-  for (const std::string& name : names) EXPECT_THAT(outcome.err, HasSubstr(name));
 }
 
 /// Eight training clips at two speeds, two of test, and a model of them.
@@ -243,18 +230,17 @@ void put_shard(const fs::path& file, const std::string& machine, const std::stri
   writer.finish();
 }
 
-TEST(Texts, OfOlderShardsAreEscapedOnTheTerminal) {
+TEST(Texts, OfOlderShardsAreRefusedAndEscapedOnTheTerminal) {
   const Folder folder;
-  put_shard(folder / "f.h5", "\x1b[31mpump\x1b[2J", "speed\x07");
-  const Outcome trained = train(folder);
-  expect_done(trained);
-  expect_done(score(folder, {"f.h5"}));
-  for (const Outcome& outcome : {run({"info", folder / "f.h5"}), trained, run({"info", folder / "run"}),
-                                 run({"evaluate", folder / "s.csv"}), run({"info", folder / "s.csv"})}) {
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_TRUE(is_plain(outcome.out + outcome.err)) << outcome.out;
+  for (const auto& [machine, parameter] : {std::pair("\x1b[31mpump\x1b[2J", "speed"), {"pump", "speed\x07"}}) {
+    put_shard(folder / "f.h5", machine, parameter);
+    for (const Outcome& outcome : {run({"info", folder / "f.h5"}), train(folder)}) {
+      expect_refused(outcome, 3, {"f.h5", "control character", "make the file anew"});
+      EXPECT_TRUE(is_plain(outcome.out + outcome.err)) << outcome.out << outcome.err;
+    }
   }
-  EXPECT_THAT(run({"info", folder / "f.h5"}).out, HasSubstr("\\x1b[31mpump\\x1b[2J"));
+  put_shard(folder / "f.h5", std::string(300, 'm'), "speed");
+  expect_refused(run({"info", folder / "f.h5"}), 3, {"f.h5", "300 bytes long"});
   const Outcome missing = run({"info", folder / "a\x1b[2J.wav"});
   EXPECT_TRUE(is_plain(missing.err)) << missing.err;
 }

@@ -8,8 +8,6 @@
 
 namespace evenflow::experiments::test {
 
-using Words = std::vector<std::string>;
-
 /// Made once in a process, when a test first asks; tests copy what they would change.
 class SmallWorld {
  public:

@@ -18,15 +18,8 @@ using frontend::test::write_sound;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-using Words = std::vector<std::string>;
-
 const Words small = {"--window.window_frames", "16", "--model.blocks", "1", "--model.steps",   "1",
                      "--model.hidden",         "4",  "--train.epochs", "1", "--train.threads", "1"};
-
-Words operator+(Words words, const Words& more) {
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
 
 std::string pcm(const std::vector<float>& samples) {
   std::vector<int16_t> values;

@@ -21,8 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using Words = std::vector<std::string>;
-
 // ---- tables
 
 /// Test clips at 100, 200 and 300 (200 unseen), normal and anomalous; training clips at 100 and 300. The estimates are

@@ -195,10 +195,23 @@ TEST(FitCondition, RefusesAKThatDrownsTheLikelihoodOrSaysNothing) {
         << k;
   }
   settings.k = {};
-  for (const double v0 : {1e12, -1e308}) {
+  for (const double v0 : {1e4, 1e5, -1e5, 1e12, -1e308}) {
     settings.v0 = {v0};
     EXPECT_THAT(message_of<io::DataError>([&] { fit_condition(settings, names, values); }), HasSubstr("v0")) << v0;
   }
+}
+
+TEST(FitCondition, SaysWhyAParameterCannotBeCarried) {
+  const auto reason = [](double low, double high, std::vector<double> k, std::vector<double> v0) {
+    io::ConditionSettings settings;
+    settings.k = std::move(k);
+    settings.v0 = std::move(v0);
+    return message_of<io::DataError>([&] { fit_condition(settings, {"speed_rpm"}, {{low}, {high}}); });
+  };
+  EXPECT_THAT(reason(-1e170, 1e170, {}, {}), HasSubstr("the square of k is 0"));
+  EXPECT_THAT(reason(1e-170, 3e-170, {1.0}, {}), HasSubstr("the variance of its values is 0"));
+  EXPECT_THAT(reason(100, 300, {}, {1e5}), HasSubstr("k (v - v0) may be 256 at most"));
+  EXPECT_THAT(reason(100, 300, {1e-7}, {}), HasSubstr("must differ by"));
 }
 
 TEST(FitCondition, TakesValuesThatAreCloseOrFarApart) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
 #include "frontend/audio.h"
 #include "io/error.h"
@@ -119,6 +120,18 @@ TEST(SoundHeader, Rf64WithoutALength) {
   }
 }
 
+TEST(SoundHeader, ASizeOf64BitsIsAPlaceholderOnlyWhereNoSoundIsSoLong) {
+  const std::string sound = sound16();
+  for (const uint64_t size : {uint64_t{4'300'000'000}, uint64_t{1} << 31, uint64_t{1} << 33}) {
+    std::string sizes = std::string("ds64\x1c\0\0\0", 8) + std::string(28, '\0');
+    for (size_t i = 0; i < 8; ++i) sizes[16 + i] = static_cast<char>(size >> 8 * i & 0xff);
+    const WavBytes cut{
+        .sound = sound, .data_size = 0xffffffff, .riff_size = 0xffffffff, .before = sizes, .form = "RF64"};
+    EXPECT_THAT(error_with(cut.text()),
+                HasSubstr("is truncated: its header promises " + std::to_string(size) + " bytes of sound, 6002 are"));
+  }
+}
+
 TEST(SoundHeader, W64AndCafWithoutALength) {
   struct Case {
     int format;
@@ -157,6 +170,79 @@ TEST(SoundHeader, AFlacIsReadToItsEndWhateverItsHeaderSays) {
               HasSubstr("is truncated: its header promises 16384 samples, 9001 could be decoded"));
 }
 
+TEST(SoundHeader, ADamagedFlacIsAnErrorWhetherItSaysItsLengthOrNot) {
+  const TemporaryFolder folder;
+  write_sound(folder / "a.flac", test::noise(0.5, 64000), {.format = SF_FORMAT_FLAC | SF_FORMAT_PCM_16});
+  const std::string whole = read_bytes(folder / "a.flac");
+  for (const bool streamed : {false, true}) {
+    std::string bytes = whole;
+    if (streamed) bytes.replace(22, 4, 4, '\0');
+    for (const double share : {0.2, 0.5, 0.9}) {
+      const auto at = static_cast<size_t>(share * static_cast<double>(bytes.size()));
+      std::string flipped = bytes;
+      flipped[at] = static_cast<char>(flipped[at] ^ 4);
+      const std::string damaged = error_with(flipped);
+      EXPECT_THAT(damaged, testing::AllOf(HasSubstr("a.wav' is damaged about "), HasSubstr(" s from its beginning")));
+      const double second = std::strtod(damaged.c_str() + damaged.find("about ") + 6, nullptr);
+      EXPECT_TRUE(std::abs(second - share * 4.0) <= 0.3) << damaged;
+      EXPECT_THAT(error_with(bytes.substr(0, at)),
+                  testing::AllOf(HasSubstr("is truncated: it"), HasSubstr(streamed ? " s from its beginning" : " s)")));
+    }
+    const Audio tagged = audio_of(bytes + "TAG" + std::string(125, ' '));
+    EXPECT_EQ(tagged.samples.size(), 64000U) << streamed;
+  }
+}
+
+/// An MP3 of 2 s: with LAME's header, or (from its second frame) without. Empty: this libsndfile writes none.
+std::string mp3(bool with_header) {
+  constexpr int format = 0x230000 | 0x82;
+  SF_INFO info{};
+  info.samplerate = 16000;
+  info.channels = 1;
+  info.format = format;
+  if (!sf_format_check(&info)) return {};
+  const TemporaryFolder folder;
+  write_sound(folder / "a.mp3", test::noise(0.3, 32000), {.format = format});
+  const std::string bytes = read_bytes(folder / "a.mp3");
+  const std::string sync = bytes.substr(0, 2);
+  return with_header ? bytes : bytes.substr(bytes.find(sync, bytes.find("LAME") + 36));
+}
+
+TEST(SoundHeader, AnMp3ThatIsNotWholeIsAnErrorWithItsSecond) {
+  if (mp3(true).empty()) GTEST_SKIP() << "this libsndfile knows no MP3";
+  for (const bool with_header : {true, false}) {
+    const std::string bytes = mp3(with_header);
+    const size_t half = bytes.size() / 2;
+    EXPECT_GE(audio_of(bytes).samples.size(), 32000U);
+    EXPECT_LE(audio_of(bytes).samples.size(), 35000U);
+    EXPECT_EQ(audio_of(bytes).source.note, "");
+    EXPECT_THAT(
+        error_with(bytes.substr(0, half - 1)),
+        testing::AllOf(HasSubstr("a.wav' is truncated: "), testing::ContainsRegex("(after |, )[01]\\.[0-9]* s")));
+    EXPECT_THAT(error_with(bytes.substr(0, half) + std::string(half, '\0')),
+                testing::ContainsRegex("a.wav' is (damaged|truncated).* [01]\\.[0-9]* s"));
+    EXPECT_THAT(error_with(bytes.substr(0, half) + std::string(300, '\x55') + bytes.substr(half)),
+                testing::ContainsRegex("a.wav' is damaged (0.9|1.0)[0-9] s from its beginning"));
+    const std::string before = std::string("ID3\4\0\0\0\0\0\x10", 10) + std::string("TIT2\0\0\0\x06\0\0\0title", 16);
+    EXPECT_EQ(audio_of(before + bytes + "TAG" + std::string(125, ' ')).samples, audio_of(bytes).samples);
+    EXPECT_EQ(audio_of(bytes + std::string(100, '\0')).samples, audio_of(bytes).samples);
+  }
+}
+
+TEST(SoundHeader, AnMp3IsComparedWithWhatItsHeaderSays) {
+  const std::string bytes = mp3(true);
+  if (bytes.empty()) GTEST_SKIP() << "this libsndfile knows no MP3";
+  const std::string sync = bytes.substr(0, 2);
+  const size_t last = bytes.rfind(sync);
+  const Audio twice = audio_of(bytes + mp3(false));
+  EXPECT_GE(twice.samples.size(), 64000U);
+  EXPECT_THAT(twice.source.note, HasSubstr("more sound than the header promises"));
+  EXPECT_THAT(error_with(bytes.substr(0, last)), HasSubstr("is truncated: its header promises 2."));
+  std::string flipped = bytes;
+  flipped[bytes.size() / 2] = static_cast<char>(flipped[bytes.size() / 2] ^ 16);
+  EXPECT_THAT(error_with(flipped), testing::ContainsRegex("is damaged .* s"));
+}
+
 TEST(SoundHeader, AnOggWithoutItsEndIsReadToItsLastWholePage) {
   const TemporaryFolder folder;
   write_sound(folder / "a.ogg", test::noise(0.5, 40000), {.format = SF_FORMAT_OGG | SF_FORMAT_VORBIS});
@@ -193,6 +279,10 @@ TEST(SoundHeader, OnlyRatesFromOneKilohertzToOneMegahertzAreBelieved) {
           << std::hex << format;
     }
   }
+  write_sound(folder / "a.flac", test::noise(0.5, 3000), {.format = SF_FORMAT_FLAC | SF_FORMAT_PCM_16});
+  test::patch(folder / "a.flac", 18, std::string("\0\0\0", 3) + read_bytes(folder / "a.flac")[21]);
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.flac", settings); }),
+              HasSubstr("has a sampling rate of 0 Hz in its header"));
   for (const int rate : {0, -1}) {
     EXPECT_THAT(error_with(WavBytes{.sound = sound16(), .rate_hz = rate}.text()), HasSubstr("has a sampling rate of"));
   }
@@ -223,6 +313,17 @@ TEST(SoundHeader, EveryFormatIsReadWholeAndWithoutANote) {
     EXPECT_EQ(came.source.rate_hz, 16000);
     EXPECT_EQ(came.source.channels, 1);
   }
+}
+
+TEST(SoundHeader, WhatCannotBeDecodedIsToldAsWhatItIs) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "a.mp3", std::string(4000, '\0'));
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.mp3", settings); }),
+              HasSubstr("holds no frames of MPEG audio"));
+  write_bytes(folder / "a.mp3", "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n");
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.mp3", settings); }), HasSubstr("git lfs pull"));
+  EXPECT_THAT(error_with(WavBytes{.sound = sound16(), .format = 99}.text()),
+              testing::AllOf(HasSubstr("is a WAV file that cannot be decoded ("), HasSubstr("convert it to PCM")));
 }
 
 TEST(SoundHeader, AFormatThatIsNotReadIsNamed) {

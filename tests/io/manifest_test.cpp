@@ -169,6 +169,7 @@ TEST(ManifestCsv, TextsThatMayNotEnterNameLineAndCure) {
               AllOf(StartsWith("data/m.csv:1: column 'vvv"), HasSubstr("300 bytes long"), HasSubstr("shorten")));
   EXPECT_THAT(data_error(h + "a,train,normal," + std::string(300, 'm') + ",1\n"), HasSubstr("machine 'mmm"));
   EXPECT_THAT(data_error(std::string("\xff\xfep\0a\0", 6)), AllOf(HasSubstr("m.csv"), HasSubstr("UTF-16")));
+  EXPECT_THAT(data_error("path,split,label,machine,v\ra,train,normal,m,1\r"), HasSubstr("CR alone"));
   EXPECT_THAT(data_error(h + "a," + std::string(2000, 'x') + ",normal,m,1\n").size(), ::testing::Lt(200u));
   EXPECT_EQ(parse(h + "L\u00fcfter/1.wav,train,normal,\u901f\u5ea6,1\n").clips.at(0).machine, "\u901f\u5ea6");
 }

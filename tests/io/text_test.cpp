@@ -48,6 +48,13 @@ TEST(Text, NamesAreOfALengthThatFileNamesTake) {
   EXPECT_FALSE(text_fault(std::string(300, 'v')));
 }
 
+TEST(Text, OfManyNamesTheFirstAreTold) {
+  EXPECT_EQ(first_names({}), "");
+  const std::vector<std::string> names = {"a", "b", "c", "d", "e"};
+  EXPECT_EQ(first_names(names), "a, b, c and 2 more");
+  EXPECT_EQ(first_names(names, 5), "a, b, c, d, e");
+}
+
 TEST(Text, ExcerptsAreShortAndWhole) {
   EXPECT_EQ(excerpt("short"), "short");
   std::string cut(60, 'v');

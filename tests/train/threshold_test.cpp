@@ -282,9 +282,14 @@ TEST(HeldOutScores, GiveTheLevelWhereTrainingScoresAreTooLow) {
   for (int i = 0; i < 10; ++i) held_out.push_back(200 + i);
   const FittedThreshold ranked = fitted(many, held_out);
   EXPECT_EQ(ranked.data.method, "rank");
+  EXPECT_TRUE(ranked.of_held_out && one.of_held_out);
+  EXPECT_EQ(ranked.rests_on, 10);
+  EXPECT_EQ(one.rests_on, 1);
   EXPECT_EQ(ranked.data.value, 209.0);  // the tenth of ten: 11 times 0.9 is 9.9
   const FittedThreshold level = fitted(training, {14, 12});
   EXPECT_EQ(level.why.find("held-out"), std::string::npos) << level.why;
+  EXPECT_FALSE(level.of_held_out);
+  EXPECT_EQ(level.rests_on, 9);
 }
 
 TEST(QuantileThreshold, GivesWayWhereTooFewAreHeldOut) {
@@ -292,6 +297,7 @@ TEST(QuantileThreshold, GivesWayWhereTooFewAreHeldOut) {
   for (int i = 0; i < 40; ++i) training.push_back(i);
   for (int i = 0; i < 9; ++i) held_out.push_back(4 * i);
   EXPECT_EQ(fitted(training, held_out, io::ThresholdMethod::quantile).data.value, quantile(held_out, 0.9));
+  EXPECT_EQ(fitted(training, held_out, io::ThresholdMethod::quantile).rests_on, 9);
   held_out.resize(3);
   const FittedThreshold few = fitted(training, held_out, io::ThresholdMethod::quantile);
   EXPECT_EQ(few.data.method, "rank");

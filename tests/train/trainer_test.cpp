@@ -242,6 +242,35 @@ TEST_P(TrainerTest, ResumeRefusesOtherData) {
   EXPECT_THAT(message_of<io::DataError>([&] { train(options); }), HasSubstr("data_hash"));
 }
 
+TEST_P(TrainerTest, ResumeTakesNoForeignModelForItsBest) {
+  TrainOptions options = tiny_options(shard(), run("a"), base());
+  train(options);
+  io::Config other = base();
+  other.train.seed = 77;
+  train(tiny_options(shard(), run("seed"), other));
+  testing::write_shard(folder_ / "other.h5", {.seed = 8});
+  train(tiny_options(folder_ / "other.h5", run("data"), base()));
+  options.resume = true;
+  options.config.train.epochs = 4;
+  constexpr auto overwrite = std::filesystem::copy_options::overwrite_existing;
+  for (const char* name : {"model.h5", "last.h5"}) {
+    const std::string own = io::read_text(run("a") / name);
+    for (const auto& [from, word] : {std::pair("seed", "train.seed = 77"), {"data", "data "}}) {
+      std::filesystem::copy_file(run(from) / name, run("a") / name, overwrite);
+      const std::string log = log_of("a");
+      EXPECT_THAT(message_of<io::DataError>([&] { train(options); }),
+                  AllOf(HasSubstr(name), HasSubstr("of another run"), HasSubstr(word)));
+      EXPECT_EQ(io::read_text(run("a") / name), io::read_text(run(from) / name));
+      EXPECT_EQ(log_of("a"), log);
+    }
+    std::ofstream(run("a") / name, std::ios::binary) << own;
+  }
+  std::filesystem::rename(run("a") / "model.h5", run("a") / "kept.h5");
+  EXPECT_THAT(message_of<io::DataError>([&] { train(options); }), HasSubstr("has lost its model.h5"));
+  std::filesystem::rename(run("a") / "kept.h5", run("a") / "model.h5");
+  EXPECT_EQ(train(options).epochs, 4);
+}
+
 TEST_P(TrainerTest, ResumeNeedsACheckpoint) {
   TrainOptions options = tiny_options(shard(), run("a"), base());
   options.resume = true;

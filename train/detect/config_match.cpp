@@ -28,11 +28,15 @@ void require_frontend(const io::Shard& shard, const io::FrontendSettings& fronte
                       "; prepare the recordings again with " + difference->key + " = " + difference->second);
 }
 
-void require_resumable(const io::Config& before, const io::Config& now) {
+std::optional<ConfigDifference> difference_of_runs(const io::Config& a, const io::Config& b) {
   static const std::set<std::string> free = {
       "train.epochs",      "train.steps", "train.patience", "train.threads", "train.checkpoint_epochs",
       "train.resident_mib"};
-  const auto difference = first_difference(before, now, [](const std::string& key) { return !free.contains(key); });
+  return first_difference(a, b, [](const std::string& key) { return !free.contains(key); });
+}
+
+void require_resumable(const io::Config& before, const io::Config& now) {
+  const auto difference = difference_of_runs(before, now);
   if (!difference) return;
   throw io::UsageError("the run was begun with " + difference->key + " = " + difference->first +
                        " and cannot go on with " + difference->second + "; set it back, or train a new run");

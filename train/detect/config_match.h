@@ -22,8 +22,11 @@ std::optional<ConfigDifference> first_difference(const io::Config& a, const io::
 /// ("the model", "the configuration").
 void require_frontend(const io::Shard& shard, const io::FrontendSettings& frontend, const std::string& owner);
 
-/// io::UsageError naming the key, unless a training begun with `before` may go on with `now`: epochs, steps,
-/// patience, threads, checkpoint_epochs and resident_mib may change.
+/// The first difference that makes two runs of them: in anything but epochs, steps, patience, threads,
+/// checkpoint_epochs and resident_mib.
+std::optional<ConfigDifference> difference_of_runs(const io::Config& a, const io::Config& b);
+
+/// io::UsageError naming the key, unless a training begun with `before` may go on with `now`, which is one run.
 void require_resumable(const io::Config& before, const io::Config& now);
 
 }  // namespace evenflow::train

@@ -11,6 +11,7 @@
 #include "io/error.h"
 #include "io/score_name.h"
 #include "io/text.h"
+#include "io/wrapped_file.h"
 #include "train/detect/score_table.h"
 
 namespace evenflow::train {
@@ -111,7 +112,10 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.path = row.text("path");
   out.clip.machine = row.text("machine");
   out.clip.label = row.one_of("label", -1, 1);
-  for (const std::string& name : table.parameter_names) out.clip.parameter.push_back(row.real(name));
+  for (const std::string& name : table.parameter_names) {
+    out.clip.parameter.push_back(row.real(name));
+    if (std::isinf(out.clip.parameter.back())) row.fail(name, "a finite number, or nothing where it is unknown");
+  }
   out.score = row.real("score");
   for (const std::string& name : table.score_names) out.scores.push_back(row.real(name));
   for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
@@ -176,7 +180,7 @@ void write_scores(const std::filesystem::path& file, const ScoreTable& table) {
 
 ScoreTable read_scores(const std::filesystem::path& file) {
   const std::string named = file.string();
-  const std::vector<io::CsvRow> rows = io::parse_csv(io::read_text(file), named);
+  const std::vector<io::CsvRow> rows = io::parse_csv(io::read_plain_text(file), named);
   if (rows.empty()) throw io::DataError("'" + named + "' is empty; write the scores again");
   ScoreTable table;
   const std::map<std::string, size_t> columns = read_header(named, rows[0].cells, table);

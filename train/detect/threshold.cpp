@@ -130,6 +130,7 @@ class Fitting {
       empirical();
     }
     out_.data.clips = static_cast<int64_t>(all_.size());
+    out_.rests_on = static_cast<int64_t>(out_.of_held_out ? normal_.held_out.size() : all_.size());
     out_.data.above = count_above(all_, out_.data.value);
     return std::move(out_);
   }
@@ -177,6 +178,7 @@ class Fitting {
     const std::vector<double>& from = normal_.held_out.empty() ? all_ : normal_.held_out;
     if (rank_of(from.size(), q_) > 0) {
       take("quantile", quantile(from, q_), "");
+      out_.of_held_out = !normal_.held_out.empty();
     } else {
       small(fmt::format("{} {} are too few for a quantile of {:g}", from.size(),
                         normal_.held_out.empty() ? "scores" : "held-out clips", q_));
@@ -198,6 +200,7 @@ class Fitting {
          fmt::format("the held-out clips score {:.3g} higher than those trained on, more than chance lets them, so "
                      "that only they tell the level of new ones",
                      mean_of(held_out) - mean_of(normal_.training)));
+    out_.of_held_out = true;
   }
 
   void take(const std::string& method, double value, const std::string& why) {

@@ -16,8 +16,10 @@ struct NormalScores {
 };
 
 struct FittedThreshold {
-  io::ThresholdData data;  ///< `method` is the rule that was used
-  std::string why;         ///< and why it is not that of the settings; empty if it is
+  io::ThresholdData data;    ///< `method` is the rule that was used
+  std::string why;           ///< and why it is not that of the settings; empty if it is
+  int64_t rests_on = 0;      ///< clips that give its level: all, or
+  bool of_held_out = false;  ///< only the held-out ones
 };
 
 /// The threshold below which a share q = settings.threshold_quantile of normal clips is to stay; a clip is anomalous

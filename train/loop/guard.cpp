@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "io/text.h"
+
 namespace evenflow::train {
 
 void Guard::accept() {
@@ -69,18 +71,15 @@ NonFinite trace_non_finite(Engine& engine, const flow::ArenaLayout& layout, cons
 }
 
 std::string describe_windows(std::span<const WindowRef> windows, const std::vector<const io::Shard*>& shards) {
-  constexpr size_t shown = 3;
-  std::string text;
-  for (size_t i = 0; i < std::min(windows.size(), shown); ++i) {
-    const io::Shard& shard = *shards[static_cast<size_t>(windows[i].shard)];
-    const auto clip = static_cast<size_t>(windows[i].clip);
-    const double seconds =
-        static_cast<double>((windows[i].frame - shard.offsets()[clip]) * shard.frontend().hop_samples) /
-        shard.frontend().sample_rate_hz;
-    text += fmt::format("{}clip '{}' at {:.3f} s", i == 0 ? "" : ", ", shard.clips()[clip].path.string(), seconds);
+  std::vector<std::string> places;
+  for (const WindowRef& window : windows) {
+    const io::Shard& shard = *shards[static_cast<size_t>(window.shard)];
+    const auto clip = static_cast<size_t>(window.clip);
+    const double seconds = static_cast<double>((window.frame - shard.offsets()[clip]) * shard.frontend().hop_samples) /
+                           shard.frontend().sample_rate_hz;
+    places.push_back(fmt::format("clip '{}' at {:.3f} s", shard.clips()[clip].path.string(), seconds));
   }
-  if (windows.size() > shown) text += fmt::format(" and {} more", windows.size() - shown);
-  return text;
+  return io::first_names(places);
 }
 
 }  // namespace evenflow::train

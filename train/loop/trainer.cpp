@@ -60,17 +60,48 @@ std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io:
   return checkpoint;
 }
 
-// io::DataError for what only the data tell: an epoch has so many steps, and each makes at most one update.
-void require_possible(const std::filesystem::path& run, const io::ProgressData& progress, int64_t updates,
-                      int64_t steps_per_epoch) {
-  if (progress.step_in_epoch <= steps_per_epoch &&
-      updates - progress.step_in_epoch <= progress.epoch * steps_per_epoch) {
+/// io::DataError for what only the data tell: an epoch has so many steps, each makes at most one update of at most a
+/// batch of windows, and the budget of so many epochs is not overdrawn.
+void require_possible(const std::filesystem::path& run, const Checkpoint& checkpoint, int64_t steps_per_epoch) {
+  const io::ProgressData& progress = *checkpoint.model.progress;
+  const io::TrainSettings& settings = checkpoint.model.config.train;
+  const int64_t updates = checkpoint.model.optimizer->step, epochs = epochs_to_train(settings, steps_per_epoch);
+  if (progress.step_in_epoch <= steps_per_epoch && progress.epoch <= epochs &&
+      updates - progress.step_in_epoch <= progress.epoch * steps_per_epoch &&
+      checkpoint.sums.windows <= checkpoint.sums.steps * settings.batch &&
+      progress.guard_count <= Guard::most_in_a_row) {
     return;
   }
   throw io::DataError(fmt::format(
-      "the checkpoint of the run '{}' is damaged: {} steps in its epoch and {} updates in all, where an epoch has {} "
-      "steps; train a new run",
-      run.string(), progress.step_in_epoch, updates, steps_per_epoch));
+      "the checkpoint of the run '{}' is damaged: {} of {} epochs, {} steps in the one begun and {} updates in all, "
+      "where an epoch has {} steps; train a new run",
+      run.string(), progress.epoch, epochs, progress.step_in_epoch, updates, steps_per_epoch));
+}
+
+/// io::DataError if a file in the run's folder is not a model of the run, whose best it would be taken for, or which
+/// would replace it.
+void require_own_model(const std::filesystem::path& file, const io::ModelData& checkpoint) {
+  const io::ModelData found = io::read_model(file);
+  std::string other;
+  if (const auto difference = difference_of_runs(found.config, checkpoint.config)) {
+    other = fmt::format("{} = {} and not {}", difference->key, difference->first, difference->second);
+  } else if (found.provenance.data_hash != checkpoint.provenance.data_hash) {
+    other = fmt::format("data {} and not {}", found.provenance.data_hash, checkpoint.provenance.data_hash);
+  }
+  if (other.empty()) return;
+  throw io::DataError(fmt::format(
+      "'{}' is of another run ({}) than the checkpoint beside it; put the run's own model back, or train a new run",
+      file.string(), other));
+}
+
+void require_own_models(const io::RunFolder& run, const io::ModelData& checkpoint) {
+  for (const std::filesystem::path& file : {run.model(), run.last()}) {
+    if (std::filesystem::exists(file)) require_own_model(file, checkpoint);
+  }
+  if (checkpoint.progress->best_epoch < 1 || std::filesystem::exists(run.model())) return;
+  throw io::DataError(fmt::format(
+      "the run '{}' has lost its model.h5, the best of its first {} epochs; put it back, or train a new run",
+      run.path().string(), checkpoint.progress->epoch));
 }
 
 /// What the threshold is fitted to, the clips that have no part in it, and what each score is over all of them.
@@ -88,6 +119,7 @@ class Training {
  private:
   // ---- beginning
   void start_new();
+  void require_own(const Checkpoint& checkpoint) const;
   void resume(const Checkpoint& checkpoint);
   void initialise_model();
   void log_start();
@@ -186,6 +218,7 @@ Training::Training(const TrainOptions& options)
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
+  if (checkpoint_) require_own(*checkpoint_);
   log_start();
   if (checkpoint_) {
     resume(*checkpoint_);
@@ -213,14 +246,20 @@ void Training::start_new() {
   run_.appear();
 }
 
-void Training::resume(const Checkpoint& checkpoint) {
-  const io::ModelData& model = checkpoint.model;
-  if (model.provenance.data_hash != provenance_.data_hash) {
+// io::DataError unless checkpoint, data and models belong together.
+void Training::require_own(const Checkpoint& checkpoint) const {
+  const std::string& begun_with = checkpoint.model.provenance.data_hash;
+  if (begun_with != provenance_.data_hash) {
     throw io::DataError("the shards are not those the run '" + options_.run.string() + "' was begun with (data_hash " +
-                        provenance_.data_hash + ", then " + model.provenance.data_hash +
+                        provenance_.data_hash + ", then " + begun_with +
                         "); give the same shards in the same order, or train a new run");
   }
-  require_possible(options_.run, *model.progress, model.optimizer->step, steps_per_epoch_);
+  require_possible(options_.run, checkpoint, steps_per_epoch_);
+  require_own_models(run_, checkpoint.model);
+}
+
+void Training::resume(const Checkpoint& checkpoint) {
+  const io::ModelData& model = checkpoint.model;
   model_->load(model.parameters);
   OptimizerSnapshot state;
   optimizer_.save(state);
@@ -609,9 +648,9 @@ void Training::log_threshold(const FittedThreshold& fitted) {
       "threshold: {} above {:.6g} is anomalous ({}, quantile {:g}); {} of {} training clips lie above", threshold.score,
       threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
   if (!fitted.why.empty()) log_.line(fmt::format("threshold by {}: {}", threshold.method, fitted.why));
-  if (threshold.clips < few) {
-    log_.line(
-        fmt::format("warning: the threshold rests on {} clips, fewer than {}: it is rough", threshold.clips, few));
+  if (fitted.rests_on < few) {
+    log_.line(fmt::format("warning: the threshold rests on {}{} clip{}, fewer than {}: it is rough", fitted.rests_on,
+                          fitted.of_held_out ? " held-out" : "", fitted.rests_on == 1 ? "" : "s", few));
   }
 }
 
