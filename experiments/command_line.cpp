@@ -20,8 +20,8 @@ namespace evenflow::experiments {
 namespace {
 
 constexpr const char* about =
-    "evenflow trains detectors of anomalous machine sound that raise no false alarm when the machine's operating point "
-    "(speed, load, ...) moves: recordings in, a trained flow, scored and evaluated recordings out.";
+    "evenflow learns how a healthy machine sounds, at whatever operating point (speed, load, ...) it runs, and finds "
+    "recordings that sound different.";
 
 constexpr const char* first_steps =
     "Example, from nothing to a table of results:\n"
@@ -129,7 +129,7 @@ std::optional<std::string> option_fault(const std::vector<std::string>& extra, c
   if (std::find(known.begin(), known.end(), name) == known.end()) {
     return "unknown option '" + name + "'" + suggestion(name, known);
   }
-  return "option '" + name + "' belongs behind its command: evenflow " + command.get_name() + " " + name + " ...";
+  return "option '" + name + "' belongs after its command: evenflow " + command.get_name() + " " + name + " ...";
 }
 
 /// What to tell of an error of CLI11's: its own text, with the nearest option where one is unknown.

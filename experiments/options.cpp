@@ -48,7 +48,7 @@ std::function<std::string(const std::string&)> in_range(double low, double high)
 }
 
 std::string not_empty(const std::string& name) {
-  return name.empty() ? "an empty name is no file's; give one" : "";
+  return name.empty() ? "a file's name cannot be empty; give one" : "";
 }
 
 }  // namespace

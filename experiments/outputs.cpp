@@ -127,7 +127,7 @@ void require_ending(const fs::path& file, const Kind& kind) {
   for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   for (const Format& format : formats) {
     if (format.name == kind.format || format.endings.find(" " + ending + " ") == std::string_view::npos) continue;
-    throw io::UsageError(fmt::format("'{}' would hold {}, and its ending says {}; give it the ending {}", file.string(),
+    throw io::UsageError(fmt::format("'{}' would hold {}, but its ending says {}; give it the ending {}", file.string(),
                                      kind.format, format.name, ending_of(kind)));
   }
 }

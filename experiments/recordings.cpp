@@ -88,16 +88,15 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
       continue;
     }
     if (!agree(clip, *first->second)) {
-      throw io::DataError(
-          fmt::format("{} and {} of {} are the same file, but not the same is said of them (split, label, "
-                      "machine, parameters); leave one out",
-                      shown(first->second->path), shown(clip.path), shown(named)));
+      throw io::DataError(fmt::format(
+          "{} and {} of {} are the same file with different entries (split, label, machine, parameters); leave one out",
+          shown(first->second->path), shown(clip.path), shown(named)));
     }
     repeated.push_back(fmt::format("{} is {}", shown(clip.path), shown(first->second->path)));
   }
   manifest.clips = std::move(kept);
   if (!repeated.empty())
-    manifest.notes.push_back(fmt::format("left out: {} that {} another again, such as: {}",
+    manifest.notes.push_back(fmt::format("left out: {} that {} the same file as another, such as: {}",
                                          count_text(static_cast<int64_t>(repeated.size()), "recording"),
                                          repeated.size() == 1 ? "is" : "are", repeated.front()));
 }

@@ -146,8 +146,8 @@ void DenseModel::load(const std::vector<io::Tensor>& tensors) {
         std::find_if(tensors.begin(), tensors.end(), [&](const io::Tensor& t) { return t.name == entry.name; });
     if (found == tensors.end() || found->type != io::Tensor::Type::float32 || found->shape != entry.shape) {
       throw io::DataError(
-          fmt::format("the model file has no parameter {} of shape [{}]; it is of another model or damaged", entry.name,
-                      fmt::join(entry.shape, ", ")));
+          fmt::format("the model file has no parameter {} of shape [{}]; it is another model's file, or damaged",
+                      entry.name, fmt::join(entry.shape, ", ")));
     }
     std::copy(found->values.begin(), found->values.end(), values.begin() + entry.offset);
   }

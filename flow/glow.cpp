@@ -303,9 +303,9 @@ void Glow::initialise_actnorm(kernels::Stream& stream, kernels::ConstMap x) {
       std::swap(state, next);
     }
     kernels::Map other = kernels::make_map(next.data(), x.n, s.channels, s.height, s.width, device_);
-    kernels::actnorm_initialise(stream, {.x = current,
-                                         .bias = parameters_of(step).actnorm_bias,
-                                         .log_scale = parameters_of(step).actnorm_log_scale});
+    kernels::actnorm_initialise(
+        stream,
+        {.x = current, .bias = parameters_of(step).actnorm_bias, .log_scale = parameters_of(step).actnorm_log_scale});
     kernels::actnorm_forward(stream, {.x = current, .parameters = actnorm(step), .y = current});
     assemble_steps(stream, i, 1);
     kernels::invconv_apply(stream, {.x = current, .weight = weight(step), .y = other});
@@ -411,11 +411,12 @@ void Glow::load(const std::vector<io::Tensor>& tensors) {
   for (const io::Tensor& own : this->tensors()) {
     const auto found = given.find(own.name);
     if (found == given.end()) {
-      throw io::DataError("the model file has no parameter " + own.name + "; it is of another shape, or cut short");
+      throw io::DataError("the model file has no parameter " + own.name +
+                          "; its model has another shape, or it was cut short");
     }
     const io::Tensor& other = *found->second;
     if (other.shape != own.shape || other.type != own.type) {
-      throw io::DataError(fmt::format("parameter {} has shape [{}] in the model file, expected is [{}]", own.name,
+      throw io::DataError(fmt::format("parameter {} has shape [{}] in the model file; expected [{}]", own.name,
                                       fmt::join(other.shape, ", "), fmt::join(own.shape, ", ")));
     }
     check_integers(other);

@@ -254,10 +254,10 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
       ++count;
     }
     if (distinct.size() < 2) {
-      throw io::DataError(fmt::format(
-          "parameter {} has {} distinct value(s) in the training clips, at least two are needed to learn it; add "
-          "clips, or leave it out of condition.parameters",
-          data.names[p], distinct.size()));
+      throw io::DataError(
+          fmt::format("parameter {} has {} distinct value(s) in the training clips, and it takes at least two to learn "
+                      "it; add clips, or leave it out of condition.parameters",
+                      data.names[p], distinct.size()));
     }
     const double mean = sum / count;
     double squares = 0;

@@ -80,7 +80,7 @@ struct OpenSound {
   const std::optional<io::SoundFormat> format = io::sound_format(file);
   if (!format) {
     throw io::DataError(
-        fmt::format("'{}' is not a sound file that can be decoded; {} expected", file.string(), io::audio_formats));
+        fmt::format("'{}' is not a sound file that can be decoded; give {}", file.string(), io::audio_formats));
   }
   if (format->is_read) {
     throw io::DataError(
@@ -89,8 +89,7 @@ struct OpenSound {
                     file.string(), format->name, reason));
   }
   throw io::DataError(
-      fmt::format("'{}' is of a format ({}) that cannot be decoded here ({}); convert it to WAV or FLAC, "
-                  "or leave it out",
+      fmt::format("'{}' has a format ({}) that cannot be decoded here ({}); convert it to WAV or FLAC, or leave it out",
                   file.string(), format->name, reason));
 }
 
@@ -211,8 +210,8 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const bool is_estimate = (info.format & SF_FORMAT_TYPEMASK) == mpeg;  // without a header of its own, by the bit rate
   const int64_t promised = header.promised_frames > 0 ? header.promised_frames : info.frames;
   if (promised < believable_frames && total < promised && !is_estimate) {
-    throw_truncated(file, fmt::format("its header promises {} samples, {} could be decoded ({:.3f} s)", promised, total,
-                                      static_cast<double>(total) / info.samplerate));
+    throw_truncated(file, fmt::format("its header promises {} samples, but {} could be decoded ({:.3f} s)", promised,
+                                      total, static_cast<double>(total) / info.samplerate));
   }
   Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
   if (header.promised_frames > 0 && total > header.promised_frames) audio.source.note = more_than_promised;

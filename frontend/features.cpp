@@ -16,7 +16,7 @@ namespace evenflow::frontend {
 namespace {
 
 void require(bool holds, const char* key, int value, const char* allowed) {
-  if (!holds) throw io::UsageError(fmt::format("frontend.{} = {} cannot be: {}", key, value, allowed));
+  if (!holds) throw io::UsageError(fmt::format("frontend.{} = {} is not allowed: {}", key, value, allowed));
 }
 
 kernels::LogMelSettings kernel_settings(const io::FrontendSettings& settings) {

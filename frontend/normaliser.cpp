@@ -21,7 +21,7 @@ NormaliserFit::NormaliserFit(int bands, io::Normalisation mode)
       sum_(static_cast<size_t>(std::max(bands, 0)), 0.0),
       mean_(sum_.size(), 0.0),
       squares_(sum_.size(), 0.0) {
-  if (bands < 1) throw std::invalid_argument("normaliser: at least one band expected, came " + std::to_string(bands));
+  if (bands < 1) throw std::invalid_argument("normaliser: expected at least one band, got " + std::to_string(bands));
 }
 
 void NormaliserFit::add_mean(std::span<const float> frames) {

@@ -203,7 +203,7 @@ class Appender {
                                      : fmt::format("{} of {} recordings cannot be used:", bad.size(), clips);
   for (size_t i = 0; i < std::min(bad.size(), listed); ++i) text += "\n  " + bad[i];
   if (bad.size() > listed) text += fmt::format("\n  and {} more", bad.size() - listed);
-  if (bad.size() < clips) text += "\nmend them or add --skip-bad";
+  if (bad.size() < clips) text += "\nrepair them or add --skip-bad";
   throw io::DataError(text);
 }
 

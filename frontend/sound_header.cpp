@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 // As what a recording is read: "1 recording ...: a.wav".
 constexpr char without_length[] =
     "without a length in the header (streamed, or never finalised), read to the end of the file";
-constexpr char goes_on[] = "with more behind the sound that the header promises, which was not read";
+constexpr char goes_on[] = "with more after the sound that the header promises, which was not read";
 constexpr char without_last_page[] =
     "without the last page of the Ogg stream (never finished, or cut short), read to the last whole page";
 
@@ -217,7 +217,7 @@ SoundHeader check_chunks(const fs::path& file, Bytes& bytes, const ChunkLayout& 
   if (!is_placeholder(size / sound->frame * sound->frame, sound->wide)) {
     if (size / sound->frame * sound->frame > there) {
       throw_truncated(file, fmt::format("its header promises {} bytes of sound, {} are there", size, there),
-                      ", or mend its header if its recorder was stopped");
+                      ", or repair its header if its recorder was stopped");
     }
     if (size + worth_a_word <= there) header.note = goes_on;
     return header;
@@ -283,17 +283,17 @@ void throw_truncated(const fs::path& file, const std::string& how, const std::st
 void require_believable_rate(const fs::path& file, uint64_t rate_hz) {
   constexpr uint64_t least = 1000, most = 1'000'000;
   if (rate_hz >= least && rate_hz <= most) return;
-  throw io::DataError(fmt::format(
-      "'{}' has a sampling rate of {} Hz in its header, and only {} to {} Hz are believable; mend the header "
-      "or leave it out",
-      file.string(), rate_hz, least, most));
+  throw io::DataError(
+      fmt::format("'{}' has a sampling rate of {} Hz in its header, and only {} to {} Hz are believable; correct the "
+                  "header or leave it out",
+                  file.string(), rate_hz, least, most));
 }
 
 SoundHeader check_header(const fs::path& file) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
   if (!fs::exists(status)) {
-    throw io::DataError(fmt::format("there is no file '{}'; mend the path or leave it out", file.string()));
+    throw io::DataError(fmt::format("there is no file '{}'; correct the path or leave it out", file.string()));
   }
   if (!fs::is_regular_file(status)) throw io::DataError(fmt::format("'{}' is not a file", file.string()));
   Bytes bytes(file);

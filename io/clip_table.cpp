@@ -15,13 +15,13 @@ constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 void require_count(const Hdf5File& file, const std::string& where, size_t got, size_t expected) {
   if (got != expected)
     file.fail(where + " has " + std::to_string(got) + " entries, expected " + std::to_string(expected) +
-              "; make the file anew");
+              "; make the file again");
 }
 
 [[noreturn]] void fail_value(const Hdf5File& file, const std::string& where, size_t clip, const std::string& value,
                              const std::string& expected) {
   file.fail(where + " of clip " + std::to_string(clip) + " is " + value + ", expected " + expected +
-            "; make the file anew");
+            "; make the file again");
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ ClipTable read_clip_table(const Hdf5File& file) {
   file.require_names("the list of parameters", table.parameter_names);
   if (std::set<std::string>(table.parameter_names.begin(), table.parameter_names.end()).size() !=
       table.parameter_names.size())
-    file.fail("the list of parameters names one twice; make the file anew");
+    file.fail("the list of parameters names one twice; make the file again");
   std::vector<std::string> path = file.read_texts("/clip/path");
   const size_t count = path.size();
   const auto texts = [&](const char* where) {
@@ -77,7 +77,7 @@ ClipTable read_clip_table(const Hdf5File& file) {
   const size_t width = table.parameter_names.size();
   if (shape != Shape{count, width})
     file.fail("/clip/parameter is not [" + std::to_string(count) + " clips, " + std::to_string(width) +
-              " names]; make the file anew");
+              " names]; make the file again");
   table.clips.resize(count);
   for (size_t i = 0; i < count; ++i) {
     Clip& clip = table.clips[i];

@@ -195,7 +195,7 @@ AttributeTable::AttributeTable(const fs::path& folder) {
 void AttributeTable::add(const fs::path& file) {
   const std::vector<CsvRow> rows = parse_csv(read_text(file), file.string());
   if (rows.empty() || rows[0].cells[0] != "file_name")
-    throw DataError("'" + file.string() + "' does not begin with the column file_name; get the file anew");
+    throw DataError("'" + file.string() + "' does not begin with the column file_name; get the file again");
   for (size_t i = 1; i < rows.size(); ++i) {
     const std::vector<std::string>& cells = rows[i].cells;
     for (const std::string& cell : cells) {

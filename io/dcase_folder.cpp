@@ -88,8 +88,8 @@ class DcaseReader {
 
   Manifest finish() {
     if (differing_ > 0)
-      collector_.note("attributes_*.csv says other than the name of " + count_of(differing_, "recording") +
-                      "; the file is believed");
+      collector_.note("attributes_*.csv contradicts the name of " + count_of(differing_, "recording") +
+                      "; the file counts");
     return collector_.finish();
   }
 

@@ -40,7 +40,7 @@ class Walk {
     const fs::path folder = relative.empty() ? root_ : root_ / relative;
     if (!is_new(folder)) {
       files_.notes.push_back("left out: folder '" + escaped(relative.string()) +
-                             "', which links to one that is read already");
+                             "', which links to one that was read already");
       return;
     }
     std::error_code error;
@@ -56,7 +56,8 @@ class Walk {
         // A link that leads nowhere is missed where it is read.
         const bool readable = !entry->exists(ignored) || entry->is_regular_file(ignored);
         if (!readable) {
-          files_.notes.push_back("left out: '" + escaped((relative / name).string()) + "', which is no regular file");
+          files_.notes.push_back("left out: '" + escaped((relative / name).string()) +
+                                 "', which is not a regular file");
         } else {
           (is_audio(name) ? files_.recordings : files_.others).push_back(relative / name);
         }

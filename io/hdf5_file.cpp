@@ -148,9 +148,9 @@ std::string outside_fault(const fs::path& file) {
   if (!fs::is_regular_file(status)) return "is a pipe or a device, not a file on disk; copy it to one";
   std::ifstream in(file, std::ios::binary);
   if (!in) return std::string("cannot be read: ") + std::strerror(errno);
-  if (fs::file_size(file, error) == 0) return "is empty; copy or make it anew";
+  if (fs::file_size(file, error) == 0) return "is empty; copy it or make it again";
   if (const std::string wrapping = wrapping_of(file); !wrapping.empty()) return wrapping;
-  if (!has_signature(in)) return "is not an HDF5 file, or its begin is damaged; check the path, or copy it anew";
+  if (!has_signature(in)) return "is not an HDF5 file, or its beginning is damaged; check the path, or copy it again";
   return {};
 }
 
@@ -263,7 +263,7 @@ Hdf5File Hdf5File::open(const fs::path& file) {
           "run: h5clear -s '" +
           file.string() + "'");
     throw DataError("'" + file.string() + "' is damaged or cut short (" + std::to_string(out.size_on_disk_) +
-                    " bytes): " + reason + "; copy or make it anew");
+                    " bytes): " + reason + "; copy it or make it again");
   }
   const htri_t ours = H5Aexists(out.id(), "kind");
   if (ours < 0) out.fail_with_reason("cannot read its attributes");
@@ -272,7 +272,7 @@ Hdf5File Hdf5File::open(const fs::path& file) {
   out.version_ = out.read_attribute<int64_t>("/", "format_version");
   if (out.version_ < 1 || out.version_ > format_version)
     out.fail("has format version " + std::to_string(out.version_) + ", this program reads versions 1 to " +
-             std::to_string(format_version) + "; make it anew or use the program that wrote it");
+             std::to_string(format_version) + "; make it again or use the program that wrote it");
   return out;
 }
 
@@ -287,7 +287,7 @@ void Hdf5File::fail(const std::string& what) const {
 }
 
 void Hdf5File::fail_damaged(const std::string& what) const {
-  fail(what + ": damaged; copy or make it anew");
+  fail(what + ": damaged; copy it or make it again");
 }
 
 void Hdf5File::fail_with_reason(const std::string& what) const {
@@ -313,7 +313,7 @@ bool Hdf5File::exists(const std::string& where) const {
   if (there < 0 || H5Lget_info(id(), where.c_str(), &info, H5P_DEFAULT) < 0) fail_with_reason("cannot find " + where);
   if (info.type != H5L_TYPE_HARD)
     fail(where + " is a link to another " + (info.type == H5L_TYPE_EXTERNAL ? "file" : "place") +
-         ", and links are not followed; make the file anew with the values in it");
+         ", and links are not followed; make the file again with the values in it");
   return true;
 }
 
@@ -409,7 +409,7 @@ size_t Hdf5File::element_count(const Shape& shape) {
 }
 
 Handle Hdf5File::open_any(const std::string& where, Shape& shape) const {
-  if (!exists(where)) fail("has no " + where + "; make it anew");
+  if (!exists(where)) fail("has no " + where + "; make it again");
   Handle dataset(H5Dopen2(id(), where.c_str(), H5P_DEFAULT));
   if (!dataset.valid()) fail_with_reason("cannot open " + where);
   const Handle space(H5Dget_space(dataset.get()));
@@ -432,7 +432,7 @@ Handle Hdf5File::open_dataset(const std::string& where, hid_t stored, Shape& sha
   const Handle type(H5Dget_type(dataset.get()));
   const bool same = stored == H5T_C_S1 ? H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0
                                        : H5Tequal(type.get(), stored) > 0;
-  if (!same) fail(where + " holds another type of values than expected; make the file anew");
+  if (!same) fail(where + " holds another type of values than expected; make the file again");
   return dataset;
 }
 
@@ -441,7 +441,7 @@ void Hdf5File::require_plain(const std::string& where, const Handle& dataset, ui
   const Handle list(H5Dget_create_plist(dataset.get()));
   const H5D_layout_t layout = H5Pget_layout(list.get());
   if (layout == H5D_VIRTUAL || H5Pget_external_count(list.get()) != 0)
-    fail(where + " keeps its values in another file, which is not opened; make the file anew with the values in it");
+    fail(where + " keeps its values in another file, which is not opened; make the file again with the values in it");
   if (layout < 0) fail_with_reason("cannot read the layout of " + where);
   const std::string filters = filter_names(list.get());
   if (!filters.empty())
@@ -459,7 +459,7 @@ void Hdf5File::require_plain(const std::string& where, const Handle& dataset, ui
     uint64_t chunk_bytes = bytes == 0 ? 0 : H5Tget_size(type.get());
     for (const hsize_t n : chunk)
       if (__builtin_mul_overflow(chunk_bytes, n, &chunk_bytes)) chunk_bytes = std::numeric_limits<uint64_t>::max();
-    if (chunk_bytes > size_on_disk_) fail_damaged(where + " is in chunks larger than the file");
+    if (chunk_bytes > size_on_disk_) fail_damaged(where + " has chunks larger than the file");
   }
 }
 
@@ -474,7 +474,7 @@ void Hdf5File::compare_checksum(const std::string& where, const Handle& dataset,
   if (version_ < 2) return;
   const htri_t there = H5Aexists(dataset.get(), checksum_name);
   if (there < 0) fail_with_reason("cannot read the checksum of " + where);
-  if (there == 0) fail(where + " has no checksum: it was written by another program; make the file anew");
+  if (there == 0) fail(where + " has no checksum: it was written by another program; make the file again");
   const Handle attribute(H5Aopen(dataset.get(), checksum_name, H5P_DEFAULT));
   const Handle type(H5Aget_type(attribute.get()));
   const Handle space(H5Aget_space(attribute.get()));
@@ -483,7 +483,7 @@ void Hdf5File::compare_checksum(const std::string& where, const Handle& dataset,
       H5Aread(attribute.get(), H5T_STD_U32LE, &stored) < 0)
     fail_with_reason("cannot read the checksum of " + where);
   if (stored != found)
-    fail(where + " does not match its checksum: damaged, or changed by another program; copy or make it anew");
+    fail(where + " does not match its checksum: damaged, or changed by another program; copy it or make it again");
 }
 
 void Hdf5File::read_raw(const std::string& where, const Handle& dataset, const Shape& shape, void* out) const {
@@ -516,7 +516,7 @@ Shape Hdf5File::verify(const std::string& where, hid_t stored) const {
   Shape shape;
   const Handle dataset = open_dataset(where, stored, shape);
   if (version_ < 2) return shape;
-  if (shape.empty()) fail(where + " is a single value, expected rows; make the file anew");
+  if (shape.empty()) fail(where + " is a single value, expected rows; make the file again");
   const size_t row_bytes = element_count({shape.begin() + 1, shape.end()}) * H5Tget_size(stored);
   const hsize_t rows_at_once = std::max<size_t>(1, verify_block_bytes / std::max<size_t>(row_bytes, 1));
   std::vector<char> block(row_bytes * std::min(rows_at_once, shape[0]));
@@ -538,7 +538,7 @@ Shape Hdf5File::verify(const std::string& where, hid_t stored) const {
 
 void Hdf5File::require_utf8(const std::string& where, const std::vector<std::string>& texts) const {
   if (!std::all_of(texts.begin(), texts.end(), is_utf8))
-    fail(where + " holds text that is not UTF-8; save its source as UTF-8 and make the file anew");
+    fail(where + " holds text that is not UTF-8; save its source as UTF-8 and make the file again");
 }
 
 void Hdf5File::require_lines(const std::string& where, const std::vector<std::string>& texts) const {
@@ -553,7 +553,7 @@ void Hdf5File::require_names(const std::string& where, const std::vector<std::st
 
 void Hdf5File::refuse_text(const std::string& where, const std::string& text, const TextFault& fault) const {
   fail(where + " holds " + in_quotes(text) + ", which " + fault.what +
-       "; mend it where it comes from and make the file anew");
+       "; mend it where it comes from and make the file again");
 }
 
 std::string Hdf5File::read_text(const std::string& where) const {
@@ -588,14 +588,14 @@ Handle Hdf5File::type_of(const std::string& where) const {
 }
 
 bool Hdf5File::has_attribute(const std::string& where, const std::string& name) const {
-  if (!exists(where)) fail("has no " + where + "; make it anew");
+  if (!exists(where)) fail("has no " + where + "; make it again");
   const htri_t there = H5Aexists_by_name(id(), where.c_str(), name.c_str(), H5P_DEFAULT);
   if (there < 0) fail_with_reason("cannot find " + attribute_name(where, name));
   return there > 0;
 }
 
 Handle Hdf5File::open_attribute(const std::string& where, const std::string& name) const {
-  if (!has_attribute(where, name)) fail("has no " + attribute_name(where, name) + "; make it anew");
+  if (!has_attribute(where, name)) fail("has no " + attribute_name(where, name) + "; make it again");
   Handle attribute(H5Aopen_by_name(id(), where.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT));
   if (!attribute.valid()) fail_with_reason("cannot open " + attribute_name(where, name));
   claim(attribute_name(where, name), H5Aget_storage_size(attribute.get()));
@@ -607,7 +607,7 @@ void Hdf5File::read_attribute_raw(const std::string& where, const std::string& n
   const Handle type(H5Aget_type(attribute.get()));
   const Handle space(H5Aget_space(attribute.get()));
   if (H5Tequal(type.get(), stored) <= 0 || H5Sget_simple_extent_npoints(space.get()) != 1)
-    fail(attribute_name(where, name) + " holds another type of value than expected; make the file anew");
+    fail(attribute_name(where, name) + " holds another type of value than expected; make the file again");
   if (H5Aread(attribute.get(), stored, value) < 0) fail_with_reason("cannot read " + attribute_name(where, name));
 }
 
@@ -620,7 +620,7 @@ std::vector<std::string> Hdf5File::read_strings_attribute(const std::string& whe
   const size_t length = H5Tget_size(type.get());
   if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0 || length == 0 || count < 0 ||
       (scalar && count != 1) || H5Aget_storage_size(attribute.get()) != static_cast<hsize_t>(count) * length)
-    fail(attribute_name(where, name) + " holds another type of value than expected; make the file anew");
+    fail(attribute_name(where, name) + " holds another type of value than expected; make the file again");
   std::string bytes(static_cast<size_t>(count) * length, '\0');
   if (count > 0 && H5Aread(attribute.get(), type.get(), bytes.data()) < 0)
     fail_with_reason("cannot read " + attribute_name(where, name));

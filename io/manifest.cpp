@@ -45,7 +45,7 @@ struct Columns {
 /// How the header comes to have the column.
 std::string header_cure(const CsvRow& header, const std::string& missing) {
   for (const std::string& cell : header.cells)
-    if (in_small_letters(trimmed(cell)) == missing) return "write '" + trimmed(cell) + "' in small letters";
+    if (in_small_letters(trimmed(cell)) == missing) return "write '" + trimmed(cell) + "' in lower case";
   return "a manifest's first line is path,split,label,machine,<parameters...>";
 }
 
@@ -164,7 +164,7 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) 
         }
         ++i;
         if (i < text.size() && text[i] != ',' && text[i] != '\n' && text[i] != '\r')
-          throw DataError(place(origin, line) + "text behind a closing quote; double the quotes inside a quoted cell");
+          throw DataError(place(origin, line) + "text after a closing quote; double the quotes inside a quoted cell");
       } else {
         const size_t end = std::min(text.find_first_of(",\n", i), text.size());
         cell = text.substr(i, end - i);
@@ -180,7 +180,7 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) 
     }
     if (i < text.size() && text[i] == '\r') ++i;
     if (i < text.size() && text[i] != '\n')
-      throw DataError(place(origin, line) + "text behind a closing quote; double the quotes inside a quoted cell");
+      throw DataError(place(origin, line) + "text after a closing quote; double the quotes inside a quoted cell");
     if (i < text.size()) ++i;
     ++line;
     const bool blank = !quoted_any && row.cells.size() == 1 && trimmed(row.cells[0]).empty();
@@ -227,7 +227,7 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
     const std::string path = manifest.clips.back().path.lexically_normal().string();
     const auto [first, is_new] = line_of.emplace(path, rows[i].line);
     if (!is_new)
-      throw DataError(place(origin, rows[i].line) + "'" + path + "' is listed already on line " +
+      throw DataError(place(origin, rows[i].line) + "'" + path + "' is already listed on line " +
                       std::to_string(first->second) + "; remove one of the two");
   }
   return manifest;

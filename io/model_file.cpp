@@ -147,7 +147,7 @@ ConditionData read_condition(const Hdf5File& file) {
     std::vector<double> out = file.read<double>(where);
     if (out.size() != count)
       file.fail(where + " has " + std::to_string(out.size()) + " values for " + std::to_string(count) +
-                " parameters; make the model anew");
+                " parameters; make the model again");
     require_finite(file, where, out);
     return out;
   };
@@ -163,13 +163,13 @@ ConditionData read_condition(const Hdf5File& file) {
   const std::vector<int64_t> offset = file.read<int64_t>("/condition/training_offset");
   if (offset.size() != count + 1 || offset.front() != 0 || offset.back() != static_cast<int64_t>(values.size()) ||
       !std::is_sorted(offset.begin(), offset.end()))
-    file.fail("/condition/training_offset does not divide the training values; make the model anew");
+    file.fail("/condition/training_offset does not divide the training values; make the model again");
   for (size_t i = 0; i < count; ++i)
     condition.training_values.emplace_back(values.begin() + offset[i], values.begin() + offset[i + 1]);
   require_finite(file, "/condition/training_values", values);
   for (const std::vector<double>& of_one : condition.training_values)
     require(file, std::adjacent_find(of_one.begin(), of_one.end(), std::greater_equal<>()) == of_one.end(),
-            "/condition/training_values does not rise");
+            "/condition/training_values are not in ascending order");
   for (size_t i = 0; i < count; ++i)
     require_moments_of(file, condition.training_values[i], condition.mean[i], condition.std[i]);
   return condition;
@@ -211,7 +211,7 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   threshold.gamma = file.read<double>("/threshold/gamma");
   if (!threshold.gamma.empty() && threshold.gamma.size() != 3)
     file.fail("/threshold/gamma has " + std::to_string(threshold.gamma.size()) +
-              " values, expected shape, location and scale; make the model anew");
+              " values, expected shape, location and scale; make the model again");
   require_known(file, threshold, config);
   require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
   const bool fitted = !std::isnan(threshold.value);
@@ -224,7 +224,7 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
           "/threshold has more clips above than clips");
   require_below(file, "/threshold/gamma", threshold.gamma, beyond_scores);
   require(file, threshold.gamma.empty() || (threshold.gamma[0] > 0.0 && threshold.gamma[2] > 0.0),
-          "/threshold/gamma is of no gamma distribution");
+          "/threshold/gamma is not a gamma distribution");
   return threshold;
 }
 
@@ -373,7 +373,7 @@ ResumeData read_resume(const Hdf5File& file, size_t parameters) {
   resume.parameters = file.read<float>("/resume/parameters");
   resume.m = file.read<float>("/resume/m");
   resume.v = file.read<float>("/resume/v");
-  require(file, resume.parameters.size() == parameters, "/resume/parameters is of another size than the model");
+  require(file, resume.parameters.size() == parameters, "/resume/parameters has another size than the model");
   require_below(file, "/resume/parameters", resume.parameters, most_weight);
   require_moments(file, "/resume", resume.m, resume.v, parameters);
   const std::vector<int64_t> integers = file.read<int64_t>("/resume/integers");
@@ -439,7 +439,7 @@ Config read_configuration(const Hdf5File& file) {
     validate(config);
     return config;
   } catch (const UsageError& error) {
-    file.fail(std::string(error.what()) + "; use the program that wrote it, or train anew");
+    file.fail(std::string(error.what()) + "; use the program that wrote it, or train again");
   }
 }
 
@@ -453,7 +453,7 @@ std::vector<Tensor> read_parameters(const Hdf5File& file, const ModelData& model
   for (const Tensor& expected : parameter_list(model.config, model.condition)) {
     tensors.push_back(read_tensor(file, expected.name));
     if (tensors.back().shape != expected.shape || tensors.back().type != expected.type)
-      file.fail_damaged("/parameters/" + expected.name + " is not of the shape that /config gives it");
+      file.fail_damaged("/parameters/" + expected.name + " does not have the shape that /config gives it");
   }
   return tensors;
 }

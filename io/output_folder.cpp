@@ -45,7 +45,7 @@ std::string foreign_name(const fs::path& folder) {
 void require_own(const fs::path& folder, const std::string& kind, const std::function<bool(const fs::path&)>& older) {
   std::error_code error;
   if (!fs::is_directory(folder, error) || holds_nothing(folder) || is_marked(folder, kind) || older(folder)) return;
-  throw UsageError("the folder '" + folder.string() + "' holds files that are not of a " + kind + " ('" +
+  throw UsageError("the folder '" + folder.string() + "' holds files that do not belong to a " + kind + " ('" +
                    foreign_name(folder) + "'); choose another folder, or add --force to write among them");
 }
 

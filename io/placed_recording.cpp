@@ -86,7 +86,7 @@ void take_name(const DcaseName& name, const fs::path& file, Clip& clip) {
   if (!name.domain.empty() && !clip.domain.empty() && name.domain != clip.domain)
     contradict(file, "is named '" + name.domain + "' but lies among clips of domain " + clip.domain);
   if (!clip.section.empty() && clip.section != name.section)
-    contradict(file, "is named of section " + name.section + " but lies in a folder of section " + clip.section);
+    contradict(file, "is named as section " + name.section + " but lies in a folder of section " + clip.section);
   if (!name.domain.empty()) clip.domain = name.domain;
   clip.section = name.section;
 }

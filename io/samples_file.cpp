@@ -44,7 +44,7 @@ Samples read_samples(const std::filesystem::path& path) {
   if (file.exists("/original")) {
     Shape original;
     samples.original = file.read<float>("/original", original);
-    if (original != shape) file.fail_damaged("/original is of another shape than /logmel");
+    if (original != shape) file.fail_damaged("/original has another shape than /logmel");
   }
   samples.names = file.read_texts_attribute("/parameter", "names");
   samples.values = file.read<double>("/parameter");
@@ -53,7 +53,7 @@ Samples read_samples(const std::filesystem::path& path) {
   samples.model = file.read_text_attribute("/", "model");
   if (file.has_attribute("/", "from")) {
     samples.from = file.read_text_attribute("/", "from");
-    if (samples.original.empty()) file.fail("has no /original of the recording that was moved; make it anew");
+    if (samples.original.empty()) file.fail("has no /original of the recording that was moved; make it again");
   } else {
     samples.temperature = file.read_attribute<double>("/", "temperature");
     samples.seed = file.read_attribute<uint64_t>("/", "seed");

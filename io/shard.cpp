@@ -62,7 +62,7 @@ void require_in_range(const Hdf5File& file, const FrontendSettings& frontend) {
     for (const ConfigKey& key : config_keys())
       if (key.name.starts_with("frontend.")) key.set(checked, key.get(checked));
   } catch (const UsageError& error) {
-    file.fail("/frontend: " + std::string(error.what()) + "; make the shard anew");
+    file.fail("/frontend: " + std::string(error.what()) + "; make the shard again");
   }
 }
 
@@ -70,7 +70,7 @@ PadMode read_pad_mode(const Hdf5File& file, const std::string& where) {
   const std::string name = file.read_text_attribute(where, "pad_mode");
   if (const auto mode = value_of<PadMode>(name)) return *mode;
   file.fail(where + ": frontend.pad_mode = \"" + name + "\" is not allowed: it must be " + names_text<PadMode>() +
-            "; make the shard anew");
+            "; make the shard again");
 }
 
 FrontendSettings read_frontend(const Hdf5File& file) {
@@ -78,7 +78,7 @@ FrontendSettings read_frontend(const Hdf5File& file) {
   const auto positive = [&](const char* name) {
     const auto value = file.read_attribute<int64_t>(where, name);
     if (value < 1 || value > std::numeric_limits<int>::max())
-      file.fail(where + " has " + name + " = " + std::to_string(value) + "; make the shard anew");
+      file.fail(where + " has " + name + " = " + std::to_string(value) + "; make the shard again");
     return static_cast<int>(value);
   };
   FrontendSettings frontend;
@@ -92,13 +92,13 @@ FrontendSettings read_frontend(const Hdf5File& file) {
     const std::string value = file.read_text_attribute(where, row.name);
     if (value != row.value)
       file.fail(where + " has " + row.name + " = '" + value + "', this program computes '" + row.value +
-                "'; make the shard anew");
+                "'; make the shard again");
   }
   for (const FixedNumber& row : fixed_numbers) {
     const auto value = file.read_attribute<double>(where, row.name);
     if (value != row.value)
       file.fail(where + " has " + row.name + " = " + std::to_string(value) + ", this program computes with " +
-                std::to_string(row.value) + "; make the shard anew");
+                std::to_string(row.value) + "; make the shard again");
   }
   require_in_range(file, frontend);
   return frontend;
@@ -276,7 +276,7 @@ struct Shard::State {
     if (file.has_attribute("/frontend", "device")) device = file.read_text_attribute("/frontend", "device");
     open_logmel();
     offsets = file.read<int64_t>("/clip/offset");
-    if (offsets.empty()) file.fail("/clip/offset is empty; make the shard anew");
+    if (offsets.empty()) file.fail("/clip/offset is empty; make the shard again");
     table = read_clip_table(file);
     require_per_clip("/clip/path", table.clips.size());
     check_offsets();
@@ -288,14 +288,14 @@ struct Shard::State {
   void require_per_clip(const std::string& where, size_t got) const {
     if (got != offsets.size() - 1)
       file.fail(where + " has " + std::to_string(got) + " entries, expected " + std::to_string(offsets.size() - 1) +
-                "; make the shard anew");
+                "; make the shard again");
   }
 
   void open_logmel() {
     Shape shape;
     Handle plain = file.open_dataset("/logmel", H5T_IEEE_F32LE, shape);
     if (shape.size() != 2 || shape[1] != static_cast<hsize_t>(frontend.mel_bands))
-      file.fail("/logmel is not [frames, " + std::to_string(frontend.mel_bands) + "]; make the shard anew");
+      file.fail("/logmel is not [frames, " + std::to_string(frontend.mel_bands) + "]; make the shard again");
     frames = static_cast<int64_t>(shape[0]);
     plain.close();
     const Handle access(H5Pcreate(H5P_DATASET_ACCESS));
@@ -309,7 +309,7 @@ struct Shard::State {
     const bool ends_fit = offsets.front() == 0 && offsets.back() == frames;
     if (!ends_fit || !std::is_sorted(offsets.begin(), offsets.end()))
       file.fail("/clip/offset does not rise from 0 to the " + std::to_string(frames) +
-                " frames of /logmel; make the shard anew");
+                " frames of /logmel; make the shard again");
   }
 
   void read(int64_t first, int64_t count, float* out) const {

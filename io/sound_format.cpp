@@ -78,7 +78,7 @@ bool is_recording(const std::filesystem::path& file) {
   if (is_audio(file)) return true;
   const std::optional<SoundFormat> format = sound_format(file);
   if (format && !format->is_read) {
-    throw DataError("'" + file.string() + "' is a recording of a format (" + format->name +
+    throw DataError("'" + file.string() + "' is a recording in a format (" + format->name +
                     ") that is not read; convert it to one of " + audio_formats);
   }
   return format.has_value();

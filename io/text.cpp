@@ -87,8 +87,9 @@ std::optional<TextFault> text_fault(std::string_view text) {
 std::optional<TextFault> name_fault(std::string_view name) {
   if (auto fault = text_fault(name)) return fault;
   if (name.size() <= longest_name) return std::nullopt;
-  return TextFault{"is " + std::to_string(name.size()) + " bytes long, a name may have " + std::to_string(longest_name),
-                   "shorten it"};
+  return TextFault{
+      "is " + std::to_string(name.size()) + " bytes long, and a name may have at most " + std::to_string(longest_name),
+      "shorten it"};
 }
 
 std::string first_names(std::span<const std::string> names, size_t most) {

@@ -31,11 +31,11 @@ bool library_is_there() {
 // The ways in which a machine has no usable CUDA device, told apart in one place.
 const Backend* load_cuda_backend() {
   const std::string name = cuda_library_name;
-  const std::string without = "this evenflow was built without CUDA (" + name +
-                              " is not there); use --device cpu, or build with the preset cuda";
+  const std::string without =
+      "this evenflow was built without CUDA (" + name + " is missing); use --device cpu, or build with the preset cuda";
   if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
     if (!library_is_there()) throw DeviceError(without);
-    throw DeviceError("no NVIDIA driver on this machine (libcuda.so.1 is not there); install one or use --device cpu");
+    throw DeviceError("no NVIDIA driver on this machine (libcuda.so.1 is missing); install one or use --device cpu");
   }
   void* library = dlopen(cuda_library_name, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {

@@ -19,7 +19,7 @@ void check_size(const char* operation, const char* what, int64_t actual, int64_t
 
 void check_at_least(const char* operation, const char* what, int64_t actual, int64_t needed) {
   if (actual >= needed) return;
-  throw ShapeError(fmt::format("{}: {} has room for {}, needed are {}", operation, what, actual, needed));
+  throw ShapeError(fmt::format("{}: {} has room for {}, needs {}", operation, what, actual, needed));
 }
 
 }  // namespace evenflow::kernels

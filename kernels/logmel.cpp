@@ -36,7 +36,7 @@ double mel_to_hz(double mel) {
 }
 
 void require(bool holds, const char* what, int came) {
-  if (!holds) throw ShapeError("log-mel: " + std::string(what) + ", came " + std::to_string(came));
+  if (!holds) throw ShapeError("log-mel: " + std::string(what) + ", got " + std::to_string(came));
 }
 
 void check_settings(const LogMelSettings& settings) {

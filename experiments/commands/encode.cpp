@@ -24,7 +24,7 @@ struct EncodeArguments {
 
 void declare(Options& options, EncodeArguments& arguments) {
   options.file("--model", arguments.model, "the model").required();
-  options.file("SHARD", arguments.shard, "a feature shard of `prepare`").required();
+  options.file("SHARD", arguments.shard, "a feature shard that `prepare` wrote").required();
   options.file("--out", arguments.out, "the latents to write (HDF5)").required();
   options.force(arguments.force);
   options.compute(arguments.compute);
@@ -56,11 +56,11 @@ int run(const EncodeArguments& arguments) {
 }  // namespace
 
 Command encode_command() {
-  return make_command<EncodeArguments>(
-      "encode",
-      "Writes what the flow makes of a shard, window by window. That is latents zc and zd, log-determinants, "
-      "likelihoods, scores and estimates, as HDF5.",
-      "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5", declare, run);
+  return make_command<EncodeArguments>("encode",
+                                       "Writes what a model makes of a shard, window by window. The file holds latents "
+                                       "zc and zd, log-determinants, likelihoods, scores and estimates, as HDF5.",
+                                       "  evenflow encode --model runs/first/model.h5 features.h5 --out latents.h5",
+                                       declare, run);
 }
 
 }  // namespace evenflow::experiments

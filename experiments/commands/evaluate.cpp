@@ -41,16 +41,16 @@ struct EvaluateArguments {
 };
 
 void declare(Options& options, EvaluateArguments& arguments) {
-  options.files("SCORES", arguments.scores, "scores CSVs of `score`, taken together").required();
-  options.file("--model", arguments.model, "the model, whose training values tell seen from unseen ones");
+  options.files("SCORES", arguments.scores, "tables that `score` wrote, taken together").required();
+  options.file("--model", arguments.model, "the model; its training values tell seen from unseen ones");
   options.files("--training", arguments.training,
-                "shards the model was trained on: the same for a model that knows no parameters");
+                "shards the model was trained on; they tell the same for a model that knows no parameters");
   options.file("--out", arguments.out, "folder for evaluation.csv, evaluation.json and a picture per parameter")
       .shown_as("FOLDER");
   options
       .file("--dcase", arguments.dcase,
-            "folder for DCASE Task 2's anomaly_score_*.csv, decision_result_*.csv and result.csv, as of 2021 and of "
-            "2022 and later")
+            "folder for DCASE Task 2's anomaly_score_*.csv, decision_result_*.csv and result.csv, in the forms of 2021 "
+            "and of 2022 and later")
       .shown_as("FOLDER");
   options.force(arguments.force);
 }
@@ -186,10 +186,10 @@ void require_own_year(const fs::path& folder) {
   if (!fs::is_directory(folder, error) || io::holds_nothing(folder)) return;
   const fs::path result = folder / "result.csv";
   if (fs::exists(result, error) && io::read_text(result).starts_with("machine,section,")) return;
-  throw io::UsageError(fmt::format(
-      "the folder '{}' holds files that are not of a DCASE result ('{}'); choose another folder, or add --force to "
-      "write among them",
-      folder.string(), fs::directory_iterator(folder)->path().filename().string()));
+  throw io::UsageError(
+      fmt::format("the folder '{}' holds files that do not belong to a DCASE result ('{}'); choose another folder, or "
+                  "add --force to write among them",
+                  folder.string(), fs::directory_iterator(folder)->path().filename().string()));
 }
 
 /// The challenge's files, a folder a year.
@@ -204,10 +204,9 @@ class DcaseOutput {
       if (!force) require_own_year(folder);
     for (const DcaseFile& file : files_) {
       if (force || file.path.filename() == "result.csv" || !fs::exists(file.path) || is_dcase_list(file.path)) continue;
-      throw io::UsageError(
-          fmt::format("'{}' is there and is not a list of DCASE's; choose another folder, or add "
-                      "--force to replace it",
-                      file.path.string()));
+      throw io::UsageError(fmt::format(
+          "'{}' exists and is not one of DCASE's lists; choose another folder, or add --force to replace it",
+          file.path.string()));
     }
   }
   void make_folders() const {

@@ -118,7 +118,7 @@ void describe_model(const fs::path& file) {
   line("decision", std::isnan(threshold.value)
                        ? (model.progress ? "no threshold yet (the training has not finished)"
                                          : "no threshold: none could be fitted, or the training has not finished")
-                       : fmt::format("anomalous when {} > {:.6g} ({}, quantile {:g}{})", threshold.score,
+                       : fmt::format("anomalous when {} > {:.6g} (rule {}, quantile {:g}{})", threshold.score,
                                      threshold.value, threshold.method, threshold.quantile,
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
                                                                        threshold.above, threshold.clips)
@@ -297,8 +297,8 @@ int run(const InfoArguments& arguments) {
 Command info_command() {
   return make_command<InfoArguments>(
       "info",
-      "Describes a file or folder. It knows feature shard, model, checkpoint, latents, samples, scores, manifest, "
-      "run folder, folder of recordings, or a recording.",
+      "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
+      "run folders, folders of recordings, and recordings.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

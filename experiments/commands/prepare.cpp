@@ -92,9 +92,9 @@ Command prepare_command() {
       "prepare",
       "Turns recordings into a feature shard. It holds log-mel frames in dB, with each clip's machine, split, label "
       "and parameters. INPUT is a recording (WAV, FLAC, OGG, Opus, W64, AIFF, CAF or MP3), a manifest CSV "
-      "(path,split,label,machine,<parameters...>) or a folder, which is read by the manifest.csv in it, as DCASE "
-      "Task 2 (2020 to 2026), or by folders named normal, abnormal, train, test, id_00. What was guessed or left out "
-      "is said.",
+      "(path,split,label,machine,<parameters...>) or a folder. A folder is read by the manifest.csv in it, as DCASE "
+      "Task 2 (2020 to 2026), or by subfolders named normal, abnormal, train, test, id_00. Notes say what was guessed "
+      "or left out.",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
       "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad",
       declare, run);

@@ -38,9 +38,8 @@ bool is_of_step(const std::string& key) {
 
 void declare(Options& options, ProfileArguments& arguments) {
   options.number("--repeat", arguments.repeat, 3, 10000, "training steps to measure");
-  options.flag("--warm", arguments.warm, "leave in the caches what the operation before left there");
-  options.flag("--nvtx", arguments.nvtx,
-               "name the operations for Nsight; on by itself where Nsight started the program");
+  options.flag("--warm", arguments.warm, "do not clear the caches before each operation");
+  options.flag("--nvtx", arguments.nvtx, "name the operations for Nsight; on by default if Nsight started the program");
   options.file("--out", arguments.out, "folder for profile.json, profile.csv and the picture roofline.svg")
       .shown_as("FOLDER");
   options.file("--compare", arguments.compare, "an older profile.json of this device and configuration");
@@ -149,7 +148,7 @@ bool print_changes(const std::vector<Change>& changes, const fs::path& old) {
   }
   fmt::print("\nAgainst {}:\n{}", old.string(), table.text());
   if (slower > 0)
-    fmt::print("{} slower, by more than 5 % and than both profiles' spread.\n", count_text(slower, "line"));
+    fmt::print("{} slower, by more than 5 % and by more than both profiles' spread.\n", count_text(slower, "line"));
   return slower > 0;
 }
 
@@ -207,11 +206,11 @@ int run(const ProfileArguments& arguments) {
 Command profile_command() {
   return make_command<ProfileArguments>(
       "profile",
-      "Measures where a training step's time goes. It times every operation alone (median of the repetitions, 10th "
-      "to 90th percentile, with the caches cleared before it) and the step as a whole, on random weights and "
-      "windows. Bytes and FLOP are counted from the shapes: each input read once, each output written once. Per cent "
-      "are of a large copy and of a large matrix product measured in the same run. With --compare the exit code is 1 "
-      "if anything is slower by more than 5 % and than both profiles' spread.",
+      "Measures where a training step's time goes. It times every operation alone (median of the repetitions, 10th to "
+      "90th percentile, with the caches cleared before it) and the step as a whole, on random weights and windows. "
+      "Bytes and FLOP are counted from the shapes: each input read once, each output written once. Percentages are of "
+      "a large copy and of a large matrix product, measured in the same run. With --compare the exit code is 1 if "
+      "anything is slower by more than 5 % and by more than both profiles' spread.",
       "  evenflow profile --device cuda:0 --out profiles/today\n"
       "  evenflow profile --config experiments/configs/paper.toml --precision bf16 --kernels fused\n"
       "  evenflow profile --device cpu --compare profiles/today/profile.json",

@@ -25,7 +25,7 @@ struct ReportArguments {
 };
 
 void declare(Options& options, ReportArguments& arguments) {
-  options.file("RUN", arguments.run, "a run folder of train").required().shown_as("FOLDER");
+  options.file("RUN", arguments.run, "a run folder that `train` wrote").required().shown_as("FOLDER");
   options.files("FEATURES", arguments.features, "feature shards to score");
   options.file("--out", arguments.out, "the report's folder; RUN/report if left out").shown_as("FOLDER");
   options.force(arguments.force);

@@ -44,8 +44,8 @@ void declare(Options& options, SampleArguments& arguments) {
   options.words("--at", arguments.at, "a parameter and its value, in the parameter's unit; once per parameter")
       .shown_as("NAME=X");
   options.file("--from", arguments.from, "a recording to move, instead of drawing windows");
-  options.number("-n,--count", arguments.count, 1, 100000, "windows to draw, or at most to move");
-  options.number("--temperature", arguments.temperature, 0.0, 10.0, "scale of the latent noise; 1: as the prior");
+  options.number("-n,--count", arguments.count, 1, 100000, "windows to draw; with --from, the most to move");
+  options.number("--temperature", arguments.temperature, 0.0, 10.0, "scale of the latent noise; 1: as in the prior");
   options.number("--seed", arguments.seed, 0, 9.2e18, "of the noise");
   options.file("--out", arguments.out, "windows in dB to write (HDF5)");
   options.file("--picture", arguments.picture, "picture of the windows to write (PNG)");
@@ -101,7 +101,7 @@ Windows draw(const SampleArguments& arguments, train::Detector& detector, const 
 
 /// Windows of a recording, end to end, and the same moved.
 Windows move(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
-  if (arguments.at.empty()) throw io::UsageError("--from takes --at: say where the recording is to be moved");
+  if (arguments.at.empty()) throw io::UsageError("--from needs --at: say where to move the recording");
   const io::FrontendSettings& settings = detector.model().config.frontend;
   frontend::LogMel transform(settings);
   const frontend::FileFeatures recording = frontend::file_features(*arguments.from, settings, transform);
@@ -192,12 +192,12 @@ int run(const SampleArguments& arguments) {
   const std::vector<std::string>& names = detector.model().condition.names;
   const std::vector<double> at = values_for(detector.model().condition, asked);
   if (arguments.from && names.empty())
-    throw io::UsageError("--from takes a model that knows a parameter; this one is unconstrained");
+    throw io::UsageError("--from needs a model that knows a parameter; this one is unconstrained");
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite))
-    throw io::UsageError("the model has no finite sound" + at_text(asked) +
-                         "; ask for values near those it was trained at (evenflow info tells them)");
+    throw io::UsageError("the model gives no finite sound" + at_text(asked) +
+                         "; ask for values near those it was trained at (evenflow info shows them)");
   if (!arguments.out.empty()) io::write_samples(arguments.out, to_file(arguments, windows, names, at));
   if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
@@ -212,9 +212,9 @@ int run(const SampleArguments& arguments) {
 Command sample_command() {
   return make_command<SampleArguments>(
       "sample",
-      "Draws log-mel windows from a model, at parameter values of your choice. With --from it moves a recording "
-      "there instead: \"this sound at 300 mm/s\". Parameters that are not given are drawn from, or stay, what they "
-      "are.",
+      "Draws log-mel windows from a model, at parameter values of your choice. With --from it moves a recording there "
+      "instead: \"this sound at 300 mm/s\". Parameters that are not given are drawn as in training or, with --from, "
+      "stay as they are.",
       "  evenflow sample --model runs/first/model.h5 --at velocity_mm_s=300 -n 8 --picture samples.png\n"
       "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png",
       declare, run);

@@ -50,7 +50,7 @@ void declare(Options& options, ScoreArguments& arguments) {
   options.file("--out", arguments.out, "the scores to write (CSV); -: standard output").required();
   options.force(arguments.force);
   options.word("--split", arguments.split, {"train", "test", "all"},
-               "which clips of manifests, folders and shards; a recording given itself is always scored");
+               "which clips of manifests, folders and shards; a recording given by itself is always scored");
   options.flag("--skip-bad", arguments.skip_bad, "list recordings that cannot be used and go on without them");
   options.compute(arguments.compute);
 }
@@ -69,7 +69,7 @@ class Scoring {
   void run() {
     for (const fs::path& input : arguments_.inputs) open(input);
     if (!repeated_.empty()) {
-      notes_.push_back(fmt::format("left out: {} given before, such as {}",
+      notes_.push_back(fmt::format("left out: {} given already, such as {}",
                                    count_text(static_cast<int64_t>(repeated_.size()), "recording"), repeated_.front()));
     }
     const std::string others = other_machines(machines_, detector_.model().provenance.machines);
@@ -92,7 +92,7 @@ class Scoring {
           fmt::format("{} cannot be scored: ", count_text(static_cast<int64_t>(bad_.size()), "recording"));
       for (size_t i = 0; i < std::min(bad_.size(), listed_at_most); ++i) text += (i == 0 ? "" : "; ") + bad_[i];
       if (bad_.size() > listed_at_most) text += fmt::format("; and {} more", bad_.size() - listed_at_most);
-      throw io::DataError(text + "; mend them or add --skip-bad");
+      throw io::DataError(text + "; repair them or add --skip-bad");
     }
     if (scores_.empty()) {
       if (!bad_.empty()) throw io::DataError("none of the recordings can be scored: " + bad_.front());
@@ -283,8 +283,8 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
   const auto anomalous = std::count_if(scores.begin(), scores.end(), [](const auto& s) { return s.decision == 1; });
   const std::string rests_on =
       threshold.clips > 0 ? fmt::format("{} of {} training clips lie above", threshold.above, threshold.clips)
-                          : fmt::format("meant to have {:.0f} % of normal clips below", 100.0 * threshold.quantile);
-  return fmt::format("{} decided anomalous: {} above {:.6g} ({}; {}).", count_text(anomalous, "clip"),
+                          : fmt::format("meant to leave {:.0f} % of normal clips below", 100.0 * threshold.quantile);
+  return fmt::format("{} decided anomalous: {} above {:.6g} (rule {}; {}).", count_text(anomalous, "clip"),
                      detector.score_name(), threshold.value, threshold.method, rests_on);
 }
 

@@ -87,10 +87,10 @@ Command study_command() {
   return make_command<StudyArguments>(
       "study",
       "Trains the paper's four flows on your recordings and says how well they detect. The flows (single-scale and "
-      "multi-scale, conventional and constrained) are trained with several seeds on the training clips of a "
-      "manifest, and tables say how well each of their scores tells its anomalous test clips: AUC over all, seen and "
-      "unseen values of the parameter and value by value, with 95 % intervals, differences to the conventional flow, "
-      "and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what is finished.",
+      "multi-scale, conventional and constrained) are trained with several seeds on the training clips of a manifest, "
+      "and tables say how well each of their scores tells anomalous test clips from normal ones: AUC over all, seen "
+      "and unseen values of the parameter and value by value, with 95 % intervals, differences to the conventional "
+      "flow, and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what is finished.",
       "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
       "  evenflow experiment study bldc/manifest.csv --out bldc --config experiments/configs/bldc.toml --seeds 3",
       declare, run);

@@ -126,8 +126,8 @@ int run(const SynthArguments& arguments) {
 Command synth_command() {
   return make_command<SynthArguments>(
       "synth",
-      "Writes recordings of a simulated slide rail. They are normal ones for training, normal and anomalous ones for "
-      "the test, with their manifest.csv. Every second velocity of the test (50 to 750 mm/s) is never in training.",
+      "Writes recordings of a simulated slide rail. There are normal ones for training, normal and anomalous ones for "
+      "the test, and their manifest.csv. Every second velocity of the test (50 to 750 mm/s) never occurs in training.",
       "  evenflow synth rails --preset demo\n"
       "  evenflow synth rails-faint --preset paper --severity 0.5 --seed 2",
       declare, run);

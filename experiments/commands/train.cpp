@@ -26,10 +26,10 @@ struct TrainArguments {
 };
 
 void declare(Options& options, TrainArguments& arguments) {
-  options.files("SHARD", arguments.shards, "feature shards of `prepare`; with --resume those of the run");
+  options.files("SHARD", arguments.shards, "feature shards that `prepare` wrote; with --resume those of the run");
   options.file("--run", arguments.run, "the run folder").required().shown_as("FOLDER");
   options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
-  options.flag("--replace", arguments.replace, "put the new run in the place of one that is already in the folder");
+  options.flag("--replace", arguments.replace, "replace a run that is already in the folder");
   options.config(
       arguments.config, [](const std::string&) { return true; }, true);
 }
@@ -149,10 +149,10 @@ int run(const TrainArguments& arguments) {
   if (result.steps == 0) {
     if (result.out_of_patience) {
       fmt::print(
-          "The run is finished: the held-out loss no longer fell after {}. To train on, set --train.patience 0.\n",
+          "The run is finished: the held-out loss no longer fell after {}. To train longer, set --train.patience 0.\n",
           count_text(result.epochs, "epoch"));
     } else {
-      fmt::print("The run is finished: all of its {} are done. To train on, raise --epochs.\n",
+      fmt::print("The run is finished: all of its {} are done. To train longer, raise --epochs.\n",
                  count_text(result.epochs, "epoch"));
     }
     return exit_ok;

@@ -171,8 +171,8 @@ kernels::Precision precision_of(const io::Config& config, kernels::Device device
 void require_finite(double loss) {
   if (std::isfinite(loss)) return;
   throw std::runtime_error(
-      "the profiled step's loss is not finite: no time of it would mean anything; give another "
-      "--train.seed, or report it");
+      "the profiled step's loss is not finite, so its times would mean nothing; give another --train.seed, or report "
+      "it");
 }
 
 // Every operation alone, then what they launch.

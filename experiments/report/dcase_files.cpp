@@ -206,7 +206,7 @@ std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, c
     if (clip.clip.split != io::Split::test || std::isfinite(clip.score)) continue;
     throw io::DataError("clip '" + clip.clip.path.string() +
                         "' has no finite score, and DCASE's files take one for every test clip; see what `evenflow "
-                        "score` said of it");
+                        "score` said about it");
   }
   const std::map<Key, ClipPointers> groups = by_section(clips);
   require_distinct(groups);

@@ -121,8 +121,7 @@ class Evaluating {
     const auto without = static_cast<int64_t>(out_.without_score.size());
     if (count == 0 && without > 0)
       throw io::DataError(
-          fmt::format("none of {} has a finite score, the first '{}'; see what `evenflow score` said of "
-                      "them",
+          fmt::format("none of {} has a finite score, the first '{}'; see what `evenflow score` said about them",
                       count_text(without, "labelled clip"), out_.without_score.front()));
     if (count == 0)
       throw io::DataError(

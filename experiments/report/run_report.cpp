@@ -89,8 +89,8 @@ class RunReport {
       const auto known = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
       if (names.empty() || !constrained() || std::ranges::any_of(model_.condition.names, known)) continue;
       throw io::DataError(fmt::format(
-          "'{}' is of other data than the model in '{}': it tells {}, the model was trained with {}; give features of "
-          "the same machine",
+          "'{}' has other parameters than the model in '{}': it has {}, the model was trained with {}; give features "
+          "of the same machine",
           file.string(), run_.path().string(), fmt::join(names, ", "), fmt::join(model_.condition.names, ", ")));
     }
     return shards;
@@ -114,7 +114,7 @@ class RunReport {
     if (std::isnan(t.value)) return "none yet";
     const std::string counted =
         t.clips > 0 ? fmt::format("; {} of {} training clips lie above", t.above, t.clips) : std::string();
-    return fmt::format("{:.6g} ({}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
+    return fmt::format("{:.6g} (rule {}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
   }
 
   void describe() {
@@ -146,11 +146,10 @@ class RunReport {
     page_.heading("How it learnt");
     const System system{"run", "loss per epoch", model_.config, 0};
     const SystemScores scores{system, {}, {run_.path()}};
-    figure(
-        "learning", learning_picture({&scores}),
-        "Training and held-out loss, nats a dimension. The model that is kept is the one of the epoch with the lowest "
-        "held-out loss. The axis leaves out the first epochs where they are far above the rest.",
-        "Loss over epochs");
+    figure("learning", learning_picture({&scores}),
+           "Training and held-out loss, nats per dimension. The model of the epoch with the lowest held-out loss is "
+           "kept. The axis leaves out first epochs that are far above the rest.",
+           "Loss over epochs");
   }
 
   void score() {
@@ -248,7 +247,7 @@ class RunReport {
     const auto anomalous = std::count_if(table.clips.begin(), table.clips.end(),
                                          [](const ClipScore& clip) { return clip.clip.label == 1; });
     if (anomalous == 0 || anomalous == static_cast<int64_t>(table.clips.size())) {
-      page_.paragraph("The test clips are not of both classes, so that there is no AUC.");
+      page_.paragraph("The test clips are not of both classes, so there is no AUC.");
       return;
     }
     const Evaluation evaluation = evaluate(table, training_values());
@@ -287,7 +286,7 @@ class RunReport {
     const SystemScores& system = study.systems.front();
     page_.heading("Over " + study.parameter);
     figure("estimates", estimate_picture(study, {&system}),
-           "What the latents say of it, on normal test clips: mean and standard deviation between clips.",
+           "What the latents say about it, on normal test clips: mean and standard deviation between clips.",
            "Estimated over true value");
     figure("distributions", distribution_picture(study, {{&system, detector_score(), detector_score()}}),
            "Scores by value. Boxes are quartiles, whiskers the extremes; hollow boxes are values never trained on.",

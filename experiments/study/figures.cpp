@@ -249,7 +249,7 @@ std::vector<std::vector<double>> learning_curve(const std::filesystem::path& run
     const auto& head = table.front();
     const auto found = std::find(head.begin(), head.end(), name);
     if (table.empty() || found == head.end()) {
-      throw io::DataError(fmt::format("'{}' has no column {}; is it of a run of evenflow?", file.string(), name));
+      throw io::DataError(fmt::format("'{}' has no column {}; is it from a run of evenflow?", file.string(), name));
     }
     return static_cast<size_t>(found - head.begin());
   };
@@ -275,7 +275,7 @@ Picture learning_picture(const std::vector<const SystemScores*>& systems) {
   const size_t rows = (systems.size() + columns - 1) / columns;
   Picture picture{1100, static_cast<int>(rows) * panel_height_px, "", ""};
   picture.script =
-      multiplot(rows, columns) + "set key top right\nset xlabel 'epoch'\nset ylabel 'loss, nats a dimension'\n";
+      multiplot(rows, columns) + "set key top right\nset xlabel 'epoch'\nset ylabel 'loss, nats per dimension'\n";
   picture.script += "set style fill transparent solid 0.2 noborder\n";
   for (size_t s = 0; s < systems.size(); ++s) {
     std::vector<Table> curves;
@@ -362,7 +362,7 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
     };
   };
   picture.script += "set key outside right center\n";
-  panel("Held-out normal clips: what chooses k", "marginal nll, nats a dimension",
+  panel("Held-out normal clips: what chooses k", "marginal nll, nats per dimension",
         std::vector<Line>{{"nll", "nll", [](const SweepPoint& point) { return point.held_out_nll; }}});
   panel("Unseen values", "AUC, %",
         std::vector<Line>{{"auc_nll", "nll", auc_of("nll")},

@@ -118,14 +118,14 @@ class Report {
         "is trained to follow the machine's velocity v: zd ~ N(k (v - v0), 1). The rest, **zc**, should then be free "
         "of the velocity, and the anomaly score is the negative log-likelihood of zc alone. A conventional flow "
         "without the constraint is judged by its whole negative log-likelihood, NLL.");
-    page_.paragraph(fmt::format(
-        "Here the machine is a simulated slide rail: a carriage goes back and forth at 50 to 750 mm/s, and an "
-        "anomalous "
-        "rail has a worn guide. Trainings hear normal sound at {} velocities; the test asks about {} velocities, half "
-        "of them never heard. All figures are areas under the ROC curve (AUC): 50 % is guessing, 100 % tells every "
-        "anomalous clip from every normal one. Pooled over velocities, as in the paper, a score that drifts with the "
-        "velocity loses even if it is perfect at each velocity alone; the figures by velocity stand further down.",
-        p_.plan.data.train_velocities_mm_s.size(), p_.plan.data.test_velocities_mm_s.size()));
+    page_.paragraph(
+        fmt::format("Here the machine is a simulated slide rail: a carriage goes back and forth at 50 to 750 mm/s, and "
+                    "an anomalous rail has a worn guide. Trainings hear normal sound at {} velocities; the test asks "
+                    "about {} velocities, half of them never heard. All figures are areas under the ROC curve (AUC): "
+                    "50 % is guessing, 100 % tells every anomalous clip from every normal one. Pooled over velocities, "
+                    "as in the paper, a score that drifts with the velocity loses even if it is perfect at each "
+                    "velocity alone; the figures by velocity are further down.",
+                    p_.plan.data.train_velocities_mm_s.size(), p_.plan.data.test_velocities_mm_s.size()));
   }
 
   void table_one() {
@@ -147,9 +147,9 @@ class Report {
     io::write_text(folder_ / "table1.csv", csv);
     table.caption = fmt::format(
         "AUC in %, mean of {} ± half of the 95 % interval (Student's t; where it is cut at 100, its ends). The paper's "
-        "recordings are private: its "
-        "figures are of another rail and another fault, so compare the order of the rows, not the numbers. +2.6 is "
-        "what the paper gains on the conventional flow; \"?\" is not in its abstract, from where we have its figures.",
+        "recordings are private: its figures are of another rail and another fault, so compare the order of the rows, "
+        "not the numbers. +2.6 is what the paper gains on the conventional flow; \"?\" is not in its abstract, which "
+        "our figures of the paper come from.",
         count_text(p_.plan.seeds, "seed"));
     page_.table(table);
     page_.paragraph(
@@ -163,7 +163,7 @@ class Report {
       const std::string& name = multi ? p_.multi_constrained : p_.single_constrained;
       const DifferenceRow* gain = find_difference(t_, name, "score_zc", "all");
       if (gain == nullptr) continue;
-      page_.paragraph(fmt::format("{}-scale: proposed less conventional is {} points over all velocities: {}.",
+      page_.paragraph(fmt::format("{}-scale: proposed minus conventional is {} points over all velocities: {}.",
                                   multi ? "Multi" : "Single", points(gain->difference), verdict(gain->difference)));
     }
   }
@@ -175,14 +175,14 @@ class Report {
   }
 
   void what_buys_the_gain() {
-    page_.heading("What buys the gain");
+    page_.heading("Where the gain comes from");
     page_.paragraph(
         "The proposed score differs from the conventional one in three ways at once: the flow was trained with a "
-        "constraint, zd is left out, and so is the log-determinant, which the paper takes for a constant (it is not: "
-        "a coupling layer's depends on the sound). Each row below changes one thing. `nll` of a constrained flow is "
-        "its whole likelihood with the velocity integrated out over the training velocities; `score_scatter` measures "
-        "zd about its own mean, so that the velocity cannot move it; `nll_given_v` is told the true velocity, as a "
-        "plant with a sensor could.");
+        "constraint, zd is left out, and so is the log-determinant, which the paper takes for a constant (it is not: a "
+        "coupling layer's depends on the sound). Each row below changes one thing. `nll` of a constrained flow is its "
+        "whole likelihood with the velocity integrated out over the training velocities; `score_scatter` measures zd "
+        "about its own mean, so that the velocity cannot move it; `nll_given_v` uses the true velocity, which a plant "
+        "with a sensor knows.");
     for (const bool multi : {false, true}) {
       const std::string& plain = multi ? p_.multi_conventional : p_.single_conventional;
       const std::string& bound = multi ? p_.multi_constrained : p_.single_constrained;
@@ -273,7 +273,7 @@ class Report {
     }
     io::write_text(folder_ / "evidence.csv", csv);
     table.caption =
-        "Nats of a window (mean over a clip's windows), all test velocities, means over the seeds. Both: the root of "
+        "Nats per window (mean over a clip's windows), all test velocities, means over the seeds. Both: the root of "
         "spread² + drift².";
     page_.table(table);
     page_.list(after);
@@ -288,11 +288,11 @@ class Report {
   }
 
   void estimates() {
-    page_.heading("What zd says of the velocity");
+    page_.heading("What zd says about the velocity");
     figure("figure2_estimates",
            estimate_picture(p_.study, {system(p_.vae), system(p_.single_constrained), system(p_.multi_constrained)}),
-           "Figure 2. The velocity as zd tells it (of the autoencoder: its first latent), on normal test clips: mean "
-           "and standard deviation between clips. Those in orange were never trained on.",
+           "Figure 2. The velocity as estimated from zd (for the autoencoder, from its first latent), on normal test "
+           "clips: mean and standard deviation between clips. Those in orange were never trained on.",
            "Estimated over true velocity for the autoencoder and both constrained flows");
     PageTable table;
     table.head = {"flow", "velocities", "correlation", fmt::format("mean error, {}", unit),
@@ -308,13 +308,13 @@ class Report {
     }
     table.caption =
         "Mean over the seeds ± half of the 95 % interval. Calibration: the straight line through the mean estimates of "
-        "the training clips at the lowest and the highest velocity, no test clip has a say.";
+        "the training clips at the lowest and the highest velocity; no test clip enters it.";
     page_.table(table);
     const bool reached = estimate_reaches_aim(find_estimate(t_, p_.multi_constrained, "unseen"));
-    page_.paragraph(fmt::format(
-        "The aim on unseen velocities was a correlation of {:.2f} and an error of at most {:g} {} after calibration, "
-        "multi-scale: {}. How it hangs on k, the sweep below shows.",
-        correlation_aim, error_aim, unit, reached ? "reached" : "**not reached**"));
+    page_.paragraph(
+        fmt::format("The aim on unseen velocities was a correlation of {:.2f} and an error of at most {:g} {} after "
+                    "calibration, multi-scale: {}. The sweep below shows how it depends on k.",
+                    correlation_aim, error_aim, unit, reached ? "reached" : "**not reached**"));
   }
 
   void distributions() {
@@ -339,7 +339,7 @@ class Report {
     page_.heading("AUC at each velocity");
     page_.paragraph(
         "Pooled AUC mixes two things: whether a fault is heard at a velocity, and whether scores of different "
-        "velocities can be compared. Here each velocity stands for itself.");
+        "velocities can be compared. Here each velocity is judged by itself.");
     figure("auc_by_velocity",
            auc_by_value_picture(p_.study, t_,
                                 {{system(p_.multi_conventional), "nll", "conventional, nll"},
@@ -401,8 +401,8 @@ class Report {
   void halves() {
     page_.heading("Which half carries the velocity");
     page_.paragraph(
-        "The last block's channels are dealt in two halves; the second is the one its last coupling has just changed. "
-        "The paper does not say which half is zd.");
+        "The last block's channels are divided into two halves; the second is the one its last coupling has just "
+        "changed. The paper does not say which half is zd.");
     PageTable table;
     table.head = {"flow", "zd", "`score_zc` unseen %", "`nll` unseen %", "correlation", fmt::format("error, {}", unit)};
     const std::vector<std::pair<std::string, bool>> rows = {{p_.single_constrained, false},
@@ -424,14 +424,14 @@ class Report {
 
   void longer() {
     page_.heading("Whether longer training changes it");
-    page_.paragraph(fmt::format(
-        "The paper trains for 1000 epochs of all windows; here it is {} of {}. So that it can be seen where more of it "
-        "leads, the single-scale flows of the first seed were trained {} times as long as well.",
-        p_.plan.config.train.epochs,
-        p_.plan.config.train.windows_per_clip == 0
-            ? std::string("all")
-            : fmt::format("{} windows a clip", p_.plan.config.train.windows_per_clip),
-        p_.plan.long_factor));
+    page_.paragraph(
+        fmt::format("The paper trains for 1000 epochs of all windows; here it is {} of {}. To see where more of it "
+                    "leads, the single-scale flows of the first seed were also trained {} times as long.",
+                    p_.plan.config.train.epochs,
+                    p_.plan.config.train.windows_per_clip == 0
+                        ? std::string("all")
+                        : fmt::format("{} windows per clip", p_.plan.config.train.windows_per_clip),
+                    p_.plan.long_factor));
     PageTable table;
     table.head = {
         "flow", "epochs", "seeds", "`nll` all %", "`nll` unseen %", "`score_zc` all %", "`score_zc` unseen %"};
@@ -449,13 +449,12 @@ class Report {
 
   void learning() {
     page_.heading("Learning curves");
-    figure(
-        "learning",
-        learning_picture({system(p_.vae), system(p_.single_conventional), system(p_.single_constrained),
-                          system(p_.multi_conventional), system(p_.multi_constrained)}),
-        "Loss per epoch, mean over the seeds with their extremes as a band. The model that is kept is the one of the "
-        "epoch with the lowest held-out loss. The axes leave out the first epochs where they are far above the rest.",
-        "Training and held-out loss over epochs for the autoencoder and four flows");
+    figure("learning",
+           learning_picture({system(p_.vae), system(p_.single_conventional), system(p_.single_constrained),
+                             system(p_.multi_conventional), system(p_.multi_constrained)}),
+           "Loss per epoch, mean over the seeds with their extremes as a band. The model of the epoch with the lowest "
+           "held-out loss is kept. The axes leave out first epochs that are far above the rest.",
+           "Training and held-out loss over epochs for the autoencoder and four flows");
   }
 
   void how_it_was_made() {
@@ -472,8 +471,8 @@ class Report {
              d.test_velocities_mm_s.size(), d.test_distances_mm.front(), d.test_normal_clips, d.test_anomaly_clips,
              d.rail.severity),
          fmt::format(
-             "Every flow: {} epochs ({} windows a clip and epoch; 0: all), batches of {}, Adam with a learning "
-             "rate of {:g} ({}), gradients clipped at {:g}; {:.0f} % of the normal training clips are held out.",
+             "Every flow: {} epochs ({} windows per clip and epoch; 0: all), batches of {}, Adam with a learning rate "
+             "of {:g} ({}), gradients clipped at {:g}; {:.0f} % of the normal training clips are held out.",
              t.epochs, t.windows_per_clip, t.batch, t.learning_rate, io::name_of(t.schedule), t.clip_norm,
              100 * t.validation_fraction),
          "Every choice is made on held-out normal training clips by a rule that was written beforehand "

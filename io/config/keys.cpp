@@ -103,7 +103,7 @@ std::vector<Row> classifier_rows() {
               "fully connected layers up to the embedding"),
       integer("classifier.hidden", Field{section, &Section::hidden}, 1, 65536, "width of the hidden layers"),
       integer("classifier.embedding", Field{section, &Section::embedding}, 1, 65536,
-              "width of the embedding, from which a window's class is told"),
+              "width of the embedding, which a window's class is told by"),
   };
 }
 
@@ -112,7 +112,7 @@ std::vector<Row> condition_rows() {
   constexpr auto section = &Config::condition;
   return {
       boolean("condition.enabled", Field{section, &Section::enabled},
-              "false: a conventional Glow that knows no parameters"),
+              "false: a conventional flow, tied to no parameter"),
       list("condition.parameters", Field{section, &Section::parameters},
            "physical parameters the latent zd carries; empty: those of the shard that vary in the training clips"),
       list("condition.k", Field{section, &Section::k},
@@ -136,7 +136,7 @@ std::vector<Row> train_rows() {
           "\"auto\", \"cpu\" or \"cuda:N\""),
       integer("train.threads", Field{section, &Section::threads}, 0, 4096, "CPU threads; 0: one per core"),
       choice("train.precision", Field{section, &Section::precision},
-             "GPU: products of training are rounded to " + listed<Precision>() + "; the CPU computes in float32"),
+             "GPU: training's matrix products are rounded to " + listed<Precision>() + "; the CPU computes in float32"),
       choice("train.kernels", Field{section, &Section::kernels},
              "GPU: the coupling's network in one \"fused\" kernel, \"layered\", or \"auto\": fused where it fits"),
       text(
@@ -158,13 +158,13 @@ std::vector<Row> train_rows() {
       real("train.clip_norm", Field{section, &Section::clip_norm}, {0.0, infinity},
            "largest norm of the gradient; 0: no clipping"),
       real("train.validation_fraction", Field{section, &Section::validation_fraction}, {0.0, 1.0, false, true},
-           "share of the normal training clips kept aside, chosen by clip"),
+           "share of the normal training clips that is held out"),
       integer("train.windows_per_clip", Field{section, &Section::windows_per_clip}, 0, million,
               "windows drawn per clip and epoch; 0: all"),
       integer("train.checkpoint_epochs", Field{section, &Section::checkpoint_epochs}, 1, million,
               "epochs between checkpoints"),
       integer("train.resident_mib", Field{section, &Section::resident_mib}, 0, 1 << 30,
-              "memory for frames in MiB; what is beyond it is streamed from the shard"),
+              "memory for frames, in MiB; the rest is streamed from the shard"),
       integer("train.seed", Field{section, &Section::seed}, 0, std::numeric_limits<int64_t>::max(),
               "decides initial weights, data order and the held-out clips"),
   };
@@ -177,12 +177,12 @@ std::vector<Row> score_rows() {
       text(
           "score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
           [](std::string_view value) { return value == "auto" || is_score_name(value); },
-          "the score decisions are made on; \"auto\": nll of a flow"),
+          "the score that decides; \"auto\": the default of the kind of model, nll for a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},
              "threshold from normal training clips: a \"gamma\" fit or an empirical \"quantile\"; a rule for few clips "
-             "takes the place of one that cannot be trusted"),
+             "replaces one that cannot be trusted"),
       real("score.threshold_quantile", Field{section, &Section::threshold_quantile}, {0.0, 1.0, true, true},
            "share of normal clips below the threshold"),
   };

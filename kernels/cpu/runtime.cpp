@@ -35,7 +35,7 @@ class CpuRuntime final : public Runtime {
     void* data = std::aligned_alloc(alignment, rounded);
     if (data == nullptr) {
       throw DeviceError("out of memory: " + std::to_string(bytes) +
-                        " bytes asked for; lower the batch or the data held");
+                        " bytes asked for; use a smaller batch or less data");
     }
     std::memset(data, 0, rounded);
     return data;

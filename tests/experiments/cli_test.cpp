@@ -176,8 +176,8 @@ TEST(Usage, WrongArgumentsAreOneSentence) {
   expect_refused(run({"experiment"}), 2, {"study, paper", "evenflow experiment --help"});
   expect_refused(run({"experiment", "stduy", "x"}), 2, {"no experiment 'stduy'", "'study'"});
   expect_refused(run({"experiment", "stduy", "x", "--out", "y"}), 2, {"no experiment 'stduy'", "'study'"});
-  expect_refused(run({"--model", "m.h5", "score", "x.wav"}), 2, {"behind its command", "evenflow score --model"});
-  expect_refused(run({"score", "--model", "m.h5", "x.wav", "--out", ""}), 2, {"--out", "empty name"});
+  expect_refused(run({"--model", "m.h5", "score", "x.wav"}), 2, {"after its command", "evenflow score --model"});
+  expect_refused(run({"score", "--model", "m.h5", "x.wav", "--out", ""}), 2, {"--out", "cannot be empty"});
   expect_refused(run({"info", std::string(2000, 'n')}), 3, {"nnn...nnn"});
   expect_refused(run({"train", "x.h5", "--run", "r", "--train.epoch", "3"}), 2, {"'--train.epochs'"});
   expect_refused(run({"train", "x.h5", "--run", "r", "--epochs", "many"}), 2, {"train.epochs", "many"});

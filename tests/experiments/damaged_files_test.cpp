@@ -136,7 +136,7 @@ TEST_F(DamagedFiles, ABitOfAGroupsHeapIsTold) {
         std::string damaged = bytes;
         damaged[at] = static_cast<char>(damaged[at] ^ 16);
         put(file(name), damaged);
-        expect_refused({"info", file(name)}, name, {"damaged", "anew"});
+        expect_refused({"info", file(name)}, name, {"damaged", "again"});
       }
     }
     EXPECT_GE(heaps, 1) << name;

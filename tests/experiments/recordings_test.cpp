@@ -235,7 +235,7 @@ TEST(Texts, OfOlderShardsAreRefusedAndEscapedOnTheTerminal) {
   for (const auto& [machine, parameter] : {std::pair("\x1b[31mpump\x1b[2J", "speed"), {"pump", "speed\x07"}}) {
     put_shard(folder / "f.h5", machine, parameter);
     for (const Outcome& outcome : {run({"info", folder / "f.h5"}), train(folder)}) {
-      expect_refused(outcome, 3, {"f.h5", "control character", "make the file anew"});
+      expect_refused(outcome, 3, {"f.h5", "control character", "make the file again"});
       EXPECT_TRUE(is_plain(outcome.out + outcome.err)) << outcome.out << outcome.err;
     }
   }
@@ -279,7 +279,7 @@ TEST(Repeated, RecordingsAreScoredOnce) {
   fs::create_hard_link(folder / "0.wav", folder / "hard.wav");
   const Outcome outcome = score(folder, {"0.wav", "./0.wav", "link.wav", "hard.wav", "1.wav"});
   expect_done(outcome);
-  EXPECT_THAT(outcome.out, HasSubstr("note: left out: 3 recordings given before, such as '"));
+  EXPECT_THAT(outcome.out, HasSubstr("note: left out: 3 recordings given already, such as '"));
   EXPECT_THAT(paths_in(folder), ElementsAre(folder / "0.wav", folder / "1.wav"));
   expect_done(score(folder, {"0.wav"}));
   EXPECT_THAT(paths_in(folder), ElementsAre(folder / "0.wav"));
@@ -311,7 +311,8 @@ TEST(Repeated, AFileIsNotBothTrainedOnAndTested) {
                             std::string(folder / "0.wav") + ",train,normal,m,1\n");
   const Outcome outcome = prepare(folder, "m.csv");
   expect_done(outcome);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("1 recording that is another again"), HasSubstr("Prepared 2 clips")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("1 recording that is the same file as another"), HasSubstr("Prepared 2 clips")));
 }
 
 TEST(Repeated, ShardsAndScoresAreRefused) {

@@ -36,7 +36,7 @@ TEST(LogMelOfAClip, ImpossibleSettingsNameTheirKey) {
   const auto error = [](const io::FrontendSettings& settings) {
     return error_of<io::UsageError>([&] { const LogMel transform(settings); });
   };
-  EXPECT_THAT(error({.n_fft = 1023}), HasSubstr("frontend.n_fft = 1023 cannot be: it must be even"));
+  EXPECT_THAT(error({.n_fft = 1023}), HasSubstr("frontend.n_fft = 1023 is not allowed: it must be even"));
   EXPECT_THAT(error({.hop_samples = 0}), HasSubstr("frontend.hop_samples = 0"));
   EXPECT_THAT(error({.mel_bands = -3}), HasSubstr("frontend.mel_bands = -3"));
   EXPECT_THAT(error({.sample_rate_hz = 0}), HasSubstr("frontend.sample_rate_hz = 0"));

@@ -102,7 +102,7 @@ TEST(SoundHeader, WhatLiesBehindThePromisedSoundIsSaid) {
   const std::string sound = sound16();
   const Audio came = audio_of(WavBytes{.sound = sound, .behind = std::string(50, '\x7f')}.text());
   EXPECT_EQ(came.samples, audio_of(WavBytes{.sound = sound}.text()).samples);
-  EXPECT_THAT(came.source.note, HasSubstr("more behind the sound that the header promises"));
+  EXPECT_THAT(came.source.note, HasSubstr("more after the sound that the header promises"));
 }
 
 TEST(SoundHeader, Rf64WithoutALength) {

@@ -254,7 +254,7 @@ TEST(DcaseFolder, SaysWhatItLeavesOut) {
       "file_name,d1p,d1v\ncar/train/section_00_source_train_normal_0002_A1Spd28VMic1.wav,Spd,31V\n");
   put(folder / "car/readme.md", "x");
   EXPECT_THAT(read_folder(folder.path()).notes,
-              ElementsAre(HasSubstr("attributes_*.csv says other than the name of 1 recording;"),
+              ElementsAre(HasSubstr("attributes_*.csv contradicts the name of 1 recording;"),
                           AllOf(HasSubstr("words without a name (2 clips, such as 'A1')"),
                                 HasSubstr("'car' (1 clip, such as 'B2')")),
                           HasSubstr("2 in 'car/supplemental'"), AllOf(HasSubstr("left out"), HasSubstr("1 .md"))));

@@ -184,7 +184,7 @@ TEST(Folders, WhatIsNoRegularFileIsNamed) {
   ASSERT_EQ(::mkfifo((folder / "pipe.wav").c_str(), 0600), 0);
   const Manifest m = read_recordings(folder.path());
   EXPECT_EQ(m.clips.size(), 1u);
-  EXPECT_THAT(m.notes, ElementsAre("left out: 'pipe.wav', which is no regular file"));
+  EXPECT_THAT(m.notes, ElementsAre("left out: 'pipe.wav', which is not a regular file"));
 }
 
 TEST(Folders, NamesThatMayNotEnterAreRefused) {

@@ -56,7 +56,7 @@ inline void expect_cut_is_told(const std::filesystem::path& whole, const std::fi
       } catch (const DataError& data_error) {
         error = data_error.what();
       }
-      const bool cure = error.find("anew") != std::string::npos || error.find("check the path") != std::string::npos;
+      const bool cure = error.find("again") != std::string::npos || error.find("check the path") != std::string::npos;
       if (error.find(cut.string()) == std::string::npos || !cure) {
         fprintf(stderr, "at length %zu: '%s'\n", length, error.c_str());
         return 1;

@@ -57,8 +57,8 @@ TEST(Csv, RowsKnowTheirLines) {
 TEST(Csv, BadQuotesAndBinaryAreNamed) {
   const auto error = [](const std::string& text) { return error_of<DataError>([&] { parse_csv(text, "a.csv"); }); };
   EXPECT_THAT(error("a\nb,\"c\nd\n"), AllOf(StartsWith("a.csv:2: "), HasSubstr("never closed")));
-  EXPECT_THAT(error("a\n\"b\"c\n"), AllOf(StartsWith("a.csv:2: "), HasSubstr("behind a closing quote")));
-  EXPECT_THAT(error("\"b\"\rc"), HasSubstr("behind a closing quote"));
+  EXPECT_THAT(error("a\n\"b\"c\n"), AllOf(StartsWith("a.csv:2: "), HasSubstr("after a closing quote")));
+  EXPECT_THAT(error("\"b\"\rc"), HasSubstr("after a closing quote"));
   EXPECT_THAT(error(std::string("RIFF\0\0", 6)), AllOf(StartsWith("a.csv:1: "), HasSubstr("not a CSV text")));
 }
 
@@ -147,7 +147,7 @@ TEST(ManifestCsv, AColumnThatIsNoParameterNamesRowColumnValueAndCure) {
 TEST(ManifestCsv, DuplicatesNameBothLines) {
   EXPECT_THAT(data_error(std::string(header) + "x/a.wav,train,normal,m,1\nb.wav,train,normal,m,1\n"
                                                "x/./y/../a.wav,test,normal,m,1\n"),
-              AllOf(StartsWith("data/m.csv:4: 'x/a.wav' is listed already on line 2"), HasSubstr("remove one")));
+              AllOf(StartsWith("data/m.csv:4: 'x/a.wav' is already listed on line 2"), HasSubstr("remove one")));
 }
 
 TEST(ManifestCsv, TextsThatMayNotEnterNameLineAndCure) {
@@ -176,7 +176,7 @@ TEST(ManifestCsv, TextsThatMayNotEnterNameLineAndCure) {
 
 TEST(ManifestCsv, ColumnsInOtherLettersAreNamed) {
   EXPECT_THAT(data_error("path,Split,label,machine\na,train,normal,m\n"),
-              AllOf(HasSubstr("no column 'split'"), HasSubstr("write 'Split' in small letters")));
+              AllOf(HasSubstr("no column 'split'"), HasSubstr("write 'Split' in lower case")));
   EXPECT_THAT(parse(" path ,split,label,machine\t\na,train,normal,m\n").parameter_names, IsEmpty());
 }
 

@@ -263,7 +263,7 @@ TEST(ModelFile, MissingPartsAreNamed) {
     ASSERT_GE(H5Ldelete(file, where, H5P_DEFAULT), 0) << where;
     ASSERT_GE(H5Fclose(file), 0);
     EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }),
-                AllOf(HasSubstr((folder / "m.h5").string()), HasSubstr(where), HasSubstr("make it anew")));
+                AllOf(HasSubstr((folder / "m.h5").string()), HasSubstr(where), HasSubstr("make it again")));
   }
 }
 
@@ -280,7 +280,7 @@ TEST(ModelFile, AKeyThisProgramDoesNotKnowIsNamed) {
   ASSERT_GE(H5Fclose(file), 0);
   EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }),
               AllOf(HasSubstr((folder / "m.h5").string()), HasSubstr("/config:"), HasSubstr("train.botch"),
-                    HasSubstr("train anew")));
+                    HasSubstr("train again")));
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ TEST(Text, ControlAndInvisibleCharactersAreRefusedAndEscaped) {
 
 TEST(Text, NamesAreOfALengthThatFileNamesTake) {
   EXPECT_FALSE(name_fault(std::string(longest_name, 'v')));
-  EXPECT_EQ(name_fault(std::string(300, 'v'))->what, "is 300 bytes long, a name may have 80");
+  EXPECT_EQ(name_fault(std::string(300, 'v'))->what, "is 300 bytes long, and a name may have at most 80");
   EXPECT_FALSE(text_fault(std::string(300, 'v')));
 }
 

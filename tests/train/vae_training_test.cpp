@@ -96,7 +96,7 @@ TEST_P(VaeTraining, LatentsAreWrittenAndWhatNeedsAFlowIsRefused) {
   EXPECT_EQ(zc.at(1), 3U);
   EXPECT_EQ(zd.at(1), 1U);
   EXPECT_EQ(kld.at(0), zd.at(0));
-  EXPECT_THAT(message_of<io::UsageError>([&] { detector.sample(1, {}, 1.0, 1); }), HasSubstr("no flow"));
+  EXPECT_THAT(message_of<io::UsageError>([&] { detector.sample(1, {}, 1.0, 1); }), HasSubstr("not a flow"));
 }
 
 }  // namespace

@@ -89,10 +89,10 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
   writer.finish(table);
   if (!not_finite.empty()) {
-    throw io::DataError(fmt::format(
-        "{} of {} clips have frames that are not finite, first '{}': their latents in '{}' say nothing; prepare the "
-        "recordings again",
-        not_finite.size(), shard.clips().size(), not_finite.front(), out.string()));
+    throw io::DataError(
+        fmt::format("{} of {} clips have frames that are not finite, first '{}': their latents in '{}' mean nothing; "
+                    "prepare the recordings again",
+                    not_finite.size(), shard.clips().size(), not_finite.front(), out.string()));
   }
 }
 

@@ -10,7 +10,7 @@ void require_bands(const io::NormaliserData& normaliser, const flow::Model& mode
   const auto bands = static_cast<size_t>(model.height());
   if (normaliser.mean.size() == bands && normaliser.std.size() == bands) return;
   throw io::DataError("the normaliser has " + std::to_string(normaliser.mean.size()) + " bands, the model " +
-                      std::to_string(bands) + "; the model file does not belong together, train it again");
+                      std::to_string(bands) + "; the parts of the model file do not fit together, train it again");
 }
 
 std::unique_ptr<Engine> make_engine(const flow::Model& model, const io::NormaliserData& normaliser,

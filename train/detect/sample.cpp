@@ -24,7 +24,8 @@ class Noise {
 const flow::GlowModel& require_flow(const flow::Model& model) {
   const auto* glow = dynamic_cast<const flow::GlowModel*>(&model);
   if (glow == nullptr)
-    throw io::UsageError("the model is no flow: it cannot be run backwards; train one with model.kind = \"glow\"");
+    throw io::UsageError(
+        "the model is not a flow, so it cannot be run backwards; train one with model.kind = \"glow\"");
   return *glow;
 }
 

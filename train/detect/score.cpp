@@ -34,9 +34,9 @@ std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::D
     stream.synchronise();
     return network;
   } catch (const io::UsageError& error) {
-    throw io::DataError(fmt::format("the model cannot be used: {}; train it anew", error.what()));
+    throw io::DataError(fmt::format("the model cannot be used: {}; train it again", error.what()));
   } catch (const kernels::SingularError& error) {
-    throw io::DataError(fmt::format("the model cannot be used: {}; train it anew", error.what()));
+    throw io::DataError(fmt::format("the model cannot be used: {}; train it again", error.what()));
   }
 }
 
@@ -67,7 +67,7 @@ Detector::State::State(io::ModelData model_in, const std::string& device, int th
       transforms(model.config.frontend) {
   if (!scores.find(score_name)) {
     throw io::DataError(
-        fmt::format("the model decides by {} but does not hold what that was in training; train it anew", score_name));
+        fmt::format("the model decides by {} but does not hold what that was in training; train it again", score_name));
   }
   engine = make_engine(*network, model.normaliser, {.threads = threads, .batch = scoring_batch, .training = false});
 }

@@ -86,7 +86,7 @@ void require_score(const io::Config& config) {
   const flow::ModelFactory& factory = flow::factory_of(config);
   const std::vector<std::string> names = deciding_scores(factory);
   if (std::find(names.begin(), names.end(), config.score.score) != names.end()) return;
-  throw io::UsageError(fmt::format("score.score = {} is no score of model.kind = {}; use {}", config.score.score,
+  throw io::UsageError(fmt::format("score.score = {} is not a score of model.kind = {}; use {}", config.score.score,
                                    io::name_of(factory.kind), fmt::join(names, " or ")));
 }
 
@@ -100,7 +100,7 @@ std::string decided_by(const io::ModelData& model) {
   try {
     require_score(config);
   } catch (const io::UsageError& error) {
-    throw io::DataError(fmt::format("the model cannot be used: {}; train it anew", error.what()));
+    throw io::DataError(fmt::format("the model cannot be used: {}; train it again", error.what()));
   }
   return resolve_score(config);
 }

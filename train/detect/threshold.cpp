@@ -99,13 +99,13 @@ std::string fault_of(const GammaFit& fit, std::span<const double> scores, double
   const boost::math::binomial chance(n, 1.0 - q);
   const double as_many = above == 0 ? 1.0 : boost::math::cdf(boost::math::complement(chance, above - 1));
   if (as_many < 0.025 || boost::math::cdf(chance, above) < 0.025) {
-    return fmt::format("the gamma fit's own scores contradict it: {} of {} lie above, {:.3g} were to", above,
-                       scores.size(), n * (1.0 - q));
+    return fmt::format("the gamma fit's own scores contradict it: {} of {} lie above it, where {:.3g} were expected",
+                       above, scores.size(), n * (1.0 - q));
   }
   const double moved = movement(scores, q, value);
   const double spread = std::sqrt(Moments(scores).squares / n);
   if (!(moved <= 0.01 * spread)) {
-    return fmt::format("a millionth of noise on the scores moves the gamma fit's threshold by {:.2g} of their spread",
+    return fmt::format("noise of a millionth on the scores moves the gamma fit's threshold by {:.2g} of their spread",
                        moved / spread);
   }
   return "";
@@ -149,8 +149,8 @@ class Fitting {
     }
     const Moments moments(all_);
     if (!(std::sqrt(moments.squares / moments.n) > 1e-12 * std::abs(moments.mean))) {
-      throw io::DataError(fmt::format("all {} scores are {}, which tells nothing of others; give clips that differ",
-                                      all_.size(), all_[0]));
+      throw io::DataError(fmt::format(
+          "all {} scores are {}, which says nothing about other clips; give clips that differ", all_.size(), all_[0]));
     }
   }
 
@@ -197,8 +197,8 @@ class Fitting {
     const std::vector<double>& held_out = normal_.held_out;
     const bool ranked = rank_of(held_out.size(), q_) > 0;
     take(ranked ? "rank" : "normal", ranked ? rank_bound(held_out, q_) : normal_bound(held_out, normal_.training, q_),
-         fmt::format("the held-out clips score {:.3g} higher than those trained on, more than chance lets them, so "
-                     "that only they tell the level of new ones",
+         fmt::format("the held-out clips score {:.3g} higher than those trained on, by more than chance, so the "
+                     "threshold comes from them alone",
                      mean_of(held_out) - mean_of(normal_.training)));
     out_.of_held_out = true;
   }

@@ -40,7 +40,7 @@ void write_checkpoint(const std::filesystem::path& file, const Checkpoint& check
 
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
   if (!std::filesystem::exists(file))
-    fail(file, "is not there: the run was stopped before its first one; train it anew");
+    fail(file, "does not exist: the run was stopped before its first checkpoint; train it again");
   Checkpoint checkpoint{io::read_model(file), {}, {}};
   const io::ModelData& model = checkpoint.model;
   if (!model.optimizer || !model.progress)

@@ -357,7 +357,7 @@ void Training::log_held_out() {
                            clip_at(at).parameter[p]);
     }
     log_.line(
-        fmt::format("warning: held out is the only clip at {}, which the model so does not learn; record another "
+        fmt::format("warning: the only clip at {} is held out, so the model does not learn that value; record another "
                     "there, or set train.validation_fraction = 0 to hold out none",
                     point));
   }
@@ -625,11 +625,10 @@ NormalClips Training::normal_clips() {
 
 io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {
   if (say && !clips.without_score.empty()) {
-    log_.line(
-        fmt::format("warning: the threshold leaves out {} of {} training clips, whose score is not finite, first "
-                    "'{}': {}",
-                    clips.without_score.size(), data_.clips.train.clips.size() + data_.clips.validation.clips.size(),
-                    clips.without_score[0].clip.path.string(), clips.without_score[0].fault));
+    log_.line(fmt::format(
+        "warning: the threshold leaves out {} of {} training clips whose score is not finite, the first '{}': {}",
+        clips.without_score.size(), data_.clips.train.clips.size() + data_.clips.validation.clips.size(),
+        clips.without_score[0].clip.path.string(), clips.without_score[0].fault));
   }
   try {
     const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
@@ -645,9 +644,9 @@ void Training::log_threshold(const FittedThreshold& fitted) {
   constexpr int64_t few = 20;
   const io::ThresholdData& threshold = fitted.data;
   log_.line(fmt::format(
-      "threshold: {} above {:.6g} is anomalous ({}, quantile {:g}); {} of {} training clips lie above", threshold.score,
-      threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
-  if (!fitted.why.empty()) log_.line(fmt::format("threshold by {}: {}", threshold.method, fitted.why));
+      "threshold: {} above {:.6g} is anomalous (rule {}, quantile {:g}); {} of {} training clips lie above",
+      threshold.score, threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
+  if (!fitted.why.empty()) log_.line(fmt::format("threshold by the rule {}: {}", threshold.method, fitted.why));
   if (fitted.rests_on < few) {
     log_.line(fmt::format("warning: the threshold rests on {}{} clip{}, fewer than {}: it is rough", fitted.rests_on,
                           fitted.of_held_out ? " held-out" : "", fitted.rests_on == 1 ? "" : "s", few));

@@ -15,10 +15,9 @@ void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale
   const TraceRange phase(stream, "update");
   Array<float> raw = step.raw;
   if (step.rows) {
-    kernels::sum_rows(stream, {.in = step.rows->all,
-                               .rows = step.rows->count,
-                               .row_stride = step.rows->stride,
-                               .out = step.rows->sum});
+    kernels::sum_rows(
+        stream,
+        {.in = step.rows->all, .rows = step.rows->count, .row_stride = step.rows->stride, .out = step.rows->sum});
     raw = step.rows->sum.slice(0, raw.size);
   }
   step.model.finish_gradient(stream, raw, 1.0 / static_cast<double>(step.model.dimensions()));
@@ -38,11 +37,9 @@ kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step
   const TraceRange phase(stream, "gather");
   if (step.select) kernels::select_batch(stream, *step.select);
   const kernels::Map x = step.pass.input().samples(0, step.batch_start.size);
-  kernels::gather_windows(stream, {.frames = step.frames,
-                                   .start = step.batch_start,
-                                   .mean = step.mean,
-                                   .inverse_std = step.inverse_std,
-                                   .x = x});
+  kernels::gather_windows(
+      stream,
+      {.frames = step.frames, .start = step.batch_start, .mean = step.mean, .inverse_std = step.inverse_std, .x = x});
   return x;
 }
 
