@@ -80,9 +80,10 @@ Handle simple_space(const Shape& shape) {
 
 /// Where rows of a matrix lie in its dataset, and in memory.
 struct RowsOf {
-  RowsOf(const Handle& dataset, hsize_t first, hsize_t rows, hsize_t columns)
-      : on_disk(H5Dget_space(dataset.get())), in_memory(simple_space({rows, columns})) {
-    const Shape start = {first, 0}, size = {rows, columns};
+  RowsOf(const Handle& dataset, hsize_t first, hsize_t rows, hsize_t columns) : on_disk(H5Dget_space(dataset.get())) {
+    // Arrays: a training that streams allocates nothing for a batch.
+    const std::array<hsize_t, 2> start = {first, 0}, size = {rows, columns};
+    in_memory = Handle(H5Screate_simple(2, size.data(), nullptr));
     H5Sselect_hyperslab(on_disk.get(), H5S_SELECT_SET, start.data(), nullptr, size.data(), nullptr);
   }
   Handle on_disk, in_memory;

@@ -192,7 +192,7 @@ TEST(LogMel, ImpossibleSettingsAreErrors) {
     return error_of<std::invalid_argument>([&] { LogMelPlan{settings}; });
   };
   EXPECT_THAT(error(with_size(1023, 512, 128, PadMode::zero)), testing::HasSubstr("n_fft must be even"));
-  EXPECT_THAT(error(with_size(0, 512, 128, PadMode::zero)), testing::HasSubstr("came 0"));
+  EXPECT_THAT(error(with_size(0, 512, 128, PadMode::zero)), testing::HasSubstr("got 0"));
   EXPECT_THAT(error(with_size(1024, 0, 128, PadMode::zero)), testing::HasSubstr("hop_samples"));
   EXPECT_THAT(error(with_size(1024, 512, 0, PadMode::zero)), testing::HasSubstr("mel_bands"));
   EXPECT_THAT(error({.sample_rate_hz = -1}), testing::HasSubstr("sample_rate_hz"));

@@ -167,7 +167,7 @@ TEST(SoundHeader, AFlacIsReadToItsEndWhateverItsHeaderSays) {
   EXPECT_THAT(read_audio(folder / "a.flac", settings).source.note, HasSubstr("more sound than the header promises"));
   test::patch(folder / "a.flac", total_at, std::string("\0\0\x40\0", 4));
   EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.flac", settings); }),
-              HasSubstr("is truncated: its header promises 16384 samples, 9001 could be decoded"));
+              HasSubstr("is truncated: its header promises 16384 samples, but 9001 could be decoded"));
 }
 
 TEST(SoundHeader, ADamagedFlacIsAnErrorWhetherItSaysItsLengthOrNot) {

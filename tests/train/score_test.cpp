@@ -208,7 +208,7 @@ TEST_F(ScoreTest, AScoreThatTheKindOfModelLacksIsRefused) {
   }
   io::ModelData data = io::read_model(model());
   data.threshold.score = "score_kld";
-  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("score_kld is no score"));
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("score_kld is not a score"));
 }
 
 // ---- latents
