@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "experiments/options.h"
@@ -33,12 +32,9 @@ struct Command {
 /// output and gives an exit code: exit_ok, or exit_interrupted after Ctrl-C. Errors are thrown: io::UsageError,
 /// io::DataError and kernels' own.
 template <class Arguments>
-Command make_command(std::string name, std::string about, std::string example, void (*declare)(Options&, Arguments&),
-                     int (*run)(const Arguments&)) {
-  return {.name = std::move(name),
-          .about = std::move(about),
-          .example = std::move(example),
-          .declare = [=](Options& options) -> Run {
+Command make_command(const std::string& name, const std::string& about, const std::string& example,
+                     void (*declare)(Options&, Arguments&), int (*run)(const Arguments&)) {
+  return {.name = name, .about = about, .example = example, .declare = [=](Options& options) -> Run {
             const auto arguments = std::make_shared<Arguments>();
             declare(options, *arguments);
             return [=] { return run(*arguments); };

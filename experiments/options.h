@@ -10,7 +10,7 @@
 
 #include "experiments/configuration.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's own name
 class App;
 class Option;
 }  // namespace CLI

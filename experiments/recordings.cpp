@@ -135,6 +135,7 @@ std::string values_text(const std::vector<double>& values) {
 
 std::string listed(const std::set<std::string>& names) {
   std::vector<std::string> shown;
+  shown.reserve(names.size());
   for (const std::string& name : names) shown.push_back(io::escaped(name));
   return io::first_names(shown, 8);
 }

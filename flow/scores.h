@@ -30,6 +30,7 @@ struct ScoreOf {
 template <class Terms>
 std::vector<Score> scores_of(const std::vector<ScoreOf<Terms>>& list) {
   std::vector<Score> scores;
+  scores.reserve(list.size());
   for (const ScoreOf<Terms>& entry : list) scores.push_back(entry.score);
   return scores;
 }

@@ -150,7 +150,7 @@ std::string outside_fault(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) return std::string("cannot be read: ") + std::strerror(errno);
   if (fs::file_size(file, error) == 0) return "is empty; copy it or make it again";
-  if (const std::string wrapping = wrapping_of(file); !wrapping.empty()) return wrapping;
+  if (std::string wrapping = wrapping_of(file); !wrapping.empty()) return wrapping;
   if (!has_signature(in)) return "is not an HDF5 file, or its beginning is damaged; check the path, or copy it again";
   return {};
 }

@@ -135,6 +135,7 @@ class FolderReader {
 
   static std::string listed(const std::set<std::string>& names) {
     std::vector<std::string> quoted;
+    quoted.reserve(names.size());
     for (const std::string& name : names) quoted.push_back(in_quotes(name));
     return first_names(quoted, 8);
   }

@@ -84,12 +84,13 @@ struct AllScores {
 
 /// Tables of different models may have different scores: what one lacks is no missing value.
 void add_counts(std::vector<std::pair<std::string, int64_t>>& all, const train::ScoreTable& table) {
-  for (const auto& [score, count] : train::without_value(table, is_evaluated)) {
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first == score; });
+  for (const auto& counted : train::without_value(table, is_evaluated)) {
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.first == counted.first; });
     if (found == all.end()) {
-      all.emplace_back(score, count);
+      all.push_back(counted);
     } else {
-      found->second += count;
+      found->second += counted.second;
     }
   }
 }

@@ -19,7 +19,7 @@ using testing::TempFolder;
 
 TEST(WrappedFile, IsToldWithItsCureByWhateverReadsIt) {
   const TempFolder folder;
-  for (const auto& [bytes, cure] :
+  for (const auto& wrapped :
        {std::pair(std::string("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n"), "git lfs pull"),
         {std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10), "gunzip"},
         {std::string("BZh91AY"), "bunzip2"},
@@ -27,8 +27,8 @@ TEST(WrappedFile, IsToldWithItsCureByWhateverReadsIt) {
         {std::string("\x28\xb5\x2f\xfd\x04"), "unzstd"},
         {std::string("PK\x03\x04\x14"), "save the spreadsheet as CSV"},
         {std::string("<!DOCTYPE html><title>404</title>"), "web page"}}) {
-    for (const char* name : {"a.h5", "a.csv", "a.toml"}) put(folder / name, bytes);
-    const auto told = [&](const std::string& name) { return AllOf(HasSubstr(name), HasSubstr(cure)); };
+    for (const char* name : {"a.h5", "a.csv", "a.toml"}) put(folder / name, wrapped.first);
+    const auto told = [&](const std::string& name) { return AllOf(HasSubstr(name), HasSubstr(wrapped.second)); };
     EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "a.h5"); }), told("a.h5"));
     EXPECT_THAT(error_of<DataError>([&] { Shard(folder / "a.h5"); }), told("a.h5"));
     EXPECT_THAT(error_of<DataError>([&] { read_manifest(folder / "a.csv"); }), told("a.csv"));

@@ -31,7 +31,8 @@ Map map_of(const CouplingShape& s, float* data = nullptr) {
 
 /// What a coupling does element by element beside its products.
 double affine_flop(const CouplingShape& s, double per_element) {
-  return per_element * static_cast<double>(s.channels / 2 * s.height * s.width);
+  const int64_t changed = s.channels / 2 * s.height * s.width;
+  return per_element * static_cast<double>(changed);
 }
 
 TEST(Cost, ThePapersModelTakesNinetyMegaflopForward) {
