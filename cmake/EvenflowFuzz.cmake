@@ -4,7 +4,7 @@ if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
 endif()
 # The rooms that read files tell libFuzzer which of their edges an input reaches; unmerged, those of the files a reader
 # needs.
-foreach(room io frontend train profile)
+foreach(room io frontend statistics detect loop profile)
   # The depth of the stack depends on its address, and would make each run differ.
   target_compile_options(evenflow_${room} PRIVATE -fsanitize=fuzzer-no-link -fno-sanitize-coverage=stack-depth)
   set_target_properties(evenflow_${room} PROPERTIES UNITY_BUILD OFF)
@@ -20,6 +20,7 @@ target_include_directories(evenflow_fuzzer PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(evenflow_fuzzer PUBLIC evenflow::options evenflow::io)
 target_link_options(evenflow_fuzzer INTERFACE -fsanitize=fuzzer -no-pie)
 set(evenflow_fuzz_link_experiments evenflow::profile)
+set(evenflow_fuzz_link_train evenflow::loop)
 add_custom_target(evenflow_fuzz)
 file(GLOB _fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/fuzz_*.cpp)
 foreach(source ${_fuzzers})

@@ -105,6 +105,14 @@ OpenSound open_to_read(const fs::path& file, const SoundHeader& header) {
   return open;
 }
 
+/// Frames to make room for at once, however many the header promises; few recordings have more in a byte.
+int64_t believable_length(const fs::path& file) {
+  constexpr int64_t frames_per_byte = 16, most = 1 << 24;
+  std::error_code error;
+  const uintmax_t bytes = fs::file_size(file, error);
+  return error || bytes > most / frames_per_byte ? most : static_cast<int64_t>(bytes) * frames_per_byte;
+}
+
 bool all_finite(const float* samples, size_t count) {
   uint32_t bad = 0;
   for (size_t i = 0; i < count; ++i) bad |= (std::bit_cast<uint32_t>(samples[i]) & 0x7f800000u) == 0x7f800000u;
@@ -186,7 +194,7 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const int64_t block_frames = std::clamp<int64_t>(block_values / info.channels, 1, longest_block);
   std::vector<float> several, mono;
   if (channels > 1) several.resize(static_cast<size_t>(block_frames) * channels);
-  mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, 1 << 24) + block_frames));
+  mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, believable_length(file)) + block_frames));
   int64_t total = 0;
   for (;;) {
     mono.resize(static_cast<size_t>(total + block_frames));
@@ -219,6 +227,10 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
     audio.samples = resampled(file, audio.samples, info.samplerate, settings.sample_rate_hz);
   }
   if (audio.samples.empty()) throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
+  if (!all_finite(audio.samples.data(), audio.samples.size())) {
+    throw io::DataError(fmt::format(
+        "'{}' has samples too large to be averaged or resampled; scale it down or leave it out", file.string()));
+  }
   return audio;
 }
 

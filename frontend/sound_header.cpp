@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "frontend/mpeg_audio.h"
+#include "frontend/ogg_pages.h"
 #include "io/audio_names.h"
 #include "io/error.h"
 
@@ -254,23 +255,16 @@ SoundHeader check_flac(const fs::path& file, Bytes& bytes) {
 }
 
 /// libsndfile takes the last page it finds for the end of an Ogg stream; only a flag in the page tells whether it is.
-SoundHeader check_ogg(Bytes& bytes) {
-  constexpr uint64_t longest_page = 27 + 255 + 255 * 255;
-  const std::string tail = bytes.read(bytes.size() - std::min(bytes.size(), longest_page), longest_page);
-  const size_t page = tail.rfind("OggS");
-  constexpr size_t flags = 5, segments = 26;
-  constexpr int end_of_stream = 4;
-  bool complete = page != std::string::npos && page + segments < tail.size() && (tail[page + flags] & end_of_stream);
-  if (complete) {
-    const size_t count = static_cast<unsigned char>(tail[page + segments]);
-    size_t length = segments + 1 + count;
-    for (size_t i = 0; i < count && page + segments + 1 + i < tail.size(); ++i) {
-      length += static_cast<unsigned char>(tail[page + segments + 1 + i]);
-    }
-    complete = page + length <= tail.size();
+SoundHeader check_ogg(const fs::path& file, Bytes& bytes) {
+  const OggPages pages = check_ogg_pages(bytes.read(0, bytes.size()));
+  if (!pages.fault.empty()) {
+    throw io::DataError(
+        fmt::format("'{}' is damaged: {} in its Ogg stream; copy it again, or convert it to WAV to read "
+                    "what is left of it",
+                    file.string(), pages.fault));
   }
   SoundHeader header;
-  if (!complete) header.note = without_last_page;
+  if (!pages.finished) header.note = without_last_page;
   return header;
 }
 
@@ -309,7 +303,7 @@ SoundHeader check_header(const fs::path& file) {
   if (magic == "riff" && head.size() == 28 && head.ends_with("wave")) return check_chunks(file, bytes, w64);
   if (magic == "caff") return check_chunks(file, bytes, caf);
   if (magic == "fLaC") return check_flac(file, bytes);
-  if (magic == "OggS") return check_ogg(bytes);
+  if (magic == "OggS") return check_ogg(file, bytes);
   if (magic.starts_with("ID3") || magic.starts_with('\xff') || io::ending_of(file) == ".mp3") {
     return check_mpeg_audio(file);
   }

@@ -222,6 +222,14 @@ TEST(ReadAudio, AWavWrittenToAPipeHasNoLengthAndIsRead) {
   EXPECT_EQ(read_audio(folder / "a.wav", usual).samples.size(), samples.size());
 }
 
+TEST(ReadAudio, SamplesWhoseMeanIsTooLargeAreAnError) {
+  const TemporaryFolder folder;
+  write_sound(folder / "a.wav", std::vector<float>(2000, 3e38F),
+              {.format = SF_FORMAT_WAV | SF_FORMAT_FLOAT, .channels = 2});
+  EXPECT_THAT(error_of<io::DataError>([&] { read_audio(folder / "a.wav", usual); }),
+              HasSubstr("has samples too large to be averaged or resampled"));
+}
+
 TEST(ReadAudio, ASampleThatIsNoNumber) {
   const TemporaryFolder folder;
   const SoundFormat format{.format = SF_FORMAT_WAV | SF_FORMAT_FLOAT, .channels = 2};

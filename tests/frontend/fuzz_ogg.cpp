@@ -1,4 +1,4 @@
-// A damaged page of an Ogg stream is passed over for its checksum: most mutations get a right one.
+// A page of an Ogg stream that is damaged or out of order is refused: most mutations get right checksums and numbers.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace evenflow::fuzz {
 namespace {
 
-constexpr size_t checksum_at = 22, segments_at = 26;
+constexpr size_t sequence_at = 18, checksum_at = 22, segments_at = 26;
 
 /// The bytes from `page` to the end of its last segment, or of the input.
 size_t page_size(std::string_view page) {
@@ -30,13 +30,18 @@ uint32_t ogg_checksum(std::string_view bytes) {
   return sum;
 }
 
-void seal_pages(char* data, size_t size) {
+void write_number(char* at, uint32_t number) {
+  for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(number >> 8 * i);
+}
+
+void seal_pages(char* data, size_t size, bool numbered) {
   const std::string_view all(data, size);
+  uint32_t sequence = 0;
   for (size_t at = all.find("OggS"); at != std::string_view::npos; at = all.find("OggS", at + 4)) {
     if (size - at <= segments_at) return;
-    std::fill_n(data + at + checksum_at, 4, '\0');
-    const uint32_t sum = ogg_checksum(all.substr(at, page_size(all.substr(at))));
-    for (int i = 0; i < 4; ++i) data[at + checksum_at + static_cast<size_t>(i)] = static_cast<char>(sum >> 8 * i);
+    if (numbered) write_number(data + at + sequence_at, sequence++);
+    write_number(data + at + checksum_at, 0);
+    write_number(data + at + checksum_at, ogg_checksum(all.substr(at, page_size(all.substr(at)))));
   }
 }
 
@@ -57,7 +62,7 @@ extern "C" const char* __lsan_default_suppressions() {
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, max_size);
-  if (seed % 8 != 0) evenflow::fuzz::seal_pages(reinterpret_cast<char*>(data), size);
+  if (seed % 8 != 0) evenflow::fuzz::seal_pages(reinterpret_cast<char*>(data), size, seed % 8 > 1);
   return size;
 }
 // NOLINTEND(readability-identifier-naming)

@@ -269,6 +269,33 @@ TEST(SoundHeader, AnOggWithoutItsEndIsReadToItsLastWholePage) {
   }
 }
 
+TEST(SoundHeader, AnOggThatLostAPageIsAnError) {
+  const TemporaryFolder folder;
+  write_sound(folder / "a.ogg", test::noise(0.5, 200000), {.format = SF_FORMAT_OGG | SF_FORMAT_VORBIS});
+  const std::string bytes = read_bytes(folder / "a.ogg");
+  std::vector<size_t> pages;
+  for (size_t at = bytes.find("OggS"); at != std::string::npos; at = bytes.find("OggS", at + 1)) pages.push_back(at);
+  ASSERT_GT(pages.size(), 6U);
+  const auto error = [&](const std::string& changed) {
+    write_bytes(folder / "b.ogg", changed);
+    return error_of<io::DataError>([&] { read_audio(folder / "b.ogg", settings); });
+  };
+  const std::string fourth = bytes.substr(pages[4], pages[5] - pages[4]);
+  EXPECT_THAT(error(bytes.substr(0, pages[4]) + bytes.substr(pages[5])),
+              HasSubstr("is damaged: page 4 is missing, damaged or out of order in its Ogg stream; copy it again"));
+  std::string flipped = bytes;
+  flipped[pages[4] + 1000] ^= 1;
+  EXPECT_THAT(error(flipped), HasSubstr("page 4 is missing"));
+  EXPECT_THAT(error(bytes.substr(0, pages[5]) + fourth + bytes.substr(pages[5])), HasSubstr("page 5 is missing"));
+
+  write_bytes(folder / "b.ogg", bytes.substr(0, pages[4]) + "no page" + bytes.substr(pages[4]));
+  EXPECT_EQ(read_audio(folder / "b.ogg", settings).samples, read_audio(folder / "a.ogg", settings).samples);
+  std::string last_flipped = bytes;
+  last_flipped[bytes.size() - 1] ^= 1;
+  write_bytes(folder / "b.ogg", last_flipped);
+  EXPECT_THAT(read_audio(folder / "b.ogg", settings).source.note, HasSubstr("without the last page"));
+}
+
 TEST(SoundHeader, OnlyRatesFromOneKilohertzToOneMegahertzAreBelieved) {
   const TemporaryFolder folder;
   for (const int rate : {1, 999, 1'000'001}) {
