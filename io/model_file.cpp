@@ -399,7 +399,8 @@ void require_agreement(const Hdf5File& file, const ModelData& model) {
   if (!model.resume) return;
   require(file, model.optimizer.has_value(), "has /resume, but no /optimizer");
   require(file, model.resume->step <= model.optimizer->step, "/resume is of a later step than /optimizer");
-  require(file, model.resume->steps + model.resume->guard_events == model.progress->step_in_epoch,
+  // None is below 0: the difference cannot overflow, as the sum could.
+  require(file, model.resume->guard_events == model.progress->step_in_epoch - model.resume->steps,
           "/resume counts other steps of the epoch than /progress");
 }
 
