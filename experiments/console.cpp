@@ -8,6 +8,7 @@
 #include <cmath>
 #include <system_error>
 
+#include "experiments/interrupt.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/text.h"
@@ -179,6 +180,7 @@ std::string TextTable::text() const {
 }
 
 void require_writable(const std::filesystem::path& file) {
+  const HeldSignals held;
   const io::AtomicFile probe(file);
 }
 

@@ -1,7 +1,5 @@
 #include "experiments/interrupt.h"
 
-#include <csignal>
-
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -43,6 +41,17 @@ const std::atomic<bool>& stop_on_signals() {
   struct sigaction before = {};
   if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) handle(SIGHUP, hang_up);
   return stop;
+}
+
+HeldSignals::HeldSignals() {
+  sigset_t held = {};
+  sigemptyset(&held);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&held, signal);
+  ::pthread_sigmask(SIG_BLOCK, &held, &before_);
+}
+
+HeldSignals::~HeldSignals() {
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
 }
 
 void throw_if_stopped() {

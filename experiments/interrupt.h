@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
 #include <stdexcept>
 
 namespace evenflow::experiments {
@@ -9,6 +10,18 @@ namespace evenflow::experiments {
 /// From now on the first signal sets the flag and the second ends the process. A SIGHUP that the caller has had ignored
 /// (nohup) stays ignored.
 const std::atomic<bool>& stop_on_signals();
+
+/// While it lives, these signals wait: for what must be removed again before the first of them may end the program.
+class HeldSignals {
+ public:
+  HeldSignals();
+  ~HeldSignals();
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+ private:
+  sigset_t before_ = {};
+};
 
 /// What throw_if_stopped throws. The program ends with exit code 130.
 class Interrupted : public std::runtime_error {

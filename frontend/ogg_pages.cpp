@@ -45,7 +45,7 @@ std::array<uint32_t, 256> checksum_table() {
 }
 
 /// Of a page, with zeros in the place of the checksum that it holds.
-uint32_t checksum_of(std::string_view page) {
+uint32_t page_checksum(std::string_view page) {
   static const std::array<uint32_t, 256> table = checksum_table();
   uint32_t sum = 0;
   for (size_t i = 0; i < page.size(); ++i) {
@@ -63,7 +63,7 @@ std::optional<Page> first_page(std::string_view bytes) {
   if (bytes.size() < size) return std::nullopt;
   for (size_t i = 0; i < segments; ++i) size += byte_at(bytes, segments_at + 1 + i);
   if (bytes.size() < size) return std::nullopt;
-  if (checksum_of(bytes.substr(0, size)) != number_at(bytes, checksum_at, sizeof(uint32_t))) return std::nullopt;
+  if (page_checksum(bytes.substr(0, size)) != number_at(bytes, checksum_at, sizeof(uint32_t))) return std::nullopt;
   return Page{size, byte_at(bytes, flags_at), number_at(bytes, position_at, sizeof(uint64_t)),
               static_cast<uint32_t>(number_at(bytes, serial_at, sizeof(uint32_t))),
               static_cast<uint32_t>(number_at(bytes, sequence_at, sizeof(uint32_t)))};
