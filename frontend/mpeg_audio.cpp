@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/crc.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -136,20 +137,11 @@ std::optional<Promise> promise_of(std::string_view frame, size_t side_info) {
   return promise;
 }
 
-/// CRC-16 with the reflected polynomial 0xa001 from 0, as LAME counts it.
+/// As LAME counts it.
 uint32_t checksum_of(std::string_view bytes) {
-  static const std::array<uint16_t, 256> table = [] {
-    std::array<uint16_t, 256> made{};
-    for (uint32_t i = 0; i < made.size(); ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0xa001u : 0u);
-      made[i] = static_cast<uint16_t>(value);
-    }
-    return made;
-  }();
-  uint32_t sum = 0;
-  for (const char byte : bytes) sum = sum >> 8 ^ table[(sum ^ static_cast<unsigned char>(byte)) & 0xff];
-  return sum;
+  boost::crc_16_type sum;
+  sum.process_bytes(bytes.data(), bytes.size());
+  return sum.checksum();
 }
 
 double seconds(uint64_t frames, const Frame& frame) {

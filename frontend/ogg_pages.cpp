@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <boost/crc.hpp>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -33,26 +34,15 @@ uint64_t number_at(std::string_view bytes, size_t at, size_t count) {
   return value;
 }
 
-/// Of every byte as the highest of a sum.
-std::array<uint32_t, 256> checksum_table() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t byte = 0; byte < table.size(); ++byte) {
-    uint32_t sum = byte << 24;
-    for (int bit = 0; bit < 8; ++bit) sum = (sum << 1) ^ (sum >> 31 != 0 ? 0x04c11db7U : 0U);
-    table[byte] = sum;
-  }
-  return table;
-}
-
 /// Of a page, with zeros in the place of the checksum that it holds.
 uint32_t page_checksum(std::string_view page) {
-  static const std::array<uint32_t, 256> table = checksum_table();
-  uint32_t sum = 0;
-  for (size_t i = 0; i < page.size(); ++i) {
-    const bool is_checksum = i >= checksum_at && i < checksum_at + sizeof(uint32_t);
-    sum = (sum << 8) ^ table[(sum >> 24) ^ (is_checksum ? 0 : byte_at(page, i))];
-  }
-  return sum;
+  constexpr std::array<char, sizeof(uint32_t)> zeros{};
+  const std::string_view rest = page.substr(checksum_at + zeros.size());
+  boost::crc_optimal<32, 0x04c11db7> sum;
+  sum.process_bytes(page.data(), checksum_at);
+  sum.process_bytes(zeros.data(), zeros.size());
+  sum.process_bytes(rest.data(), rest.size());
+  return sum.checksum();
 }
 
 /// The page at the beginning of `bytes`, if one is there, whole and undamaged.
