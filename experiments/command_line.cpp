@@ -113,7 +113,9 @@ std::vector<std::string> command_names(const CLI::App& program) {
 std::vector<std::string> option_names(const CLI::App& command) {
   std::vector<std::string> names;
   for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_lnames()) {
+      names.push_back("--" + name);
+    }
   }
   return names;
 }
@@ -123,7 +125,9 @@ std::optional<std::string> option_fault(const std::vector<std::string>& extra, c
   // Behind "--" nothing is an option; CLI11 counts the mark itself among what is left.
   const auto mark = std::find(extra.begin(), extra.end(), "--");
   const auto option = std::find_if(extra.begin(), mark, [](const std::string& word) { return word.starts_with('-'); });
-  if (option == mark) return std::nullopt;
+  if (option == mark) {
+    return std::nullopt;
+  }
   const std::string name = option->substr(0, option->find('='));
   const std::vector<std::string> known = option_names(command);
   if (std::find(known.begin(), known.end(), name) == known.end()) {
@@ -142,11 +146,15 @@ std::string fault(const CLI::ParseError& error, const CLI::App& program, const C
   if (!below.empty() && surplus != extra.end()) {
     return "there is no " + command.get_name() + " '" + *surplus + "'" + suggestion(*surplus, below);
   }
-  if (const auto wrong = option_fault(extra, command)) return *wrong;
+  if (const auto wrong = option_fault(extra, command)) {
+    return *wrong;
+  }
   if (!below.empty() && extra.empty()) {
     return fmt::format("say which {}: {}", command.get_name(), fmt::join(below, ", "));
   }
-  if (surplus != extra.end()) return "one argument too many: '" + *surplus + "'";
+  if (surplus != extra.end()) {
+    return "one argument too many: '" + *surplus + "'";
+  }
   return error.what();
 }
 

@@ -13,8 +13,9 @@ io::Config resolve(const ConfigSource& source, const io::Config& base) {
     return std::any_of(source.flags.begin(), source.flags.end(), [&](const KeyFlag& flag) { return flag.key == name; });
   };
   if (given("train.steps")) {
-    if (given("train.epochs"))
+    if (given("train.epochs")) {
       throw io::UsageError("--train.steps and --train.epochs both say how long to train; give one of them");
+    }
     config.train.epochs = 0;  // of the file, which flags override
   }
   for (const KeyFlag& flag : source.flags) {

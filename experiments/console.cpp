@@ -36,11 +36,17 @@ std::string with_short_words(const std::string& text) {
       out += text.substr(begin, end - begin);
     } else {
       size_t head = begin + kept, tail = end - kept;
-      while (head > begin && !begins_character(text[head])) --head;
-      while (tail < end && !begins_character(text[tail])) ++tail;
+      while (head > begin && !begins_character(text[head])) {
+        --head;
+      }
+      while (tail < end && !begins_character(text[tail])) {
+        ++tail;
+      }
       out += text.substr(begin, head - begin) + "..." + text.substr(tail, end - tail);
     }
-    if (end < text.size()) out += ' ';
+    if (end < text.size()) {
+      out += ' ';
+    }
     begin = end + 1;
   }
   return out;
@@ -53,11 +59,19 @@ bool on_terminal() {
 }
 
 std::string duration_text(double seconds) {
-  if (!(seconds >= 0.0) || !std::isfinite(seconds)) return "?";
-  if (seconds < 9.95) return fmt::format("{:.1f} s", seconds);
+  if (!(seconds >= 0.0) || !std::isfinite(seconds)) {
+    return "?";
+  }
+  if (seconds < 9.95) {
+    return fmt::format("{:.1f} s", seconds);
+  }
   const auto whole = static_cast<int64_t>(std::llround(seconds));
-  if (whole < 60) return fmt::format("{} s", whole);
-  if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  if (whole < 60) {
+    return fmt::format("{} s", whole);
+  }
+  if (whole < 3600) {
+    return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  }
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
 
@@ -67,13 +81,16 @@ std::string count_text(int64_t count, std::string_view noun) {
 
 std::string shell_word(const std::string& text) {
   constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./=:,+@%";
-  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
+    return text;
+  }
   std::string out = "'";
   for (const char c : text) {
-    if (c == '\'')
+    if (c == '\'') {
       out += "'\\''";
-    else
+    } else {
       out += c;
+    }
   }
   return out + '\'';
 }
@@ -85,8 +102,12 @@ std::string one_line(std::string_view text) {
       out += text[i];
       continue;
     }
-    while (i + 1 < text.size() && (text[i + 1] == ' ' || text[i + 1] == '\n' || text[i + 1] == '\r')) ++i;
-    if (i + 1 == text.size()) break;
+    while (i + 1 < text.size() && (text[i + 1] == ' ' || text[i + 1] == '\n' || text[i + 1] == '\r')) {
+      ++i;
+    }
+    if (i + 1 == text.size()) {
+      break;
+    }
     const char last = out.empty() ? ' ' : out.back();
     out += last == ':' || last == '.' || last == ';' ? " " : "; ";
   }
@@ -111,7 +132,9 @@ bool StatusLine::due() const {
 }
 
 void StatusLine::show(const std::string& text) {
-  if (!due()) return;
+  if (!due()) {
+    return;
+  }
   if (terminal_) {
     fmt::print("\r{}\033[K", io::escaped(text).substr(0, terminal_columns() - 1));
     shown_ = true;
@@ -123,7 +146,9 @@ void StatusLine::show(const std::string& text) {
 }
 
 void StatusLine::show_clips(int64_t done, int64_t total) {
-  if (!due()) return;
+  if (!due()) {
+    return;
+  }
   const double fraction = static_cast<double>(done) / static_cast<double>(total);
   show(fmt::format("{} {} of {} clips", bar_text(fraction, 30), done, total));
 }
@@ -133,7 +158,9 @@ std::function<void(int64_t done, int64_t total)> StatusLine::clip_progress() {
 }
 
 void StatusLine::show_part(const std::string& what, double fraction) {
-  if (due()) show(fmt::format("{} {}", bar_text(fraction, 30), what));
+  if (due()) {
+    show(fmt::format("{} {}", bar_text(fraction, 30), what));
+  }
 }
 
 void StatusLine::print(const std::string& text) {
@@ -143,7 +170,9 @@ void StatusLine::print(const std::string& text) {
 }
 
 void StatusLine::clear() {
-  if (!shown_) return;
+  if (!shown_) {
+    return;
+  }
   fmt::print("\r\033[K");
   std::fflush(stdout);
   shown_ = false;
@@ -152,13 +181,17 @@ void StatusLine::clear() {
 std::string bar_text(double fraction, int width) {
   const int full = static_cast<int>(std::clamp(fraction, 0.0, 1.0) * width);
   std::string bar(static_cast<size_t>(full), '=');
-  if (full < width) bar += '>';
+  if (full < width) {
+    bar += '>';
+  }
   bar.resize(static_cast<size_t>(width), ' ');
   return "[" + bar + "]";
 }
 
 void TextTable::add(std::vector<std::string> cells) {
-  for (std::string& cell : cells) cell = io::escaped(cell);
+  for (std::string& cell : cells) {
+    cell = io::escaped(cell);
+  }
   rows_.push_back(std::move(cells));
 }
 
@@ -166,13 +199,16 @@ std::string TextTable::text() const {
   std::vector<size_t> width;
   for (const auto& row : rows_) {
     width.resize(std::max(width.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) width[i] = std::max(width[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) {
+      width[i] = std::max(width[i], row[i].size());
+    }
   }
   std::string out;
   for (const auto& row : rows_) {
     std::string line;
-    for (size_t i = 0; i < row.size(); ++i)
+    for (size_t i = 0; i < row.size(); ++i) {
       line += i == 0 ? fmt::format("{:<{}}", row[i], width[i]) : fmt::format("  {:>{}}", row[i], width[i]);
+    }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }

@@ -19,8 +19,11 @@ void set_stop(int) {
 /// The terminal is gone: what is still said must not fail, or it would end the saving.
 void hang_up(int) {
   const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-  for (const int output : {STDOUT_FILENO, STDERR_FILENO})
-    if (nowhere >= 0 && was_terminal[output]) ::dup2(nowhere, output);
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (nowhere >= 0 && was_terminal[output]) {
+      ::dup2(nowhere, output);
+    }
+  }
   stop.store(true);
 }
 
@@ -37,16 +40,22 @@ void handle(int signal, void (*handler)(int)) {
 const std::atomic<bool>& stop_on_signals() {
   handle(SIGINT, set_stop);
   handle(SIGTERM, set_stop);
-  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) was_terminal[output] = ::isatty(output) == 1;
+  for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
+    was_terminal[output] = ::isatty(output) == 1;
+  }
   struct sigaction before = {};
-  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) handle(SIGHUP, hang_up);
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+    handle(SIGHUP, hang_up);
+  }
   return stop;
 }
 
 HeldSignals::HeldSignals() {
   sigset_t held = {};
   sigemptyset(&held);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&held, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    sigaddset(&held, signal);
+  }
   ::pthread_sigmask(SIG_BLOCK, &held, &before_);
 }
 
@@ -55,7 +64,9 @@ HeldSignals::~HeldSignals() {
 }
 
 void throw_if_stopped() {
-  if (stop.load()) throw Interrupted();
+  if (stop.load()) {
+    throw Interrupted();
+  }
 }
 
 }  // namespace evenflow::experiments

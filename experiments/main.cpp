@@ -25,8 +25,9 @@ int complain(int code, const std::string& sentence) {
 
 int run(int argc, char** argv) {
   const int code = experiments::parse_command_line(argc, argv)();
-  if (std::fflush(stdout) != 0 && code == experiments::exit_ok)
+  if (std::fflush(stdout) != 0 && code == experiments::exit_ok) {
     throw io::DataError("cannot write to standard output; is its disk full?");
+  }
   return code;
 }
 

@@ -26,11 +26,21 @@ const std::map<std::string, std::string> short_names_of_keys = {
 };
 
 std::string value_text(const std::string& type) {
-  if (type == "int") return "N";
-  if (type == "float") return "X";
-  if (type == "bool") return "true|false";
-  if (type == "list of text") return "TEXT,...";
-  if (type == "list of float") return "X,...";
+  if (type == "int") {
+    return "N";
+  }
+  if (type == "float") {
+    return "X";
+  }
+  if (type == "bool") {
+    return "true|false";
+  }
+  if (type == "list of text") {
+    return "TEXT,...";
+  }
+  if (type == "list of float") {
+    return "X,...";
+  }
   return "TEXT";
 }
 
@@ -42,7 +52,9 @@ std::function<std::string(const std::string&)> in_range(double low, double high)
   return [=](const std::string& text) -> std::string {
     double value = 0.0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high) return "";
+    if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high) {
+      return "";
+    }
     return fmt::format("'{}' must be a number from {:g} to {:g}", text, low, high);
   };
 }
@@ -118,7 +130,9 @@ Option Options::numbers(const std::string& names, std::vector<double>& target, c
 Option Options::word(const std::string& names, std::string& target, const std::vector<std::string>& choices,
                      const std::string& help) {
   CLI::Option* option = app_.add_option(names, target, help)->capture_default_str();
-  if (choices.empty()) return Option(option->type_name("TEXT"));
+  if (choices.empty()) {
+    return Option(option->type_name("TEXT"));
+  }
   const std::string shown = fmt::format("{}", fmt::join(choices, "|"));
   return Option(option->type_name(shown)->check([choices, shown](const std::string& text) {
     const bool known = std::find(choices.begin(), choices.end(), text) != choices.end();
@@ -151,7 +165,9 @@ void Options::config(ConfigSource& target, const std::function<bool(const std::s
   file("--config", target.file, "TOML file with the keys below; flags override it").shown_as("FILE.toml");
   const io::Config defaults;
   for (const io::ConfigKey& key : io::config_keys()) {
-    if (!wanted(key.name)) continue;
+    if (!wanted(key.name)) {
+      continue;
+    }
     const auto short_name = short_names_of_keys.find(key.name);
     const bool has_short = short_names && short_name != short_names_of_keys.end();
     const auto fill = [&target, name = key.name](const std::string& text) { target.flags.push_back({name, text}); };
@@ -159,7 +175,9 @@ void Options::config(ConfigSource& target, const std::function<bool(const std::s
         "--" + key.name + (has_short ? "," + short_name->second : ""), fill, key.help);
     const std::string section = key.name.substr(0, key.name.find('.'));
     option->type_name(value_text(key.type))->group("Section [" + section + "] of the configuration");
-    if (const std::string text = key.get(defaults); !text.empty()) option->default_str(text);
+    if (const std::string text = key.get(defaults); !text.empty()) {
+      option->default_str(text);
+    }
   }
 }
 

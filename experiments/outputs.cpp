@@ -82,10 +82,14 @@ bool is_older_estimate(const fs::path& file) {
 
 bool is_profile(const fs::path& file) {
   const std::string text = io::read_beginning(file);
-  if (text.starts_with("name,phase,calls_per_step,")) return true;
+  if (text.starts_with("name,phase,calls_per_step,")) {
+    return true;
+  }
   const fs::path json = file.parent_path() / "profile.json";
   // What is drawn bears no mark of its own; the figures beside it vouch for it.
-  if (file != json && file.stem() == "roofline") return fs::exists(json) && is_profile(json);
+  if (file != json && file.stem() == "roofline") {
+    return fs::exists(json) && is_profile(json);
+  }
   return text.starts_with("{") && text.find("\"evenflow profile\"") != std::string::npos;
 }
 
@@ -98,8 +102,12 @@ bool is_study_table(const std::string& text) {
 
 bool is_own(const fs::path& file, FileKind kind) {
   std::error_code error;
-  if (fs::file_size(file, error) == 0 && !error) return true;
-  if (const char* hdf5 = kind_of(kind).hdf5) return io::hdf5_kind(file) == hdf5;
+  if (fs::file_size(file, error) == 0 && !error) {
+    return true;
+  }
+  if (const char* hdf5 = kind_of(kind).hdf5) {
+    return io::hdf5_kind(file) == hdf5;
+  }
   switch (kind) {
     case FileKind::scores:
       return is_scores_table(file);
@@ -123,10 +131,16 @@ std::string_view ending_of(const Kind& kind) {
 
 void require_ending(const fs::path& file, const Kind& kind) {
   std::string ending = file.extension().string();
-  if (ending.empty()) return;
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (ending.empty()) {
+    return;
+  }
+  for (char& c : ending) {
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
   for (const Format& format : formats) {
-    if (format.name == kind.format || format.endings.find(" " + ending + " ") == std::string_view::npos) continue;
+    if (format.name == kind.format || format.endings.find(" " + ending + " ") == std::string_view::npos) {
+      continue;
+    }
     throw io::UsageError(fmt::format("'{}' would hold {}, but its ending says {}; give it the ending {}", file.string(),
                                      kind.format, format.name, ending_of(kind)));
   }
@@ -143,22 +157,32 @@ bool is_scores_table(const fs::path& file) {
 
 void Outputs::reads(const fs::path& file, const std::string& what) {
   std::error_code error;
-  if (const auto identity = io::identify(file))
+  if (const auto identity = io::identify(file)) {
     read_.try_emplace(*identity, fmt::format("{}, '{}'", what, file.string()));
-  if (!fs::is_directory(file, error)) return;
-  for (const auto& entry : fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied, error))
-    if (entry.path().extension() == ".csv") reads(entry.path(), "a table in the folder that is read");
+  }
+  if (!fs::is_directory(file, error)) {
+    return;
+  }
+  for (const auto& entry :
+       fs::recursive_directory_iterator(file, fs::directory_options::skip_permission_denied, error)) {
+    if (entry.path().extension() == ".csv") {
+      reads(entry.path(), "a table in the folder that is read");
+    }
+  }
 }
 
 void Outputs::reads(const ConfigSource& config) {
-  if (config.file) reads(*config.file, "the configuration");
+  if (config.file) {
+    reads(*config.file, "the configuration");
+  }
 }
 
 void Outputs::reads_listed(const io::Manifest& manifest, const fs::path& named) {
   for (const io::Clip& clip : manifest.clips) {
     const fs::path file = file_of(manifest, clip);
-    if (const auto identity = io::identify(file))
+    if (const auto identity = io::identify(file)) {
       read_.try_emplace(*identity, fmt::format("a recording of '{}', '{}'", named.string(), file.string()));
+    }
   }
 }
 
@@ -167,7 +191,9 @@ void Outputs::reads_recordings(const fs::path& file) {
   reads(file, "an input");
   const bool lists = fs::is_directory(file, error) ||
                      (fs::is_regular_file(file, error) && !io::is_audio(file) && io::hdf5_kind(file).empty());
-  if (!lists) return;
+  if (!lists) {
+    return;
+  }
   try {
     reads_listed(io::read_recordings(file), file);
   } catch (const io::DataError&) {
@@ -178,12 +204,16 @@ void Outputs::reads_recordings(const fs::path& file) {
 void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cure) {
   const Kind of = kind_of(kind);
   if (io::is_standard_output(file)) {
-    if (of.format == "CSV") return;
+    if (of.format == "CSV") {
+      return;
+    }
     throw io::UsageError(
         fmt::format("'{}' is standard output, which takes text, not {}; name a file", file.string(), of.format));
   }
   writes_own(file);
-  if (!of.format.empty()) require_ending(file, of);
+  if (!of.format.empty()) {
+    require_ending(file, of);
+  }
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
   if (fs::is_regular_file(status) && !force_ && !is_own(file, kind)) {
@@ -191,7 +221,9 @@ void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cur
         fmt::format("'{}' is there and is not {}; {}, or add --force to replace it", file.string(), of.what, cure));
   }
   const bool text_to_device = of.format == "CSV" && fs::exists(status) && !fs::is_regular_file(status);
-  if (!text_to_device || fs::is_directory(status)) require_writable(file);
+  if (!text_to_device || fs::is_directory(status)) {
+    require_writable(file);
+  }
 }
 
 void Outputs::writes_below(const fs::path& folder, const std::string& name, FileKind kind) {
@@ -205,7 +237,9 @@ void Outputs::writes_below(const fs::path& folder, const std::string& name, File
 
 void Outputs::writes_own(const fs::path& file) {
   const auto identity = io::identify(file);
-  if (!identity) return;
+  if (!identity) {
+    return;
+  }
   if (const auto input = read_.find(*identity); input != read_.end()) {
     throw io::UsageError(fmt::format("'{}' cannot be written: it is {}, which is read; name another output",
                                      file.string(), input->second));

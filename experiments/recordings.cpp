@@ -30,17 +30,25 @@ std::string unknown_text(std::span<const io::Clip> clips, size_t parameter) {
   const auto unknown = static_cast<size_t>(std::count_if(clips.begin(), clips.end(), [&](const io::Clip& clip) {
     return parameter >= clip.parameter.size() || std::isnan(clip.parameter[parameter]);
   }));
-  if (unknown == 0 || unknown == clips.size()) return {};
+  if (unknown == 0 || unknown == clips.size()) {
+    return {};
+  }
   return fmt::format("; unknown of {}", count_text(static_cast<int64_t>(unknown), "clip"));
 }
 
 std::string label_counts(std::span<const io::Clip> clips, io::Split split) {
   std::map<int, int64_t> counts;
-  for (const io::Clip& clip : clips)
-    if (clip.split == split) ++counts[clip.label];
+  for (const io::Clip& clip : clips) {
+    if (clip.split == split) {
+      ++counts[clip.label];
+    }
+  }
   std::string out;
-  for (const auto& [label, name] : {std::pair(0, "normal"), std::pair(1, "anomalous"), std::pair(-1, "unlabelled")})
-    if (counts[label] > 0) out += (out.empty() ? "" : ", ") + fmt::format("{} {}", counts[label], name);
+  for (const auto& [label, name] : {std::pair(0, "normal"), std::pair(1, "anomalous"), std::pair(-1, "unlabelled")}) {
+    if (counts[label] > 0) {
+      out += (out.empty() ? "" : ", ") + fmt::format("{} {}", counts[label], name);
+    }
+  }
   return out;
 }
 
@@ -66,11 +74,14 @@ void require_distinct(std::span<const std::filesystem::path> files) {
   std::map<io::FileIdentity, const std::filesystem::path*> seen;
   for (const std::filesystem::path& file : files) {
     const auto identity = io::identify(file);
-    if (!identity) continue;
+    if (!identity) {
+      continue;
+    }
     const auto [first, is_new] = seen.emplace(*identity, &file);
-    if (!is_new)
+    if (!is_new) {
       throw io::UsageError(
           fmt::format("{} is given twice, first as {}; give it once", shown(file), shown(*first->second)));
+    }
   }
 }
 
@@ -84,7 +95,9 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
     const auto first = identity ? seen.find(*identity) : seen.end();
     if (first == seen.end()) {
       kept.push_back(std::move(clip));
-      if (identity) seen.emplace(*identity, &kept.back());
+      if (identity) {
+        seen.emplace(*identity, &kept.back());
+      }
       continue;
     }
     if (!agree(clip, *first->second)) {
@@ -95,10 +108,11 @@ void drop_repeated(io::Manifest& manifest, const std::filesystem::path& named) {
     repeated.push_back(fmt::format("{} is {}", shown(clip.path), shown(first->second->path)));
   }
   manifest.clips = std::move(kept);
-  if (!repeated.empty())
+  if (!repeated.empty()) {
     manifest.notes.push_back(fmt::format("left out: {} that {} the same file as another, such as: {}",
                                          count_text(static_cast<int64_t>(repeated.size()), "recording"),
                                          repeated.size() == 1 ? "is" : "are", repeated.front()));
+  }
 }
 
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named) {
@@ -106,10 +120,14 @@ void require_recordings(const io::Manifest& manifest, const std::filesystem::pat
   for (const io::Clip& clip : manifest.clips) {
     std::error_code error;
     const std::filesystem::path file = file_of(manifest, clip);
-    if (std::filesystem::exists(file, error)) continue;
+    if (std::filesystem::exists(file, error)) {
+      continue;
+    }
     missing.push_back(shown(file) + (clip.line > 0 ? fmt::format(" (line {})", clip.line) : ""));
   }
-  if (missing.empty()) return;
+  if (missing.empty()) {
+    return;
+  }
   throw io::DataError(fmt::format(
       "{} of {} recordings listed in '{}' {} missing: {}; correct the paths or add --skip-bad", missing.size(),
       manifest.clips.size(), named.string(), missing.size() == 1 ? "is" : "are", io::first_names(missing)));
@@ -117,26 +135,35 @@ void require_recordings(const io::Manifest& manifest, const std::filesystem::pat
 
 std::vector<double> distinct_values(std::span<const io::Clip> clips, size_t parameter) {
   std::set<double> values;
-  for (const io::Clip& clip : clips)
-    if (parameter < clip.parameter.size() && !std::isnan(clip.parameter[parameter]))
+  for (const io::Clip& clip : clips) {
+    if (parameter < clip.parameter.size() && !std::isnan(clip.parameter[parameter])) {
       values.insert(clip.parameter[parameter]);
+    }
+  }
   return {values.begin(), values.end()};
 }
 
 std::string values_text(const std::vector<double>& values) {
   constexpr size_t most = 12;
-  if (values.empty()) return "no known value";
+  if (values.empty()) {
+    return "no known value";
+  }
   std::string out;
-  if (values.size() > most)
+  if (values.size() > most) {
     return fmt::format("{:g}, {:g}, ..., {:g} ({} values)", values[0], values[1], values.back(), values.size());
-  for (size_t i = 0; i < values.size(); ++i) out += fmt::format("{}{:g}", i == 0 ? "" : ", ", values[i]);
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    out += fmt::format("{}{:g}", i == 0 ? "" : ", ", values[i]);
+  }
   return out;
 }
 
 std::string listed(const std::set<std::string>& names) {
   std::vector<std::string> shown;
   shown.reserve(names.size());
-  for (const std::string& name : names) shown.push_back(io::escaped(name));
+  for (const std::string& name : names) {
+    shown.push_back(io::escaped(name));
+  }
   return io::first_names(shown, 8);
 }
 
@@ -144,11 +171,15 @@ std::string other_machines(const std::map<std::string, int64_t>& clips, const st
   std::set<std::string> others;
   int64_t count = 0;
   for (const auto& [machine, of_it] : clips) {
-    if (machine.empty() || std::find(trained.begin(), trained.end(), machine) != trained.end()) continue;
+    if (machine.empty() || std::find(trained.begin(), trained.end(), machine) != trained.end()) {
+      continue;
+    }
     others.insert(machine);
     count += of_it;
   }
-  if (trained.empty() || others.empty()) return {};
+  if (trained.empty() || others.empty()) {
+    return {};
+  }
   return fmt::format("{} of machine {}, but the model was trained on {}",
                      count == 1 ? "1 clip is" : fmt::format("{} clips are", count), listed(others),
                      listed({trained.begin(), trained.end()}));
@@ -158,19 +189,36 @@ std::string describe_clips(std::span<const io::Clip> clips, const std::vector<st
   std::string out;
   std::set<std::string> machines, domains, sections;
   for (const io::Clip& clip : clips) {
-    if (!clip.machine.empty()) machines.insert(clip.machine);
-    if (!clip.domain.empty()) domains.insert(clip.domain);
-    if (!clip.section.empty()) sections.insert(clip.section);
+    if (!clip.machine.empty()) {
+      machines.insert(clip.machine);
+    }
+    if (!clip.domain.empty()) {
+      domains.insert(clip.domain);
+    }
+    if (!clip.section.empty()) {
+      sections.insert(clip.section);
+    }
   }
   const std::string train = label_counts(clips, io::Split::train), test = label_counts(clips, io::Split::test);
-  if (!train.empty()) out += fmt::format("  train clips    {}\n", train);
-  if (!test.empty()) out += fmt::format("  test clips     {}\n", test);
-  if (!machines.empty()) out += fmt::format("  machines       {}\n", listed(machines));
-  if (!sections.empty()) out += fmt::format("  sections       {}\n", listed(sections));
-  if (!domains.empty()) out += fmt::format("  domains        {}\n", listed(domains));
-  for (size_t p = 0; p < parameter_names.size(); ++p)
+  if (!train.empty()) {
+    out += fmt::format("  train clips    {}\n", train);
+  }
+  if (!test.empty()) {
+    out += fmt::format("  test clips     {}\n", test);
+  }
+  if (!machines.empty()) {
+    out += fmt::format("  machines       {}\n", listed(machines));
+  }
+  if (!sections.empty()) {
+    out += fmt::format("  sections       {}\n", listed(sections));
+  }
+  if (!domains.empty()) {
+    out += fmt::format("  domains        {}\n", listed(domains));
+  }
+  for (size_t p = 0; p < parameter_names.size(); ++p) {
     out += fmt::format("  {:<14} {}{}\n", io::escaped(parameter_names[p]), values_text(distinct_values(clips, p)),
                        unknown_text(clips, p));
+  }
   return out;
 }
 

@@ -16,7 +16,9 @@ int64_t ArenaLayout::add(std::string name, std::vector<int64_t> shape) {
 
 const ArenaEntry& ArenaLayout::find(const std::string& name) const {
   for (const ArenaEntry& entry : entries_) {
-    if (entry.name == name) return entry;
+    if (entry.name == name) {
+      return entry;
+    }
   }
   throw std::out_of_range("no parameter is named " + name);
 }

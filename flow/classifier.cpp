@@ -23,7 +23,9 @@ class ClassifierPass final : public Pass {
         n_(n),
         encoder_(classifier.encoder_, classifier.parameters(), n, mode),
         head_(classifier.head_, classifier.parameters(), n, mode) {
-    if (mode != PassMode::train) return;
+    if (mode != PassMode::train) {
+      return;
+    }
     dlogits_ = Buffer<float>(n * classifier.shape_.classes, classifier.device_);
     dembedding_ = Buffer<float>(n * classifier.shape_.embedding, classifier.device_);
   }
@@ -60,7 +62,9 @@ class ClassifierPass final : public Pass {
   }
   std::string first_non_finite(Stream& stream, kernels::ConstMap x) override {
     forward(stream, x);
-    if (!all_finite(stream, {x.data, x.size(), x.device})) return "input";
+    if (!all_finite(stream, {x.data, x.size(), x.device})) {
+      return "input";
+    }
     const std::string layer = encoder_.first_non_finite(stream);
     return layer.empty() ? head_.first_non_finite(stream) : layer;
   }
@@ -113,7 +117,9 @@ void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const 
     const std::span<const float> own = std::span(logits).subspan(i * classes, classes);
     const double top = *std::max_element(own.begin(), own.end());
     double sum = 0;
-    for (size_t c = 0; c < classes; ++c) sum += p[c] = std::exp(own[c] - top);
+    for (size_t c = 0; c < classes; ++c) {
+      sum += p[c] = std::exp(own[c] - top);
+    }
     fill_scores(classifier_score_list(), std::log(sum), out.scores[row]);
     // What value the sound is thought to have: the mean over the classes.
     const std::span<double> estimate = out.estimates[row];

@@ -54,16 +54,24 @@ DensePass::DensePass(const Dense& layers, Array<float> parameters, int64_t n, Pa
   int64_t widest = 0;
   for (const Dense::Layer& layer : layers.layers_) {
     values_.emplace_back(n * layer.out, parameters.device);
-    if (layer.relu) widest = std::max(widest, layer.out);
+    if (layer.relu) {
+      widest = std::max(widest, layer.out);
+    }
   }
-  if (mode != PassMode::train || widest == 0) return;
+  if (mode != PassMode::train || widest == 0) {
+    return;
+  }
   gradients_.reserve(2);
-  for (int i = 0; i < 2; ++i) gradients_.emplace_back(n * widest, parameters.device);
+  for (int i = 0; i < 2; ++i) {
+    gradients_.emplace_back(n * widest, parameters.device);
+  }
 }
 
 void DensePass::forward(Stream& stream, Array<const float> x) {
   active_ = x.size / layers_.inputs();
-  if (x.data != values_.front().data()) kernels::copy(stream, x, active(values_.front()));
+  if (x.data != values_.front().data()) {
+    kernels::copy(stream, x, active(values_.front()));
+  }
   for (size_t l = 0; l < layers_.size(); ++l) {
     const Dense::Layer& layer = layers_.layers_[l];
     kernels::linear_forward(stream, {.shape = shape(layer),
@@ -92,7 +100,9 @@ void DensePass::backward(Stream& stream, Array<float> dy, Array<float> dx, Array
 
 std::string DensePass::first_non_finite(Stream& stream) const {
   for (size_t l = 0; l < layers_.size(); ++l) {
-    if (!all_finite(stream, active(values_[l + 1]))) return layers_.layers_[l].name;
+    if (!all_finite(stream, active(values_[l + 1]))) {
+      return layers_.layers_[l].name;
+    }
   }
   return "";
 }

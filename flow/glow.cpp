@@ -25,16 +25,22 @@ using kernels::Array;
 std::vector<double> random_rotation(Random& random, int64_t c) {
   std::vector<double> q(static_cast<size_t>(c * c));
   const auto row = [&](int64_t i) { return q.begin() + i * c; };
-  for (double& value : q) value = random.normal();
+  for (double& value : q) {
+    value = random.normal();
+  }
   for (int64_t i = 0; i < c; ++i) {
     // Twice, for orthogonality to float64's last digits.
     for (int pass = 0; pass < 2; ++pass) {
       for (int64_t j = 0; j < i; ++j) {
         const double along = std::inner_product(row(i), row(i) + c, row(j), 0.0);
-        for (int64_t k = 0; k < c; ++k) row(i)[k] -= along * row(j)[k];
+        for (int64_t k = 0; k < c; ++k) {
+          row(i)[k] -= along * row(j)[k];
+        }
       }
       const double norm = std::sqrt(std::inner_product(row(i), row(i) + c, row(i), 0.0));
-      for (int64_t k = 0; k < c; ++k) row(i)[k] /= norm;
+      for (int64_t k = 0; k < c; ++k) {
+        row(i)[k] /= norm;
+      }
     }
   }
   return q;
@@ -48,15 +54,21 @@ std::vector<int64_t> factorise(std::vector<double>& a, int64_t c) {
   for (int64_t k = 0; k < c; ++k) {
     int64_t best = k;
     for (int64_t i = k + 1; i < c; ++i) {
-      if (std::abs(at(i, k)) > std::abs(at(best, k))) best = i;
+      if (std::abs(at(i, k)) > std::abs(at(best, k))) {
+        best = i;
+      }
     }
     if (best != k) {
-      for (int64_t j = 0; j < c; ++j) std::swap(at(k, j), at(best, j));
+      for (int64_t j = 0; j < c; ++j) {
+        std::swap(at(k, j), at(best, j));
+      }
       std::swap(source[static_cast<size_t>(k)], source[static_cast<size_t>(best)]);
     }
     for (int64_t i = k + 1; i < c; ++i) {
       at(i, k) /= at(k, k);
-      for (int64_t j = k + 1; j < c; ++j) at(i, j) -= at(i, k) * at(k, j);
+      for (int64_t j = k + 1; j < c; ++j) {
+        at(i, j) -= at(i, k) * at(k, j);
+      }
     }
   }
   return source;
@@ -64,15 +76,18 @@ std::vector<int64_t> factorise(std::vector<double>& a, int64_t c) {
 
 /// A permutation that is none, or a sign that is neither +1 nor -1, would silently give another model.
 void check_integers(const io::Tensor& tensor) {
-  if (tensor.type == io::Tensor::Type::float32) return;
+  if (tensor.type == io::Tensor::Type::float32) {
+    return;
+  }
   std::set<int32_t> seen(tensor.integers.begin(), tensor.integers.end());
   const auto count = static_cast<int32_t>(tensor.integers.size());
   const bool ok = tensor.type == io::Tensor::Type::int32
                       ? static_cast<int32_t>(seen.size()) == count && *seen.begin() == 0 && *seen.rbegin() == count - 1
                       : std::all_of(seen.begin(), seen.end(), [](int32_t s) { return s == 1 || s == -1; });
-  if (!ok)
+  if (!ok) {
     throw io::DataError("parameter " + tensor.name + " of the model file is damaged: " +
                         (tensor.type == io::Tensor::Type::int32 ? "not a permutation" : "not all +1 or -1"));
+  }
 }
 
 kernels::Precision precision_of(io::Precision precision) {
@@ -162,7 +177,9 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
       add("coupling.conv3.weight", {c, hidden, 3, 3});
       add("coupling.conv3.bias", {c});
       add("coupling.log_gain", {c});
-      if (!shape.dense_invconv) step.assembled = kernels::Buffer<float>(c * c, device);
+      if (!shape.dense_invconv) {
+        step.assembled = kernels::Buffer<float>(c * c, device);
+      }
       step.inverse = kernels::Buffer<float>(c * c, device);
       step.packed = kernels::Buffer<float>(kernels::coupling_packed_floats(device, step.shape), device);
       step.dweight_offset = invconv_floats_;
@@ -170,7 +187,9 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
       steps_.push_back(std::move(step));
     }
   }
-  for (Step& step : steps_) step.dweight_offset += layout_.size();
+  for (Step& step : steps_) {
+    step.dweight_offset += layout_.size();
+  }
   parameters_ = kernels::Buffer<float>(layout_.size(), device);
   invconv_log_det_ = kernels::Buffer<double>(static_cast<int64_t>(steps_.size()), device);
   initialise_parameters(seed);
@@ -255,7 +274,9 @@ void Glow::initialise_parameters(uint64_t seed) {
     const StepParameters p = parameters_of(step, host);
     std::vector<double> a = random_rotation(random, c);
     if (shape_.dense_invconv) {
-      for (int64_t i = 0; i < c * c; ++i) p.invconv_weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
+      for (int64_t i = 0; i < c * c; ++i) {
+        p.invconv_weight[i] = static_cast<float>(a[static_cast<size_t>(i)]);
+      }
     } else {
       const std::vector<int64_t> source = factorise(a, c);
       std::vector<int32_t> permutation(static_cast<size_t>(c));
@@ -264,8 +285,12 @@ void Glow::initialise_parameters(uint64_t seed) {
         permutation[static_cast<size_t>(source[static_cast<size_t>(i)])] = static_cast<int32_t>(i);
         for (int64_t j = 0; j < c; ++j) {
           const double value = a[static_cast<size_t>(i * c + j)];
-          if (j < i) p.invconv_lower[i * c + j] = static_cast<float>(value);
-          if (j > i) p.invconv_upper[i * c + j] = static_cast<float>(value);
+          if (j < i) {
+            p.invconv_lower[i * c + j] = static_cast<float>(value);
+          }
+          if (j > i) {
+            p.invconv_upper[i * c + j] = static_cast<float>(value);
+          }
           if (j == i) {
             sign[static_cast<size_t>(i)] = value < 0 ? int8_t{-1} : int8_t{1};
             p.invconv_log_s[i] = static_cast<float>(std::log(std::abs(value)));
@@ -276,7 +301,9 @@ void Glow::initialise_parameters(uint64_t seed) {
       kernels::upload<int8_t>(stream, sign, step.sign.view());
     }
     for (const Array<float>& weight : {p.conv1_weight, p.conv2_weight}) {
-      for (int64_t i = 0; i < weight.size; ++i) weight[i] = static_cast<float>(weight_std * random.normal());
+      for (int64_t i = 0; i < weight.size; ++i) {
+        weight[i] = static_cast<float>(weight_std * random.normal());
+      }
     }
   }
   kernels::upload<float>(stream, values, parameters());
@@ -406,7 +433,9 @@ std::vector<io::Tensor> Glow::tensors() const {
 
 void Glow::load(const std::vector<io::Tensor>& tensors) {
   std::map<std::string, const io::Tensor*> given;
-  for (const io::Tensor& tensor : tensors) given[tensor.name] = &tensor;
+  for (const io::Tensor& tensor : tensors) {
+    given[tensor.name] = &tensor;
+  }
   // All is checked before anything is written: a model that does not fit leaves this one as it was.
   for (const io::Tensor& own : this->tensors()) {
     const auto found = given.find(own.name);
@@ -436,7 +465,9 @@ void Glow::load(const std::vector<io::Tensor>& tensors) {
   }
   kernels::upload<float>(stream, values, parameters());
   for (Step& step : steps_) {
-    if (shape_.dense_invconv) break;
+    if (shape_.dense_invconv) {
+      break;
+    }
     const std::vector<int32_t>& permutation = given.at(step.name + ".invconv.permutation")->integers;
     const std::vector<int32_t>& sign = given.at(step.name + ".invconv.sign")->integers;
     const std::vector<int8_t> signs(sign.begin(), sign.end());

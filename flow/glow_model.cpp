@@ -51,7 +51,9 @@ class GlowModelPass final : public Pass {
                     kernels::Array<float>{next, floats, {}});
       next += floats;
     };
-    for (int block = 0; block < glow_.shape().blocks; ++block) take(pass_.zc(block));
+    for (int block = 0; block < glow_.shape().blocks; ++block) {
+      take(pass_.zc(block));
+    }
     take(pass_.zd());
   }
 

@@ -26,7 +26,9 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
     floats += map * (1 + 2 * (training ? shape.steps : 1) + (training ? 2 : 0));
   }
   for (const Glow::Step& step : glow.steps_) {
-    if (training) saved += n * kernels::coupling_saved_floats(glow.device(), step.shape);
+    if (training) {
+      saved += n * kernels::coupling_saved_floats(glow.device(), step.shape);
+    }
     workspace = std::max(workspace, kernels::coupling_workspace_floats(glow.device(), step.shape, n));
   }
   storage_ = kernels::Buffer<float>(floats, glow.device());
@@ -94,7 +96,9 @@ void GlowPass::forward(kernels::Stream& stream, kernels::ConstMap x) {
   kernels::ConstMap kept = x;
   for (size_t b = 0; b < block_output_.size(); ++b) {
     kernels::squeeze(stream, {.x = kept, .y = block_output_[b].samples(0, active_)});
-    for (size_t s = 0; s < steps; ++s) forward_step(stream, b * steps + s);
+    for (size_t s = 0; s < steps; ++s) {
+      forward_step(stream, b * steps + s);
+    }
     kept = kernels::split(block_output_[b].samples(0, active_)).kept;
   }
 }
@@ -174,7 +178,9 @@ void GlowPass::inverse(kernels::Stream& stream, int64_t m) {
         {.shape = step.shape, .y = state, .packed = step.packed.view(), .x = mixed, .workspace = workspace_.view()});
     kernels::invconv_apply(stream, {.x = mixed, .weight = step.inverse.view(), .y = normalised});
     kernels::actnorm_inverse(stream, {.y = normalised, .parameters = glow_.actnorm(step), .x = state});
-    if (index % steps != 0) continue;
+    if (index % steps != 0) {
+      continue;
+    }
     kernels::unsqueeze(
         stream,
         {.y = state, .x = b > 0 ? kernels::split(block_output_[b - 1].samples(0, m)).kept : input_.samples(0, m)});
@@ -188,11 +194,15 @@ std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMa
   const auto finite = [&](kernels::ConstMap map) {
     for (int64_t i = 0; i < map.n; ++i) {
       const Array<const float> sample{map.sample(i), map.c * map.pixels(), map.device};
-      if (!all_finite(kernels::to_host(stream, sample))) return false;
+      if (!all_finite(kernels::to_host(stream, sample))) {
+        return false;
+      }
     }
     return true;
   };
-  if (!finite(x)) return "input";
+  if (!finite(x)) {
+    return "input";
+  }
   const std::vector<double> invconv_log_det = kernels::to_host(stream, glow_.invconv_log_det_.view());
   active_ = x.n;
   kernels::zero(stream, log_det_.slice(0, active_));
@@ -201,13 +211,19 @@ std::string GlowPass::first_non_finite(kernels::Stream& stream, kernels::ConstMa
   for (size_t index = 0; index < maps_.size(); ++index) {
     const Glow::Step& step = glow_.steps_[index];
     const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
-    if (index % steps == 0) kernels::squeeze(stream, {.x = kept, .y = state});
+    if (index % steps == 0) {
+      kernels::squeeze(stream, {.x = kept, .y = state});
+    }
     forward_step(stream, index);
-    if (!finite(maps_[index].actnorm_out.samples(0, active_))) return step.name + ".actnorm";
+    if (!finite(maps_[index].actnorm_out.samples(0, active_))) {
+      return step.name + ".actnorm";
+    }
     if (!finite(maps_[index].invconv_out.samples(0, active_)) || !std::isfinite(invconv_log_det[index])) {
       return step.name + ".invconv";
     }
-    if (!finite(state) || !all_finite(kernels::to_host(stream, coupling_log_det()))) return step.name + ".coupling";
+    if (!finite(state) || !all_finite(kernels::to_host(stream, coupling_log_det()))) {
+      return step.name + ".coupling";
+    }
     kept = kernels::split(state).kept;
   }
   return "";

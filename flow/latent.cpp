@@ -193,14 +193,22 @@ namespace {
 std::string fault_of(double k, double v0, double std, double low, double high) {
   constexpr double most = 256.0, least = 1.0 / 4096.0;
   // Squares of both enter the marginal likelihood.
-  if (!std::isnormal(k * k)) return fmt::format("the square of k is {:g}", k * k);
-  if (!std::isnormal(std * std)) return fmt::format("the variance of its values is {:g}", std * std);
-  if (!std::isfinite(v0)) return "v0 is not finite";
+  if (!std::isnormal(k * k)) {
+    return fmt::format("the square of k is {:g}", k * k);
+  }
+  if (!std::isnormal(std * std)) {
+    return fmt::format("the variance of its values is {:g}", std * std);
+  }
+  if (!std::isfinite(v0)) {
+    return "v0 is not finite";
+  }
   const double first = k * (low - v0), last = k * (high - v0);
-  if (!(std::abs(first) <= most && std::abs(last) <= most))
+  if (!(std::abs(first) <= most && std::abs(last) <= most)) {
     return fmt::format("k (v - v0) may be {:g} at most, beyond which it drowns the likelihood", most);
-  if (!(low == high || std::abs(last - first) >= least))
+  }
+  if (!(low == high || std::abs(last - first) >= least)) {
     return fmt::format("k (v - v0) must differ by {:g} or more (float32)", least);
+  }
   return {};
 }
 
@@ -213,7 +221,9 @@ void require_condition(const io::ConditionData& condition) {
     const double low = known ? condition.training_values[p].front() : v0;
     const double high = known ? condition.training_values[p].back() : v0;
     const std::string fault = fault_of(k, v0, condition.std[p], low, high);
-    if (fault.empty()) continue;
+    if (fault.empty()) {
+      continue;
+    }
     throw io::DataError(fmt::format(
         "parameter {} runs from {:g} to {:g} in the training clips, and k = {:g} with v0 = {:g} cannot carry it: {}; "
         "give the parameter in another unit, or another condition.k or condition.v0",
@@ -224,7 +234,9 @@ void require_condition(const io::ConditionData& condition) {
 io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
                                 const std::vector<std::vector<double>>& values) {
   io::ConditionData data;
-  if (!settings.enabled) return data;
+  if (!settings.enabled) {
+    return data;
+  }
   data.names = settings.parameters.empty() ? names : settings.parameters;
   const auto check_count = [&](const std::vector<double>& given, const char* key) {
     if (!given.empty() && given.size() != data.names.size()) {
@@ -248,7 +260,9 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
     double sum = 0;
     double count = 0;
     for (const std::vector<double>& row : values) {
-      if (std::isnan(row[c])) continue;
+      if (std::isnan(row[c])) {
+        continue;
+      }
       distinct.insert(row[c]);
       sum += row[c];
       ++count;
@@ -262,7 +276,9 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
     const double mean = sum / count;
     double squares = 0;
     for (const std::vector<double>& row : values) {
-      if (!std::isnan(row[c])) squares += (row[c] - mean) * (row[c] - mean);
+      if (!std::isnan(row[c])) {
+        squares += (row[c] - mean) * (row[c] - mean);
+      }
     }
     constexpr double span = 6.0;  // k (v - v0) from about -3 to 3
     data.mean.push_back(mean);

@@ -34,10 +34,14 @@ void WindowScores::resize(int64_t windows) {
 double WindowScores::of(int64_t window, std::string_view name) const {
   const std::vector<Score>& known = model_.scores();
   const auto score = std::find_if(known.begin(), known.end(), [&](const Score& s) { return s.name == name; });
-  if (score != known.end()) return scores[window][static_cast<size_t>(score - known.begin())];
+  if (score != known.end()) {
+    return scores[window][static_cast<size_t>(score - known.begin())];
+  }
   const std::vector<std::string>& parts = model_.terms();
   const auto term = std::find(parts.begin(), parts.end(), name);
-  if (term != parts.end()) return terms[window][static_cast<size_t>(term - parts.begin())];
+  if (term != parts.end()) {
+    return terms[window][static_cast<size_t>(term - parts.begin())];
+  }
   throw std::out_of_range("the model has no score " + std::string(name));
 }
 

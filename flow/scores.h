@@ -31,13 +31,17 @@ template <class Terms>
 std::vector<Score> scores_of(const std::vector<ScoreOf<Terms>>& list) {
   std::vector<Score> scores;
   scores.reserve(list.size());
-  for (const ScoreOf<Terms>& entry : list) scores.push_back(entry.score);
+  for (const ScoreOf<Terms>& entry : list) {
+    scores.push_back(entry.score);
+  }
   return scores;
 }
 
 template <class Terms>
 void fill_scores(const std::vector<ScoreOf<Terms>>& list, const Terms& terms, std::span<double> row) {
-  for (size_t i = 0; i < list.size(); ++i) row[i] = list[i].value(terms);
+  for (size_t i = 0; i < list.size(); ++i) {
+    row[i] = list[i].value(terms);
+  }
 }
 
 /// A matrix by rows, of which more are added without moving the width.

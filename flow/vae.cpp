@@ -31,7 +31,9 @@ class VaePass final : public Pass {
         reconstruction_(n, vae.device_),
         kld_(n, vae.device_),
         loss_(n, vae.device_) {
-    if (mode != PassMode::train) return;
+    if (mode != PassMode::train) {
+      return;
+    }
     dcode_ = Buffer<float>(n * 2 * vae.shape_.latents, vae.device_);
     dz_ = Buffer<float>(n * vae.shape_.latents, vae.device_);
   }
@@ -127,7 +129,9 @@ void fill_band_errors(std::span<const float> difference, std::span<float> out) {
   const size_t frames = difference.size() / out.size();
   for (size_t b = 0; b < out.size(); ++b) {
     double sum = 0;
-    for (const float d : difference.subspan(b * frames, frames)) sum += static_cast<double>(d) * d;
+    for (const float d : difference.subspan(b * frames, frames)) {
+      sum += static_cast<double>(d) * d;
+    }
     // The least float keeps a band without any error finite.
     constexpr double least = std::numeric_limits<float>::min();
     out[b] = static_cast<float>(std::log(sum / static_cast<double>(frames) + least));
@@ -178,7 +182,9 @@ void VaePass::score(Stream& stream, kernels::ConstMap x, std::span<const double>
       out.estimates[row][p] = mean / condition.k[p] + condition.v0[p];
       const double value = v.empty() ? none : v[i * parameters + p];
       const double off = mean - condition.k[p] * (value - condition.v0[p]);
-      if (!std::isnan(value)) own.loss += vae_.shape_.tie_weight() * off * off;
+      if (!std::isnan(value)) {
+        own.loss += vae_.shape_.tie_weight() * off * off;
+      }
     }
     fill_scores(vae_score_list(), own, out.scores[row]);
   }
@@ -197,7 +203,9 @@ void VaePass::copy_latents(Stream& stream, int64_t i, std::span<float> to) {
 
 std::string VaePass::first_non_finite(Stream& stream, kernels::ConstMap x) {
   forward(stream, x, {});
-  if (!all_finite(stream, x_)) return "input";
+  if (!all_finite(stream, x_)) {
+    return "input";
+  }
   const std::string layer = encoder_.first_non_finite(stream);
   return layer.empty() ? decoder_.first_non_finite(stream) : layer;
 }

@@ -39,7 +39,9 @@ constexpr int mpeg = 0x230000;  // SF_FORMAT_MPEG, which older headers lack
 /// Of the last failure, without a full stop.
 std::string reason_of(SNDFILE* sound) {
   std::string reason = sf_strerror(sound);
-  if (reason.ends_with('.')) reason.pop_back();
+  if (reason.ends_with('.')) {
+    reason.pop_back();
+  }
   return reason;
 }
 
@@ -49,13 +51,17 @@ Sound open_sound(const fs::path& file, int mode, SF_INFO& info, SplicedFile* spl
   const std::lock_guard lock(opening);
   SF_VIRTUAL_IO access = SplicedFile::access();
   Sound sound(spliced ? sf_open_virtual(&access, mode, &info, spliced) : sf_open(file.c_str(), mode, &info));
-  if (!sound) reason = reason_of(nullptr);
+  if (!sound) {
+    reason = reason_of(nullptr);
+  }
   return sound;
 }
 
 /// Index of the channel to keep; none: the mean of all.
 std::optional<int> wanted_channel(const std::string& channel) {
-  if (channel == "mean") return std::nullopt;
+  if (channel == "mean") {
+    return std::nullopt;
+  }
   int index = -1;
   const char* end = channel.data() + channel.size();
   const auto [stop, error] = std::from_chars(channel.data(), end, index);
@@ -100,7 +106,9 @@ OpenSound open_to_read(const fs::path& file, const SoundHeader& header) {
     open.spliced = std::make_unique<SplicedFile>(file, header.head, header.begin, header.end);
   }
   open.sound = open_sound(file, SFM_READ, open.info, open.spliced.get(), reason);
-  if (!open.sound) not_decodable(file, reason);
+  if (!open.sound) {
+    not_decodable(file, reason);
+  }
   require_believable_rate(file, static_cast<uint64_t>(std::max(open.info.samplerate, 0)));
   return open;
 }
@@ -115,7 +123,9 @@ int64_t believable_length(const fs::path& file) {
 
 bool all_finite(const float* samples, size_t count) {
   uint32_t bad = 0;
-  for (size_t i = 0; i < count; ++i) bad |= (std::bit_cast<uint32_t>(samples[i]) & 0x7f800000u) == 0x7f800000u;
+  for (size_t i = 0; i < count; ++i) {
+    bad |= (std::bit_cast<uint32_t>(samples[i]) & 0x7f800000u) == 0x7f800000u;
+  }
   return bad == 0;
 }
 
@@ -144,12 +154,16 @@ bool all_finite(const float* samples, size_t count) {
 void to_mono(const float* block, size_t frames, size_t channels, std::optional<int> channel, float* out) {
   if (channel) {
     const auto index = static_cast<size_t>(*channel);
-    for (size_t i = 0; i < frames; ++i) out[i] = block[i * channels + index];
+    for (size_t i = 0; i < frames; ++i) {
+      out[i] = block[i * channels + index];
+    }
     return;
   }
   for (size_t i = 0; i < frames; ++i) {
     float sum = 0.0f;
-    for (size_t c = 0; c < channels; ++c) sum += block[i * channels + c];
+    for (size_t c = 0; c < channels; ++c) {
+      sum += block[i * channels + c];
+    }
     out[i] = sum / static_cast<float>(channels);
   }
 }
@@ -193,7 +207,9 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const auto channels = static_cast<size_t>(info.channels);
   const int64_t block_frames = std::clamp<int64_t>(block_values / info.channels, 1, longest_block);
   std::vector<float> several, mono;
-  if (channels > 1) several.resize(static_cast<size_t>(block_frames) * channels);
+  if (channels > 1) {
+    several.resize(static_cast<size_t>(block_frames) * channels);
+  }
   mono.reserve(static_cast<size_t>(std::clamp<int64_t>(info.frames, 0, believable_length(file)) + block_frames));
   int64_t total = 0;
   for (;;) {
@@ -208,10 +224,16 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
         not_whole(file, open, whole);
       }
     }
-    if (count <= 0) break;
+    if (count <= 0) {
+      break;
+    }
     const size_t values = static_cast<size_t>(count) * channels;
-    if (!all_finite(block, values)) not_finite(file, block, values, total, info);
-    if (channels > 1) to_mono(block, static_cast<size_t>(count), channels, channel, out);
+    if (!all_finite(block, values)) {
+      not_finite(file, block, values, total, info);
+    }
+    if (channels > 1) {
+      to_mono(block, static_cast<size_t>(count), channels, channel, out);
+    }
     total += count;
   }
   mono.resize(static_cast<size_t>(total));
@@ -222,11 +244,15 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
                                       total, static_cast<double>(total) / info.samplerate));
   }
   Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
-  if (header.promised_frames > 0 && total > header.promised_frames) audio.source.note = more_than_promised;
+  if (header.promised_frames > 0 && total > header.promised_frames) {
+    audio.source.note = more_than_promised;
+  }
   if (info.samplerate != settings.sample_rate_hz && !audio.samples.empty()) {
     audio.samples = resampled(file, audio.samples, info.samplerate, settings.sample_rate_hz);
   }
-  if (audio.samples.empty()) throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
+  if (audio.samples.empty()) {
+    throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
+  }
   if (!all_finite(audio.samples.data(), audio.samples.size())) {
     throw io::DataError(fmt::format(
         "'{}' has samples too large to be averaged or resampled; scale it down or leave it out", file.string()));
@@ -254,7 +280,9 @@ void write_wav(const fs::path& file, const std::vector<float>& samples, int samp
   info.format = SF_FORMAT_WAV | SF_FORMAT_PCM_16;
   std::string reason;
   Sound sound = open_sound(atomic.temporary(), SFM_WRITE, info, nullptr, reason);
-  if (!sound) throw io::DataError(fmt::format("cannot write '{}': {}", file.string(), reason));
+  if (!sound) {
+    throw io::DataError(fmt::format("cannot write '{}': {}", file.string(), reason));
+  }
   const auto count = static_cast<sf_count_t>(pcm.size());
   const bool written = sf_writef_short(sound.get(), pcm.data(), count) == count;
   if (sf_close(sound.release()) != 0 || !written) {

@@ -16,7 +16,9 @@ namespace evenflow::frontend {
 namespace {
 
 void require(bool holds, const char* key, int value, const char* allowed) {
-  if (!holds) throw io::UsageError(fmt::format("frontend.{} = {} is not allowed: {}", key, value, allowed));
+  if (!holds) {
+    throw io::UsageError(fmt::format("frontend.{} = {} is not allowed: {}", key, value, allowed));
+  }
 }
 
 kernels::LogMelSettings kernel_settings(const io::FrontendSettings& settings) {
@@ -79,7 +81,9 @@ BatchLogMel& BatchLogMel::operator=(BatchLogMel&&) noexcept = default;
 std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vector<float>> clips) {
   State& s = *state_;
   std::vector<int64_t> lengths;
-  for (const std::vector<float>& clip : clips) lengths.push_back(static_cast<int64_t>(clip.size()));
+  for (const std::vector<float>& clip : clips) {
+    lengths.push_back(static_cast<int64_t>(clip.size()));
+  }
   const kernels::LogMelLayout layout = lay_out_clips(s.plan.settings(), lengths);
   const auto count = static_cast<int64_t>(clips.size());
   const int64_t bands = s.plan.settings().mel_bands;
@@ -91,7 +95,9 @@ std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vec
     s.frames_here = kernels::Buffer<float>::pinned(layout.frames * bands, s.device);
     s.frames = kernels::Buffer<float>(layout.frames * bands, s.device);
   }
-  if (s.clips.size() < count) s.clips = kernels::Buffer<kernels::LogMelClip>(count, s.device);
+  if (s.clips.size() < count) {
+    s.clips = kernels::Buffer<kernels::LogMelClip>(count, s.device);
+  }
 
   for (size_t i = 0; i < clips.size(); ++i) {
     std::copy(clips[i].begin(), clips[i].end(), s.samples_here.data() + layout.clips[i].first_sample);
@@ -114,13 +120,17 @@ std::vector<std::vector<float>> BatchLogMel::operator()(std::span<const std::vec
 }
 
 int64_t windows_in(int64_t frames, const io::WindowSettings& settings) {
-  if (frames < settings.window_frames) return 0;
+  if (frames < settings.window_frames) {
+    return 0;
+  }
   return 1 + (frames - settings.window_frames) / settings.window_hop_frames;
 }
 
 void require_paddable(const std::filesystem::path& file, int64_t samples, const io::FrontendSettings& settings,
                       const LogMel& transform) {
-  if (samples >= transform.least_samples()) return;
+  if (samples >= transform.least_samples()) {
+    return;
+  }
   throw io::DataError(
       fmt::format("'{}' is too short: {} samples at {} Hz, where reflection at its ends needs {}; leave it out or set "
                   "frontend.pad_mode to \"zero\"",

@@ -21,7 +21,9 @@ namespace {
 
 uint64_t big_endian(std::string_view bytes, size_t at, size_t count) {
   uint64_t value = 0;
-  for (size_t i = 0; i < count; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  for (size_t i = 0; i < count; ++i) {
+    value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  }
   return value;
 }
 
@@ -46,13 +48,17 @@ constexpr std::array<std::array<int, 14>, 5> bit_rates = {{
 /// The frame whose header stands at `at`; its bytes may reach over the end.
 std::optional<Frame> frame_at(std::string_view bytes, size_t at) {
   constexpr std::array<int, 3> rates_hz = {44100, 48000, 32000};
-  if (at + 4 > bytes.size()) return std::nullopt;
+  if (at + 4 > bytes.size()) {
+    return std::nullopt;
+  }
   const auto header = static_cast<uint32_t>(big_endian(bytes, at, 4));
   const uint32_t version = header >> 19 & 3, layer_code = header >> 17 & 3, rate_code = header >> 12 & 15,
                  hertz_code = header >> 10 & 3;
   const bool is_header =
       header >> 21 == 0x7ff && version != 1 && layer_code != 0 && rate_code != 0 && rate_code != 15 && hertz_code != 3;
-  if (!is_header) return std::nullopt;
+  if (!is_header) {
+    return std::nullopt;
+  }
   const uint32_t layer = 4 - layer_code;
   const bool first_version = version == 3, mono = (header >> 6 & 3) == 3;
   const size_t row = first_version ? layer - 1 : layer == 1 ? 3 : 4;
@@ -90,10 +96,14 @@ std::optional<size_t> first_frame(std::string_view bytes) {
   const size_t begin = behind_tags(bytes);
   for (size_t at = begin; at < std::min(bytes.size(), begin + farthest); ++at) {
     const std::optional<Frame> frame = frame_at(bytes, at);
-    if (!frame) continue;
+    if (!frame) {
+      continue;
+    }
     const size_t end = at + frame->length;
     const std::optional<Frame> next = frame_at(bytes, end);
-    if (end == bytes.size() || (next && next->stream == frame->stream)) return at;
+    if (end == bytes.size() || (next && next->stream == frame->stream)) {
+      return at;
+    }
   }
   return std::nullopt;
 }
@@ -102,10 +112,14 @@ std::optional<size_t> first_frame(std::string_view bytes) {
 bool is_tail(std::string_view rest) {
   constexpr size_t longest_padding = 4096;
   for (const std::string_view tag : {"TAG", "APETAGEX", "LYRICSBEGIN", "ID3", "3DI"}) {
-    if (rest.starts_with(tag)) return true;
+    if (rest.starts_with(tag)) {
+      return true;
+    }
   }
   const size_t text = rest.find_first_not_of('\0');
-  if (text == std::string_view::npos) return rest.size() <= longest_padding;
+  if (text == std::string_view::npos) {
+    return rest.size() <= longest_padding;
+  }
   return text > 0 && text <= longest_padding && is_tail(rest.substr(text));
 }
 
@@ -122,16 +136,24 @@ std::optional<Promise> promise_of(std::string_view frame, size_t side_info) {
     return Promise{big_endian(frame, vbri_at + 14, 4)};
   }
   size_t at = 4 + side_info;
-  if (frame.size() < at + 8 || (frame.substr(at, 4) != "Xing" && frame.substr(at, 4) != "Info")) return std::nullopt;
+  if (frame.size() < at + 8 || (frame.substr(at, 4) != "Xing" && frame.substr(at, 4) != "Info")) {
+    return std::nullopt;
+  }
   const uint64_t flags = big_endian(frame, at + 4, 4);
   at += 8;
   Promise promise;
-  if ((flags & 1) && at + 4 <= frame.size()) promise.frames = big_endian(frame, at, 4);
+  if ((flags & 1) && at + 4 <= frame.size()) {
+    promise.frames = big_endian(frame, at, 4);
+  }
   for (const auto& [flag, size] : {std::pair<uint64_t, size_t>{1, 4}, {2, 4}, {4, 100}, {8, 4}}) {
-    if (flags & flag) at += size;
+    if (flags & flag) {
+      at += size;
+    }
   }
   constexpr size_t length_at = 28, extension = 36;
-  if (at + extension > frame.size() || !(frame.substr(at, 4) == "LAME" || frame.substr(at, 3) == "Lav")) return promise;
+  if (at + extension > frame.size() || !(frame.substr(at, 4) == "LAME" || frame.substr(at, 3) == "Lav")) {
+    return promise;
+  }
   promise.bytes = big_endian(frame, at + length_at, 4);
   promise.checksum = big_endian(frame, at + length_at + 4, 2);
   return promise;
@@ -156,7 +178,9 @@ std::string info_frame(const Frame& like, uint64_t frames) {
   const uint32_t header = (like.header & ~(all_rates | padding)) | rate << 12 | protection;
   std::string frame;
   const auto add = [&](uint64_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) frame += static_cast<char>(value >> shift & 0xff);
+    for (int shift = 24; shift >= 0; shift -= 8) {
+      frame += static_cast<char>(value >> shift & 0xff);
+    }
   };
   add(header);
   frame.append(like.side_info, '\0');
@@ -202,7 +226,9 @@ SoundHeader check_mpeg_audio(const std::filesystem::path& file) {
   const std::optional<size_t> begin = first_frame(bytes);
   if (!begin) {
     const bool other = bytes.starts_with("ID3") || io::ending_of(file) != ".mp3";
-    if (other) return {};  // the library knows
+    if (other) {
+      return {};  // the library knows
+    }
     const std::string wrapping = io::wrapping_of(file);
     throw io::DataError(fmt::format("'{}' {}", file.string(),
                                     wrapping.empty() ? "is not a sound file: it holds no frames of MPEG audio; copy it "
@@ -225,8 +251,12 @@ SoundHeader check_mpeg_audio(const std::filesystem::path& file) {
         file.string(), seconds(frames, first)));
   }
   SoundHeader header;
-  if (first.layer != 3 || (promise && promise->frames == frames)) return header;
-  if (promise && promise->frames) header.note = more_than_promised;
+  if (first.layer != 3 || (promise && promise->frames == frames)) {
+    return header;
+  }
+  if (promise && promise->frames) {
+    header.note = more_than_promised;
+  }
   header.head = info_frame(first, frames);
   header.begin = sound;
   header.end = end;

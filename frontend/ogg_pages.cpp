@@ -30,7 +30,9 @@ uint8_t byte_at(std::string_view bytes, size_t at) {
 
 uint64_t number_at(std::string_view bytes, size_t at, size_t count) {
   uint64_t value = 0;
-  for (size_t i = count; i > 0; --i) value = value << 8 | byte_at(bytes, at + i - 1);
+  for (size_t i = count; i > 0; --i) {
+    value = value << 8 | byte_at(bytes, at + i - 1);
+  }
   return value;
 }
 
@@ -47,13 +49,23 @@ uint32_t page_checksum(std::string_view page) {
 
 /// The page at the beginning of `bytes`, if one is there, whole and undamaged.
 std::optional<Page> first_page(std::string_view bytes) {
-  if (!bytes.starts_with(magic) || bytes.size() <= segments_at) return std::nullopt;
+  if (!bytes.starts_with(magic) || bytes.size() <= segments_at) {
+    return std::nullopt;
+  }
   const size_t segments = byte_at(bytes, segments_at);
   size_t size = segments_at + 1 + segments;
-  if (bytes.size() < size) return std::nullopt;
-  for (size_t i = 0; i < segments; ++i) size += byte_at(bytes, segments_at + 1 + i);
-  if (bytes.size() < size) return std::nullopt;
-  if (page_checksum(bytes.substr(0, size)) != number_at(bytes, checksum_at, sizeof(uint32_t))) return std::nullopt;
+  if (bytes.size() < size) {
+    return std::nullopt;
+  }
+  for (size_t i = 0; i < segments; ++i) {
+    size += byte_at(bytes, segments_at + 1 + i);
+  }
+  if (bytes.size() < size) {
+    return std::nullopt;
+  }
+  if (page_checksum(bytes.substr(0, size)) != number_at(bytes, checksum_at, sizeof(uint32_t))) {
+    return std::nullopt;
+  }
   return Page{size, byte_at(bytes, flags_at), number_at(bytes, position_at, sizeof(uint64_t)),
               static_cast<uint32_t>(number_at(bytes, serial_at, sizeof(uint32_t))),
               static_cast<uint32_t>(number_at(bytes, sequence_at, sizeof(uint32_t)))};
@@ -84,7 +96,9 @@ OggPages check_ogg_pages(std::string_view file) {
       return pages;
     }
     ++stream.next_sequence;
-    if (page->position == no_position) continue;
+    if (page->position == no_position) {
+      continue;
+    }
     if (page->position < stream.position) {
       pages.fault = fmt::format("page {} goes back in time", page->sequence);
       return pages;

@@ -40,9 +40,13 @@ class Pipeline {
   Pipeline(const io::Manifest& manifest, const PrepareOptions& options, size_t threads)
       : manifest_(manifest), options_(options), slots_(std::min(manifest.clips.size(), threads * 4)) {
     try {
-      while (workers_.size() < threads) workers_.emplace_back([this] { work(); });
+      while (workers_.size() < threads) {
+        workers_.emplace_back([this] { work(); });
+      }
     } catch (const std::system_error&) {
-      if (workers_.empty()) throw;  // else fewer threads must do
+      if (workers_.empty()) {
+        throw;  // else fewer threads must do
+      }
     }
   }
 
@@ -52,7 +56,9 @@ class Pipeline {
       quit_ = true;
     }
     room_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (std::thread& worker : workers_) {
+      worker.join();
+    }
   }
 
   /// The outcome of the next clip; none if the stop flag was set first.
@@ -61,10 +67,14 @@ class Pipeline {
     std::optional<Outcome>& slot = slots_[taken_ % slots_.size()];
     // The flag may be set from a signal handler, which cannot notify: look at it now and then.
     while (!slot) {
-      if (stopped()) return std::nullopt;
+      if (stopped()) {
+        return std::nullopt;
+      }
       ready_.wait_for(lock, std::chrono::milliseconds(20));
     }
-    if (stopped()) return std::nullopt;
+    if (stopped()) {
+      return std::nullopt;
+    }
     std::optional<Outcome> outcome = std::exchange(slot, std::nullopt);
     ++taken_;
     lock.unlock();
@@ -82,12 +92,16 @@ class Pipeline {
       {
         std::unique_lock lock(mutex_);
         room_.wait(lock, [&] { return quit_ || begun_ == manifest_.clips.size() || begun_ < taken_ + slots_.size(); });
-        if (quit_ || begun_ == manifest_.clips.size()) return;
+        if (quit_ || begun_ == manifest_.clips.size()) {
+          return;
+        }
         index = begun_++;
       }
       Outcome outcome;
       try {
-        if (!transform) transform.emplace(options_.frontend);
+        if (!transform) {
+          transform.emplace(options_.frontend);
+        }
         outcome = features_of(manifest_.root / manifest_.clips[index].path, *transform);
       } catch (const io::DataError& error) {
         outcome.bad = error.what();
@@ -149,7 +163,9 @@ class Appender {
         settings_(options.frontend),
         batch_samples_(options.batch_samples),
         notes_(options.frontend) {
-    if (options.device.type != kernels::DeviceType::cpu) transform_.emplace(options.frontend, options.device);
+    if (options.device.type != kernels::DeviceType::cpu) {
+      transform_.emplace(options.frontend, options.device);
+    }
   }
 
   void take(size_t clip, Outcome outcome) {
@@ -161,13 +177,19 @@ class Appender {
     waiting_.push_back(clip);
     sources_.push_back(std::move(outcome.source));
     sounds_.push_back(std::move(outcome.sound));
-    if (samples_ >= batch_samples_) flush();
+    if (samples_ >= batch_samples_) {
+      flush();
+    }
   }
 
   void flush() {
-    if (waiting_.empty()) return;
+    if (waiting_.empty()) {
+      return;
+    }
     const std::vector<std::vector<float>> features = (*transform_)(sounds_);
-    for (size_t i = 0; i < waiting_.size(); ++i) append(waiting_[i], features[i], sources_[i]);
+    for (size_t i = 0; i < waiting_.size(); ++i) {
+      append(waiting_[i], features[i], sources_[i]);
+    }
     waiting_.clear();
     sources_.clear();
     sounds_.clear();
@@ -201,9 +223,15 @@ class Appender {
   constexpr size_t listed = 3;
   std::string text = bad.size() == 1 ? fmt::format("1 of {} recordings cannot be used:", clips)
                                      : fmt::format("{} of {} recordings cannot be used:", bad.size(), clips);
-  for (size_t i = 0; i < std::min(bad.size(), listed); ++i) text += "\n  " + bad[i];
-  if (bad.size() > listed) text += fmt::format("\n  and {} more", bad.size() - listed);
-  if (bad.size() < clips) text += "\nrepair them or add --skip-bad";
+  for (size_t i = 0; i < std::min(bad.size(), listed); ++i) {
+    text += "\n  " + bad[i];
+  }
+  if (bad.size() > listed) {
+    text += fmt::format("\n  and {} more", bad.size() - listed);
+  }
+  if (bad.size() < clips) {
+    text += "\nrepair them or add --skip-bad";
+  }
   throw io::DataError(text);
 }
 
@@ -211,7 +239,9 @@ class Appender {
 
 PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path& shard, const PrepareOptions& options) {
   const size_t total = manifest.clips.size();
-  if (total == 0) throw io::DataError(fmt::format("there are no recordings in '{}'", manifest.root.string()));
+  if (total == 0) {
+    throw io::DataError(fmt::format("there are no recordings in '{}'", manifest.root.string()));
+  }
   const LogMel check_settings(options.frontend);
   const size_t wanted =
       options.threads > 0 ? static_cast<size_t>(options.threads) : std::thread::hardware_concurrency();
@@ -227,7 +257,9 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
       result.stopped = true;
       return result;
     }
-    if (outcome->fatal) std::rethrow_exception(outcome->fatal);
+    if (outcome->fatal) {
+      std::rethrow_exception(outcome->fatal);
+    }
     if (!outcome->bad.empty()) {
       result.skipped.push_back(std::move(outcome->bad));
     } else if (options.skip_bad || result.skipped.empty()) {
@@ -235,13 +267,17 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
       appender.take(done, std::move(*outcome));
       ++result.clips;
     }
-    if (options.progress) options.progress(done + 1, total);
+    if (options.progress) {
+      options.progress(done + 1, total);
+    }
   }
   if (options.stop && options.stop->load()) {
     result.stopped = true;
     return result;
   }
-  if (result.clips == 0 || (!options.skip_bad && !result.skipped.empty())) report(result.skipped, total);
+  if (result.clips == 0 || (!options.skip_bad && !result.skipped.empty())) {
+    report(result.skipped, total);
+  }
   appender.flush();
   result.notes = appender.notes();
   result.frames = appender.values() / options.frontend.mel_bands;

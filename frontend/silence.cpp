@@ -35,7 +35,9 @@ struct Range {
   bool says_nothing() const {
     for (size_t band = 0; band < low.size(); ++band) {
       const bool nothing = low[band] <= high[band] && high[band] < nothing_db;
-      if (!nothing && !is_constant(low[band], high[band])) return false;
+      if (!nothing && !is_constant(low[band], high[band])) {
+        return false;
+      }
     }
     return true;
   }
@@ -60,7 +62,9 @@ bool says_nothing(std::span<const float> logmel_db, const io::FrontendSettings& 
   const size_t look = 8 * bands;  // sound shows itself in the first few frames
   for (size_t at = 0; at < frames.size(); at += look) {
     range.add(frames.subspan(at, std::min(look, frames.size() - at)));
-    if (!range.says_nothing()) return false;
+    if (!range.says_nothing()) {
+      return false;
+    }
   }
   return true;
 }
@@ -74,7 +78,9 @@ void TrainingSound::add(const std::string& clip, std::span<const float> logmel_d
   Range range(low_.size());
   range.add(inner_frames(logmel_db, settings_));
   ++clips_;
-  if (range.says_nothing()) silent_.push_back(clip);
+  if (range.says_nothing()) {
+    silent_.push_back(clip);
+  }
   for (size_t band = 0; band < low_.size(); ++band) {
     low_[band] = std::min(low_[band], range.low[band]);
     high_[band] = std::max(high_[band], range.high[band]);
@@ -82,14 +88,18 @@ void TrainingSound::add(const std::string& clip, std::span<const float> logmel_d
 }
 
 std::string TrainingSound::warning() const {
-  if (silent_.empty()) return {};
+  if (silent_.empty()) {
+    return {};
+  }
   return fmt::format("{} of {} training clips {} silent or never {}: {}; check the recordings", silent_.size(), clips_,
                      silent_.size() == 1 ? "is" : "are", silent_.size() == 1 ? "varies" : "vary",
                      io::first_names(silent_));
 }
 
 void TrainingSound::require() const {
-  if (clips_ == 0) return;
+  if (clips_ == 0) {
+    return;
+  }
   if (static_cast<int64_t>(silent_.size()) == clips_) {
     throw io::DataError(
         fmt::format("all {} training clips are silent or never vary ({}): there is nothing to learn from them; check "
@@ -97,7 +107,9 @@ void TrainingSound::require() const {
                     clips_, io::first_names(silent_)));
   }
   for (size_t band = 0; band < low_.size(); ++band) {
-    if (!is_constant(low_[band], high_[band])) continue;
+    if (!is_constant(low_[band], high_[band])) {
+      continue;
+    }
     throw io::DataError(fmt::format(
         "mel band {} of {} is {:.1f} dB throughout all {} training clips, and a model can learn nothing from what "
         "never "

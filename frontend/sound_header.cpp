@@ -32,10 +32,14 @@ constexpr char without_last_page[] =
 class Bytes {
  public:
   explicit Bytes(const fs::path& file) : in_(file, std::ios::binary) {
-    if (!in_) throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), std::strerror(errno)));
+    if (!in_) {
+      throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), std::strerror(errno)));
+    }
     std::error_code error;
     size_ = fs::file_size(file, error);
-    if (error) throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), error.message()));
+    if (error) {
+      throw io::DataError(fmt::format("cannot read '{}': {}", file.string(), error.message()));
+    }
   }
 
   uint64_t size() const { return size_; }
@@ -102,10 +106,14 @@ struct Chunk {
 std::optional<Chunk> chunk_at(Bytes& bytes, const ChunkLayout& layout, uint64_t at) {
   const uint64_t length = layout.name + layout.size;
   const std::string head = bytes.read(at, length);
-  if (head.size() < length) return std::nullopt;
+  if (head.size() < length) {
+    return std::nullopt;
+  }
   Chunk chunk{head.substr(0, 4), at + length, number_in(std::string_view(head).substr(layout.name), layout.big_endian),
               at + layout.name};
-  if (layout.size_counts_head) chunk.size = chunk.size < length ? 0 : chunk.size - length;
+  if (layout.size_counts_head) {
+    chunk.size = chunk.size < length ? 0 : chunk.size - length;
+  }
   return chunk;
 }
 
@@ -123,7 +131,9 @@ bool only_chunks_from(Bytes& bytes, const ChunkLayout& layout, uint64_t at) {
   const auto printable = [](char c) { return c >= ' ' && c <= '~'; };
   while (at < bytes.size()) {
     const std::optional<Chunk> chunk = chunk_at(bytes, layout, at);
-    if (!chunk || !std::all_of(chunk->name.begin(), chunk->name.end(), printable)) return false;
+    if (!chunk || !std::all_of(chunk->name.begin(), chunk->name.end(), printable)) {
+      return false;
+    }
     at = end_of(*chunk, layout);
   }
   return at - bytes.size() < layout.alignment;  // the last one's padding may be missing
@@ -136,7 +146,9 @@ uint64_t end_of_sound(Bytes& bytes, const ChunkLayout& layout, uint64_t begin) {
   const std::string tail = bytes.read(from, longest);
   for (const std::string_view name : {"LIST", "id3 ", "ID3 ", "bext", "iXML", "cue "}) {
     for (size_t at = tail.find(name); at != std::string::npos; at = tail.find(name, at + 1)) {
-      if (only_chunks_from(bytes, layout, from + at)) return from + at;
+      if (only_chunks_from(bytes, layout, from + at)) {
+        return from + at;
+      }
     }
   }
   return std::max(begin, bytes.size());
@@ -186,7 +198,9 @@ std::optional<SoundChunk> find_sound(Bytes& bytes, const ChunkLayout& layout) {
   std::optional<uint64_t> wide_size;  // RF64 has it in a chunk of its own
   for (uint64_t at = layout.first;;) {
     const std::optional<Chunk> chunk = chunk_at(bytes, layout, at);
-    if (!chunk) return std::nullopt;
+    if (!chunk) {
+      return std::nullopt;
+    }
     if (chunk->name == "fmt ") {
       found.format = bytes.read(chunk->begin, std::min(chunk->size, longest_format));
       if (found.format.size() >= 14) {
@@ -198,7 +212,9 @@ std::optional<SoundChunk> find_sound(Bytes& bytes, const ChunkLayout& layout) {
     } else if (chunk->name == layout.sound) {
       found.chunk = *chunk;
       found.wide = layout.size == 8 || (chunk->size == 0xffffffff && wide_size);
-      if (chunk->size == 0xffffffff && wide_size) found.chunk.size = *wide_size;
+      if (chunk->size == 0xffffffff && wide_size) {
+        found.chunk.size = *wide_size;
+      }
       return found;
     }
     at = end_of(*chunk, layout);
@@ -209,25 +225,39 @@ SoundHeader check_chunks(const fs::path& file, Bytes& bytes, const ChunkLayout& 
   constexpr uint64_t longest_head = uint64_t{16} << 20, worth_a_word = 8;
   SoundHeader header;
   const std::optional<SoundChunk> sound = find_sound(bytes, layout);
-  if (!sound) return header;  // the library says what is missing
-  if (sound->rate_hz) require_believable_rate(file, *sound->rate_hz);
+  if (!sound) {
+    return header;  // the library says what is missing
+  }
+  if (sound->rate_hz) {
+    require_believable_rate(file, *sound->rate_hz);
+  }
   const uint64_t begin = sound->chunk.begin + layout.preface;
   const uint64_t size = sound->chunk.size < layout.preface ? 0 : sound->chunk.size - layout.preface;
   const uint64_t there = bytes.size() - std::min(bytes.size(), begin);
-  if (size <= there && only_chunks_from(bytes, layout, end_of(sound->chunk, layout))) return header;
+  if (size <= there && only_chunks_from(bytes, layout, end_of(sound->chunk, layout))) {
+    return header;
+  }
   if (!is_placeholder(size / sound->frame * sound->frame, sound->wide)) {
     if (size / sound->frame * sound->frame > there) {
       throw_truncated(file, fmt::format("its header promises {} bytes of sound, {} are there", size, there),
                       ", or repair its header if its recorder was stopped");
     }
-    if (size + worth_a_word <= there) header.note = goes_on;
+    if (size + worth_a_word <= there) {
+      header.note = goes_on;
+    }
     return header;
   }
   header.note = without_length;
   const uint64_t length = (end_of_sound(bytes, layout, begin) - begin) / sound->frame * sound->frame;
-  if (layout.mend == Mend::nothing || begin > longest_head) return header;
-  if (layout.mend == Mend::size_of_sound) header.head = mended_head(bytes, layout, sound->chunk, length);
-  if (layout.mend == Mend::whole_head) header.head = riff_head(sound->format, length, layout.big_endian);
+  if (layout.mend == Mend::nothing || begin > longest_head) {
+    return header;
+  }
+  if (layout.mend == Mend::size_of_sound) {
+    header.head = mended_head(bytes, layout, sound->chunk, length);
+  }
+  if (layout.mend == Mend::whole_head) {
+    header.head = riff_head(sound->format, length, layout.big_endian);
+  }
   header.begin = begin;
   header.end = begin + length;
   return header;
@@ -239,11 +269,15 @@ SoundHeader check_flac(const fs::path& file, Bytes& bytes) {
   constexpr uint64_t all_bits = (uint64_t{1} << 36) - 1;
   std::string head = bytes.read(0, length);
   SoundHeader header;
-  if (head.size() < length) return header;
+  if (head.size() < length) {
+    return header;
+  }
   require_believable_rate(file, number_in(std::string_view(head).substr(18, 3), true) >> 4);
   const uint64_t frames = number_in(std::string_view(head).substr(total_at), true) & all_bits;
   header.promised_frames = frames == all_bits ? 0 : static_cast<int64_t>(frames);
-  if (header.promised_frames == 0) header.note = without_length;
+  if (header.promised_frames == 0) {
+    header.note = without_length;
+  }
   head[total_at] = static_cast<char>(head[total_at] & 0xf0);
   head.replace(total_at + 1, 4, 4, '\0');
   header.head = head;
@@ -264,7 +298,9 @@ SoundHeader check_ogg(const fs::path& file, Bytes& bytes) {
                     file.string(), pages.fault));
   }
   SoundHeader header;
-  if (!pages.finished) header.note = without_last_page;
+  if (!pages.finished) {
+    header.note = without_last_page;
+  }
   return header;
 }
 
@@ -276,7 +312,9 @@ void throw_truncated(const fs::path& file, const std::string& how, const std::st
 
 void require_believable_rate(const fs::path& file, uint64_t rate_hz) {
   constexpr uint64_t least = 1000, most = 1'000'000;
-  if (rate_hz >= least && rate_hz <= most) return;
+  if (rate_hz >= least && rate_hz <= most) {
+    return;
+  }
   throw io::DataError(
       fmt::format("'{}' has a sampling rate of {} Hz in its header, and only {} to {} Hz are believable; correct the "
                   "header or leave it out",
@@ -289,7 +327,9 @@ SoundHeader check_header(const fs::path& file) {
   if (!fs::exists(status)) {
     throw io::DataError(fmt::format("there is no file '{}'; correct the path or leave it out", file.string()));
   }
-  if (!fs::is_regular_file(status)) throw io::DataError(fmt::format("'{}' is not a file", file.string()));
+  if (!fs::is_regular_file(status)) {
+    throw io::DataError(fmt::format("'{}' is not a file", file.string()));
+  }
   Bytes bytes(file);
   if (bytes.size() == 0) {
     throw io::DataError(fmt::format("'{}' is an empty file; copy it again or leave it out", file.string()));
@@ -297,13 +337,27 @@ SoundHeader check_header(const fs::path& file) {
   const std::string head = bytes.read(0, 28);
   const std::string_view magic = std::string_view(head).substr(0, 4);
   const std::string_view form = head.size() >= 12 ? std::string_view(head).substr(8, 4) : std::string_view();
-  if ((magic == "RIFF" || magic == "RF64" || magic == "BW64") && form == "WAVE") return check_chunks(file, bytes, riff);
-  if (magic == "RIFX" && form == "WAVE") return check_chunks(file, bytes, rifx);
-  if (magic == "FORM" && (form == "AIFF" || form == "AIFC")) return check_chunks(file, bytes, aiff);
-  if (magic == "riff" && head.size() == 28 && head.ends_with("wave")) return check_chunks(file, bytes, w64);
-  if (magic == "caff") return check_chunks(file, bytes, caf);
-  if (magic == "fLaC") return check_flac(file, bytes);
-  if (magic == "OggS") return check_ogg(file, bytes);
+  if ((magic == "RIFF" || magic == "RF64" || magic == "BW64") && form == "WAVE") {
+    return check_chunks(file, bytes, riff);
+  }
+  if (magic == "RIFX" && form == "WAVE") {
+    return check_chunks(file, bytes, rifx);
+  }
+  if (magic == "FORM" && (form == "AIFF" || form == "AIFC")) {
+    return check_chunks(file, bytes, aiff);
+  }
+  if (magic == "riff" && head.size() == 28 && head.ends_with("wave")) {
+    return check_chunks(file, bytes, w64);
+  }
+  if (magic == "caff") {
+    return check_chunks(file, bytes, caf);
+  }
+  if (magic == "fLaC") {
+    return check_flac(file, bytes);
+  }
+  if (magic == "OggS") {
+    return check_ogg(file, bytes);
+  }
   if (magic.starts_with("ID3") || magic.starts_with('\xff') || io::ending_of(file) == ".mp3") {
     return check_mpeg_audio(file);
   }

@@ -23,17 +23,23 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& what, const fs::path& file, int error) {
   std::string cure = "check the path and its permissions";
-  if (error == ENOSPC || error == EDQUOT || error == EFBIG) cure = "make room on the disk or choose another folder";
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+    cure = "make room on the disk or choose another folder";
+  }
   throw DataError(what + " '" + file.string() + "': " + std::strerror(error) + "; " + cure);
 }
 
 class Descriptor {
  public:
   Descriptor(const fs::path& file, int flags, const char* what) : fd_(::open(file.c_str(), flags | O_CLOEXEC, 0666)) {
-    if (fd_ < 0) fail(what, file, errno);
+    if (fd_ < 0) {
+      fail(what, file, errno);
+    }
   }
   ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
+    if (fd_ >= 0) {
+      ::close(fd_);
+    }
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -47,8 +53,12 @@ class Descriptor {
 void write_all(Descriptor& out, std::string_view text, const fs::path& named) {
   while (!text.empty()) {
     const ssize_t count = ::write(out.get(), text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("cannot write", named, errno);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail("cannot write", named, errno);
+    }
     text.remove_prefix(static_cast<size_t>(count));
   }
 }
@@ -64,7 +74,9 @@ void clear_once(const fs::path& folder, const fs::path& target) {
   std::error_code error;
   const auto place = std::pair(fs::absolute(folder, error), identify(folder));
   const std::lock_guard lock(mutex);
-  if (cleared.insert(place).second) clear_leftovers(folder, {target.filename().string()});
+  if (cleared.insert(place).second) {
+    clear_leftovers(folder, {target.filename().string()});
+  }
 }
 
 /// Of the file that is there; none, and `status` as it was, if there is none.
@@ -75,7 +87,9 @@ bool status_of(const fs::path& file, struct stat& status) {
 /// Gives `descriptor` the owner and mode of a file. A change of owner that is not permitted is passed over.
 void take_after(int descriptor, const struct stat& old) {
   struct stat made = {};
-  if (::fstat(descriptor, &made) != 0) return;
+  if (::fstat(descriptor, &made) != 0) {
+    return;
+  }
   if (made.st_uid != old.st_uid || made.st_gid != old.st_gid) {
     const bool both = ::fchown(descriptor, old.st_uid, old.st_gid) == 0;
     const bool group = both || ::fchown(descriptor, static_cast<uid_t>(-1), old.st_gid) == 0;
@@ -96,16 +110,18 @@ AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
   std::error_code error;
   const fs::file_status status = fs::status(target_, error);
   // Renaming over /dev/null as root would replace the device.
-  if (fs::exists(status) && !fs::is_regular_file(status))
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
     throw DataError("cannot write '" + target_.string() +
                     "': it exists and is not a regular file; choose another name");
+  }
   const fs::path named = target_;
   target_ = behind_links(target_);
   const fs::path folder = folder_of(target_);
-  if (!fs::is_directory(folder, error))
+  if (!fs::is_directory(folder, error)) {
     throw DataError("cannot write '" + named.string() + "'" +
                     (named == target_ ? "" : ", a link to '" + target_.string() + "'") + ": '" + folder.string() +
                     "' is not a folder; create it first");
+  }
   clear_once(folder, target_);
   struct stat old = {};
   const bool there = status_of(target_, old);
@@ -122,11 +138,17 @@ void AtomicFile::begin_writing() const {
 void AtomicFile::commit() {
   {
     Descriptor file(temporary(), O_RDONLY, "cannot finish");
-    if (::fsync(file.get()) != 0) fail("cannot flush to disk", target_, errno);
+    if (::fsync(file.get()) != 0) {
+      fail("cannot flush to disk", target_, errno);
+    }
     struct stat old = {};
-    if (status_of(target_, old)) take_after(file.get(), old);
+    if (status_of(target_, old)) {
+      take_after(file.get(), old);
+    }
   }
-  if (::rename(temporary().c_str(), target_.c_str()) != 0) fail("cannot finish", target_, errno);
+  if (::rename(temporary().c_str(), target_.c_str()) != 0) {
+    fail("cannot finish", target_, errno);
+  }
   temporary_->release();
   // The rename itself lives in the folder. Some file systems refuse to sync a folder; the data are safe by then.
   const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,7 +159,9 @@ void AtomicFile::commit() {
 }
 
 void write_text(const fs::path& file, std::string_view text) {
-  if (is_standard_output(file)) return write_to_standard_output(text);
+  if (is_standard_output(file)) {
+    return write_to_standard_output(text);
+  }
   if (is_device(file)) {
     Descriptor out(file, O_WRONLY, "cannot write");
     write_all(out, text, file);
@@ -146,7 +170,9 @@ void write_text(const fs::path& file, std::string_view text) {
   AtomicFile atomic(file);
   Descriptor out(atomic.temporary(), O_WRONLY, "cannot write");
   write_all(out, text, file);
-  if (out.close() != 0) fail("cannot write", file, errno);
+  if (out.close() != 0) {
+    fail("cannot write", file, errno);
+  }
   atomic.commit();
 }
 
@@ -154,23 +180,32 @@ std::string read_text(const fs::path& file) {
   // A shell's <(command) is a pipe too, under /dev/fd; one with a name of its own may never be written to.
   std::error_code error;
   const bool of_shell = file.string().starts_with("/dev/") || file.string().starts_with("/proc/");
-  if (!of_shell && fs::is_fifo(file, error))
+  if (!of_shell && fs::is_fifo(file, error)) {
     throw DataError("'" + file.string() + "' is a pipe, not a file; give a file");
+  }
   Descriptor in(file, O_RDONLY, "cannot read");
   std::string text;
   char block[65536];
   for (;;) {
     const ssize_t count = ::read(in.get(), block, sizeof block);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("cannot read", file, errno);
-    if (count == 0) return text;
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail("cannot read", file, errno);
+    }
+    if (count == 0) {
+      return text;
+    }
     text.append(block, static_cast<size_t>(count));
   }
 }
 
 std::string read_beginning(const fs::path& file) {
   std::error_code error;
-  if (!fs::is_regular_file(file, error)) return {};
+  if (!fs::is_regular_file(file, error)) {
+    return {};
+  }
   std::string text(size_t{1} << 16, '\0');
   std::ifstream in(file, std::ios::binary);
   in.read(text.data(), static_cast<std::streamsize>(text.size()));

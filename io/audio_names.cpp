@@ -17,7 +17,9 @@ bool is_audio(const std::filesystem::path& file) {
 
 std::string audio_endings_text() {
   std::string text;
-  for (const std::string_view ending : audio_endings) text.append(text.empty() ? "" : ", ").append(ending);
+  for (const std::string_view ending : audio_endings) {
+    text.append(text.empty() ? "" : ", ").append(ending);
+  }
   return text;
 }
 

@@ -22,7 +22,9 @@ inline constexpr std::array<Choice<E>, 0> choices{};
 template <class E>
 constexpr std::string_view name_of(E value) {
   for (const Choice<E>& choice : choices<E>) {
-    if (choice.value == value) return choice.name;
+    if (choice.value == value) {
+      return choice.name;
+    }
   }
   throw std::logic_error("a value of an enumeration has no name");
 }
@@ -30,7 +32,9 @@ constexpr std::string_view name_of(E value) {
 template <class E>
 constexpr std::optional<E> value_of(std::string_view name) {
   for (const Choice<E>& choice : choices<E>) {
-    if (choice.name == name) return choice.value;
+    if (choice.name == name) {
+      return choice.value;
+    }
   }
   return std::nullopt;
 }
@@ -40,7 +44,9 @@ template <class E>
 std::string names_text(std::string_view between = " or ") {
   std::string text;
   for (size_t i = 0; i < choices<E>.size(); ++i) {
-    if (i > 0) text += i + 1 < choices<E>.size() ? between : " or ";
+    if (i > 0) {
+      text += i + 1 < choices<E>.size() ? between : " or ";
+    }
     text += '"';
     text += choices<E>[i].name;
     text += '"';

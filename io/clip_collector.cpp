@@ -13,9 +13,10 @@ namespace fs = std::filesystem;
 
 void require_text(const Clip& clip, const fs::path& folder) {
   const auto refuse = [&](const std::optional<TextFault>& fault, const std::string& what, const std::string& text) {
-    if (fault)
+    if (fault) {
       throw DataError("'" + escaped((folder / clip.path).string()) + "': the " + what + " " + in_quotes(text) + " " +
                       fault->what + "; rename it or move it out");
+    }
   };
   refuse(text_fault(clip.path.string()), "path", clip.path.string());
   refuse(name_fault(clip.machine), "machine's folder", clip.machine);
@@ -29,16 +30,23 @@ void ClipCollector::add(Clip clip, const Attributes& attributes) {
   const fs::path file = manifest_.root / clip.path;
   std::map<std::string, double> values;
   for (const auto& [key, value] : attributes.numbers) {
-    if (const auto fault = name_fault(key))
+    if (const auto fault = name_fault(key)) {
       throw DataError("'" + file.string() + "': the attribute " + in_quotes(key) + " " + fault->what + "; " +
                       fault->cure);
+    }
     const auto [known, is_new] = values.emplace(key, value);
-    if (!is_new && known->second != value) contradict(file, "has two values of the attribute '" + key + "'");
-    if (column_.emplace(key, column_.size()).second) manifest_.parameter_names.push_back(key);
+    if (!is_new && known->second != value) {
+      contradict(file, "has two values of the attribute '" + key + "'");
+    }
+    if (column_.emplace(key, column_.size()).second) {
+      manifest_.parameter_names.push_back(key);
+    }
   }
   for (const auto& [key, value] : attributes.others) {
     Seen& seen = words_[key];
-    if (seen.count++ == 0) seen.example = value;
+    if (seen.count++ == 0) {
+      seen.example = value;
+    }
   }
   manifest_.clips.push_back(std::move(clip));
   values_.push_back(std::move(values));
@@ -47,17 +55,22 @@ void ClipCollector::add(Clip clip, const Attributes& attributes) {
 Manifest ClipCollector::finish() {
   for (size_t i = 0; i < manifest_.clips.size(); ++i) {
     manifest_.clips[i].parameter.assign(column_.size(), std::numeric_limits<double>::quiet_NaN());
-    for (const auto& [key, value] : values_[i]) manifest_.clips[i].parameter[column_.at(key)] = value;
+    for (const auto& [key, value] : values_[i]) {
+      manifest_.clips[i].parameter[column_.at(key)] = value;
+    }
   }
-  if (!words_.empty()) note("left out: attributes that are no numbers: " + words_text());
+  if (!words_.empty()) {
+    note("left out: attributes that are no numbers: " + words_text());
+  }
   return std::move(manifest_);
 }
 
 std::string ClipCollector::words_text() const {
   std::string text;
-  for (const auto& [key, seen] : words_)
+  for (const auto& [key, seen] : words_) {
     text += (text.empty() ? "" : ", ") + (key.empty() ? "words without a name" : in_quotes(key)) + " (" +
             count_of(seen.count, "clip") + ", such as " + in_quotes(seen.example) + ")";
+  }
   return text;
 }
 

@@ -44,19 +44,28 @@ std::vector<std::string> split_words(std::string_view text) {
 /// A number and the letters behind it ("28V" -> 28, "V"); none if there is more, or no number in front.
 std::optional<std::pair<double, std::string>> number_with_unit(std::string_view text) {
   const size_t digit = text.starts_with('-') ? 1 : 0;
-  if (text.size() <= digit || !is_digit(text[digit])) return std::nullopt;
+  if (text.size() <= digit || !is_digit(text[digit])) {
+    return std::nullopt;
+  }
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return std::nullopt;
+  if (error != std::errc()) {
+    return std::nullopt;
+  }
   const std::string unit(end, text.data() + text.size());
-  if (!std::all_of(unit.begin(), unit.end(), is_letter)) return std::nullopt;
+  if (!std::all_of(unit.begin(), unit.end(), is_letter)) {
+    return std::nullopt;
+  }
   return std::pair(value, unit);
 }
 
 /// Where the last word of a run of letters begins: "VMic" -> 1, "HzMic" -> 2, "mic" -> 0.
 size_t last_word(std::string_view letters) {
-  for (size_t i = letters.size(); i-- > 1;)
-    if (is_capital(letters[i]) && i + 1 < letters.size() && !is_capital(letters[i + 1])) return i;
+  for (size_t i = letters.size(); i-- > 1;) {
+    if (is_capital(letters[i]) && i + 1 < letters.size() && !is_capital(letters[i + 1])) {
+      return i;
+    }
+  }
   return 0;
 }
 
@@ -70,9 +79,15 @@ std::optional<std::vector<GluedPart>> glued_parts(std::string_view word) {
   std::vector<GluedPart> parts;
   for (size_t i = 0; i < word.size();) {
     GluedPart part;
-    while (i < word.size() && is_letter(word[i])) part.letters += word[i++];
-    while (i < word.size() && (is_digit(word[i]) || (word[i] == '.' && !part.number.empty()))) part.number += word[i++];
-    if (part.letters.empty() || (part.number.empty() && i < word.size())) return std::nullopt;
+    while (i < word.size() && is_letter(word[i])) {
+      part.letters += word[i++];
+    }
+    while (i < word.size() && (is_digit(word[i]) || (word[i] == '.' && !part.number.empty()))) {
+      part.number += word[i++];
+    }
+    if (part.letters.empty() || (part.number.empty() && i < word.size())) {
+      return std::nullopt;
+    }
     parts.push_back(std::move(part));
   }
   return parts;
@@ -81,11 +96,15 @@ std::optional<std::vector<GluedPart>> glued_parts(std::string_view word) {
 /// The attributes of a glued word; none if it has no key of two letters or more with a number.
 std::optional<Attributes> glued_attributes(std::string_view word) {
   std::optional<std::vector<GluedPart>> parts = glued_parts(word);
-  if (!parts) return std::nullopt;
+  if (!parts) {
+    return std::nullopt;
+  }
   Attributes out;
   for (size_t i = 0; i < parts->size(); ++i) {
     GluedPart& part = (*parts)[i];
-    if (part.number.empty()) break;
+    if (part.number.empty()) {
+      break;
+    }
     std::string unit;
     if (i + 1 < parts->size()) {
       GluedPart& next = (*parts)[i + 1];
@@ -101,7 +120,9 @@ std::optional<Attributes> glued_attributes(std::string_view word) {
       out.others.emplace_back("", part.letters + part.number + unit);
     }
   }
-  if (out.numbers.empty()) return std::nullopt;
+  if (out.numbers.empty()) {
+    return std::nullopt;
+  }
   return out;
 }
 
@@ -122,11 +143,14 @@ void add_attribute(Attributes& all, const std::string& key, const std::string& v
 std::optional<DcaseName> parse_2020(const std::vector<std::string>& words) {
   const bool labelled = words[0] == "normal" || words[0] == "anomaly";
   const size_t id = labelled ? 1 : 0;
-  if (words.size() != id + 3 || words[id] != "id" || !is_number(words[id + 1]) || !is_number(words[id + 2]))
+  if (words.size() != id + 3 || words[id] != "id" || !is_number(words[id + 1]) || !is_number(words[id + 2])) {
     return std::nullopt;
+  }
   DcaseName name;
   name.section = words[id + 1];
-  if (labelled) name.label = words[0];
+  if (labelled) {
+    name.label = words[0];
+  }
   return name;
 }
 
@@ -135,26 +159,39 @@ std::optional<DcaseName> parse_2020(const std::vector<std::string>& words) {
 std::optional<DcaseName> parse_dcase_name(std::string_view stem) {
   const std::vector<std::string> words = split_words(stem);
   DcaseName name;
-  if (words[0] != "section") return parse_2020(words);
-  if (words.size() < 3 || !is_number(words[1])) return std::nullopt;
+  if (words[0] != "section") {
+    return parse_2020(words);
+  }
+  if (words.size() < 3 || !is_number(words[1])) {
+    return std::nullopt;
+  }
   name.section = words[1];
   size_t i = 2;
   const auto take = [&](const char* one, const char* other, std::string& out) {
-    if (i < words.size() && (words[i] == one || words[i] == other)) out = words[i++];
+    if (i < words.size() && (words[i] == one || words[i] == other)) {
+      out = words[i++];
+    }
   };
   take("source", "target", name.domain);
   take("train", "test", name.split);
   take("normal", "anomaly", name.label);
-  if (i >= words.size() || !is_number(words[i])) return std::nullopt;
+  if (i >= words.size() || !is_number(words[i])) {
+    return std::nullopt;
+  }
   ++i;
-  for (; i < words.size(); ++i)
-    if (words[i] != "noAttribute" && !words[i].empty()) name.attributes.push_back(words[i]);
+  for (; i < words.size(); ++i) {
+    if (words[i] != "noAttribute" && !words[i].empty()) {
+      name.attributes.push_back(words[i]);
+    }
+  }
   return name;
 }
 
 std::optional<NumericAttribute> numeric_attribute(const std::string& key, std::string_view value) {
   const auto number = number_with_unit(value);
-  if (!number) return std::nullopt;
+  if (!number) {
+    return std::nullopt;
+  }
   return NumericAttribute(number->second.empty() ? key : key + "_" + number->second, number->first);
 }
 
@@ -185,30 +222,40 @@ AttributeTable::AttributeTable(const fs::path& folder) {
   auto entry = fs::directory_iterator(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name.starts_with("attributes_") && name.ends_with(".csv")) files_.push_back(entry->path());
+    if (name.starts_with("attributes_") && name.ends_with(".csv")) {
+      files_.push_back(entry->path());
+    }
   }
-  if (error) throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
+  if (error) {
+    throw DataError("cannot read folder '" + folder.string() + "': " + error.message());
+  }
   std::sort(files_.begin(), files_.end());
-  for (const fs::path& file : files_) add(file);
+  for (const fs::path& file : files_) {
+    add(file);
+  }
 }
 
 void AttributeTable::add(const fs::path& file) {
   const std::vector<CsvRow> rows = parse_csv(read_text(file), file.string());
-  if (rows.empty() || rows[0].cells[0] != "file_name")
+  if (rows.empty() || rows[0].cells[0] != "file_name") {
     throw DataError("'" + file.string() + "' does not begin with the column file_name; get the file again");
+  }
   for (size_t i = 1; i < rows.size(); ++i) {
     const std::vector<std::string>& cells = rows[i].cells;
     for (const std::string& cell : cells) {
       const auto fault = text_fault(cell);
-      if (fault)
+      if (fault) {
         throw DataError(file.string() + ":" + std::to_string(rows[i].line) + ": " + in_quotes(cell) + " " +
                         fault->what + "; " + fault->cure);
+      }
     }
     const fs::path recording = cells[0];
     Row row{recording.parent_path().filename().string(), {}};
     for (size_t j = 1; j < cells.size(); j += 2) {
       const std::string value = j + 1 < cells.size() ? cells[j + 1] : std::string();
-      if (!cells[j].empty() || !value.empty()) add_attribute(row.attributes, cells[j], value);
+      if (!cells[j].empty() || !value.empty()) {
+        add_attribute(row.attributes, cells[j], value);
+      }
     }
     rows_.emplace(recording.filename().string(), std::move(row));
   }
@@ -216,11 +263,15 @@ void AttributeTable::add(const fs::path& file) {
 
 const Attributes* AttributeTable::find(const fs::path& recording) const {
   const auto [begin, end] = rows_.equal_range(recording.filename().string());
-  if (begin == end) return nullptr;
+  if (begin == end) {
+    return nullptr;
+  }
   const std::string folder = recording.parent_path().filename().string();
   const auto same = std::find_if(begin, end, [&](const auto& row) { return row.second.folder == folder; });
   // Years differ in the path they give: any will do where the name is unique.
-  if (same != end) return &same->second.attributes;
+  if (same != end) {
+    return &same->second.attributes;
+  }
   return std::next(begin) == end ? &begin->second.attributes : nullptr;
 }
 

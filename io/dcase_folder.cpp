@@ -34,8 +34,11 @@ using MachineFolders = std::set<std::vector<std::string>>;
 
 MachineFolders machine_folders(const std::vector<PlacedRecording>& recordings) {
   MachineFolders found;
-  for (const PlacedRecording& recording : recordings)
-    if (lies_in_clip_folder(recording) && begins_as_dcase(recording)) found.insert(machine_folder(recording));
+  for (const PlacedRecording& recording : recordings) {
+    if (lies_in_clip_folder(recording) && begins_as_dcase(recording)) {
+      found.insert(machine_folder(recording));
+    }
+  }
   return found;
 }
 
@@ -68,28 +71,39 @@ class DcaseReader {
     Clip clip;
     clip.path = recording.path;
     clip.split = *split_of(subfolder);
-    if (!name.split.empty() && (name.split == "train") != (clip.split == Split::train))
+    if (!name.split.empty() && (name.split == "train") != (clip.split == Split::train)) {
       contradict(file, "is named as a clip of split " + name.split + " but lies in '" + subfolder + "'");
-    if (subfolder.find('_') != std::string::npos) clip.domain = subfolder.substr(0, subfolder.find('_'));
+    }
+    if (subfolder.find('_') != std::string::npos) {
+      clip.domain = subfolder.substr(0, subfolder.find('_'));
+    }
     take_name(name, file, clip);
-    if (recording.folders.size() > 1) clip.machine = recording.folders[recording.folders.size() - 2];
+    if (recording.folders.size() > 1) {
+      clip.machine = recording.folders[recording.folders.size() - 2];
+    }
     const Attributes of_name = read_attributes(name.attributes);
     const Attributes* listed = table_of(recording).find(fs::path(subfolder) / recording.path.filename());
-    if (listed && differing(*listed, of_name) > 0) ++differing_;
+    if (listed && differing(*listed, of_name) > 0) {
+      ++differing_;
+    }
     collector_.add(std::move(clip), listed ? *listed : of_name);
   }
 
   std::set<fs::path> tables() const {
     std::set<fs::path> files;
-    for (const auto& [folder, table] : tables_)
-      for (const fs::path& file : table.files()) files.insert(file.lexically_normal());
+    for (const auto& [folder, table] : tables_) {
+      for (const fs::path& file : table.files()) {
+        files.insert(file.lexically_normal());
+      }
+    }
     return files;
   }
 
   Manifest finish() {
-    if (differing_ > 0)
+    if (differing_ > 0) {
       collector_.note("attributes_*.csv contradicts the name of " + count_of(differing_, "recording") +
                       "; the file counts");
+    }
     return collector_.finish();
   }
 
@@ -119,12 +133,16 @@ void sort_as_dcase(std::vector<PlacedRecording>& recordings) {
 /// "4 in 'supplemental'": recordings that no clip folder holds, by the folder they lie in.
 std::string by_folder(const std::vector<fs::path>& paths) {
   std::map<std::string, size_t> counts;
-  for (const fs::path& path : paths) ++counts[path.parent_path().string()];
+  for (const fs::path& path : paths) {
+    ++counts[path.parent_path().string()];
+  }
   constexpr size_t most = 5;
   std::string text;
   size_t shown = 0;
   for (const auto& [folder, count] : counts) {
-    if (shown++ == most) return text + " and " + std::to_string(counts.size() - most) + " other folders";
+    if (shown++ == most) {
+      return text + " and " + std::to_string(counts.size() - most) + " other folders";
+    }
     text += (text.empty() ? "" : ", ") + std::to_string(count) + " in " + in_quotes(folder.empty() ? "." : folder);
   }
   return text;
@@ -149,11 +167,14 @@ DcaseFolder read_dcase(const fs::path& folder, const std::vector<PlacedRecording
   }
   sort_as_dcase(clips);
   DcaseReader reader(folder);
-  for (const PlacedRecording& clip : clips) reader.add(clip);
+  for (const PlacedRecording& clip : clips) {
+    reader.add(clip);
+  }
   DcaseFolder out{reader.finish(), reader.tables()};
-  if (!outside.empty())
+  if (!outside.empty()) {
     out.manifest.notes.push_back("left out: recordings outside a machine's train and test folders: " +
                                  by_folder(outside));
+  }
   return out;
 }
 

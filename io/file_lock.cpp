@@ -42,7 +42,9 @@ std::string utc_text() {
 /// True for nothing, and for what write_holder() writes.
 bool tells_holder(int descriptor) {
   struct stat status = {};
-  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    return false;
+  }
   std::array<char, 512> text = {};
   const ssize_t count = ::pread(descriptor, text.data(), text.size(), 0);
   const std::string_view words(text.data(), static_cast<size_t>(count > 0 ? count : 0));
@@ -52,10 +54,14 @@ bool tells_holder(int descriptor) {
 /// A lock without these words is a lock all the same.
 void write_holder(int descriptor) {
   std::array<char, 256> host = {};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host = {"an unknown host"};
+  if (::gethostname(host.data(), host.size() - 1) != 0) {
+    host = {"an unknown host"};
+  }
   const std::string text =
       "process " + std::to_string(::getpid()) + " on " + host.data() + ", since " + utc_text() + "\n";
-  if (::ftruncate(descriptor, 0) != 0) return;
+  if (::ftruncate(descriptor, 0) != 0) {
+    return;
+  }
   const ssize_t ignored = ::pwrite(descriptor, text.data(), text.size(), 0);
   static_cast<void>(ignored);
 }
@@ -68,21 +74,32 @@ LockState try_lock(int descriptor) {
   struct flock whole = {};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
-  if (::fcntl(descriptor, F_OFD_SETLK, &whole) == 0) return LockState::held;
-  if (busy(errno)) return LockState::refused;
-  if (errno != EINVAL) return LockState::unsupported;
+  if (::fcntl(descriptor, F_OFD_SETLK, &whole) == 0) {
+    return LockState::held;
+  }
+  if (busy(errno)) {
+    return LockState::refused;
+  }
+  if (errno != EINVAL) {
+    return LockState::unsupported;
+  }
 #endif
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return LockState::held;
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
+    return LockState::held;
+  }
   return busy(errno) ? LockState::refused : LockState::unsupported;
 }
 
 std::optional<FileLock> FileLock::take(const fs::path& file) {
   for (;;) {
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (descriptor < 0 && errno == ENOENT) return std::nullopt;
-    if (descriptor < 0)
+    if (descriptor < 0 && errno == ENOENT) {
+      return std::nullopt;
+    }
+    if (descriptor < 0) {
       throw DataError("cannot make '" + file.string() + "': " + std::strerror(errno) +
                       "; check the folder and its permissions");
+    }
     if (!tells_holder(descriptor)) {
       ::close(descriptor);
       throw DataError("the file '" + file.string() +
@@ -94,7 +111,9 @@ std::optional<FileLock> FileLock::take(const fs::path& file) {
       return FileLock(file, descriptor, state == LockState::held);
     }
     ::close(descriptor);
-    if (state == LockState::refused) return std::nullopt;
+    if (state == LockState::refused) {
+      return std::nullopt;
+    }
   }
 }
 
@@ -102,7 +121,9 @@ std::string FileLock::holder(const fs::path& file) {
   std::array<char, 512> text = {};
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   const ssize_t count = descriptor < 0 ? 0 : ::read(descriptor, text.data(), text.size() - 1);
-  if (descriptor >= 0) ::close(descriptor);
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
   const std::string words(text.data(), count > 0 ? static_cast<size_t>(count) : 0);
   return words.empty() ? "another evenflow" : words.substr(0, words.find('\n'));
 }
@@ -110,7 +131,9 @@ std::string FileLock::holder(const fs::path& file) {
 bool FileLock::is_own(const fs::path& file) {
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   const bool own = descriptor >= 0 && tells_holder(descriptor);
-  if (descriptor >= 0) ::close(descriptor);
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
   return own;
 }
 
@@ -125,8 +148,12 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 }
 
 FileLock::~FileLock() {
-  if (descriptor_ < 0) return;
-  if (names(file_, descriptor_)) ::unlink(file_.c_str());
+  if (descriptor_ < 0) {
+    return;
+  }
+  if (names(file_, descriptor_)) {
+    ::unlink(file_.c_str());
+  }
   ::close(descriptor_);
 }
 

@@ -20,7 +20,9 @@ class Walk {
   explicit Walk(fs::path root) : root_(std::move(root)) {
     enter(fs::path());
     // Links last, so that of two ways into a folder the link is the one that is left out.
-    for (size_t i = 0; i < links_.size(); ++i) enter(fs::path(links_[i]));
+    for (size_t i = 0; i < links_.size(); ++i) {
+      enter(fs::path(links_[i]));
+    }
   }
 
   FolderFiles take() {
@@ -48,7 +50,9 @@ class Walk {
     auto entry = fs::directory_iterator(folder, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       const fs::path name = entry->path().filename();
-      if (name.string().starts_with('.')) continue;
+      if (name.string().starts_with('.')) {
+        continue;
+      }
       std::error_code ignored;
       if (entry->is_directory(ignored)) {
         (entry->is_symlink(ignored) ? links_ : folders).push_back(relative / name);
@@ -63,10 +67,13 @@ class Walk {
         }
       }
     }
-    if (error)
+    if (error) {
       throw DataError("cannot read folder '" + folder.string() + "': " + error.message() + "; check its permissions");
+    }
     std::sort(folders.begin(), folders.end());
-    for (const fs::path& each : folders) enter(each);
+    for (const fs::path& each : folders) {
+      enter(each);
+    }
   }
 
   fs::path root_;
@@ -84,14 +91,19 @@ FolderFiles list_files(const fs::path& folder) {
 std::string count_endings(const std::vector<fs::path>& files) {
   constexpr size_t most = 8;
   std::map<std::string, int64_t> counts;
-  for (const fs::path& file : files) ++counts[ending_of(file)];
+  for (const fs::path& file : files) {
+    ++counts[ending_of(file)];
+  }
   std::vector<std::pair<std::string, int64_t>> sorted(counts.begin(), counts.end());
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string text;
-  for (size_t i = 0; i < std::min(sorted.size(), most); ++i)
+  for (size_t i = 0; i < std::min(sorted.size(), most); ++i) {
     text += (i == 0 ? "" : ", ") + std::to_string(sorted[i].second) + " " +
             (sorted[i].first.empty() ? "without an ending" : excerpt(sorted[i].first));
-  if (sorted.size() > most) text += " and " + std::to_string(sorted.size() - most) + " other kinds";
+  }
+  if (sorted.size() > most) {
+    text += " and " + std::to_string(sorted.size() - most) + " other kinds";
+  }
   return text;
 }
 

@@ -146,7 +146,9 @@ class Hdf5File {
   std::vector<T> read(const std::string& where) const {
     Shape shape;
     std::vector<T> out = read<T>(where, shape);
-    if (shape.size() != 1) fail(where + " has " + std::to_string(shape.size()) + " dimensions, expected 1");
+    if (shape.size() != 1) {
+      fail(where + " has " + std::to_string(shape.size()) + " dimensions, expected 1");
+    }
     return out;
   }
   std::string read_text(const std::string& where) const;

@@ -22,7 +22,9 @@ class RowWriter {
         dataset_(file.create_dataset(where, shape_, H5T_IEEE_F32LE)) {}
 
   void append(const Hdf5File& file, std::span<const float> rows) {
-    if (rows.empty()) return;  // a model without a zd has rows of nothing
+    if (rows.empty()) {
+      return;  // a model without a zd has rows of nothing
+    }
     file.write_rows(where_, dataset_, next_, shape_[1], rows);
     checksum_.add(rows.data(), rows.size_bytes());
     next_ += rows.size() / shape_[1];
@@ -30,7 +32,9 @@ class RowWriter {
 
   void finish(Hdf5File& file) {
     file.write_checksum(where_, dataset_, checksum_.value());
-    if (!dataset_.close()) file.fail_write(where_);
+    if (!dataset_.close()) {
+      file.fail_write(where_);
+    }
   }
 
  private:
@@ -104,21 +108,27 @@ LatentsSummary read_latents_summary(const std::filesystem::path& path) {
   summary.clips = static_cast<int64_t>(table.clips.size());
   if (frame.size() != clip.size() ||
       std::any_of(clip.begin(), clip.end(), [&](int32_t c) { return c < 0 || c >= summary.clips; }) ||
-      std::any_of(frame.begin(), frame.end(), [](int64_t f) { return f < 0; }))
+      std::any_of(frame.begin(), frame.end(), [](int64_t f) { return f < 0; })) {
     file.fail_damaged("/window does not place each window in a clip");
+  }
   const auto row_size = [&](const std::string& where, hid_t type) {
     const Shape shape = file.verify(where, type);
-    if (shape.empty() || shape.size() > 2 || shape[0] != clip.size())
+    if (shape.empty() || shape.size() > 2 || shape[0] != clip.size()) {
       file.fail_damaged(where + " does not have a row for each of the " + std::to_string(clip.size()) + " windows");
+    }
     return shape.size() == 1 ? int64_t{1} : static_cast<int64_t>(shape[1]);
   };
   summary.zc_size = row_size("/zc", H5T_IEEE_F32LE);
   summary.zd_size = row_size("/zd", H5T_IEEE_F32LE);
   summary.estimated = file.read_texts_attribute("/estimate", "names");
-  if (row_size("/estimate", H5T_IEEE_F64LE) != static_cast<int64_t>(summary.estimated.size()))
+  if (row_size("/estimate", H5T_IEEE_F64LE) != static_cast<int64_t>(summary.estimated.size())) {
     file.fail_damaged("/estimate does not have a column for each of its names");
-  if (file.version() >= 2)
-    for (const std::string& name : file.read_texts_attribute("/", "columns")) row_size("/" + name, H5T_IEEE_F64LE);
+  }
+  if (file.version() >= 2) {
+    for (const std::string& name : file.read_texts_attribute("/", "columns")) {
+      row_size("/" + name, H5T_IEEE_F64LE);
+    }
+  }
   return summary;
 }
 

@@ -24,13 +24,17 @@ std::string place(const std::string& origin, int64_t line) {
 
 std::string trimmed(const std::string& text) {
   const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string::npos) return {};
+  if (first == std::string::npos) {
+    return {};
+  }
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
 /// Ends in DataError if `fault` is one: "m.csv:2: machine 'x\\x1b' holds the control character U+001B; remove it".
 void refuse(const std::optional<TextFault>& fault, const std::string& what, std::string_view text) {
-  if (fault) throw DataError(what + " " + in_quotes(text) + " " + fault->what + "; " + fault->cure);
+  if (fault) {
+    throw DataError(what + " " + in_quotes(text) + " " + fault->what + "; " + fault->cure);
+  }
 }
 
 constexpr std::array required_columns = {"path", "split", "label", "machine"};
@@ -44,8 +48,11 @@ struct Columns {
 
 /// How the header comes to have the column.
 std::string header_cure(const CsvRow& header, const std::string& missing) {
-  for (const std::string& cell : header.cells)
-    if (in_small_letters(trimmed(cell)) == missing) return "write '" + trimmed(cell) + "' in lower case";
+  for (const std::string& cell : header.cells) {
+    if (in_small_letters(trimmed(cell)) == missing) {
+      return "write '" + trimmed(cell) + "' in lower case";
+    }
+  }
   return "a manifest's first line is path,split,label,machine,<parameters...>";
 }
 
@@ -58,15 +65,20 @@ void require_texts(const Clip& clip, const std::string& at) {
 
 Columns read_header(const CsvRow& header, const std::string& origin) {
   const std::string at = place(origin, header.line);
-  if (header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos)
+  if (header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos) {
     throw DataError(at + "one column; cells must be separated by commas");
+  }
   Columns columns;
   std::map<std::string, size_t> seen;
   for (size_t i = 0; i < header.cells.size(); ++i) {
     const std::string name = trimmed(header.cells[i]);
-    if (name.empty()) throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
+    if (name.empty()) {
+      throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
+    }
     refuse(name_fault(name), at + "column", name);
-    if (!seen.emplace(name, i).second) throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");
+    if (!seen.emplace(name, i).second) {
+      throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");
+    }
     const bool is_required =
         std::find(required_columns.begin(), required_columns.end(), name) != required_columns.end();
     if (is_required || name == "domain" || name == "section") {
@@ -77,32 +89,45 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
     }
   }
   for (const char* name : required_columns) {
-    if (columns.reserved.contains(name)) continue;
+    if (columns.reserved.contains(name)) {
+      continue;
+    }
     throw DataError(at + "no column '" + name + "'; " + header_cure(header, name));
   }
   return columns;
 }
 
 std::optional<double> finite_number(std::string_view text) {
-  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') {
+    text.remove_prefix(1);
+  }
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
+    return std::nullopt;
+  }
   return value;
 }
 
 int parse_label(const std::string& text, const std::string& at) {
-  if (text == "normal" || text == "0") return 0;
-  if (text == "anomaly" || text == "1") return 1;
-  if (text == "unknown" || text == "-1") return -1;
+  if (text == "normal" || text == "0") {
+    return 0;
+  }
+  if (text == "anomaly" || text == "1") {
+    return 1;
+  }
+  if (text == "unknown" || text == "-1") {
+    return -1;
+  }
   throw DataError(at + "label " + in_quotes(text) + " must be normal, anomaly or unknown (or 0, 1, -1)");
 }
 
 Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std::string& origin) {
   const std::string at = place(origin, row.line);
-  if (row.cells.size() != width)
+  if (row.cells.size() != width) {
     throw DataError(at + std::to_string(row.cells.size()) + " cells where the header has " + std::to_string(width) +
                     "; give every column a cell, and quote a cell that holds a comma");
+  }
   const auto cell = [&](const char* name) {
     const auto found = columns.reserved.find(name);
     return found == columns.reserved.end() ? std::string() : trimmed(row.cells[found->second]);
@@ -110,15 +135,20 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
   Clip clip;
   clip.line = row.line;
   clip.path = row.cells[columns.reserved.at("path")];
-  if (clip.path.empty()) throw DataError(at + "the path is empty; name a recording");
+  if (clip.path.empty()) {
+    throw DataError(at + "the path is empty; name a recording");
+  }
   clip.machine = cell("machine");
   const std::string split = cell("split");
-  if (split != "train" && split != "test") throw DataError(at + "split " + in_quotes(split) + " must be train or test");
+  if (split != "train" && split != "test") {
+    throw DataError(at + "split " + in_quotes(split) + " must be train or test");
+  }
   clip.split = split == "train" ? Split::train : Split::test;
   clip.label = parse_label(cell("label"), at);
   clip.domain = cell("domain");
-  if (!clip.domain.empty() && clip.domain != "source" && clip.domain != "target")
+  if (!clip.domain.empty() && clip.domain != "source" && clip.domain != "target") {
     throw DataError(at + "domain " + in_quotes(clip.domain) + " must be source, target or empty");
+  }
   clip.section = cell("section");
   require_texts(clip, at);
   for (size_t i = 0; i < columns.parameter.size(); ++i) {
@@ -128,10 +158,11 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
       continue;
     }
     const std::optional<double> value = finite_number(text);
-    if (!value)
+    if (!value) {
       throw DataError(at + "column '" + columns.parameter_names[i] + "' holds '" + excerpt(text) +
                       "', not a number; a parameter is a number with a decimal point, or empty where unknown; remove "
                       "columns that are no parameters");
+    }
     clip.parameter.push_back(*value);
   }
   return clip;
@@ -140,7 +171,9 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
 }  // namespace
 
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    text.remove_prefix(3);
+  }
   std::vector<CsvRow> rows;
   int64_t line = 1;
   size_t i = 0;
@@ -153,54 +186,78 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& origin) 
         quoted_any = true;
         const int64_t opened = line;
         for (++i;; ++i) {
-          if (i >= text.size())
+          if (i >= text.size()) {
             throw DataError(place(origin, opened) + "a quote is never closed; add the closing quote");
+          }
           if (text[i] == '"') {
-            if (i + 1 >= text.size() || text[i + 1] != '"') break;
+            if (i + 1 >= text.size() || text[i + 1] != '"') {
+              break;
+            }
             ++i;
           }
-          if (text[i] == '\n') ++line;
+          if (text[i] == '\n') {
+            ++line;
+          }
           cell += text[i];
         }
         ++i;
-        if (i < text.size() && text[i] != ',' && text[i] != '\n' && text[i] != '\r')
+        if (i < text.size() && text[i] != ',' && text[i] != '\n' && text[i] != '\r') {
           throw DataError(place(origin, line) + "text after a closing quote; double the quotes inside a quoted cell");
+        }
       } else {
         const size_t end = std::min(text.find_first_of(",\n", i), text.size());
         cell = text.substr(i, end - i);
         i = end;
         const bool ends_line = i >= text.size() || text[i] == '\n';
-        if (ends_line && cell.ends_with('\r')) cell.pop_back();
+        if (ends_line && cell.ends_with('\r')) {
+          cell.pop_back();
+        }
       }
-      if (cell.find('\0') != std::string::npos)
+      if (cell.find('\0') != std::string::npos) {
         throw DataError(place(origin, line) + "a zero byte: not a CSV text file in ASCII or UTF-8");
+      }
       row.cells.push_back(std::move(cell));
       more = i < text.size() && text[i] == ',';
-      if (more) ++i;
+      if (more) {
+        ++i;
+      }
     }
-    if (i < text.size() && text[i] == '\r') ++i;
-    if (i < text.size() && text[i] != '\n')
+    if (i < text.size() && text[i] == '\r') {
+      ++i;
+    }
+    if (i < text.size() && text[i] != '\n') {
       throw DataError(place(origin, line) + "text after a closing quote; double the quotes inside a quoted cell");
-    if (i < text.size()) ++i;
+    }
+    if (i < text.size()) {
+      ++i;
+    }
     ++line;
     const bool blank = !quoted_any && row.cells.size() == 1 && trimmed(row.cells[0]).empty();
-    if (!blank) rows.push_back(std::move(row));
+    if (!blank) {
+      rows.push_back(std::move(row));
+    }
   }
   return rows;
 }
 
 std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
   std::vector<std::vector<std::string>> rows;
-  for (CsvRow& row : parse_csv(read_plain_text(file), file.string())) rows.push_back(std::move(row.cells));
+  for (CsvRow& row : parse_csv(read_plain_text(file), file.string())) {
+    rows.push_back(std::move(row.cells));
+  }
   return rows;
 }
 
 std::string csv_cell(const std::string& text) {
   // A byte-order mark at the start of a file would be taken for the file's.
-  if (text.find_first_of(",\"\r\n") == std::string::npos && !text.starts_with("\xef\xbb\xbf")) return text;
+  if (text.find_first_of(",\"\r\n") == std::string::npos && !text.starts_with("\xef\xbb\xbf")) {
+    return text;
+  }
   std::string out = "\"";
   for (const char c : text) {
-    if (c == '"') out += '"';
+    if (c == '"') {
+      out += '"';
+    }
     out += c;
   }
   return out + '"';
@@ -208,15 +265,20 @@ std::string csv_cell(const std::string& text) {
 
 Manifest parse_manifest(std::string_view text, const fs::path& csv) {
   const std::string origin = csv.string();
-  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
     throw DataError("'" + origin + "' is written in UTF-16; save the file as CSV in UTF-8");
-  if (text.find('\r') != std::string_view::npos && text.find('\n') == std::string_view::npos)
+  }
+  if (text.find('\r') != std::string_view::npos && text.find('\n') == std::string_view::npos) {
     throw DataError("'" + origin + "' ends its lines by CR alone; save it with LF or CRLF (Unix or Windows text)");
+  }
   const std::vector<CsvRow> rows = parse_csv(text, origin);
-  if (rows.empty())
+  if (rows.empty()) {
     throw DataError("'" + origin + "' is empty; a manifest's first line is path,split,label,machine,<parameters...>");
+  }
   const Columns columns = read_header(rows[0], origin);
-  if (rows.size() == 1) throw DataError("'" + origin + "' lists no recordings; add one line per recording");
+  if (rows.size() == 1) {
+    throw DataError("'" + origin + "' lists no recordings; add one line per recording");
+  }
 
   Manifest manifest;
   manifest.root = csv.has_parent_path() ? csv.parent_path() : fs::path(".");
@@ -226,9 +288,10 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
     manifest.clips.push_back(read_row(rows[i], columns, rows[0].cells.size(), origin));
     const std::string path = manifest.clips.back().path.lexically_normal().string();
     const auto [first, is_new] = line_of.emplace(path, rows[i].line);
-    if (!is_new)
+    if (!is_new) {
       throw DataError(place(origin, rows[i].line) + "'" + path + "' is already listed on line " +
                       std::to_string(first->second) + "; remove one of the two");
+    }
   }
   return manifest;
 }

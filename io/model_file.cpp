@@ -21,8 +21,9 @@ constexpr const char* model_kind = "evenflow model";
 
 template <class T>
 void require_finite(const Hdf5File& file, const std::string& where, const std::vector<T>& values) {
-  if (!std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); }))
+  if (!std::all_of(values.begin(), values.end(), [](T value) { return std::isfinite(value); })) {
     file.fail_damaged(where + " has a value that is not finite");
+  }
 }
 
 /// Far beyond what a training leaves, and far enough below what float32 holds for the squares.
@@ -33,17 +34,21 @@ constexpr float most_db = 1e4f, least_deviation_db = 1e-4f;
 template <class T>
 void require_below(const Hdf5File& file, const std::string& where, const std::vector<T>& values, T most) {
   require_finite(file, where, values);
-  if (!std::all_of(values.begin(), values.end(), [=](T value) { return std::abs(value) <= most; }))
+  if (!std::all_of(values.begin(), values.end(), [=](T value) { return std::abs(value) <= most; })) {
     file.fail_damaged(where + " has a value that no training can have left");
+  }
 }
 
 void require(const Hdf5File& file, bool possible, const std::string& what) {
-  if (!possible) file.fail_damaged(what);
+  if (!possible) {
+    file.fail_damaged(what);
+  }
 }
 
 void write_tensor(Hdf5File& file, const Tensor& tensor) {
-  if (tensor.name.empty() || tensor.name == "." || tensor.name.find('/') != std::string::npos)
+  if (tensor.name.empty() || tensor.name == "." || tensor.name.find('/') != std::string::npos) {
     file.fail("a tensor cannot be called '" + tensor.name + "'");
+  }
   const std::string where = "/parameters/" + tensor.name;
   Shape shape;
   uint64_t count = 1;
@@ -53,8 +58,9 @@ void write_tensor(Hdf5File& file, const Tensor& tensor) {
   }
   const bool is_float = tensor.type == Tensor::Type::float32;
   const size_t given = is_float ? tensor.values.size() : tensor.integers.size();
-  if (given != count)
+  if (given != count) {
     file.fail(where + " has " + std::to_string(given) + " values for a shape of " + std::to_string(count));
+  }
   if (is_float) {
     file.write(where, shape, tensor.values.data());
   } else if (tensor.type == Tensor::Type::int32) {
@@ -62,7 +68,9 @@ void write_tensor(Hdf5File& file, const Tensor& tensor) {
   } else {
     std::vector<int8_t> narrow;
     for (const int32_t value : tensor.integers) {
-      if (value < -128 || value > 127) file.fail(where + " holds " + std::to_string(value) + ", beyond an int8");
+      if (value < -128 || value > 127) {
+        file.fail(where + " holds " + std::to_string(value) + ", beyond an int8");
+      }
       narrow.push_back(static_cast<int8_t>(value));
     }
     file.write(where, shape, narrow.data());
@@ -86,7 +94,9 @@ Tensor read_tensor(const Hdf5File& file, const std::string& name) {
     tensor.values = file.read<float>(where, shape);
     require_below(file, where, tensor.values, most_weight);
   }
-  for (const hsize_t n : shape) tensor.shape.push_back(static_cast<int64_t>(n));
+  for (const hsize_t n : shape) {
+    tensor.shape.push_back(static_cast<int64_t>(n));
+  }
   return tensor;
 }
 
@@ -109,9 +119,10 @@ NormaliserData read_normaliser(const Hdf5File& file, const Config& config) {
 void write_condition(Hdf5File& file, const ConditionData& condition) {
   const size_t count = condition.names.size();
   if (condition.k.size() != count || condition.v0.size() != count || condition.mean.size() != count ||
-      condition.std.size() != count || condition.training_values.size() != count)
+      condition.std.size() != count || condition.training_values.size() != count) {
     file.fail("/condition does not give k, v0, mean, std and training values for each of its " + std::to_string(count) +
               " parameters");
+  }
   file.make_group("/condition");
   file.write_texts("/condition/names", condition.names);
   file.write("/condition/k", condition.k);
@@ -130,7 +141,9 @@ void write_condition(Hdf5File& file, const ConditionData& condition) {
 
 /// Mean and biased deviation are those of some numbers with these distinct values.
 void require_moments_of(const Hdf5File& file, const std::vector<double>& values, double mean, double std) {
-  if (values.empty()) return;
+  if (values.empty()) {
+    return;
+  }
   const double low = values.front(), high = values.back();
   const double rounding = 1e-9 * std::max(std::abs(low), std::abs(high));
   require(file, mean >= low - rounding && mean <= high + rounding,
@@ -145,9 +158,10 @@ ConditionData read_condition(const Hdf5File& file) {
   const size_t count = condition.names.size();
   const auto per_parameter = [&](const std::string& where) {
     std::vector<double> out = file.read<double>(where);
-    if (out.size() != count)
+    if (out.size() != count) {
       file.fail(where + " has " + std::to_string(out.size()) + " values for " + std::to_string(count) +
                 " parameters; make the model again");
+    }
     require_finite(file, where, out);
     return out;
   };
@@ -162,16 +176,20 @@ ConditionData read_condition(const Hdf5File& file) {
   const std::vector<double> values = file.read<double>("/condition/training_values");
   const std::vector<int64_t> offset = file.read<int64_t>("/condition/training_offset");
   if (offset.size() != count + 1 || offset.front() != 0 || offset.back() != static_cast<int64_t>(values.size()) ||
-      !std::is_sorted(offset.begin(), offset.end()))
+      !std::is_sorted(offset.begin(), offset.end())) {
     file.fail("/condition/training_offset does not divide the training values; make the model again");
-  for (size_t i = 0; i < count; ++i)
+  }
+  for (size_t i = 0; i < count; ++i) {
     condition.training_values.emplace_back(values.begin() + offset[i], values.begin() + offset[i + 1]);
+  }
   require_finite(file, "/condition/training_values", values);
-  for (const std::vector<double>& of_one : condition.training_values)
+  for (const std::vector<double>& of_one : condition.training_values) {
     require(file, std::adjacent_find(of_one.begin(), of_one.end(), std::greater_equal<>()) == of_one.end(),
             "/condition/training_values are not in ascending order");
-  for (size_t i = 0; i < count; ++i)
+  }
+  for (size_t i = 0; i < count; ++i) {
     require_moments_of(file, condition.training_values[i], condition.mean[i], condition.std[i]);
+  }
   return condition;
 }
 
@@ -189,13 +207,17 @@ void write_threshold(Hdf5File& file, const ThresholdData& threshold) {
 /// The score as the configuration knows it, and a rule there is; empty where there is no threshold.
 void require_known(const Hdf5File& file, const ThresholdData& threshold, Config config) {
   try {
-    if (!threshold.score.empty()) config.score.score = threshold.score;
+    if (!threshold.score.empty()) {
+      config.score.score = threshold.score;
+    }
     validate(config);
   } catch (const UsageError& error) {
     file.fail_damaged("/threshold: " + std::string(error.what()));
   }
   static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal"};
-  if (!methods.contains(threshold.method)) file.fail_damaged("/threshold: no method '" + threshold.method + "'");
+  if (!methods.contains(threshold.method)) {
+    file.fail_damaged("/threshold: no method '" + threshold.method + "'");
+  }
 }
 
 ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
@@ -209,9 +231,10 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
     threshold.above = file.read_attribute<int64_t>("/threshold", "above");
   }
   threshold.gamma = file.read<double>("/threshold/gamma");
-  if (!threshold.gamma.empty() && threshold.gamma.size() != 3)
+  if (!threshold.gamma.empty() && threshold.gamma.size() != 3) {
     file.fail("/threshold/gamma has " + std::to_string(threshold.gamma.size()) +
               " values, expected shape, location and scale; make the model again");
+  }
   require_known(file, threshold, config);
   require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
   const bool fitted = !std::isnan(threshold.value);
@@ -229,7 +252,9 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
 }
 
 void write_references(Hdf5File& file, const std::vector<ScoreReference>& references) {
-  if (references.empty()) return;
+  if (references.empty()) {
+    return;
+  }
   std::vector<std::string> scores;
   std::vector<double> mean, deviation;
   for (const ScoreReference& reference : references) {
@@ -244,7 +269,9 @@ void write_references(Hdf5File& file, const std::vector<ScoreReference>& referen
 }
 
 std::vector<ScoreReference> read_references(const Hdf5File& file) {
-  if (!file.exists("/references")) return {};
+  if (!file.exists("/references")) {
+    return {};
+  }
   const std::vector<std::string> scores = file.read_texts("/references/scores");
   const std::vector<double> mean = file.read<double>("/references/mean");
   const std::vector<double> deviation = file.read<double>("/references/deviation");
@@ -258,7 +285,9 @@ std::vector<ScoreReference> read_references(const Hdf5File& file) {
   require(file, std::all_of(deviation.begin(), deviation.end(), [](double d) { return d >= 0.0; }),
           "/references/deviation has a value below 0");
   std::vector<ScoreReference> references;
-  for (size_t i = 0; i < scores.size(); ++i) references.push_back({scores[i], mean[i], deviation[i]});
+  for (size_t i = 0; i < scores.size(); ++i) {
+    references.push_back({scores[i], mean[i], deviation[i]});
+  }
   return references;
 }
 
@@ -281,15 +310,18 @@ Provenance read_provenance(const Hdf5File& file) {
   provenance.date = file.read_text_attribute("/provenance", "date");
   provenance.version = file.read_text_attribute("/provenance", "version");
   provenance.seed = file.read_attribute<uint64_t>("/provenance", "seed");
-  if (file.version() >= 2) provenance.machines = file.read_texts_attribute("/provenance", "machines");
+  if (file.version() >= 2) {
+    provenance.machines = file.read_texts_attribute("/provenance", "machines");
+  }
   file.require_names("the list of machines", provenance.machines);
   return provenance;
 }
 
 void write_optimizer(Hdf5File& file, const OptimizerData& optimizer) {
-  if (optimizer.m.size() != optimizer.v.size())
+  if (optimizer.m.size() != optimizer.v.size()) {
     file.fail("/optimizer has " + std::to_string(optimizer.m.size()) + " first and " +
               std::to_string(optimizer.v.size()) + " second moments");
+  }
   file.make_group("/optimizer");
   file.write("/optimizer/m", optimizer.m);
   file.write("/optimizer/v", optimizer.v);
@@ -304,7 +336,9 @@ void require_moments(const Hdf5File& file, const std::string& group, const std::
               " parameters");
   require_finite(file, group + "/m", m);
   // The square of an exploded gradient may be infinite. Without a checksum it is taken for damage.
-  if (file.version() < 2) require_finite(file, group + "/v", v);
+  if (file.version() < 2) {
+    require_finite(file, group + "/v", v);
+  }
   require(file, std::all_of(v.begin(), v.end(), [](float moment) { return moment >= 0.0f; }),
           group + "/v has a second moment below 0");
 }
@@ -316,7 +350,9 @@ OptimizerData read_optimizer(const Hdf5File& file, size_t parameters) {
   require_moments(file, "/optimizer", optimizer.m, optimizer.v, parameters);
   Shape shape;
   const std::vector<int64_t> step = file.read<int64_t>("/optimizer/step", shape);
-  if (step.size() != 1) file.fail("/optimizer/step is not a single number; use another checkpoint");
+  if (step.size() != 1) {
+    file.fail("/optimizer/step is not a single number; use another checkpoint");
+  }
   optimizer.step = step[0];
   require(file, optimizer.step >= 0, "/optimizer/step is below 0");
   return optimizer;
@@ -396,7 +432,9 @@ ResumeData read_resume(const Hdf5File& file, size_t parameters) {
 /// Parts of a checkpoint that must agree.
 void require_agreement(const Hdf5File& file, const ModelData& model) {
   require(file, model.optimizer.has_value() == model.progress.has_value(), "has only one of /optimizer and /progress");
-  if (!model.resume) return;
+  if (!model.resume) {
+    return;
+  }
   require(file, model.optimizer.has_value(), "has /resume, but no /optimizer");
   require(file, model.resume->step <= model.optimizer->step, "/resume is of a later step than /optimizer");
   // None is below 0: the difference cannot overflow, as the sum could.
@@ -412,16 +450,23 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   } catch (const UsageError& error) {
     file.fail(std::string("its configuration cannot be stored: ") + error.what());
   }
-  if (!reads_back) file.fail("its configuration cannot be stored: it does not read back as it was");
+  if (!reads_back) {
+    file.fail("its configuration cannot be stored: it does not read back as it was");
+  }
   file.write_text("/config", config);
   std::vector<std::string> names;
-  for (const Tensor& tensor : model.parameters) names.push_back(tensor.name);
+  for (const Tensor& tensor : model.parameters) {
+    names.push_back(tensor.name);
+  }
   file.write_texts("/parameter_names", names);
   file.make_group("/parameters");
-  for (const Tensor& tensor : model.parameters) write_tensor(file, tensor);
-  if (model.normaliser.mean.size() != model.normaliser.std.size())
+  for (const Tensor& tensor : model.parameters) {
+    write_tensor(file, tensor);
+  }
+  if (model.normaliser.mean.size() != model.normaliser.std.size()) {
     file.fail("/normaliser has " + std::to_string(model.normaliser.mean.size()) + " means and " +
               std::to_string(model.normaliser.std.size()) + " deviations");
+  }
   file.make_group("/normaliser");
   file.write("/normaliser/mean", model.normaliser.mean);
   file.write("/normaliser/std", model.normaliser.std);
@@ -429,9 +474,15 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   write_threshold(file, model.threshold);
   write_references(file, model.references);
   write_provenance(file, model.provenance);
-  if (model.optimizer) write_optimizer(file, *model.optimizer);
-  if (model.progress) write_progress(file, *model.progress);
-  if (model.resume) write_resume(file, *model.resume);
+  if (model.optimizer) {
+    write_optimizer(file, *model.optimizer);
+  }
+  if (model.progress) {
+    write_progress(file, *model.progress);
+  }
+  if (model.resume) {
+    write_resume(file, *model.resume);
+  }
 }
 
 Config read_configuration(const Hdf5File& file) {
@@ -448,13 +499,16 @@ Config read_configuration(const Hdf5File& file) {
 std::vector<Tensor> read_parameters(const Hdf5File& file, const ModelData& model) {
   std::vector<Tensor> tensors;
   if (file.version() >= 2) {
-    for (const std::string& name : file.read_texts("/parameter_names")) tensors.push_back(read_tensor(file, name));
+    for (const std::string& name : file.read_texts("/parameter_names")) {
+      tensors.push_back(read_tensor(file, name));
+    }
     return tensors;
   }
   for (const Tensor& expected : parameter_list(model.config, model.condition)) {
     tensors.push_back(read_tensor(file, expected.name));
-    if (tensors.back().shape != expected.shape || tensors.back().type != expected.type)
+    if (tensors.back().shape != expected.shape || tensors.back().type != expected.type) {
       file.fail_damaged("/parameters/" + expected.name + " does not have the shape that /config gives it");
+    }
   }
   return tensors;
 }
@@ -469,10 +523,18 @@ ModelData read_contents(const Hdf5File& file) {
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;
-  for (const Tensor& tensor : model.parameters) parameters += tensor.values.size();
-  if (file.exists("/optimizer")) model.optimizer = read_optimizer(file, parameters);
-  if (file.exists("/progress")) model.progress = read_progress(file, model.config);
-  if (file.exists("/resume")) model.resume = read_resume(file, parameters);
+  for (const Tensor& tensor : model.parameters) {
+    parameters += tensor.values.size();
+  }
+  if (file.exists("/optimizer")) {
+    model.optimizer = read_optimizer(file, parameters);
+  }
+  if (file.exists("/progress")) {
+    model.progress = read_progress(file, model.config);
+  }
+  if (file.exists("/resume")) {
+    model.resume = read_resume(file, parameters);
+  }
   require_agreement(file, model);
   return model;
 }

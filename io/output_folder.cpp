@@ -27,7 +27,9 @@ bool is_marked(const fs::path& folder, const std::string& kind) {
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    names.push_back(entry.path().filename().string());
+  }
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -37,33 +39,44 @@ std::string foreign_name(const fs::path& folder) {
   std::string first;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (!is_own_lock_or_mark(entry.path()) && (first.empty() || name < first)) first = name;
+    if (!is_own_lock_or_mark(entry.path()) && (first.empty() || name < first)) {
+      first = name;
+    }
   }
   return first;
 }
 
 void require_own(const fs::path& folder, const std::string& kind, const std::function<bool(const fs::path&)>& older) {
   std::error_code error;
-  if (!fs::is_directory(folder, error) || holds_nothing(folder) || is_marked(folder, kind) || older(folder)) return;
+  if (!fs::is_directory(folder, error) || holds_nothing(folder) || is_marked(folder, kind) || older(folder)) {
+    return;
+  }
   throw UsageError("the folder '" + folder.string() + "' holds files that do not belong to a " + kind + " ('" +
                    foreign_name(folder) + "'); choose another folder, or add --force to write among them");
 }
 
 FileLock locked_output(const fs::path& folder) {
   const fs::path file = folder / lock_name;
-  if (std::optional<FileLock> lock = FileLock::take(file)) return std::move(*lock);
+  if (std::optional<FileLock> lock = FileLock::take(file)) {
+    return std::move(*lock);
+  }
   throw DataError("another evenflow is writing in the folder '" + folder.string() + "' (" + FileLock::holder(file) +
                   "); wait until it ends, or choose another folder");
 }
 
 FileLock claimed(const fs::path& folder, const std::string& kind, const std::function<bool(const fs::path&)>& older,
                  bool force) {
-  if (is_standard_output(folder))
+  if (is_standard_output(folder)) {
     throw UsageError("'" + folder.string() + "' is standard output, and a " + kind + " takes a folder; name one");
-  if (!force) require_own(folder, kind, older);
+  }
+  if (!force) {
+    require_own(folder, kind, older);
+  }
   std::error_code error;
   for (const char* name : {lock_name, mark_name}) {
-    if (!fs::exists(fs::symlink_status(folder / name, error)) || is_own_lock_or_mark(folder / name)) continue;
+    if (!fs::exists(fs::symlink_status(folder / name, error)) || is_own_lock_or_mark(folder / name)) {
+      continue;
+    }
     throw UsageError("the file '" + (folder / name).string() +
                      "' is not evenflow's; move it away or choose another folder");
   }
@@ -77,10 +90,11 @@ void make_folder(const fs::path& folder) {
   std::error_code error;
   // A link may point to a folder that is still to be made.
   fs::create_directories(behind_links(folder), error);
-  if (error || !fs::is_directory(folder, error))
+  if (error || !fs::is_directory(folder, error)) {
     throw DataError("cannot make folder '" + folder.string() +
                     "': " + (error ? error.message() : std::string("a file of that name is in the way")) +
                     "; choose another name");
+  }
 }
 
 OutputFolder::OutputFolder(fs::path folder, const std::string& kind, const std::function<bool(const fs::path&)>& older,
@@ -89,7 +103,9 @@ OutputFolder::OutputFolder(fs::path folder, const std::string& kind, const std::
   clear_leftovers(folder_, {});
   before_ = names_in(folder_);
   fresh_ = std::find(before_.begin(), before_.end(), mark_name) == before_.end();
-  if (!is_marked(folder_, kind)) write_text(folder_ / mark_name, mark_of(kind));
+  if (!is_marked(folder_, kind)) {
+    write_text(folder_ / mark_name, mark_of(kind));
+  }
 }
 
 OutputFolder::~OutputFolder() {
@@ -99,8 +115,9 @@ OutputFolder::~OutputFolder() {
     std::erase(now, mark_name);
     return now != before_;
   };
-  if (holds_nothing(folder_) || (fresh_ && std::uncaught_exceptions() > exceptions_ && !changed()))
+  if (holds_nothing(folder_) || (fresh_ && std::uncaught_exceptions() > exceptions_ && !changed())) {
     fs::remove(folder_ / mark_name, ignored);
+  }
 }
 
 }  // namespace evenflow::io

@@ -59,14 +59,18 @@ std::vector<Tensor> parameter_list(const Config& config, const ConditionData& co
   } else if (config.model.kind == ModelKind::classifier) {
     const ClassifierSettings& classifier = config.classifier;
     uint64_t classes = 1;  // wraps around where no file could hold as many
-    for (const std::vector<double>& values : condition.training_values) classes *= values.size();
+    for (const std::vector<double>& values : condition.training_values) {
+      classes *= values.size();
+    }
     list.add_dense("encoder", classifier.layers, window, classifier.hidden, classifier.embedding);
     list.add_dense("classes", 1, classifier.embedding, 0, static_cast<int64_t>(classes));
   } else {
-    for (int block = 1; block <= config.model.blocks; ++block)
-      for (int step = 1; step <= config.model.steps; ++step)
+    for (int block = 1; block <= config.model.blocks; ++block) {
+      for (int step = 1; step <= config.model.steps; ++step) {
         list.add_glow_step("block" + std::to_string(block) + ".step" + std::to_string(step), config.model,
                            int64_t{2} << block);
+      }
+    }
   }
   return list.take();
 }

@@ -26,10 +26,14 @@ void note_others(const FolderFiles& files, const fs::path& folder, const std::se
                  std::vector<std::string>& notes) {
   notes.insert(notes.end(), files.notes.begin(), files.notes.end());
   std::vector<fs::path> others;
-  for (const fs::path& file : files.others)
-    if (!used.contains((folder / file).lexically_normal())) others.push_back(file);
-  if (!others.empty())
+  for (const fs::path& file : files.others) {
+    if (!used.contains((folder / file).lexically_normal())) {
+      others.push_back(file);
+    }
+  }
+  if (!others.empty()) {
     notes.push_back("left out, as only " + audio_endings_text() + " are read: " + count_endings(others));
+  }
 }
 
 Manifest read_files(const fs::path& folder, const FolderFiles& files) {
@@ -72,7 +76,9 @@ size_t count_unlisted(const fs::path& folder, const FolderFiles& files, const Ma
   std::set<fs::path> listed;
   std::error_code error;
   const fs::path root = fs::absolute(folder, error).lexically_normal();
-  for (const Clip& clip : manifest.clips) listed.insert((root / clip.path).lexically_normal());
+  for (const Clip& clip : manifest.clips) {
+    listed.insert((root / clip.path).lexically_normal());
+  }
   return static_cast<size_t>(std::count_if(files.recordings.begin(), files.recordings.end(), [&](const fs::path& file) {
     return !listed.contains((root / file).lexically_normal());
   }));
@@ -83,12 +89,15 @@ Manifest read_any_folder(const fs::path& folder) {
   if (std::find(files.others.begin(), files.others.end(), "manifest.csv") != files.others.end()) {
     Manifest manifest = read_manifest(folder / "manifest.csv");
     manifest.notes.push_back("the folder is read by the manifest.csv in it");
-    if (const size_t unlisted = count_unlisted(folder, files, manifest); unlisted > 0)
+    if (const size_t unlisted = count_unlisted(folder, files, manifest); unlisted > 0) {
       manifest.notes.push_back("left out: " + count_of(unlisted, "recording") + " that manifest.csv does not list");
+    }
     return manifest;
   }
   for (const fs::path& file : files.others) {
-    if (ending_of(file) != ".csv" || !is_manifest(folder / file)) continue;
+    if (ending_of(file) != ".csv" || !is_manifest(folder / file)) {
+      continue;
+    }
     throw UsageError("folder '" + folder.string() + "' holds a manifest, '" + escaped(file.string()) +
                      "'; give the manifest in place of the folder, or move it out");
   }
@@ -101,11 +110,14 @@ Manifest read_recording(const fs::path& file) {
 }
 
 void require_text_file(const fs::path& file) {
-  if (const std::string wrapping = wrapping_of(file); !wrapping.empty())
+  if (const std::string wrapping = wrapping_of(file); !wrapping.empty()) {
     throw DataError("'" + file.string() + "' " + wrapping);
+  }
   const std::string begin = read_beginning(file);
   const bool utf16 = begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF");
-  if (utf16 || begin.find('\0') == std::string::npos) return;
+  if (utf16 || begin.find('\0') == std::string::npos) {
+    return;
+  }
   throw DataError("'" + file.string() + "' is neither a recording that is read (" + audio_endings_text() +
                   ") nor a manifest (CSV text); " +
                   (looks_like_hdf5(file) ? "it is an HDF5 file: give recordings" : "convert it, or correct its name"));
@@ -124,10 +136,18 @@ Manifest read_folder(const fs::path& folder) {
 Manifest read_recordings(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw DataError("'" + path.string() + "' does not exist; check the path");
-  if (fs::is_directory(status)) return read_any_folder(path);
-  if (is_recording(path)) return read_recording(path);
-  if (fs::is_regular_file(status)) require_text_file(path);
+  if (!fs::exists(status)) {
+    throw DataError("'" + path.string() + "' does not exist; check the path");
+  }
+  if (fs::is_directory(status)) {
+    return read_any_folder(path);
+  }
+  if (is_recording(path)) {
+    return read_recording(path);
+  }
+  if (fs::is_regular_file(status)) {
+    require_text_file(path);
+  }
   return read_manifest(path);
 }
 

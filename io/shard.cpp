@@ -49,8 +49,12 @@ void write_frontend(Hdf5File& file, const FrontendSettings& frontend, const std:
   file.write_attribute(where, "pad_mode", std::string(name_of(frontend.pad_mode)));
   file.write_attribute(where, "mel_bands", int64_t{frontend.mel_bands});
   file.write_attribute(where, "mel_high_hz", frontend.sample_rate_hz / 2.0);
-  for (const FixedText& row : fixed_texts) file.write_attribute(where, row.name, std::string(row.value));
-  for (const FixedNumber& row : fixed_numbers) file.write_attribute(where, row.name, row.value);
+  for (const FixedText& row : fixed_texts) {
+    file.write_attribute(where, row.name, std::string(row.value));
+  }
+  for (const FixedNumber& row : fixed_numbers) {
+    file.write_attribute(where, row.name, row.value);
+  }
   file.write_attribute(where, "device", device);
 }
 
@@ -59,8 +63,11 @@ void require_in_range(const Hdf5File& file, const FrontendSettings& frontend) {
   Config checked;
   checked.frontend = frontend;
   try {
-    for (const ConfigKey& key : config_keys())
-      if (key.name.starts_with("frontend.")) key.set(checked, key.get(checked));
+    for (const ConfigKey& key : config_keys()) {
+      if (key.name.starts_with("frontend.")) {
+        key.set(checked, key.get(checked));
+      }
+    }
   } catch (const UsageError& error) {
     file.fail("/frontend: " + std::string(error.what()) + "; make the shard again");
   }
@@ -68,7 +75,9 @@ void require_in_range(const Hdf5File& file, const FrontendSettings& frontend) {
 
 PadMode read_pad_mode(const Hdf5File& file, const std::string& where) {
   const std::string name = file.read_text_attribute(where, "pad_mode");
-  if (const auto mode = value_of<PadMode>(name)) return *mode;
+  if (const auto mode = value_of<PadMode>(name)) {
+    return *mode;
+  }
   file.fail(where + ": frontend.pad_mode = \"" + name + "\" is not allowed: it must be " + names_text<PadMode>() +
             "; make the shard again");
 }
@@ -77,8 +86,9 @@ FrontendSettings read_frontend(const Hdf5File& file) {
   const std::string where = "/frontend";
   const auto positive = [&](const char* name) {
     const auto value = file.read_attribute<int64_t>(where, name);
-    if (value < 1 || value > std::numeric_limits<int>::max())
+    if (value < 1 || value > std::numeric_limits<int>::max()) {
       file.fail(where + " has " + name + " = " + std::to_string(value) + "; make the shard again");
+    }
     return static_cast<int>(value);
   };
   FrontendSettings frontend;
@@ -90,15 +100,17 @@ FrontendSettings read_frontend(const Hdf5File& file) {
   frontend.mel_bands = positive("mel_bands");
   for (const FixedText& row : fixed_texts) {
     const std::string value = file.read_text_attribute(where, row.name);
-    if (value != row.value)
+    if (value != row.value) {
       file.fail(where + " has " + row.name + " = '" + value + "', this program computes '" + row.value +
                 "'; make the shard again");
+    }
   }
   for (const FixedNumber& row : fixed_numbers) {
     const auto value = file.read_attribute<double>(where, row.name);
-    if (value != row.value)
+    if (value != row.value) {
       file.fail(where + " has " + row.name + " = " + std::to_string(value) + ", this program computes with " +
                 std::to_string(row.value) + "; make the shard again");
+    }
   }
   require_in_range(file, frontend);
   return frontend;
@@ -108,11 +120,15 @@ class Fnv1a64 {
  public:
   void add(const void* data, size_t size) {
     const auto* bytes = static_cast<const unsigned char*>(data);
-    for (size_t i = 0; i < size; ++i) state_ = (state_ ^ bytes[i]) * 0x100000001b3;
+    for (size_t i = 0; i < size; ++i) {
+      state_ = (state_ ^ bytes[i]) * 0x100000001b3;
+    }
   }
   std::string hex() const {
     std::string out(16, '0');
-    for (size_t i = 0; i < 16; ++i) out[i] = "0123456789abcdef"[(state_ >> (60 - 4 * i)) & 15];
+    for (size_t i = 0; i < 16; ++i) {
+      out[i] = "0123456789abcdef"[(state_ >> (60 - 4 * i)) & 15];
+    }
     return out;
   }
 
@@ -128,8 +144,12 @@ class FramesSum {
   void add(std::span<const float> frames) {
     const auto* bytes = reinterpret_cast<const char*>(frames.data());
     const size_t words = frames.size_bytes() / 8;
-    for (size_t i = 0; i < words; ++i, weight_ += 2) add_word(bytes + 8 * i, 8);
-    if (frames.size_bytes() % 8 != 0) add_word(bytes + 8 * words, 4);
+    for (size_t i = 0; i < words; ++i, weight_ += 2) {
+      add_word(bytes + 8 * i, 8);
+    }
+    if (frames.size_bytes() % 8 != 0) {
+      add_word(bytes + 8 * words, 4);
+    }
   }
   uint64_t value() const { return sum_; }
 
@@ -182,7 +202,9 @@ struct ShardWriter::State {
     H5Pset_fletcher32(list.get());
     logmel =
         Handle(H5Dcreate2(file.id(), "/logmel", H5T_IEEE_F32LE, space.get(), H5P_DEFAULT, list.get(), H5P_DEFAULT));
-    if (!logmel.valid()) file.fail_write("/logmel");
+    if (!logmel.valid()) {
+      file.fail_write("/logmel");
+    }
   }
 
   void append(const Clip& clip, std::span<const float> values) {
@@ -190,7 +212,9 @@ struct ShardWriter::State {
     const hsize_t count = values.size() / bands;
     const hsize_t first = static_cast<hsize_t>(offsets.back());
     const std::array<hsize_t, 2> extent = {first + count, bands};
-    if (H5Dset_extent(logmel.get(), extent.data()) < 0) file.fail_write("/logmel");
+    if (H5Dset_extent(logmel.get(), extent.data()) < 0) {
+      file.fail_write("/logmel");
+    }
     file.write_rows("/logmel", logmel, first, bands, values);
     unwritten += values.size_bytes();
     if (unwritten >= write_behind_bytes) {
@@ -208,7 +232,9 @@ struct ShardWriter::State {
     file.write("/clip/frames_sum", frames_sum);
     write_clip_table(file, table);
     write_frontend(file, frontend, device);
-    if (!logmel.close()) file.fail_write("/logmel");
+    if (!logmel.close()) {
+      file.fail_write("/logmel");
+    }
     file.finish(shard_kind);
     atomic.commit();
   }
@@ -216,8 +242,9 @@ struct ShardWriter::State {
 
 ShardWriter::ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
                          const std::vector<std::string>& parameter_names, const std::string& device) {
-  if (frontend.mel_bands < 1)
+  if (frontend.mel_bands < 1) {
     throw DataError("cannot write '" + file.string() + "': mel_bands = " + std::to_string(frontend.mel_bands));
+  }
   const Hdf5Lock lock;
   state_ = std::make_unique<State>(file, frontend, parameter_names, device);
 }
@@ -227,21 +254,27 @@ ShardWriter::ShardWriter(ShardWriter&&) noexcept = default;
 ShardWriter& ShardWriter::operator=(ShardWriter&&) noexcept = default;
 
 void ShardWriter::append(const Clip& clip, std::span<const float> logmel_db) {
-  if (state_ == nullptr) throw DataError("a clip was appended to a shard that is finished or given up");
+  if (state_ == nullptr) {
+    throw DataError("a clip was appended to a shard that is finished or given up");
+  }
   const size_t bands = static_cast<size_t>(state_->frontend.mel_bands);
   const std::string of = "clip '" + clip.path.string() + "' ";
-  if (logmel_db.empty() || logmel_db.size() % bands != 0)
+  if (logmel_db.empty() || logmel_db.size() % bands != 0) {
     state_->file.fail(of + "has " + std::to_string(logmel_db.size()) + " values, expected whole frames of " +
                       std::to_string(bands));
+  }
   const size_t parameters = state_->table.parameter_names.size();
-  if (clip.parameter.size() != parameters)
+  if (clip.parameter.size() != parameters) {
     state_->file.fail(of + "has " + std::to_string(clip.parameter.size()) + " parameters, expected " +
                       std::to_string(parameters));
+  }
   // At once, not after hours of work.
-  if (!is_utf8(clip.path.string()) || !is_utf8(clip.machine) || !is_utf8(clip.domain) || !is_utf8(clip.section))
+  if (!is_utf8(clip.path.string()) || !is_utf8(clip.machine) || !is_utf8(clip.domain) || !is_utf8(clip.section)) {
     state_->file.fail(of + "has a path, machine, domain or section that is not UTF-8; rename it");
-  if (clip.label < -1 || clip.label > 1)
+  }
+  if (clip.label < -1 || clip.label > 1) {
     state_->file.fail(of + "has label " + std::to_string(clip.label) + ", expected -1, 0 or 1");
+  }
   const Hdf5Lock lock;
   try {
     state_->append(clip, logmel_db);
@@ -252,7 +285,9 @@ void ShardWriter::append(const Clip& clip, std::span<const float> logmel_db) {
 }
 
 void ShardWriter::finish() {
-  if (state_ == nullptr) throw DataError("a shard was finished that is finished or given up already");
+  if (state_ == nullptr) {
+    throw DataError("a shard was finished that is finished or given up already");
+  }
   const Hdf5Lock lock;
   // Whatever comes of it, the state ends here, and with it the temporary.
   const std::unique_ptr<State> state = std::move(state_);
@@ -273,50 +308,64 @@ struct Shard::State {
 
   explicit State(const std::filesystem::path& path) : file(Hdf5File::open(path, shard_kind)) {
     frontend = read_frontend(file);
-    if (file.has_attribute("/frontend", "device")) device = file.read_text_attribute("/frontend", "device");
+    if (file.has_attribute("/frontend", "device")) {
+      device = file.read_text_attribute("/frontend", "device");
+    }
     open_logmel();
     offsets = file.read<int64_t>("/clip/offset");
-    if (offsets.empty()) file.fail("/clip/offset is empty; make the shard again");
+    if (offsets.empty()) {
+      file.fail("/clip/offset is empty; make the shard again");
+    }
     table = read_clip_table(file);
     require_per_clip("/clip/path", table.clips.size());
     check_offsets();
-    if (file.version() < 2) return;
+    if (file.version() < 2) {
+      return;
+    }
     frames_sum = file.read<uint64_t>("/clip/frames_sum");
     require_per_clip("/clip/frames_sum", frames_sum.size());
   }
 
   void require_per_clip(const std::string& where, size_t got) const {
-    if (got != offsets.size() - 1)
+    if (got != offsets.size() - 1) {
       file.fail(where + " has " + std::to_string(got) + " entries, expected " + std::to_string(offsets.size() - 1) +
                 "; make the shard again");
+    }
   }
 
   void open_logmel() {
     Shape shape;
     Handle plain = file.open_dataset("/logmel", H5T_IEEE_F32LE, shape);
-    if (shape.size() != 2 || shape[1] != static_cast<hsize_t>(frontend.mel_bands))
+    if (shape.size() != 2 || shape[1] != static_cast<hsize_t>(frontend.mel_bands)) {
       file.fail("/logmel is not [frames, " + std::to_string(frontend.mel_bands) + "]; make the shard again");
+    }
     frames = static_cast<int64_t>(shape[0]);
     plain.close();
     const Handle access(H5Pcreate(H5P_DATASET_ACCESS));
     // Oldest chunks go first: with any other weight, those that random windows leave partly read stay for good.
     H5Pset_chunk_cache(access.get(), 4099, read_cache_bytes, 0.0);
     logmel = Handle(H5Dopen2(file.id(), "/logmel", access.get()));
-    if (!logmel.valid()) file.fail_with_reason("cannot open /logmel");
+    if (!logmel.valid()) {
+      file.fail_with_reason("cannot open /logmel");
+    }
   }
 
   void check_offsets() const {
     const bool ends_fit = offsets.front() == 0 && offsets.back() == frames;
-    if (!ends_fit || !std::is_sorted(offsets.begin(), offsets.end()))
+    if (!ends_fit || !std::is_sorted(offsets.begin(), offsets.end())) {
       file.fail("/clip/offset does not rise from 0 to the " + std::to_string(frames) +
                 " frames of /logmel; make the shard again");
+    }
   }
 
   void read(int64_t first, int64_t count, float* out) const {
-    if (first < 0 || count < 0 || first > frames || count > frames - first)
+    if (first < 0 || count < 0 || first > frames || count > frames - first) {
       file.fail("frames " + std::to_string(first) + " + " + std::to_string(count) + " are outside the shard's " +
                 std::to_string(frames));
-    if (count == 0) return;
+    }
+    if (count == 0) {
+      return;
+    }
     const auto bands = static_cast<hsize_t>(frontend.mel_bands);
     file.read_rows("/logmel", logmel, static_cast<hsize_t>(first), bands, {out, static_cast<size_t>(count) * bands});
   }
@@ -324,11 +373,15 @@ struct Shard::State {
   /// Chunks have checksums of their own, but one that was lost and reads as zeros fits its own. So every clip that was
   /// read whole is compared, as all are before a training and when they are scored.
   void check_whole_clips(int64_t first, int64_t count, const float* out) const {
-    if (frames_sum.empty()) return;
+    if (frames_sum.empty()) {
+      return;
+    }
     const auto begin = std::lower_bound(offsets.begin(), offsets.end() - 1, first);
     for (auto clip = static_cast<size_t>(begin - offsets.begin()); clip < frames_sum.size(); ++clip) {
       const int64_t end = offsets[clip + 1];
-      if (end > first + count) return;
+      if (end > first + count) {
+        return;
+      }
       const auto bands = static_cast<size_t>(frontend.mel_bands);
       const float* frames_of = out + static_cast<size_t>(offsets[clip] - first) * bands;
       check_clip(clip, sum_of({frames_of, static_cast<size_t>(end - offsets[clip]) * bands}));
@@ -336,8 +389,9 @@ struct Shard::State {
   }
 
   void check_clip(size_t clip, uint64_t found) const {
-    if (!frames_sum.empty() && found != frames_sum[clip])
+    if (!frames_sum.empty() && found != frames_sum[clip]) {
       file.fail_damaged("/logmel does not match the sum of clip '" + table.clips[clip].path.string() + "'");
+    }
   }
 };
 
@@ -404,7 +458,9 @@ std::string Shard::data_hash() const {
     state_->check_clip(clip, sum.value());
   }
   hash.add(offsets().data(), offsets().size() * sizeof(int64_t));
-  for (const Clip& clip : clips()) hash.add(clip.parameter.data(), clip.parameter.size() * sizeof(double));
+  for (const Clip& clip : clips()) {
+    hash.add(clip.parameter.data(), clip.parameter.size() * sizeof(double));
+  }
   return hash.hex();
 }
 

@@ -58,7 +58,9 @@ constexpr std::array signatures = {
 
 std::optional<SoundFormat> sound_format(const std::filesystem::path& file) {
   std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file, ignored)) return std::nullopt;  // to open a pipe would wait
+  if (!std::filesystem::is_regular_file(file, ignored)) {
+    return std::nullopt;  // to open a pipe would wait
+  }
   std::array<char, 32> bytes{};
   std::ifstream in(file, std::ios::binary);
   in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
@@ -75,7 +77,9 @@ std::optional<SoundFormat> sound_format(const std::filesystem::path& file) {
 }
 
 bool is_recording(const std::filesystem::path& file) {
-  if (is_audio(file)) return true;
+  if (is_audio(file)) {
+    return true;
+  }
   const std::optional<SoundFormat> format = sound_format(file);
   if (format && !format->is_read) {
     throw DataError("'" + file.string() + "' is a recording in a format (" + format->name +

@@ -27,18 +27,26 @@ bool is_standard_output(const std::filesystem::path& file) {
 }
 
 void keep_standard_output_for_result() {
-  if (result != STDOUT_FILENO) return;
+  if (result != STDOUT_FILENO) {
+    return;
+  }
   std::fflush(stdout);
   const int kept = ::dup(STDOUT_FILENO);
-  if (kept < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) fail();
+  if (kept < 0 || ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+    fail();
+  }
   result = kept;
 }
 
 void write_to_standard_output(std::string_view text) {
   while (!text.empty()) {
     const ssize_t count = ::write(result, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail();
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail();
+    }
     text.remove_prefix(static_cast<size_t>(count));
   }
 }

@@ -39,7 +39,9 @@ struct NumberedTemporary {
 
 std::optional<NumberedTemporary> numbered(const std::string& name) {
   const size_t mark = name.rfind(suffix), dash = name.rfind('-');
-  if (mark == std::string::npos || mark == 0 || dash == std::string::npos || dash < mark) return std::nullopt;
+  if (mark == std::string::npos || mark == 0 || dash == std::string::npos || dash < mark) {
+    return std::nullopt;
+  }
   NumberedTemporary found{name.substr(0, mark), 0};
   unsigned count = 0;
   const char *const pid = name.data() + mark + suffix.size(), *const end = name.data() + name.size();
@@ -54,8 +56,12 @@ std::string fresh_name() {
   std::array<unsigned char, random_digits / 2> bytes = {};
   for (size_t filled = 0; filled < bytes.size();) {
     const ssize_t count = ::getrandom(bytes.data() + filled, bytes.size() - filled, 0);
-    if (count < 0 && errno != EINTR) throw DataError(std::string("no random numbers: ") + std::strerror(errno));
-    if (count > 0) filled += static_cast<size_t>(count);
+    if (count < 0 && errno != EINTR) {
+      throw DataError(std::string("no random numbers: ") + std::strerror(errno));
+    }
+    if (count > 0) {
+      filled += static_cast<size_t>(count);
+    }
   }
   std::string name(prefix);
   for (const unsigned char byte : bytes) {
@@ -70,7 +76,9 @@ class Opened {
   explicit Opened(const fs::path& file)
       : descriptor_(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) {}
   ~Opened() {
-    if (descriptor_ >= 0) ::close(descriptor_);
+    if (descriptor_ >= 0) {
+      ::close(descriptor_);
+    }
   }
   Opened(const Opened&) = delete;
   Opened& operator=(const Opened&) = delete;
@@ -91,19 +99,25 @@ bool open_nowhere_else(int descriptor) {
 
 void clear_file(const fs::path& file) {
   const Opened opened(file);
-  if (opened.is_file() && try_lock(opened.get()) == LockState::held) ::unlink(file.c_str());
+  if (opened.is_file() && try_lock(opened.get()) == LockState::held) {
+    ::unlink(file.c_str());
+  }
 }
 
 void clear_folder(const fs::path& folder) {
   const std::optional<FileLock> lock = FileLock::take(folder / lock_name);
   std::error_code ignored;
-  if (lock && lock->works()) fs::remove_all(folder, ignored);
+  if (lock && lock->works()) {
+    fs::remove_all(folder, ignored);
+  }
 }
 
 /// The number tells nothing: every container counts its processes from 1.
 void clear_numbered(const fs::path& file) {
   const Opened opened(file);
-  if (opened.is_file() && open_nowhere_else(opened.get())) ::unlink(file.c_str());
+  if (opened.is_file() && open_nowhere_else(opened.get())) {
+    ::unlink(file.c_str());
+  }
 }
 
 }  // namespace
@@ -120,24 +134,30 @@ TemporaryFile::TemporaryFile(const fs::path& folder, const fs::path& target, uns
           (full ? "; make room on the disk or choose another folder" : "; check the path and its permissions"));
     }
     struct stat status = {};
-    if (try_lock(descriptor_) != LockState::refused && ::fstat(descriptor_, &status) == 0 && status.st_nlink > 0)
+    if (try_lock(descriptor_) != LockState::refused && ::fstat(descriptor_, &status) == 0 && status.st_nlink > 0) {
       return;
+    }
     ::close(descriptor_);
   }
 }
 
 TemporaryFile::~TemporaryFile() {
-  if (!path_.empty()) ::unlink(path_.c_str());
+  if (!path_.empty()) {
+    ::unlink(path_.c_str());
+  }
   ::close(descriptor_);
 }
 
 TemporaryFolder::TemporaryFolder(const fs::path& folder) {
   while (!lock_) {
     path_ = folder / fresh_name();
-    if (::mkdir(path_.c_str(), 0777) != 0)
+    if (::mkdir(path_.c_str(), 0777) != 0) {
       throw DataError("cannot make a folder in '" + folder.string() + "': " + std::strerror(errno) +
                       "; check the path and its permissions");
-    if (std::optional<FileLock> lock = FileLock::take(path_ / lock_name)) lock_.emplace(std::move(*lock));
+    }
+    if (std::optional<FileLock> lock = FileLock::take(path_ / lock_name)) {
+      lock_.emplace(std::move(*lock));
+    }
   }
 }
 
@@ -148,7 +168,9 @@ TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept
 
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
-  if (lock_) fs::remove_all(path_, ignored);
+  if (lock_) {
+    fs::remove_all(path_, ignored);
+  }
 }
 
 FileLock TemporaryFolder::release() {
@@ -158,8 +180,12 @@ FileLock TemporaryFolder::release() {
 }
 
 bool is_own_lock_or_mark(const fs::path& file) {
-  if (file.filename() == lock_name) return FileLock::is_own(file);
-  if (file.filename() != mark_name) return false;
+  if (file.filename() == lock_name) {
+    return FileLock::is_own(file);
+  }
+  if (file.filename() != mark_name) {
+    return false;
+  }
   const Opened opened(file);
   std::array<char, 128> text = {};
   const ssize_t count = opened.is_file() ? ::read(opened.get(), text.data(), text.size()) : -1;
@@ -170,7 +196,9 @@ bool is_own_lock_or_mark(const fs::path& file) {
 void clear_leftovers(const fs::path& folder, const std::vector<std::string>& names) {
   std::error_code error;
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder, error)) found.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    found.push_back(entry.path());
+  }
   for (const fs::path& file : found) {
     const std::string name = file.filename().string();
     if (is_temporary(name)) {
@@ -186,10 +214,14 @@ bool holds_nothing(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (is_temporary(name)) continue;
+    if (is_temporary(name)) {
+      continue;
+    }
     const fs::file_status status = entry.symlink_status();
     const bool ours = numbered(name) || is_own_lock_or_mark(entry.path());
-    if (fs::is_directory(status) ? !holds_nothing(entry.path()) : !ours || !fs::is_regular_file(status)) return false;
+    if (fs::is_directory(status) ? !holds_nothing(entry.path()) : !ours || !fs::is_regular_file(status)) {
+      return false;
+    }
   }
   return !error;
 }

@@ -34,14 +34,18 @@ constexpr std::array wrappings = {
 
 std::string wrapping_of(const std::filesystem::path& file) {
   const std::string begin = in_small_letters(read_beginning(file).substr(0, 64));
-  for (const Wrapping& wrapping : wrappings)
-    if (begin.starts_with(wrapping.begin)) return wrapping.what;
+  for (const Wrapping& wrapping : wrappings) {
+    if (begin.starts_with(wrapping.begin)) {
+      return wrapping.what;
+    }
+  }
   return {};
 }
 
 std::string read_plain_text(const std::filesystem::path& file) {
-  if (const std::string wrapping = wrapping_of(file); !wrapping.empty())
+  if (const std::string wrapping = wrapping_of(file); !wrapping.empty()) {
     throw DataError("'" + file.string() + "' " + wrapping);
+  }
   return read_text(file);
 }
 

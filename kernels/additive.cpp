@@ -9,7 +9,9 @@ namespace evenflow::kernels {
 namespace {
 
 void check_shift(const char* operation, ConstMap x, ConstMap shift) {
-  if (x.c % 2 == 0 && shift.n == x.n && shift.c == x.c / 2 && shift.h == x.h && shift.w == x.w) return;
+  if (x.c % 2 == 0 && shift.n == x.n && shift.c == x.c / 2 && shift.h == x.h && shift.w == x.w) {
+    return;
+  }
   throw ShapeError(fmt::format("{}: expected [n, c, h, w] with even c and a shift [n, c/2, h, w], got {} and {}",
                                operation, text(x), text(shift)));
 }

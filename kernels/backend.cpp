@@ -18,10 +18,14 @@ namespace {
 bool library_is_there() {
   void* program = dlopen(nullptr, RTLD_LAZY);
   Dl_serinfo size{};
-  if (program == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) return false;
+  if (program == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) {
+    return false;
+  }
   std::vector<Dl_serinfo> room(size.dls_size / sizeof(Dl_serinfo) + 1);
   Dl_serinfo* found = room.data();
-  if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) != 0 || dlinfo(program, RTLD_DI_SERINFO, found) != 0) return false;
+  if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) != 0 || dlinfo(program, RTLD_DI_SERINFO, found) != 0) {
+    return false;
+  }
   const Dl_serpath* path = found->dls_serpath;
   return std::any_of(path, path + found->dls_cnt, [](const Dl_serpath& folder) {
     return access((std::string(folder.dls_name) + "/" + cuda_library_name).c_str(), R_OK) == 0;
@@ -34,18 +38,24 @@ const Backend* load_cuda_backend() {
   const std::string without =
       "this evenflow was built without CUDA (" + name + " is missing); use --device cpu, or build with the preset cuda";
   if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    if (!library_is_there()) throw DeviceError(without);
+    if (!library_is_there()) {
+      throw DeviceError(without);
+    }
     throw DeviceError("no NVIDIA driver on this machine (libcuda.so.1 is missing); install one or use --device cpu");
   }
   void* library = dlopen(cuda_library_name, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const std::string why = dlerror();
-    if (why.starts_with(name + ":") && !library_is_there()) throw DeviceError(without);
+    if (why.starts_with(name + ":") && !library_is_there()) {
+      throw DeviceError(without);
+    }
     throw DeviceError(name + " cannot be loaded (" + why + "); install what it needs, or use --device cpu");
   }
   using Entry = const Backend* (*)();
   auto entry = reinterpret_cast<Entry>(dlsym(library, cuda_library_entry));
-  if (entry == nullptr) throw DeviceError(name + " is not this evenflow's; reinstall it");
+  if (entry == nullptr) {
+    throw DeviceError(name + " is not this evenflow's; reinstall it");
+  }
   const Backend* backend = entry();
   require_same_operations(*backend);
   if (backend->runtime->devices() == 0) {
@@ -63,9 +73,13 @@ const Backend* cuda_library() {
 }
 
 const Backend& backend_of(Device device) {
-  if (device.type == DeviceType::cpu) return cpu_backend();
+  if (device.type == DeviceType::cpu) {
+    return cpu_backend();
+  }
   const Backend* cuda = in_place_of_cuda;
-  if (cuda == nullptr) cuda = cuda_library();
+  if (cuda == nullptr) {
+    cuda = cuda_library();
+  }
   const int devices = cuda->runtime->devices();
   if (device.index < 0 || device.index >= devices) {
     throw DeviceError("there is no cuda:" + std::to_string(device.index) + "; this machine has " +
@@ -81,7 +95,9 @@ void use_cuda_backend(const Backend* backend) {
 }
 
 void require_same_operations(const Backend& library) {
-  if (std::string_view(library.operations->names) == operation_names) return;
+  if (std::string_view(library.operations->names) == operation_names) {
+    return;
+  }
   throw DeviceError(std::string(cuda_library_name) +
                     " is of another evenflow than this program: its operations differ; install both from one build");
 }

@@ -5,19 +5,25 @@
 namespace evenflow::kernels {
 
 Memory::Memory(size_t bytes, Device device) : device_(device) {
-  if (bytes != 0) data_ = runtime_of(device).allocate(bytes, device);
+  if (bytes != 0) {
+    data_ = runtime_of(device).allocate(bytes, device);
+  }
 }
 
 Memory Memory::pinned(size_t bytes, Device device) {
   Memory memory;
   memory.device_ = device;
   memory.pinned_ = true;
-  if (bytes != 0) memory.data_ = runtime_of(device).allocate_pinned(bytes);
+  if (bytes != 0) {
+    memory.data_ = runtime_of(device).allocate_pinned(bytes);
+  }
   return memory;
 }
 
 Memory::~Memory() {
-  if (data_ == nullptr) return;
+  if (data_ == nullptr) {
+    return;
+  }
   if (pinned_) {
     runtime_of(device_).release_pinned(data_);
   } else {

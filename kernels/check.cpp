@@ -9,16 +9,22 @@ std::string text(ConstMap m) {
 }
 
 void check_same_shape(const char* operation, ConstMap a, ConstMap b) {
-  if (!same_shape(a, b)) throw ShapeError(fmt::format("{}: shapes differ, {} and {}", operation, text(a), text(b)));
+  if (!same_shape(a, b)) {
+    throw ShapeError(fmt::format("{}: shapes differ, {} and {}", operation, text(a), text(b)));
+  }
 }
 
 void check_size(const char* operation, const char* what, int64_t actual, int64_t expected) {
-  if (actual == expected) return;
+  if (actual == expected) {
+    return;
+  }
   throw ShapeError(fmt::format("{}: {} has {} elements, expected {}", operation, what, actual, expected));
 }
 
 void check_at_least(const char* operation, const char* what, int64_t actual, int64_t needed) {
-  if (actual >= needed) return;
+  if (actual >= needed) {
+    return;
+  }
   throw ShapeError(fmt::format("{}: {} has room for {}, needs {}", operation, what, actual, needed));
 }
 

@@ -33,7 +33,9 @@ class DeviceError : public std::runtime_error {
 
 /// No std::string on the way: what holds allocates nothing.
 inline void check(bool ok, const char* operation, std::string_view expected) {
-  if (!ok) throw ShapeError(std::string(operation) + ": expected " + std::string(expected));
+  if (!ok) {
+    throw ShapeError(std::string(operation) + ": expected " + std::string(expected));
+  }
 }
 
 // ---- for the operations' sources (check.cpp)

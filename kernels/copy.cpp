@@ -16,7 +16,9 @@ void copy_bytes(Stream& stream, const void* from, Device from_device, void* to, 
   check(reaches(stream, from_device) && reaches(stream, to_device), "copy",
         "memory of the stream's device or the host");
   check(bytes >= 0, "copy", "no negative size");
-  if (bytes == 0) return;
+  if (bytes == 0) {
+    return;
+  }
   const TraceRange range(stream, "copy");
   runtime_of(stream.device()).copy(stream, from, to, bytes);
 }
@@ -24,7 +26,9 @@ void copy_bytes(Stream& stream, const void* from, Device from_device, void* to, 
 void zero_bytes(Stream& stream, void* data, Device device, int64_t bytes) {
   check(device == stream.device(), "zero", "memory of the stream's device");
   check(bytes >= 0, "zero", "no negative size");
-  if (bytes == 0) return;
+  if (bytes == 0) {
+    return;
+  }
   const TraceRange range(stream, "zero", Cost{static_cast<double>(bytes), 0});
   runtime_of(stream.device()).zero(stream, data, bytes);
 }

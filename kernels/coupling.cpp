@@ -9,7 +9,9 @@ namespace evenflow::kernels {
 namespace {
 
 void check_shape(const char* operation, const CouplingShape& s) {
-  if (s.channels >= 2 && s.channels % 2 == 0 && s.hidden >= 1 && s.height >= 1 && s.width >= 1) return;
+  if (s.channels >= 2 && s.channels % 2 == 0 && s.hidden >= 1 && s.height >= 1 && s.width >= 1) {
+    return;
+  }
   throw ShapeError(
       fmt::format("{}: expected an even number of channels and positive sizes, got channels {}, hidden {}, {} x {}",
                   operation, s.channels, s.hidden, s.height, s.width));
@@ -33,7 +35,9 @@ void check_tensors(const char* operation, const CouplingShape& s, const Tensors&
 }
 
 void check_map(const char* operation, const CouplingShape& s, ConstMap x) {
-  if (x.c == s.channels && x.h == s.height && x.w == s.width) return;
+  if (x.c == s.channels && x.h == s.height && x.w == s.width) {
+    return;
+  }
   throw ShapeError(fmt::format("{}: expected maps of {} channels, {} x {}, got {}", operation, s.channels, s.height,
                                s.width, text(x)));
 }
@@ -82,7 +86,9 @@ void coupling_forward(Stream& stream, const CouplingForward& task) {
   const BufferSizes sizes = sizes_of("coupling_forward", stream.device(), task.shape, n);
   check_size("coupling_forward", "packed", task.packed, sizes.packed);
   check_at_least("coupling_forward", "log_det", task.log_det, n);
-  if (task.saved.size != 0) check_at_least("coupling_forward", "saved", task.saved, n * sizes.saved);
+  if (task.saved.size != 0) {
+    check_at_least("coupling_forward", "saved", task.saved, n * sizes.saved);
+  }
   check_at_least("coupling_forward", "workspace", task.workspace, sizes.workspace);
   dispatch(stream, "coupling_forward", task);
 }

@@ -25,9 +25,13 @@ EVENFLOW_ANYWHERE inline int64_t class_of(const ClassGrid& grid, const double* v
   const double* values = grid.values.data;
   for (int64_t p = 0; p < grid.counts.size; ++p) {
     const int64_t count = grid.counts.data[p];
-    if (v[p] != v[p]) return -1;
+    if (v[p] != v[p]) {
+      return -1;
+    }
     int64_t nearest = 0;
-    while (nearest + 1 < count && values[nearest + 1] - v[p] < v[p] - values[nearest]) ++nearest;
+    while (nearest + 1 < count && values[nearest + 1] - v[p] < v[p] - values[nearest]) {
+      ++nearest;
+    }
     cell = cell * count + nearest;
     values += count;
   }
@@ -65,9 +69,13 @@ Cost cost(const CrossEntropyBackward& task);
 /// log of the sum of the exponentials.
 EVENFLOW_ANYWHERE inline double log_sum_exp(const float* logits, int64_t classes) {
   double top = logits[0];
-  for (int64_t c = 1; c < classes; ++c) top = fmax(top, static_cast<double>(logits[c]));
+  for (int64_t c = 1; c < classes; ++c) {
+    top = fmax(top, static_cast<double>(logits[c]));
+  }
   double sum = 0;
-  for (int64_t c = 0; c < classes; ++c) sum += exp(logits[c] - top);
+  for (int64_t c = 0; c < classes; ++c) {
+    sum += exp(logits[c] - top);
+  }
   return top + log(sum);
 }
 

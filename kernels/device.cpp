@@ -8,7 +8,9 @@
 namespace evenflow::kernels {
 
 Device parse_device(std::string_view text) {
-  if (text == "cpu") return {};
+  if (text == "cpu") {
+    return {};
+  }
   if (text == "auto") {
     try {
       const Device first{DeviceType::cuda, 0};

@@ -8,11 +8,15 @@
 namespace evenflow::kernels {
 
 Event::Event(Device device) : device_(device) {
-  if (device.type != DeviceType::cpu) handle_ = runtime_of(device).create_event(device);
+  if (device.type != DeviceType::cpu) {
+    handle_ = runtime_of(device).create_event(device);
+  }
 }
 
 Event::~Event() {
-  if (handle_ != nullptr) runtime_of(device_).release_event(handle_);
+  if (handle_ != nullptr) {
+    runtime_of(device_).release_event(handle_);
+  }
 }
 
 void Event::record(Stream& stream) {

@@ -20,7 +20,9 @@ Graph::Graph(Stream& stream, std::function<void()> record) : device_(stream.devi
     // The stream must leave its capture; what was recorded goes, and record's own error is the one to tell.
     try {
       void* const unfinished = runtime.end_capture(stream);
-      if (unfinished != nullptr) runtime.release_graph(unfinished);
+      if (unfinished != nullptr) {
+        runtime.release_graph(unfinished);
+      }
     } catch (const DeviceError&) {  // NOLINT(bugprone-empty-catch)
     }
     throw;
@@ -29,7 +31,9 @@ Graph::Graph(Stream& stream, std::function<void()> record) : device_(stream.devi
 }
 
 Graph::~Graph() {
-  if (handle_ != nullptr) runtime_of(device_).release_graph(handle_);
+  if (handle_ != nullptr) {
+    runtime_of(device_).release_graph(handle_);
+  }
 }
 
 void Graph::launch(Stream& stream) {

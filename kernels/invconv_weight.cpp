@@ -19,8 +19,12 @@ int64_t check_plu(const char* operation, const PluParameters& p) {
 
 void check_square(const char* operation, int64_t size) {
   int64_t c = 0;
-  while (c * c < size) ++c;
-  if (c * c == size) return;
+  while (c * c < size) {
+    ++c;
+  }
+  if (c * c == size) {
+    return;
+  }
   throw ShapeError(fmt::format("{}: a weight of {} is not square", operation, size));
 }
 
@@ -81,7 +85,9 @@ Cost cost(const InvconvAssemblePlu& task) {
 
 Cost cost(const InvconvAssembleDense& task) {
   Cost sum;
-  for (const DenseAssembly& step : task.steps) sum.bytes += 2 * bytes_of_floats(step.weight.size);
+  for (const DenseAssembly& step : task.steps) {
+    sum.bytes += 2 * bytes_of_floats(step.weight.size);
+  }
   return sum;
 }
 
@@ -96,7 +102,9 @@ Cost cost(const InvconvPluBackward& task) {
 
 Cost cost(const InvconvDenseBackward& task) {
   Cost sum;
-  for (const DenseBackward& step : task.steps) sum.bytes += 4 * bytes_of_floats(step.gradient.size);
+  for (const DenseBackward& step : task.steps) {
+    sum.bytes += 4 * bytes_of_floats(step.gradient.size);
+  }
   return sum;
 }
 

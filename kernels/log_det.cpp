@@ -17,13 +17,17 @@ void actnorm_log_det_backward(Stream& stream, const ActnormLogDetBackward& task)
 
 Cost cost(const ConstantLogDet& task) {
   double channels = 0;
-  for (const LogDetTerm& step : task.steps) channels += static_cast<double>(step.log_scale.size);
+  for (const LogDetTerm& step : task.steps) {
+    channels += static_cast<double>(step.log_scale.size);
+  }
   return {bytes_of_floats(channels) + bytes_of_doubles(task.steps.size()), channels};
 }
 
 Cost cost(const ActnormLogDetBackward& task) {
   double channels = 0;
-  for (const LogDetGradient& step : task.steps) channels += static_cast<double>(step.dlog_scale.size);
+  for (const LogDetGradient& step : task.steps) {
+    channels += static_cast<double>(step.dlog_scale.size);
+  }
   return {2 * bytes_of_floats(channels), channels};
 }
 

@@ -36,7 +36,9 @@ double mel_to_hz(double mel) {
 }
 
 void require(bool holds, const char* what, int came) {
-  if (!holds) throw ShapeError("log-mel: " + std::string(what) + ", got " + std::to_string(came));
+  if (!holds) {
+    throw ShapeError("log-mel: " + std::string(what) + ", got " + std::to_string(came));
+  }
 }
 
 void check_settings(const LogMelSettings& settings) {
@@ -58,7 +60,9 @@ int64_t least_samples_of(const LogMelSettings& settings) {
 
 std::vector<float> half_window(int n_fft) {
   std::vector<float> half;
-  for (const double w : periodic_hann(n_fft)) half.push_back(static_cast<float>(0.5 * w));
+  for (const double w : periodic_hann(n_fft)) {
+    half.push_back(static_cast<float>(0.5 * w));
+  }
   return half;
 }
 
@@ -74,7 +78,9 @@ std::vector<float> pass_twiddles(int points) {
   for (int done = 8; done < points;) {
     const int radix = std::min(8, points / done);
     for (int leg = 1; leg < radix; ++leg) {
-      for (int k = 0; k < done; ++k) append_root(twiddles, static_cast<double>(leg * k) / (done * radix), -1.0);
+      for (int k = 0; k < done; ++k) {
+        append_root(twiddles, static_cast<double>(leg * k) / (done * radix), -1.0);
+      }
     }
     done *= radix;
   }
@@ -83,7 +89,9 @@ std::vector<float> pass_twiddles(int points) {
 
 std::vector<float> untangling_roots(int n_fft) {
   std::vector<float> roots;
-  for (int k = 0; k <= n_fft / 4; ++k) append_root(roots, static_cast<double>(k) / n_fft, 1.0);
+  for (int k = 0; k <= n_fft / 4; ++k) {
+    append_root(roots, static_cast<double>(k) / n_fft, 1.0);
+  }
   return roots;
 }
 
@@ -116,7 +124,9 @@ MelFilterbank slaney_filterbank(const LogMelSettings& settings) {
   const int bands = settings.mel_bands;
   const double top_mel = hz_to_mel(settings.sample_rate_hz / 2.0);
   std::vector<double> edge_hz(static_cast<size_t>(bands) + 2);
-  for (size_t i = 0; i < edge_hz.size(); ++i) edge_hz[i] = mel_to_hz(top_mel * static_cast<double>(i) / (bands + 1));
+  for (size_t i = 0; i < edge_hz.size(); ++i) {
+    edge_hz[i] = mel_to_hz(top_mel * static_cast<double>(i) / (bands + 1));
+  }
 
   MelFilterbank filters;
   filters.offset.push_back(0);
@@ -129,8 +139,12 @@ MelFilterbank slaney_filterbank(const LogMelSettings& settings) {
       const double hz = static_cast<double>(bin) * settings.sample_rate_hz / settings.n_fft;
       const double height = std::min((hz - low) / (peak - low), (high - hz) / (high - peak));
       const auto weight = static_cast<float>(std::max(0.0, height) * norm);
-      if (!(weight > 0.0f)) continue;
-      if (static_cast<int>(filters.weight.size()) == filters.offset.back()) first = bin;
+      if (!(weight > 0.0f)) {
+        continue;
+      }
+      if (static_cast<int>(filters.weight.size()) == filters.offset.back()) {
+        first = bin;
+      }
       filters.weight.push_back(weight);
     }
     filters.first_bin.push_back(first);
@@ -141,7 +155,9 @@ MelFilterbank slaney_filterbank(const LogMelSettings& settings) {
 
 std::vector<double> periodic_hann(int n) {
   std::vector<double> window(static_cast<size_t>(n));
-  for (int i = 0; i < n; ++i) window[static_cast<size_t>(i)] = 0.5 - 0.5 * std::cos(2.0 * std::numbers::pi * i / n);
+  for (int i = 0; i < n; ++i) {
+    window[static_cast<size_t>(i)] = 0.5 - 0.5 * std::cos(2.0 * std::numbers::pi * i / n);
+  }
   return window;
 }
 
@@ -185,13 +201,17 @@ LogMelPlan::LogMelPlan(const LogMelSettings& settings, Device device, LogMelPath
   const MelFilterbank filters = slaney_filterbank(settings);
   const auto bands = static_cast<size_t>(settings.mel_bands);
   std::vector<int32_t> run_length(bands);
-  for (size_t band = 0; band < bands; ++band) run_length[band] = filters.offset[band + 1] - filters.offset[band];
+  for (size_t band = 0; band < bands; ++band) {
+    run_length[band] = filters.offset[band + 1] - filters.offset[band];
+  }
   // A row more than needed would do no harm; none at all cannot be allocated.
   const auto longest = static_cast<size_t>(std::max(1, *std::max_element(run_length.begin(), run_length.end())));
   std::vector<float> weight(longest * bands);
   for (size_t band = 0; band < bands; ++band) {
     const auto run = static_cast<size_t>(run_length[band]), from = static_cast<size_t>(filters.offset[band]);
-    for (size_t i = 0; i < run; ++i) weight[i * bands + band] = filters.weight[from + i];
+    for (size_t i = 0; i < run; ++i) {
+      weight[i * bands + band] = filters.weight[from + i];
+    }
   }
   first_bin_ = on_device(stream, std::vector<int32_t>(filters.first_bin.begin(), filters.first_bin.end()));
   run_length_ = on_device(stream, run_length);
@@ -226,8 +246,12 @@ void logmel(Stream& stream, const LogMel& task) {
         "log-mel", "stream, samples, clips and frames on the transform's device");
   check(task.frames_out.size % task.settings.mel_bands == 0, "log-mel", "whole frames");
   check((task.clips.size == 0) == (task.frames_out.size == 0), "log-mel", "frames for clips");
-  if (task.clips.size == 0) return;
-  if (device.type == DeviceType::cpu) check_clips(task);
+  if (task.clips.size == 0) {
+    return;
+  }
+  if (device.type == DeviceType::cpu) {
+    check_clips(task);
+  }
   dispatch(stream, "logmel_batch", task);
 }
 

@@ -28,7 +28,9 @@ struct ThreadPool::State {
       int64_t item = 0;
       {
         const std::lock_guard lock(mutex);
-        if (next >= items || error) return;
+        if (next >= items || error) {
+          return;
+        }
         item = next++;
       }
       try {
@@ -49,19 +51,27 @@ struct ThreadPool::State {
       {
         std::unique_lock lock(mutex);
         wake.wait(lock, [&] { return quit || round != seen; });
-        if (quit) return;
+        if (quit) {
+          return;
+        }
         seen = round;
       }
       take_items(worker);
       const std::lock_guard lock(mutex);
-      if (--busy == 0) done.notify_one();
+      if (--busy == 0) {
+        done.notify_one();
+      }
     }
   }
 };
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
-  if (threads <= 0) threads = static_cast<int>(std::thread::hardware_concurrency());
-  if (threads < 1) threads = 1;
+  if (threads <= 0) {
+    threads = static_cast<int>(std::thread::hardware_concurrency());
+  }
+  if (threads < 1) {
+    threads = 1;
+  }
   for (int worker = 1; worker < threads; ++worker) {
     state_->threads.emplace_back([state = state_.get(), worker] { state->loop(worker); });
   }
@@ -73,7 +83,9 @@ ThreadPool::~ThreadPool() {
     state_->quit = true;
   }
   state_->wake.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
+  for (std::thread& thread : state_->threads) {
+    thread.join();
+  }
 }
 
 int ThreadPool::threads() const {
@@ -102,7 +114,9 @@ void ThreadPool::run(int64_t items, const std::function<void(int64_t, int)>& wor
     s.work = nullptr;
     error = std::exchange(s.error, nullptr);
   }
-  if (error) std::rethrow_exception(error);
+  if (error) {
+    std::rethrow_exception(error);
+  }
 }
 
 }  // namespace evenflow::kernels

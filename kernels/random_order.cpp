@@ -13,7 +13,9 @@ int64_t random_order_workspace_bytes(Device device, int64_t n) {
 void random_order(Stream& stream, const RandomOrder& task) {
   check(task.workspace.size >= random_order_workspace_bytes(stream.device(), task.order.size), "random_order",
         "a workspace as large as its query says");
-  if (task.order.size == 0) return;
+  if (task.order.size == 0) {
+    return;
+  }
   dispatch(stream, "random_order", task);
 }
 

@@ -20,15 +20,21 @@ class Tracer {
 class TraceRange {
  public:
   TraceRange(Stream& stream, const char* name, const Cost& cost = {}) : tracer_(stream.tracer()) {
-    if (tracer_ != nullptr) tracer_->begin(name, cost);
+    if (tracer_ != nullptr) {
+      tracer_->begin(name, cost);
+    }
   }
   /// An operation: its cost is counted only if somebody listens.
   template <class Task>
   TraceRange(Stream& stream, const char* name, const Task& task) : tracer_(stream.tracer()) {
-    if (tracer_ != nullptr) tracer_->begin(name, cost(task));
+    if (tracer_ != nullptr) {
+      tracer_->begin(name, cost(task));
+    }
   }
   ~TraceRange() {
-    if (tracer_ != nullptr) tracer_->end();
+    if (tracer_ != nullptr) {
+      tracer_->end();
+    }
   }
   TraceRange(const TraceRange&) = delete;
   TraceRange& operator=(const TraceRange&) = delete;

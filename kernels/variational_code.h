@@ -97,7 +97,9 @@ EVENFLOW_ANYWHERE inline void code_loss_of(const CodeLoss& task, int64_t window)
   double tie = 0;
   for (int64_t p = 0; p < prior.groups.size && prior.v.size != 0; ++p) {
     const double v = prior.v.data[window * prior.groups.size + p];
-    if (v != v) continue;
+    if (v != v) {
+      continue;
+    }
     const LatentGroup group = prior.groups.data[p];
     const double off = mean[p] - group.k * (v - group.v0);
     tie += off * off;
@@ -125,7 +127,9 @@ EVENFLOW_ANYWHERE inline void code_backward_at(const CodeBackward& task, int64_t
   if (j < prior.groups.size && prior.v.size != 0) {
     const double v = prior.v.data[window * prior.groups.size + j];
     const LatentGroup group = prior.groups.data[j];
-    if (v == v) dmean += task.scale * prior.gamma * 2.0 * (m - group.k * (v - group.v0));
+    if (v == v) {
+      dmean += task.scale * prior.gamma * 2.0 * (m - group.k * (v - group.v0));
+    }
   }
   task.dcode.data[at] = static_cast<float>(dmean);
   task.dcode.data[at + prior.latents] = static_cast<float>(dlog_variance);

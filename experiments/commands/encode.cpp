@@ -39,9 +39,13 @@ int run(const EncodeArguments& arguments) {
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
   std::map<std::string, int64_t> machines;
-  for (const io::Clip& clip : shard.clips()) ++machines[clip.machine];
+  for (const io::Clip& clip : shard.clips()) {
+    ++machines[clip.machine];
+  }
   const std::string others = other_machines(machines, detector.model().provenance.machines);
-  if (!others.empty()) print_note(others);
+  if (!others.empty()) {
+    print_note(others);
+  }
   StatusLine status;
   detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
     throw_if_stopped();

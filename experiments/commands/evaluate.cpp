@@ -69,8 +69,11 @@ std::vector<double> moved(const std::vector<double>& values, const std::vector<s
 }
 
 void add_missing(std::vector<std::string>& names, const std::vector<std::string>& more) {
-  for (const std::string& name : more)
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  for (const std::string& name : more) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      names.push_back(name);
+    }
+  }
 }
 
 bool is_evaluated(const train::ClipScore& clip) {
@@ -126,7 +129,9 @@ void add_values(TrainingValues& training, const std::string& name, const std::ve
 
 void add_training_clips(TrainingValues& training, std::vector<io::Clip> clips, const std::vector<std::string>& names) {
   std::erase_if(clips, [](const io::Clip& clip) { return clip.split != io::Split::train || clip.label == 1; });
-  for (size_t p = 0; p < names.size(); ++p) add_values(training, names[p], distinct_values(clips, p));
+  for (size_t p = 0; p < names.size(); ++p) {
+    add_values(training, names[p], distinct_values(clips, p));
+  }
 }
 
 /// What the model was trained on, from whatever tells: the model, shards, training clips among the scores.
@@ -134,16 +139,21 @@ TrainingValues training_values(const EvaluateArguments& arguments, const train::
   TrainingValues training;
   if (arguments.model) {
     const io::ConditionData condition = io::read_model(*arguments.model).condition;
-    for (size_t p = 0; p < condition.names.size(); ++p)
+    for (size_t p = 0; p < condition.names.size(); ++p) {
       add_values(training, condition.names[p], condition.training_values[p]);
+    }
   }
   for (const fs::path& file : arguments.training) {
     const io::Shard shard(file);
     add_training_clips(training, shard.clips(), shard.parameter_names());
   }
-  if (!training.empty()) return training;
+  if (!training.empty()) {
+    return training;
+  }
   std::vector<io::Clip> clips;
-  for (const train::ClipScore& score : scores.clips) clips.push_back(score.clip);
+  for (const train::ClipScore& score : scores.clips) {
+    clips.push_back(score.clip);
+  }
   add_training_clips(training, clips, scores.parameter_names);
   return training;
 }
@@ -153,14 +163,16 @@ std::map<std::string, fs::path> picture_files(const train::ScoreTable& table, co
   std::map<std::string, fs::path> files;
   std::map<fs::path, std::string> taken;
   for (const std::string& name : table.estimated_names) {
-    if (std::find(table.parameter_names.begin(), table.parameter_names.end(), name) == table.parameter_names.end())
+    if (std::find(table.parameter_names.begin(), table.parameter_names.end(), name) == table.parameter_names.end()) {
       continue;
+    }
     std::string word = name;
     std::replace(word.begin(), word.end(), '/', '_');
     const fs::path file = folder / ("estimate_" + word + ".png");
-    if (const auto [other, fresh] = taken.try_emplace(file, name); !fresh)
+    if (const auto [other, fresh] = taken.try_emplace(file, name); !fresh) {
       throw io::DataError(fmt::format("the parameters '{}' and '{}' would share the picture '{}'; rename one of them",
                                       other->second, name, file.string()));
+    }
     files[name] = file;
   }
   return files;
@@ -171,12 +183,15 @@ bool is_dcase_list(const fs::path& file) {
   std::istringstream lines(io::read_text(file));
   for (std::string line; std::getline(lines, line);) {
     const size_t comma = line.rfind(',');
-    if (comma == std::string::npos || line.find('\0') != std::string::npos) return false;
+    if (comma == std::string::npos || line.find('\0') != std::string::npos) {
+      return false;
+    }
     double value = 0;
     const char* const end = line.data() + line.size();
     if (const auto read = std::from_chars(line.data() + comma + 1, end, value);
-        read.ec != std::errc() || read.ptr != end)
+        read.ec != std::errc() || read.ptr != end) {
       return false;
+    }
   }
   return true;
 }
@@ -184,9 +199,13 @@ bool is_dcase_list(const fs::path& file) {
 /// A year's folder is DCASE's alone: its files have no header by which one of them could be known as evenflow's.
 void require_own_year(const fs::path& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error) || io::holds_nothing(folder)) return;
+  if (!fs::is_directory(folder, error) || io::holds_nothing(folder)) {
+    return;
+  }
   const fs::path result = folder / "result.csv";
-  if (fs::exists(result, error) && io::read_text(result).starts_with("machine,section,")) return;
+  if (fs::exists(result, error) && io::read_text(result).starts_with("machine,section,")) {
+    return;
+  }
   throw io::UsageError(
       fmt::format("the folder '{}' holds files that do not belong to a DCASE result ('{}'); choose another folder, or "
                   "add --force to write among them",
@@ -201,17 +220,24 @@ class DcaseOutput {
       outputs.writes_own(file.path);
       folders_.insert(file.path.parent_path());
     }
-    for (const fs::path& folder : folders_)
-      if (!force) require_own_year(folder);
+    for (const fs::path& folder : folders_) {
+      if (!force) {
+        require_own_year(folder);
+      }
+    }
     for (const DcaseFile& file : files_) {
-      if (force || file.path.filename() == "result.csv" || !fs::exists(file.path) || is_dcase_list(file.path)) continue;
+      if (force || file.path.filename() == "result.csv" || !fs::exists(file.path) || is_dcase_list(file.path)) {
+        continue;
+      }
       throw io::UsageError(fmt::format(
           "'{}' exists and is not one of DCASE's lists; choose another folder, or add --force to replace it",
           file.path.string()));
     }
   }
   void make_folders() const {
-    for (const fs::path& folder : folders_) io::make_folder(folder);
+    for (const fs::path& folder : folders_) {
+      io::make_folder(folder);
+    }
   }
   void write(std::vector<fs::path>& written) const {
     for (const DcaseFile& file : files_) {
@@ -230,7 +256,9 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
   for (size_t e = 0; e < table.estimated_names.size(); ++e) {
     const std::string& name = table.estimated_names[e];
     const auto found = std::find(table.parameter_names.begin(), table.parameter_names.end(), name);
-    if (found == table.parameter_names.end()) continue;
+    if (found == table.parameter_names.end()) {
+      continue;
+    }
     const auto p = static_cast<size_t>(found - table.parameter_names.begin());
     train::ScatterPlot plot;
     plot.title = "What the sound says of " + name;
@@ -243,7 +271,9 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
     const auto values = training.find(name);
     const train::OperatingPoints trained(values == training.end() ? std::vector<double>() : values->second);
     for (const train::ClipScore& clip : table.clips) {
-      if (clip.clip.label < 0 || std::isnan(clip.clip.parameter[p])) continue;
+      if (clip.clip.label < 0 || std::isnan(clip.clip.parameter[p])) {
+        continue;
+      }
       const train::Familiarity familiarity = trained.of(clip.clip.parameter[p]);
       const size_t normal = familiarity == train::Familiarity::seen     ? 0
                             : familiarity == train::Familiarity::unseen ? 1
@@ -253,7 +283,9 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
       series.y.push_back(clip.estimate[e]);
     }
     std::erase_if(plot.series, [](const train::ScatterSeries& series) { return series.x.empty(); });
-    if (plot.series.empty()) continue;
+    if (plot.series.empty()) {
+      continue;
+    }
     const std::vector<uint8_t> png = train::draw_scatter(plot);
     written.push_back(files.at(name));
     write_picture(written.back(), png);
@@ -261,23 +293,32 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
 }
 
 void print_written(const std::vector<fs::path>& files) {
-  for (const fs::path& file : files) fmt::print("  {}\n", file.string());
+  for (const fs::path& file : files) {
+    fmt::print("  {}\n", file.string());
+  }
 }
 
 int run(const EvaluateArguments& arguments) {
   require_distinct(arguments.scores);
   Outputs outputs(arguments.force);
-  for (const fs::path& file : arguments.scores) outputs.reads(file, "a table of scores");
-  if (arguments.model) outputs.reads(*arguments.model, "the model");
-  for (const fs::path& file : arguments.training) outputs.reads(file, "a training shard");
+  for (const fs::path& file : arguments.scores) {
+    outputs.reads(file, "a table of scores");
+  }
+  if (arguments.model) {
+    outputs.reads(*arguments.model, "the model");
+  }
+  for (const fs::path& file : arguments.training) {
+    outputs.reads(file, "a training shard");
+  }
   AllScores scores = read_all(arguments.scores);
   train::ScoreTable& table = scores.table;
   const TrainingValues training = training_values(arguments, table);
   const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };
   const auto left_out = static_cast<int64_t>(std::erase_if(table.clips, is_train));
-  if (table.clips.empty())
+  if (table.clips.empty()) {
     throw io::DataError("'" + arguments.scores.front().string() +
                         "' holds no test clip; score the test clips (evenflow score --split test)");
+  }
   const bool labelled =
       std::any_of(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.clip.label >= 0; });
 
@@ -291,22 +332,32 @@ int run(const EvaluateArguments& arguments) {
   // All that is to be written is looked at before anything is.
   const auto table_file = [&](const char* name) { return *arguments.out / name; };
   std::map<std::string, fs::path> pictures;
-  if (arguments.dcase && io::is_standard_output(*arguments.dcase))
+  if (arguments.dcase && io::is_standard_output(*arguments.dcase)) {
     throw io::UsageError("--dcase takes a folder, and '" + arguments.dcase->string() +
                          "' is standard output; name one");
+  }
   if (arguments.out && evaluation) {
-    if (io::is_standard_output(*arguments.out))
+    if (io::is_standard_output(*arguments.out)) {
       throw io::UsageError("--out takes a folder; the tables are on standard output without it");
+    }
     pictures = picture_files(table, *arguments.out);
-    for (const char* name : {"evaluation.csv", "evaluation.json"})
+    for (const char* name : {"evaluation.csv", "evaluation.json"}) {
       outputs.writes_below(*arguments.out, name, FileKind::evaluation);
-    for (const auto& [name, file] : pictures)
+    }
+    for (const auto& [name, file] : pictures) {
       outputs.writes_below(*arguments.out, file.filename().string(), FileKind::picture);
+    }
   }
   std::optional<DcaseOutput> dcase;
-  if (arguments.dcase) dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
-  if (arguments.out && evaluation) io::make_folder(*arguments.out);
-  if (dcase) dcase->make_folders();
+  if (arguments.dcase) {
+    dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
+  }
+  if (arguments.out && evaluation) {
+    io::make_folder(*arguments.out);
+  }
+  if (dcase) {
+    dcase->make_folders();
+  }
 
   std::vector<fs::path> written;
   if (!evaluation) {
@@ -316,7 +367,9 @@ int run(const EvaluateArguments& arguments) {
     return exit_ok;
   }
   fmt::print("{}", to_text(*evaluation));
-  if (left_out > 0) fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
+  if (left_out > 0) {
+    fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
+  }
   if (arguments.out) {
     written.push_back(table_file("evaluation.csv"));
     io::write_text(written.back(), to_csv(*evaluation));
@@ -324,8 +377,12 @@ int run(const EvaluateArguments& arguments) {
     io::write_text(written.back(), to_json(*evaluation));
     draw_estimates(table, training, pictures, written);
   }
-  if (dcase) dcase->write(written);
-  if (!written.empty()) fmt::print("\nWritten:\n");
+  if (dcase) {
+    dcase->write(written);
+  }
+  if (!written.empty()) {
+    fmt::print("\nWritten:\n");
+  }
   print_written(written);
   return exit_ok;
 }

@@ -69,15 +69,20 @@ void describe_shard(const fs::path& file) {
 
 int64_t parameter_count(const io::ModelData& model) {
   int64_t count = 0;
-  for (const io::Tensor& tensor : model.parameters) count += static_cast<int64_t>(tensor.values.size());
+  for (const io::Tensor& tensor : model.parameters) {
+    count += static_cast<int64_t>(tensor.values.size());
+  }
   return count;
 }
 
 void describe_condition(const io::ConditionData& condition) {
-  if (condition.names.empty()) line("condition", "none: unconstrained");
-  for (size_t p = 0; p < condition.names.size(); ++p)
+  if (condition.names.empty()) {
+    line("condition", "none: unconstrained");
+  }
+  for (size_t p = 0; p < condition.names.size(); ++p) {
     line("condition", fmt::format("{}: k {:.6g}, v0 {:.6g}, trained at {}", condition.names[p], condition.k[p],
                                   condition.v0[p], values_text(condition.training_values[p])));
+  }
 }
 
 /// io::DataError unless the parameters make up the network that the configuration asks for.
@@ -131,12 +136,15 @@ void describe_model(const fs::path& file) {
        fmt::format("{}, seed {}, on {}", model.provenance.date, model.provenance.seed, model.provenance.device));
   line("data hash", model.provenance.data_hash);
   line("evenflow", fmt::format("{} (commit {})", model.provenance.version, model.provenance.commit));
-  if (!model.progress) return;
+  if (!model.progress) {
+    return;
+  }
   const io::ProgressData& progress = *model.progress;
   line("progress", fmt::format("{} finished, then {}; to be {}", count_text(progress.epoch, "epoch"),
                                count_text(progress.step_in_epoch, "step"), train::describe_budget(config.train)));
-  if (progress.best_epoch >= 0)
+  if (progress.best_epoch >= 0) {
     line("best", fmt::format("loss {:.4f} nats per dimension, in epoch {}", progress.best_loss, progress.best_epoch));
+  }
 }
 
 void describe_latents(const fs::path& file) {
@@ -146,7 +154,9 @@ void describe_latents(const fs::path& file) {
   line("zd", fmt::format("{} x {} (windows, elements)", latents.windows, latents.zd_size));
   line("clips", std::to_string(latents.clips));
   std::string names;
-  for (const std::string& name : latents.estimated) names += (names.empty() ? "" : ", ") + name;
+  for (const std::string& name : latents.estimated) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
   line("estimates", names.empty() ? "none" : names);
 }
 
@@ -156,8 +166,9 @@ void describe_samples(const fs::path& file) {
   line("windows",
        fmt::format("{} x {} x {} (windows, mel bands, frames), dB", samples.windows, samples.bands, samples.frames));
   line("model", samples.model);
-  for (size_t p = 0; p < samples.names.size(); ++p)
+  for (size_t p = 0; p < samples.names.size(); ++p) {
     line(samples.names[p].c_str(), std::isnan(samples.values[p]) ? "not set" : fmt::format("{:g}", samples.values[p]));
+  }
 }
 
 void describe_hdf5(const fs::path& file) {
@@ -179,7 +190,9 @@ void describe_hdf5(const fs::path& file) {
 void describe_scores(const fs::path& file) {
   const train::ScoreTable table = train::read_scores(file);
   std::vector<io::Clip> clips;
-  for (const train::ClipScore& score : table.clips) clips.push_back(score.clip);
+  for (const train::ClipScore& score : table.clips) {
+    clips.push_back(score.clip);
+  }
   fmt::print("{}: scores\n", io::escaped(file.string()));
   line("clips", std::to_string(clips.size()));
   fmt::print("{}", describe_clips(clips, table.parameter_names));
@@ -197,7 +210,9 @@ void describe_recordings(const fs::path& file, const char* what) {
   fmt::print("{}: {}\n", io::escaped(file.string()), what);
   line("recordings", std::to_string(manifest.clips.size()));
   fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
-  for (const std::string& note : manifest.notes) line("note", note);
+  for (const std::string& note : manifest.notes) {
+    line("note", note);
+  }
 }
 
 void describe_recording(const fs::path& file) {
@@ -212,7 +227,9 @@ void describe_recording(const fs::path& file) {
   const auto decibel = [](double x) { return x > 0.0 ? fmt::format("{:.1f} dB", 20.0 * std::log10(x)) : "silence"; };
   fmt::print("{}: recording (read as mono at {} Hz)\n", io::escaped(file.string()), settings.sample_rate_hz);
   line("recorded", fmt::format("{} Hz, {}", audio.source.rate_hz, count_text(audio.source.channels, "channel")));
-  if (!audio.source.note.empty()) line("note", audio.source.note);
+  if (!audio.source.note.empty()) {
+    line("note", audio.source.note);
+  }
   line("length", duration_text(static_cast<double>(samples.size()) / settings.sample_rate_hz));
   line("peak", decibel(peak));
   line("rms", decibel(std::sqrt(squares / static_cast<double>(samples.size()))));
@@ -223,7 +240,9 @@ void describe_recording(const fs::path& file) {
 /// Header and last row of a run's metrics.csv, by column.
 void describe_progress(const fs::path& metrics) {
   const auto rows = io::read_csv(metrics);
-  if (rows.size() < 2) return;
+  if (rows.size() < 2) {
+    return;
+  }
   const auto value = [&](const std::string& column) -> std::string {
     const auto found = std::find(rows[0].begin(), rows[0].end(), column);
     const auto i = static_cast<size_t>(found - rows[0].begin());
@@ -236,10 +255,16 @@ void describe_progress(const fs::path& metrics) {
 void describe_run(const fs::path& folder) {
   const io::RunFolder run = io::RunFolder::open(folder);
   fmt::print("{}: run folder\n", io::escaped(folder.string()));
-  for (const fs::path& shard : run.shards()) line("shard", shard.string());
-  if (fs::exists(run.metrics())) describe_progress(run.metrics());
+  for (const fs::path& shard : run.shards()) {
+    line("shard", shard.string());
+  }
+  if (fs::exists(run.metrics())) {
+    describe_progress(run.metrics());
+  }
   for (const fs::path& file : {run.model(), run.checkpoint()}) {
-    if (fs::exists(file)) describe_model(file);
+    if (fs::exists(file)) {
+      describe_model(file);
+    }
   }
 }
 
@@ -256,8 +281,11 @@ void describe_folder(const fs::path& folder) {
 void describe_configuration(const fs::path& file) {
   const io::Config config = io::read_config(file), defaults;
   fmt::print("{}: configuration\n", io::escaped(file.string()));
-  for (const io::ConfigKey& key : io::config_keys())
-    if (key.get(config) != key.get(defaults)) fmt::print("  {:<28} {}\n", key.name, key.get(config));
+  for (const io::ConfigKey& key : io::config_keys()) {
+    if (key.get(config) != key.get(defaults)) {
+      fmt::print("  {:<28} {}\n", key.name, key.get(config));
+    }
+  }
   fmt::print("All other keys are the defaults.\n");
 }
 
@@ -275,7 +303,9 @@ void describe_text(const fs::path& file) {
 int run(const InfoArguments& arguments) {
   const fs::path& file = arguments.file;
   std::error_code error;
-  if (!fs::exists(file, error)) throw io::DataError("'" + file.string() + "' does not exist; check the path");
+  if (!fs::exists(file, error)) {
+    throw io::DataError("'" + file.string() + "' does not exist; check the path");
+  }
   if (fs::is_directory(file)) {
     describe_folder(file);
   } else if (!fs::is_regular_file(file)) {

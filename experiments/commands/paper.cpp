@@ -66,8 +66,9 @@ int run(const PaperArguments& arguments) {
   require_no_links(options.folder / "figures");
   Outputs outputs(arguments.force);
   outputs.writes_below(arguments.out, "report.html", FileKind::page);
-  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"})
+  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"}) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
+  }
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

@@ -51,9 +51,13 @@ int run(const PrepareArguments& arguments) {
   io::Manifest manifest = read_clips(arguments.input);
   outputs.reads_listed(manifest, arguments.input);
   outputs.writes(arguments.out, FileKind::shard);
-  if (!arguments.skip_bad) require_recordings(manifest, arguments.input);
+  if (!arguments.skip_bad) {
+    require_recordings(manifest, arguments.input);
+  }
   drop_repeated(manifest, arguments.input);
-  for (const std::string& note : manifest.notes) print_note(note);
+  for (const std::string& note : manifest.notes) {
+    print_note(note);
+  }
 
   StatusLine status;
   frontend::PrepareOptions options;
@@ -75,12 +79,16 @@ int run(const PrepareArguments& arguments) {
   fmt::print("Prepared {}, {:.2f} h of sound, in {} ({:.0f} times real time) -> {}\n",
              count_text(static_cast<int64_t>(result.clips), "clip"), result.seconds_of_sound / 3600.0,
              duration_text(seconds), result.seconds_of_sound / seconds, arguments.out.string());
-  for (const std::string& line : result.notes) fmt::print("{}\n", one_line(line));
+  for (const std::string& line : result.notes) {
+    fmt::print("{}\n", one_line(line));
+  }
   if (result.skipped.empty()) {
     fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
   } else {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(result.skipped.size()), "recording"));
-    for (const std::string& sentence : result.skipped) fmt::print("  {}\n", one_line(sentence));
+    for (const std::string& sentence : result.skipped) {
+      fmt::print("  {}\n", one_line(sentence));
+    }
   }
   return exit_ok;
 }

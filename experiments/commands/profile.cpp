@@ -48,8 +48,12 @@ void declare(Options& options, ProfileArguments& arguments) {
 }
 
 std::string time_text(double seconds) {
-  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
-  if (seconds >= 1e-3) return fmt::format("{:.4g} ms", seconds * 1e3);
+  if (seconds >= 1) {
+    return fmt::format("{:.3g} s", seconds);
+  }
+  if (seconds >= 1e-3) {
+    return fmt::format("{:.4g} ms", seconds * 1e3);
+  }
   return fmt::format("{:.4g} us", seconds * 1e6);
 }
 
@@ -63,7 +67,9 @@ std::string percent_text(double rate, double ceiling) {
 
 // A rate in units of 1e9, or nothing where there is no work of the kind.
 std::string giga_text(double rate) {
-  if (rate == 0) return "-";
+  if (rate == 0) {
+    return "-";
+  }
   return rate >= 1e11 ? fmt::format("{:.0f}", rate * 1e-9) : fmt::format("{:.3g}", rate * 1e-9);
 }
 
@@ -85,12 +91,16 @@ void print_operations(const Profile& profile) {
   const bool launches = profile.graph_nodes > 0;
   std::vector<std::string> head = {"operation", "block", "calls",   "a step",  "10 % to 90 %",
                                    "share",     "GB/s",  "of copy", "GFLOP/s", "of product"};
-  if (launches) head.emplace_back("launches");
+  if (launches) {
+    head.emplace_back("launches");
+  }
   table.add(head);
   for (const ProfiledOperation& row : profile.rows) {
     const double bandwidth = row.cost.bytes / row.seconds.median, rate = row.cost.flop / row.seconds.median;
     double calls = 0;
-    for (const ProfiledCall& call : row.calls) calls += call.per_step;
+    for (const ProfiledCall& call : row.calls) {
+      calls += call.per_step;
+    }
     std::vector<std::string> cells = {row.operation,
                                       row.block.empty() ? "" : row.block.substr(5),
                                       fmt::format("{:g}", calls),
@@ -101,7 +111,9 @@ void print_operations(const Profile& profile) {
                                       percent_text(bandwidth, profile.ceilings.copy),
                                       giga_text(rate),
                                       rate > 0 ? percent_text(rate, row.gemm_ceiling) : "-"};
-    if (launches) cells.push_back(std::to_string(row.launches));
+    if (launches) {
+      cells.push_back(std::to_string(row.launches));
+    }
     table.add(cells);
     for (const ProfiledPart& part : row.parts) {
       const double part_rate = part.flop / part.seconds.median;
@@ -114,7 +126,9 @@ void print_operations(const Profile& profile) {
 }
 
 void print_kernels(const Profile& profile) {
-  if (profile.kernels.empty()) return;
+  if (profile.kernels.empty()) {
+    return;
+  }
   TextTable table;
   table.add({"kernel", "launches", "blocks", "threads", "shared bytes", "registers", "local bytes", "occupancy"});
   for (const ProfiledKernel& k : profile.kernels) {
@@ -131,7 +145,9 @@ void print_step(const Profile& profile) {
   const std::string how = graph ? fmt::format("one graph of {}", count_text(profile.graph_nodes, "node"))
                                 : count_text(profile.threads, "thread");
   fmt::print("\nSum of the operations, each alone: {}", spread_text(profile.operations));
-  if (graph) fmt::print(", {} launches", profile.launches);
+  if (graph) {
+    fmt::print(", {} launches", profile.launches);
+  }
   fmt::print("\nWhole step ({}): {}, {:.0f} windows/s, {} GFLOP/s\n", how, spread_text(profile.whole),
              windows / profile.whole.median, giga_text(profile.step_flop / profile.whole.median));
 }
@@ -142,13 +158,16 @@ bool print_changes(const std::vector<Change>& changes, const fs::path& old) {
   table.add({"", "before", "now", "ratio", ""});
   int64_t slower = 0;
   for (const Change& change : changes) {
-    if (change.slower) ++slower;
+    if (change.slower) {
+      ++slower;
+    }
     table.add({change.what, time_text(change.old_seconds), time_text(change.new_seconds),
                fmt::format("{:.3f}", change.ratio()), change.slower ? "slower" : ""});
   }
   fmt::print("\nAgainst {}:\n{}", old.string(), table.text());
-  if (slower > 0)
+  if (slower > 0) {
     fmt::print("{} slower, by more than 5 % and by more than both profiles' spread.\n", count_text(slower, "line"));
+  }
   return slower > 0;
 }
 
@@ -164,17 +183,21 @@ int run(const ProfileArguments& arguments) {
   stop_on_signals();
   Outputs outputs(arguments.force);
   outputs.reads(arguments.config);
-  if (arguments.compare) outputs.reads(*arguments.compare, "the older profile");
+  if (arguments.compare) {
+    outputs.reads(*arguments.compare, "the older profile");
+  }
   nlohmann::json old;
   if (arguments.compare) {
     old = read_profile(*arguments.compare);
     require_comparable(old, *arguments.compare, settings);
   }
   if (arguments.out) {
-    if (io::is_standard_output(*arguments.out))
+    if (io::is_standard_output(*arguments.out)) {
       throw io::UsageError("--out takes a folder; the figures are on standard output without it");
-    for (const char* name : {"profile.json", "profile.csv", "roofline.gp", "roofline.svg"})
+    }
+    for (const char* name : {"profile.json", "profile.csv", "roofline.gp", "roofline.svg"}) {
       outputs.writes_below(*arguments.out, name, FileKind::profile);
+    }
     io::make_folder(*arguments.out);
   }
   StatusLine line{1.0};
@@ -195,9 +218,13 @@ int run(const ProfileArguments& arguments) {
   if (arguments.out) {
     const std::string no_picture = write_profile(profile, *arguments.out);
     fmt::print("Written: {}\n", (*arguments.out / "profile.json").string());
-    if (!no_picture.empty()) fmt::print("{}\n", no_picture);
+    if (!no_picture.empty()) {
+      fmt::print("{}\n", no_picture);
+    }
   }
-  if (!arguments.compare) return exit_ok;
+  if (!arguments.compare) {
+    return exit_ok;
+  }
   return print_changes(compare(old, to_json(profile)), *arguments.compare) ? exit_slower : exit_ok;
 }
 

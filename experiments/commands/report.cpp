@@ -45,8 +45,9 @@ int run(const ReportArguments& arguments) {
   Outputs outputs(arguments.force);
   const io::RunFolder trained = io::RunFolder::open(arguments.run);
   outputs.reads(trained.model(), "the run's model");
-  for (const fs::path& file : arguments.features.empty() ? trained.shards() : arguments.features)
+  for (const fs::path& file : arguments.features.empty() ? trained.shards() : arguments.features) {
     outputs.reads(file, "the features");
+  }
   outputs.writes_below(options.folder, "report.html", FileKind::page);
   outputs.writes_below(options.folder, "scores.csv", FileKind::scores);
   require_no_links(options.folder / "figures");

@@ -60,7 +60,9 @@ ParameterValue parse_value(const std::string& text) {
     out.name = text.substr(0, equals);
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data() + equals + 1, end, out.value);
-    if (error == std::errc() && stop == end && std::isfinite(out.value)) return out;
+    if (error == std::errc() && stop == end && std::isfinite(out.value)) {
+      return out;
+    }
   }
   throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
 }
@@ -83,7 +85,9 @@ std::vector<double> values_for(const io::ConditionData& condition, const std::ve
     const auto found = std::find(condition.names.begin(), condition.names.end(), asked.name);
     if (found == condition.names.end()) {
       std::string known;
-      for (const std::string& name : condition.names) known += (known.empty() ? "" : ", ") + name;
+      for (const std::string& name : condition.names) {
+        known += (known.empty() ? "" : ", ") + name;
+      }
       throw io::UsageError("the model knows no parameter '" + asked.name + "'; " +
                            (known.empty() ? "it is unconstrained: leave --at out" : "it knows " + known));
     }
@@ -101,30 +105,37 @@ Windows draw(const SampleArguments& arguments, train::Detector& detector, const 
 
 /// Windows of a recording, end to end, and the same moved.
 Windows move(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
-  if (arguments.at.empty()) throw io::UsageError("--from needs --at: say where to move the recording");
+  if (arguments.at.empty()) {
+    throw io::UsageError("--from needs --at: say where to move the recording");
+  }
   const io::FrontendSettings& settings = detector.model().config.frontend;
   frontend::LogMel transform(settings);
   const frontend::FileFeatures recording = frontend::file_features(*arguments.from, settings, transform);
   const std::vector<float>& features = recording.logmel_db;
   frontend::SoundNotes notes(settings, true);
   notes.add(*arguments.from, recording.source, frontend::says_nothing(features, settings));
-  for (const std::string& line : notes.lines()) fmt::print("{}\n", one_line(line));
+  for (const std::string& line : notes.lines()) {
+    fmt::print("{}\n", one_line(line));
+  }
   const flow::Model& model = detector.network();
   Windows windows{0, static_cast<int>(model.height()), static_cast<int>(model.width()), {}, {}};
   const auto window = static_cast<size_t>(model.dimensions());
   windows.count = std::min(arguments.count, static_cast<int64_t>(features.size() / window));
-  if (windows.count == 0)
+  if (windows.count == 0) {
     throw io::DataError("'" + arguments.from->string() + "' is too short: a window of this model takes " +
                         std::to_string(model.width()) + " frames of " + std::to_string(settings.hop_samples) +
                         " samples");
+  }
   for (int64_t i = 0; i < windows.count; ++i) {
     const std::span<const float> frames(features.data() + static_cast<size_t>(i) * window, window);
     const std::vector<float> moved = detector.transfer(frames, at);
     windows.logmel_db.insert(windows.logmel_db.end(), moved.begin(), moved.end());
-    for (int band = 0; band < windows.bands; ++band)
-      for (int frame = 0; frame < windows.frames; ++frame)
+    for (int band = 0; band < windows.bands; ++band) {
+      for (int frame = 0; frame < windows.frames; ++frame) {
         windows.original.push_back(
             frames[static_cast<size_t>(frame) * static_cast<size_t>(windows.bands) + static_cast<size_t>(band)]);
+      }
+    }
   }
   return windows;
 }
@@ -142,7 +153,9 @@ io::Samples to_file(const SampleArguments& arguments, const Windows& windows, co
                       .from = std::nullopt,
                       .temperature = arguments.temperature,
                       .seed = arguments.seed};
-  if (arguments.from) samples.from = arguments.from->string();
+  if (arguments.from) {
+    samples.from = arguments.from->string();
+  }
   return samples;
 }
 
@@ -165,7 +178,9 @@ Image picture_of(const Windows& windows) {
     const auto draw_row = [&](const std::vector<float>& all, int at) {
       draw_matrix(image, windows.at(all, i), windows.bands, windows.frames, scale, x, gap + at * step_y, low, high);
     };
-    if (pair) draw_row(windows.original, row);
+    if (pair) {
+      draw_row(windows.original, row);
+    }
     draw_row(windows.logmel_db, row + (pair ? 1 : 0));
   }
   return image;
@@ -173,37 +188,57 @@ Image picture_of(const Windows& windows) {
 
 std::string at_text(const std::vector<ParameterValue>& at) {
   std::string text;
-  for (const ParameterValue& value : at)
+  for (const ParameterValue& value : at) {
     text += fmt::format("{}{} = {:g}", text.empty() ? " at " : ", ", value.name, value.value);
+  }
   return text;
 }
 
 int run(const SampleArguments& arguments) {
   std::vector<ParameterValue> asked;
-  for (const std::string& text : arguments.at) asked.push_back(parse_value(text));
-  if (arguments.out.empty() && !arguments.picture)
+  for (const std::string& text : arguments.at) {
+    asked.push_back(parse_value(text));
+  }
+  if (arguments.out.empty() && !arguments.picture) {
     throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or both");
+  }
   Outputs outputs(arguments.force);
   outputs.reads(arguments.model, "the model");
-  if (arguments.from) outputs.reads(*arguments.from, "the recording");
-  if (!arguments.out.empty()) outputs.writes(arguments.out, FileKind::samples);
-  if (arguments.picture) outputs.writes(*arguments.picture, FileKind::picture);
+  if (arguments.from) {
+    outputs.reads(*arguments.from, "the recording");
+  }
+  if (!arguments.out.empty()) {
+    outputs.writes(arguments.out, FileKind::samples);
+  }
+  if (arguments.picture) {
+    outputs.writes(*arguments.picture, FileKind::picture);
+  }
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const std::vector<std::string>& names = detector.model().condition.names;
   const std::vector<double> at = values_for(detector.model().condition, asked);
-  if (arguments.from && names.empty())
+  if (arguments.from && names.empty()) {
     throw io::UsageError("--from needs a model that knows a parameter; this one is unconstrained");
+  }
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
   const auto is_finite = [](float value) { return std::isfinite(value); };
-  if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite))
+  if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite)) {
     throw io::UsageError("the model gives no finite sound" + at_text(asked) +
                          "; ask for values near those it was trained at (evenflow info shows them)");
-  if (!arguments.out.empty()) io::write_samples(arguments.out, to_file(arguments, windows, names, at));
-  if (arguments.picture) write_png(*arguments.picture, picture_of(windows));
+  }
+  if (!arguments.out.empty()) {
+    io::write_samples(arguments.out, to_file(arguments, windows, names, at));
+  }
+  if (arguments.picture) {
+    write_png(*arguments.picture, picture_of(windows));
+  }
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
              arguments.from ? " of " + arguments.from->string() : "", at_text(asked));
-  if (!arguments.out.empty()) fmt::print("  {}\n", arguments.out.string());
-  if (arguments.picture) fmt::print("  {}\n", arguments.picture->string());
+  if (!arguments.out.empty()) {
+    fmt::print("  {}\n", arguments.out.string());
+  }
+  if (arguments.picture) {
+    fmt::print("  {}\n", arguments.picture->string());
+  }
   return exit_ok;
 }
 

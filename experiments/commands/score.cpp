@@ -67,14 +67,20 @@ class Scoring {
         sound_notes_(detector.model().config.frontend, true) {}
 
   void run() {
-    for (const fs::path& input : arguments_.inputs) open(input);
+    for (const fs::path& input : arguments_.inputs) {
+      open(input);
+    }
     if (!repeated_.empty()) {
       notes_.push_back(fmt::format("left out: {} given already, such as {}",
                                    count_text(static_cast<int64_t>(repeated_.size()), "recording"), repeated_.front()));
     }
     const std::string others = other_machines(machines_, detector_.model().provenance.machines);
-    if (!others.empty()) notes_.push_back(others);
-    for (const std::string& note : notes_) print_note(note);
+    if (!others.empty()) {
+      notes_.push_back(others);
+    }
+    for (const std::string& note : notes_) {
+      print_note(note);
+    }
     for (const Input& input : inputs_) {
       if (input.shard) {
         add_shard(*input.shard);
@@ -90,17 +96,24 @@ class Scoring {
     if (!bad_.empty() && !arguments_.skip_bad) {
       std::string text =
           fmt::format("{} cannot be scored: ", count_text(static_cast<int64_t>(bad_.size()), "recording"));
-      for (size_t i = 0; i < std::min(bad_.size(), listed_at_most); ++i) text += (i == 0 ? "" : "; ") + bad_[i];
-      if (bad_.size() > listed_at_most) text += fmt::format("; and {} more", bad_.size() - listed_at_most);
+      for (size_t i = 0; i < std::min(bad_.size(), listed_at_most); ++i) {
+        text += (i == 0 ? "" : "; ") + bad_[i];
+      }
+      if (bad_.size() > listed_at_most) {
+        text += fmt::format("; and {} more", bad_.size() - listed_at_most);
+      }
       throw io::DataError(text + "; repair them or add --skip-bad");
     }
     if (scores_.empty()) {
-      if (!bad_.empty()) throw io::DataError("none of the recordings can be scored: " + bad_.front());
+      if (!bad_.empty()) {
+        throw io::DataError("none of the recordings can be scored: " + bad_.front());
+      }
       throw io::DataError(fmt::format("no {} clip in '{}'; choose others with --split", arguments_.split,
                                       arguments_.inputs.front().string()));
     }
-    for (train::ClipScore& score : scores_)
+    for (train::ClipScore& score : scores_) {
       score.clip.parameter.resize(names_.size(), std::numeric_limits<double>::quiet_NaN());
+    }
   }
 
   /// What was scored; once.
@@ -127,11 +140,16 @@ class Scoring {
     } else if (io::looks_like_hdf5(path)) {
       input.shard = std::make_unique<io::Shard>(path);
       train::require_parameter_names(input.shard->parameter_names(), path);
-      for (const io::Clip& clip : input.shard->clips())
-        if (keep(clip)) list(clip);
+      for (const io::Clip& clip : input.shard->clips()) {
+        if (keep(clip)) {
+          list(clip);
+        }
+      }
     } else {
       input.recordings = open_recordings(path);
-      for (const io::Clip& clip : input.recordings.manifest.clips) list(clip);
+      for (const io::Clip& clip : input.recordings.manifest.clips) {
+        list(clip);
+      }
     }
     inputs_.push_back(std::move(input));
   }
@@ -140,7 +158,9 @@ class Scoring {
   void list(const io::Clip& clip) {
     ++machines_[clip.machine];
     const auto [first, is_new] = inputs_by_path_.emplace(clip.path.string(), inputs_.size());
-    if (is_new || first->second == inputs_.size()) return;
+    if (is_new || first->second == inputs_.size()) {
+      return;
+    }
     throw io::UsageError(fmt::format(
         "'{}' and '{}' both have a clip '{}', and rows of the scores could not be told apart; score them one at a time "
         "(evaluate takes several tables)",
@@ -154,18 +174,26 @@ class Scoring {
     io::Manifest& manifest = out.manifest;
     const bool is_recording = !fs::is_directory(path) && io::is_recording(path);
     const auto other_split = [&](const io::Clip& clip) { return !is_recording && !keep(clip); };
-    if (const auto others = static_cast<int64_t>(std::erase_if(manifest.clips, other_split)); others > 0)
+    if (const auto others = static_cast<int64_t>(std::erase_if(manifest.clips, other_split)); others > 0) {
       manifest.notes.push_back(
           fmt::format("left out: {} of the other split (--split all takes both)", count_text(others, "clip")));
-    if (!arguments_.skip_bad) require_recordings(manifest, path);
+    }
+    if (!arguments_.skip_bad) {
+      require_recordings(manifest, path);
+    }
     drop_repeated(manifest, path);
     const std::string of_which = arguments_.inputs.size() > 1 ? path.string() + ": " : std::string();
-    if (!is_recording)
-      for (const std::string& note : manifest.notes) notes_.push_back(of_which + note);
+    if (!is_recording) {
+      for (const std::string& note : manifest.notes) {
+        notes_.push_back(of_which + note);
+      }
+    }
     std::erase_if(manifest.clips, [&](const io::Clip& clip) {
       const fs::path file = file_of(manifest, clip);
       const auto identity = io::identify(file);
-      if (!identity || identities_.insert(*identity).second) return false;
+      if (!identity || identities_.insert(*identity).second) {
+        return false;
+      }
       repeated_.push_back(fmt::format("'{}'", file.string()));
       return true;
     });
@@ -176,8 +204,9 @@ class Scoring {
       } else if (arguments_.inputs.size() > 1) {
         clip.path = out.files.back().lexically_normal();
       }
-      if (const auto fault = io::text_fault(clip.path.string()))
+      if (const auto fault = io::text_fault(clip.path.string())) {
         throw io::DataError("'" + clip.path.string() + "' " + fault->what + "; rename it");
+      }
     }
     return out;
   }
@@ -191,8 +220,9 @@ class Scoring {
     const auto kept = [&](const io::Clip& clip) { return keep(clip); };
     const size_t first = scores_.size();
     take(detector_.score(shard, kept, progress), shard.parameter_names());
-    for (const train::ClipScore& score : std::span(scores_).subspan(first))
+    for (const train::ClipScore& score : std::span(scores_).subspan(first)) {
       sound_notes_.add_frames(score.clip.path, score.silent);
+    }
   }
 
   void add_recordings(const Recordings& recordings) {
@@ -219,14 +249,20 @@ class Scoring {
       }
     });
     for (size_t i = 0; i < count; ++i) {
-      if (errors[i].empty()) score_clip(manifest, manifest.clips[first + i], features[i], errors[i]);
-      if (!errors[i].empty()) bad_.push_back(errors[i]);
+      if (errors[i].empty()) {
+        score_clip(manifest, manifest.clips[first + i], features[i], errors[i]);
+      }
+      if (!errors[i].empty()) {
+        bad_.push_back(errors[i]);
+      }
     }
   }
 
   void score_clip(const io::Manifest& manifest, const io::Clip& clip, const frontend::FileFeatures& features,
                   std::string& error) {
-    if (!bad_.empty() && !arguments_.skip_bad) return;  // what is left is only looked through for bad files
+    if (!bad_.empty() && !arguments_.skip_bad) {
+      return;  // what is left is only looked through for bad files
+    }
     try {
       take({detector_.score(clip, features.logmel_db, manifest.parameter_names)}, manifest.parameter_names);
       sound_notes_.add(clip.path, features.source, scores_.back().silent);
@@ -241,12 +277,15 @@ class Scoring {
     for (const std::string& name : names) {
       const auto found = std::find(names_.begin(), names_.end(), name);
       column.push_back(static_cast<size_t>(found - names_.begin()));
-      if (found == names_.end()) names_.push_back(name);
+      if (found == names_.end()) {
+        names_.push_back(name);
+      }
     }
     for (train::ClipScore& score : scores) {
       std::vector<double> values(names_.size(), std::numeric_limits<double>::quiet_NaN());
-      for (size_t i = 0; i < std::min(column.size(), score.clip.parameter.size()); ++i)
+      for (size_t i = 0; i < std::min(column.size(), score.clip.parameter.size()); ++i) {
         values[column[i]] = score.clip.parameter[i];
+      }
       score.clip.parameter = std::move(values);
       scores_.push_back(std::move(score));
     }
@@ -279,7 +318,9 @@ std::string clip_text(const train::Detector& detector, const train::ClipScore& c
 
 std::string decisions_text(const train::Detector& detector, const std::vector<train::ClipScore>& scores) {
   const io::ThresholdData& threshold = detector.model().threshold;
-  if (std::isnan(threshold.value)) return "The model has no threshold, so no decisions were made.";
+  if (std::isnan(threshold.value)) {
+    return "The model has no threshold, so no decisions were made.";
+  }
   const auto anomalous = std::count_if(scores.begin(), scores.end(), [](const auto& s) { return s.decision == 1; });
   const std::string rests_on =
       threshold.clips > 0 ? fmt::format("{} of {} training clips lie above", threshold.above, threshold.clips)
@@ -293,25 +334,39 @@ void require_finite(const std::vector<train::ClipScore>& scores, const fs::path&
   std::vector<std::string> faults;
   int64_t undecided = 0;
   for (const train::ClipScore& score : scores) {
-    if (score.fault.empty()) continue;
+    if (score.fault.empty()) {
+      continue;
+    }
     faults.push_back(fmt::format("'{}' ({})", score.clip.path.string(), score.fault));
-    if (!std::isfinite(score.score)) ++undecided;
+    if (!std::isfinite(score.score)) {
+      ++undecided;
+    }
   }
-  if (faults.empty()) return;
+  if (faults.empty()) {
+    return;
+  }
   const auto count = static_cast<int64_t>(faults.size());
   std::string text = fmt::format("{} no finite {}: ", count == 1 ? "1 clip has" : fmt::format("{} clips have", count),
                                  undecided > 0 ? "score and no decision" : "estimate");
-  for (size_t i = 0; i < std::min(faults.size(), listed_at_most); ++i) text += (i == 0 ? "" : "; ") + faults[i];
-  if (faults.size() > listed_at_most) text += fmt::format("; and {} more", faults.size() - listed_at_most);
+  for (size_t i = 0; i < std::min(faults.size(), listed_at_most); ++i) {
+    text += (i == 0 ? "" : "; ") + faults[i];
+  }
+  if (faults.size() > listed_at_most) {
+    text += fmt::format("; and {} more", faults.size() - listed_at_most);
+  }
   throw io::DataError(fmt::format("{}; the table is in '{}'", text, out.string()));
 }
 
 int run(const ScoreArguments& arguments) {
   stop_on_signals();
-  if (io::is_standard_output(arguments.out)) io::keep_standard_output_for_result();
+  if (io::is_standard_output(arguments.out)) {
+    io::keep_standard_output_for_result();
+  }
   Outputs outputs(arguments.force);
   outputs.reads(arguments.model, "the model");
-  for (const fs::path& input : arguments.inputs) outputs.reads_recordings(input);
+  for (const fs::path& input : arguments.inputs) {
+    outputs.reads_recordings(input);
+  }
   outputs.writes(arguments.out, FileKind::scores);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   Scoring scoring(arguments, detector);
@@ -326,10 +381,14 @@ int run(const ScoreArguments& arguments) {
              arguments.out.string(), decisions_text(detector, table.clips));
   const auto any = [](const train::ClipScore&) { return true; };
   fmt::print("{}", io::escaped(without_value_text(train::without_value(table, any))));
-  for (const std::string& line : scoring.notes()) fmt::print("{}\n", io::escaped(one_line(line)));
+  for (const std::string& line : scoring.notes()) {
+    fmt::print("{}\n", io::escaped(one_line(line)));
+  }
   if (!scoring.bad().empty()) {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
-    for (const std::string& sentence : scoring.bad()) fmt::print("  {}\n", one_line(sentence));
+    for (const std::string& sentence : scoring.bad()) {
+      fmt::print("  {}\n", one_line(sentence));
+    }
   }
   require_finite(table.clips, arguments.out);
   return exit_ok;

@@ -41,10 +41,15 @@ void declare(Options& options, StudyArguments& arguments) {
 /// As evenflow left it before it marked its folders: cells/SYSTEM/seed_N beside the recordings' list.
 bool is_older_study(const fs::path& folder) {
   std::error_code error;
-  if (!fs::exists(folder / "manifest.csv", error)) return false;
+  if (!fs::exists(folder / "manifest.csv", error)) {
+    return false;
+  }
   for (const auto& system : fs::directory_iterator(folder / "cells", error)) {
-    for (const auto& seed : fs::directory_iterator(system.path(), error))
-      if (seed.path().filename().string().starts_with("seed_") && seed.is_directory(error)) return true;
+    for (const auto& seed : fs::directory_iterator(system.path(), error)) {
+      if (seed.path().filename().string().starts_with("seed_") && seed.is_directory(error)) {
+        return true;
+      }
+    }
   }
   return false;
 }
@@ -54,8 +59,9 @@ int run(const StudyArguments& arguments) {
   outputs.reads(arguments.config);
   outputs.reads_recordings(arguments.manifest);
   outputs.writes_below(arguments.out, "features.h5", FileKind::shard);
-  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"})
+  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"}) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
+  }
   StudyOptions options;
   options.manifest = arguments.manifest;
   options.folder = arguments.out;

@@ -54,7 +54,9 @@ void declare(Options& options, SynthArguments& arguments) {
 SynthOptions options_of(const SynthArguments& arguments) {
   SynthOptions options = synth_preset(arguments.preset);
   const auto take = [](const std::vector<double>& given, std::vector<double>& into) {
-    if (!given.empty()) into = given;
+    if (!given.empty()) {
+      into = given;
+    }
   };
   take(arguments.train_velocities_mm_s, options.train_velocities_mm_s);
   take(arguments.test_velocities_mm_s, options.test_velocities_mm_s);
@@ -79,11 +81,15 @@ bool is_generated_name(const std::string& name) {
 bool is_generated_manifest(const fs::path& file) {
   std::istringstream lines(io::read_text(file));
   std::string line;
-  if (!std::getline(lines, line) || line != "path,split,label,machine,velocity_mm_s") return false;
+  if (!std::getline(lines, line) || line != "path,split,label,machine,velocity_mm_s") {
+    return false;
+  }
   while (std::getline(lines, line)) {
     const fs::path clip = line.substr(0, line.find(','));
     const std::string split = clip.parent_path().string();
-    if ((split != "train" && split != "test") || !is_generated_name(clip.filename().string())) return false;
+    if ((split != "train" && split != "test") || !is_generated_name(clip.filename().string())) {
+      return false;
+    }
   }
   return true;
 }
@@ -92,10 +98,14 @@ bool is_generated_manifest(const fs::path& file) {
 bool holds_generated_clips(const fs::path& folder) {
   std::error_code error;
   const fs::path manifest = folder / "manifest.csv";
-  if (fs::exists(manifest, error) && !is_generated_manifest(manifest)) return false;
+  if (fs::exists(manifest, error) && !is_generated_manifest(manifest)) {
+    return false;
+  }
   for (const char* split : {"train", "test"}) {
     for (const auto& entry : fs::directory_iterator(folder / split, error)) {
-      if (is_generated_name(entry.path().filename().string())) return true;
+      if (is_generated_name(entry.path().filename().string())) {
+        return true;
+      }
     }
   }
   return false;

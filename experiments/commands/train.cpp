@@ -37,11 +37,12 @@ void declare(Options& options, TrainArguments& arguments) {
 /// What makes --run and --resume enough to go on.
 std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
   std::vector<fs::path> shards = run.shards();
-  if (shards.empty())
+  if (shards.empty()) {
     throw io::DataError("run folder '" + run.path().string() +
                         "' does not say what it was trained on (no data.txt); give the shards again: evenflow train "
                         "SHARD... --run " +
                         shell_word(run.path().string()) + " --resume");
+  }
   return shards;
 }
 
@@ -49,21 +50,28 @@ std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
 void require_inputs_elsewhere(const TrainArguments& arguments) {
   Outputs outputs(false);
   outputs.reads(arguments.config);
-  for (const fs::path& shard : arguments.shards) outputs.reads(shard, "a shard");
-  for (const char* name : {"config.toml", "data.txt", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"})
+  for (const fs::path& shard : arguments.shards) {
+    outputs.reads(shard, "a shard");
+  }
+  for (const char* name :
+       {"config.toml", "data.txt", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"}) {
     outputs.writes_own(arguments.run / name);
+  }
   std::error_code error;
   const fs::path logs = fs::weakly_canonical(arguments.run / "tensorboard", error);
   for (const fs::path& shard : arguments.shards) {
     const fs::path below = fs::weakly_canonical(shard, error).lexically_relative(logs);
-    if (!below.empty() && *below.begin() != "..")
+    if (!below.empty() && *below.begin() != "..") {
       throw io::UsageError("the shard '" + shard.string() + "' lies in the run's tensorboard/; move it elsewhere");
+    }
   }
 }
 
 std::string loss_text(const train::TrainProgress& progress) {
   std::string text = fmt::format("loss {:.4f}", progress.loss);
-  if (!std::isnan(progress.validation_loss)) text += fmt::format("  validation {:.4f}", progress.validation_loss);
+  if (!std::isnan(progress.validation_loss)) {
+    text += fmt::format("  validation {:.4f}", progress.validation_loss);
+  }
   return text;
 }
 
@@ -80,7 +88,9 @@ class Display {
                               progress.windows_per_second));
       return;
     }
-    if (!line_.due() || (!terminal_ && !progress.epoch_end)) return;
+    if (!line_.due() || (!terminal_ && !progress.epoch_end)) {
+      return;
+    }
     if (!terminal_) {
       line_.show(fmt::format("epoch {}/{}  {}  {}", progress.epoch, progress.epochs, loss_text(progress),
                              rate_text(progress)));
@@ -98,7 +108,9 @@ class Display {
   void log(const std::string& text) {
     const bool of_epoch = text.starts_with("epoch ") && text.find(": loss ") != std::string::npos;
     const bool of_end = text.starts_with("finished ") || text.starts_with("stopped after ");
-    if (!of_epoch && !of_end) line_.print(text);
+    if (!of_epoch && !of_end) {
+      line_.print(text);
+    }
   }
   void clear() { line_.clear(); }
 
@@ -119,15 +131,17 @@ int run(const TrainArguments& arguments) {
   options.resume = arguments.resume;
   options.replace = arguments.replace;
   options.remember_shards = true;
-  if (arguments.resume && arguments.replace)
+  if (arguments.resume && arguments.replace) {
     throw io::UsageError("--resume and --replace exclude each other; give one");
+  }
   if (arguments.resume) {
     const io::RunFolder folder = io::RunFolder::open(arguments.run);
     options.config = resolve(arguments.config, io::read_config(folder.config()));
     options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;
   } else {
-    if (arguments.shards.empty())
+    if (arguments.shards.empty()) {
       throw io::UsageError("no shard to train on; give the feature shards that `evenflow prepare` wrote");
+    }
     options.config = resolve(arguments.config);
     options.shards = arguments.shards;
     require_inputs_elsewhere(arguments);

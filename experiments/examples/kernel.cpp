@@ -30,9 +30,13 @@ void window_onsets(const kernels::ConstMap& x, int64_t window, float* onsets) {
   std::fill_n(onsets, frames - 1, 0.0F);
   for (int64_t band = 0; band < bands; ++band) {
     const float* row = x.sample(window) + band * frames;
-    for (int64_t t = 0; t + 1 < frames; ++t) onsets[t] += std::max(row[t + 1] - row[t], 0.0F);
+    for (int64_t t = 0; t + 1 < frames; ++t) {
+      onsets[t] += std::max(row[t + 1] - row[t], 0.0F);
+    }
   }
-  for (int64_t t = 0; t + 1 < frames; ++t) onsets[t] /= static_cast<float>(bands);
+  for (int64_t t = 0; t + 1 < frames; ++t) {
+    onsets[t] /= static_cast<float>(bands);
+  }
 }
 
 /// Windows are independent: each is one thread's, so the number of threads changes no bit of the result.

@@ -32,7 +32,9 @@ Ceilings measure_ceilings(kernels::Stream& stream) {
       kernels::copy(stream, from.view(), to.view());
       end.record(stream);
       const double seconds = end.seconds_since(begin);
-      if (i > 0) best = std::min(best, seconds);  // the first one warms up
+      if (i > 0) {
+        best = std::min(best, seconds);  // the first one warms up
+      }
     }
     out.copy = 2.0 * static_cast<double>(floats) * sizeof(float) / best;
   }

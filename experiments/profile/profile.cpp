@@ -44,14 +44,22 @@ class Listening {
 
 int block_of(const RecordedCall& call) {
   // The squeeze into a block comes before its first step: the first is block 1's, the second block 2's.
-  if (call.operation == "squeeze") return static_cast<int>(call.occurrence);
-  if (!call.place.starts_with("block")) return -1;
+  if (call.operation == "squeeze") {
+    return static_cast<int>(call.occurrence);
+  }
+  if (!call.place.starts_with("block")) {
+    return -1;
+  }
   return std::stoi(call.place.substr(5)) - 1;
 }
 
 std::string call_name(const RecordedCall& call) {
-  if (call.operation == "squeeze") return fmt::format("block{}.squeeze", call.occurrence + 1);
-  if (call.operation == "zero") return call.phase + ".zero";
+  if (call.operation == "squeeze") {
+    return fmt::format("block{}.squeeze", call.occurrence + 1);
+  }
+  if (call.operation == "zero") {
+    return call.phase + ".zero";
+  }
   const std::string number = call.occurrence > 0 ? fmt::format(" {}", call.occurrence + 1) : "";
   return (call.place.empty() ? "" : call.place + ".") + call.operation + number;
 }
@@ -61,7 +69,9 @@ struct Dealing {
   double windows = 1;  ///< once per so many carried at once
   double rows = 1;     ///< once per row of gradients
   double times(const RecordedCall& call) const {
-    if (call.operation == "zero" && call.phase == "backward") return rows;
+    if (call.operation == "zero" && call.phase == "backward") {
+      return rows;
+    }
     return call.phase == "assemble" || call.phase == "update" ? 1 : windows;
   }
 };
@@ -94,7 +104,9 @@ Table::Row& Table::row(const std::string& block, const std::string& operation) {
   const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const Row& r) {
     return r.operation.block == block && r.operation.operation == operation;
   });
-  if (found != rows_.end()) return *found;
+  if (found != rows_.end()) {
+    return *found;
+  }
   rows_.emplace_back();
   ProfiledOperation& made = rows_.back().operation;
   made.block = block;
@@ -106,7 +118,9 @@ Table::Row& Table::row(const std::string& block, const std::string& operation) {
 
 void Table::accumulate(std::vector<double>& sum, const std::vector<double>& seconds, double times) {
   sum.resize(seconds.size());
-  for (size_t i = 0; i < seconds.size(); ++i) sum[i] += times * seconds[i];
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    sum[i] += times * seconds[i];
+  }
 }
 
 void Table::add(const RecordedCall& call) {
@@ -169,7 +183,9 @@ kernels::Precision precision_of(const io::Config& config, kernels::Device device
 }
 
 void require_finite(double loss) {
-  if (std::isfinite(loss)) return;
+  if (std::isfinite(loss)) {
+    return;
+  }
   throw std::runtime_error(
       "the profiled step's loss is not finite, so its times would mean nothing; give another --train.seed, or report "
       "it");
@@ -213,7 +229,9 @@ Spread time_graph(TrainingStep& step, int repeat, int64_t& nodes) {
     graph.launch(stream);
     end.record(stream);
     const double time = end.seconds_since(begin);
-    if (i >= 0) seconds.push_back(time);
+    if (i >= 0) {
+      seconds.push_back(time);
+    }
   }
   require_finite(step.loss());
   return spread_of(seconds);
@@ -241,7 +259,9 @@ Spread time_threads(flow::GlowModel& model, const ProfileSettings& settings, int
     optimizer.update(stream, workers.gradient(), profiled_learning_rate,
                      train::clip_scale(std::sqrt(squared_norm[0]), settings.config.train.clip_norm));
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-    if (i >= 0) seconds.push_back(time.count());
+    if (i >= 0) {
+      seconds.push_back(time.count());
+    }
   }
   require_finite(loss);
   return spread_of(seconds);
@@ -280,7 +300,9 @@ Profile run_profile(const ProfileSettings& settings) {
   const kernels::Device device = kernels::parse_device(config.train.device);
   const bool cpu = device.type == kernels::DeviceType::cpu;
   const auto say = [&](const std::string& what) {
-    if (settings.progress) settings.progress(what);
+    if (settings.progress) {
+      settings.progress(what);
+    }
   };
   Profile profile;
   profile.config = config;
@@ -305,13 +327,19 @@ Profile run_profile(const ProfileSettings& settings) {
     say(fmt::format("measuring every operation of {} training steps", settings.repeat));
     const Recorder recorder = record(step, settings);
     Table table(profile.ceilings, precision_of(config, device), dealing);
-    for (const RecordedCall& call : recorder.calls()) table.add(call);
+    for (const RecordedCall& call : recorder.calls()) {
+      table.add(call);
+    }
     table.finish(profile);
     add_kernels(recorder, profile);
     say(fmt::format("measuring {} whole training steps", settings.repeat));
-    if (!cpu) profile.whole = time_graph(step, settings.repeat, profile.graph_nodes);
+    if (!cpu) {
+      profile.whole = time_graph(step, settings.repeat, profile.graph_nodes);
+    }
   }
-  if (cpu) profile.whole = time_threads(*model, settings, profile.threads);
+  if (cpu) {
+    profile.whole = time_threads(*model, settings, profile.threads);
+  }
   return profile;
 }
 

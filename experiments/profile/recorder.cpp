@@ -14,7 +14,9 @@ Recorder::Recorder(kernels::Stream& stream, std::vector<std::string> phases, int
       also_(also) {}
 
 void Recorder::begin(const char* name, const kernels::Cost& cost) {
-  if (also_ != nullptr) also_->begin(name, cost);
+  if (also_ != nullptr) {
+    also_->begin(name, cost);
+  }
   open(name, cost);
 }
 
@@ -41,7 +43,9 @@ void Recorder::open(const std::string& name, const kernels::Cost& cost) {
       counted.flop += cost.flop;
     }
     if (mode_ == Mode::time) {
-      if (!inside) flush();
+      if (!inside) {
+        flush();
+      }
       marks_[range.mark].begin.record(stream_);
     }
   }
@@ -85,51 +89,72 @@ size_t Recorder::new_mark(size_t call) {
 void Recorder::flush() {
   if (stream_.device().type != kernels::DeviceType::cpu) {
     stream_.set_tracer(nullptr);  // no part of the step
-    if (other_.size() > 0) kernels::zero(stream_, other_.view());
+    if (other_.size() > 0) {
+      kernels::zero(stream_, other_.view());
+    }
     stream_.set_tracer(this);
     return;
   }
   // A word of every line, read and written: a library's memset may go round the caches.
   constexpr int64_t line = 64 / sizeof(float);
-  for (int64_t i = 0; i < other_.size(); i += line) other_[i] += 1.0F;
+  for (int64_t i = 0; i < other_.size(); i += line) {
+    other_[i] += 1.0F;
+  }
 }
 
 void Recorder::end() noexcept {
   const Open range = open_.back();
   open_.pop_back();
-  if (range.kind == Kind::phase) phase_.clear();
-  if (range.kind == Kind::place) place_.clear();
+  if (range.kind == Kind::phase) {
+    phase_.clear();
+  }
+  if (range.kind == Kind::place) {
+    place_.clear();
+  }
   try {
     if (mode_ == Mode::time && (range.kind == Kind::operation || range.kind == Kind::part)) {
       marks_[range.mark].end.record(stream_);
     }
-    if (also_ != nullptr) also_->end();
+    if (also_ != nullptr) {
+      also_->end();
+    }
   } catch (...) {
-    if (!failure_) failure_ = std::current_exception();
+    if (!failure_) {
+      failure_ = std::current_exception();
+    }
   }
 }
 
 void Recorder::launched(const kernels::KernelLaunch& launch) {
   const auto owner =
       std::find_if(open_.rbegin(), open_.rend(), [](const Open& o) { return o.kind == Kind::operation; });
-  if (mode_ != Mode::count || owner == open_.rend()) return;
+  if (mode_ != Mode::count || owner == open_.rend()) {
+    return;
+  }
   ++calls_[marks_[owner->mark].call].launches;
   auto kernel = std::find_if(kernels_.begin(), kernels_.end(), [&](const auto& k) { return k.name == launch.name; });
-  if (kernel == kernels_.end())
+  if (kernel == kernels_.end()) {
     kernel = kernels_.insert(kernel, {.launch = launch, .name = launch.name, .launches = 0});
-  if (launch.blocks > kernel->launch.blocks) kernel->launch = launch;
+  }
+  if (launch.blocks > kernel->launch.blocks) {
+    kernel->launch = launch;
+  }
   ++kernel->launches;
 }
 
 void Recorder::next() {
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  if (failure_) {
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
   stream_.synchronise();
   if (mode_ == Mode::time) {
     std::vector<double> seconds(calls_.size());
     for (size_t i = 0; i < used_marks_; ++i) {
       seconds[marks_[i].call] += marks_[i].end.seconds_since(marks_[i].begin);
     }
-    for (size_t i = 0; i < calls_.size(); ++i) calls_[i].seconds.push_back(seconds[i]);
+    for (size_t i = 0; i < calls_.size(); ++i) {
+      calls_[i].seconds.push_back(seconds[i]);
+    }
   }
   used_marks_ = 0;
   occurrence_.clear();

@@ -55,8 +55,12 @@ json identity(const io::Config& config, bool warm) {
 }
 
 std::string text_of(const json& value) {
-  if (value.is_string()) return fmt::format("'{}'", value.get<std::string>());
-  if (value.is_structured()) return "no single value";
+  if (value.is_string()) {
+    return fmt::format("'{}'", value.get<std::string>());
+  }
+  if (value.is_structured()) {
+    return "no single value";
+  }
   return value.is_null() ? "nothing" : value.dump();
 }
 
@@ -100,7 +104,9 @@ json operation_json(const ProfiledOperation& row, const Ceilings& ceilings) {
               {"launches", row.launches},
               {"calls", calls},
               {"parts", parts}};
-  if (row.gemm_ceiling > 0) out["of_gemm"] = fraction(rate, row.gemm_ceiling);
+  if (row.gemm_ceiling > 0) {
+    out["of_gemm"] = fraction(rate, row.gemm_ceiling);
+  }
   return out;
 }
 
@@ -120,7 +126,9 @@ Change change_of(const std::string& what, const Spread& old, const Spread& now) 
 
 json to_json(const Profile& profile) {
   json operations = json::array(), kernels = json::array(), gemm = json::object();
-  for (const ProfiledOperation& row : profile.rows) operations.push_back(operation_json(row, profile.ceilings));
+  for (const ProfiledOperation& row : profile.rows) {
+    operations.push_back(operation_json(row, profile.ceilings));
+  }
   for (const ProfiledKernel& kernel : profile.kernels) {
     kernels.push_back({{"name", kernel.name},
                        {"launches", kernel.launches},
@@ -194,7 +202,9 @@ void require_comparable(const json& old, const fs::path& file, const ProfileSett
   const json& then = old.at("identity");
   for (const auto& [key, value] : now.items()) {
     const json& before = member(then, key);
-    if (before == value) continue;
+    if (before == value) {
+      continue;
+    }
     throw io::UsageError(
         fmt::format("'{}' was measured with {} {} and this profile has {}; only profiles of one device "
                     "and one configuration can be compared: measure both alike",
@@ -214,7 +224,9 @@ std::vector<Change> compare(const json& old, const json& now) {
     for (const json& row : now.at("operations")) {
       const std::string name = row_name(row.at("block"), row.at("operation"));
       const auto found = before.find(name);
-      if (found != before.end()) changes.push_back(change_of(name, found->second, spread_from(row.at("seconds"))));
+      if (found != before.end()) {
+        changes.push_back(change_of(name, found->second, spread_from(row.at("seconds"))));
+      }
     }
   } catch (const json::exception& error) {
     throw io::DataError(std::string("the profile to compare with is damaged (") + error.what() + "); write it again");
@@ -232,7 +244,9 @@ std::string roofline_script(const Profile& profile) {
   constexpr double least_share = 1e-3;  // what is less would only hide the rest
   double left = 1, right = 1, low = 1e300, high = 0;
   for (const ProfiledOperation& row : profile.rows) {
-    if (row.cost.flop == 0 || row.share < least_share) continue;
+    if (row.cost.flop == 0 || row.share < least_share) {
+      continue;
+    }
     const double intensity = row.cost.flop / row.cost.bytes, rate = row.cost.flop / row.seconds.median * 1e-9;
     series[row.operation].push_back(
         {intensity, rate, 0.5 + 3 * std::sqrt(row.share), row.block.empty() ? "" : row.block.substr(5)});
@@ -244,14 +258,18 @@ std::string roofline_script(const Profile& profile) {
   std::vector<std::pair<const char*, double>> roofs;
   for (const auto& [name, precision] : gemm_precisions) {
     const double rate = profile.ceilings.gemm_of(precision);
-    if (rate == 0) continue;
+    if (rate == 0) {
+      continue;
+    }
     roofs.emplace_back(name, rate * 1e-9);
     right = std::max(right, rate / copy);
     high = std::max(high, rate * 1e-9);
   }
   left /= 2;
   right *= 4;
-  if (roofs.empty()) high = std::max(high, copy * right * 1e-9);
+  if (roofs.empty()) {
+    high = std::max(high, copy * right * 1e-9);
+  }
   std::string text = fmt::format(
       "set terminal svg size 1040,640 noenhanced font 'sans,13' background rgb 'white'\n"
       "set output 'roofline.svg'\n"
@@ -265,7 +283,9 @@ std::string roofline_script(const Profile& profile) {
       high * 2);
   for (const auto& [operation, points] : series) {
     text += fmt::format("${} << EOD\n", operation);
-    for (const Point& p : points) text += fmt::format("{:g} {:g} {:g} \"{}\"\n", p.intensity, p.rate, p.size, p.block);
+    for (const Point& p : points) {
+      text += fmt::format("{:g} {:g} {:g} \"{}\"\n", p.intensity, p.rate, p.size, p.block);
+    }
     text += "EOD\n";
   }
   text += fmt::format("plot x * {:g} w l lw 2 lc rgb '#444444' title 'copy, {:.3g} GB/s'", copy * 1e-9, copy * 1e-9);

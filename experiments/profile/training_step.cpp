@@ -17,7 +17,9 @@ constexpr int64_t most_steps = 256;
 
 std::vector<float> random_floats(int64_t size, uint64_t stream) {
   std::vector<float> out(static_cast<size_t>(size));
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(train::random_normal(1, stream, i));
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<float>(train::random_normal(1, stream, i));
+  }
   return out;
 }
 
@@ -55,9 +57,13 @@ std::unique_ptr<flow::GlowModel> random_model(const io::Config& config, kernels:
   std::vector<io::Tensor> tensors = model->tensors();
   uint64_t number = 2;
   for (io::Tensor& tensor : tensors) {
-    if (!tensor.name.ends_with("conv3.weight")) continue;
+    if (!tensor.name.ends_with("conv3.weight")) {
+      continue;
+    }
     tensor.values = random_floats(static_cast<int64_t>(tensor.values.size()), number++);
-    for (float& value : tensor.values) value *= 0.01F;
+    for (float& value : tensor.values) {
+      value *= 0.01F;
+    }
   }
   model->load(tensors);
   return model;
@@ -66,16 +72,24 @@ std::unique_ptr<flow::GlowModel> random_model(const io::Config& config, kernels:
 WindowSet random_windows(const flow::GlowShape& shape, int64_t windows, int64_t parameters) {
   WindowSet set;
   set.frames = random_floats(windows * shape.dimensions(), 0);
-  for (int64_t i = 0; i < windows; ++i) set.start.push_back(i * shape.width);
-  for (int64_t i = 0; i < windows * parameters; ++i) set.values.push_back(100.0 + 100.0 * static_cast<double>(i % 7));
+  for (int64_t i = 0; i < windows; ++i) {
+    set.start.push_back(i * shape.width);
+  }
+  for (int64_t i = 0; i < windows * parameters; ++i) {
+    set.values.push_back(100.0 + 100.0 * static_cast<double>(i % 7));
+  }
   return set;
 }
 
 io::ConditionData example_condition(const io::Config& config) {
   io::ConditionData condition;
-  if (!config.condition.enabled) return condition;
+  if (!config.condition.enabled) {
+    return condition;
+  }
   condition.names = config.condition.parameters;
-  if (condition.names.empty()) condition.names = {"parameter"};
+  if (condition.names.empty()) {
+    condition.names = {"parameter"};
+  }
   const size_t count = condition.names.size();
   condition.k.assign(count, 0.01);
   condition.v0.assign(count, 400);
@@ -102,7 +116,9 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   mean_ = uploaded(stream_, std::vector<float>(bands, 0.0F));
   inverse_std_ = uploaded(stream_, std::vector<float>(bands, 1.0F));
   raw_ = Buffer<float>(rows_ * row_floats_, device);
-  if (rows_ > 1) sum_ = Buffer<float>(row_floats_, device);
+  if (rows_ > 1) {
+    sum_ = Buffer<float>(row_floats_, device);
+  }
   m_ = Buffer<float>(parameters, device);
   v_ = Buffer<float>(parameters, device);
   good_parameters_ = Buffer<float>(parameters, device);
@@ -110,7 +126,9 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   good_v_ = Buffer<float>(parameters, device);
 
   std::vector<int64_t> order(static_cast<size_t>(most_steps * windows));
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i) * 37 % windows;
+  for (size_t i = 0; i < order.size(); ++i) {
+    order[i] = static_cast<int64_t>(i) * 37 % windows;
+  }
   start_ = uploaded(stream_, set.start);
   batch_start_ = uploaded(stream_, set.start);
   order_ = uploaded(stream_, order);
@@ -163,7 +181,9 @@ void TrainingStep::queue() {
     step.select->batch_start = batch_start_.view();
     step.select->batch_v = batch_values_.view();
   }
-  if (rows_ > 1) step.rows = {.all = raw_.view(), .count = rows_, .stride = row_floats_, .sum = sum_.view()};
+  if (rows_ > 1) {
+    step.rows = {.all = raw_.view(), .count = rows_, .stride = row_floats_, .sum = sum_.view()};
+  }
   step.update.clip_norm = clip_norm_;
   step.update.state = state_.view();
   step.update.learning_rate = learning_rate_.view();

@@ -146,8 +146,12 @@ class Synthesis {
         clunk_(0.012, rate_),
         defect_(0.003, rate_),
         impact_(0.03, rate_) {
-    for (double& p : phase_) p = two_pi * random_.uniform();
-    for (double& p : motor_phase_) p = two_pi * random_.uniform();
+    for (double& p : phase_) {
+      p = two_pi * random_.uniform();
+    }
+    for (double& p : motor_phase_) {
+      p = two_pi * random_.uniform();
+    }
     drift_phase_ = two_pi * random_.uniform();
     drift_hz_ = 0.05 + 0.1 * random_.uniform();
     defect_offset_mm_ = settings.defect_spacing_mm * random_.uniform();
@@ -246,7 +250,9 @@ class Synthesis {
                std::sin(two_pi * rail_motor_lines_hz[k] * vary_.motor_detune * time_s + motor_phase_[k]);
     }
     sound += 0.05 * vary_.background * drift * pink_(random_.normal());
-    if (random_.uniform() < 0.3 / rate_) impact_.strike(0.3 + 0.7 * random_.uniform());
+    if (random_.uniform() < 0.3 / rate_) {
+      impact_.strike(0.3 + 0.7 * random_.uniform());
+    }
     sound += 0.5 * impact_body_(impact_() * random_.normal(), 350.0, 2.0, rate_);
   }
 
@@ -306,7 +312,9 @@ RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, doubl
     motion.position_mm[i] = cycles * distance_mm + within;
     motion.speed_mm_s[i] = speed;
     const bool moving = t < stroke_s;
-    if (i > 0 && moving != moving_before) motion.reversals.push_back(static_cast<int64_t>(i));
+    if (i > 0 && moving != moving_before) {
+      motion.reversals.push_back(static_cast<int64_t>(i));
+    }
     moving_before = moving;
   }
   return motion;

@@ -51,7 +51,9 @@ void check(const SynthOptions& o) {
   if (o.train_clips < 0 || o.test_normal_clips < 0 || o.test_anomaly_clips < 0) {
     throw io::UsageError("a number of clips is negative; give 0 or more");
   }
-  if (!(o.rail.severity >= 0.0)) throw io::UsageError("the severity is negative; give 0 (no fault) or more");
+  if (!(o.rail.severity >= 0.0)) {
+    throw io::UsageError("the severity is negative; give 0 (no fault) or more");
+  }
 }
 
 }  // namespace
@@ -60,7 +62,9 @@ SynthOptions synth_preset(const std::string& name) {
   SynthOptions options;
   // Set once, on the conventional single-scale flow's nll alone (docs/study.md), and frozen.
   options.rail.severity = 1.4;
-  if (name == "paper") return options;
+  if (name == "paper") {
+    return options;
+  }
   if (name == "demo") {
     options.train_distances_mm = {250, 500};
     options.train_clips = 6;
@@ -87,7 +91,9 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
                       clip.velocity_mm_s, clip.distance_mm));
     }
   }
-  if (clips.empty()) throw io::UsageError("no clips were asked for; raise a number of clips");
+  if (clips.empty()) {
+    throw io::UsageError("no clips were asked for; raise a number of clips");
+  }
   for (const char* split : {"train", "test"}) {
     std::error_code error;
     std::filesystem::create_directories(folder / split, error);
@@ -109,7 +115,9 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   size_t done = 0;
   kernels::ThreadPool pool(options.threads);
   pool.run(static_cast<int64_t>(clips.size()), [&](int64_t item, int) {
-    if (options.stop != nullptr && options.stop->load()) return;
+    if (options.stop != nullptr && options.stop->load()) {
+      return;
+    }
     const PlannedClip& clip = clips[static_cast<size_t>(item)];
     const uint64_t seed = flow::stream_of(options.seed, static_cast<uint64_t>(item)).bits();
     frontend::write_wav(folder / clip.path,
@@ -117,12 +125,16 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
                         options.rail.sample_rate_hz);
     const std::lock_guard lock(mutex);
     ++done;
-    if (options.progress) options.progress(done, clips.size());
+    if (options.progress) {
+      options.progress(done, clips.size());
+    }
   });
   result.clips = done;
   result.seconds_of_sound = static_cast<double>(done) * options.rail.duration_s;
   result.stopped = done != clips.size();
-  if (result.stopped) return result;
+  if (result.stopped) {
+    return result;
+  }
   std::string manifest = "path,split,label,machine,velocity_mm_s\n";
   for (const PlannedClip& clip : clips) {
     manifest += fmt::format("{},{},{},rail,{:g}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",

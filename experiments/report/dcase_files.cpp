@@ -31,15 +31,20 @@ struct Key {
 
 /// A name as part of a file's name.
 std::string file_word(std::string text) {
-  for (char& c : text)
-    if (c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20) c = '_';
+  for (char& c : text) {
+    if (c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20) {
+      c = '_';
+    }
+  }
   return text;
 }
 
 std::map<Key, ClipPointers> by_section(const std::vector<train::ClipScore>& clips) {
   std::map<Key, ClipPointers> groups;
   for (const train::ClipScore& clip : clips) {
-    if (clip.clip.split != io::Split::test) continue;
+    if (clip.clip.split != io::Split::test) {
+      continue;
+    }
     groups[{clip.clip.machine.empty() ? "machine" : clip.clip.machine,
             clip.clip.section.empty() ? "00" : clip.clip.section}]
         .push_back(&clip);
@@ -49,8 +54,11 @@ std::map<Key, ClipPointers> by_section(const std::vector<train::ClipScore>& clip
 
 ClipPointers chosen(const ClipPointers& clips, const Wanted& wanted) {
   ClipPointers out;
-  for (const train::ClipScore* clip : clips)
-    if (wanted(*clip)) out.push_back(clip);
+  for (const train::ClipScore* clip : clips) {
+    if (wanted(*clip)) {
+      out.push_back(clip);
+    }
+  }
   return out;
 }
 
@@ -58,12 +66,16 @@ double merit(const ClipPointers& clips, const Wanted& wanted, bool partial) {
   std::vector<double> scores;
   std::vector<int> labels;
   for (const train::ClipScore* clip : clips) {
-    if (clip->clip.label < 0 || !wanted(*clip)) continue;
+    if (clip->clip.label < 0 || !wanted(*clip)) {
+      continue;
+    }
     scores.push_back(clip->score);
     labels.push_back(clip->clip.label);
   }
   const std::set<int> classes(labels.begin(), labels.end());
-  if (classes.size() < 2) return no_figure;
+  if (classes.size() < 2) {
+    return no_figure;
+  }
   return partial ? train::partial_auc(scores, labels, max_fpr) : train::auc(scores, labels);
 }
 
@@ -71,7 +83,9 @@ double merit(const ClipPointers& clips, const Wanted& wanted, bool partial) {
 double f1(const ClipPointers& clips, const Wanted& wanted) {
   std::vector<int> decisions, labels;
   for (const train::ClipScore* clip : clips) {
-    if (clip->clip.label < 0 || clip->decision < 0 || !wanted(*clip)) continue;
+    if (clip->clip.label < 0 || clip->decision < 0 || !wanted(*clip)) {
+      continue;
+    }
     decisions.push_back(clip->decision);
     labels.push_back(clip->clip.label);
   }
@@ -88,7 +102,9 @@ class ResultTable {
   ResultTable(std::string labels, const std::vector<std::string>& figures)
       : labels_(std::move(labels)), columns_(figures.size()) {
     text_ = labels_;
-    for (const std::string& figure : figures) text_ += ',' + figure;
+    for (const std::string& figure : figures) {
+      text_ += ',' + figure;
+    }
     text_ += '\n';
   }
   void add(const std::string& labels, const std::vector<double>& figures) {
@@ -96,15 +112,20 @@ class ResultTable {
     for (size_t i = 0; i < figures.size(); ++i) {
       text_ += ',';
       text_ += cell(figures[i]);
-      if (!std::isnan(figures[i])) columns_[i].push_back(figures[i]);
+      if (!std::isnan(figures[i])) {
+        columns_[i].push_back(figures[i]);
+      }
     }
     text_ += '\n';
   }
   /// With the harmonic means, "harmonic mean" filling the label cells.
   std::string text() const {
     std::string out = text_ + "harmonic mean";
-    for (const char c : labels_)
-      if (c == ',') out += ',';
+    for (const char c : labels_) {
+      if (c == ',') {
+        out += ',';
+      }
+    }
     for (const std::vector<double>& column : columns_) {
       out += ',';
       out += cell(column.empty() ? no_figure : train::harmonic_mean(column));
@@ -139,7 +160,9 @@ class Files {
       decided = decided && clip->decision >= 0;
     }
     add("anomaly_score_" + what + "_test.csv", scores);
-    if (decided) add("decision_result_" + what + "_test.csv", decisions);
+    if (decided) {
+      add("decision_result_" + what + "_test.csv", decisions);
+    }
   }
 
  private:
@@ -156,7 +179,9 @@ void require_distinct(const std::map<Key, ClipPointers>& groups) {
   std::map<std::string, Key> named;
   for (const auto& [key, clips] : groups) {
     const auto [other, fresh] = named.try_emplace(section_name(key), key);
-    if (fresh) continue;
+    if (fresh) {
+      continue;
+    }
     throw io::DataError(fmt::format(
         "machine '{}', section '{}', and machine '{}', section '{}', would share the file anomaly_score_{}_test.csv; "
         "rename one of them in the scores",
@@ -171,7 +196,9 @@ std::vector<DcaseFile> files_2021(const std::map<Key, ClipPointers>& groups, con
     for (const std::string domain : {"source", "target"}) {
       const Wanted wanted = [&](const train::ClipScore& clip) { return clip.clip.domain == domain; };
       const ClipPointers own = chosen(clips, wanted);
-      if (own.empty()) continue;
+      if (own.empty()) {
+        continue;
+      }
       out.add_clips(own, section_name(key) + "_" + domain);
       table.add(io::csv_cell(key.machine) + "," + io::csv_cell(key.section) + "," + domain,
                 {merit(own, wanted, false), merit(own, wanted, true), f1(own, wanted)});
@@ -203,7 +230,9 @@ std::vector<DcaseFile> files_2022(const std::map<Key, ClipPointers>& groups, con
 
 std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
   for (const train::ClipScore& clip : clips) {
-    if (clip.clip.split != io::Split::test || std::isfinite(clip.score)) continue;
+    if (clip.clip.split != io::Split::test || std::isfinite(clip.score)) {
+      continue;
+    }
     throw io::DataError("clip '" + clip.clip.path.string() +
                         "' has no finite score, and DCASE's files take one for every test clip; see what `evenflow "
                         "score` said about it");
@@ -212,7 +241,9 @@ std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, c
   require_distinct(groups);
   std::vector<DcaseFile> files = files_2022(groups, folder / "2022");
   bool domains = false;
-  for (const train::ClipScore& clip : clips) domains = domains || !clip.clip.domain.empty();
+  for (const train::ClipScore& clip : clips) {
+    domains = domains || !clip.clip.domain.empty();
+  }
   if (domains) {
     std::vector<DcaseFile> more = files_2021(groups, folder / "2021");
     files.insert(files.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));

@@ -26,9 +26,11 @@ using Value = std::function<double(const train::ClipScore&)>;
 
 /// The named score that `score` repeats; "score" if there is none (files of different models taken together).
 std::string decided_by(const Clips& clips, const std::vector<std::string>& names) {
-  for (size_t s = 0; s < names.size(); ++s)
-    if (std::all_of(clips.begin(), clips.end(), [s](const auto& clip) { return clip.score == clip.scores[s]; }))
+  for (size_t s = 0; s < names.size(); ++s) {
+    if (std::all_of(clips.begin(), clips.end(), [s](const auto& clip) { return clip.score == clip.scores[s]; })) {
       return names[s];
+    }
+  }
   return "score";
 }
 
@@ -49,8 +51,12 @@ std::string rule_text(const std::vector<std::string>& names, const train::Traini
     text += fmt::format("{}{} within {:.3g} of {}", text.empty() ? "Seen in training: " : "; ", name,
                         points->second.tolerance(), points->second.text());
   }
-  if (!text.empty()) text += ".";
-  if (unknown.empty()) return text;
+  if (!text.empty()) {
+    text += ".";
+  }
+  if (unknown.empty()) {
+    return text;
+  }
   return text + fmt::format(
                     "{}Of {} no training values are known (a model has those of what it carries, which varied): "
                     "neither seen nor unseen; --training SHARD tells them.",
@@ -58,12 +64,16 @@ std::string rule_text(const std::vector<std::string>& names, const train::Traini
 }
 
 Merit merit_of(const Clips& clips, const Group& group, const Value& value_of) {
-  if (group.normal == 0 || group.anomalous == 0) return {nan, nan};
+  if (group.normal == 0 || group.anomalous == 0) {
+    return {nan, nan};
+  }
   std::vector<double> scores;
   std::vector<int> labels;
   for (const size_t row : group.rows) {
     const double value = value_of(clips[row]);
-    if (!std::isfinite(value)) return {nan, nan};
+    if (!std::isfinite(value)) {
+      return {nan, nan};
+    }
     scores.push_back(value);
     labels.push_back(clips[row].clip.label);
   }
@@ -73,16 +83,26 @@ Merit merit_of(const Clips& clips, const Group& group, const Value& value_of) {
 std::optional<train::DecisionQuality> decisions_of(const Clips& clips, const Group& group) {
   std::vector<int> decisions, labels;
   for (const size_t row : group.rows) {
-    if (clips[row].decision < 0) return std::nullopt;
+    if (clips[row].decision < 0) {
+      return std::nullopt;
+    }
     decisions.push_back(clips[row].decision);
     labels.push_back(clips[row].clip.label);
   }
-  if (decisions.empty()) return std::nullopt;
+  if (decisions.empty()) {
+    return std::nullopt;
+  }
   train::DecisionQuality quality = train::decision_quality(decisions, labels);
   // Of nothing there is no share, where scikit-learn has 0.
-  if (quality.true_positives + quality.false_positives == 0) quality.precision = nan;
-  if (quality.true_positives + quality.false_negatives == 0) quality.recall = nan;
-  if (std::isnan(quality.precision) && std::isnan(quality.recall)) quality.f1 = nan;
+  if (quality.true_positives + quality.false_positives == 0) {
+    quality.precision = nan;
+  }
+  if (quality.true_positives + quality.false_negatives == 0) {
+    quality.recall = nan;
+  }
+  if (std::isnan(quality.precision) && std::isnan(quality.recall)) {
+    quality.f1 = nan;
+  }
   return quality;
 }
 
@@ -90,14 +110,18 @@ class Evaluating {
  public:
   Evaluating(const train::ScoreTable& table, const TrainingValues& training) : table_(table) {
     for (const train::ClipScore& clip : table.clips) {
-      if (clip.clip.label < 0) continue;
+      if (clip.clip.label < 0) {
+        continue;
+      }
       if (std::isfinite(clip.score)) {
         clips_.push_back(clip);
       } else {
         out_.without_score.push_back(clip.clip.path.string());
       }
     }
-    for (const auto& [name, values] : training) training_.emplace(name, train::OperatingPoints(values));
+    for (const auto& [name, values] : training) {
+      training_.emplace(name, train::OperatingPoints(values));
+    }
     out_.seen_rule = rule_text(table.parameter_names, training_);
   }
 
@@ -105,7 +129,9 @@ class Evaluating {
     require_both_classes();
     out_.score_names = table_.score_names;
     out_.decided_by = decided_by(clips_, table_.score_names);
-    if (out_.decided_by == "score") out_.score_names.insert(out_.score_names.begin(), "score");
+    if (out_.decided_by == "score") {
+      out_.score_names.insert(out_.score_names.begin(), "score");
+    }
     add_groups();
     add_means();
     add_estimates();
@@ -119,26 +145,31 @@ class Evaluating {
     const auto anomalous = std::count_if(clips_.begin(), clips_.end(), [](const auto& c) { return c.clip.label == 1; });
     const auto count = static_cast<int64_t>(clips_.size());
     const auto without = static_cast<int64_t>(out_.without_score.size());
-    if (count == 0 && without > 0)
+    if (count == 0 && without > 0) {
       throw io::DataError(
           fmt::format("none of {} has a finite score, the first '{}'; see what `evenflow score` said about them",
                       count_text(without, "labelled clip"), out_.without_score.front()));
-    if (count == 0)
+    }
+    if (count == 0) {
       throw io::DataError(
           "no clip in the scores has a label (group all), and without labels there is nothing to evaluate; score clips "
           "of a manifest with normal and anomaly in the column label");
-    if (anomalous == 0 || anomalous == count)
+    }
+    if (anomalous == 0 || anomalous == count) {
       throw io::DataError(fmt::format(
           "one class only in group all: {} {}{}; an AUC takes normal and anomalous clips, so score a test "
           "set that has both",
           count_text(count, "clip"), anomalous == 0 ? "and all normal" : "and all anomalous",
           without > 0 ? fmt::format(" (without {} whose score is not finite)", count_text(without, "clip")) : ""));
+    }
   }
 
   Group make_group(const std::string& kind, const std::string& name, const Wanted& wanted) const {
     Group group{kind, name, {}, 0, 0, {}, {}};
     for (size_t i = 0; i < clips_.size(); ++i) {
-      if (!wanted(clips_[i])) continue;
+      if (!wanted(clips_[i])) {
+        continue;
+      }
       group.rows.push_back(i);
       ++(clips_[i].clip.label == 1 ? group.anomalous : group.normal);
     }
@@ -154,7 +185,9 @@ class Evaluating {
 
   void add_group(const std::string& kind, const std::string& name, const Wanted& wanted) {
     Group group = make_group(kind, name, wanted);
-    if (!group.rows.empty()) out_.groups.push_back(std::move(group));
+    if (!group.rows.empty()) {
+      out_.groups.push_back(std::move(group));
+    }
   }
 
   train::Familiarity familiarity(const train::ClipScore& clip) const {
@@ -177,23 +210,28 @@ class Evaluating {
     }
     for (size_t p = 0; p < table_.parameter_names.size(); ++p) {
       const train::OperatingPoints points = points_of(p);
-      for (size_t i = 0; i < points.size(); ++i)
+      for (size_t i = 0; i < points.size(); ++i) {
         add_group("value", table_.parameter_names[p] + " = " + train::to_text(points[i]),
                   [&](const auto& clip) { return is_at(points[i], clip.clip.parameter[p]); });
+      }
     }
     add_by("domain", [](const auto& clip) { return clip.clip.domain; });
     const std::set<std::string> machines = add_by("machine", [](const auto& clip) { return clip.clip.machine; });
     const auto section = [](const auto& clip) {
       return clip.clip.section.empty() ? std::string() : clip.clip.machine + " " + clip.clip.section;
     };
-    if (std::set<std::string> sections = distinct(section); sections.size() > machines.size())
+    if (std::set<std::string> sections = distinct(section); sections.size() > machines.size()) {
       add_by("section", section);
+    }
   }
 
   std::set<std::string> distinct(const std::function<std::string(const train::ClipScore&)>& of) const {
     std::set<std::string> names;
-    for (const train::ClipScore& clip : clips_)
-      if (std::string name = of(clip); !name.empty()) names.insert(std::move(name));
+    for (const train::ClipScore& clip : clips_) {
+      if (std::string name = of(clip); !name.empty()) {
+        names.insert(std::move(name));
+      }
+    }
     return names;
   }
 
@@ -201,8 +239,9 @@ class Evaluating {
   std::set<std::string> add_by(const std::string& kind, const std::function<std::string(const train::ClipScore&)>& of) {
     std::set<std::string> names = distinct(of);
     if (names.size() > 1) {
-      for (const std::string& name : names)
+      for (const std::string& name : names) {
         add_group(kind, kind + " " + name, [&](const auto& clip) { return of(clip) == name; });
+      }
     }
     return names;
   }
@@ -210,7 +249,9 @@ class Evaluating {
   /// Operating points of the clips that are evaluated.
   train::OperatingPoints points_of(size_t p) const {
     std::vector<double> values;
-    for (const train::ClipScore& clip : clips_) values.push_back(clip.clip.parameter[p]);
+    for (const train::ClipScore& clip : clips_) {
+      values.push_back(clip.clip.parameter[p]);
+    }
     const auto trained = training_.find(table_.parameter_names[p]);
     return trained == training_.end() ? train::OperatingPoints(values) : trained->second.of_others(values);
   }
@@ -224,7 +265,9 @@ class Evaluating {
       const std::string& name = table_.parameter_names[p];
       const auto trained = training_.find(name);
       add_mean("mean over " + name, p, [](double) { return true; });
-      if (trained == training_.end()) continue;
+      if (trained == training_.end()) {
+        continue;
+      }
       const auto is = [&](train::Familiarity wanted) {
         return [=, &trained](double v) { return trained->second.of(v) == wanted; };
       };
@@ -241,10 +284,14 @@ class Evaluating {
       Group group = make_group("value", "", [&](const auto& clip) {
         return is_at(points[i], clip.clip.parameter[p]) && wanted(clip.clip.parameter[p]);
       });
-      if (group.normal > 0 && group.anomalous > 0) groups.push_back(std::move(group));
+      if (group.normal > 0 && group.anomalous > 0) {
+        groups.push_back(std::move(group));
+      }
     }
     mean.values = static_cast<int64_t>(groups.size());
-    if (mean.values < 2) return;
+    if (mean.values < 2) {
+      return;
+    }
     for (const std::string& score : out_.score_names) {
       Merit& merit = mean.scores[score];
       for (const Group& group : groups) {
@@ -259,14 +306,20 @@ class Evaluating {
     for (size_t e = 0; e < table_.estimated_names.size(); ++e) {
       const auto found =
           std::find(table_.parameter_names.begin(), table_.parameter_names.end(), table_.estimated_names[e]);
-      if (found == table_.parameter_names.end()) continue;
+      if (found == table_.parameter_names.end()) {
+        continue;
+      }
       const auto p = static_cast<size_t>(found - table_.parameter_names.begin());
       out_.without_estimate += std::count_if(clips_.begin(), clips_.end(), [=](const train::ClipScore& clip) {
         return !std::isnan(clip.clip.parameter[p]) && !std::isfinite(clip.estimate[e]);
       });
       for (const Group& group : out_.groups) {
-        if (!is_overall(group)) continue;
-        for (const char* clips : {"normal", "anomalous", "both"}) add_estimate(group, clips, e, p);
+        if (!is_overall(group)) {
+          continue;
+        }
+        for (const char* clips : {"normal", "anomalous", "both"}) {
+          add_estimate(group, clips, e, p);
+        }
       }
     }
   }
@@ -275,12 +328,18 @@ class Evaluating {
     std::vector<double> estimate, truth;
     for (const size_t row : group.rows) {
       const train::ClipScore& clip = clips_[row];
-      if (which != "both" && (clip.clip.label == 1) != (which == "anomalous")) continue;
-      if (std::isnan(clip.clip.parameter[p]) || !std::isfinite(clip.estimate[e])) continue;
+      if (which != "both" && (clip.clip.label == 1) != (which == "anomalous")) {
+        continue;
+      }
+      if (std::isnan(clip.clip.parameter[p]) || !std::isfinite(clip.estimate[e])) {
+        continue;
+      }
       estimate.push_back(clip.estimate[e]);
       truth.push_back(clip.clip.parameter[p]);
     }
-    if (estimate.empty()) return;
+    if (estimate.empty()) {
+      return;
+    }
     out_.estimates.push_back({table_.estimated_names[e], group.kind, which, static_cast<int64_t>(estimate.size()),
                               train::mean_absolute_error(estimate, truth),
                               train::pearson_correlation(estimate, truth)});
@@ -310,14 +369,18 @@ std::string heading(const std::string& score, const std::string& decided_by) {
 
 std::vector<std::string> merit_cells(const Evaluation& evaluation, const std::map<std::string, Merit>& scores,
                                      std::vector<std::string> cells) {
-  for (const std::string& score : evaluation.score_names) cells.push_back(merit_text(scores.at(score)));
+  for (const std::string& score : evaluation.score_names) {
+    cells.push_back(merit_text(scores.at(score)));
+  }
   return cells;
 }
 
 TextTable merit_table(const Evaluation& evaluation) {
   TextTable table;
   std::vector<std::string> header = {"", "normal", "anomalous"};
-  for (const std::string& score : evaluation.score_names) header.push_back(heading(score, evaluation.decided_by));
+  for (const std::string& score : evaluation.score_names) {
+    header.push_back(heading(score, evaluation.decided_by));
+  }
   table.add(std::move(header));
   return table;
 }
@@ -335,22 +398,30 @@ std::string groups_text(const Evaluation& evaluation) {
   TextTable table = merit_table(evaluation);
   bool any = false;
   for (const Group& group : evaluation.groups) {
-    if (is_overall(group) || (group.kind == "value" && !show_values)) continue;
+    if (is_overall(group) || (group.kind == "value" && !show_values)) {
+      continue;
+    }
     add_group(table, evaluation, group);
     any = true;
   }
   std::string text =
       any ? "Group by group, AUC / pAUC in % (read as below; few clips say little)\n\n" + table.text() : "";
-  if (!show_values) text += fmt::format("The {} single parameter values are in evaluation.csv (--out).\n", values);
+  if (!show_values) {
+    text += fmt::format("The {} single parameter values are in evaluation.csv (--out).\n", values);
+  }
   return text.empty() ? text : text + "\n";
 }
 
 std::string scores_text(const Evaluation& evaluation) {
   TextTable table = merit_table(evaluation);
-  for (const Group& group : evaluation.groups)
-    if (is_overall(group)) add_group(table, evaluation, group);
-  for (const MeanOverValues& mean : evaluation.means)
+  for (const Group& group : evaluation.groups) {
+    if (is_overall(group)) {
+      add_group(table, evaluation, group);
+    }
+  }
+  for (const MeanOverValues& mean : evaluation.means) {
     table.add(merit_cells(evaluation, mean.scores, {mean.name, "", ""}));
+  }
   return "How well each score tells anomalous from normal clips: AUC / pAUC in %\n"
          "(100: perfectly, 50: not at all; pAUC: where at most 10 % of normal clips raise an alarm; *: what "
          "decides)\n\n" +
@@ -362,13 +433,17 @@ std::string estimates_text(const Evaluation& evaluation) {
   table.add({"", "clips", "mean error", "correlation"});
   bool any = false;
   for (const EstimateQuality& estimate : evaluation.estimates) {
-    if (estimate.clips != "normal") continue;
+    if (estimate.clips != "normal") {
+      continue;
+    }
     any = true;
     table.add({estimate.parameter + ", " + estimate.group, std::to_string(estimate.count),
                fmt::format("{:.4g}", estimate.mean_absolute_error),
                std::isnan(estimate.correlation) ? "-" : fmt::format("{:.3f}", estimate.correlation)});
   }
-  if (!any) return "";
+  if (!any) {
+    return "";
+  }
   return "\nHow well the sound of normal clips tells the parameters (mean error in the parameter's unit)\n\n" +
          table.text();
 }
@@ -378,21 +453,27 @@ std::string decisions_text(const Evaluation& evaluation) {
   table.add({"", "false alarms", "missed", "precision %", "recall %", "F1 %"});
   bool any = false;
   for (const Group& group : evaluation.groups) {
-    if (!group.decisions || !is_overall(group)) continue;
+    if (!group.decisions || !is_overall(group)) {
+      continue;
+    }
     any = true;
     const train::DecisionQuality& quality = *group.decisions;
     table.add({group.name, fmt::format("{} of {}", quality.false_positives, group.normal),
                fmt::format("{} of {}", quality.false_negatives, group.anomalous), percent(quality.precision),
                percent(quality.recall), percent(quality.f1)});
   }
-  if (!any) return "";
+  if (!any) {
+    return "";
+  }
   return "\nWhat the decisions were worth\n\n" + table.text();
 }
 
 /// What has no part in the figures, and what counts as seen.
 std::string notes_text(const Evaluation& evaluation) {
   std::string text;
-  if (!evaluation.seen_rule.empty()) text += io::escaped(evaluation.seen_rule) + "\n";
+  if (!evaluation.seen_rule.empty()) {
+    text += io::escaped(evaluation.seen_rule) + "\n";
+  }
   if (const size_t count = evaluation.without_score.size(); count > 0) {
     text +=
         fmt::format("Left out, as the score is not finite: {} ({}).\n", count_text(static_cast<int64_t>(count), "clip"),
@@ -416,7 +497,9 @@ nlohmann::json number(double value) {
 
 nlohmann::json merits_json(const std::map<std::string, Merit>& scores) {
   nlohmann::json out = nlohmann::json::object();
-  for (const auto& [name, merit] : scores) out[name] = {{"auc", number(merit.auc)}, {"pauc", number(merit.pauc)}};
+  for (const auto& [name, merit] : scores) {
+    out[name] = {{"auc", number(merit.auc)}, {"pauc", number(merit.pauc)}};
+  }
   return out;
 }
 
@@ -433,7 +516,9 @@ Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& traini
 }
 
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores) {
-  if (scores.empty()) return "";
+  if (scores.empty()) {
+    return "";
+  }
   std::string text = "Not finite, and so in no figure:";
   for (size_t i = 0; i < scores.size(); ++i) {
     text += fmt::format("{} {} of {}", i == 0 ? "" : ",", scores[i].first, count_text(scores[i].second, "clip"));
@@ -458,13 +543,18 @@ std::string to_csv(const Evaluation& evaluation) {
   for (const Group& group : evaluation.groups) {
     const std::string counts = fmt::format("{},{}", group.normal, group.anomalous);
     merits(group.name, group.kind, counts, group.scores);
-    if (!group.decisions) continue;
+    if (!group.decisions) {
+      continue;
+    }
     const train::DecisionQuality& quality = *group.decisions;
     for (const auto& [measure, value] : {std::pair("precision", quality.precision), std::pair("recall", quality.recall),
-                                         std::pair("f1", quality.f1), std::pair("accuracy", quality.accuracy)})
+                                         std::pair("f1", quality.f1), std::pair("accuracy", quality.accuracy)}) {
       out += csv_row(group.name, group.kind, counts, measure, "decision", value);
+    }
   }
-  for (const MeanOverValues& mean : evaluation.means) merits(mean.name, "mean", ",", mean.scores);
+  for (const MeanOverValues& mean : evaluation.means) {
+    merits(mean.name, "mean", ",", mean.scores);
+  }
   for (const EstimateQuality& estimate : evaluation.estimates) {
     const std::string counts = estimate.clips == "normal"      ? fmt::format("{},", estimate.count)
                                : estimate.clips == "anomalous" ? fmt::format(",{}", estimate.count)
@@ -508,20 +598,24 @@ std::string to_json(const Evaluation& evaluation) {
     out["groups"].push_back(std::move(entry));
   }
   out["means"] = nlohmann::json::array();
-  for (const MeanOverValues& mean : evaluation.means)
+  for (const MeanOverValues& mean : evaluation.means) {
     out["means"].push_back({{"name", mean.name}, {"values", mean.values}, {"scores", merits_json(mean.scores)}});
+  }
   out["estimates"] = nlohmann::json::array();
-  for (const EstimateQuality& estimate : evaluation.estimates)
+  for (const EstimateQuality& estimate : evaluation.estimates) {
     out["estimates"].push_back({{"parameter", estimate.parameter},
                                 {"group", estimate.group},
                                 {"clips", estimate.clips},
                                 {"count", estimate.count},
                                 {"mean_absolute_error", number(estimate.mean_absolute_error)},
                                 {"correlation", number(estimate.correlation)}});
+  }
   out["seen_rule"] = evaluation.seen_rule;
   out["clips_without_finite_score"] = evaluation.without_score;
   out["scores_not_finite"] = nlohmann::json::object();
-  for (const auto& [score, count] : evaluation.without_value) out["scores_not_finite"][score] = count;
+  for (const auto& [score, count] : evaluation.without_value) {
+    out["scores_not_finite"][score] = count;
+  }
   out["estimates_not_finite"] = evaluation.without_estimate;
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

@@ -30,7 +30,9 @@ int run(std::vector<std::string> words, const fs::path& folder, const fs::path& 
   words.insert(words.begin(), "gnuplot");
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
-  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -41,10 +43,14 @@ int run(std::vector<std::string> words, const fs::path& folder, const fs::path& 
   pid_t child = -1;
   const int error = posix_spawnp(&child, "gnuplot", &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return not_started;
+  if (error != 0) {
+    return not_started;
+  }
   int status = 0;
   while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return not_started;
+    if (errno != EINTR) {
+      return not_started;
+    }
   }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
@@ -69,7 +75,9 @@ std::string whole_script(const Picture& picture, const std::string& name) {
 std::string data_block(const std::string& name, const std::vector<std::vector<double>>& rows) {
   std::string text = fmt::format("${} << EOD\n", name);
   for (const std::vector<double>& row : rows) {
-    for (const double value : row) text += std::isfinite(value) ? fmt::format("{:.7g} ", value) : "NaN ";
+    for (const double value : row) {
+      text += std::isfinite(value) ? fmt::format("{:.7g} ", value) : "NaN ";
+    }
     text += '\n';
   }
   text += "EOD\n";
@@ -91,7 +99,9 @@ std::string gnuplot_text(const std::string& text) {
 }
 
 void require_gnuplot() {
-  if (run({"--version"}, ".", "/dev/null") == 0) return;
+  if (run({"--version"}, ".", "/dev/null") == 0) {
+    return;
+  }
   throw io::UsageError(
       "gnuplot, which draws the pictures, cannot be run; install it (the package gnuplot-nox on Debian and Ubuntu)");
 }
@@ -99,12 +109,15 @@ void require_gnuplot() {
 void require_no_links(const fs::path& folder) {
   std::error_code error;
   const auto require_none = [&](const fs::path& file) {
-    if (fs::is_symlink(fs::symlink_status(file, error)))
+    if (fs::is_symlink(fs::symlink_status(file, error))) {
       throw io::UsageError(fmt::format(
           "'{}' is a link, and pictures are drawn there; remove it or choose another folder", file.string()));
+    }
   };
   require_none(folder);
-  for (const auto& entry : fs::directory_iterator(folder, error)) require_none(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    require_none(entry.path());
+  }
 }
 
 std::string run_gnuplot(const fs::path& script) {
@@ -118,11 +131,15 @@ std::string run_gnuplot(const fs::path& script) {
   if (code == 0) {
     for (const auto& entry : fs::directory_iterator(aside.path())) {
       const std::string name = entry.path().filename().string();
-      if (name != "said" && name != io::lock_name) fs::rename(entry.path(), whole.parent_path() / name);
+      if (name != "said" && name != io::lock_name) {
+        fs::rename(entry.path(), whole.parent_path() / name);
+      }
     }
     return "";
   }
-  if (code == not_started) return "gnuplot is not installed (gnuplot-nox)";
+  if (code == not_started) {
+    return "gnuplot is not installed (gnuplot-nox)";
+  }
   return fmt::format("gnuplot failed on '{}': {}", script.string(),
                      words.empty() ? fmt::format("exit code {}", code) : words);
 }

@@ -31,8 +31,9 @@ void viridis(double x, uint8_t rgb[3]) {
   const double place = std::clamp(x, 0.0, 1.0) * static_cast<double>(anchors.size() - 1);
   const size_t i = std::min(static_cast<size_t>(place), anchors.size() - 2);
   const double part = place - static_cast<double>(i);
-  for (size_t c = 0; c < 3; ++c)
+  for (size_t c = 0; c < 3; ++c) {
     rgb[c] = static_cast<uint8_t>(std::lround(anchors[i][c] + part * (anchors[i + 1][c] - anchors[i][c])));
+  }
 }
 
 void draw_matrix(Image& image, std::span<const float> values, int rows, int columns, int scale, int x, int y,

@@ -65,7 +65,9 @@ std::string marked(const std::string& text, std::string_view mark, std::string_v
   size_t from = 0;
   bool inside = false;
   for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, from)) {
-    if (!inside && text.find(mark, at + mark.size()) == std::string::npos) break;
+    if (!inside && text.find(mark, at + mark.size()) == std::string::npos) {
+      break;
+    }
     out += text.substr(from, at - from) + fmt::format("<{}{}>", inside ? "/" : "", tag);
     inside = !inside;
     from = at + mark.size();
@@ -113,7 +115,9 @@ void Page::paragraph(const std::string& text) {
 
 void Page::list(const std::vector<std::string>& items) {
   body_ += "<ul>\n";
-  for (const std::string& item : items) body_ += fmt::format("<li>{}</li>\n", prose(item));
+  for (const std::string& item : items) {
+    body_ += fmt::format("<li>{}</li>\n", prose(item));
+  }
   body_ += "</ul>\n";
 }
 
@@ -123,13 +127,19 @@ void Page::code(const std::string& text) {
 
 void Page::table(const PageTable& table) {
   body_ += fmt::format("<div class=\"wide\"><table{}>\n", table.texts ? " class=\"texts\"" : "");
-  if (!table.caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", prose(table.caption));
+  if (!table.caption.empty()) {
+    body_ += fmt::format("<caption>{}</caption>\n", prose(table.caption));
+  }
   body_ += "<thead><tr>";
-  for (const std::string& cell : table.head) body_ += fmt::format("<th scope=\"col\">{}</th>", prose(cell));
+  for (const std::string& cell : table.head) {
+    body_ += fmt::format("<th scope=\"col\">{}</th>", prose(cell));
+  }
   body_ += "</tr></thead>\n<tbody>\n";
   for (const std::vector<std::string>& row : table.rows) {
     body_ += "<tr>";
-    for (const std::string& cell : row) body_ += fmt::format("<td>{}</td>", prose(cell));
+    for (const std::string& cell : row) {
+      body_ += fmt::format("<td>{}</td>", prose(cell));
+    }
     body_ += "</tr>\n";
   }
   body_ += "</tbody></table></div>\n";

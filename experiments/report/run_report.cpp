@@ -67,12 +67,16 @@ class RunReport {
   std::vector<io::Shard> trained_on() const {
     std::vector<io::Shard> shards;
     for (const fs::path& shard : run_.shards()) {
-      if (!fs::exists(shard)) return {};
+      if (!fs::exists(shard)) {
+        return {};
+      }
       shards.emplace_back(shard);
     }
     std::vector<const io::Shard*> all;
     all.reserve(shards.size());
-    for (const io::Shard& shard : shards) all.push_back(&shard);
+    for (const io::Shard& shard : shards) {
+      all.push_back(&shard);
+    }
     if (!all.empty() && train::data_hash(all) != model_.provenance.data_hash) {
       throw io::DataError(fmt::format(
           "the features that '{}' lists are no longer those the model was trained on (their data hash differs); name "
@@ -87,7 +91,9 @@ class RunReport {
     for (const fs::path& file : o_.features) {
       const std::vector<std::string>& names = shards.emplace_back(file).parameter_names();
       const auto known = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
-      if (names.empty() || !constrained() || std::ranges::any_of(model_.condition.names, known)) continue;
+      if (names.empty() || !constrained() || std::ranges::any_of(model_.condition.names, known)) {
+        continue;
+      }
       throw io::DataError(fmt::format(
           "'{}' has other parameters than the model in '{}': it has {}, the model was trained with {}; give features "
           "of the same machine",
@@ -111,7 +117,9 @@ class RunReport {
 
   std::string threshold_text() const {
     const io::ThresholdData& t = model_.threshold;
-    if (std::isnan(t.value)) return "none yet";
+    if (std::isnan(t.value)) {
+      return "none yet";
+    }
     const std::string counted =
         t.clips > 0 ? fmt::format("; {} of {} training clips lie above", t.above, t.clips) : std::string();
     return fmt::format("{:.6g} (rule {}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
@@ -130,7 +138,9 @@ class RunReport {
           fmt::format("k {:.4g}, v0 {:.4g}, trained at {}", model_.condition.k[i], model_.condition.v0[i],
                       values_text(model_.condition.training_values[i])));
     }
-    if (!constrained()) row("condition", "none");
+    if (!constrained()) {
+      row("condition", "none");
+    }
     row("training", fmt::format("{} at most, batches of {}, learning rate {:g} ({})", train::describe_budget(c.train),
                                 c.train.batch, c.train.learning_rate, io::name_of(c.train.schedule)));
     row("decides by", fmt::format("`{}`", detector_score()));
@@ -142,7 +152,9 @@ class RunReport {
   }
 
   void learning() {
-    if (!fs::exists(run_.metrics())) return;
+    if (!fs::exists(run_.metrics())) {
+      return;
+    }
     page_.heading("How it learnt");
     const System system{"run", "loss per epoch", model_.config, 0};
     const SystemScores scores{system, {}, {run_.path()}};
@@ -163,9 +175,13 @@ class RunReport {
     for (const io::Shard& shard : shards_) {
       table.parameter_names = shard.parameter_names();
       const auto progress = [&](int64_t done, int64_t total) {
-        if (o_.progress) o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
+        if (o_.progress) {
+          o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
+        }
       };
-      for (ClipScore& clip : detector.score(shard, {}, progress)) table.clips.push_back(std::move(clip));
+      for (ClipScore& clip : detector.score(shard, {}, progress)) {
+        table.clips.push_back(std::move(clip));
+      }
     }
     train::write_scores(o_.folder / "scores.csv", table);
     const auto without = static_cast<int64_t>(
@@ -175,7 +191,9 @@ class RunReport {
                                   count_text(without, "clip"), without == 1 ? "it" : "them"));
     }
     const std::string others = without_value_text(train::without_value(table, [](const ClipScore&) { return true; }));
-    if (!others.empty()) page_.paragraph(others);
+    if (!others.empty()) {
+      page_.paragraph(others);
+    }
     histogram(table);
     evaluate_table(table);
     by_value(table, shards_.front().path());
@@ -185,7 +203,9 @@ class RunReport {
   void histogram(const train::ScoreTable& table) {
     std::vector<double> sides[3];
     for (const ClipScore& clip : table.clips) {
-      if (!std::isfinite(clip.score)) continue;
+      if (!std::isfinite(clip.score)) {
+        continue;
+      }
       const bool training = clip.clip.split == io::Split::train;
       sides[training ? 0 : clip.clip.label == 1 ? 2 : 1].push_back(clip.score);
     }
@@ -199,7 +219,9 @@ class RunReport {
         high = std::max(high, value);
       }
     }
-    if (!(low < high)) return;
+    if (!(low < high)) {
+      return;
+    }
     constexpr int bins = 40;
     const double width = (high - low) / bins;
     picture.script += fmt::format("set style fill transparent solid 0.45 noborder\nset boxwidth {:.7g}\n", width);
@@ -212,10 +234,14 @@ class RunReport {
     const char* colours[] = {"#999999", "#0072b2", "#d55e00"};
     std::string plots;
     for (int side = 0; side < 3; ++side) {
-      if (sides[side].empty()) continue;
+      if (sides[side].empty()) {
+        continue;
+      }
       std::vector<std::vector<double>> counts;
       counts.reserve(bins);
-      for (int bin = 0; bin < bins; ++bin) counts.push_back({low + (bin + 0.5) * width, 0.0});
+      for (int bin = 0; bin < bins; ++bin) {
+        counts.push_back({low + (bin + 0.5) * width, 0.0});
+      }
       for (const double value : sides[side]) {
         ++counts[static_cast<size_t>(std::min<double>(bins - 1, (value - low) / width))][1];
       }
@@ -253,7 +279,9 @@ class RunReport {
     const Evaluation evaluation = evaluate(table, training_values());
     PageTable aucs;
     aucs.head = {"clips", "normal", "anomalous"};
-    for (const std::string& name : evaluation.score_names) aucs.head.push_back("`" + name + "`");
+    for (const std::string& name : evaluation.score_names) {
+      aucs.head.push_back("`" + name + "`");
+    }
     for (const Group& group : evaluation.groups) {
       std::vector<std::string> cells = {group.name.empty() ? group.kind : group.name, std::to_string(group.normal),
                                         std::to_string(group.anomalous)};
@@ -271,7 +299,9 @@ class RunReport {
 
   /// What a study shows of its systems, of this one.
   void by_value(const train::ScoreTable& table, const fs::path& features) {
-    if (!constrained() || table.parameter_names.empty()) return;
+    if (!constrained() || table.parameter_names.empty()) {
+      return;
+    }
     Study study;
     study.parameter = model_.condition.names.front();
     study.training_values = model_.condition.training_values.front();
@@ -279,9 +309,13 @@ class RunReport {
     study.features = features;
     train::ScoreTable moved = table;
     const auto column = std::find(table.parameter_names.begin(), table.parameter_names.end(), study.parameter);
-    if (column == table.parameter_names.end()) return;
+    if (column == table.parameter_names.end()) {
+      return;
+    }
     const auto index = static_cast<size_t>(column - table.parameter_names.begin());
-    for (ClipScore& clip : moved.clips) std::swap(clip.clip.parameter.front(), clip.clip.parameter[index]);
+    for (ClipScore& clip : moved.clips) {
+      std::swap(clip.clip.parameter.front(), clip.clip.parameter[index]);
+    }
     study.systems.push_back({{"run", "this training", model_.config, 0}, {moved}, {run_.path()}});
     const SystemScores& system = study.systems.front();
     page_.heading("Over " + study.parameter);

@@ -23,7 +23,9 @@ struct Mean {
   double frames = 0;
   void add(const std::vector<float>& clip, size_t bands) {
     sum.resize(bands);
-    for (size_t i = 0; i < clip.size(); ++i) sum[i % bands] += clip[i];
+    for (size_t i = 0; i < clip.size(); ++i) {
+      sum[i % bands] += clip[i];
+    }
     frames += static_cast<double>(clip.size()) / static_cast<double>(bands);
   }
   double operator[](size_t band) const { return sum[band] / frames; }
@@ -46,7 +48,9 @@ void centre_by_value(const io::Shard& shard, const std::filesystem::path& out) {
     const std::vector<float> frames = frames_of(shard, i);
     const io::Clip& clip = shard.clips()[i];
     all[value_of(clip)].add(frames, bands);
-    if (!is_training(clip)) continue;
+    if (!is_training(clip)) {
+      continue;
+    }
     trained[value_of(clip)].add(frames, bands);
     training.add(frames, bands);
   }

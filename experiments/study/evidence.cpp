@@ -16,9 +16,13 @@ double mean(const std::vector<double>& x) {
 }
 
 double deviation(const std::vector<double>& x) {
-  if (x.size() < 2) return 0.0;
+  if (x.size() < 2) {
+    return 0.0;
+  }
   double sum = 0;
-  for (const double value : x) sum += std::pow(value - mean(x), 2);
+  for (const double value : x) {
+    sum += std::pow(value - mean(x), 2);
+  }
   return std::sqrt(sum / static_cast<double>(x.size() - 1));
 }
 
@@ -28,7 +32,9 @@ using Part = std::function<double(const std::function<double(const char*)>& scor
 EvidenceRow of_run(const train::ScoreTable& run, const Part& part) {
   std::map<double, std::pair<std::vector<double>, std::vector<double>>> by_value;  // normal, anomalous
   for (const ClipScore& clip : run.clips) {
-    if (clip.clip.split != io::Split::test || clip.clip.label < 0 || std::isnan(clip.clip.parameter.front())) continue;
+    if (clip.clip.split != io::Split::test || clip.clip.label < 0 || std::isnan(clip.clip.parameter.front())) {
+      continue;
+    }
     auto& [normal, anomalous] = by_value[clip.clip.parameter.front()];
     (clip.clip.label == 1 ? anomalous : normal).push_back(part([&](const char* name) {
       return run.value(clip, name);
@@ -37,12 +43,16 @@ EvidenceRow of_run(const train::ScoreTable& run, const Part& part) {
   std::vector<double> gaps, spreads, centres;
   for (const auto& [value, clips] : by_value) {
     const auto& [normal, anomalous] = clips;
-    if (normal.empty() || anomalous.empty()) continue;
+    if (normal.empty() || anomalous.empty()) {
+      continue;
+    }
     gaps.push_back(mean(anomalous) - mean(normal));
     spreads.push_back(deviation(normal));
     centres.push_back(mean(normal));
   }
-  if (gaps.empty()) return {"", std::nan(""), std::nan(""), std::nan("")};
+  if (gaps.empty()) {
+    return {"", std::nan(""), std::nan(""), std::nan("")};
+  }
   return {"", mean(gaps), mean(spreads), deviation(centres)};
 }
 
@@ -64,7 +74,9 @@ std::vector<EvidenceRow> evidence(const SystemScores& flow) {
       row.spread += one.spread / n;
       row.drift += one.drift / n;
     }
-    if (std::isfinite(row.gap)) rows.push_back(row);
+    if (std::isfinite(row.gap)) {
+      rows.push_back(row);
+    }
   }
   return rows;
 }

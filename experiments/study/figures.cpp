@@ -59,7 +59,9 @@ std::map<double, std::vector<size_t>> test_rows(const SystemScores& system, int 
   const std::vector<ClipScore>& clips = clips_of(system);
   for (size_t i = 0; i < clips.size(); ++i) {
     const bool wanted = clips[i].clip.split == io::Split::test && clips[i].clip.label == label;
-    if (wanted && !std::isnan(value_of(clips[i]))) rows[value_of(clips[i])].push_back(i);
+    if (wanted && !std::isnan(value_of(clips[i]))) {
+      rows[value_of(clips[i])].push_back(i);
+    }
   }
   return rows;
 }
@@ -68,13 +70,17 @@ std::map<double, std::vector<size_t>> test_rows(const SystemScores& system, int 
 double step_of(const SystemScores& system) {
   std::vector<double> values;
   for (const int label : {0, 1}) {
-    for (const auto& [value, rows] : test_rows(system, label)) values.push_back(value);
+    for (const auto& [value, rows] : test_rows(system, label)) {
+      values.push_back(value);
+    }
   }
   std::sort(values.begin(), values.end());
   double step = 0;
   for (size_t i = 1; i < values.size(); ++i) {
     const double between = values[i] - values[i - 1];
-    if (between > 0 && (step == 0 || between < step)) step = between;
+    if (between > 0 && (step == 0 || between < step)) {
+      step = between;
+    }
   }
   return step > 0 ? step : 1.0;
 }
@@ -87,7 +93,9 @@ std::string multiplot(size_t rows, size_t columns) {
 /// wherever the curve ends.
 std::string highest_of_interest(std::vector<double> losses) {
   std::erase_if(losses, [](double loss) { return !std::isfinite(loss); });
-  if (losses.size() < 8) return "*";
+  if (losses.size() < 8) {
+    return "*";
+  }
   const double low = train::quantile(losses, 0.0), usual = train::quantile(losses, 0.75);
   return fmt::format("{:.7g}", usual + 2.0 * (usual - low) + 1e-6);
 }
@@ -116,8 +124,12 @@ Picture logmel_picture(const Study& study) {
       });
     };
     auto found = at(io::Split::test);
-    if (found == clips.end()) found = at(io::Split::train);
-    if (found == clips.end()) continue;
+    if (found == clips.end()) {
+      found = at(io::Split::train);
+    }
+    if (found == clips.end()) {
+      continue;
+    }
     const auto index = static_cast<size_t>(found - clips.begin());
     const int64_t first = shard.offsets()[index];
     const int64_t frames = std::min(most_frames, shard.offsets()[index + 1] - first);
@@ -154,11 +166,17 @@ Picture estimate_picture(const Study& study, const std::vector<const SystemScore
     Table seen, unseen;
     for (const auto& [value, clips] : test_rows(system, 0)) {
       double mean = 0;
-      for (const size_t i : clips) mean += estimate[i] / static_cast<double>(clips.size());
+      for (const size_t i : clips) {
+        mean += estimate[i] / static_cast<double>(clips.size());
+      }
       double squares = 0;
-      for (const size_t i : clips) squares += (estimate[i] - mean) * (estimate[i] - mean);
+      for (const size_t i : clips) {
+        squares += (estimate[i] - mean) * (estimate[i] - mean);
+      }
       const double spread = clips.size() > 1 ? std::sqrt(squares / static_cast<double>(clips.size() - 1)) : 0.0;
-      if (!std::isfinite(mean)) continue;
+      if (!std::isfinite(mean)) {
+        continue;
+      }
       (trained.of(value) == train::Familiarity::seen ? seen : unseen).push_back({value, mean, spread});
     }
     const auto plotted = [&](const char* name, const Table& points, const char* how, const char* title) {
@@ -192,16 +210,22 @@ Picture distribution_picture(const Study& study, const std::vector<ScoreSeries>&
       for (const auto& [value, clips] : test_rows(system, label)) {
         std::vector<double> own;
         for (const size_t i : clips) {
-          if (std::isfinite(score[i])) own.push_back(score[i]);
+          if (std::isfinite(score[i])) {
+            own.push_back(score[i]);
+          }
         }
-        if (own.empty()) continue;
+        if (own.empty()) {
+          continue;
+        }
         boxes[trained.of(value) == train::Familiarity::seen ? 0 : 1].push_back(
             {value + (label == 0 ? -0.18 : 0.18) * step, train::quantile(own, 0.25), train::quantile(own, 0.0),
              train::quantile(own, 1.0), train::quantile(own, 0.75)});
       }
       for (const bool seen : {true, false}) {
         const Table& rows = boxes[seen ? 0 : 1];
-        if (rows.empty()) continue;
+        if (rows.empty()) {
+          continue;
+        }
         const std::string name = fmt::format("{}_{}_{}", label == 0 ? "normal" : "anomalous", seen ? "seen" : "new", s);
         picture.data += data_block(name, rows);
         plots += fmt::format(
@@ -227,13 +251,19 @@ Picture auc_by_value_picture(const Study& study, const StudyTables& tables, cons
     const double step = step_of(*series[s].system);
     Table rows;
     for (const AucRow& row : tables.auc) {
-      if (row.system != series[s].system->system.name || row.score != series[s].score) continue;
-      if (!row.group.starts_with(prefix)) continue;
+      if (row.system != series[s].system->system.name || row.score != series[s].score) {
+        continue;
+      }
+      if (!row.group.starts_with(prefix)) {
+        continue;
+      }
       const double value = std::strtod(row.group.c_str() + prefix.size(), nullptr);
       const double shift = 0.1 * step * (static_cast<double>(s) - 0.5 * static_cast<double>(series.size() - 1));
       rows.push_back({value + shift, 100 * row.over_seeds.value, 100 * row.over_clips.low, 100 * row.over_clips.high});
     }
-    if (rows.empty()) continue;
+    if (rows.empty()) {
+      continue;
+    }
     picture.data += data_block(fmt::format("auc{}", s), rows);
     plots += fmt::format("{}$auc{} using 1:2:3:4 with yerrorlines pt 7 ps 0.7 lw 1.4 lc rgb '{}' title {}",
                          plots.empty() ? "plot " : ", ", s, colour(s), gnuplot_text(series[s].title));
@@ -253,7 +283,9 @@ std::vector<std::vector<double>> learning_curve(const std::filesystem::path& run
     }
     return static_cast<size_t>(found - head.begin());
   };
-  if (table.empty()) throw io::DataError(fmt::format("'{}' is empty; train the run again", file.string()));
+  if (table.empty()) {
+    throw io::DataError(fmt::format("'{}' is empty; train the run again", file.string()));
+  }
   const size_t epoch = column("epoch"), training = column("train_loss"), held_out = column("validation_loss");
   Table rows;
   for (size_t i = 1; i < table.size(); ++i) {
@@ -279,10 +311,14 @@ Picture learning_picture(const std::vector<const SystemScores*>& systems) {
   picture.script += "set style fill transparent solid 0.2 noborder\n";
   for (size_t s = 0; s < systems.size(); ++s) {
     std::vector<Table> curves;
-    for (const std::filesystem::path& folder : systems[s]->folders) curves.push_back(learning_curve(folder));
+    for (const std::filesystem::path& folder : systems[s]->folders) {
+      curves.push_back(learning_curve(folder));
+    }
     std::vector<double> means;
     size_t epochs = curves.front().size();
-    for (const Table& curve : curves) epochs = std::min(epochs, curve.size());
+    for (const Table& curve : curves) {
+      epochs = std::min(epochs, curve.size());
+    }
     for (const size_t column : {size_t{1}, size_t{2}}) {
       Table band;
       for (size_t e = 0; e < epochs; ++e) {
@@ -294,7 +330,9 @@ Picture learning_picture(const std::vector<const SystemScores*>& systems) {
         }
         band.push_back({curves.front()[e][0], sum / static_cast<double>(curves.size()), low, high});
       }
-      for (const std::vector<double>& row : band) means.push_back(row[1]);
+      for (const std::vector<double>& row : band) {
+        means.push_back(row[1]);
+      }
       picture.data += data_block(fmt::format("{}{}", column == 1 ? "training" : "held_out", s), band);
     }
     picture.script += fmt::format(
@@ -315,13 +353,17 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
   picture.script = multiplot(2, 2) + "set logscale x\nset xlabel 'k, 1/(" + unit + ")' noenhanced\n";
   const auto [least, most] =
       std::minmax_element(sweep.begin(), sweep.end(), [](const auto& a, const auto& b) { return a.k < b.k; });
-  if (least != sweep.end()) picture.script += fmt::format("set xrange [{:g}:{:g}]\n", least->k / 1.5, most->k * 1.5);
+  if (least != sweep.end()) {
+    picture.script += fmt::format("set xrange [{:g}:{:g}]\n", least->k / 1.5, most->k * 1.5);
+  }
   picture.script += fmt::format(
       "set arrow 1 from first {0:g}, graph 0 to first {0:g}, graph 1 nohead dt 2 lc rgb '#999999'\n", chosen);
   const auto series = [&](const std::string& name, bool centred, const auto& figure) {
     Table rows;
     for (const SweepPoint& point : sweep) {
-      if (point.centred == centred) rows.push_back({point.k, figure(point)});
+      if (point.centred == centred) {
+        rows.push_back({point.k, figure(point)});
+      }
     }
     picture.data += data_block(name, rows);
     return !rows.empty();
@@ -332,7 +374,9 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
       const auto& [name, legend, figure] = lines[i];
       for (const bool centred : {true, false}) {
         const std::string block = name + (centred ? "_centred" : "_plain");
-        if (!series(block, centred, figure)) continue;
+        if (!series(block, centred, figure)) {
+          continue;
+        }
         // The caption tells filled from hollow.
         const bool titled = centred && lines.size() > 1;
         plots += fmt::format("{}${} using 1:2 with linespoints pt {} dt {} lw 1.6 lc rgb '{}' {}",
@@ -355,7 +399,9 @@ Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& t
   const auto estimate_of = [&](bool correlation) {
     return [&tables, correlation](const SweepPoint& point) {
       for (const EstimateRow& row : tables.estimates) {
-        if (row.system != point.system || row.group != "unseen") continue;
+        if (row.system != point.system || row.group != "unseen") {
+          continue;
+        }
         return correlation ? row.correlation.value : row.calibrated_error.value;
       }
       return missing;

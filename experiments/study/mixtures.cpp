@@ -38,17 +38,25 @@ struct Scale {
       : mean(all.length, arma::fill::zeros), deviation(all.length, arma::fill::zeros) {
     const auto n = static_cast<double>(all.size());
     for (size_t i = 0; i < all.size(); ++i) {
-      for (size_t j = 0; j < all.length; ++j) mean[j] += all[i][j] / n;
+      for (size_t j = 0; j < all.length; ++j) {
+        mean[j] += all[i][j] / n;
+      }
     }
     for (size_t i = 0; i < all.size(); ++i) {
-      for (size_t j = 0; j < all.length; ++j) deviation[j] += std::pow(all[i][j] - mean[j], 2) / n;
+      for (size_t j = 0; j < all.length; ++j) {
+        deviation[j] += std::pow(all[i][j] - mean[j], 2) / n;
+      }
     }
     // An element that never changes says nothing in training; a change of it later does.
-    for (double& d : deviation) d = d > 0 ? std::sqrt(d) : 1.0;
+    for (double& d : deviation) {
+      d = d > 0 ? std::sqrt(d) : 1.0;
+    }
   }
   arma::vec operator()(std::span<const float> descriptor) const {
     arma::vec out(descriptor.size());
-    for (size_t j = 0; j < descriptor.size(); ++j) out[j] = (descriptor[j] - mean[j]) / deviation[j];
+    for (size_t j = 0; j < descriptor.size(); ++j) {
+      out[j] = (descriptor[j] - mean[j]) / deviation[j];
+    }
     return out;
   }
 };
@@ -59,7 +67,9 @@ std::string condition_of(const io::Clip& clip) {
 
 double mean_score(const ConditionMixtures& mixtures, const Descriptors& windows) {
   double sum = 0;
-  for (size_t i = 0; i < windows.size(); ++i) sum += mixtures.score(windows[i]);
+  for (size_t i = 0; i < windows.size(); ++i) {
+    sum += mixtures.score(windows[i]);
+  }
   return sum / static_cast<double>(windows.size());
 }
 
@@ -73,10 +83,14 @@ struct ConditionMixtures::State {
 ConditionMixtures::ConditionMixtures(const Descriptors& normal, int64_t components)
     : state_(std::make_unique<State>(State{Scale(normal), {}})) {
   std::map<std::string, std::vector<size_t>> windows;
-  for (size_t i = 0; i < normal.size(); ++i) windows[normal.conditions[i]].push_back(i);
+  for (size_t i = 0; i < normal.size(); ++i) {
+    windows[normal.conditions[i]].push_back(i);
+  }
   for (const auto& [condition, rows] : windows) {
     arma::mat data(normal.length, rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) data.col(i) = state_->scale(normal[rows[i]]);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      data.col(i) = state_->scale(normal[rows[i]]);
+    }
     arma::gmm_diag mixture;
     const auto count = std::min(static_cast<arma::uword>(components), static_cast<arma::uword>(rows.size()));
     // static_spread: starts that are spread out by a fixed rule, so that a fit is a function of its data.
@@ -97,7 +111,9 @@ ConditionMixtures& ConditionMixtures::operator=(ConditionMixtures&&) noexcept = 
 double ConditionMixtures::score(std::span<const float> descriptor) const {
   const arma::vec x = state_->scale(descriptor);
   double best = -std::numeric_limits<double>::infinity();
-  for (const arma::gmm_diag& mixture : state_->mixtures) best = std::max(best, mixture.log_p(x));
+  for (const arma::gmm_diag& mixture : state_->mixtures) {
+    best = std::max(best, mixture.log_p(x));
+  }
   return -best;
 }
 
@@ -132,7 +148,9 @@ train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& sha
   for (const int64_t components : {1, 2, 4}) {
     auto mixtures = std::make_unique<ConditionMixtures>(training, components);
     const double figure = held_out.size() == 0 ? static_cast<double>(components) : mean_score(*mixtures, held_out);
-    if (best != nullptr && !(figure < lowest)) continue;
+    if (best != nullptr && !(figure < lowest)) {
+      continue;
+    }
     lowest = figure;
     best = std::move(mixtures);
   }

@@ -22,8 +22,12 @@ System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bo
   system.config = plan.config;
   system.config.model.blocks = blocks;
   system.config.condition.k = {k};
-  if (!centred) system.config.condition.v0 = {0.0};
-  if (zd_first) system.config.condition.zd_half = io::ZdHalf::first;
+  if (!centred) {
+    system.config.condition.v0 = {0.0};
+  }
+  if (zd_first) {
+    system.config.condition.zd_half = io::ZdHalf::first;
+  }
   system.name = fmt::format("{}_scale_k_{:g}{}{}", blocks == 1 ? "single" : "multi", k, centred ? "" : "_v0_0",
                             zd_first ? "_zd_first" : "");
   system.title = fmt::format("{}-scale, constrained (k {:g}{}{})", blocks == 1 ? "single" : "multi", k,
@@ -122,7 +126,9 @@ void claim(const fs::path& folder, const PaperPlan& plan) {
 
 /// False: stopped.
 bool make_recordings(const PaperOptions& options) {
-  if (fs::exists(options.folder / "rail" / "manifest.csv")) return true;
+  if (fs::exists(options.folder / "rail" / "manifest.csv")) {
+    return true;
+  }
   SynthOptions data = options.plan.data;
   data.threads = options.plan.config.train.threads;
   data.stop = options.stop;
@@ -159,7 +165,9 @@ PaperPlan paper_plan(PaperScale scale) {
   train.warmup_steps = 20;
   train.clip_norm = 5.0;
   train.windows_per_clip = 8;
-  if (scale == PaperScale::full) return plan;
+  if (scale == PaperScale::full) {
+    return plan;
+  }
 
   plan.scale = "quick";
   plan.seeds = 2;
@@ -170,7 +178,9 @@ PaperPlan paper_plan(PaperScale scale) {
   plan.data.test_normal_clips = 4;
   plan.data.test_anomaly_clips = 4;
   train.epochs = 20;
-  if (scale == PaperScale::quick) return plan;
+  if (scale == PaperScale::quick) {
+    return plan;
+  }
 
   plan.scale = "miniature";
   plan.k = {0.01, 0.03};
@@ -198,12 +208,18 @@ PaperPlan paper_plan(PaperScale scale) {
 double choose_k(const std::vector<SweepPoint>& sweep) {
   const SweepPoint* best = nullptr;
   for (const SweepPoint& point : sweep) {
-    if (!point.centred || !(point.held_out_nll == point.held_out_nll)) continue;
+    if (!point.centred || !(point.held_out_nll == point.held_out_nll)) {
+      continue;
+    }
     const bool better = best == nullptr || point.held_out_nll < best->held_out_nll ||
                         (point.held_out_nll == best->held_out_nll && point.k < best->k);
-    if (better) best = &point;
+    if (better) {
+      best = &point;
+    }
   }
-  if (best == nullptr) throw io::DataError("no k of the sweep trained to a finite likelihood of the held-out clips");
+  if (best == nullptr) {
+    throw io::DataError("no k of the sweep trained to a finite likelihood of the held-out clips");
+  }
   return best->k;
 }
 
@@ -214,7 +230,9 @@ PaperStudy run_paper(const PaperOptions& options) {
   PaperStudy paper;
   paper.plan = plan;
   paper.study.interrupted = !make_recordings(options);
-  if (paper.study.interrupted) return paper;
+  if (paper.study.interrupted) {
+    return paper;
+  }
 
   std::vector<System> systems;
   for (const bool centred : {true, false}) {
@@ -225,7 +243,9 @@ PaperStudy run_paper(const PaperOptions& options) {
     }
   }
   paper.study = run(options, systems);
-  if (paper.study.interrupted) return paper;
+  if (paper.study.interrupted) {
+    return paper;
+  }
   for (SweepPoint& point : paper.sweep) {
     const std::vector<double> nll = held_out_nll(paper.study, paper.study.find(point.system));
     point.held_out_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
@@ -236,7 +256,9 @@ PaperStudy run_paper(const PaperOptions& options) {
   // The chosen k's sweep cells are the table's first seeds.
   const System multi = constrained(plan, blocks, paper.k, true), single = constrained(plan, 1, paper.k, true);
   for (System& system : systems) {
-    if (system.name == multi.name) system.seeds = 0;
+    if (system.name == multi.name) {
+      system.seeds = 0;
+    }
   }
   System multi_first = constrained(plan, blocks, paper.k, true, true),
          single_first = constrained(plan, 1, paper.k, true, true);

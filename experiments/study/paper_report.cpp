@@ -138,7 +138,9 @@ class Report {
       for (const char* group : {"all", "seen", "unseen"}) {
         cells.push_back(auc_cell(t_, row.system, row.score, group));
         const AucRow* found = find_auc(t_, row.system, row.score, group);
-        if (found == nullptr) continue;
+        if (found == nullptr) {
+          continue;
+        }
         csv += fmt::format("\"{}\",{},{},{},{},{},{}\n", row.title, row.score, row.known(), group,
                            found->over_seeds.value, found->over_seeds.low, found->over_seeds.high);
       }
@@ -162,15 +164,21 @@ class Report {
     for (const bool multi : {false, true}) {
       const std::string& name = multi ? p_.multi_constrained : p_.single_constrained;
       const DifferenceRow* gain = find_difference(t_, name, "score_zc", "all");
-      if (gain == nullptr) continue;
+      if (gain == nullptr) {
+        continue;
+      }
       page_.paragraph(fmt::format("{}-scale: proposed minus conventional is {} points over all velocities: {}.",
                                   multi ? "Multi" : "Single", points(gain->difference), verdict(gain->difference)));
     }
   }
 
   static std::string verdict(const train::Interval& gain) {
-    if (gain.low > 0) return "the paper's gain is found here too";
-    if (gain.high < 0) return "**the proposed score is worse here**; the next sections show why";
+    if (gain.low > 0) {
+      return "the paper's gain is found here too";
+    }
+    if (gain.high < 0) {
+      return "**the proposed score is worse here**; the next sections show why";
+    }
     return "**no gain can be told from chance**; the next sections show why";
   }
 
@@ -193,7 +201,9 @@ class Report {
         bool first = true;
         for (const char* score : {"nll", "score_zc_logdet", "score_zc", "score_scatter", "nll_given_v"}) {
           const std::string& name = constrained ? bound : plain;
-          if (find_auc(t_, name, score, "all") == nullptr) continue;
+          if (find_auc(t_, name, score, "all") == nullptr) {
+            continue;
+          }
           table.rows.push_back({first ? (constrained ? "constrained" : "conventional") : "", fmt::format("`{}`", score),
                                 auc_cell(t_, name, score, "all"), auc_cell(t_, name, score, "seen"),
                                 auc_cell(t_, name, score, "unseen"),
@@ -219,11 +229,15 @@ class Report {
     double sum = 0;
     int64_t values = 0;
     for (const AucRow& row : t_.auc) {
-      if (row.system != name || row.score != "nll" || row.group.find(" = ") == std::string::npos) continue;
+      if (row.system != name || row.score != "nll" || row.group.find(" = ") == std::string::npos) {
+        continue;
+      }
       sum += row.over_seeds.value;
       ++values;
     }
-    if (values == 0) return "";
+    if (values == 0) {
+      return "";
+    }
     return fmt::format(" (at single velocities its AUC is {:.1f} %, the mean of {})",
                        100 * sum / static_cast<double>(values), values);
   }
@@ -256,7 +270,9 @@ class Report {
         csv += fmt::format("{},{},{},{},{}\n", name, row.part, row.gap, row.spread, row.drift);
         first = false;
       }
-      if (rows.size() != 4) continue;
+      if (rows.size() != 4) {
+        continue;
+      }
       if (!system(name)->system.config.condition.enabled) {
         plain_nll = rows[3];
         continue;
@@ -300,7 +316,9 @@ class Report {
     for (const std::string& name : {p_.vae, p_.single_constrained, p_.multi_constrained}) {
       for (const char* group : {"seen", "unseen"}) {
         const EstimateRow* row = find_estimate(t_, name, group);
-        if (row == nullptr) continue;
+        if (row == nullptr) {
+          continue;
+        }
         table.rows.push_back({group == std::string("seen") ? system(name)->system.title : "", group,
                               with_half_width(row->correlation, 3), with_half_width(row->mean_absolute_error, 1),
                               with_half_width(row->calibrated_error, 1)});
@@ -375,7 +393,9 @@ class Report {
     std::vector<std::string> reached;
     for (const SweepPoint& point : p_.sweep) {
       const EstimateRow* estimate = find_estimate(t_, point.system, "unseen");
-      if (point.centred && estimate_reaches_aim(estimate)) reached.push_back(fmt::format("{:g}", point.k));
+      if (point.centred && estimate_reaches_aim(estimate)) {
+        reached.push_back(fmt::format("{:g}", point.k));
+      }
       table.rows.push_back({fmt::format("{:g}", point.k), point.centred ? "mean" : "0",
                             fmt::format("{:.4f}", point.held_out_nll), auc_cell(t_, point.system, "nll", "unseen"),
                             auc_cell(t_, point.system, "score_zc", "unseen"),
@@ -502,14 +522,18 @@ std::string to_text(const PaperStudy& paper, const StudyTables& tables) {
   table.add({"system", "score", "AUC all %", "seen %", "unseen %", "paper, all %"});
   for (const TableRow& row : table_rows(paper)) {
     Cells cells = {row.title, row.score};
-    for (const char* group : {"all", "seen", "unseen"}) cells.push_back(auc_cell(tables, row.system, row.score, group));
+    for (const char* group : {"all", "seen", "unseen"}) {
+      cells.push_back(auc_cell(tables, row.system, row.score, group));
+    }
     cells.push_back(row.known().empty() ? "-" : row.known());
     table.add(cells);
   }
   for (const std::string& name : {paper.single_constrained, paper.multi_constrained}) {
     for (const char* score : {"nll", "score_scatter"}) {
       Cells cells = {paper.study.find(name).system.title, score};
-      for (const char* group : {"all", "seen", "unseen"}) cells.push_back(auc_cell(tables, name, score, group));
+      for (const char* group : {"all", "seen", "unseen"}) {
+        cells.push_back(auc_cell(tables, name, score, group));
+      }
       cells.emplace_back("-");
       table.add(cells);
     }

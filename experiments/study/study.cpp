@@ -40,7 +40,9 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   std::set<double> trained;
   for (const io::Clip& clip : manifest.clips) {
     const double value = clip.parameter.front();
-    if (clip.split == io::Split::train && !std::isnan(value)) trained.insert(value);
+    if (clip.split == io::Split::train && !std::isnan(value)) {
+      trained.insert(value);
+    }
   }
   if (trained.size() < 2) {
     throw io::DataError(fmt::format("{} has {} of {} in its training clips; a study needs two or more", named,
@@ -58,7 +60,9 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   }
   int64_t normal = 0, anomalous = 0;
   for (const io::Clip& clip : manifest.clips) {
-    if (clip.label < 0 || !is_unseen(clip)) continue;
+    if (clip.label < 0 || !is_unseen(clip)) {
+      continue;
+    }
     ++(clip.label == 1 ? anomalous : normal);
   }
   if (normal == 0 || anomalous == 0) {
@@ -77,7 +81,9 @@ class Running {
     require_study(manifest_, o_.manifest);
     require_recordings(manifest_, o_.manifest);
     drop_repeated(manifest_, o_.manifest);
-    for (const std::string& note : manifest_.notes) o_.log("note: " + note);
+    for (const std::string& note : manifest_.notes) {
+      o_.log("note: " + note);
+    }
     claim_folder();
     Study study;
     study.seeds = o_.seeds;
@@ -91,9 +97,13 @@ class Running {
     // Seed by seed: the table is complete, if rough, after the first.
     for (size_t i = 0; i < o_.seeds.size(); ++i) {
       for (const System& system : o_.systems) {
-        if (i >= seeds_of(system).size()) continue;
+        if (i >= seeds_of(system).size()) {
+          continue;
+        }
         study.interrupted = study.interrupted || !run_cell(system, o_.seeds[i]);
-        if (study.interrupted) return study;
+        if (study.interrupted) {
+          return study;
+        }
       }
     }
     for (const System& system : o_.systems) {
@@ -120,7 +130,9 @@ class Running {
 
   // The manifest's copy says what the study is of.
   void claim_folder() {
-    if (o_.claim) o_.claim();
+    if (o_.claim) {
+      o_.claim();
+    }
     io::make_folder(o_.folder);
     const fs::path copy = o_.folder / "manifest.csv";
     const std::string text = to_csv();
@@ -139,13 +151,19 @@ class Running {
     const bool places = std::any_of(manifest_.clips.begin(), manifest_.clips.end(),
                                     [](const io::Clip& clip) { return !clip.domain.empty() || !clip.section.empty(); });
     std::string text = places ? "path,split,label,machine,domain,section" : "path,split,label,machine";
-    for (const std::string& name : manifest_.parameter_names) text += fmt::format(",{}", io::csv_cell(name));
+    for (const std::string& name : manifest_.parameter_names) {
+      text += fmt::format(",{}", io::csv_cell(name));
+    }
     text += "\n";
     for (const io::Clip& clip : manifest_.clips) {
       text += fmt::format("{},{},{},{}", io::csv_cell(file_of(manifest_, clip).string()),
                           clip.split == io::Split::train ? "train" : "test", clip.label, io::csv_cell(clip.machine));
-      if (places) text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
-      for (const double value : clip.parameter) text += std::isnan(value) ? "," : fmt::format(",{}", value);
+      if (places) {
+        text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
+      }
+      for (const double value : clip.parameter) {
+        text += std::isnan(value) ? "," : fmt::format(",{}", value);
+      }
       text += "\n";
     }
     return text;
@@ -156,8 +174,9 @@ class Running {
     const auto same = [](const io::Clip& a, const io::Clip& b) { return a.path == b.path && agree(a, b); };
     const std::span<const io::Clip> clips = shard.clips();
     if (shard.parameter_names() == manifest_.parameter_names &&
-        std::equal(clips.begin(), clips.end(), manifest_.clips.begin(), manifest_.clips.end(), same))
+        std::equal(clips.begin(), clips.end(), manifest_.clips.begin(), manifest_.clips.end(), same)) {
       return;
+    }
     throw io::UsageError(
         fmt::format("'{}' holds features of other recordings than '{}' lists; move it away, or choose another folder",
                     features().string(), o_.manifest.string()));
@@ -181,7 +200,9 @@ class Running {
       o_.progress("features", static_cast<double>(done) / static_cast<double>(total));
     };
     const frontend::PrepareResult result = frontend::prepare(manifest_, features(), options);
-    for (const std::string& line : result.notes) o_.log(line);
+    for (const std::string& line : result.notes) {
+      o_.log(line);
+    }
     return !result.stopped;
   }
 
@@ -202,14 +223,22 @@ class Running {
       o_.progress(what, (static_cast<double>(p.epoch) + in_epoch) / static_cast<double>(p.epochs));
     };
     const fs::path config = options.run / "config.toml";
-    if (fs::exists(config)) require_same(folder, io::read_config(config), options.config);
+    if (fs::exists(config)) {
+      require_same(folder, io::read_config(config), options.config);
+    }
     const fs::path scores = folder / "scores.csv";
-    if (fs::exists(scores)) return true;
-    if (!fs::exists(features_of(system))) centre_by_value(io::Shard(features()), features_of(system));
+    if (fs::exists(scores)) {
+      return true;
+    }
+    if (!fs::exists(features_of(system))) {
+      centre_by_value(io::Shard(features()), features_of(system));
+    }
     // Without a checkpoint a run was stopped before there was anything to keep.
     options.resume = fs::exists(options.run / "checkpoint.h5");
     options.replace = !options.resume && fs::exists(config);
-    if (train::train(options).interrupted) return false;
+    if (train::train(options).interrupted) {
+      return false;
+    }
     score(system, seed, options.run / "model.h5", options.config.train, scores);
     o_.log(fmt::format("{}: done", what));
     return true;
@@ -219,7 +248,9 @@ class Running {
     const auto differs = train::first_difference(before, now, [](const std::string& key) {
       return key != "train.threads" && key != "train.checkpoint_epochs" && key != "train.resident_mib";
     });
-    if (!differs) return;
+    if (!differs) {
+      return;
+    }
     throw io::UsageError(fmt::format("'{}' was made with {} = {}, now it is {}; choose another folder", folder.string(),
                                      differs->key, differs->first, differs->second));
   }
@@ -263,7 +294,9 @@ std::vector<System> flow_systems(const io::Config& base) {
 const SystemScores& Study::find(const std::string& name) const {
   const auto found =
       std::find_if(systems.begin(), systems.end(), [&](const SystemScores& s) { return s.system.name == name; });
-  if (found == systems.end()) throw std::out_of_range("the study has no system " + name);
+  if (found == systems.end()) {
+    throw std::out_of_range("the study has no system " + name);
+  }
   return *found;
 }
 

@@ -31,7 +31,9 @@ std::vector<std::string> scores_of(const SystemScores& system) {
     const bool everywhere = std::all_of(system.runs.begin(), system.runs.end(), [&](const train::ScoreTable& run) {
       return std::find(run.score_names.begin(), run.score_names.end(), name) != run.score_names.end();
     });
-    if (everywhere) names.insert(name == compared_with ? names.begin() : names.end(), name);
+    if (everywhere) {
+      names.insert(name == compared_with ? names.begin() : names.end(), name);
+    }
   }
   return names;
 }
@@ -57,15 +59,21 @@ class Tables {
   }
 
   StudyTables make() {
-    for (const SystemScores& system : study_.systems) add_without_score(system);
+    for (const SystemScores& system : study_.systems) {
+      add_without_score(system);
+    }
     for (const Rows& group : groups()) {
       for (const SystemScores& system : study_.systems) {
-        for (const std::string& score : scores_of(system)) add_auc(system, score, group);
+        for (const std::string& score : scores_of(system)) {
+          add_auc(system, score, group);
+        }
         add_differences(system, group);
       }
     }
     for (const SystemScores& system : study_.systems) {
-      if (system.system.config.condition.enabled) add_estimates(system);
+      if (system.system.config.condition.enabled) {
+        add_estimates(system);
+      }
     }
     return std::move(tables_);
   }
@@ -100,7 +108,9 @@ class Tables {
     Rows group{name, {}, {}};
     const std::vector<ClipScore>& clips = study_.systems.front().runs.front().clips;
     for (size_t i = 0; i < clips.size(); ++i) {
-      if (!is_test(clips[i]) || !wanted(clips[i])) continue;
+      if (!is_test(clips[i]) || !wanted(clips[i])) {
+        continue;
+      }
       group.rows.push_back(i);
       group.labels.push_back(clips[i].clip.label);
     }
@@ -111,7 +121,9 @@ class Tables {
   std::vector<Rows> groups() const {
     std::vector<Rows> out;
     const auto add = [&](Rows group) {
-      if (group.normal() > 0 && group.anomalous() > 0) out.push_back(std::move(group));
+      if (group.normal() > 0 && group.anomalous() > 0) {
+        out.push_back(std::move(group));
+      }
     };
     add(rows_of("all", [](const ClipScore&) { return true; }));
     for (const std::string side : {"seen", "unseen"}) {
@@ -119,7 +131,9 @@ class Tables {
     }
     std::vector<double> values;
     for (const ClipScore& clip : study_.systems.front().runs.front().clips) {
-      if (is_test(clip)) values.push_back(clip.clip.parameter.front());
+      if (is_test(clip)) {
+        values.push_back(clip.clip.parameter.front());
+      }
     }
     const train::OperatingPoints points = trained_.of_others(values);
     for (size_t i = 0; i < points.size(); ++i) {
@@ -135,7 +149,9 @@ class Tables {
     for (const train::ScoreTable& run : system.runs) {
       std::vector<double>& scores = runs.emplace_back();
       const size_t column = run.column(score);
-      for (const size_t row : group.rows) scores.push_back(run.clips[row].scores[column]);
+      for (const size_t row : group.rows) {
+        scores.push_back(run.clips[row].scores[column]);
+      }
     }
     return runs;
   }
@@ -146,7 +162,9 @@ class Tables {
       const auto count = std::count_if(clips.begin(), clips.end(), [](const ClipScore& clip) {
         return is_test(clip) && !std::isfinite(clip.score);
       });
-      if (count == 0) continue;
+      if (count == 0) {
+        continue;
+      }
       tables_.without_score.push_back(fmt::format("{}, seed {}: {} without a finite score", system.system.title,
                                                   study_.seeds[i], count_text(count, "clip")));
     }
@@ -155,7 +173,9 @@ class Tables {
   /// What needs the parameters says the same as another score where there are none, and nothing where a clip's value is
   /// unknown.
   static bool says_something(const SystemScores& system, const std::string& score, const train::RunScores& runs) {
-    if (train::needs_parameters(score) && !system.system.config.condition.enabled) return false;
+    if (train::needs_parameters(score) && !system.system.config.condition.enabled) {
+      return false;
+    }
     return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& scores) {
       return std::all_of(scores.begin(), scores.end(), [](double s) { return std::isfinite(s); });
     });
@@ -163,9 +183,13 @@ class Tables {
 
   void add_auc(const SystemScores& system, const std::string& score, const Rows& group) {
     const train::RunScores runs = values_of(system, score, group);
-    if (!says_something(system, score, runs)) return;
+    if (!says_something(system, score, runs)) {
+      return;
+    }
     std::vector<double> figures;
-    for (const std::vector<double>& scores : runs) figures.push_back(train::auc(scores, group.labels));
+    for (const std::vector<double>& scores : runs) {
+      figures.push_back(train::auc(scores, group.labels));
+    }
     tables_.auc.push_back({system.system.name, score, group.name, group.normal(), group.anomalous(),
                            train::bounded_mean_interval(figures, 0, 1),
                            train::auc_interval(runs, group.labels, bootstrap_)});
@@ -174,7 +198,9 @@ class Tables {
   /// The conventional flow of the same scale, trained as long.
   const SystemScores* conventional(const SystemScores& system) const {
     const bool flow = system.system.config.model.kind == io::ModelKind::glow;
-    if (!flow || !system.system.config.condition.enabled) return nullptr;
+    if (!flow || !system.system.config.condition.enabled) {
+      return nullptr;
+    }
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
       return !other.system.config.condition.enabled && !other.system.centred &&
              other.system.config.model == system.system.config.model &&
@@ -185,11 +211,15 @@ class Tables {
 
   void add_differences(const SystemScores& system, const Rows& group) {
     const SystemScores* against = conventional(system);
-    if (against == nullptr) return;
+    if (against == nullptr) {
+      return;
+    }
     const train::RunScores theirs = values_of(*against, compared_with, group);
     for (const std::string& score : scores_of(system)) {
       const train::RunScores runs = values_of(system, score, group);
-      if (!says_something(system, score, runs)) continue;
+      if (!says_something(system, score, runs)) {
+        continue;
+      }
       tables_.differences.push_back({system.system.name, score, against->system.name, compared_with, group.name,
                                      train::auc_difference(runs, theirs, group.labels, bootstrap_)});
     }
@@ -207,8 +237,12 @@ class Tables {
       int64_t count = 0;
       for (const ClipScore& clip : run.clips) {
         const double value = clip.clip.parameter.front();
-        if (clip.clip.split != io::Split::train || !(value >= point.low && value <= point.high)) continue;
-        if (!std::isfinite(clip.estimate.front())) continue;
+        if (clip.clip.split != io::Split::train || !(value >= point.low && value <= point.high)) {
+          continue;
+        }
+        if (!std::isfinite(clip.estimate.front())) {
+          continue;
+        }
         sum += clip.estimate.front();
         ++count;
       }
@@ -229,14 +263,20 @@ class Tables {
         std::vector<double> truth, estimate, calibrated;
         for (const ClipScore& clip : run.clips) {
           const std::string side = side_of(clip);
-          if (!is_test(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) continue;
-          if (!std::isfinite(clip.estimate.front())) continue;
+          if (!is_test(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) {
+            continue;
+          }
+          if (!std::isfinite(clip.estimate.front())) {
+            continue;
+          }
           truth.push_back(clip.clip.parameter.front());
           estimate.push_back(clip.estimate.front());
           calibrated.push_back(line(clip.estimate.front()));
         }
         count = static_cast<int64_t>(truth.size());
-        if (count < 2) break;
+        if (count < 2) {
+          break;
+        }
         correlation.push_back(train::pearson_correlation(truth, estimate));
         error.push_back(train::mean_absolute_error(truth, estimate));
         calibrated_error.push_back(train::mean_absolute_error(truth, calibrated));
@@ -244,7 +284,9 @@ class Tables {
       const auto finite = [](const std::vector<double>& values) {
         return !values.empty() && std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
       };
-      if (!finite(correlation) || !finite(calibrated_error)) continue;  // one value only
+      if (!finite(correlation) || !finite(calibrated_error)) {
+        continue;  // one value only
+      }
       constexpr double unbounded = std::numeric_limits<double>::infinity();
       tables_.estimates.push_back({system.system.name, group, count, train::bounded_mean_interval(correlation, -1, 1),
                                    train::bounded_mean_interval(error, 0, unbounded),
@@ -274,7 +316,9 @@ StudyTables study_tables(const Study& study, const train::BootstrapSettings& boo
 const AucRow* find_auc(const StudyTables& tables, const std::string& system, const std::string& score,
                        const std::string& group) {
   for (const AucRow& row : tables.auc) {
-    if (row.system == system && row.score == score && row.group == group) return &row;
+    if (row.system == system && row.score == score && row.group == group) {
+      return &row;
+    }
   }
   return nullptr;
 }
@@ -282,14 +326,18 @@ const AucRow* find_auc(const StudyTables& tables, const std::string& system, con
 const DifferenceRow* find_difference(const StudyTables& tables, const std::string& system, const std::string& score,
                                      const std::string& group) {
   for (const DifferenceRow& row : tables.differences) {
-    if (row.system == system && row.score == score && row.group == group) return &row;
+    if (row.system == system && row.score == score && row.group == group) {
+      return &row;
+    }
   }
   return nullptr;
 }
 
 const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group) {
   for (const EstimateRow& row : tables.estimates) {
-    if (row.system == system && row.group == group) return &row;
+    if (row.system == system && row.group == group) {
+      return &row;
+    }
   }
   return nullptr;
 }
@@ -320,7 +368,9 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
 }
 
 std::string with_half_width(const Interval& interval, int decimals) {
-  if (std::isnan(interval.low)) return fmt::format("{:.{}f}", interval.value, decimals);
+  if (std::isnan(interval.low)) {
+    return fmt::format("{:.{}f}", interval.value, decimals);
+  }
   const double below = interval.value - interval.low, above = interval.high - interval.value;
   if (std::abs(above - below) > 1e-9 * (above + below)) {
     return fmt::format("{:.{}f} ({:.{}f} to {:.{}f})", interval.value, decimals, interval.low, decimals, interval.high,
@@ -343,24 +393,32 @@ std::string to_text(const StudyTables& tables, const Study& study) {
         const AucRow* row = find_auc(tables, system.system.name, score, group);
         line.push_back(row == nullptr ? "-" : per_cent(row->over_seeds));
       }
-      if (find_auc(tables, system.system.name, score, "all") != nullptr) table.add(line);
+      if (find_auc(tables, system.system.name, score, "all") != nullptr) {
+        table.add(line);
+      }
     }
   }
   std::string text = table.text();
   text +=
       fmt::format("\n{}, mean ± half of the 95 % interval (Student's t; where it is cut at 0 or 100, its ends).\n\n",
                   count_text(static_cast<int64_t>(study.seeds.size()), "seed"));
-  for (const std::string& line : tables.without_score) text += line + "; its figures are left out.\n\n";
+  for (const std::string& line : tables.without_score) {
+    text += line + "; its figures are left out.\n\n";
+  }
   TextTable gains;
   gains.add({"against the conventional flow's nll", "score", "difference", "95 % interval"});
   for (const DifferenceRow& row : tables.differences) {
-    if (row.group != "unseen") continue;
+    if (row.group != "unseen") {
+      continue;
+    }
     gains.add({row.system, row.score, fmt::format("{:+.1f}", 100 * row.difference.value),
                fmt::format("{:+.1f} .. {:+.1f}", 100 * row.difference.low, 100 * row.difference.high)});
   }
   text += gains.text() +
           fmt::format("\nUnseen values of {}, points of AUC, paired bootstrap of clips and seeds.\n", study.parameter);
-  if (tables.estimates.empty()) return text;
+  if (tables.estimates.empty()) {
+    return text;
+  }
   TextTable estimates;
   estimates.add({"estimates of " + study.parameter, "clips", "correlation", "error", "calibrated"});
   for (const EstimateRow& row : tables.estimates) {

@@ -204,7 +204,9 @@ const std::vector<Row>& table() {
 
 std::pair<std::string, std::string> split_key(const std::string& name) {
   const size_t dot = name.find('.');
-  if (dot == std::string::npos) return {"", name};
+  if (dot == std::string::npos) {
+    return {"", name};
+  }
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
@@ -213,7 +215,9 @@ std::pair<std::string, std::string> split_key(const std::string& name) {
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> keys = [] {
     std::vector<ConfigKey> out;
-    for (const config_rows::Row& row : config_rows::table()) out.push_back(row.key);
+    for (const config_rows::Row& row : config_rows::table()) {
+      out.push_back(row.key);
+    }
     return out;
   }();
   return keys;

@@ -46,17 +46,23 @@ Row integer(const char* name, Field<Section, T> field, int64_t low, int64_t high
       std::string(even ? "an even" : "a whole") + " number from " + std::to_string(low) + " to " + std::to_string(high);
   const std::string key = name;
   auto store = [=](Config& config, int64_t value) {
-    if (value < low || value > high || (even && value % 2 != 0)) refuse(key, std::to_string(value), allowed);
+    if (value < low || value > high || (even && value % 2 != 0)) {
+      refuse(key, std::to_string(value), allowed);
+    }
     field.of(config) = static_cast<T>(value);
   };
   auto get = [=](const Config& config) { return std::to_string(field.of(config)); };
   auto set = [=](Config& config, std::string_view text) {
     int64_t value = 0;
-    if (!parse_number(text, value)) refuse(key, std::string(text), allowed);
+    if (!parse_number(text, value)) {
+      refuse(key, std::string(text), allowed);
+    }
     store(config, value);
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
-    if (!node.is_integer()) refuse(key, node_text(node), allowed);
+    if (!node.is_integer()) {
+      refuse(key, node_text(node), allowed);
+    }
     store(config, node.as_integer()->get());
   };
   return {{key, help, "int", get, set}, get, set_toml};
@@ -71,23 +77,30 @@ struct FloatRange {
 template <class Section>
 Row real(const char* name, Field<Section, double> field, FloatRange range, const std::string& help) {
   std::string allowed = std::string("a number ") + (range.open_low ? "> " : ">= ") + float_text(range.low);
-  if (std::isfinite(range.high))
+  if (std::isfinite(range.high)) {
     allowed += std::string(" and ") + (range.open_high ? "< " : "<= ") + float_text(range.high);
+  }
   const std::string key = name;
   auto store = [=](Config& config, double value, const std::string& shown) {
     const bool inside = (range.open_low ? value > range.low : value >= range.low) &&
                         (range.open_high ? value < range.high : value <= range.high) && std::isfinite(value);
-    if (!inside) refuse(key, shown, allowed);
+    if (!inside) {
+      refuse(key, shown, allowed);
+    }
     field.of(config) = value;
   };
   auto get = [=](const Config& config) { return float_text(field.of(config)); };
   auto set = [=](Config& config, std::string_view text) {
     double value = 0.0;
-    if (!parse_number(text, value)) refuse(key, std::string(text), allowed);
+    if (!parse_number(text, value)) {
+      refuse(key, std::string(text), allowed);
+    }
     store(config, value, std::string(text));
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
-    if (!node.is_number()) refuse(key, node_text(node), allowed);
+    if (!node.is_number()) {
+      refuse(key, node_text(node), allowed);
+    }
     const double value =
         node.is_integer() ? static_cast<double>(node.as_integer()->get()) : node.as_floating_point()->get();
     store(config, value, float_text(value));
@@ -101,11 +114,15 @@ Row boolean(const char* name, Field<Section, bool> field, const std::string& hel
   auto get = [=](const Config& config) { return std::string(field.of(config) ? "true" : "false"); };
   auto set = [=](Config& config, std::string_view text) {
     const std::string_view word = trimmed(text);
-    if (word != "true" && word != "false") refuse(key, std::string(text), "true or false");
+    if (word != "true" && word != "false") {
+      refuse(key, std::string(text), "true or false");
+    }
     field.of(config) = word == "true";
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
-    if (!node.is_boolean()) refuse(key, node_text(node), "true or false");
+    if (!node.is_boolean()) {
+      refuse(key, node_text(node), "true or false");
+    }
     field.of(config) = node.as_boolean()->get();
   };
   return {{key, help, "bool", get, set}, get, set_toml};
@@ -116,10 +133,14 @@ inline Row text_row(const std::string& key, const std::string& help, const std::
                     const std::function<std::string(const Config&)>& get,
                     const std::function<bool(Config&, std::string_view)>& take) {
   auto set = [=](Config& config, std::string_view value) {
-    if (!take(config, value)) refuse(key, toml_string(std::string(value)), allowed);
+    if (!take(config, value)) {
+      refuse(key, toml_string(std::string(value)), allowed);
+    }
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
-    if (!node.is_string()) refuse(key, node_text(node), allowed + " (in quotes)");
+    if (!node.is_string()) {
+      refuse(key, node_text(node), allowed + " (in quotes)");
+    }
     set(config, node.as_string()->get());
   };
   return {{key, help, "text", get, set}, [=](const Config& config) { return toml_string(get(config)); }, set_toml};
@@ -131,7 +152,9 @@ Row text(const char* name, Field<Section, std::string> field, const std::string&
   return text_row(
       name, help, allowed, [=](const Config& config) { return field.of(config); },
       [=](Config& config, std::string_view value) {
-        if (!accepts(value)) return false;
+        if (!accepts(value)) {
+          return false;
+        }
         field.of(config) = value;
         return true;
       });
@@ -144,7 +167,9 @@ Row choice(const char* name, Field<Section, E> field, const std::string& help) {
       name, help, names_text<E>(), [=](const Config& config) { return std::string(name_of(field.of(config))); },
       [=](Config& config, std::string_view value) {
         const std::optional<E> known = value_of<E>(value);
-        if (known) field.of(config) = *known;
+        if (known) {
+          field.of(config) = *known;
+        }
         return known.has_value();
       });
 }
@@ -157,11 +182,14 @@ Row list(const char* name, Field<Section, std::vector<T>> field, const std::stri
   auto to_toml = [=](const Config& config) {
     std::string out = "[";
     for (const T& element : field.of(config)) {
-      if (out.size() > 1) out += ", ";
-      if constexpr (floats)
+      if (out.size() > 1) {
+        out += ", ";
+      }
+      if constexpr (floats) {
         out += float_text(element);
-      else
+      } else {
         out += toml_string(element);
+      }
     }
     return out + "]";
   };
@@ -170,7 +198,9 @@ Row list(const char* name, Field<Section, std::vector<T>> field, const std::stri
     bool plain = true;
     bool first = true;
     for (const T& element : field.of(config)) {
-      if (!std::exchange(first, false)) out += ",";
+      if (!std::exchange(first, false)) {
+        out += ",";
+      }
       if constexpr (floats) {
         out += float_text(element);
       } else {
@@ -186,10 +216,14 @@ Row list(const char* name, Field<Section, std::vector<T>> field, const std::stri
     for (const toml::node& element : array) {
       if constexpr (floats) {
         const auto value = element.value<double>();
-        if (!element.is_number() || !value || !std::isfinite(*value)) refuse(key, shown, "a list of finite numbers");
+        if (!element.is_number() || !value || !std::isfinite(*value)) {
+          refuse(key, shown, "a list of finite numbers");
+        }
         values.push_back(*value);
       } else {
-        if (!element.is_string() || element.as_string()->get().empty()) refuse(key, shown, "a list of non-empty texts");
+        if (!element.is_string() || element.as_string()->get().empty()) {
+          refuse(key, shown, "a list of non-empty texts");
+        }
         values.push_back(element.as_string()->get());
       }
     }
@@ -199,7 +233,9 @@ Row list(const char* name, Field<Section, std::vector<T>> field, const std::stri
     store(config, list_from_text(key, value, type), std::string(value));
   };
   auto set_toml = [=](Config& config, const toml::node& node) {
-    if (!node.is_array()) refuse(key, node_text(node), "a " + type + " in square brackets");
+    if (!node.is_array()) {
+      refuse(key, node_text(node), "a " + type + " in square brackets");
+    }
     store(config, *node.as_array(), node_text(node));
   };
   return {{key, help, type, get, set}, to_toml, set_toml};

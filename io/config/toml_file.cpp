@@ -54,12 +54,14 @@ void apply(Config& config, const toml::table& values, const std::string& prefix,
                               return split_key(r.key.name).first == name;
                             });
     const toml::table* section = node.as_table();
-    if (is_section && section == nullptr)
+    if (is_section && section == nullptr) {
       throw UsageError(location(origin, key.source()) + "'" + name + "' is a section: write [" + name + "]");
+    }
     // An unknown section is told by its first key, which is what the user meant to set.
-    if (section == nullptr || (!is_section && section->empty()))
+    if (section == nullptr || (!is_section && section->empty())) {
       throw UsageError(location(origin, key.source()) + "unknown key '" + name + "'; did you mean '" +
                        nearest_key(name) + "'?");
+    }
     apply(config, *section, name + ".", origin);
   }
 }
@@ -81,8 +83,9 @@ Config read_config(const std::filesystem::path& file, const Config& base) {
   try {
     text = read_plain_text(file);
     std::error_code error;
-    if (text.empty() && std::filesystem::is_regular_file(file, error))
+    if (text.empty() && std::filesystem::is_regular_file(file, error)) {
       throw UsageError("'" + file.string() + "' is empty; write the keys to set in it, or give no configuration");
+    }
   } catch (const DataError& error) {
     throw UsageError(error.what());
   }

@@ -15,7 +15,9 @@ void check_ranges(const Config& config) {
   if (config.train.seed > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
     config_rows::refuse("train.seed", std::to_string(config.train.seed), "at most 9223372036854775807");
   }
-  for (const ConfigKey& key : config_keys()) key.set(checked, key.get(config));
+  for (const ConfigKey& key : config_keys()) {
+    key.set(checked, key.get(config));
+  }
 }
 
 void check_side(const char* key, int value, const ModelSettings& model) {
@@ -30,7 +32,9 @@ void check_side(const char* key, int value, const ModelSettings& model) {
 void check_condition(const ConditionSettings& condition) {
   std::set<std::string> seen;
   for (const std::string& name : condition.parameters) {
-    if (!seen.insert(name).second) throw UsageError("condition.parameters names '" + name + "' twice; name it once");
+    if (!seen.insert(name).second) {
+      throw UsageError("condition.parameters names '" + name + "' twice; name it once");
+    }
   }
   const auto check_size = [&](const char* key, size_t size) {
     if (size != 0 && !condition.parameters.empty() && size != condition.parameters.size()) {

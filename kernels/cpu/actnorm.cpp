@@ -22,8 +22,12 @@ void scale_shift(const float* x, float scale, float shift, int64_t count, float*
   const auto vscale = hn::Set(d, scale);
   const auto vshift = hn::Set(d, shift);
   int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(hn::MulAdd(hn::LoadU(d, x + i), vscale, vshift), d, y + i);
-  for (; i < count; ++i) y[i] = x[i] * scale + shift;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, x + i), vscale, vshift), d, y + i);
+  }
+  for (; i < count; ++i) {
+    y[i] = x[i] * scale + shift;
+  }
 }
 
 // dx = dy * scale; returns the sums of dy and of dy * y.
@@ -114,7 +118,9 @@ void run(Stream&, const ActnormInitialise& task) {
       double sum = 0;
       for (int64_t n = 0; n < x.n; ++n) {
         const float* plane = x.sample(n) + c * x.pixels();
-        for (int64_t i = 0; i < x.pixels(); ++i) sum += term(plane[i]);
+        for (int64_t i = 0; i < x.pixels(); ++i) {
+          sum += term(plane[i]);
+        }
       }
       return sum / count;
     };

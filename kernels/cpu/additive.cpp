@@ -12,7 +12,9 @@ template <class Function>
 void shift_half(ConstMap in, ConstMap shift, Map out, const Function& f) {
   const int64_t half = in.c / 2 * in.pixels();
   for (int64_t n = 0; n < in.n; ++n) {
-    if (out.data != in.data) std::copy_n(in.sample(n), half, out.sample(n));
+    if (out.data != in.data) {
+      std::copy_n(in.sample(n), half, out.sample(n));
+    }
     const float* from = in.sample(n) + half;
     std::transform(from, from + half, shift.sample(n), out.sample(n) + half, f);
   }
@@ -32,7 +34,9 @@ void run(Stream&, const AdditiveBackward& task) {
   const int64_t half = task.dy.c / 2 * task.dy.pixels();
   for (int64_t n = 0; n < task.dy.n; ++n) {
     std::copy_n(task.dy.sample(n) + half, half, task.dshift.sample(n));
-    if (task.dx.data != task.dy.data) std::copy_n(task.dy.sample(n), 2 * half, task.dx.sample(n));
+    if (task.dx.data != task.dy.data) {
+      std::copy_n(task.dy.sample(n), 2 * half, task.dx.sample(n));
+    }
   }
 }
 

@@ -60,7 +60,9 @@ class LogGainSum {
   HWY_INLINE void add(V linear, V factor) {
     linear_ = hn::Add(linear_, linear);
     product_ = hn::Mul(product_, factor);
-    if (++factors_ == 64) flush();
+    if (++factors_ == 64) {
+      flush();
+    }
   }
   HWY_INLINE double total() {
     flush();
@@ -85,8 +87,12 @@ class LogGainSum {
 template <class Whole, class Part>
 HWY_INLINE void for_each_vector(int64_t width, int64_t step, Whole whole, Part part) {
   int64_t i = 0;
-  for (; i + step <= width; i += step) whole(i);
-  if (i < width) part(i, width - i);
+  for (; i + step <= width; i += step) {
+    whole(i);
+  }
+  if (i < width) {
+    part(i, width - i);
+  }
 }
 
 // The affine part, row by row: maps of s and t are padded, x and y dense. What a row has over whole vectors goes
@@ -181,9 +187,15 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
     sums.s += hn::GetLane(hn::SumOfLanes(d, sum_s));
     sums.t += hn::GetLane(hn::SumOfLanes(d, sum_t));
     task.ds[plane.w] = task.dt[plane.w] = 0.0F;  // the column between rows
-    for (const float** p : {&task.s, &task.t}) *p += plane.stride;
-    for (float** p : {&task.ds, &task.dt}) *p += plane.stride;
-    for (const float** p : {&task.x, &task.dy}) *p += plane.w;
+    for (const float** p : {&task.s, &task.t}) {
+      *p += plane.stride;
+    }
+    for (float** p : {&task.ds, &task.dt}) {
+      *p += plane.stride;
+    }
+    for (const float** p : {&task.x, &task.dy}) {
+      *p += plane.w;
+    }
     task.dx += plane.w;
   }
   return sums;

@@ -35,7 +35,9 @@ struct Taps {
 
 inline Taps make_taps(int64_t row_stride, int taps, bool mirrored) {
   Taps t{};
-  if (taps == 1) return t;
+  if (taps == 1) {
+    return t;
+  }
   for (int dy = 0; dy < 3; ++dy) {
     for (int dx = 0; dx < 3; ++dx) {
       const int64_t offset = (dy - 1) * row_stride + dx - 1;
@@ -238,7 +240,9 @@ HWY_INLINE void dot_block(ChannelPlanes<const float> a, const float* const* b, i
   float total[kK][4];
   repeat<kK>([&](auto k) EVENFLOW_BODY { sums_of_lanes(sum[0][k], sum[1][k], sum[2][k], sum[3][k], total[k]); });
   for (int m = 0; m < kM; ++m) {
-    for (int k = 0; k < kK; ++k) dweight[m * row + k] += total[k][m];
+    for (int k = 0; k < kK; ++k) {
+      dweight[m * row + k] += total[k][m];
+    }
   }
 }
 
@@ -313,7 +317,9 @@ HWY_INLINE void mix_rows(int64_t channels, int64_t pixels, const float* in, cons
   int64_t p = 0;
   for (; p + 2 * step <= pixels; p += 2 * step) {
     V sum[kM][2];
-    for (int m = 0; m < kM; ++m) sum[m][0] = sum[m][1] = hn::Zero(d);
+    for (int m = 0; m < kM; ++m) {
+      sum[m][0] = sum[m][1] = hn::Zero(d);
+    }
     for (int64_t i = 0; i < channels; ++i) {
       const V x0 = hn::LoadU(d, in + i * pixels + p);
       const V x1 = hn::LoadU(d, in + i * pixels + p + step);
@@ -331,7 +337,9 @@ HWY_INLINE void mix_rows(int64_t channels, int64_t pixels, const float* in, cons
   for (; p < pixels; ++p) {
     for (int m = 0; m < kM; ++m) {
       float sum = 0;
-      for (int64_t i = 0; i < channels; ++i) sum += weight[m * output_stride + i * input_stride] * in[i * pixels + p];
+      for (int64_t i = 0; i < channels; ++i) {
+        sum += weight[m * output_stride + i * input_stride] * in[i * pixels + p];
+      }
       out[m * pixels + p] = sum;
     }
   }
@@ -359,9 +367,13 @@ double run_sum(const float* x, int64_t count) {
     V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
     int64_t p = first;
     for (; p + 4 * step <= last; p += 4 * step) {
-      for (int i = 0; i < 4; ++i) sum[i] = hn::Add(sum[i], hn::LoadU(d, x + p + i * step));
+      for (int i = 0; i < 4; ++i) {
+        sum[i] = hn::Add(sum[i], hn::LoadU(d, x + p + i * step));
+      }
     }
-    for (; p < last; p += step) sum[0] = hn::Add(sum[0], hn::LoadU(d, x + p));
+    for (; p < last; p += step) {
+      sum[0] = hn::Add(sum[0], hn::LoadU(d, x + p));
+    }
     total += hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]))));
   }
   return total;

@@ -27,7 +27,9 @@ void pack(const PackedCoupling& step) {
   std::copy_n(p.conv1_bias.data, l.hidden, packed + l.packed.bias1);
   std::copy_n(p.conv2_bias.data, l.hidden, packed + l.packed.bias2);
   std::copy_n(p.conv3_bias.data, l.channels, packed + l.packed.bias3);
-  for (int64_t c = 0; c < l.channels; ++c) packed[l.packed.gain + c] = std::exp(3.0F * p.log_gain[c]);
+  for (int64_t c = 0; c < l.channels; ++c) {
+    packed[l.packed.gain + c] = std::exp(3.0F * p.log_gain[c]);
+  }
 }
 
 }  // namespace
@@ -39,7 +41,9 @@ BufferSizes sizes(const CouplingBuffers& buffers) {
 }
 
 void run(Stream&, const CouplingPack& task) {
-  for (const PackedCoupling& step : task.steps) pack(step);
+  for (const PackedCoupling& step : task.steps) {
+    pack(step);
+  }
 }
 
 void run(Stream& stream, const CouplingForward& task) {
@@ -51,7 +55,9 @@ void run(Stream& stream, const CouplingForward& task) {
     const CouplingMaps maps =
         task.saved.size != 0 ? saved_maps(l, task.saved.data + n * l.saved.size) : scratch_maps(l, task.workspace.data);
     coupling_network(stream, l, x.sample(n), task.packed.data, maps, task.workspace.data);
-    if (y.data != x.data) std::copy_n(x.sample(n), half_pixels, y.sample(n));
+    if (y.data != x.data) {
+      std::copy_n(x.sample(n), half_pixels, y.sample(n));
+    }
     const TraceRange range(stream, "affine");
     const float* h3 = maps.h3 + l.plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
@@ -70,7 +76,9 @@ void run(Stream& stream, const CouplingInverse& task) {
   const CouplingMaps maps = scratch_maps(l, task.workspace.data);
   for (int64_t n = 0; n < y.n; ++n) {
     coupling_network(stream, l, y.sample(n), task.packed.data, maps, task.workspace.data);
-    if (x.data != y.data) std::copy_n(y.sample(n), half_pixels, x.sample(n));
+    if (x.data != y.data) {
+      std::copy_n(y.sample(n), half_pixels, x.sample(n));
+    }
     const float* h3 = maps.h3 + l.plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
       const int64_t at = half_pixels + c * y.pixels();
@@ -113,7 +121,9 @@ void run(Stream& stream, const CouplingBackward& task) {
         d.log_gain[c] += static_cast<float>(3.0 * gains.s);
         d.log_gain[l.half + c] += static_cast<float>(3.0 * gains.t);
       }
-      for (int64_t c = 0; c < l.channels; ++c) clear_ends(plane, dh3 + c * plane.size);
+      for (int64_t c = 0; c < l.channels; ++c) {
+        clear_ends(plane, dh3 + c * plane.size);
+      }
       conv_bias_gradient({dh3 + plane.lead, plane.size}, l.channels, plane.run, d.conv3_bias.data);
     }
     coupling_network_backward(stream, l, task.packed.data, maps, d, workspace.data);

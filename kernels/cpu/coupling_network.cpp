@@ -52,7 +52,9 @@ void conv(Stream& stream, const char* name, int64_t pixels, const Conv& task) {
 void conv_gradients(Stream& stream, const char* name, int64_t pixels, const ConvWeightGradient& task, float* dbias) {
   const TraceRange range(stream, name, product_cost(task, pixels));
   conv_weight_gradient(task);
-  if (dbias != nullptr) conv_bias_gradient(task.dout, task.outputs, task.positions, dbias);
+  if (dbias != nullptr) {
+    conv_bias_gradient(task.dout, task.outputs, task.positions, dbias);
+  }
 }
 
 // A part of a map's run, [first, end), and the part of it, or of what came before, that a lagging convolution can do.
@@ -89,7 +91,9 @@ void keep_history(const CouplingLayout& l, ChannelPlanes<float> strip, int64_t c
 }
 
 void clear_history(const CouplingLayout& l, ChannelPlanes<float> strip) {
-  for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(strip[c] - l.history, l.history, 0.0F);
+  for (int64_t c = 0; c < l.hidden; ++c) {
+    std::fill_n(strip[c] - l.history, l.history, 0.0F);
+  }
 }
 
 // Zeroes what does not belong to the map: the column between rows, and, at the end of the run, a halo and what rounding
@@ -100,8 +104,12 @@ void clear_outside(const CouplingLayout& l, ChannelPlanes<float> planes, const S
   const int64_t behind = round_up(strip.size(), conv_unit) - strip.size() + l.plane.halo;
   for (int64_t c = 0; c < l.hidden; ++c) {
     float* p = planes[c];
-    for (int64_t gap = first_gap; gap < strip.end; gap += stride) p[gap - strip.first] = 0.0F;
-    if (strip.end == l.plane.run) std::fill_n(p + strip.size(), behind, 0.0F);
+    for (int64_t gap = first_gap; gap < strip.end; gap += stride) {
+      p[gap - strip.first] = 0.0F;
+    }
+    if (strip.end == l.plane.run) {
+      std::fill_n(p + strip.size(), behind, 0.0F);
+    }
   }
 }
 
@@ -164,7 +172,9 @@ CouplingMaps scratch_maps(const CouplingLayout& l, float* workspace) {
 void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, const float* packed,
                       const CouplingMaps& maps, float* workspace) {
   const PaddedPlane& plane = l.plane;
-  for (int64_t c = 0; c < l.half; ++c) to_padded(plane, x + c * plane.h * plane.w, maps.xa + c * plane.size);
+  for (int64_t c = 0; c < l.half; ++c) {
+    to_padded(plane, x + c * plane.h * plane.w, maps.xa + c * plane.size);
+  }
   const bool keep = maps.h1 != nullptr;
   const ChannelPlanes<float> strip_h1{workspace + l.scratch.strip, l.scratch_strip};
   const ChannelPlanes<float> strip_h2{workspace + l.scratch.lagged_strip + l.history, l.scratch_lagged};
@@ -173,7 +183,9 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
   const ChannelPlanes<const float> xa{maps.xa + plane.lead, plane.size};
   const ChannelPlanes<float> h3{maps.h3 + plane.lead, plane.size};
   if (keep) {
-    for (int64_t c = 0; c < l.hidden; ++c) std::fill_n(maps.h2 + c * plane.size, plane.lead, 0.0F);
+    for (int64_t c = 0; c < l.hidden; ++c) {
+      std::fill_n(maps.h2 + c * plane.size, plane.lead, 0.0F);
+    }
   } else {
     clear_history(l, strip_h2);
   }
@@ -214,7 +226,9 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
           .bias = packed + l.packed.bias3,
           .scale = packed + l.packed.gain,
           .out = h3.from(strip.lagged_first)});
-    if (!keep) keep_history(l, strip_h2, strip.size());
+    if (!keep) {
+      keep_history(l, strip_h2, strip.size());
+    }
   });
 }
 
@@ -277,7 +291,9 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
           .weights = packed + l.packed.conv2_back,
           .gate = h1,
           .out = dh1});
-    if (strip.end == plane.run) clear_outside(l, dh1, strip);
+    if (strip.end == plane.run) {
+      clear_outside(l, dh1, strip);
+    }
     conv_gradients(stream, "conv1_weight_gradient", strip.pixels,
                    {.inputs = l.half,
                     .outputs = l.hidden,

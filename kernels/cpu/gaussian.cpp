@@ -55,7 +55,9 @@ void scaled_difference(const float* z, float shift, float scale, int64_t count, 
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::Mul(hn::Sub(hn::LoadU(d, z + i), vshift), vscale), d, dz + i);
   }
-  for (; i < count; ++i) dz[i] = (z[i] - shift) * scale;
+  for (; i < count; ++i) {
+    dz[i] = (z[i] - shift) * scale;
+  }
 }
 
 }  // namespace evenflow::kernels::cpu::HWY_NAMESPACE

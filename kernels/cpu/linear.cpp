@@ -29,8 +29,12 @@ using Count = std::integral_constant<int64_t, kCount>;
 template <int64_t kBlock, class Work>
 void in_blocks(int64_t count, const Work& work) {
   int64_t i = 0;
-  for (; i + kBlock <= count; i += kBlock) work(i, Count<kBlock>{});
-  for (; i < count; ++i) work(i, Count<1>{});
+  for (; i + kBlock <= count; i += kBlock) {
+    work(i, Count<kBlock>{});
+  }
+  for (; i < count; ++i) {
+    work(i, Count<1>{});
+  }
 }
 
 /// y[r][c] += sum over k in [0, count) of x[r][k] w[c][k].
@@ -41,21 +45,29 @@ void add_dots(const float* x, const float* w, int64_t stride, int64_t count, flo
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   V sum[kRows][kColumns];
   for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t c = 0; c < kColumns; ++c) sum[r][c] = hn::Zero(d);
+    for (int64_t c = 0; c < kColumns; ++c) {
+      sum[r][c] = hn::Zero(d);
+    }
   }
   int64_t k = 0;
   for (; k + lanes <= count; k += lanes) {
     V left[kRows];
-    for (int64_t r = 0; r < kRows; ++r) left[r] = hn::LoadU(d, x + r * stride + k);
+    for (int64_t r = 0; r < kRows; ++r) {
+      left[r] = hn::LoadU(d, x + r * stride + k);
+    }
     for (int64_t c = 0; c < kColumns; ++c) {
       const V right = hn::LoadU(d, w + c * stride + k);
-      for (int64_t r = 0; r < kRows; ++r) sum[r][c] = hn::MulAdd(left[r], right, sum[r][c]);
+      for (int64_t r = 0; r < kRows; ++r) {
+        sum[r][c] = hn::MulAdd(left[r], right, sum[r][c]);
+      }
     }
   }
   for (int64_t r = 0; r < kRows; ++r) {
     for (int64_t c = 0; c < kColumns; ++c) {
       float total = hn::GetLane(hn::SumOfLanes(d, sum[r][c]));
-      for (int64_t rest = k; rest < count; ++rest) total += x[r * stride + rest] * w[c * stride + rest];
+      for (int64_t rest = k; rest < count; ++rest) {
+        total += x[r * stride + rest] * w[c * stride + rest];
+      }
       y[r * y_stride + c] += total;
     }
   }
@@ -104,7 +116,9 @@ void combine_rows(const float* a, int64_t row_step, int64_t inner_step, int64_t 
   for (; k < count; ++k) {
     for (int64_t r = 0; r < kRows; ++r) {
       float sum = add ? out[r * stride + k] : 0.0F;
-      for (int64_t i = 0; i < inner; ++i) sum += a[r * row_step + i * inner_step] * b[i * stride + k];
+      for (int64_t i = 0; i < inner; ++i) {
+        sum += a[r * row_step + i * inner_step] * b[i * stride + k];
+      }
       out[r * stride + k] = sum;
     }
   }
@@ -134,24 +148,35 @@ HWY_EXPORT(product);
 void run(Stream&, const LinearForward& task) {
   const LinearShape& s = task.shape;
   const Array<float>& y = task.y;
-  for (int64_t i = 0; i < s.n; ++i) std::copy_n(task.bias.data, s.out, y.data + i * s.out);
+  for (int64_t i = 0; i < s.n; ++i) {
+    std::copy_n(task.bias.data, s.out, y.data + i * s.out);
+  }
   HWY_DYNAMIC_DISPATCH(add_product_transposed)(task.x.data, task.weight.data, s.n, s.out, s.in, y.data);
-  if (!s.relu) return;
-  for (int64_t i = 0; i < y.size; ++i) y[i] = y[i] < 0.0F ? 0.0F : y[i];  // NaN stays
+  if (!s.relu) {
+    return;
+  }
+  for (int64_t i = 0; i < y.size; ++i) {
+    y[i] = y[i] < 0.0F ? 0.0F : y[i];  // NaN stays
+  }
 }
 
 void run(Stream&, const LinearBackward& task) {
   const LinearShape& s = task.shape;
   const Array<float>& dy = task.dy;
   if (s.relu) {
-    for (int64_t i = 0; i < dy.size; ++i) dy[i] = task.y[i] <= 0.0F ? 0.0F : dy[i];
+    for (int64_t i = 0; i < dy.size; ++i) {
+      dy[i] = task.y[i] <= 0.0F ? 0.0F : dy[i];
+    }
   }
   for (int64_t i = 0; i < s.n; ++i) {
-    for (int64_t o = 0; o < s.out; ++o) task.gradients.bias[o] += dy[i * s.out + o];
+    for (int64_t o = 0; o < s.out; ++o) {
+      task.gradients.bias[o] += dy[i * s.out + o];
+    }
   }
   HWY_DYNAMIC_DISPATCH(product)(dy.data, 1, s.out, task.x.data, s.out, s.n, s.in, true, task.gradients.weight.data);
-  if (task.dx.size > 0)
+  if (task.dx.size > 0) {
     HWY_DYNAMIC_DISPATCH(product)(dy.data, s.out, 1, task.weight.data, s.n, s.out, s.in, false, task.dx.data);
+  }
 }
 
 }  // namespace evenflow::kernels::cpu

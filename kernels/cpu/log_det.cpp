@@ -10,14 +10,18 @@ void run(Stream&, const ConstantLogDet& task) {
   for (size_t i = 0; i < task.steps.size(); ++i) {
     const LogDetTerm& step = task.steps[i];
     double sum = 0;
-    for (int64_t c = 0; c < step.log_scale.size; ++c) sum += step.log_scale[c];
+    for (int64_t c = 0; c < step.log_scale.size; ++c) {
+      sum += step.log_scale[c];
+    }
     total += static_cast<double>(step.pixels) * (sum + task.invconv_log_det.data[i]);
   }
 }
 
 void run(Stream&, const ActnormLogDetBackward& task) {
   for (const LogDetGradient& step : task.steps) {
-    for (int64_t c = 0; c < step.dlog_scale.size; ++c) step.dlog_scale[c] += static_cast<float>(step.gradient);
+    for (int64_t c = 0; c < step.dlog_scale.size; ++c) {
+      step.dlog_scale[c] += static_cast<float>(step.gradient);
+    }
   }
 }
 

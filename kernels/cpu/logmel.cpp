@@ -142,7 +142,9 @@ HWY_INLINE void butterfly(const From& from, const To& to) {
 HWY_INLINE void transpose4(const float* const from[4], float* to, size_t stride) {
 #if HWY_TARGET == HWY_SCALAR
   for (size_t row = 0; row < 4; ++row) {
-    for (size_t column = 0; column < 4; ++column) to[column * stride + row] = from[row][column];
+    for (size_t column = 0; column < 4; ++column) {
+      to[column * stride + row] = from[row][column];
+    }
   }
 #else
   const hn::FixedTag<float, 4> q;
@@ -161,7 +163,9 @@ HWY_INLINE void gather(const float* const* frames, size_t from, size_t count, fl
   const size_t lanes = hn::Lanes(Doubles());
   if (lanes % 4 != 0) {
     for (size_t i = 0; i < count; ++i) {
-      for (size_t lane = 0; lane < lanes; ++lane) to[i * lanes + lane] = frames[lane][from + i];
+      for (size_t lane = 0; lane < lanes; ++lane) {
+        to[i * lanes + lane] = frames[lane][from + i];
+      }
     }
     return;
   }
@@ -235,19 +239,22 @@ void finish_pair(const LogMelTables& tables, const LogMelPair& pair, const LogMe
   if (pair.a != pair.b) {
     butterfly<8>(FromSpectrum{scratch.spectrum + pair.b * step, step}, ToPoints{points + 8 * step});
     mirror += 8 * step;
-    for (size_t q = 0; q < 8; ++q, turn += 2, up += stride, down -= stride)
+    for (size_t q = 0; q < 8; ++q, turn += 2, up += stride, down -= stride) {
       untangle(load(points + q * step), load(mirror - q * step), turn, up, down);
+    }
   } else if (pair.bin != 0) {
-    for (size_t q = 0; q < 4; ++q, turn += 2, up += stride, down -= stride)
+    for (size_t q = 0; q < 4; ++q, turn += 2, up += stride, down -= stride) {
       untangle(load(points + q * step), load(mirror - q * step), turn, up, down);
+    }
   } else {
     const Complex zero = load(points);
     const Vec two = hn::Set(d, 2.0);
     const Vec lowest = hn::Mul(two, hn::Add(zero.re, zero.im)), highest = hn::Mul(two, hn::Sub(zero.re, zero.im));
     hn::Store(hn::Mul(lowest, lowest), d, up);
     hn::Store(hn::Mul(highest, highest), d, down);
-    for (size_t q = 1; q <= 4; ++q, turn += 2)
+    for (size_t q = 1; q <= 4; ++q, turn += 2) {
       untangle(load(points + q * step), load(points + (8 - q) * step), turn, up + q * stride, down - q * stride);
+    }
   }
 }
 
@@ -268,8 +275,12 @@ void power_spectrum(const LogMelTables& tables, const float* const* frames, cons
   const size_t part = tables.half / radix, step = 2 * hn::Lanes(Doubles());
   for (const LogMelParts& parts : tables.parts) {
     middle_passes(tables, part, scratch.spectrum + parts.a * step);
-    if (parts.a != parts.b) middle_passes(tables, part, scratch.spectrum + parts.b * step);
-    for (size_t i = parts.first_pair; i < parts.last_pair; ++i) finish_pair(tables, tables.pairs[i], scratch);
+    if (parts.a != parts.b) {
+      middle_passes(tables, part, scratch.spectrum + parts.b * step);
+    }
+    for (size_t i = parts.first_pair; i < parts.last_pair; ++i) {
+      finish_pair(tables, tables.pairs[i], scratch);
+    }
   }
 }
 
@@ -286,8 +297,9 @@ HWY_INLINE hn::Vec<D32> decibels(D32 f, V32 power_bits) {
   // 10 log10(1 + t) / t on [0, 1], minimax in t times it: 1.4e-7 dB.
   auto sum = hn::Set(f, -0.0280233752f);
   for (const float c :
-       {0.156713217f, -0.413980514f, 0.728085518f, -1.04548049f, 1.44098151f, -2.17092538f, 4.34292936f})
+       {0.156713217f, -0.413980514f, 0.728085518f, -1.04548049f, 1.44098151f, -2.17092538f, 4.34292936f}) {
     sum = hn::MulAdd(sum, t, hn::Set(f, c));
+  }
   // 10 log10(2) in two parts, the first with so few bits that its product with an exponent is exact.
   return hn::MulAdd(e, hn::Set(f, 3.01025390625f), hn::MulAdd(e, hn::Set(f, 4.60503898e-05f), hn::Mul(sum, t)));
 }
@@ -357,11 +369,15 @@ void mel_decibels(const LogMelTables& tables, const LogMelScratch& scratch, size
       transpose4(columns, rows + band, bands);
     }
     for (; band < bands; ++band) {
-      for (size_t i = 0; i < 4; ++i) rows[i * bands + band] = scratch.mel_db[band * lanes + lane + i];
+      for (size_t i = 0; i < 4; ++i) {
+        rows[i * bands + band] = scratch.mel_db[band * lanes + lane + i];
+      }
     }
   }
   for (; lane < count; ++lane) {
-    for (size_t band = 0; band < bands; ++band) out[lane * bands + band] = scratch.mel_db[band * lanes + lane];
+    for (size_t band = 0; band < bands; ++band) {
+      out[lane * bands + band] = scratch.mel_db[band * lanes + lane];
+    }
   }
 }
 
@@ -393,7 +409,9 @@ constexpr size_t most_lanes = 8;
 /// Radices of a transform of 2^exponent points, the odd one first: 512 = 8 8 8, 1024 = 2 8 8 8.
 std::vector<size_t> radices_of(int exponent) {
   std::vector<size_t> radices;
-  if (exponent % 3 != 0) radices.push_back(size_t{1} << (exponent % 3));
+  if (exponent % 3 != 0) {
+    radices.push_back(size_t{1} << (exponent % 3));
+  }
   radices.insert(radices.end(), static_cast<size_t>(exponent / 3), 8);
   return radices;
 }
@@ -443,7 +461,9 @@ void plan_fft(LogMelTables& tables) {
   for (size_t p = 0; p <= first / 2; ++p) {
     const size_t mirror = (first - p) % first, begin = tables.pairs.size();
     for (size_t bin = p; bin < blocks; bin += first) {
-      if (p != mirror || bin <= (blocks - bin) % blocks) add_pair(bin);
+      if (p != mirror || bin <= (blocks - bin) % blocks) {
+        add_pair(bin);
+      }
     }
     tables.parts.push_back({p * tables.part_stride, mirror * tables.part_stride, begin, tables.pairs.size()});
   }
@@ -461,7 +481,9 @@ void plan_slopes(LogMelTables& tables) {
     const auto from = static_cast<size_t>(filters.offset[band]), to = static_cast<size_t>(filters.offset[band + 1]);
     for (size_t i = from; i < to; ++i) {
       Slope& slope = slopes[static_cast<size_t>(filters.first_bin[band]) + i - from];
-      if (slope.end == 0) slope.band = band;
+      if (slope.end == 0) {
+        slope.band = band;
+      }
       slope.weight[band - slope.band] = static_cast<double>(filters.weight[i]);
       slope.end = band + 1;
     }
@@ -473,13 +495,17 @@ void plan_slopes(LogMelTables& tables) {
     const Slope& slope = slopes[bin];
     if (slope.end > 0) {
       const size_t next = std::max(rising, slope.end - 1);
-      for (; rising < next; ++rising) tables.edges[rising + 1] = bin;
+      for (; rising < next; ++rising) {
+        tables.edges[rising + 1] = bin;
+      }
     }
     const bool falls = slope.end > 0 && slope.band + 1 == rising;
     tables.slopes.push_back(slope.end == rising + 1 ? slope.weight[slope.end - 1 - slope.band] : 0.0);
     tables.slopes.push_back(falls ? slope.weight[0] : 0.0);
   }
-  for (; rising <= tables.bands; ++rising) tables.edges[rising + 1] = tables.bins;
+  for (; rising <= tables.bands; ++rising) {
+    tables.edges[rising + 1] = tables.bins;
+  }
 }
 
 LogMelTables make_tables(const LogMelSettings& settings) {
@@ -490,8 +516,12 @@ LogMelTables make_tables(const LogMelSettings& settings) {
   tables.bins = tables.half + 1;
   tables.bands = static_cast<size_t>(settings.mel_bands);
   tables.window = periodic_hann(settings.n_fft);
-  for (double& w : tables.window) w *= 0.5;
-  if (std::has_single_bit(tables.n_fft) && tables.n_fft >= 32) plan_fft(tables);
+  for (double& w : tables.window) {
+    w *= 0.5;
+  }
+  if (std::has_single_bit(tables.n_fft) && tables.n_fft >= 32) {
+    plan_fft(tables);
+  }
   tables.filters = slaney_filterbank(settings);
   plan_slopes(tables);
   return tables;
@@ -512,7 +542,9 @@ class LogMelTransform {
         mel_(hwy::AllocateAligned<double>((tables_.bands + 2) * lanes_)),
         mel_db_(hwy::AllocateAligned<float>((tables_.bands + 1) * lanes_)),
         any_size_(tables_.half, false) {
-    if (!time_ || !edges_ || !spectrum_ || !points_ || !power_ || !mel_ || !mel_db_) throw std::bad_alloc();
+    if (!time_ || !edges_ || !spectrum_ || !points_ || !power_ || !mel_ || !mel_db_) {
+      throw std::bad_alloc();
+    }
     std::fill_n(mel_.get(), (tables_.bands + 2) * lanes_, 0.0);  // an odd last band is taken with a row beyond it
     if (tables_.stages.empty()) {
       windowed_.resize(tables_.n_fft);
@@ -536,7 +568,9 @@ class LogMelTransform {
         group[lane] = lane < valid ? frame(samples, count, first + lane, lane) : group[0];
       }
       if (tables_.stages.empty()) {
-        for (size_t lane = 0; lane < lanes_; ++lane) power_of_any_size(group[lane], lane);
+        for (size_t lane = 0; lane < lanes_; ++lane) {
+          power_of_any_size(group[lane], lane);
+        }
       } else {
         HWY_DYNAMIC_DISPATCH(power_spectrum)(tables_, group.data(), scratch);
       }
@@ -549,14 +583,20 @@ class LogMelTransform {
   const float* frame(const float* samples, int64_t count, size_t index, size_t lane) {
     const auto n = static_cast<int64_t>(tables_.n_fft);
     const int64_t start = static_cast<int64_t>(index) * tables_.settings.hop_samples - n / 2;
-    if (start >= 0 && start + n <= count) return samples + start;
+    if (start >= 0 && start + n <= count) {
+      return samples + start;
+    }
     float* edge = edges_.get() + lane * tables_.n_fft;
     for (int64_t i = 0; i < n; ++i) {
       int64_t at = start + i;
       if (tables_.settings.pad_mode == PadMode::reflect) {
         // Centres lie within [0, count] and count > n/2, so one reflection is enough.
-        if (at < 0) at = -at;
-        if (at >= count) at = 2 * (count - 1) - at;
+        if (at < 0) {
+          at = -at;
+        }
+        if (at >= count) {
+          at = 2 * (count - 1) - at;
+        }
       }
       edge[i] = at >= 0 && at < count ? samples[at] : 0.0f;
     }
@@ -564,12 +604,16 @@ class LogMelTransform {
   }
 
   void power_of_any_size(const float* samples, size_t lane) {
-    for (size_t i = 0; i < tables_.n_fft; ++i) windowed_[i] = 2.0 * tables_.window[i] * static_cast<double>(samples[i]);
+    for (size_t i = 0; i < tables_.n_fft; ++i) {
+      windowed_[i] = 2.0 * tables_.window[i] * static_cast<double>(samples[i]);
+    }
     any_size_.transform_real(windowed_.data(), transformed_.data());
     double* power = power_.get() + lane;
     power[0] = transformed_[0].real() * transformed_[0].real();
     power[tables_.half * lanes_] = transformed_[0].imag() * transformed_[0].imag();
-    for (size_t k = 1; k < tables_.half; ++k) power[k * lanes_] = std::norm(transformed_[k]);
+    for (size_t k = 1; k < tables_.half; ++k) {
+      power[k * lanes_] = std::norm(transformed_[k]);
+    }
   }
 
   LogMelTables tables_;

@@ -42,10 +42,14 @@ int64_t cache_bytes() {
 
 double measure_sgemm() {
   void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return 0;
+  if (library == nullptr) {
+    return 0;
+  }
   const auto sgemm = reinterpret_cast<Sgemm>(dlsym(library, "cblas_sgemm"));
   const auto set_threads = reinterpret_cast<SetThreads>(dlsym(library, "openblas_set_num_threads"));
-  if (sgemm == nullptr || set_threads == nullptr) return 0;
+  if (sgemm == nullptr || set_threads == nullptr) {
+    return 0;
+  }
   set_threads(1);
   constexpr int n = 1024;
   constexpr int repetitions = 10;
@@ -57,7 +61,9 @@ double measure_sgemm() {
     const auto begin = Clock::now();
     sgemm(row_major, not_transposed, not_transposed, n, n, n, 1.0F, a.data(), n, b.data(), n, 0.0F, c.data(), n);
     const std::chrono::duration<double> time = Clock::now() - begin;
-    if (i > 0) best = std::min(best, time.count());  // the first one warms up
+    if (i > 0) {
+      best = std::min(best, time.count());  // the first one warms up
+    }
   }
   return 2.0 * n * n * n / best;
 }

@@ -19,7 +19,9 @@ void add_to(const float* in, int64_t count, float* out) {
   for (; i + lanes <= count; i += lanes) {
     hn::StoreU(hn::Add(hn::LoadU(d, out + i), hn::LoadU(d, in + i)), d, out + i);
   }
-  for (; i < count; ++i) out[i] += in[i];
+  for (; i < count; ++i) {
+    out[i] += in[i];
+  }
 }
 
 double sum_of_squares(const float* x, int64_t count) {
@@ -33,7 +35,9 @@ double sum_of_squares(const float* x, int64_t count) {
     sum = hn::MulAdd(value, value, sum);
   }
   double total = hn::GetLane(hn::SumOfLanes(d, sum));
-  for (; i < count; ++i) total += static_cast<double>(x[i]) * x[i];
+  for (; i < count; ++i) {
+    total += static_cast<double>(x[i]) * x[i];
+  }
   return total;
 }
 
@@ -47,7 +51,9 @@ HWY_EXPORT(sum_of_squares);
 
 void run(Stream&, const SumRows& task) {
   const Array<float>& out = task.out;
-  for (int64_t j = 0; j < out.size; ++j) out[j] = task.rows > 0 ? task.in[j] : 0.0F;
+  for (int64_t j = 0; j < out.size; ++j) {
+    out[j] = task.rows > 0 ? task.in[j] : 0.0F;
+  }
   for (int64_t row = 1; row < task.rows; ++row) {
     HWY_DYNAMIC_DISPATCH(add_to)(task.in.data + row * task.row_stride, out.size, out.data);
   }

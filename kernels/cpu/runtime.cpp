@@ -17,7 +17,9 @@ namespace {
 std::string cpu_model() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(": ") + 2));
+    if (line.starts_with("model name")) {
+      return line.substr(std::min(line.size(), line.find(": ") + 2));
+    }
   }
   return "unknown model";
 }

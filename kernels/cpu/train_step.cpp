@@ -13,16 +13,22 @@ void run(Stream&, const SelectBatch& task) {
   for (int64_t i = 0; i < task.batch_start.size && first + i < task.order.size; ++i) {
     const int64_t window = task.order[first + i];
     task.batch_start[i] = task.start[window];
-    for (int64_t p = 0; p < columns; ++p) task.batch_v[i * columns + p] = task.v[window * columns + p];
+    for (int64_t p = 0; p < columns; ++p) {
+      task.batch_v[i * columns + p] = task.v[window * columns + p];
+    }
   }
 }
 
 void run(Stream& stream, const GuardedUpdate& task) {
   StepState& state = task.state[0];
   state.accepted = 0;
-  if (state.halted != 0 || state.position >= task.loss.size) return;
+  if (state.halted != 0 || state.position >= task.loss.size) {
+    return;
+  }
   double sum = 0;
-  for (int64_t i = 0; i < task.nll.size; ++i) sum += task.nll[i];
+  for (int64_t i = 0; i < task.nll.size; ++i) {
+    sum += task.nll[i];
+  }
   const double loss = task.loss_scale * sum;
   const double norm = std::sqrt(task.squared_norm[0]);
   task.loss[state.position] = loss;

@@ -23,7 +23,9 @@ __global__ void actnorm_forward_kernel(PackedPlanes planes, const float* x, int6
                                        const float* __restrict__ bias, const float* __restrict__ log_scale, float* y,
                                        int64_t y_stride) {
   const PlanePlace at = plane_place(planes);
-  if (at.n >= planes.n) return;
+  if (at.n >= planes.n) {
+    return;
+  }
   const float b = bias[at.c];
   const float scale = expf(log_scale[at.c]);
   const int64_t offset = at.c * planes.packs * kWidth;
@@ -36,7 +38,9 @@ __global__ void actnorm_inverse_kernel(PackedPlanes planes, const float* y, int6
                                        const float* __restrict__ bias, const float* __restrict__ log_scale, float* x,
                                        int64_t x_stride) {
   const PlanePlace at = plane_place(planes);
-  if (at.n >= planes.n) return;
+  if (at.n >= planes.n) {
+    return;
+  }
   const float b = bias[at.c];
   const float scale = expf(-log_scale[at.c]);
   const int64_t offset = at.c * planes.packs * kWidth;
@@ -70,7 +74,9 @@ __global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, 
 #pragma unroll
     for (int u = 0; u < packs_per_thread; ++u) {
       const int64_t item = base + u * step;
-      if (item >= end) continue;
+      if (item >= end) {
+        continue;
+      }
       const int64_t n = item / planes.packs;
       const int64_t at = offset + (item - n * planes.packs) * kWidth;
       g[u] = load_pack<kWidth>(dy + n * dy_stride + at);
@@ -79,7 +85,9 @@ __global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, 
     }
 #pragma unroll
     for (int u = 0; u < packs_per_thread; ++u) {
-      if (base + u * step >= end) continue;
+      if (base + u * step >= end) {
+        continue;
+      }
       float sum_dy = 0;
       float sum_dyy = 0;
 #pragma unroll
@@ -94,7 +102,9 @@ __global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, 
     }
   }
   const Sums block = {block_sum(mine.dy, sums), block_sum(mine.dyy, sums)};
-  if (threadIdx.x == 0) partials[c * gridDim.y + blockIdx.y] = block;
+  if (threadIdx.x == 0) {
+    partials[c * gridDim.y + blockIdx.y] = block;
+  }
 }
 
 // One warp per channel: lane l adds pieces l, l + 32, ..., then a tree.
@@ -112,7 +122,9 @@ __global__ void actnorm_backward_sum_kernel(const Sums* __restrict__ partials, i
     sum.dy += shuffle_xor(sum.dy, mask);
     sum.dyy += shuffle_xor(sum.dyy, mask);
   }
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) {
+    return;
+  }
   dbias[c] += static_cast<float>(sum.dy * static_cast<double>(expf(log_scale[c])));
   dlog_scale[c] += static_cast<float>(sum.dyy);
 }
@@ -132,7 +144,9 @@ __global__ void actnorm_initialise_kernel(PackedPlanes planes, const float* __re
   };
   const double mean = mean_of([](double value) { return value; });
   const double variance = mean_of([=](double value) { return (value - mean) * (value - mean); });
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) {
+    return;
+  }
   constexpr double least = 1e-3;  // a constant channel's
   const double std = sqrt(variance);
   bias[blockIdx.x] = static_cast<float>(-mean);
@@ -173,7 +187,9 @@ void run(Stream& stream, const ActnormBackward& task) {
   const ConstMap& y = task.y;
   const ConstMap& dy = task.dy;
   const Map& dx = task.dx;
-  if (y.size() == 0) return;
+  if (y.size() == 0) {
+    return;
+  }
   const bool packs = planes_are_packs(y, dy, dx);
   const PackedPlanes planes = planes_of(y, packs ? pack_floats : 1);
   // Each thread one round of packs, until there are blocks enough to fill a large GPU.

@@ -25,9 +25,13 @@ __global__ void additive_kernel(Halves s, const float* in, const float* __restri
     Pack<kWidth> b = load_pack<kWidth>(from + half);
     const Pack<kWidth> t = load_pack<kWidth>(shift + n * s.half_stride + at);
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) b.at[i] = kInverse ? b.at[i] - t.at[i] : b.at[i] + t.at[i];
+    for (int i = 0; i < kWidth; ++i) {
+      b.at[i] = kInverse ? b.at[i] - t.at[i] : b.at[i] + t.at[i];
+    }
     store_pack<kWidth>(to + half, b);
-    if (out != in) store_pack<kWidth>(to, load_pack<kWidth>(from));
+    if (out != in) {
+      store_pack<kWidth>(to, load_pack<kWidth>(from));
+    }
   }
 }
 
@@ -41,7 +45,9 @@ __global__ void additive_backward_kernel(Halves s, const float* dy, float* dx, f
     const int64_t half = s.packs * kWidth;
     const Pack<kWidth> b = load_pack<kWidth>(from + half);
     store_pack<kWidth>(dshift + n * s.half_stride + at, b);
-    if (dx == dy) continue;
+    if (dx == dy) {
+      continue;
+    }
     store_pack<kWidth>(to + half, b);
     store_pack<kWidth>(to, load_pack<kWidth>(from));
   }

@@ -42,10 +42,14 @@ __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_
     const Gain gain = gain_of<kKind>(network.scale(i));
     yb[i] = (xb[i] + network.shift(i)) * expf(gain.log_g);
     log_det += gain.log_g;
-    if (ya != xa) ya[i] = xa[i];
+    if (ya != xa) {
+      ya[i] = xa[i];
+    }
   }
   log_det = block_sum(log_det, sums);
-  if (threadIdx.x == 0) log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+  if (threadIdx.x == 0) {
+    log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+  }
 }
 
 template <CouplingKind kKind>
@@ -58,7 +62,9 @@ __global__ void affine_inverse_kernel(AffineTask task) {
   for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
     const Gain gain = gain_of<kKind>(network.scale(i));
     xb[i] = yb[i] / expf(gain.log_g) - network.shift(i);
-    if (xa != ya) xa[i] = ya[i];
+    if (xa != ya) {
+      xa[i] = ya[i];
+    }
   }
 }
 
@@ -67,7 +73,9 @@ __global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __res
                                   double* __restrict__ out) {
   for (int64_t i = first_item(); i < n; i += item_stride()) {
     double sum = 0;
-    for (int64_t plane = 0; plane < planes; ++plane) sum += of_planes[i * planes + plane];
+    for (int64_t plane = 0; plane < planes; ++plane) {
+      sum += of_planes[i * planes + plane];
+    }
     out[i] += sum;
   }
 }
@@ -105,7 +113,9 @@ __global__ void affine_backward_kernel(AffineBackwardTask task, double* __restri
   }
   for (int k = 0; k < affine_sums; ++k) {
     const double sum = block_sum(total[k], sums);
-    if (threadIdx.x == 0) sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+    if (threadIdx.x == 0) {
+      sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+    }
   }
 }
 
@@ -115,7 +125,9 @@ __global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __
   const int64_t columns = affine_sums * half;
   for (int64_t i = first_item(); i < columns; i += item_stride()) {
     double sum = 0;
-    for (int64_t sample = 0; sample < n; ++sample) sum += of_planes[sample * columns + i];
+    for (int64_t sample = 0; sample < n; ++sample) {
+      sum += of_planes[sample * columns + i];
+    }
     float* to = i < 2 * half ? dlog_gain + i : dbias + (i - 2 * half);
     *to = static_cast<float>(*to + sum);
   }

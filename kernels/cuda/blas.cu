@@ -14,7 +14,9 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 void check_cublas(cublasStatus_t status, const char* operation) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
+  if (status == CUBLAS_STATUS_SUCCESS) {
+    return;
+  }
   throw DeviceError(std::string(operation) + ": " + cublasGetStatusString(status));
 }
 
@@ -45,7 +47,9 @@ class Blas {
 Blas& blas_of(Stream& stream) {
   std::shared_ptr<void>& slot = attachment(stream, Attachment::cublas);
   const cudaStream_t queue = queue_of(stream);
-  if (!slot) slot = std::make_shared<Blas>(queue, stream.device());
+  if (!slot) {
+    slot = std::make_shared<Blas>(queue, stream.device());
+  }
   return *static_cast<Blas*>(slot.get());
 }
 

@@ -9,7 +9,9 @@ namespace {
 
 /// ShapeError: fused is asked for and cannot be.
 bool is_fused(const CouplingShape& shape) {
-  if (shape.path == CouplingPath::layered) return false;
+  if (shape.path == CouplingPath::layered) {
+    return false;
+  }
   const std::string reason = why_not_fused(shape);
   if (shape.path == CouplingPath::fused && !reason.empty()) {
     throw ShapeError("the fused coupling kernels cannot be used: " + reason + "; use train.kernels = \"layered\"");
@@ -38,7 +40,9 @@ void run(Stream& stream, const CouplingPack& task) {
   for (size_t first = 0; first < steps.size();) {
     const bool fused = is_fused(steps[first].shape);
     size_t last = first + 1;
-    while (last < steps.size() && is_fused(steps[last].shape) == fused) ++last;
+    while (last < steps.size() && is_fused(steps[last].shape) == fused) {
+      ++last;
+    }
     const CouplingPack part{.steps = steps.subspan(first, last - first)};
     if (fused) {
       fused::run(stream, part);

@@ -12,12 +12,16 @@ namespace {
 
 __global__ void cross_entropy_kernel(CrossEntropy task) {
   const int64_t i = first_item();
-  if (i < task.loss.size) task.loss.data[i] = cross_entropy_of(task.windows, i);
+  if (i < task.loss.size) {
+    task.loss.data[i] = cross_entropy_of(task.windows, i);
+  }
 }
 
 __global__ void cross_entropy_backward_kernel(CrossEntropyBackward task, int64_t n) {
   const int64_t i = first_item();
-  if (i < n) cross_entropy_backward_of(task.windows, i, task.scale, task.dlogits.data);
+  if (i < n) {
+    cross_entropy_backward_of(task.windows, i, task.scale, task.dlogits.data);
+  }
 }
 
 constexpr int threads = 64;

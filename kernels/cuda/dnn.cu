@@ -17,7 +17,9 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 void check_cudnn(cudnnStatus_t status, const char* operation) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
+  if (status == CUDNN_STATUS_SUCCESS) {
+    return;
+  }
   throw DeviceError(std::string(operation) + ": " + cudnnGetErrorString(status));
 }
 
@@ -56,8 +58,12 @@ auto first_usable(const std::vector<Choice>& choices, Precision precision, const
   for (const Choice& choice : choices) {
     const bool tensor_cores =
         choice.mathType == CUDNN_TENSOR_OP_MATH || choice.mathType == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
-    if (choice.status != CUDNN_STATUS_SUCCESS || choice.determinism != CUDNN_DETERMINISTIC) continue;
-    if (precision != Precision::float32 || !tensor_cores) return choice.algo;
+    if (choice.status != CUDNN_STATUS_SUCCESS || choice.determinism != CUDNN_DETERMINISTIC) {
+      continue;
+    }
+    if (precision != Precision::float32 || !tensor_cores) {
+      return choice.algo;
+    }
   }
   throw DeviceError(std::string(operation) + ": cuDNN has no deterministic algorithm for this shape");
 }
@@ -86,7 +92,9 @@ struct Plan {
   }
 
   void plan_forward(cudnnHandle_t context) {
-    if (forward_planned) return;
+    if (forward_planned) {
+      return;
+    }
     const auto choices = ask_for<cudnnConvolutionFwdAlgoPerf_t>(
         [&](int most, int* count, cudnnConvolutionFwdAlgoPerf_t* out) {
           return cudnnGetConvolutionForwardAlgorithm_v7(context, x, weight, settings, y, most, count, out);
@@ -99,7 +107,9 @@ struct Plan {
   }
 
   void plan_backward(cudnnHandle_t context) {
-    if (backward_planned) return;
+    if (backward_planned) {
+      return;
+    }
     const auto for_data = ask_for<cudnnConvolutionBwdDataAlgoPerf_t>(
         [&](int most, int* count, cudnnConvolutionBwdDataAlgoPerf_t* out) {
           return cudnnGetConvolutionBackwardDataAlgorithm_v7(context, weight, y, settings, x, most, count, out);
@@ -150,7 +160,9 @@ Dnn& dnn_of(Stream& stream) {
 
 Plan& plan_of(Dnn& dnn, const Convolution& shape) {
   for (const auto& plan : dnn.plans) {
-    if (plan->shape == shape) return *plan;
+    if (plan->shape == shape) {
+      return *plan;
+    }
   }
   dnn.plans.push_back(std::make_unique<Plan>(shape));
   return *dnn.plans.back();

@@ -116,7 +116,9 @@ __device__ inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float
 
 /// DeviceError with CUDA's own words unless it succeeded.
 inline void check_cuda(cudaError_t status, const char* operation) {
-  if (status == cudaSuccess) return;
+  if (status == cudaSuccess) {
+    return;
+  }
   throw DeviceError(std::string(operation) + ": " + cudaGetErrorString(status));
 }
 
@@ -134,7 +136,9 @@ cudaStream_t queue_of(Stream& stream);
 /// Queues a kernel; nothing if the grid is empty.
 template <class... Parameters, class... Arguments>
 void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
-  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
+    return;
+  }
   const cudaStream_t queue = queue_of(stream);
   const void* function = reinterpret_cast<const void*>(kernel);
   constexpr size_t without_asking = 48 * 1024;

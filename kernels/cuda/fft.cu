@@ -16,7 +16,9 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 void check_cufft(cufftResult status, const char* operation) {
-  if (status == CUFFT_SUCCESS) return;
+  if (status == CUFFT_SUCCESS) {
+    return;
+  }
   throw DeviceError(std::string(operation) + ": cuFFT's error " + std::to_string(static_cast<int>(status)));
 }
 
@@ -57,7 +59,9 @@ using Plans = std::map<std::pair<int, int>, Plan>;  // by n and batch
 const Plan& plan_of(Stream& stream, const RealFft& shape) {
   const cudaStream_t queue = queue_of(stream);
   std::shared_ptr<void>& kept = attachment(stream, Attachment::cufft);
-  if (!kept) kept = std::make_shared<Plans>();
+  if (!kept) {
+    kept = std::make_shared<Plans>();
+  }
   auto& plans = *static_cast<Plans*>(kept.get());
   return plans.try_emplace({shape.n, shape.batch}, queue, shape).first->second;
 }

@@ -55,9 +55,13 @@ template <class Bytes>
 Strips strips_of(const FusedShape& s, const Bytes& bytes, int64_t comfortable, int64_t most) {
   int rows = 0;
   for (int more = 1; more <= s.height; ++more) {
-    if (bytes(s, more) <= (rows == 0 ? most : comfortable)) rows = more;
+    if (bytes(s, more) <= (rows == 0 ? most : comfortable)) {
+      rows = more;
+    }
   }
-  if (rows == 0) return {};
+  if (rows == 0) {
+    return {};
+  }
   // Of equal height, as far as they can be.
   const int count = (s.height + rows - 1) / rows;
   rows = (s.height + count - 1) / count;
@@ -169,7 +173,9 @@ Strips backward_strips(const FusedShape& s) {
 }
 
 std::string why_not_fused(const CouplingShape& shape) {
-  if (shape.precision == Precision::float32) return "the tensor cores compute in tf32 or bf16, not in float32";
+  if (shape.precision == Precision::float32) {
+    return "the tensor cores compute in tf32 or bf16, not in float32";
+  }
   if (shape.hidden < least_hidden || shape.hidden > most_hidden) {
     return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
   }

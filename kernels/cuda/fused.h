@@ -208,7 +208,9 @@ __device__ void relu_and_round(float (&h)[kTiles][4]) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
-    for (int j = 0; j < 4; ++j) h[i][j] = rounded<kPrecision>(fused_relu(h[i][j]));
+    for (int j = 0; j < 4; ++j) {
+      h[i][j] = rounded<kPrecision>(fused_relu(h[i][j]));
+    }
   }
 }
 
@@ -250,8 +252,12 @@ auto for_width_and_precision(const FusedShape& s, Precision precision, const Cho
     return choose(tiles, std::integral_constant<Precision, Precision::tf32>());
   };
   // Few widths: each is a kernel more to compile.
-  if (s.padded == tile_pixels) return with(std::integral_constant<int, 2>());
-  if (s.padded == 2 * tile_pixels) return with(std::integral_constant<int, 4>());
+  if (s.padded == tile_pixels) {
+    return with(std::integral_constant<int, 2>());
+  }
+  if (s.padded == 2 * tile_pixels) {
+    return with(std::integral_constant<int, 4>());
+  }
   return with(std::integral_constant<int, 8>());
 }
 

@@ -118,7 +118,9 @@ __device__ unsigned signs_of(const float (&h)[kTiles][4]) {
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      if (h[i][j] > 0.0F || h[i][j] != h[i][j]) bits |= 1U << (4 * i + j);
+      if (h[i][j] > 0.0F || h[i][j] != h[i][j]) {
+        bits |= 1U << (4 * i + j);
+      }
     }
   }
   return bits;
@@ -133,7 +135,9 @@ __device__ void through_relu(float (&dh)[kTiles][4], unsigned signs, const bool 
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const float d = (signs >> (4 * i + j) & 1U) != 0 ? dh[i][j] : 0.0F;
-      if (own[j / 2]) sums[i][j % 2] += d;
+      if (own[j / 2]) {
+        sums[i][j % 2] += d;
+      }
       dh[i][j] = rounded<kPrecision>(d);
     }
     put(stage, stride, row, i, dh[i], own, at);
@@ -217,7 +221,9 @@ __device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, 
     const int base = clamped / s.width * (s.width + 2) + clamped % s.width;
     x_base[r] = base * s.half;
     d_raw_base[r] = base * s.channels;
-    if (at.t == 0) memory.upper_left[row + at.g + r * tile_columns] = base;
+    if (at.t == 0) {
+      memory.upper_left[row + at.g + r * tile_columns] = base;
+    }
   }
   unsigned signs1 = 0;
   unsigned signs2 = 0;
@@ -265,7 +271,9 @@ __device__ inline void write_dxa(const BackwardTask& task, const StripPlace& str
     for (int tap = 0; tap < taps; ++tap) {
       const int from_y = y - (tap / 3 - 1);
       const int from_x = x - (tap % 3 - 1);
-      if (from_y < 0 || from_y >= s.height || from_x < 0 || from_x >= s.width) continue;
+      if (from_y < 0 || from_y >= s.height || from_x < 0 || from_x >= s.width) {
+        continue;
+      }
       sum += memory.v[((from_y - strip.hidden_first) * s.width + from_x) * memory.v_stride + tap * s.half + channel];
     }
     const int to = channel * plane + y * s.width + x;
@@ -338,7 +346,9 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
 #pragma unroll
       for (int i = 0; i < kOwned; ++i) {
         const int index = at.warp + i * fused_warps;
-        if (index >= tiles) continue;
+        if (index >= tiles) {
+          continue;
+        }
         add_round<kPrecision>(owned[i], s, GradientTile(s, index), memory, at);
       }
       sync_block();
@@ -352,7 +362,9 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
 #pragma unroll
   for (int i = 0; i < kOwned; ++i) {
     const int index = at.warp + i * fused_warps;
-    if (index >= tiles) continue;
+    if (index >= tiles) {
+      continue;
+    }
     const GradientTile tile(s, index);
     const int stride = tile.weight == 1 ? row.conv1_stride : tile.weight == 2 ? s.padded : row.conv3_stride;
     float* to = partial + (tile.weight == 1 ? 0 : tile.weight == 2 ? row.conv2 : row.conv3);
@@ -401,7 +413,9 @@ __global__ void add_fused_gradients_kernel(GradientSums task) {
       from = row.bias2 + (at - f);
     }
     double sum = 0;
-    for (int64_t block = 0; block < task.blocks; ++block) sum += task.partials[block * row.floats + from];
+    for (int64_t block = 0; block < task.blocks; ++block) {
+      sum += task.partials[block * row.floats + from];
+    }
     *to = static_cast<float>(*to + sum);
   }
 }
@@ -414,10 +428,14 @@ BackwardKernel kernel_for(const FusedShape& s, Precision precision) {
     constexpr Precision arithmetic = decltype(rounding)::value;
     const int owned = (gradient_tiles(s) + fused_warps - 1) / fused_warps;
     if constexpr (feature_tiles <= 4) {
-      if (owned <= 3) return fused_backward_kernel<feature_tiles, arithmetic, 3>;
+      if (owned <= 3) {
+        return fused_backward_kernel<feature_tiles, arithmetic, 3>;
+      }
     }
     if constexpr (feature_tiles >= 4) {
-      if (owned > 8) return fused_backward_kernel<feature_tiles, arithmetic, 20>;
+      if (owned > 8) {
+        return fused_backward_kernel<feature_tiles, arithmetic, 20>;
+      }
     }
     return fused_backward_kernel<feature_tiles, arithmetic, 8>;
   });
@@ -443,7 +461,9 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   const Array<const float>& packed = coupling.packed;
   const Map& dx = coupling.dx;
   const CouplingGradients& d = coupling.gradients;
-  if (x.n == 0) return;
+  if (x.n == 0) {
+    return;
+  }
   const FusedShape s = fused_shape(shape);
   float* d_raw = coupling.workspace.data;
   const AffineTask affine{.n = x.n,

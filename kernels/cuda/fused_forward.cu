@@ -89,7 +89,9 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
     for (int tap = 0; tap < taps; ++tap) {
       const int row = y + tap / 3 - 1;
       const int column = x + tap % 3 - 1;
-      if (row < 0 || row >= s.height || column < 0 || column >= s.width) continue;
+      if (row < 0 || row >= s.height || column < 0 || column >= s.width) {
+        continue;
+      }
       const int from = ((row - hidden_first) * s.width + column) * stride + tap * s.channels + channel;
       raw_s += u[from];
       raw_t += u[from + s.half];
@@ -105,12 +107,16 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
     const float shift = (raw_t + bias[s.half + channel]) * expf(3.0F * log_gain[s.half + channel]);
     const float g = expf(gain.log_g);
     out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
-    if (out != in) out[a] = in[a];
+    if (out != in) {
+      out[a] = in[a];
+    }
     log_det += gain.log_g;
   }
   if constexpr (!kInverse) {
     log_det = block_sum(log_det, sums);
-    if (threadIdx.x == 0) task.log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+    if (threadIdx.x == 0) {
+      task.log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+    }
   }
 }
 
@@ -140,7 +146,9 @@ namespace fused {
 
 void run(Stream& stream, const CouplingForward& coupling) {
   const ConstMap& x = coupling.x;
-  if (x.n == 0) return;
+  if (x.n == 0) {
+    return;
+  }
   ForwardTask task{.shape = fused_shape(coupling.shape),
                    .in = x.data,
                    .out = coupling.y.data,
@@ -156,7 +164,9 @@ void run(Stream& stream, const CouplingForward& coupling) {
 
 void run(Stream& stream, const CouplingInverse& coupling) {
   const ConstMap& y = coupling.y;
-  if (y.n == 0) return;
+  if (y.n == 0) {
+    return;
+  }
   launch_forward<true>(stream, coupling.shape, y.n,
                        {.shape = fused_shape(coupling.shape),
                         .in = y.data,

@@ -34,13 +34,17 @@ __global__ void gather_windows_kernel(Windows s, const float* __restrict__ frame
 #pragma unroll
     for (int row = 0; row < side; row += rows) {
       const int frame = row + static_cast<int>(threadIdx.y);
-      if (first_frame + frame >= s.frames) continue;
+      if (first_frame + frame >= s.frames) {
+        continue;
+      }
       tile[frame * (side + 1) + across] = (from[frame * s.bands] - band_mean) * factor;
     }
   }
   sync_block();
   const int64_t frame = first_frame + across;
-  if (frame >= s.frames) return;
+  if (frame >= s.frames) {
+    return;
+  }
   float* to = x + blockIdx.x * s.stride + frame;
 #pragma unroll
   for (int row = 0; row < side; row += rows) {

@@ -22,7 +22,9 @@ __device__ double sum_packs(const float* z, int64_t packs, Shared<double> memory
   for (int64_t i = threadIdx.x; i < packs; i += blockDim.x) {
     const Pack<kWidth> v = load_pack<kWidth>(z + i * kWidth);
 #pragma unroll
-    for (int k = 0; k < kWidth; ++k) sum += term(static_cast<double>(v.at[k]));
+    for (int k = 0; k < kWidth; ++k) {
+      sum += term(static_cast<double>(v.at[k]));
+    }
   }
   return block_sum(sum, memory);
 }
@@ -37,7 +39,9 @@ __global__ void gaussian_moments_kernel(const float* __restrict__ z, int64_t str
   const double mean = sum / static_cast<double>(packs * kWidth);
   const double centred =
       sum_packs<kWidth>(mine, packs, warps, [=](double value) { return (value - mean) * (value - mean); });
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) {
+    return;
+  }
   sums[blockIdx.x] += sum;
   centred_squares[blockIdx.x] += centred;
 }
@@ -49,14 +53,18 @@ __global__ void gaussian_squares_kernel(const float* __restrict__ z, int64_t str
   const Shared<double> warps = memory.take<double>(most_warps);
   const double sum =
       sum_packs<kWidth>(z + blockIdx.x * stride, packs, warps, [](double value) { return value * value; });
-  if (threadIdx.x == 0) squares[blockIdx.x] += sum;
+  if (threadIdx.x == 0) {
+    squares[blockIdx.x] += sum;
+  }
 }
 
 template <int kWidth>
 __global__ void gaussian_backward_kernel(PackedPlanes samples, const float* z, int64_t z_stride,
                                          const double* __restrict__ shift, float scale, float* dz, int64_t dz_stride) {
   const PlanePlace at = plane_place(samples);
-  if (at.n >= samples.n) return;
+  if (at.n >= samples.n) {
+    return;
+  }
   const auto mine = static_cast<float>(shift[at.n]);
   map_packs<kWidth>(samples, at, z + at.n * z_stride, dz + at.n * dz_stride,
                     [=](float value) { return (value - mine) * scale; });
@@ -76,7 +84,9 @@ Launch sums_launch(const char* name, const PackedPlanes& samples) {
 
 void run(Stream& stream, const GaussianMoments& task) {
   const ConstMap& z = task.z;
-  if (z.size() == 0) return;
+  if (z.size() == 0) {
+    return;
+  }
   const bool packs = planes_are_packs(z);
   const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
   launch(stream, sums_launch("gaussian_moments", samples),
@@ -86,7 +96,9 @@ void run(Stream& stream, const GaussianMoments& task) {
 
 void run(Stream& stream, const GaussianSquares& task) {
   const ConstMap& z = task.z;
-  if (z.size() == 0) return;
+  if (z.size() == 0) {
+    return;
+  }
   const bool packs = planes_are_packs(z);
   const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
   launch(stream, sums_launch("gaussian_squares", samples),

@@ -37,10 +37,14 @@ __global__ void invconv_apply_kernel(Channels s, const float* __restrict__ x, co
   Pack<kWidth> in[kChannels];
   if (mine) {
 #pragma unroll
-    for (int k = 0; k < kChannels; ++k) in[k] = load_pack<kWidth>(x + n * s.in_stride + k * s.pixels + at);
+    for (int k = 0; k < kChannels; ++k) {
+      in[k] = load_pack<kWidth>(x + n * s.in_stride + k * s.pixels + at);
+    }
   }
   sync_block();
-  if (!mine) return;
+  if (!mine) {
+    return;
+  }
 #pragma unroll 8
   for (int row = 0; row < kChannels; ++row) {
     Pack<kWidth> sum = {};
@@ -76,7 +80,9 @@ Tiling tiling_of(int64_t c) {
   constexpr int64_t tile_floats = 2048;
   constexpr int64_t most_shared_channels = 64;
   int pixels = most_tile_pixels;
-  while (pixels > 4 && pixels * c > tile_floats) pixels /= 2;
+  while (pixels > 4 && pixels * c > tile_floats) {
+    pixels /= 2;
+  }
   return {.pixels = pixels,
           .row_floats = pixels + 4,
           .groups = static_cast<int>(divide_up(c, row_group)),
@@ -113,7 +119,9 @@ __device__ void load_tile(const Channels& s, const Tiling& tiling, int64_t first
 #pragma unroll 4
     for (int channel = thread / walk.across; channel < c; channel += step) {
       Pack<kWidth> values = {};
-      if (n < s.n) values = load_pack<kWidth>(from + channel * s.pixels);
+      if (n < s.n) {
+        values = load_pack<kWidth>(from + channel * s.pixels);
+      }
       store_pack<kWidth>(tile + (channel * tiling.row_floats + unit * kWidth), values);
     }
   }
@@ -141,7 +149,9 @@ __device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t f
   const int step = static_cast<int>(blockDim.x) / walk.across;
   for (int unit = thread % walk.across; unit < walk.units; unit += walk.across) {
     const int64_t n = (first + unit * kWidth) / s.pixels;
-    if (n >= s.n) continue;
+    if (n >= s.n) {
+      continue;
+    }
     float* to = out + n * s.out_stride + (first + unit * kWidth) - n * s.pixels;
     for (int row = thread / walk.across * row_group; row < c; row += step * row_group) {
       Pack<kWidth> sum[row_group] = {};
@@ -165,12 +175,16 @@ __device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t f
 #pragma unroll
         for (int r = 0; r < row_group; ++r) {
 #pragma unroll
-          for (int i = 0; i < kWidth; ++i) sum[r].at[i] = fmaf(factor[r], value.at[i], sum[r].at[i]);
+          for (int i = 0; i < kWidth; ++i) {
+            sum[r].at[i] = fmaf(factor[r], value.at[i], sum[r].at[i]);
+          }
         }
       }
 #pragma unroll
       for (int r = 0; r < row_group; ++r) {
-        if (row + r < c) store_pack<kWidth>(to + (row + r) * s.pixels, sum[r]);
+        if (row + r < c) {
+          store_pack<kWidth>(to + (row + r) * s.pixels, sum[r]);
+        }
       }
     }
   }
@@ -185,7 +199,9 @@ __global__ void invconv_apply_tiled_kernel(Channels s, Tiling tiling, const floa
   const Shared<float> w = memory.take<float>(kWeightShared ? c * tiling.groups * row_group : 0);
   const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
   load_tile<kWidth>(s, tiling, first, x, s.in_stride, tile);
-  if constexpr (kWeightShared) load_weight<false>(c, tiling, weight, w);
+  if constexpr (kWeightShared) {
+    load_weight<false>(c, tiling, weight, w);
+  }
   sync_block();
   multiply_tile<false, kWeightShared, kWidth>(s, tiling, first, weight, w, tile, y);
 }
@@ -203,7 +219,9 @@ Products products_of(int64_t c, const Tiling& tiling) {
   const int side = c <= one_each ? 1 : c <= four_each ? 2 : 4;
   const int across = static_cast<int>(divide_up(c, side));
   int parts = 1;
-  while (parts * 2 * across * across <= block_threads && parts * 8 <= tiling.pixels) parts *= 2;
+  while (parts * 2 * across * across <= block_threads && parts * 8 <= tiling.pixels) {
+    parts *= 2;
+  }
   return {side, across, parts};
 }
 
@@ -246,7 +264,9 @@ __device__ void multiply_out(int c, const Tiling& tiling, const Products& produc
       for (int q = 0; q < kSide; ++q) {
         const int i = row + r * products.across;
         const int j = column + q * products.across;
-        if (i >= c || j >= c) continue;
+        if (i >= c || j >= c) {
+          continue;
+        }
         if (products.parts == 1) {
           partial[i * c + j] = sum[r][q];
         } else {
@@ -255,11 +275,15 @@ __device__ void multiply_out(int c, const Tiling& tiling, const Products& produc
       }
     }
   }
-  if (products.parts == 1) return;
+  if (products.parts == 1) {
+    return;
+  }
   sync_block();
   for (int i = static_cast<int>(threadIdx.x); i < c * c; i += static_cast<int>(blockDim.x)) {
     float sum = 0;
-    for (int part = 0; part < products.parts; ++part) sum += sums[part * c * c + i];
+    for (int part = 0; part < products.parts; ++part) {
+      sum += sums[part * c * c + i];
+    }
     partial[i] = sum;
   }
 }
@@ -279,7 +303,9 @@ __global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products prod
   const int64_t first = static_cast<int64_t>(blockIdx.x) * tiling.pixels;
   load_tile<kWidth>(s, tiling, first, x, x_stride, x_tile);
   load_tile<kWidth>(s, tiling, first, dy, s.in_stride, dy_tile);
-  if constexpr (kWeightShared) load_weight<true>(c, tiling, weight, w);
+  if constexpr (kWeightShared) {
+    load_weight<true>(c, tiling, weight, w);
+  }
   sync_block();
   multiply_tile<true, kWeightShared, kWidth>(s, tiling, first, weight, w, dy_tile, dx);
   multiply_out<kSide>(c, tiling, products, x_tile, dy_tile, sums, partials + blockIdx.x * s.c * s.c);
@@ -301,7 +327,9 @@ __global__ void invconv_backward_sum_kernel(const float* __restrict__ partials, 
   }
   sums[static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x)] = sum;
   sync_block();
-  if (threadIdx.y != 0 || element >= elements) return;
+  if (threadIdx.y != 0 || element >= elements) {
+    return;
+  }
   for (int y = 1; y < static_cast<int>(blockDim.y); ++y) {
     sum += sums[y * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)];
   }
@@ -330,7 +358,9 @@ auto apply_kernel(bool packs) {
 
 template <int kSide>
 auto backward_kernel(bool weight_shared, bool packs) {
-  if (!weight_shared) return invconv_backward_kernel<kSide, false, 1>;
+  if (!weight_shared) {
+    return invconv_backward_kernel<kSide, false, 1>;
+  }
   return packs ? invconv_backward_kernel<kSide, true, pack_floats> : invconv_backward_kernel<kSide, true, 1>;
 }
 
@@ -340,7 +370,9 @@ void run(Stream& stream, const InvconvApply& task) {
   const ConstMap& x = task.x;
   const Array<const float>& weight = task.weight;
   const Map& y = task.y;
-  if (x.size() == 0) return;
+  if (x.size() == 0) {
+    return;
+  }
   const Channels s = {x.n, x.c, x.pixels(), x.sample_stride, y.sample_stride};
   const bool packs = planes_are_packs(x, y);
   switch (x.c) {
@@ -367,7 +399,9 @@ void run(Stream& stream, const InvconvBackward& task) {
   const ConstMap& x = task.x;
   const ConstMap& dy = task.dy;
   const Map& dx = task.dx;
-  if (x.size() == 0) return;
+  if (x.size() == 0) {
+    return;
+  }
   const Channels s = {x.n, x.c, x.pixels(), dy.sample_stride, dx.sample_stride};
   const Tiling tiling = tiling_of(x.c);
   const Products products = products_of(x.c, tiling);

@@ -64,13 +64,16 @@ __device__ void assemble_plu(const PluAssembly& step, Matrix lower, Matrix upper
     mine += log_pivot(static_cast<double>(step.parameters.sign.data[i]) * exp(log_s), log_s);
   }
   const double sum = block_sum(mine, sums);  // its barriers are the matrices' too
-  if (thread == 0) *log_det = sum;
+  if (thread == 0) {
+    *log_det = sum;
+  }
   for (int at = thread; at < c * c; at += threads) {
     const int row = step.parameters.permutation.data[at / c];
     const int column = at % c;
     double product = row <= column ? static_cast<double>(upper[row * c + column]) : 0.0;
-    for (int k = 0; k < (row < column + 1 ? row : column + 1); ++k)
+    for (int k = 0; k < (row < column + 1 ? row : column + 1); ++k) {
       product += lower[row * c + k] * upper[k * c + column];
+    }
     step.weight.data[at] = static_cast<float>(product);
   }
   for (int k = 0; k + 1 < c; ++k) {
@@ -114,7 +117,9 @@ __device__ void assemble_dense(const DenseAssembly& step, int c, Matrix upper, M
           best = other_row;
         }
       }
-      if (thread == 0) pivot_row[0] = best;
+      if (thread == 0) {
+        pivot_row[0] = best;
+      }
     }
     sync_block();
     const int best = pivot_row[0];
@@ -135,7 +140,9 @@ __device__ void assemble_dense(const DenseAssembly& step, int c, Matrix upper, M
       const int row = k + 1 + i / c;
       const int column = i % c;
       const double factor = upper[row * c + k] * reciprocal;
-      if (column > k) upper[row * c + column] -= factor * upper[k * c + column];
+      if (column > k) {
+        upper[row * c + column] -= factor * upper[k * c + column];
+      }
       inverse[row * c + column] -= factor * inverse[k * c + column];
     }
     sync_block();
@@ -146,13 +153,17 @@ __device__ void assemble_dense(const DenseAssembly& step, int c, Matrix upper, M
     mine += log_pivot(pivot, log(fabs(pivot)));
   }
   const double sum = block_sum(mine, sums);
-  if (thread == 0) *log_det = sum;
+  if (thread == 0) {
+    *log_det = sum;
+  }
   substitute_back(c, upper, inverse, step.inverse.data);
 }
 
 int64_t side_of(int64_t elements) {
   int64_t c = 0;
-  while (c * c < elements) ++c;
+  while (c * c < elements) {
+    ++c;
+  }
   return c;
 }
 int64_t side_of(const PluAssembly& step) {
@@ -210,7 +221,9 @@ __global__ void invconv_assemble_dense_kernel(Steps<DenseAssembly> steps, Sides 
 // Of d (L U) = P^T dW: row permutation[i] is dW's row i. dL = d(LU) U^T and dU = L^T d(LU), in their triangles. Every
 // element is a sum over at most c terms that the first-level cache holds.
 __device__ double upper_element(const PluParameters& p, int c, int i, int j) {
-  if (i < j) return static_cast<double>(p.upper.data[i * c + j]);
+  if (i < j) {
+    return static_cast<double>(p.upper.data[i * c + j]);
+  }
   return static_cast<double>(p.sign.data[i]) * exp(static_cast<double>(p.log_s.data[i]));
 }
 
@@ -233,11 +246,15 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
     // dU.
     const int i = at / c;
     const int j = column;
-    if (j < i) continue;
+    if (j < i) {
+      continue;
+    }
     double sum = 0;
     for (int r = 0; r < c; ++r) {
       const int k = p.permutation.data[r];
-      if (k < i) continue;
+      if (k < i) {
+        continue;
+      }
       const double lower = k == i ? 1.0 : static_cast<double>(p.lower.data[k * c + i]);
       sum += lower * static_cast<double>(dweight[r * c + j]);
     }
@@ -252,7 +269,9 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
 __global__ void invconv_dense_backward_kernel(Steps<DenseBackward> steps, int64_t most_side) {
   const DenseBackward& step = steps.step[blockIdx.x];
   int64_t c = most_side;
-  while (c * c > step.gradient.size) --c;
+  while (c * c > step.gradient.size) {
+    --c;
+  }
   for (int64_t at = threadIdx.x; at < c * c; at += blockDim.x) {
     const auto transposed = static_cast<double>(step.inverse.data[at % c * c + at / c]);
     step.gradient.data[at] +=
@@ -264,11 +283,15 @@ __global__ void invconv_dense_backward_kernel(Steps<DenseBackward> steps, int64_
 template <class Step>
 struct Room {
   Room(Stream& stream, std::span<const Step> steps, int64_t matrices) {
-    for (const Step& step : steps) most_side = std::max(most_side, side_of(step));
+    for (const Step& step : steps) {
+      most_side = std::max(most_side, side_of(step));
+    }
     const int64_t bytes = matrices * most_side * most_side * static_cast<int64_t>(sizeof(double));
     in_shared = most_side <= most_shared_side;
     shared_bytes = block_sum_bytes + 16 + static_cast<size_t>(in_shared ? bytes + 16 * matrices : 0);
-    if (in_shared || steps.empty()) return;
+    if (in_shared || steps.empty()) {
+      return;
+    }
     const auto blocks = static_cast<int64_t>(std::min(steps.size(), Steps<Step>::most));
     workspace = {static_cast<double*>(scratch(stream, blocks * bytes)), matrices * most_side * most_side};
   }
@@ -293,7 +316,9 @@ void run(Stream& stream, const InvconvAssembleDense& task) {
   const Room<DenseAssembly> room(stream, task.steps, 2);
   launch_all(task.steps, [&](const Steps<DenseAssembly>& some, size_t first, unsigned count) {
     Sides sides{};
-    for (unsigned i = 0; i < count; ++i) sides.side[i] = static_cast<int>(side_of(some.step[i]));
+    for (unsigned i = 0; i < count; ++i) {
+      sides.side[i] = static_cast<int>(side_of(some.step[i]));
+    }
     launch(stream, {"invconv_assemble_dense", {count}, block_threads, room.shared_bytes},
            room.in_shared ? invconv_assemble_dense_kernel<true> : invconv_assemble_dense_kernel<false>, some, sides,
            room.workspace, task.log_det.data + first);
@@ -308,7 +333,9 @@ void run(Stream& stream, const InvconvPluBackward& task) {
 
 void run(Stream& stream, const InvconvDenseBackward& task) {
   int64_t most_side = 0;
-  for (const DenseBackward& step : task.steps) most_side = std::max(most_side, side_of(step.gradient.size));
+  for (const DenseBackward& step : task.steps) {
+    most_side = std::max(most_side, side_of(step.gradient.size));
+  }
   launch_all(task.steps, [&](const Steps<DenseBackward>& some, size_t, unsigned count) {
     launch(stream, {"invconv_dense_backward", {count}, block_threads}, invconv_dense_backward_kernel, some, most_side);
   });

@@ -13,7 +13,9 @@ __global__ void latent_loss_kernel(LatentLoss task) {
   const int64_t windows = task.nll.size;
   const int64_t groups = task.groups.size;
   const int64_t i = first_item();
-  if (i >= windows) return;
+  if (i >= windows) {
+    return;
+  }
   const auto n = static_cast<double>(task.group_elements);
   double nll = static_cast<double>(task.zc_elements) * half_log_2pi + 0.5 * task.zc_squares.data[i] -
                task.constant_log_det.data[0] - task.coupling_log_det.data[i];

@@ -49,7 +49,9 @@ Packed packed_of(const CouplingShape& s, const float* packed) {
 
 int64_t packed_floats(const CouplingShape& s) {
   int64_t floats = 0;
-  for (const int64_t size : sizes_of(s)) floats += size;
+  for (const int64_t size : sizes_of(s)) {
+    floats += size;
+  }
   return floats;
 }
 
@@ -75,7 +77,9 @@ __global__ void pack_kernel(Steps<PackStep> steps) {
   const PackStep& step = steps.step[blockIdx.y];
   float* to = step.to;
   for (int tensor = 0; tensor < tensors; ++tensor) {
-    for (int64_t i = first_item(); i < step.size[tensor]; i += item_stride()) to[i] = step.from[tensor][i];
+    for (int64_t i = first_item(); i < step.size[tensor]; i += item_stride()) {
+      to[i] = step.from[tensor][i];
+    }
     to += step.size[tensor];
   }
 }
@@ -90,7 +94,9 @@ __device__ inline float relu(float x) {
 template <int kWidth>
 __global__ void bias_relu_kernel(PackedPlanes planes, const float* __restrict__ bias, float* h) {
   const PlanePlace place = plane_place(planes);
-  if (place.n >= planes.n) return;
+  if (place.n >= planes.n) {
+    return;
+  }
   float* plane = h + (place.n * planes.c + place.c) * planes.packs * kWidth;
   const float b = bias[place.c];
   map_packs<kWidth>(planes, place, plane, plane, [b](float x) { return relu(x + b); });
@@ -118,7 +124,9 @@ __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h
     total += d;
   }
   total = block_sum(total, sums);
-  if (threadIdx.x == 0) sums_of_planes[plane] = total;
+  if (threadIdx.x == 0) {
+    sums_of_planes[plane] = total;
+  }
 }
 
 /// out[j] += sum over rows of in[row, j], in order.
@@ -126,7 +134,9 @@ template <class T>
 __global__ void add_rows_kernel(int64_t rows, int64_t columns, const T* __restrict__ in, float* __restrict__ out) {
   for (int64_t j = first_item(); j < columns; j += item_stride()) {
     double sum = 0;
-    for (int64_t row = 0; row < rows; ++row) sum += in[row * columns + j];
+    for (int64_t row = 0; row < rows; ++row) {
+      sum += in[row * columns + j];
+    }
     out[j] = static_cast<float>(out[j] + sum);
   }
 }
@@ -233,7 +243,9 @@ void run(Stream& stream, const CouplingPack& coupling) {
 void run(Stream& stream, const CouplingForward& task) {
   const CouplingShape& s = task.shape;
   const ConstMap& x = task.x;
-  if (x.n == 0) return;
+  if (x.n == 0) {
+    return;
+  }
   const Packed p = packed_of(s, task.packed.data);
   const Hidden hidden = hidden_of(s, x.n, task.saved.size > 0 ? task.saved.data : task.workspace.data);
   run_network(stream, s, x, p, hidden);
@@ -243,7 +255,9 @@ void run(Stream& stream, const CouplingForward& task) {
 void run(Stream& stream, const CouplingInverse& task) {
   const CouplingShape& s = task.shape;
   const ConstMap& y = task.y;
-  if (y.n == 0) return;
+  if (y.n == 0) {
+    return;
+  }
   const Packed p = packed_of(s, task.packed.data);
   const Hidden hidden = hidden_of(s, y.n, task.workspace.data);
   run_network(stream, s, y, p, hidden);
@@ -257,7 +271,9 @@ void run(Stream& stream, const CouplingBackward& task) {
   const Map& dx = task.dx;
   const CouplingGradients& d = task.gradients;
   const int64_t n = x.n;
-  if (n == 0) return;
+  if (n == 0) {
+    return;
+  }
   const int64_t half = s.channels / 2;
   const int64_t pixels = pixels_of(s);
   const Packed p = packed_of(s, task.packed.data);

@@ -23,12 +23,16 @@ __global__ void linear_bias_kernel(const float* __restrict__ bias, int64_t colum
 __global__ void linear_bias_backward_kernel(const float* __restrict__ y, int64_t rows, int64_t columns, bool relu,
                                             float* dy, float* __restrict__ dbias) {
   const int64_t column = first_item();
-  if (column >= columns) return;
+  if (column >= columns) {
+    return;
+  }
   float sum = 0;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t at = i * columns + column;
     const float gradient = relu && y[at] <= 0.0F ? 0.0F : dy[at];
-    if (relu) dy[at] = gradient;
+    if (relu) {
+      dy[at] = gradient;
+    }
     sum += gradient;
   }
   dbias[column] += sum;
@@ -63,7 +67,9 @@ void run(Stream& stream, const LinearBackward& task) {
             .add = true,
             .precision = s.precision},
            dy.data, task.x.data, task.gradients.weight.data);
-  if (task.dx.size == 0) return;
+  if (task.dx.size == 0) {
+    return;
+  }
   multiply(stream, {.batch = 1, .rows = s.n, .columns = s.in, .inner = s.out, .precision = s.precision}, dy.data,
            task.weight.data, task.dx.data);
 }

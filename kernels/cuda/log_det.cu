@@ -23,13 +23,21 @@ __global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool
     for (int64_t c = lane; c < term.log_scale.size; c += warp_size) {
       sum += static_cast<double>(term.log_scale.data[c]);
     }
-    for (int mask = warp_size / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
-    if (lane == 0) terms[i] = static_cast<double>(term.pixels) * (sum + invconv_log_det[i]);
+    for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+      sum += shuffle_xor(sum, mask);
+    }
+    if (lane == 0) {
+      terms[i] = static_cast<double>(term.pixels) * (sum + invconv_log_det[i]);
+    }
   }
   sync_block();
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) {
+    return;
+  }
   double sum = adds ? *total : 0.0;
-  for (int i = 0; i < count; ++i) sum += terms[i];
+  for (int i = 0; i < count; ++i) {
+    sum += terms[i];
+  }
   *total = sum;
 }
 
@@ -43,7 +51,9 @@ __global__ void actnorm_log_det_backward_kernel(Steps<LogDetGradient> steps) {
 }  // namespace
 
 void run(Stream& stream, const ConstantLogDet& task) {
-  if (task.steps.empty()) return runtime().zero(stream, task.total.data, sizeof(double));
+  if (task.steps.empty()) {
+    return runtime().zero(stream, task.total.data, sizeof(double));
+  }
   launch_all(task.steps, [&](const Steps<LogDetTerm>& some, size_t first, unsigned count) {
     launch(stream, {"constant_log_det", {1}, block_threads, sizeof(double) * count}, constant_log_det_kernel, some,
            static_cast<int>(count), first > 0, task.invconv_log_det.data + first, task.total.data);

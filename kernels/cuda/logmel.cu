@@ -79,10 +79,16 @@ __device__ Frame frame_of(const Batch& batch, int64_t frame) {
 
 __device__ float sample_at(const Frame& frame, bool reflect, int i) {
   int64_t at = frame.first + i;
-  if (frame.inside) return frame.clip[at];
+  if (frame.inside) {
+    return frame.clip[at];
+  }
   if (reflect) {
-    if (at < 0) at = -at;
-    if (at >= frame.samples) at = 2 * (frame.samples - 1) - at;
+    if (at < 0) {
+      at = -at;
+    }
+    if (at >= frame.samples) {
+      at = 2 * (frame.samples - 1) - at;
+    }
   }
   return at >= 0 && at < frame.samples ? frame.clip[at] : 0.0F;
 }
@@ -175,8 +181,12 @@ struct Pass {
       transform8(z);
     } else {
       for (int b = 0; b < butterflies; ++b) {
-        if constexpr (kRadix == 4) transform4<butterflies>(z + b);
-        if constexpr (kRadix == 2) transform2<butterflies>(z + b);
+        if constexpr (kRadix == 4) {
+          transform4<butterflies>(z + b);
+        }
+        if constexpr (kRadix == 2) {
+          transform2<butterflies>(z + b);
+        }
       }
     }
   }
@@ -286,14 +296,18 @@ __device__ void powers(int thread, Shared<float> re, Shared<float> im, const flo
     pair[i] = power_pair<kPoints>(thread + i * Fused<kPoints>::threads, re, im, untangle);
   }
   PowerPair middle = {};
-  if (thread == 0) middle = power_pair<kPoints>(kPoints / 2, re, im, untangle);
+  if (thread == 0) {
+    middle = power_pair<kPoints>(kPoints / 2, re, im, untangle);
+  }
   sync_block();
   for (int i = 0; i < pairs; ++i) {
     const int k = thread + i * Fused<kPoints>::threads;
     power[k] = pair[i].low;
     power[kPoints - k] = pair[i].high;
   }
-  if (thread == 0) power[kPoints / 2] = middle.low;
+  if (thread == 0) {
+    power[kPoints / 2] = middle.low;
+  }
   sync_block();
 }
 
@@ -323,7 +337,9 @@ __global__ void __launch_bounds__(block_threads)
     const Shared<float> power = all + (frame * Shape::frame_floats + mel.first_bin[band]);
     const int run = mel.run_length[band];
     float sum = 0.0F;
-    for (int i = 0; i < run; ++i) sum += mel.weight[i * mel.bands + band] * power[i];
+    for (int i = 0; i < run; ++i) {
+      sum += mel.weight[i * mel.bands + band] * power[i];
+    }
     out[first * mel.bands + item] = decibels(sum);
   }
 }

@@ -65,7 +65,9 @@ struct PlaneGrid {
 };
 inline PlaneGrid grid_over(const PackedPlanes& planes) {
   unsigned across = 8;
-  while (across < block_threads && across * packs_per_thread < planes.packs) across *= 2;
+  while (across < block_threads && across * packs_per_thread < planes.packs) {
+    across *= 2;
+  }
   const unsigned rows = block_threads / across;
   return {.grid = {static_cast<unsigned>(divide_up(planes.n * planes.c, rows)),
                    static_cast<unsigned>(divide_up(planes.packs, across * packs_per_thread))},
@@ -92,14 +94,20 @@ __device__ void map_packs(const PackedPlanes& planes, const PlanePlace& place, c
 #pragma unroll
   for (int u = 0; u < packs_per_thread; ++u) {
     const int64_t at = place.first_pack + u * step;
-    if (at < planes.packs) packs[u] = load_pack<kWidth>(in + at * kWidth);
+    if (at < planes.packs) {
+      packs[u] = load_pack<kWidth>(in + at * kWidth);
+    }
   }
 #pragma unroll
   for (int u = 0; u < packs_per_thread; ++u) {
     const int64_t at = place.first_pack + u * step;
-    if (at >= planes.packs) continue;
+    if (at >= planes.packs) {
+      continue;
+    }
 #pragma unroll
-    for (int i = 0; i < kWidth; ++i) packs[u].at[i] = f(packs[u].at[i]);
+    for (int i = 0; i < kWidth; ++i) {
+      packs[u].at[i] = f(packs[u].at[i]);
+    }
     store_pack<kWidth>(out + at * kWidth, packs[u]);
   }
 }

@@ -27,11 +27,15 @@ __device__ float uniform(int64_t i) {
 }
 
 __global__ void fill_float_kernel(int64_t n, float* out) {
-  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = uniform(i);
+  for (int64_t i = first_item(); i < n; i += item_stride()) {
+    out[i] = uniform(i);
+  }
 }
 
 __global__ void fill_bf16_kernel(int64_t n, __nv_bfloat16* out) {
-  for (int64_t i = first_item(); i < n; i += item_stride()) out[i] = __float2bfloat16(uniform(i));
+  for (int64_t i = first_item(); i < n; i += item_stride()) {
+    out[i] = __float2bfloat16(uniform(i));
+  }
 }
 
 class Block {
@@ -89,7 +93,9 @@ double gemm_seconds(Stream& stream, Precision precision, int n) {
                               &zero, c.data(), CUDA_R_32F, n, compute, CUBLAS_GEMM_DEFAULT));
     runtime().record_event(stream, end.get());
     const double seconds = runtime().event_seconds(begin.get(), end.get());
-    if (i >= warm_up) best = std::min(best, seconds);
+    if (i >= warm_up) {
+      best = std::min(best, seconds);
+    }
   }
   runtime().synchronise(stream);
   return best;
@@ -109,7 +115,9 @@ double measure_gemm(Stream& stream, Precision precision) {
   queue_of(stream);  // makes its device the current one
   check_cuda(cudaMemGetInfo(&free_bytes, &total_bytes), "asking for the free memory");
   int n = 8192;
-  while (n > 1024 && 4 * sizeof(float) * static_cast<size_t>(n) * static_cast<size_t>(n) > free_bytes) n /= 2;
+  while (n > 1024 && 4 * sizeof(float) * static_cast<size_t>(n) * static_cast<size_t>(n) > free_bytes) {
+    n /= 2;
+  }
   return 2.0 * n * n * n / gemm_seconds(stream, precision, n);
 }
 

@@ -21,7 +21,9 @@ __global__ void sum_rows_kernel(const float* __restrict__ in, int64_t rows, int6
   for (int64_t j = first_item(); j < columns; j += item_stride()) {
     float sum = rows > 0 ? in[j] : 0.0F;
 #pragma unroll 8
-    for (int64_t row = 1; row < rows; ++row) sum += in[row * row_stride + j];
+    for (int64_t row = 1; row < rows; ++row) {
+      sum += in[row * row_stride + j];
+    }
     out[j] = sum;
   }
 }
@@ -41,16 +43,22 @@ __global__ void squared_norm_kernel(const float* __restrict__ x, int64_t packs, 
     }
   }
   const double block = block_sum(sum, warps);
-  if (threadIdx.x == 0) partials[blockIdx.x] = block;
+  if (threadIdx.x == 0) {
+    partials[blockIdx.x] = block;
+  }
 }
 
 __global__ void squared_norm_sum_kernel(const double* __restrict__ partials, int count, double* __restrict__ out) {
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   double sum = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) sum += partials[i];
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+    sum += partials[i];
+  }
   const double total = block_sum(sum, warps);
-  if (threadIdx.x == 0) *out = total;
+  if (threadIdx.x == 0) {
+    *out = total;
+  }
 }
 
 }  // namespace
@@ -63,7 +71,9 @@ void run(Stream& stream, const SumRows& task) {
 
 void run(Stream& stream, const SquaredNorm& task) {
   const Array<const float>& x = task.x;
-  if (x.size == 0) return runtime().zero(stream, task.out.data, sizeof(double));
+  if (x.size == 0) {
+    return runtime().zero(stream, task.out.data, sizeof(double));
+  }
   constexpr int64_t most_blocks = 256;
   const bool whole = arrays_are_packs(x);
   const int64_t packs = x.size / (whole ? pack_floats : 1);

@@ -40,7 +40,9 @@ Queue& state_of(Stream& stream) {
 
 void use_device(int index) {
   static thread_local int current = -1;
-  if (current == index) return;
+  if (current == index) {
+    return;
+  }
   check_cuda(cudaSetDevice(index), "choosing the device");
   current = index;
 }
@@ -95,7 +97,9 @@ std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
 }
 
 void note_launch(const Launch& shape, const void* kernel) {
-  if (listener == nullptr) return;
+  if (listener == nullptr) {
+    return;
+  }
   const int threads = static_cast<int>(shape.block.x * shape.block.y * shape.block.z);
   cudaFuncAttributes attributes{};
   int blocks = 0;
@@ -203,7 +207,9 @@ class CudaRuntime final : public Runtime {
     if (!pinned) {
       cudaGetLastError();
       data = std::aligned_alloc(alignment, (bytes + 2 * alignment - 1) / alignment * alignment);
-      if (data == nullptr) throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for");
+      if (data == nullptr) {
+        throw DeviceError("out of memory: " + std::to_string(bytes) + " bytes asked for");
+      }
     }
     std::memset(data, 0, bytes + alignment);
     static_cast<char*>(data)[0] = pinned ? 1 : 0;
@@ -231,7 +237,9 @@ class CudaRuntime final : public Runtime {
     cudaSetDevice(device.index);
     cudaStreamSynchronize(owner->stream);
     owner->attachments = {};
-    for (void* data : owner->scratch) cudaFree(data);
+    for (void* data : owner->scratch) {
+      cudaFree(data);
+    }
     cudaStreamDestroy(owner->stream);
   }
 

@@ -11,7 +11,9 @@ namespace {
 
 __global__ void subtract_kernel(const float* __restrict__ a, const float* __restrict__ b, int64_t size,
                                 float* __restrict__ out) {
-  for (int64_t i = first_item(); i < size; i += item_stride()) out[i] = a[i] - b[i];
+  for (int64_t i = first_item(); i < size; i += item_stride()) {
+    out[i] = a[i] - b[i];
+  }
 }
 
 }  // namespace

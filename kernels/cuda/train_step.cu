@@ -18,11 +18,15 @@ namespace {
 __global__ void select_batch_kernel(SelectBatch task) {
   const int64_t i = first_item();
   const int64_t at = task.state.data[0].position * task.stride + i;
-  if (i >= task.batch_start.size || at >= task.order.size) return;
+  if (i >= task.batch_start.size || at >= task.order.size) {
+    return;
+  }
   const int64_t window = task.order.data[at];
   task.batch_start.data[i] = task.start.data[window];
   const int64_t columns = task.v.size == 0 ? 0 : task.v.size / task.start.size;
-  for (int64_t p = 0; p < columns; ++p) task.batch_v.data[i * columns + p] = task.v.data[window * columns + p];
+  for (int64_t p = 0; p < columns; ++p) {
+    task.batch_v.data[i * columns + p] = task.v.data[window * columns + p];
+  }
 }
 
 /// What the judge tells the update.
@@ -36,9 +40,13 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   double mine = 0;
-  for (int64_t i = threadIdx.x; i < task.nll.size; i += blockDim.x) mine += task.nll.data[i];
+  for (int64_t i = threadIdx.x; i < task.nll.size; i += blockDim.x) {
+    mine += task.nll.data[i];
+  }
   const double loss = task.loss_scale * block_sum(mine, warps);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0) {
+    return;
+  }
   verdict->update = 0;
   StepState state = task.state.data[0];
   state.accepted = 0;
@@ -69,7 +77,9 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
 
 template <int kWidth>
 __global__ void guarded_update_kernel(GuardedUpdate task, int64_t packs, const Verdict* __restrict__ verdict) {
-  if (verdict->update == 0) return;
+  if (verdict->update == 0) {
+    return;
+  }
   const AdamFactors a = verdict->factors;
   for (int64_t item = first_item(); item < packs; item += item_stride()) {
     const int64_t at = item * kWidth;

@@ -11,17 +11,23 @@ namespace {
 
 __global__ void code_sample_kernel(CodeSample task) {
   const int64_t i = first_item();
-  if (i < task.z.size) task.z.data[i] = code_sample_at(task, i);
+  if (i < task.z.size) {
+    task.z.data[i] = code_sample_at(task, i);
+  }
 }
 
 __global__ void code_loss_kernel(CodeLoss task) {
   const int64_t i = first_item();
-  if (i < task.loss.size) code_loss_of(task, i);
+  if (i < task.loss.size) {
+    code_loss_of(task, i);
+  }
 }
 
 __global__ void code_backward_kernel(CodeBackward task) {
   const int64_t i = first_item();
-  if (i < task.dz.size) code_backward_at(task, i);
+  if (i < task.dz.size) {
+    code_backward_at(task, i);
+  }
 }
 
 constexpr int threads = 64;

@@ -26,7 +26,9 @@ std::vector<float> random_floats(int64_t n, unsigned seed) {
   std::mt19937 engine(seed);
   std::uniform_real_distribution<float> uniform(-1, 1);
   std::vector<float> v(static_cast<size_t>(n));
-  for (float& x : v) x = uniform(engine);
+  for (float& x : v) {
+    x = uniform(engine);
+  }
   return v;
 }
 
@@ -41,7 +43,9 @@ void check_product(const std::vector<float>& a, const std::vector<float>& b, con
       sum += at(a, i, k) * at(b, k, j);
       magnitude += std::abs(at(a, i, k) * at(b, k, j));
     }
-    if (!(std::abs(sum - at(c, i, j)) <= 1e-6 * magnitude)) throw std::runtime_error("OpenBLAS' sgemm is wrong here");
+    if (!(std::abs(sum - at(c, i, j)) <= 1e-6 * magnitude)) {
+      throw std::runtime_error("OpenBLAS' sgemm is wrong here");
+    }
   }
 }
 
@@ -89,15 +93,23 @@ void triad(int threads, double seconds) {
     float* __restrict out = a.data();
     const float* __restrict left = b.data();
     const float* __restrict right = c.data();
-    for (int64_t i = n * t / threads; i < end; ++i) out[i] = left[i] + 3 * right[i];
+    for (int64_t i = n * t / threads; i < end; ++i) {
+      out[i] = left[i] + 3 * right[i];
+    }
   };
   const Timing t = best_of(seconds, 5, [&] {
     std::vector<std::thread> others;
-    for (int i = 1; i < threads; ++i) others.emplace_back(part, i);
+    for (int i = 1; i < threads; ++i) {
+      others.emplace_back(part, i);
+    }
     part(0);
-    for (auto& o : others) o.join();
+    for (auto& o : others) {
+      o.join();
+    }
   });
-  if (a.front() != 7 || a.back() != 7) throw std::runtime_error("the triad is wrong");
+  if (a.front() != 7 || a.back() != 7) {
+    throw std::runtime_error("the triad is wrong");
+  }
   const double bytes = 12.0 * static_cast<double>(n);
   print_result({{"name", "triad"},
                 {"what", "ceiling"},
@@ -110,7 +122,9 @@ void triad(int threads, double seconds) {
 // OpenBLAS reads OPENBLAS_CORETYPE when it is loaded: start again with the one that is wanted.
 void pin_kernels(const std::string& core, char** argv) {
   const char* set = std::getenv("OPENBLAS_CORETYPE");
-  if (core == (set == nullptr ? "" : set)) return;
+  if (core == (set == nullptr ? "" : set)) {
+    return;
+  }
   if (core.empty()) {
     unsetenv("OPENBLAS_CORETYPE");
   } else {
@@ -124,11 +138,15 @@ int run(int argc, char** argv) {
   const std::map<std::string, std::string> cores = {{"best", ""}, {"avx2", "Haswell"}, {"baseline", "Prescott"}};
   const int threads = argc > 1 ? std::stoi(argv[1]) : 0;
   const std::string target = argc > 2 ? argv[2] : "best";
-  if (threads < 1 || !cores.contains(target)) throw std::runtime_error("usage: bench_ceilings THREADS [avx2|baseline]");
+  if (threads < 1 || !cores.contains(target)) {
+    throw std::runtime_error("usage: bench_ceilings THREADS [avx2|baseline]");
+  }
   pin_kernels(cores.at(target), argv);
   constexpr double seconds = 0.3;  // of each size
   sgemm(threads, seconds, target);
-  if (target == "best") triad(threads, seconds);
+  if (target == "best") {
+    triad(threads, seconds);
+  }
   return 0;
 }
 

@@ -62,7 +62,9 @@ void verify(const io::ModelData& model, const io::Clip& clip, const std::vector<
 
 int run(int argc, char** argv) {
   const int threads = argc > 1 ? std::stoi(argv[1]) : 0;
-  if (threads < 1) throw std::runtime_error("usage: bench_clip THREADS");
+  if (threads < 1) {
+    throw std::runtime_error("usage: bench_clip THREADS");
+  }
   constexpr int64_t clip_s = 10;
   const tests::GoldenFile golden(EVENFLOW_GOLDEN_DIR "/conformance/paper.h5");
   const io::Config config;

@@ -37,10 +37,14 @@ Timing time_training(flow::GlowModel& model, const Batch& batch, int threads, in
     glow.assemble(stream);
     last = workers.loss_and_gradient(batch.view(), nll);
     kernels::squared_norm(stream, {.x = workers.gradient(), .out = squared_norm.view()});
-    if (std::isnan(first)) first = last;
+    if (std::isnan(first)) {
+      first = last;
+    }
     optimizer.update(stream, workers.gradient(), 1e-4, train::clip_scale(std::sqrt(squared_norm[0]), 0));
   });
-  if (!(last < first)) throw std::runtime_error("the loss did not fall in the timed steps");
+  if (!(last < first)) {
+    throw std::runtime_error("the loss did not fall in the timed steps");
+  }
   return timing;
 }
 

@@ -15,12 +15,16 @@ namespace {
 
 int run(int argc, char** argv) {
   const char* target = std::getenv("EVENFLOW_BENCH_TARGET");
-  if (target != nullptr) force_target(target);
+  if (target != nullptr) {
+    force_target(target);
+  }
   register_coupling();
   register_maps();
   register_optimizer();
   benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 1;
+  }
   benchmark::AddCustomContext("device", kernels::describe({}));
   benchmark::RunSpecifiedBenchmarks();
   return wrong() ? 1 : 0;

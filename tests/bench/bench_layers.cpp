@@ -56,8 +56,12 @@ class WindowStep {
     for (int64_t i = 0; i < frames_.size(); ++i) {
       frames_[i] = static_cast<float>(train::random_normal(1, 0, static_cast<uint64_t>(i)));
     }
-    for (int64_t i = 0; i < shape.height; ++i) inverse_std_[i] = 1.0F;
-    for (int64_t i = 0; i < clips; ++i) starts_[i] = i * shape.width;
+    for (int64_t i = 0; i < shape.height; ++i) {
+      inverse_std_[i] = 1.0F;
+    }
+    for (int64_t i = 0; i < clips; ++i) {
+      starts_[i] = i * shape.width;
+    }
     v_[0] = 300;
     const kernels::Buffer<float> first(clips * shape.dimensions());
     const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
@@ -120,19 +124,31 @@ Measured measure(flow::Glow& glow, int64_t windows) {
   for (int64_t i = -warm; i < windows; ++i) {
     const bool traced = i % 2 != 0;
     stream.set_tracer(traced ? &out.window : nullptr);
-    if (i == 0) out.window = Stopwatch();
+    if (i == 0) {
+      out.window = Stopwatch();
+    }
     const int64_t row = (i + warm) % SerialPart::chunks;
     const auto begin = Clock::now();
     const double nll = step(i + warm, serial.row(row));
     const std::chrono::duration<double> time = Clock::now() - begin;
-    if (!std::isfinite(nll)) throw std::runtime_error("the likelihood is not finite");
-    if (i == -warm) first = nll;
+    if (!std::isfinite(nll)) {
+      throw std::runtime_error("the likelihood is not finite");
+    }
+    if (i == -warm) {
+      first = nll;
+    }
     if ((i + warm) % 16 == 0 && !(std::abs(nll - first) <= 1e-6 * std::abs(first))) {
       throw std::runtime_error("the same window gave another likelihood");
     }
-    if (i >= 0 && traced) out.window.next();
-    if (i >= 0 && !traced) out.seconds = std::min(out.seconds, time.count());
-    if ((i + warm + 1) % SerialPart::chunks != 0) continue;
+    if (i >= 0 && traced) {
+      out.window.next();
+    }
+    if (i >= 0 && !traced) {
+      out.seconds = std::min(out.seconds, time.count());
+    }
+    if ((i + warm + 1) % SerialPart::chunks != 0) {
+      continue;
+    }
     stream.set_tracer(&out.shared);
     serial.sum_rows(stream);
     out.shared.next();
@@ -175,12 +191,16 @@ int run(int argc, char** argv) {
     sum += time;
     const double count = product_flop(measured.window, key);
     rows.push_back({{"block", key.first}, {"operation", key.second}, {"us", time * 1e6}, {"flop", count}});
-    if (key.second.find("conv") == std::string::npos || key.second.find("invconv") != std::string::npos) continue;
+    if (key.second.find("conv") == std::string::npos || key.second.find("invconv") != std::string::npos) {
+      continue;
+    }
     conv_seconds += time;
     conv_flop += count;
   }
   double sum_rows_us = 0;
-  for (const auto& [key, time] : measured.shared.best()) sum_rows_us += time * 1e6;
+  for (const auto& [key, time] : measured.shared.best()) {
+    sum_rows_us += time * 1e6;
+  }
   for (const auto& [key, time] : measured.serial.best()) {
     const std::string name = key.second.substr(0, key.second.find('/'));
     serial_us[name] = serial_us.value(name, 0.0) + time * 1e6;

@@ -22,17 +22,25 @@ double verify(const tests::GoldenFile& golden, const kernels::LogMelPlan& plan) 
   const std::vector<double> stored = golden.read("recording/samples").values;
   const std::vector<double> expected = golden.read("recording/reflect").values;
   std::vector<float> samples;
-  for (const double s : stored) samples.push_back(static_cast<float>(s / 32768.0));
+  for (const double s : stored) {
+    samples.push_back(static_cast<float>(s / 32768.0));
+  }
   const auto count = static_cast<int64_t>(samples.size());
   std::vector<float> out(static_cast<size_t>(plan.frames(count) * plan.settings().mel_bands));
-  if (out.size() != expected.size()) throw std::runtime_error("the golden log-mel has another shape");
+  if (out.size() != expected.size()) {
+    throw std::runtime_error("the golden log-mel has another shape");
+  }
   plan.run(samples.data(), count, out.data());
   double error = 0;
   for (size_t i = 0; i < out.size(); ++i) {
     const double here = std::abs(static_cast<double>(out[i]) - expected[i]);
-    if (!(here <= error)) error = here;
+    if (!(here <= error)) {
+      error = here;
+    }
   }
-  if (!(error <= 1e-3)) throw std::runtime_error("log-mel is off by " + std::to_string(error) + " dB: not timed");
+  if (!(error <= 1e-3)) {
+    throw std::runtime_error("log-mel is off by " + std::to_string(error) + " dB: not timed");
+  }
   return error;
 }
 
@@ -48,7 +56,9 @@ std::vector<float> clip(int64_t rate, int64_t seconds) {
 }
 
 int run(int argc, char** argv) {
-  if (argc < 2) throw std::runtime_error("usage: bench_logmel GOLDEN.h5 [SECONDS]");
+  if (argc < 2) {
+    throw std::runtime_error("usage: bench_logmel GOLDEN.h5 [SECONDS]");
+  }
   const double seconds = argc > 2 ? std::stod(argv[2]) : 0.3;
   const kernels::LogMelPlan plan({});
   const double error = verify(tests::GoldenFile(argv[1]), plan);

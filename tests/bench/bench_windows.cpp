@@ -53,13 +53,17 @@ Steps train_steps(const io::Config& config, const fs::path& shard, const fs::pat
     const auto now = Clock::now();
     // An epoch's end saves and validates; an epoch's last step may be a short one.
     const bool whole = !progress.epoch_end && progress.step < progress.steps_per_epoch;
-    if (timed && whole) out.seconds.push_back(std::chrono::duration<double>(now - last).count());
+    if (timed && whole) {
+      out.seconds.push_back(std::chrono::duration<double>(now - last).count());
+    }
     timed = true;
     out.loss = progress.loss;
     last = now;
   };
   train::train(options);
-  if (out.seconds.empty() || !std::isfinite(out.loss)) throw std::runtime_error("no step gave a finite loss");
+  if (out.seconds.empty() || !std::isfinite(out.loss)) {
+    throw std::runtime_error("no step gave a finite loss");
+  }
   std::sort(out.seconds.begin(), out.seconds.end());
   return out;
 }
@@ -72,7 +76,9 @@ double next_batch_seconds(const io::Config& config, const fs::path& shard) {
   for (;;) {
     const auto begin = Clock::now();
     const int64_t windows = data.train->next().size();
-    if (windows < config.train.batch) break;
+    if (windows < config.train.batch) {
+      break;
+    }
     seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
   }
   std::sort(seconds.begin(), seconds.end());
@@ -95,14 +101,18 @@ int run(int argc, char** argv) {
   const io::Config config = configuration(streamed, threads);
   fs::create_directories(folder);
   const fs::path shard = folder / (std::to_string(windows) + ".h5"), run_folder = folder / "run";
-  if (!fs::exists(shard)) write_noise_shard(shard, config, windows);
+  if (!fs::exists(shard)) {
+    write_noise_shard(shard, config, windows);
+  }
   const auto begin = Clock::now();
   const Steps timed = train_steps(config, shard, run_folder, steps);
   const double whole = std::chrono::duration<double>(Clock::now() - begin).count();
   fs::remove_all(run_folder);
   const double median = timed.seconds[timed.seconds.size() / 2], batch = static_cast<double>(config.train.batch);
   double sum = 0;
-  for (const double s : timed.seconds) sum += s;
+  for (const double s : timed.seconds) {
+    sum += s;
+  }
   nlohmann::json result = {{"name", "evenflow_windows"},
                            {"what", "windows"},
                            {"threads", threads},
@@ -114,7 +124,9 @@ int run(int argc, char** argv) {
                            {"steps", timed.seconds.size()},
                            {"around_s", whole - sum},
                            {"peak_mib", peak_mib()}};
-  if (!streamed) result["next_batch_us"] = next_batch_seconds(config, shard) * 1e6;
+  if (!streamed) {
+    result["next_batch_us"] = next_batch_seconds(config, shard) * 1e6;
+  }
   print_result(result);
   return 0;
 }

@@ -59,7 +59,9 @@ kernels::Buffer<float> narrowed(const std::vector<double>& values) {
 
 reference::Maps widened(const kernels::Map& maps) {
   reference::Maps wide(maps.n, maps.c, maps.h, maps.w);
-  for (int64_t i = 0; i < maps.n; ++i) std::copy_n(maps.sample(i), maps.c * maps.pixels(), wide.plane(i, 0));
+  for (int64_t i = 0; i < maps.n; ++i) {
+    std::copy_n(maps.sample(i), maps.c * maps.pixels(), wide.plane(i, 0));
+  }
   return wide;
 }
 
@@ -69,7 +71,9 @@ void require_close(const std::vector<double>& actual, const std::vector<double>&
   for (size_t i = 0; i < expected.size(); ++i) {
     largest = std::max(largest, std::abs(expected[i]));
     const double here = std::abs(actual.at(i) - expected[i]);
-    if (!(here <= error)) error = here;
+    if (!(here <= error)) {
+      error = here;
+    }
   }
   if (!(error <= bound * largest) || actual.size() != expected.size()) {
     throw std::runtime_error(std::string(what) + " is off by " + std::to_string(error / largest) +
@@ -155,7 +159,9 @@ void CouplingCase::verify() {
   require_close(std::vector<double>{log_det_[0] / 2}, f.log_det, 1e-5, "the coupling's log-determinant");
   inverse();
   require_close(dx_, x64_.values, 1e-4, "the coupling's inverse");
-  for (const kernels::Buffer<float>& gradient : gradients_) std::fill_n(gradient.data(), gradient.size(), 0.0F);
+  for (const kernels::Buffer<float>& gradient : gradients_) {
+    std::fill_n(gradient.data(), gradient.size(), 0.0F);
+  }
   backward();
   reference::CouplingBackward b =
       reference::coupling_backward(kind_of(shape_), weights64_, x64_, dy64_, log_det_gradient);

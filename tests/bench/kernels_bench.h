@@ -43,12 +43,18 @@ void register_timed(const std::string& name, double flop, double bytes, Call cal
       state.SkipWithError(e.what());
       return;
     }
-    for (auto _ : state) call(*each);
+    for (auto _ : state) {
+      call(*each);
+    }
     const auto rate = [](double amount) {
       return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
     };
-    if (flop > 0) state.counters["FLOP/s"] = rate(flop);
-    if (bytes > 0) state.counters["bytes/s"] = rate(bytes);
+    if (flop > 0) {
+      state.counters["FLOP/s"] = rate(flop);
+    }
+    if (bytes > 0) {
+      state.counters["bytes/s"] = rate(bytes);
+    }
   });
 }
 

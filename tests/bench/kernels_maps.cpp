@@ -217,7 +217,9 @@ struct GaussianCase : MapCase {
     require_close(std::vector<double>{centred[0]}, expected.centred_squares, bound, "the centred squares of z");
     backward();
     std::vector<double> dz = x64.values;
-    for (double& z : dz) z = 0.25 * (z - 0.5);
+    for (double& z : dz) {
+      z = 0.25 * (z - 0.5);
+    }
     require_close(y, dz, bound, "gaussian_backward");
   }
   kernels::Buffer<double> sum{1}, centred{1}, shift{1};

@@ -27,7 +27,9 @@ struct ArenaCase {
         v(floats),
         many(rows * floats),
         sum(floats) {
-    for (int64_t r = 0; r < rows; ++r) std::copy_n(gradient.data(), floats, many.data() + r * floats);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy_n(gradient.data(), floats, many.data() + r * floats);
+    }
   }
   void adam() {
     kernels::adam_update(stream, {.settings = settings,
@@ -49,7 +51,9 @@ struct ArenaCase {
     require_close(v, v64, 1e-5, "adam_update's v");
     sum_rows();
     std::vector<double> sums = gradient64;
-    for (double& value : sums) value *= static_cast<double>(rows);
+    for (double& value : sums) {
+      value *= static_cast<double>(rows);
+    }
     require_close(sum, sums, 1e-6, "sum_rows");
     squared_norm();
     require_close(std::vector<double>{norm[0]}, {reference::squared_norm(gradient64)}, 1e-6, "squared_norm");
@@ -103,7 +107,9 @@ struct LogMelCase {
   void verify() {
     const tests::GoldenFile golden(EVENFLOW_GOLDEN_DIR "/logmel/logmel.h5");
     std::vector<float> recording;
-    for (const double s : golden.read("recording/samples").values) recording.push_back(static_cast<float>(s / 32768.0));
+    for (const double s : golden.read("recording/samples").values) {
+      recording.push_back(static_cast<float>(s / 32768.0));
+    }
     const auto count = static_cast<int64_t>(recording.size());
     const std::vector<double> expected = golden.read("recording/reflect").values;
     std::vector<float> actual(size(count));

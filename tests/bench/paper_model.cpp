@@ -19,12 +19,16 @@ namespace {
 // Relative to the largest value; throws beyond the bound. Returns the error.
 template <class Actual>
 double check(const Actual& actual, const std::vector<double>& expected, double bound, const std::string& what) {
-  if (std::size(actual) != expected.size()) throw std::runtime_error(what + " has another size than the golden one");
+  if (std::size(actual) != expected.size()) {
+    throw std::runtime_error(what + " has another size than the golden one");
+  }
   double error = 0, largest = 1e-30;
   for (size_t i = 0; i < expected.size(); ++i) {
     largest = std::max(largest, std::abs(expected[i]));
     const double here = std::abs(static_cast<double>(actual[i]) - expected[i]);
-    if (!(here <= error)) error = here;
+    if (!(here <= error)) {
+      error = here;
+    }
   }
   if (!(error <= bound * largest)) {
     throw std::runtime_error(what + " is off by " + std::to_string(error / largest) +
@@ -45,14 +49,18 @@ Batch golden_batch(const GoldenFile& golden, const flow::GlowShape& shape) {
     const size_t window = i / (bands * frames), band = i / frames % bands, frame = i % frames;
     batch.frames[(window * frames + frame) * bands + band] = static_cast<float>(x[i]);
   }
-  for (size_t i = 0; i < x.size() / (bands * frames); ++i) batch.start.push_back(static_cast<int64_t>(i * frames));
+  for (size_t i = 0; i < x.size() / (bands * frames); ++i) {
+    batch.start.push_back(static_cast<int64_t>(i * frames));
+  }
   return batch;
 }
 
 Batch random_batch(int64_t windows, const flow::GlowShape& shape) {
   Batch batch;
   batch.frames.resize(static_cast<size_t>(windows * shape.dimensions()));
-  for (size_t i = 0; i < batch.frames.size(); ++i) batch.frames[i] = static_cast<float>(train::random_normal(1, 0, i));
+  for (size_t i = 0; i < batch.frames.size(); ++i) {
+    batch.frames[i] = static_cast<float>(train::random_normal(1, 0, i));
+  }
   for (int64_t i = 0; i < windows; ++i) {
     batch.start.push_back(i * shape.width);
     batch.v.push_back(100.0 + 100.0 * static_cast<double>(i % 7));
@@ -93,8 +101,9 @@ io::NormaliserData no_normalisation(const flow::GlowShape& shape) {
 nlohmann::json verify(const GoldenFile& golden, const flow::GlowShape& shape, bool training, int threads) {
   for (const auto& [name, value] :
        {std::pair{"blocks", shape.blocks}, {"steps", shape.steps}, {"hidden", shape.hidden}}) {
-    if (golden.integer_attribute(name) != value)
+    if (golden.integer_attribute(name) != value) {
       throw std::runtime_error("the case is not the paper's multi-scale model");
+    }
   }
   kernels::Stream stream;
   flow::GlowModel model(shape, golden_condition(golden), 1);
@@ -137,11 +146,17 @@ void initialise(flow::GlowModel& model, const Batch& batch, int threads) {
 }
 
 void force_target(const std::string& target) {
-  if (target == "best") return;
+  if (target == "best") {
+    return;
+  }
   const std::vector<std::pair<std::string, int64_t>> known = {{"avx2", HWY_AVX2}, {"baseline", HWY_STATIC_TARGET}};
   for (const auto& [name, bit] : known) {
-    if (name != target) continue;
-    if ((hwy::SupportedTargets() & bit) == 0) throw std::runtime_error("this machine has no " + target);
+    if (name != target) {
+      continue;
+    }
+    if ((hwy::SupportedTargets() & bit) == 0) {
+      throw std::runtime_error("this machine has no " + target);
+    }
     hwy::DisableTargets(bit - 1);  // a better target has a lower bit
     return;
   }

@@ -20,7 +20,9 @@ class Stopwatch final : public kernels::Tracer {
  public:
   void begin(const char* name, const kernels::Cost& cost) override {
     const auto now = Clock::now();
-    if (!open_.empty()) open_.back().own += seconds(open_.back().since, now);
+    if (!open_.empty()) {
+      open_.back().own += seconds(open_.back().since, now);
+    }
     open_.push_back({name, now, 0.0});
     current_flop_[key()] += cost.flop;
   }
@@ -29,13 +31,17 @@ class Stopwatch final : public kernels::Tracer {
     Open& last = open_.back();
     current_[key()] += last.own + seconds(last.since, now);
     open_.pop_back();
-    if (!open_.empty()) open_.back().since = Clock::now();
+    if (!open_.empty()) {
+      open_.back().since = Clock::now();
+    }
   }
   /// Ends a repetition: keeps each key's least.
   void next() {
     for (auto& [key, time] : current_) {
       const auto [best, fresh] = best_.emplace(key, time);
-      if (!fresh) best->second = std::min(best->second, time);
+      if (!fresh) {
+        best->second = std::min(best->second, time);
+      }
     }
     current_.clear();
     flop_ = std::exchange(current_flop_, {});

@@ -112,7 +112,9 @@ class SharedRef {
  public:
   SharedRef(T* at, size_t word, const Place& place) : at_(at), word_(word), place_(place) {}
   operator T() const {  // NOLINT(google-explicit-constructor): stands for a T&
-    if (!is_written(word_, sizeof(T) / 4)) fault("shared memory that nothing has written is read", place_);
+    if (!is_written(word_, sizeof(T) / 4)) {
+      fault("shared memory that nothing has written is read", place_);
+    }
     return *at_;
   }
   const SharedRef& operator=(T value) const {
@@ -219,10 +221,14 @@ class SharedMemory {
 };
 
 inline void check_aligned(const void* p, const emulation::Place& place) {
-  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) emulation::fault("an access of 16 bytes is not aligned", place);
+  if (reinterpret_cast<uintptr_t>(p) % 16 != 0) {
+    emulation::fault("an access of 16 bytes is not aligned", place);
+  }
 }
 inline float2 load2(const float* p, emulation::Place place = emulation::Place::current()) {
-  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) emulation::fault("an access of 8 bytes is not aligned", place);
+  if (reinterpret_cast<uintptr_t>(p) % 8 != 0) {
+    emulation::fault("an access of 8 bytes is not aligned", place);
+  }
   return {p[0], p[1]};
 }
 inline float4 load4(const float* p, emulation::Place place = emulation::Place::current()) {
@@ -285,20 +291,26 @@ inline void commit_copies() {
 template <int kLeft>
 void wait_copies() {
   for (auto copy = emulation::next_due_copy(kLeft); copy.to != nullptr; copy = emulation::next_due_copy(kLeft)) {
-    for (int i = 0; i < 4; ++i) copy.to[i] = copy.from[i];
+    for (int i = 0; i < 4; ++i) {
+      copy.to[i] = copy.from[i];
+    }
     emulation::mark_written(copy.word, 4);
   }
 }
 
 /// The bits below a float32's first 23 - kDropped of mantissa rounded off: half away from zero (tf32), or to even.
 inline float to_tf32(float x) {
-  if (!std::isfinite(x)) return x;
+  if (!std::isfinite(x)) {
+    return x;
+  }
   constexpr uint32_t dropped = 13;
   const auto bits = std::bit_cast<uint32_t>(x) + (1U << (dropped - 1));
   return std::bit_cast<float>(bits >> dropped << dropped);
 }
 inline float to_bf16(float x) {
-  if (!std::isfinite(x)) return x;
+  if (!std::isfinite(x)) {
+    return x;
+  }
   constexpr uint32_t dropped = 16;
   const auto bits = std::bit_cast<uint32_t>(x);
   return std::bit_cast<float>((bits + ((1U << (dropped - 1)) - 1 + ((bits >> dropped) & 1U))) >> dropped << dropped);
@@ -360,7 +372,9 @@ void note_launch(const Launch& shape);
 
 template <class... Parameters, class... Arguments>
 void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
-  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return;
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
+    return;
+  }
   note_launch(shape);
   emulation::run_later(stream, [shape, kernel,
                                 values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {

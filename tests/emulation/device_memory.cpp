@@ -26,7 +26,9 @@ class Heap {
   Heap() {
     base_ = static_cast<unsigned char*>(
         mmap(nullptr, capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (base_ == MAP_FAILED) throw std::bad_alloc();
+    if (base_ == MAP_FAILED) {
+      throw std::bad_alloc();
+    }
     free_[base_] = capacity;
   }
 
@@ -34,22 +36,30 @@ class Heap {
     const std::lock_guard lock(mutex_);
     const size_t whole = (bytes + red_zone + granule - 1) / granule * granule;
     for (auto at = free_.begin(); at != free_.end(); ++at) {
-      if (at->second < whole) continue;
+      if (at->second < whole) {
+        continue;
+      }
       unsigned char* data = at->first;
       const size_t left = at->second - whole;
       free_.erase(at);
-      if (left > 0) free_[data + whole] = left;
+      if (left > 0) {
+        free_[data + whole] = left;
+      }
       used_[data] = {bytes, whole};
       if (data + whole > base_ + reached_) {
         reached_ = static_cast<size_t>(data + whole - base_);
-        if (open_ > 0) protect(PROT_READ | PROT_WRITE);
+        if (open_ > 0) {
+          protect(PROT_READ | PROT_WRITE);
+        }
       }
       poison(data, whole);
       unpoison(data, bytes);
       return data;
     }
     size_t free_bytes = 0;
-    for (const auto& [data, size] : free_) free_bytes += size;
+    for (const auto& [data, size] : free_) {
+      free_bytes += size;
+    }
     throw kernels::DeviceError("cuda:0 is out of memory: " + std::to_string(bytes) + " bytes asked for, " +
                                std::to_string(free_bytes) + " of " + std::to_string(capacity) +
                                " free; lower train.batch or train.resident_mib, or use --device cpu");
@@ -84,11 +94,15 @@ class Heap {
 
   void open() {
     const std::lock_guard lock(mutex_);
-    if (open_++ == 0) protect(PROT_READ | PROT_WRITE);
+    if (open_++ == 0) {
+      protect(PROT_READ | PROT_WRITE);
+    }
   }
   void close() {
     const std::lock_guard lock(mutex_);
-    if (--open_ == 0) protect(PROT_NONE);
+    if (--open_ == 0) {
+      protect(PROT_NONE);
+    }
   }
 
  private:
@@ -96,7 +110,9 @@ class Heap {
     size_t bytes, whole;
   };
   void protect(int how) const {
-    if (reached_ > 0) mprotect(base_, (reached_ + 4095) / 4096 * 4096, how);
+    if (reached_ > 0) {
+      mprotect(base_, (reached_ + 4095) / 4096 * 4096, how);
+    }
   }
   static void poison([[maybe_unused]] void* data, [[maybe_unused]] size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)

@@ -67,7 +67,9 @@ void convolve_backward_weight(Stream& stream, const Convolution& s, const float*
     for_each_product(s, [&](int64_t from, int64_t w, int64_t at) {
       sums[static_cast<size_t>(w)] += static_cast<double>(x[from]) * dy[at];
     });
-    for (size_t i = 0; i < sums.size(); ++i) dweight[i] = static_cast<float>(dweight[i] + sums[i]);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      dweight[i] = static_cast<float>(dweight[i] + sums[i]);
+    }
   });
 }
 

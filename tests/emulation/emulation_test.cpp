@@ -33,7 +33,9 @@ class Emulation : public testing::Test {
     return "";
   }
   Stream& stream() {
-    if (!stream_) stream_ = std::make_unique<Stream>(device);
+    if (!stream_) {
+      stream_ = std::make_unique<Stream>(device);
+    }
     return *stream_;
   }
   static constexpr Device device{DeviceType::cuda, 0};
@@ -48,7 +50,9 @@ void reverse_kernel(const float* in, float* out, int n, bool barrier) {
   const Shared<float> tile = memory.take<float>(n);
   const int i = static_cast<int>(threadIdx.x);
   tile[i] = in[i];
-  if (barrier) sync_block();
+  if (barrier) {
+    sync_block();
+  }
   out[i] = tile[n - 1 - i];
 }
 
@@ -78,7 +82,9 @@ TEST_F(Emulation, AMissingBarrierIsReadOfWhatNothingWrote) {
 }
 
 void half_waits_kernel() {
-  if (threadIdx.x < 32) sync_block();
+  if (threadIdx.x < 32) {
+    sync_block();
+  }
 }
 void waits_elsewhere_kernel() {
   if (threadIdx.x < 32) {  // NOLINT(bugprone-branch-clone): two barriers
@@ -137,7 +143,9 @@ void copies_kernel(const float* from, float* to, bool wait) {
   const Shared<float> tile = memory.take<float>(4);
   copy_async(tile, from);
   commit_copies();
-  if (wait) wait_copies<0>();
+  if (wait) {
+    wait_copies<0>();
+  }
   const float4 v = load4(tile);
   store4(to, v);
 }
@@ -162,7 +170,9 @@ TEST_F(Emulation, AsynchronousCopiesMustBeWaitedFor) {
 void shuffles_kernel(int* out) {
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   int sum = lane;
-  for (int mask = warp_size / 2; mask > 0; mask /= 2) sum += shuffle_xor(sum, mask);
+  for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+    sum += shuffle_xor(sum, mask);
+  }
   const int next = shuffle_down(lane, 1);
   const int first = shuffle(lane + 100, 0);
   out[threadIdx.x] = 10000 * sum + 10 * next + first % 10;
@@ -204,8 +214,12 @@ TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {
   const Buffer<float> d(128, device);
   std::vector<float> a_values(128);
   std::vector<float> b_values(64);
-  for (size_t i = 0; i < a_values.size(); ++i) a_values[i] = static_cast<float>(static_cast<int>(i * 37 % 17) - 8);
-  for (size_t i = 0; i < b_values.size(); ++i) b_values[i] = static_cast<float>(static_cast<int>(i * 23 % 13) - 6);
+  for (size_t i = 0; i < a_values.size(); ++i) {
+    a_values[i] = static_cast<float>(static_cast<int>(i * 37 % 17) - 8);
+  }
+  for (size_t i = 0; i < b_values.size(); ++i) {
+    b_values[i] = static_cast<float>(static_cast<int>(i * 23 % 13) - 6);
+  }
   upload<float>(stream(), a_values, a.view());
   upload<float>(stream(), b_values, b.view());
   for (const bool bf16 : {false, true}) {
@@ -214,7 +228,9 @@ TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {
     for (size_t i = 0; i < 16; ++i) {
       for (size_t j = 0; j < 8; ++j) {
         float sum = 0;
-        for (size_t k = 0; k < 8; ++k) sum += a_values[i * 8 + k] * b_values[k * 8 + j];
+        for (size_t k = 0; k < 8; ++k) {
+          sum += a_values[i * 8 + k] * b_values[k * 8 + j];
+        }
         EXPECT_EQ(result[i * 8 + j], bf16 ? 2 * sum : sum) << i << ", " << j;
       }
     }
@@ -264,7 +280,9 @@ void races_kernel(float* out) {
   out[0] = tile[0];
 }
 void blocks_race_kernel(float* out) {
-  if (threadIdx.x == 0) out[0] = static_cast<float>(blockIdx.x);
+  if (threadIdx.x == 0) {
+    out[0] = static_cast<float>(blockIdx.x);
+  }
 }
 
 TEST_F(EmulationDeathTest, ThreadSanitizerSeesARaceOfTwoThreadsAndOfTwoBlocks) {

@@ -54,8 +54,12 @@ void run_all(Queue& queue) {
   const DeviceMemoryOpen open;
   // What fails takes what is behind it along, as a lost context does.
   const std::vector<Work> work = std::exchange(queue.waiting, {});
-  if (queue.failure) std::rethrow_exception(std::exchange(queue.failure, nullptr));
-  for (const Work& item : work) item();
+  if (queue.failure) {
+    std::rethrow_exception(std::exchange(queue.failure, nullptr));
+  }
+  for (const Work& item : work) {
+    item();
+  }
 }
 
 void run_all_quietly(Queue& queue) noexcept {
@@ -104,7 +108,9 @@ void* scratch(Stream& stream, int64_t bytes) {
     queue.scratch.push_back(emulation::device_allocate(static_cast<size_t>(bytes)));
     queue.scratch_bytes = bytes;
   }
-  if (queue.scratch.empty()) return nullptr;
+  if (queue.scratch.empty()) {
+    return nullptr;
+  }
   // What an operation left there is none of the next one's business.
   run_later(stream, [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
   return queue.scratch.back();
@@ -115,7 +121,9 @@ std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
 }
 
 void note_launch(const Launch& shape) {
-  if (listener == nullptr) return;
+  if (listener == nullptr) {
+    return;
+  }
   listener->launched({.name = shape.name,
                       .blocks = static_cast<int64_t>(shape.grid.x) * shape.grid.y * shape.grid.z,
                       .threads_per_block = static_cast<int64_t>(shape.block.x) * shape.block.y * shape.block.z,
@@ -138,7 +146,9 @@ class EmulatedRuntime final : public Runtime {
   void release(void* data, Device) noexcept override {
     // A GPU finishes what is queued before it lets memory go.
     const std::lock_guard lock(emulation::mutex);
-    for (Queue* queue : emulation::queues) emulation::run_all_quietly(*queue);
+    for (Queue* queue : emulation::queues) {
+      emulation::run_all_quietly(*queue);
+    }
     emulation::device_release(data);
   }
 
@@ -164,12 +174,16 @@ class EmulatedRuntime final : public Runtime {
     const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
     emulation::run_all_quietly(*owner);
     emulation::queues.erase(owner.get());
-    for (void* data : owner->scratch) emulation::device_release(data);
+    for (void* data : owner->scratch) {
+      emulation::device_release(data);
+    }
   }
 
   void synchronise(Stream& stream) override {
     Queue& queue = emulation::queue_of(stream);
-    if (queue.capturing) throw DeviceError("waiting for a stream while a graph is recorded from it");
+    if (queue.capturing) {
+      throw DeviceError("waiting for a stream while a graph is recorded from it");
+    }
     emulation::run_all(queue);
   }
 
@@ -190,7 +204,9 @@ class EmulatedRuntime final : public Runtime {
   }
 
   void launch_graph(Stream& stream, void* graph) override {
-    for (const auto& work : static_cast<Graph*>(graph)->work) run_later(stream, work);
+    for (const auto& work : static_cast<Graph*>(graph)->work) {
+      run_later(stream, work);
+    }
   }
 
   int64_t graph_nodes(void* graph) override { return static_cast<int64_t>(static_cast<Graph*>(graph)->work.size()); }

@@ -65,7 +65,9 @@ class Strands {
       Strand& strand = set.emplace_back();
       void* stack =
           mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (stack == MAP_FAILED) throw std::bad_alloc();
+      if (stack == MAP_FAILED) {
+        throw std::bad_alloc();
+      }
       strand.stack = static_cast<unsigned char*>(stack);
 #if defined(EVENFLOW_THREAD_SANITIZER)
       strand.tsan = __tsan_create_fiber(0);
@@ -90,14 +92,18 @@ class Pages {
       release();
       size_ = std::max<size_t>(bytes, 4096);
       data_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (data_ == MAP_FAILED) throw std::bad_alloc();
+      if (data_ == MAP_FAILED) {
+        throw std::bad_alloc();
+      }
     }
     return static_cast<unsigned char*>(data_);
   }
 
  private:
   void release() {
-    if (data_ != nullptr) munmap(data_, size_);
+    if (data_ != nullptr) {
+      munmap(data_, size_);
+    }
     data_ = nullptr;
     size_ = 0;
   }
@@ -205,7 +211,9 @@ void fiber_main(transfer_t from) {
       fault("the thread ends with asynchronous copies that it has not waited for", running.current->place);
     }
   } catch (const Fault& f) {
-    if (running.fault.empty()) running.fault = f.text;
+    if (running.fault.empty()) {
+      running.fault = f.text;
+    }
   }
   running.current->waits = Waits::ended;
   release(&running.launch_end);
@@ -257,24 +265,34 @@ bool meet(size_t first, size_t last, Waits what) {
   size_t count = 0;
   for (size_t i = first; i < last; ++i) {
     Fiber& fiber = running.fibers[i];
-    if (fiber.waits != what) continue;
+    if (fiber.waits != what) {
+      continue;
+    }
     ++count;
-    if (one == nullptr) one = &fiber;
+    if (one == nullptr) {
+      one = &fiber;
+    }
     if (!same_place(one->place, fiber.place)) {
       fail_waiting(fiber, "waits here while " + describe(*one) + " waits at " + text(one->place));
       return false;
     }
   }
-  if (count == 0) return true;
+  if (count == 0) {
+    return true;
+  }
   if (count < last - first) {
     for (size_t i = first; i < last; ++i) {
-      if (running.fibers[i].waits != Waits::ended) continue;
+      if (running.fibers[i].waits != Waits::ended) {
+        continue;
+      }
       fail_waiting(*one, "waits, but " + describe(running.fibers[i]) + " has ended");
       return false;
     }
     return true;  // others may still come
   }
-  for (size_t i = first; i < last; ++i) running.fibers[i].waits = Waits::no;
+  for (size_t i = first; i < last; ++i) {
+    running.fibers[i].waits = Waits::no;
+  }
   return true;
 }
 
@@ -284,14 +302,20 @@ void run_block() {
     bool ran = false;
     for (size_t k = 0; k < threads && running.fault.empty(); ++k) {
       Fiber& fiber = running.fibers[backwards ? threads - 1 - k : k];
-      if (fiber.waits != Waits::no) continue;
+      if (fiber.waits != Waits::no) {
+        continue;
+      }
       ran = true;
       run(fiber);
     }
-    if (!running.fault.empty()) return;
+    if (!running.fault.empty()) {
+      return;
+    }
     const bool all_ended = std::all_of(running.fibers.begin(), running.fibers.end(),
                                        [](const Fiber& f) { return f.waits == Waits::ended; });
-    if (all_ended) return;
+    if (all_ended) {
+      return;
+    }
     if (!ran) {
       const auto stuck = std::find_if(running.fibers.begin(), running.fibers.end(),
                                       [](const Fiber& f) { return f.waits != Waits::ended; });
@@ -299,9 +323,13 @@ void run_block() {
       return;
     }
     for (size_t first = 0; first < threads; first += warp_threads) {
-      if (!meet(first, std::min(first + warp_threads, threads), Waits::warp)) return;
+      if (!meet(first, std::min(first + warp_threads, threads), Waits::warp)) {
+        return;
+      }
     }
-    if (!meet(0, threads, Waits::block)) return;
+    if (!meet(0, threads, Waits::block)) {
+      return;
+    }
   }
 }
 
@@ -369,12 +397,15 @@ const unsigned char* exchange(const void* value, size_t bytes, const Place& plac
   Fiber& self = *running.current;
   const size_t threads =
       std::min(running.fibers.size() - warp_of(self) * warp_threads, static_cast<size_t>(warp_threads));
-  if (threads < warp_threads)
+  if (threads < warp_threads) {
     fault("a warp of " + std::to_string(threads) + " threads shuffles; a GPU needs all 32", place);
+  }
   unsigned char* table = running.slots + (warp_of(self) * 2 + self.exchanges++ % 2) * warp_threads * slot_bytes;
   unsigned char* slot = table + static_cast<size_t>(lane()) * slot_bytes;
   const auto* from = static_cast<const unsigned char*>(value);
-  for (size_t i = 0; i < bytes; ++i) slot[i] = from[i];
+  for (size_t i = 0; i < bytes; ++i) {
+    slot[i] = from[i];
+  }
   self.waits = Waits::warp;
   self.place = place;
   to_scheduler(false);
@@ -386,12 +417,16 @@ SharedBlock shared_block() {
 }
 
 void mark_written(size_t word, size_t words) {
-  for (size_t i = 0; i < words; ++i) running.written[word + i] = 1;
+  for (size_t i = 0; i < words; ++i) {
+    running.written[word + i] = 1;
+  }
 }
 
 bool is_written(size_t word, size_t words) {
   bool all = true;
-  for (size_t i = 0; i < words; ++i) all = all && running.written[word + i] != 0;
+  for (size_t i = 0; i < words; ++i) {
+    all = all && running.written[word + i] != 0;
+  }
   return all;
 }
 
@@ -399,7 +434,9 @@ void begin_copy(const PendingCopy& copy, const Place& place) {
   Fiber& self = *running.current;
   self.place = place;
   // What was there must not be read from now on, until the copy has been waited for.
-  for (size_t i = 0; i < 4; ++i) running.written[copy.word + i] = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    running.written[copy.word + i] = 0;
+  }
   self.open.push_back(copy);
 }
 
@@ -430,8 +467,12 @@ void lose_device_after(long launches) {
 }
 
 void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
-  if (launches_left > 0 && --launches_left == 0) launches_left = -1;
-  if (launches_left < 0) throw kernels::DeviceError(std::string(name) + ": the device was lost (emulated)");
+  if (launches_left > 0 && --launches_left == 0) {
+    launches_left = -1;
+  }
+  if (launches_left < 0) {
+    throw kernels::DeviceError(std::string(name) + ": the device was lost (emulated)");
+  }
   constexpr unsigned most_threads = 1024;
   const unsigned threads = block.x * block.y * block.z;
   if (threads == 0 || threads > most_threads || shared_bytes > most_shared_bytes) {

@@ -67,7 +67,9 @@ TEST(ConditionMixtures, MoreComponentsFindClusters) {
   const std::vector<float> middle = {0, 0};
   EXPECT_GT(two.score(middle), one.score(middle) + 5);
   double gain = 0;
-  for (size_t i = 0; i < held_out.size(); ++i) gain += one.score(held_out[i]) - two.score(held_out[i]);
+  for (size_t i = 0; i < held_out.size(); ++i) {
+    gain += one.score(held_out[i]) - two.score(held_out[i]);
+  }
   EXPECT_GT(gain / static_cast<double>(held_out.size()), 1.0);
   // A fit is a function of its data.
   EXPECT_EQ(ConditionMixtures(normal, 2).score(middle), two.score(middle));
@@ -111,7 +113,9 @@ TEST(MixtureScores, TellAnomaliesOfAutoencoderAndClassifierAndRefuseAFlow) {
     EXPECT_EQ(table.score_names.back(), "score_gmm");
     for (const train::ClipScore& clip : table.clips) {
       EXPECT_EQ(clip.score, table.value(clip, "score_gmm"));
-      if (clip.clip.split != io::Split::test) continue;
+      if (clip.clip.split != io::Split::test) {
+        continue;
+      }
       score.push_back(clip.score);
       label.push_back(clip.clip.label);
     }
@@ -151,7 +155,9 @@ TEST(CentreByValue, MovesEveryValuesMeanToTheTrainingClips) {
       5,  14, 7,           18,           6,           16,           6,           16,          16, 24,
       16, 24, 5 + 1.0 / 3, 14 + 2.0 / 3, 7 + 1.0 / 3, 18 + 2.0 / 3, 5 + 1.0 / 3, 14 + 2.0 / 3};
   ASSERT_EQ(frames.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(std::abs(frames[i] - expected[i]) <= 1e-5) << i;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(std::abs(frames[i] - expected[i]) <= 1e-5) << i;
+  }
 }
 
 }  // namespace

@@ -84,29 +84,39 @@ class World {
     return world;
   }
   std::string recordings() {
-    if (!made(recordings_)) expect_done(run(synth_words(folder_ / "rails")));
+    if (!made(recordings_)) {
+      expect_done(run(synth_words(folder_ / "rails")));
+    }
     return folder_ / "rails/manifest.csv";
   }
   std::string shard() {
     const std::string manifest = recordings();
-    if (!made(shard_)) expect_done(run(Words{"prepare", manifest, "--out", folder_ / "f.h5"} + short_windows));
+    if (!made(shard_)) {
+      expect_done(run(Words{"prepare", manifest, "--out", folder_ / "f.h5"} + short_windows));
+    }
     return folder_ / "f.h5";
   }
   std::string run_folder() {
     const std::string features = shard();
-    if (!made(run_)) expect_done(run(Words{"train", features, "--run", folder_ / "run", "--epochs", "2"} + tiny));
+    if (!made(run_)) {
+      expect_done(run(Words{"train", features, "--run", folder_ / "run", "--epochs", "2"} + tiny));
+    }
     return folder_ / "run";
   }
   std::string model() { return run_folder() + "/model.h5"; }
   std::string scores() {
     const std::string trained = model();
-    if (!made(scores_)) expect_done(run({"score", "--model", trained, shard(), "--out", folder_ / "scores.csv"}));
+    if (!made(scores_)) {
+      expect_done(run({"score", "--model", trained, shard(), "--out", folder_ / "scores.csv"}));
+    }
     return folder_ / "scores.csv";
   }
   std::string wav(const std::string& name = "a.wav") {
     std::string file = folder_ / name;
     std::vector<float> samples(24000);
-    for (size_t i = 0; i < samples.size(); ++i) samples[i] = 0.1F * std::sin(0.05F * static_cast<float>(i));
+    for (size_t i = 0; i < samples.size(); ++i) {
+      samples[i] = 0.1F * std::sin(0.05F * static_cast<float>(i));
+    }
     frontend::write_wav(file, samples, 16000);
     return file;
   }
@@ -135,7 +145,9 @@ const std::vector<Words> commands = {{"prepare"},
 TEST(Help, EveryCommandShowsOptionsAndAnExampleOfItsOwn) {
   for (const Words& words : commands) {
     std::string command = "evenflow";
-    for (const std::string& word : words) command += " " + word;
+    for (const std::string& word : words) {
+      command += " " + word;
+    }
     const Outcome outcome = run(words + Words{"--help"});
     expect_done(outcome);
     EXPECT_THAT(outcome.out, HasSubstr("Options:"));
@@ -148,7 +160,9 @@ TEST(Help, EveryCommandShowsOptionsAndAnExampleOfItsOwn) {
 TEST(Help, TheProgramListsItsCommandsAndTheFirstSteps) {
   const Outcome outcome = run({"--help"});
   expect_done(outcome);
-  for (const Words& words : commands) EXPECT_THAT(outcome.out, HasSubstr("\n  " + words.front() + " "));
+  for (const Words& words : commands) {
+    EXPECT_THAT(outcome.out, HasSubstr("\n  " + words.front() + " "));
+  }
   EXPECT_THAT(outcome.out, HasSubstr("Example"));
   EXPECT_THAT(run({"--version"}).out, HasSubstr("evenflow 0."));
 }
@@ -156,7 +170,9 @@ TEST(Help, TheProgramListsItsCommandsAndTheFirstSteps) {
 TEST(Help, FitsAPageAndIsNotCut) {
   for (const Words& words : commands + std::vector<Words>{{}, {"experiment"}}) {
     std::istringstream help(run(words + Words{"--help"}).out);
-    for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 112) << line;
+    for (std::string line; std::getline(help, line);) {
+      EXPECT_LE(line.size(), 112) << line;
+    }
   }
   const std::string experiments = run({"experiment", "--help"}).out;
   EXPECT_THAT(experiments, AllOf(HasSubstr("\n  study "), HasSubstr("\n  paper "),
@@ -165,7 +181,9 @@ TEST(Help, FitsAPageAndIsNotCut) {
 
 TEST(Help, TrainHasAFlagForEveryKey) {
   const std::string help = run({"train", "--help"}).out;
-  for (const io::ConfigKey& key : io::config_keys()) EXPECT_THAT(help, HasSubstr("--" + key.name));
+  for (const io::ConfigKey& key : io::config_keys()) {
+    EXPECT_THAT(help, HasSubstr("--" + key.name));
+  }
 }
 
 // ------------------------------------------------------------------------------------------------------------ usage
@@ -276,7 +294,9 @@ TEST(BadRecordings, SkipBadListsThemAndGoesOn) {
       run(Words{"prepare", folder / "m.csv", "--out", folder / "f.h5", "--skip-bad"} + short_windows);
   expect_done(outcome);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("1 clip,"), HasSubstr("Skipped 7"), HasSubstr("missing.wav")));
-  for (const BadRecording& bad : bad_recordings()) EXPECT_THAT(outcome.out, HasSubstr(bad.name));
+  for (const BadRecording& bad : bad_recordings()) {
+    EXPECT_THAT(outcome.out, HasSubstr(bad.name));
+  }
   EXPECT_EQ(io::Shard(folder / "f.h5").clips().size(), 1U);
   const Outcome scored = run({"score", "--model", World::get().model(), folder / "m.csv", "--split", "all", "--out",
                               folder / "s.csv", "--skip-bad"});
@@ -382,7 +402,9 @@ TEST(Evaluate, OneClassOnlyIsAnErrorThatNamesTheGroup) {
   train::write_scores(folder / "normal.csv", table);
   expect_refused(run({"evaluate", folder / "normal.csv", "--out", folder / "report"}), 3,
                  {"one class only", "group all", "normal"});
-  for (train::ClipScore& clip : table.clips) clip.clip.label = -1;
+  for (train::ClipScore& clip : table.clips) {
+    clip.clip.label = -1;
+  }
   train::write_scores(folder / "unlabelled.csv", table);
   expect_refused(run({"evaluate", folder / "unlabelled.csv"}), 3, {"label"});
   put(folder / "foreign.csv", "a,b\n1,2\n");
@@ -430,7 +452,9 @@ TEST(Report, OtherDataThanTheModels) {
   std::getline(lines, line);
   manifest = std::regex_replace(line, std::regex("velocity_mm_s"), "load_n") + "\n";
   std::getline(lines, line);
-  while (std::getline(lines, line)) manifest += rails + "/" + line + "\n";
+  while (std::getline(lines, line)) {
+    manifest += rails + "/" + line + "\n";
+  }
   put(folder / "load.csv", manifest);
   const std::string other = folder / "load.h5";
   expect_done(run(Words{"prepare", folder / "load.csv", "--out", other} + short_windows));
@@ -449,12 +473,16 @@ TEST(FullDisk, ATrainingEndsWithASentenceAndWholeFiles) {
                  3, {"r/"});
   for (const std::string& name : folder.files()) {
     EXPECT_THAT(name, Not(HasSubstr(".tmp")));
-    if (name.ends_with(".h5")) expect_done(run({"info", folder / name}));
+    if (name.ends_with(".h5")) {
+      expect_done(run({"info", folder / name}));
+    }
   }
 }
 
 TEST(FullDisk, StandardOutputCountsToo) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
+  if (!fs::exists("/dev/full")) {
+    GTEST_SKIP() << "no /dev/full here";
+  }
   expect_refused(run({"--help"}, {0, "/dev/full"}), 3, {"standard output"});
 }
 
@@ -496,19 +524,22 @@ TEST(WholeWay, FromNothingToFiguresOfMerit) {
   const Outcome outcome =
       run({"evaluate", scores, "--model", world.model(), "--out", folder / "report", "--dcase", folder / "dcase"});
   expect_done(outcome);
-  for (const std::string text : {"AUC", "unseen in training", "velocity_mm_s = 200", "mean error", "false alarms"})
+  for (const std::string text : {"AUC", "unseen in training", "velocity_mm_s = 200", "mean error", "false alarms"}) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
+  }
   EXPECT_THAT(folder.files(),
               ElementsAre("dcase/2022/anomaly_score_rail_section_00_test.csv",
                           "dcase/2022/decision_result_rail_section_00_test.csv", "dcase/2022/result.csv",
                           "report/estimate_velocity_mm_s.png", "report/evaluation.csv", "report/evaluation.json"));
   const std::string run_folder = world.run_folder();
   for (const std::string name :
-       {"config.toml", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt", "data.txt"})
+       {"config.toml", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt", "data.txt"}) {
     EXPECT_TRUE(fs::exists(run_folder + "/" + name)) << name;
+  }
   for (const std::string& file : {world.shard(), world.model(), scores, run_folder, world.recordings(),
-                                  run_folder + "/checkpoint.h5", run_folder + "/config.toml", world.wav()})
+                                  run_folder + "/checkpoint.h5", run_folder + "/config.toml", world.wav()}) {
     expect_done(run({"info", file}));
+  }
 }
 
 TEST(WholeWay, RecordingsScoreAsTheirShardDoes) {
@@ -582,8 +613,12 @@ TEST(WholeWay, LatentsSamplesAndMovedRecordings) {
                    "--picture", folder / "s.png"}));
   expect_done(run({"sample", "--model", world.model(), "--from", world.wav(), "--at", "velocity_mm_s=150", "--out",
                    folder / "m.h5", "--picture", folder / "m.png"}));
-  for (const std::string name : {"l.h5", "s.h5", "m.h5"}) expect_done(run({"info", folder / name}));
-  for (const std::string name : {"s.png", "m.png"}) EXPECT_THAT(get(folder / name).substr(1, 3), "PNG");
+  for (const std::string name : {"l.h5", "s.h5", "m.h5"}) {
+    expect_done(run({"info", folder / name}));
+  }
+  for (const std::string name : {"s.png", "m.png"}) {
+    EXPECT_THAT(get(folder / name).substr(1, 3), "PNG");
+  }
   const io::Hdf5Lock lock;
   io::Shape shape;
   const auto samples = io::Hdf5File::open(folder / "s.h5", "evenflow samples").read<float>("/logmel", shape);
@@ -605,7 +640,9 @@ TEST(WholeWay, ADcaseFolderNeedsNoManifest) {
                   std::to_string(number) + "_vel_" + std::to_string(speed) + ".wav"),
         wav);
   };
-  for (int i = 0; i < 6; ++i) add("train", i % 2 == 0 ? "source" : "target", "normal", i, i % 2 == 0 ? 4 : 8);
+  for (int i = 0; i < 6; ++i) {
+    add("train", i % 2 == 0 ? "source" : "target", "normal", i, i % 2 == 0 ? 4 : 8);
+  }
   for (const std::string domain : {"source", "target"}) {
     for (int i = 0; i < 2; ++i) {
       add("test", domain, "normal", i, 4);
@@ -618,8 +655,9 @@ TEST(WholeWay, ADcaseFolderNeedsNoManifest) {
   expect_done(run({"evaluate", folder / "s.csv", "--dcase", folder / "d"}));
   for (const std::string name :
        {"2021/anomaly_score_fan_section_00_source_test.csv", "2021/anomaly_score_fan_section_00_target_test.csv",
-        "2021/result.csv", "2022/anomaly_score_fan_section_00_test.csv", "2022/result.csv"})
+        "2021/result.csv", "2022/anomaly_score_fan_section_00_test.csv", "2022/result.csv"}) {
     EXPECT_TRUE(fs::exists(folder / ("d/" + name))) << name;
+  }
   EXPECT_TRUE(get(folder / "d/2021/anomaly_score_fan_section_00_source_test.csv")
                   .starts_with("section_00_source_test_anomaly_0000_vel_8.wav,"));
 }
@@ -629,7 +667,9 @@ TEST(WholeWay, ADcaseFolderNeedsNoManifest) {
 /// The command that a message gives behind "evenflow ", as words.
 Words command_in(const std::string& text) {
   const size_t begin = text.find("\n  evenflow ");
-  if (begin == std::string::npos) return {};
+  if (begin == std::string::npos) {
+    return {};
+  }
   const size_t end = text.find('\n', begin + 1);
   std::istringstream words(text.substr(begin + 12, end - begin - 12));
   return {std::istream_iterator<std::string>(words), {}};
@@ -643,8 +683,9 @@ Words train_words(const std::string& run, const std::string& epochs) {
 /// A run's model without what differs from run to run by nature.
 std::vector<float> parameters_of(const std::string& model) {
   std::vector<float> all;
-  for (const io::Tensor& tensor : io::read_model(model).parameters)
+  for (const io::Tensor& tensor : io::read_model(model).parameters) {
     all.insert(all.end(), tensor.values.begin(), tensor.values.end());
+  }
   return all;
 }
 
@@ -682,8 +723,9 @@ TEST(Interrupted, KilledInTrainingLeavesReadableFilesAndCanBeResumed) {
   }));
   program.send(SIGKILL);
   EXPECT_EQ(program.finish().code, 128 + SIGKILL);
-  for (const std::string name : {"/model.h5", "/checkpoint.h5", "/config.toml"})
+  for (const std::string name : {"/model.h5", "/checkpoint.h5", "/config.toml"}) {
     expect_done(run({"info", killed + name}));
+  }
   expect_done(run({"info", killed}));
   expect_done(run({"train", "--run", killed, "--resume"}));
   expect_done(run(train_words(whole, "60")));
@@ -705,8 +747,11 @@ TEST(Interrupted, PrepareLeavesTheOldFileOrTheNew) {
     EXPECT_EQ(get(out), before);
     expect_done(run({"info", out}));
     if (signal == SIGKILL) {
-      for (const std::string& name : folder.files())
-        if (name != "f.h5") fs::remove(folder / name);
+      for (const std::string& name : folder.files()) {
+        if (name != "f.h5") {
+          fs::remove(folder / name);
+        }
+      }
     } else {
       EXPECT_THAT(folder.files(), ElementsAre("f.h5"));
     }

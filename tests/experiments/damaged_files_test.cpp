@@ -31,8 +31,9 @@ using ::testing::IsEmpty;
 class DamagedFiles : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (const auto& entry : fs::directory_iterator(fs::path(EVENFLOW_GOLDEN_DIR) / "version1"))
+    for (const auto& entry : fs::directory_iterator(fs::path(EVENFLOW_GOLDEN_DIR) / "version1")) {
       fs::copy_file(entry.path(), folder_.path() / entry.path().filename());
+    }
   }
   std::string file(const std::string& name) const { return folder_ / name; }
   std::string features() const { return file("features.h5"); }
@@ -72,7 +73,9 @@ class DamagedFiles : public ::testing::Test {
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.code, 3) << arguments[0] << ": " << outcome.err;
     EXPECT_THAT(outcome.err, HasSubstr(named));
-    for (const std::string& word : words) EXPECT_THAT(outcome.err, HasSubstr(word));
+    for (const std::string& word : words) {
+      EXPECT_THAT(outcome.err, HasSubstr(word));
+    }
     EXPECT_EQ(folder_.files(), before);
   }
   static std::string done(const std::vector<std::string>& arguments) {
@@ -150,8 +153,9 @@ TEST_F(DamagedFiles, AWeightThatIsNotFinite) {
          {std::vector<std::string>{"info", model()},
           {"score", "--model", model(), features(), "--out", file("s.csv")},
           {"encode", "--model", model(), features(), "--out", file("l.h5")},
-          {"sample", "--model", model(), "--at", "speed_rpm=200", "--out", file("x.h5")}})
+          {"sample", "--model", model(), "--at", "speed_rpm=200", "--out", file("x.h5")}}) {
       expect_refused(arguments, "model.h5", {"coupling.conv1.weight", "not finite"});
+    }
   }
 }
 
@@ -166,8 +170,9 @@ TEST_F(DamagedFiles, FiguresThatNoTrainingLeaves) {
   refused_after([](hid_t id) { set_value(id, "/normaliser/mean", NAN); }, "/normaliser/mean");
   for (const float value : {1e38f, -1e38f}) {
     for (const std::string where :
-         {"/normaliser/mean", "/normaliser/std", "/parameters/block1.step1.coupling.conv3.bias", "/condition/mean"})
+         {"/normaliser/mean", "/normaliser/std", "/parameters/block1.step1.coupling.conv3.bias", "/condition/mean"}) {
       refused_after([&](hid_t id) { set_value(id, where.c_str(), value); }, where);
+    }
     put(model(), pristine);
     edit(model(), [&](hid_t id) { set_value(id, "/condition/v0", value); });
     expect_refused({"score", "--model", model(), features(), "--out", file("s.csv")}, "", {"v0", "at most"});
@@ -188,20 +193,25 @@ TEST_F(DamagedFiles, TextsThatNoManifestMayHold) {
                                  const std::vector<std::string>& words) {
     const std::string pristine = get(file(name));
     std::string bytes = pristine;
-    for (size_t at = bytes.find(was); at != std::string::npos; at = bytes.find(was, at)) bytes.replace(at, 9, is);
+    for (size_t at = bytes.find(was); at != std::string::npos; at = bytes.find(was, at)) {
+      bytes.replace(at, 9, is);
+    }
     ASSERT_NE(bytes, pristine) << name;
     put(file(name), bytes);
     const Outcome outcome = run({"info", file(name)});
     EXPECT_EQ(outcome.code, 3) << outcome.out;
-    for (const std::string& word : words) EXPECT_THAT(outcome.err, HasSubstr(word));
+    for (const std::string& word : words) {
+      EXPECT_THAT(outcome.err, HasSubstr(word));
+    }
     EXPECT_THAT(outcome.out, IsEmpty());
     put(file(name), pristine);
   };
   for (const auto& [text, word] : {std::pair("sp\x1b[31mrpm", "control character U+001B"),
                                    {"speed\nrpm", "line end"},
                                    {"sp\xffxx_rpm", "UTF-8"},
-                                   {"sp\xe2\x80\xae_rpm", "invisible character U+202E"}})
+                                   {"sp\xe2\x80\xae_rpm", "invisible character U+202E"}}) {
     refused_after("model.h5", "speed_rpm", std::string(text).substr(0, 9), {"/condition/names holds 'sp", word});
+  }
 }
 
 TEST_F(DamagedFiles, AShardsTextsAreLookedAt) {
@@ -236,8 +246,9 @@ TEST_F(DamagedFiles, ACheckpointThatCannotBe) {
     EXPECT_EQ(get(file("run/log.txt")), log);
     EXPECT_EQ(get(file("run/model.h5")), best);
   };
-  for (const char* name : {"step_in_epoch", "epoch", "guard_count"})
+  for (const char* name : {"step_in_epoch", "epoch", "guard_count"}) {
     refused_after([&](hid_t id) { set_integer(id, "/progress", name, -3); }, "/progress");
+  }
   refused_after([](hid_t id) { set_integer(id, "/progress", "epoch", 77); }, "/progress");
   refused_after([](hid_t id) { set_integer(id, "/progress", "best_epoch", 3); }, "/progress");
   refused_after([](hid_t id) { set_integer(id, "/progress", "step_in_epoch", 1); }, "/progress");
@@ -277,8 +288,9 @@ TEST_F(DamagedFiles, ACheckpointOfMoreEpochsThanItsStepsMakeUp) {
 
 TEST_F(DamagedFiles, AModelSaysWhichMachinesItLearntFrom) {
   train();
-  for (const char* name : {"model.h5", "last.h5", "checkpoint.h5"})
+  for (const char* name : {"model.h5", "last.h5", "checkpoint.h5"}) {
     EXPECT_THAT(io::read_model(file("run/" + std::string(name))).provenance.machines, ElementsAre("m"));
+  }
   EXPECT_THAT(io::read_model(model()).provenance.machines, IsEmpty());
 }
 
@@ -311,8 +323,9 @@ TEST_F(DamagedFiles, OneThatWasLeftOpenIsToldItsCure) {
   ::waitpid(child, &status, 0);
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"info", features()},
                                                     {"score", "--model", model(), features(), "--out", file("s.csv")},
-                                                    {"train", features(), "--run", file("run")}})
+                                                    {"train", features(), "--run", file("run")}}) {
     expect_refused(arguments, "features.h5", {"open for writing", "h5clear -s"});
+  }
 }
 
 TEST_F(DamagedFiles, CompressedFramesAreToldTheirCure) {

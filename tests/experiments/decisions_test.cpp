@@ -66,7 +66,9 @@ class Decisions : public ::testing::Test {
                           .test_clips = static_cast<int>(test_values.size()),
                           .change_clip = [&](size_t i, io::Clip& clip) {
                             clip.parameter[0] = all[i];
-                            if (i >= train_values.size()) clip.label = (i - train_values.size()) % 2;
+                            if (i >= train_values.size()) {
+                              clip.label = (i - train_values.size()) % 2;
+                            }
                           }});
   }
   Folder folder_;
@@ -115,7 +117,9 @@ TEST_F(Decisions, AHeldOutClipTakesNoSpeedAlongUnsaid) {
 TEST_F(Decisions, FewClipsHaveAThresholdThatTheyDoNotContradict) {
   for (const size_t n : {2U, 4U, 5U, 8U, 12U, 16U}) {
     std::vector<double> values;
-    for (size_t i = 0; i < n; ++i) values.push_back(100.0 + 100.0 * static_cast<double>(i % 2));
+    for (size_t i = 0; i < n; ++i) {
+      values.push_back(100.0 + 100.0 * static_cast<double>(i % 2));
+    }
     write(values, {100, 100});
     const std::string said = train({"--epochs", "2", "--seed", std::to_string(n)});
     EXPECT_THAT(said, AllOf(HasSubstr("threshold by "), HasSubstr("training clips lie above"),
@@ -123,7 +127,9 @@ TEST_F(Decisions, FewClipsHaveAThresholdThatTheyDoNotContradict) {
     const Outcome outcome = score({"--split", "train"});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     int64_t above = 0;
-    for (const train::ClipScore& clip : train::read_scores(scores()).clips) above += clip.decision == 1 ? 1 : 0;
+    for (const train::ClipScore& clip : train::read_scores(scores()).clips) {
+      above += clip.decision == 1 ? 1 : 0;
+    }
     EXPECT_LE(above, static_cast<int64_t>(n / 8)) << n;
     EXPECT_THAT(outcome.out,
                 HasSubstr(std::to_string(above) + " of " + std::to_string(n) + " training clips lie above"));
@@ -199,7 +205,9 @@ TEST_F(Decisions, AScoreThatIsNotFiniteIsNotNormal) {
   write_shard(shard(), {.train_clips = 10, .test_clips = 8});
   train();
   write_shard(shard(), {.train_clips = 10, .test_clips = 8, .change = [](size_t clip, std::vector<float>& frames) {
-                          if (clip == 11 || clip == 12) frames[7] = std::nanf("");
+                          if (clip == 11 || clip == 12) {
+                            frames[7] = std::nanf("");
+                          }
                         }});
   const Outcome outcome = score();
   EXPECT_EQ(outcome.code, 3) << outcome.out;

@@ -25,8 +25,9 @@ class Outputs : public ::testing::Test {
     const SmallWorld& world = SmallWorld::get();
     fs::copy(world.rails(), folder_.path() / "rails", fs::copy_options::recursive);
     for (const auto& [from, name] :
-         {std::pair{world.shard(), "f.h5"}, {world.model(), "m.h5"}, {world.scores(), "s.csv"}})
+         {std::pair{world.shard(), "f.h5"}, {world.model(), "m.h5"}, {world.scores(), "s.csv"}}) {
       fs::copy_file(from, at(name));
+    }
     recording_ = (fs::directory_iterator(folder_.path() / "rails/train"))->path().string();
   }
   std::string at(const std::string& name) const { return folder_ / name; }
@@ -68,7 +69,9 @@ TEST_F(Outputs, NoCommandWritesOverWhatItReads) {
       for (const bool force : {false, true}) {
         Words whole = words;
         whole.push_back(spelling);
-        if (force) whole.emplace_back("--force");
+        if (force) {
+          whole.emplace_back("--force");
+        }
         expect_refused(run(whole), 2, {"'" + spelling + "'", "'" + input + "'", "name another"});
       }
     }
@@ -111,7 +114,9 @@ TEST_F(Outputs, AFileThatIsNotItsOwnIsReplacedOnlyByForce) {
     for (int i = 0; i < 2; ++i) {
       Words whole = words;
       whole.push_back(at("own"));
-      if (i == 0) put(at("own"), "");
+      if (i == 0) {
+        put(at("own"), "");
+      }
       expect_done(run(whole));
       EXPECT_NE(get(at("own")), "");
     }
@@ -154,11 +159,12 @@ TEST_F(Outputs, ScoresGoToStandardOutputAndMessagesBesideThem) {
   Words nowhere = words;
   nowhere.emplace_back("/dev/null");
   expect_done(run(nowhere));
-  for (const Words& binary :
-       {Words{"prepare", at("rails/manifest.csv"), "--out", "-"},
-        Words{"encode", "--model", at("m.h5"), at("f.h5"), "--out", "-"},
-        Words{"sample", "--model", at("m.h5"), "--out", "-"}, Words{"sample", "--model", at("m.h5"), "--picture", "-"}})
+  for (const Words& binary : {Words{"prepare", at("rails/manifest.csv"), "--out", "-"},
+                              Words{"encode", "--model", at("m.h5"), at("f.h5"), "--out", "-"},
+                              Words{"sample", "--model", at("m.h5"), "--out", "-"},
+                              Words{"sample", "--model", at("m.h5"), "--picture", "-"}}) {
     expect_refused(run(binary), 2, {"standard output", "name a file"});
+  }
 }
 
 TEST_F(Outputs, ALinkIsWrittenThroughOrRefused) {
@@ -186,7 +192,9 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
                              Words{"experiment", "study", world.manifest(), "--out", at("mine"), "--seeds", "1",
                                    "--config", world.config()}}) {
     const Outcome outcome = run(words);
-    if (outcome.err.find("gnuplot") == std::string::npos) expect_refused(outcome, 2, {at("mine"), "choose another"});
+    if (outcome.err.find("gnuplot") == std::string::npos) {
+      expect_refused(outcome, 2, {at("mine"), "choose another"});
+    }
     EXPECT_EQ(folder_.files(), before) << words[0] << words[1];
     EXPECT_EQ(get(at("mine/report.html")), "mine");
   }
@@ -234,7 +242,9 @@ TEST_F(Outputs, ARefusedStudyLeavesNoMarkAndARefusedTrainingEveryFile) {
   fs::copy_file(world.shard(), at("o/features.h5"));
   put(at("o/manifest.csv"), "path,split,label,machine\n");
   for (const bool older : {false, true}) {
-    if (older) fs::create_directories(at("o/cells/single_scale_conventional/seed_1"));
+    if (older) {
+      fs::create_directories(at("o/cells/single_scale_conventional/seed_1"));
+    }
     const auto before = folder_.files();
     for (int start = 0; start < 2; ++start) {
       expect_refused(run(study), 2, {at("o"), "choose another"});
@@ -258,7 +268,9 @@ TEST_F(Outputs, ARecordingInAnOwnFolderIsReplacedOnlyByForce) {
   expect_done(run(tables));
   for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("estimate_") && !name.starts_with("anomaly_score_")) continue;
+    if (!name.starts_with("estimate_") && !name.starts_with("anomaly_score_")) {
+      continue;
+    }
     const std::string own = get(entry.path());
     put(entry.path(), sound);
     expect_refused(run(tables), 2, {name, "--force"});
@@ -351,7 +363,9 @@ TEST_F(Outputs, BadRecordingsOfAManifestAreToldWithTheirLines) {
   std::istringstream lines(get(at("rails/manifest.csv")));
   const std::string name = fs::path(recording()).filename().string();
   int at_line = 1;
-  for (std::string line; std::getline(lines, line) && line.find(name) == std::string::npos;) ++at_line;
+  for (std::string line; std::getline(lines, line) && line.find(name) == std::string::npos;) {
+    ++at_line;
+  }
   const Words words = Words{"prepare", at("rails/manifest.csv"), "--out", at("p.h5")} + config();
   const std::string told = "line " + std::to_string(at_line);
   expect_refused(run(words), 3, {told + ": '", name});
@@ -366,8 +380,12 @@ TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
         Words{"profile", "--repeat", "3", "--threads", "1", "--batch", "2", "--model.blocks", "1", "--model.steps", "1",
               "--model.hidden", "2", "--window.window_frames", "8", "--out", at("p")}}) {
     expect_done(run(words));
-    if (fs::exists(at("own"))) put(at("own/notes.txt"), "mine");
-    if (fs::exists(at("dc"))) put(at("dc/2022/notes.txt"), "mine");
+    if (fs::exists(at("own"))) {
+      put(at("own/notes.txt"), "mine");
+    }
+    if (fs::exists(at("dc"))) {
+      put(at("dc/2022/notes.txt"), "mine");
+    }
     expect_done(run(words));
     EXPECT_EQ(get(at("own/notes.txt")), "mine");
   }

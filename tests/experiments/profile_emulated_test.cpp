@@ -21,7 +21,9 @@ class ProfileEmulated : public testing::TestWithParam<io::CouplingKernels> {
 
 std::set<std::string> operations(const Profile& profile) {
   std::set<std::string> names;
-  for (const ProfiledOperation& row : profile.rows) names.insert(row.block + " " + row.operation);
+  for (const ProfiledOperation& row : profile.rows) {
+    names.insert(row.block + " " + row.operation);
+  }
   return names;
 }
 
@@ -60,7 +62,9 @@ TEST_P(ProfileEmulated, MeasuresEveryOperationItsKernelsAndTheGraph) {
   }
   EXPECT_EQ(launches, gpu.launches);
   for (const ProfiledOperation& row : gpu.rows) {
-    for (const ProfiledCall& call : row.calls) EXPECT_EQ(call.per_step, 1) << call.name;
+    for (const ProfiledCall& call : row.calls) {
+      EXPECT_EQ(call.per_step, 1) << call.name;
+    }
     if (row.operation == "squeeze") {
       EXPECT_EQ(row.launches, 1);
     }
@@ -68,7 +72,9 @@ TEST_P(ProfileEmulated, MeasuresEveryOperationItsKernelsAndTheGraph) {
   const nlohmann::json json = to_json(gpu);
   EXPECT_EQ(json.at("identity").at("kernels"), std::string(io::name_of(GetParam())));
   EXPECT_EQ(json.at("kernels").size(), gpu.kernels.size());
-  for (const Change& change : compare(json, json)) EXPECT_FALSE(change.slower);
+  for (const Change& change : compare(json, json)) {
+    EXPECT_FALSE(change.slower);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, ProfileEmulated,

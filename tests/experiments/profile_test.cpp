@@ -65,7 +65,9 @@ const std::vector<std::string> small_flags = {"--device",
 Outcome run_program(std::vector<std::string> more) {
   std::vector<std::string> arguments = {"profile"};
   for (size_t i = 0; i < small_flags.size(); i += 2) {
-    if (std::find(more.begin(), more.end(), small_flags[i]) != more.end()) continue;
+    if (std::find(more.begin(), more.end(), small_flags[i]) != more.end()) {
+      continue;
+    }
     arguments.insert(arguments.end(), {small_flags[i], small_flags[i + 1]});
   }
   arguments.insert(arguments.end(), more.begin(), more.end());
@@ -79,18 +81,25 @@ const Profile& small_profile() {
 
 std::set<std::string> call_names(const Profile& profile) {
   std::set<std::string> names;
-  for (const ProfiledOperation& row : profile.rows)
-    for (const ProfiledCall& call : row.calls) names.insert(call.name);
+  for (const ProfiledOperation& row : profile.rows) {
+    for (const ProfiledCall& call : row.calls) {
+      names.insert(call.name);
+    }
+  }
   return names;
 }
 
 // Every time of `profile` by `factor`.
 json slowed(json profile, double factor) {
   const auto slow = [&](json& seconds) {
-    for (auto& [name, value] : seconds.items()) value = value.get<double>() * factor;
+    for (auto& [name, value] : seconds.items()) {
+      value = value.get<double>() * factor;
+    }
   };
   slow(profile["step"]["seconds"]);
-  for (json& row : profile["operations"]) slow(row["seconds"]);
+  for (json& row : profile["operations"]) {
+    slow(row["seconds"]);
+  }
   return profile;
 }
 
@@ -109,7 +118,9 @@ TEST(ProfileRecorder, PhasesPlacesOperationsAndParts) {
   stream.set_tracer(&recorder);
   const auto operation = [&](const char* name, int parts) {
     const kernels::TraceRange range(stream, name, kernels::Cost{100, 10});
-    for (int i = 0; i < parts; ++i) const kernels::TraceRange part(stream, "part", kernels::Cost{0, 3});
+    for (int i = 0; i < parts; ++i) {
+      const kernels::TraceRange part(stream, "part", kernels::Cost{0, 3});
+    }
   };
   const auto step = [&] {
     {
@@ -192,7 +203,9 @@ TEST(Profile, SharesTimesAndCountsFitTogether) {
     EXPECT_GE(row.share, 0);
     share += row.share;
     flop += row.cost.flop;
-    for (const ProfiledPart& part : row.parts) EXPECT_LE(part.seconds.median, row.seconds.p90) << part.name;
+    for (const ProfiledPart& part : row.parts) {
+      EXPECT_LE(part.seconds.median, row.seconds.p90) << part.name;
+    }
   }
   EXPECT_NEAR(share, 1, 1e-9);
   EXPECT_NEAR(flop, profile.step_flop, 1e-6 * flop);
@@ -242,7 +255,9 @@ TEST(ProfileJson, SaysWhatWasMeasuredAndEverythingThatWas) {
   EXPECT_EQ(profile.at("identity").at("batch"), 6);
   EXPECT_EQ(profile.at("operations").size(), small_profile().rows.size());
   size_t calls = 0;
-  for (const json& row : profile.at("operations")) calls += row.at("calls").size();
+  for (const json& row : profile.at("operations")) {
+    calls += row.at("calls").size();
+  }
   EXPECT_EQ(calls, call_names(small_profile()).size());
   EXPECT_EQ(json::parse(profile.dump()), profile);
 }

@@ -36,7 +36,9 @@ void expect_refused(const Outcome& outcome, int code, const Words& names) {
   EXPECT_TRUE(outcome.err.starts_with("evenflow: ")) << outcome.err;
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   EXPECT_TRUE(outcome.err.ends_with("\n"));
-  for (const std::string& name : names) EXPECT_THAT(outcome.err, ::testing::HasSubstr(name));
+  for (const std::string& name : names) {
+    EXPECT_THAT(outcome.err, ::testing::HasSubstr(name));
+  }
 }
 
 namespace {
@@ -49,7 +51,9 @@ fs::path fresh_name(const std::string& what) {
 
 void redirect(const fs::path& file, int descriptor) {
   const int opened = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (opened < 0 || ::dup2(opened, descriptor) < 0) ::_exit(99);
+  if (opened < 0 || ::dup2(opened, descriptor) < 0) {
+    ::_exit(99);
+  }
 }
 
 }  // namespace
@@ -60,16 +64,24 @@ Program::Program(const std::vector<std::string>& arguments, const Setting& setti
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   argv.reserve(words.size() + 1);
-  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
   argv.push_back(nullptr);
   pid_ = ::fork();
-  if (pid_ < 0) throw std::runtime_error("fork failed");
-  if (pid_ > 0) return;
+  if (pid_ < 0) {
+    throw std::runtime_error("fork failed");
+  }
+  if (pid_ > 0) {
+    return;
+  }
   redirect(out_, STDOUT_FILENO);
   redirect(err_, STDERR_FILENO);
   if (setting.file_limit_bytes > 0) {
     const rlimit limit = {setting.file_limit_bytes, setting.file_limit_bytes};
-    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) ::_exit(98);
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+      ::_exit(98);
+    }
   }
   ::execv(argv[0], argv.data());
   ::_exit(97);
@@ -82,18 +94,24 @@ Program::~Program() {
   }
   std::error_code ignored;
   fs::remove(err_, ignored);
-  if (fs::is_regular_file(out_, ignored)) fs::remove(out_, ignored);
+  if (fs::is_regular_file(out_, ignored)) {
+    fs::remove(out_, ignored);
+  }
 }
 
 bool Program::ended() {
-  if (!ended_ && ::waitpid(pid_, &status_, WNOHANG) == pid_) ended_ = true;
+  if (!ended_ && ::waitpid(pid_, &status_, WNOHANG) == pid_) {
+    ended_ = true;
+  }
   return ended_;
 }
 
 bool Program::wait_until(const std::function<bool()>& met) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!met()) {
-    if (ended() || std::chrono::steady_clock::now() > deadline) return false;
+    if (ended() || std::chrono::steady_clock::now() > deadline) {
+      return false;
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return true;
@@ -104,7 +122,9 @@ void Program::send(int signal) const {
 }
 
 Outcome Program::finish() {
-  if (!ended_) ::waitpid(pid_, &status_, 0);
+  if (!ended_) {
+    ::waitpid(pid_, &status_, 0);
+  }
   ended_ = true;
   return {WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_), out(), get(err_)};
 }
@@ -119,7 +139,9 @@ Outcome run(const std::vector<std::string>& arguments, const Setting& setting) {
 
 Folder::Folder() {
   std::string name = (fs::temp_directory_path() / "evenflow_cli_XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  if (::mkdtemp(name.data()) == nullptr) {
+    throw std::runtime_error("no temporary folder");
+  }
   path_ = name;
 }
 
@@ -130,17 +152,24 @@ Folder::~Folder() {
 
 std::vector<std::string> Folder::files() const {
   std::vector<std::string> names;
-  for (const auto& entry : fs::recursive_directory_iterator(path_))
-    if (!entry.is_directory()) names.push_back(entry.path().lexically_relative(path_).string());
+  for (const auto& entry : fs::recursive_directory_iterator(path_)) {
+    if (!entry.is_directory()) {
+      names.push_back(entry.path().lexically_relative(path_).string());
+    }
+  }
   std::sort(names.begin(), names.end());
   return names;
 }
 
 void put(const fs::path& file, const std::string& bytes) {
-  if (file.has_parent_path()) fs::create_directories(file.parent_path());
+  if (file.has_parent_path()) {
+    fs::create_directories(file.parent_path());
+  }
   std::ofstream out(file, std::ios::binary);
   out << bytes;
-  if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
+  if (!out.flush()) {
+    throw std::runtime_error("cannot write " + file.string());
+  }
 }
 
 std::string get(const fs::path& file) {

@@ -55,7 +55,9 @@ TEST(Rail, LevelsAreFiniteGrowWithSpeedAndDoNotClip) {
     for (const bool anomalous : {false, true}) {
       const auto clip = synthesise_clip(settings, velocity, 500, anomalous, 3);
       ASSERT_EQ(clip.size(), 48000U);
-      for (const float value : clip) ASSERT_TRUE(std::abs(value) < 1.0F) << "velocity " << velocity;
+      for (const float value : clip) {
+        ASSERT_TRUE(std::abs(value) < 1.0F) << "velocity " << velocity;
+      }
     }
     const double now = rms(synthesise_clip(settings, velocity, 500, false, 3));
     EXPECT_TRUE(now > before) << "velocity " << velocity;
@@ -124,11 +126,15 @@ TEST(Rail, TheWornGuideRingsOncePerSpacingOfTravel) {
   std::vector<double> envelope;
   for (size_t i = 0; i + hop <= clip.size(); i += hop) {
     double sum = 0;
-    for (size_t j = 0; j < hop; ++j) sum += std::abs(clip[i + j] - (i + j > 0 ? clip[i + j - 1] : 0.0F));
+    for (size_t j = 0; j < hop; ++j) {
+      sum += std::abs(clip[i + j] - (i + j > 0 ? clip[i + j - 1] : 0.0F));
+    }
     envelope.push_back(sum);
   }
   const double mean = std::accumulate(envelope.begin(), envelope.end(), 0.0) / static_cast<double>(envelope.size());
-  for (double& value : envelope) value -= mean;
+  for (double& value : envelope) {
+    value -= mean;
+  }
   double best = 0;
   size_t best_lag = 0;
   for (size_t lag = 20; lag < 60; ++lag) {  // 50 to 150 ms

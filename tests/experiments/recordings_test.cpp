@@ -46,8 +46,9 @@ void put_recordings(const Folder& folder, const Words& names) {
     const fs::path file = folder / names[i];
     fs::create_directories(file.parent_path());
     std::vector<float> samples(4400);
-    for (size_t s = 0; s < samples.size(); ++s)
+    for (size_t s = 0; s < samples.size(); ++s) {
       samples[s] = 0.1F * std::sin((0.05F + 0.01F * static_cast<float>(i)) * static_cast<float>(s));
+    }
     frontend::write_wav(file, samples, 16000);
   }
 }
@@ -65,7 +66,9 @@ Outcome train(const Folder& folder, Words more = {}) {
 
 Outcome score(const Folder& folder, const Words& inputs, const Words& more = {}) {
   Words words = {"score", "--model", folder / "run/model.h5", "--out", folder / "s.csv"};
-  for (const std::string& input : inputs) words.push_back(folder / input);
+  for (const std::string& input : inputs) {
+    words.push_back(folder / input);
+  }
   words.insert(words.end(), more.begin(), more.end());
   return run(words);
 }
@@ -86,8 +89,9 @@ void put_trained(const Folder& folder) {
 
 Words paths_in(const Folder& folder) {
   Words paths;
-  for (const train::ClipScore& row : train::read_scores(folder / "s.csv").clips)
+  for (const train::ClipScore& row : train::read_scores(folder / "s.csv").clips) {
     paths.push_back(row.clip.path.string());
+  }
   return paths;
 }
 
@@ -153,7 +157,9 @@ TEST(Layouts, AManifestInTheFolderIsWhatIsRead) {
   const Folder folder;
   put_trained(folder);
   fs::create_directory(folder / "in");
-  for (const char* name : {"0.wav", "1.wav", "9.wav"}) fs::rename(folder / name, folder / ("in/" + std::string(name)));
+  for (const char* name : {"0.wav", "1.wav", "9.wav"}) {
+    fs::rename(folder / name, folder / ("in/" + std::string(name)));
+  }
   put(folder / "in/manifest.csv", std::string(header) + "0.wav,train,normal,rail,1\n9.wav,test,anomaly,rail,2\n");
   const Outcome prepared = prepare(folder, "in");
   expect_done(prepared);
@@ -175,8 +181,9 @@ TEST(Layouts, FilesOfOtherKindsAreCounted) {
   const Folder folder;
   put_trained(folder);
   put_recordings(folder, {"mix/a.wav"});
-  for (const char* name : {"mix/b.mp9", "mix/c.mp9", "mix/d.txt", "mix/.e.txt"})
+  for (const char* name : {"mix/b.mp9", "mix/c.mp9", "mix/d.txt", "mix/.e.txt"}) {
     put(folder / name, std::string("\0", 1));
+  }
   for (const Outcome& outcome : {prepare(folder, "mix"), score(folder, {"mix"}), run({"info", folder / "mix"})}) {
     expect_done(outcome);
     EXPECT_THAT(outcome.out, AllOf(HasSubstr("left out"), HasSubstr(".wav"), HasSubstr("2 .mp9, 1 .txt\n")));
@@ -223,8 +230,9 @@ void put_shard(const fs::path& file, const std::string& machine, const std::stri
     clip.label = i < 6 ? 0 : 1;
     clip.parameter = {static_cast<double>(i % 2)};
     std::vector<float> frames(16 * 128);
-    for (size_t f = 0; f < frames.size(); ++f)
+    for (size_t f = 0; f < frames.size(); ++f) {
       frames[f] = static_cast<float>((f * 37 + static_cast<size_t>(i) * 11) % 23);
+    }
     writer.append(clip, frames);
   }
   writer.finish();

@@ -59,13 +59,18 @@ train::ScoreTable table_of(const std::vector<Row>& rows) {
 }
 
 const Group& group_of(const Evaluation& evaluation, const std::string& name) {
-  for (const Group& group : evaluation.groups)
-    if (group.name == name) return group;
+  for (const Group& group : evaluation.groups) {
+    if (group.name == name) {
+      return group;
+    }
+  }
   throw std::runtime_error("no group " + name);
 }
 
 void expect_near(double value, double expected) {
-  if (!(std::abs(value - expected) <= 1e-12)) ADD_FAILURE() << value << " instead of " << expected;
+  if (!(std::abs(value - expected) <= 1e-12)) {
+    ADD_FAILURE() << value << " instead of " << expected;
+  }
 }
 
 const std::vector<Row> eight = {{0, 1, 10, 11, 0}, {0, 2, 20, 24, 0}, {0, 3, 10, 9, 1},  {0, 4, 20, 18, 0},
@@ -96,7 +101,9 @@ TEST(Evaluation, EstimatesOfNormalClips) {
   const Evaluation evaluation = evaluate(table_of(eight), {{"speed", {10.0}}});
   bool found = false;
   for (const EstimateQuality& estimate : evaluation.estimates) {
-    if (estimate.group != "unseen" || estimate.clips != "normal") continue;
+    if (estimate.group != "unseen" || estimate.clips != "normal") {
+      continue;
+    }
     found = true;
     EXPECT_EQ(estimate.count, 2);
     expect_near(estimate.mean_absolute_error, 3.0);
@@ -114,16 +121,22 @@ TEST(Evaluation, WithoutTrainingValuesNothingIsSeenOrUnseen) {
 
 TEST(Evaluation, AnUnknownValueIsNeitherSeenNorUnseen) {
   std::vector<Row> rows = eight;
-  for (Row& row : rows) row.speed = nan;
+  for (Row& row : rows) {
+    row.speed = nan;
+  }
   const Evaluation none = evaluate(table_of(rows), {{"speed", {10.0, 20.0}}});
-  for (const Group& group : none.groups) EXPECT_TRUE(group.kind != "seen" && group.kind != "unseen") << group.name;
+  for (const Group& group : none.groups) {
+    EXPECT_TRUE(group.kind != "seen" && group.kind != "unseen") << group.name;
+  }
   EXPECT_THAT(to_text(none), HasSubstr("8 clips of unknown value are neither seen nor unseen"));
   rows = eight;
   rows[0].speed = nan;
   const Evaluation one = evaluate(table_of(rows), {{"speed", {10.0}}});
   EXPECT_EQ(group_of(one, "seen in training").normal, 1);
   EXPECT_EQ(group_of(one, "unseen in training").normal, 2);
-  for (const Group& group : evaluate(table_of(eight), {{"speed", {}}}).groups) EXPECT_NE(group.kind, "unseen");
+  for (const Group& group : evaluate(table_of(eight), {{"speed", {}}}).groups) {
+    EXPECT_NE(group.kind, "unseen");
+  }
 }
 
 TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
@@ -133,8 +146,9 @@ TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
   const Evaluation evaluation = evaluate(table_of(rows), training);
   EXPECT_EQ(group_of(evaluation, "seen in training").rows.size(), 2U);
   EXPECT_EQ(group_of(evaluation, "unseen in training").rows.size(), 4U);
-  for (const char* row : {"speed = 100.41 to 102.45", "speed = 148.15 to 148.56", "speed = 250.3 to 252.4"})
+  for (const char* row : {"speed = 100.41 to 102.45", "speed = 148.15 to 148.56", "speed = 250.3 to 252.4"}) {
     EXPECT_EQ(group_of(evaluation, row).rows.size(), 2U) << row;
+  }
   EXPECT_THAT(to_text(evaluation),
               HasSubstr("Seen in training: speed within 9.9 of 98.01 to 99.63, 200.16 to 201.7 and"));
 }
@@ -148,7 +162,9 @@ TEST(Evaluation, LeavesOutScoresThatAreNotFiniteAndSaysSo) {
             to_csv(evaluation));
   EXPECT_THAT(to_text(evaluation), HasSubstr("Left out, as the score is not finite: 2 clips (folder/clip_8.wav, "));
   EXPECT_THAT(to_json(evaluation), HasSubstr("clips_without_finite_score"));
-  for (Row& row : rows) row.score = nan;
+  for (Row& row : rows) {
+    row.score = nan;
+  }
   EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
   rows = eight;
   rows[0].estimate = std::numeric_limits<double>::infinity();
@@ -157,7 +173,9 @@ TEST(Evaluation, LeavesOutScoresThatAreNotFiniteAndSaysSo) {
 
 TEST(Evaluation, GroupsOfOneClassHaveNoFigures) {
   std::vector<Row> rows = eight;
-  for (Row& row : rows) row.speed = row.label == 1 ? 10.0 : 20.0;
+  for (Row& row : rows) {
+    row.speed = row.label == 1 ? 10.0 : 20.0;
+  }
   const Evaluation evaluation = evaluate(table_of(rows), {});
   EXPECT_TRUE(std::isnan(group_of(evaluation, "speed = 10").scores.at("nll").auc));
   EXPECT_THAT(to_text(evaluation), ::testing::ContainsRegex("speed = 10 +0 +4 +-"));
@@ -166,9 +184,13 @@ TEST(Evaluation, GroupsOfOneClassHaveNoFigures) {
 
 TEST(Evaluation, OneClassAltogetherIsAnError) {
   std::vector<Row> rows = eight;
-  for (Row& row : rows) row.label = 1;
+  for (Row& row : rows) {
+    row.label = 1;
+  }
   EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
-  for (Row& row : rows) row.label = -1;
+  for (Row& row : rows) {
+    row.label = -1;
+  }
   EXPECT_THROW(evaluate(table_of(rows), {}), io::DataError);
 }
 
@@ -180,8 +202,9 @@ TEST(Evaluation, MachinesDomainsAndSections) {
     rows[i].domain = i % 4 < 2 ? "source" : "target";
   }
   const Evaluation evaluation = evaluate(table_of(rows), {});
-  for (const char* name : {"machine fan", "machine pump", "domain source", "domain target", "section fan 01"})
+  for (const char* name : {"machine fan", "machine pump", "domain source", "domain target", "section fan 01"}) {
     EXPECT_EQ(group_of(evaluation, name).kind, std::string(name).substr(0, std::string(name).find(' ')));
+  }
 }
 
 TEST(Evaluation, JsonAndCsvSayTheSame) {
@@ -198,8 +221,9 @@ TEST(Evaluation, JsonAndCsvSayTheSame) {
 class Dcase : public ::testing::Test {
  protected:
   void write(const std::vector<train::ClipScore>& clips) {
-    for (DcaseFile& file : dcase_files(clips, "out"))
+    for (DcaseFile& file : dcase_files(clips, "out")) {
       files_[file.path.lexically_relative("out").string()] = std::move(file.text);
+    }
   }
   const std::string& text(const std::string& name) const { return files_.at(name); }
   bool has(const std::string& name) const { return files_.contains(name); }

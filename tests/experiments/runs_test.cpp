@@ -30,10 +30,12 @@ class Runs : public ::testing::Test {
   /// Files of evenflow's that are nobody's result.
   Words leftovers() const {
     Words names;
-    for (const std::string& name : folder_.files())
+    for (const std::string& name : folder_.files()) {
       if (name.find(".tmp") != std::string::npos || name.find(".lock") != std::string::npos ||
-          name.find(".evenflow-") != std::string::npos)
+          name.find(".evenflow-") != std::string::npos) {
         names.push_back(name);
+      }
+    }
     return names;
   }
   Folder folder_;
@@ -111,7 +113,9 @@ TEST_F(Runs, WhatAKillAtTheStartLeftIsGotOver) {
 TEST_F(Runs, LeftoversOfTheSameProcessNumberAreNoObstacle) {
   // evenflow 0.1's names: in a container every start has process number 1.
   const SmallWorld& world = SmallWorld::get();
-  for (int pid = 1; pid < 4; ++pid) put(folder_ / ("f.h5.tmp" + std::to_string(pid) + "-0"), "half");
+  for (int pid = 1; pid < 4; ++pid) {
+    put(folder_ / ("f.h5.tmp" + std::to_string(pid) + "-0"), "half");
+  }
   EXPECT_EQ(run({"prepare", world.manifest(), "--out", folder_ / "f.h5", "--config", world.config()}).code, 0);
 }
 

@@ -7,7 +7,9 @@ namespace {
 
 void make(const Words& words) {
   const Outcome outcome = run(words);
-  if (outcome.code != 0) throw std::runtime_error("evenflow " + words.front() + ": " + outcome.err);
+  if (outcome.code != 0) {
+    throw std::runtime_error("evenflow " + words.front() + ": " + outcome.err);
+  }
 }
 
 }  // namespace

@@ -24,7 +24,9 @@ const Words small = {"--window.window_frames", "16", "--model.blocks", "1", "--m
 std::string pcm(const std::vector<float>& samples) {
   std::vector<int16_t> values;
   values.reserve(samples.size());
-  for (const float x : samples) values.push_back(static_cast<int16_t>(std::lrint(x * 32767.0F)));
+  for (const float x : samples) {
+    values.push_back(static_cast<int16_t>(std::lrint(x * 32767.0F)));
+  }
   return bytes_of(values);
 }
 
@@ -41,7 +43,9 @@ Outcome prepare(const std::string& input, const std::string& out, const Words& m
 
 void expect_refused(const Outcome& outcome, const Words& names) {
   EXPECT_EQ(outcome.code, 3) << outcome.out << outcome.err;
-  for (const std::string& name : names) EXPECT_THAT(outcome.err, HasSubstr(name));
+  for (const std::string& name : names) {
+    EXPECT_THAT(outcome.err, HasSubstr(name));
+  }
 }
 
 TEST(Sound, AStreamedRecordingGivesTheFramesOfTheFinishedOne) {
@@ -121,7 +125,9 @@ TEST(Sound, TrainingOnSoundThatSaysNothingIsRefused) {
 TEST(Sound, SilentClipsAndThoseOfAnotherRateAreFlaggedWhenScored) {
   const Folder folder;
   std::vector<std::vector<float>> recordings;
-  for (uint32_t i = 0; i < 5; ++i) recordings.push_back(noise(0.3, 24000, i + 1));
+  for (uint32_t i = 0; i < 5; ++i) {
+    recordings.push_back(noise(0.3, 24000, i + 1));
+  }
   make_recordings(folder, recordings);
   ASSERT_EQ(prepare(folder / "m.csv", folder / "f.h5").code, 0);
   const Outcome trained = run(Words{"train", folder / "f.h5", "--run", folder / "r"} + small);

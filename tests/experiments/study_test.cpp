@@ -41,9 +41,13 @@ train::ScoreTable made_up(double gap_of_nll, double gap_of_scatter) {
   };
   for (const double v : {100.0, 200.0, 300.0}) {
     for (const int label : {0, 1}) {
-      for (int i = 0; i < 10; ++i) add(io::Split::test, label, v);
+      for (int i = 0; i < 10; ++i) {
+        add(io::Split::test, label, v);
+      }
     }
-    if (v != 200) add(io::Split::train, 0, v);
+    if (v != 200) {
+      add(io::Split::train, 0, v);
+    }
     number = 10 * (number / 10 + 1);
   }
   return table;
@@ -66,7 +70,9 @@ const AucRow& find(const StudyTables& tables, const std::string& system, const s
   const auto found = std::find_if(tables.auc.begin(), tables.auc.end(), [&](const AucRow& row) {
     return row.system == system && row.score == score && row.group == group;
   });
-  if (found == tables.auc.end()) throw std::runtime_error("no row of " + system + ", " + score + ", " + group);
+  if (found == tables.auc.end()) {
+    throw std::runtime_error("no row of " + system + ", " + score + ", " + group);
+  }
   return *found;
 }
 
@@ -96,7 +102,9 @@ TEST(StudyTables, CompareEachConstrainedFlowWithItsConventionalOne) {
   for (const DifferenceRow& row : tables.differences) {
     EXPECT_EQ(row.against_score, "nll");
     EXPECT_EQ(row.against_system, row.system.substr(0, row.system.find("_scale")) + "_scale_conventional");
-    if (row.score != "nll" || row.group != "all") continue;
+    if (row.score != "nll" || row.group != "all") {
+      continue;
+    }
     const double expected = find(tables, row.system, "nll", "all").over_seeds.value -
                             find(tables, row.against_system, "nll", "all").over_seeds.value;
     EXPECT_NEAR(row.difference.value, expected, 1e-12);
@@ -162,7 +170,9 @@ TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
   expect(1, "zd", 1, 0, 0);
   expect(2, "log-det", 2, 0, 0);
   expect(3, "nll", 6, 1, std::sqrt(50.0));
-  for (train::ClipScore& clip : table.clips) clip.clip.label = 0;
+  for (train::ClipScore& clip : table.clips) {
+    clip.clip.label = 0;
+  }
   flow.runs = {table};
   EXPECT_TRUE(evidence(flow).empty());
 }
@@ -279,7 +289,9 @@ TEST(ChooseK, TakesTheCentredOneWithTheLowestHeldOutNll) {
 
 std::string files_of(const std::string& folder, const std::vector<const char*>& names) {
   std::string all;
-  for (const char* name : names) all += get(folder + "/" + name);
+  for (const char* name : names) {
+    all += get(folder + "/" + name);
+  }
   return all;
 }
 
@@ -329,7 +341,9 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   // A page about one of its trainings.
   const std::string training = folder / "a/cells/multi_scale_conventional/seed_1/run";
   for (const std::string& one : {training, (folder / "a/cells/vae_k_0.01/seed_1/run")}) {
-    if (!fs::exists(one)) continue;  // another k was chosen
+    if (!fs::exists(one)) {
+      continue;  // another k was chosen
+    }
     const Outcome report = run({"report", one, folder / "a/features.h5", "--out", folder / "page", "--threads", "1"});
     ASSERT_EQ(report.code, 0) << report.err;
     const std::string text = get(folder / "page/report.html");

@@ -44,10 +44,14 @@ class ClassifierTest : public ::testing::TestWithParam<tests::BackendUnderTest> 
   ClassifierTest()
       : classifier_(two_by_three(), velocity_and_load(), 9, GetParam().device), stream_(GetParam().device) {
     Random random(4);
-    for (int64_t i = 0; i < batch * classifier_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
+    for (int64_t i = 0; i < batch * classifier_.dimensions(); ++i) {
+      x_.push_back(static_cast<float>(random.normal()));
+    }
     // Biases start at zero: away from there, so that no ReLU sits on its edge.
     std::vector<float> values = kernels::to_host(stream_, classifier_.parameters());
-    for (float& value : values) value += static_cast<float>(0.05 * random.normal());
+    for (float& value : values) {
+      value += static_cast<float>(0.05 * random.normal());
+    }
     set(values);
     given_ = Buffer<double>(static_cast<int64_t>(v_.size()), GetParam().device);
     kernels::upload<double>(stream_, v_, given_.view());

@@ -22,7 +22,9 @@ using tests::GoldenFile;
 
 double largest(const std::vector<double>& values) {
   double out = 0;
-  for (const double value : values) out = std::max(out, std::abs(value));
+  for (const double value : values) {
+    out = std::max(out, std::abs(value));
+  }
   return out;
 }
 
@@ -188,7 +190,9 @@ TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
       ASSERT_EQ(estimate.size(), static_cast<size_t>(parameters));
       for (size_t p = 0; p < estimate.size(); ++p) {
         double mean = 0;
-        for (size_t j = 0; j < run; ++j) mean += zd[p * run + j] / static_cast<double>(run);
+        for (size_t j = 0; j < run; ++j) {
+          mean += zd[p * run + j] / static_cast<double>(run);
+        }
         const double expected = mean / condition_.k[p] + condition_.v0[p];
         const double scale = largest(zd) / condition_.k[p] + condition_.v0[p];
         EXPECT_TRUE(std::abs(estimate[p] - expected) <= tolerance_ * scale) << estimate[p] << " " << expected;
@@ -260,7 +264,9 @@ TEST_P(Conformance, ActnormInitialisation) {
     expect_within(kernels::to_host(stream_, actual), expected, tolerance_ * std::max(1.0, largest(expected)), name);
   }
   for (const io::Tensor& tensor : glow_.tensors()) {
-    if (tensor.type != io::Tensor::Type::float32 || tensor.name.find("actnorm") != std::string::npos) continue;
+    if (tensor.type != io::Tensor::Type::float32 || tensor.name.find("actnorm") != std::string::npos) {
+      continue;
+    }
     const std::vector<double> stored = golden_.read("parameters/" + tensor.name).values;
     EXPECT_EQ(tensor.values, std::vector<float>(stored.begin(), stored.end())) << tensor.name << " must not change";
   }

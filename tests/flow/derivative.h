@@ -18,7 +18,9 @@ inline void expect_derivative(const ArenaLayout& layout, const std::vector<float
   for (const ArenaEntry& entry : layout.entries()) {
     double length = 0;
     const auto at = [&](int64_t i) { return static_cast<size_t>(entry.offset + i); };
-    for (int64_t i = 0; i < entry.size; ++i) length += std::pow(gradient[at(i)], 2);
+    for (int64_t i = 0; i < entry.size; ++i) {
+      length += std::pow(gradient[at(i)], 2);
+    }
     length = std::sqrt(length);
     ASSERT_GT(length, 1e-4) << entry.name;
     constexpr double h = 2e-3;

@@ -59,7 +59,9 @@ void expect_equal(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
 std::vector<float> random_windows(const GlowShape& shape, int64_t n, uint64_t seed) {
   tests::Rng rng(seed);
   std::vector<float> values = tests::random_floats(rng, n * shape.dimensions(), 3.0);
-  for (float& value : values) value += 0.7F;
+  for (float& value : values) {
+    value += 0.7F;
+  }
   return values;
 }
 
@@ -121,7 +123,9 @@ TEST_P(GlowOf, SameSeedSameParameters) {
   const std::vector<Tensor> other = Glow(shape_, 2, device()).tensors();
   const std::vector<Tensor> own = glow_.tensors();
   int different = 0;
-  for (size_t i = 0; i < own.size(); ++i) different += own[i].values != other[i].values ? 1 : 0;
+  for (size_t i = 0; i < own.size(); ++i) {
+    different += own[i].values != other[i].values ? 1 : 0;
+  }
   EXPECT_GT(different, 0);
 }
 
@@ -132,7 +136,9 @@ TEST_P(GlowOf, StartsAsTheMethodSays) {
   for (const Tensor& tensor : tensors) {
     const auto ends_with = [&](const char* end) { return tensor.name.ends_with(end); };
     if (ends_with("conv1.weight") || ends_with("conv2.weight")) {
-      for (const float value : tensor.values) squares += static_cast<double>(value) * static_cast<double>(value);
+      for (const float value : tensor.values) {
+        squares += static_cast<double>(value) * static_cast<double>(value);
+      }
       count += static_cast<int64_t>(tensor.values.size());
     } else if (tensor.name.find("invconv") == std::string::npos) {
       EXPECT_THAT(tensor.values, testing::Each(0.0F)) << tensor.name;
@@ -155,7 +161,9 @@ TEST_P(GlowOf, StartsAsTheMethodSays) {
       } else {
         reference::Plu p;
         p.permutation = find(tensors, name + "permutation").integers;
-        for (const int32_t sign : find(tensors, name + "sign").integers) p.sign.push_back(static_cast<int8_t>(sign));
+        for (const int32_t sign : find(tensors, name + "sign").integers) {
+          p.sign.push_back(static_cast<int8_t>(sign));
+        }
         p.lower = tests::widen(find(tensors, name + "lower").values);
         p.upper = tests::widen(find(tensors, name + "upper").values);
         p.log_s = tests::widen(find(tensors, name + "log_s").values);
@@ -163,7 +171,9 @@ TEST_P(GlowOf, StartsAsTheMethodSays) {
       }
       const Vector product = reference::multiply(weight, reference::transpose(weight, c), c);
       Vector identity(product.size());
-      for (int64_t i = 0; i < c; ++i) identity[static_cast<size_t>(i * c + i)] = 1.0;
+      for (int64_t i = 0; i < c; ++i) {
+        identity[static_cast<size_t>(i * c + i)] = 1.0;
+      }
       tests::expect_close(product, identity, Vector(product.size(), 8 * tests::eps32 * std::sqrt(double(c))), name);
     }
   }
@@ -424,7 +434,9 @@ TEST_P(GlowOf, NamesTheFirstNonFiniteOperation) {
 }
 
 TEST_P(GlowOf, ASingularWeightIsNamedByBlockAndStep) {
-  if (!shape_.dense_invconv) GTEST_SKIP() << "of a PLU weight, a diagonal beyond float64 is the only way";
+  if (!shape_.dense_invconv) {
+    GTEST_SKIP() << "of a PLU weight, a diagonal beyond float64 is the only way";
+  }
   std::vector<Tensor> tensors = glow_.tensors();
   Tensor& weight = find(tensors, "block2.step3.invconv.weight");
   const auto named = [&] {

@@ -69,7 +69,9 @@ TEST(LatentPrior, LossGradientFollowsDifferences) {
     GlowPass pass(glow, 2, PassMode::train);
     pass.forward(stream, kernels::make_map(input.data(), 2, 1, shape.height, shape.width));
     std::vector<double> v(2 * parameters, 500.0);
-    if (parameters > 0) v[0] = nan;
+    if (parameters > 0) {
+      v[0] = nan;
+    }
     std::vector<double> nll(2);
     const auto loss = [&] {
       prior.loss(stream, pass, glow.constant_log_det(), {v.data(), static_cast<int64_t>(v.size()), {}}, 1.0,

@@ -41,10 +41,14 @@ class VaeTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
  protected:
   VaeTest() : vae_(small(), velocity(), 9, GetParam().device), stream_(GetParam().device) {
     Random random(4);
-    for (int64_t i = 0; i < window_count * vae_.dimensions(); ++i) x_.push_back(static_cast<float>(random.normal()));
+    for (int64_t i = 0; i < window_count * vae_.dimensions(); ++i) {
+      x_.push_back(static_cast<float>(random.normal()));
+    }
     // Biases start at zero: away from there, so that no ReLU sits on its edge.
     std::vector<float> values = kernels::to_host(stream_, vae_.parameters());
-    for (float& value : values) value += static_cast<float>(0.05 * random.normal());
+    for (float& value : values) {
+      value += static_cast<float>(0.05 * random.normal());
+    }
     set(values);
     const std::vector<int64_t> step = {3};
     step_ = Buffer<int64_t>(1, GetParam().device);
@@ -68,7 +72,9 @@ class VaeTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
                             raw.view());
     gradient = kernels::to_host(stream_, raw.view());
     double sum = 0;
-    for (const double value : kernels::to_host(stream_, nll_.view())) sum += value / window_count;
+    for (const double value : kernels::to_host(stream_, nll_.view())) {
+      sum += value / window_count;
+    }
     return sum;
   }
 

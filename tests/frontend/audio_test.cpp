@@ -33,7 +33,9 @@ void expect_near(const std::vector<float>& came, const std::vector<float>& expec
   ASSERT_EQ(came.size(), expected.size());
   for (size_t i = 0; i < came.size(); ++i) {
     const double error = std::abs(static_cast<double>(came[i]) - static_cast<double>(expected[i]));
-    if (!(error <= bound)) FAIL() << "sample " << i << ": " << came[i] << ", expected " << expected[i];
+    if (!(error <= bound)) {
+      FAIL() << "sample " << i << ": " << came[i] << ", expected " << expected[i];
+    }
   }
 }
 
@@ -42,7 +44,9 @@ TEST(ReadAudio, SixteenBitSamplesAreExact) {
   const std::vector<int16_t> samples{0, 1, -1, 32767, -32768, 12345, -23456};
   std::vector<float> expected;
   expected.reserve(samples.size());
-  for (const int16_t sample : samples) expected.push_back(static_cast<float>(sample) / 32768.0f);
+  for (const int16_t sample : samples) {
+    expected.push_back(static_cast<float>(sample) / 32768.0f);
+  }
   for (const int format : {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
                            SF_FORMAT_WAVEX | SF_FORMAT_PCM_16, SF_FORMAT_RF64 | SF_FORMAT_PCM_16}) {
     write_sound(folder / "a.wav", samples, {.format = format});
@@ -78,7 +82,9 @@ TEST(ReadAudio, OggVorbisIsNearAndWhole) {
   const std::vector<float> came = read_audio(folder / "a.ogg", usual).samples;
   ASSERT_EQ(came.size(), samples.size());
   double error = 0.0;
-  for (size_t i = 0; i < came.size(); ++i) error += std::pow(static_cast<double>(came[i] - samples[i]), 2);
+  for (size_t i = 0; i < came.size(); ++i) {
+    error += std::pow(static_cast<double>(came[i] - samples[i]), 2);
+  }
   EXPECT_TRUE(std::sqrt(error / 32000.0) <= 0.01) << std::sqrt(error / 32000.0);
 }
 
@@ -105,7 +111,9 @@ TEST(ReadAudio, ChannelIsTheMeanOrAnIndex) {
 TEST(ReadAudio, MeanOfEightChannels) {
   const TemporaryFolder folder;
   std::vector<int16_t> samples;
-  for (int16_t i = 0; i < 800; ++i) samples.push_back(static_cast<int16_t>(i % 8 * 1000));
+  for (int16_t i = 0; i < 800; ++i) {
+    samples.push_back(static_cast<int16_t>(i % 8 * 1000));
+  }
   write_sound(folder / "a.wav", samples, {.channels = 8});
   EXPECT_EQ(read_audio(folder / "a.wav", usual).samples, std::vector<float>(100, 3500.0f / 32768.0f));
 }
@@ -169,7 +177,9 @@ TEST(ReadAudio, FilesThatAreNoSound) {
 }
 
 TEST(ReadAudio, AFileWithoutReadPermission) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root reads every file";
+  if (::geteuid() == 0) {
+    GTEST_SKIP() << "root reads every file";
+  }
   const TemporaryFolder folder;
   write_sound(folder / "a.wav", test::noise(0.5, 100));
   std::filesystem::permissions(folder / "a.wav", std::filesystem::perms::none);

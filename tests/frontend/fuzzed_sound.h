@@ -16,12 +16,19 @@ namespace evenflow::fuzz {
 /// Bytes as a sound file are finite samples, or a DataError.
 inline bool reads_sound(std::string_view input, const std::string& name) {
   io::FrontendSettings settings;
-  if (input.size() % 2 == 1) settings.channel = "1";
+  if (input.size() % 2 == 1) {
+    settings.channel = "1";
+  }
   try {
     const std::vector<float> samples = frontend::read_audio(as_file(input, name), settings).samples;
-    if (samples.empty()) std::abort();
-    for (const float sample : samples)
-      if (!std::isfinite(sample)) std::abort();
+    if (samples.empty()) {
+      std::abort();
+    }
+    for (const float sample : samples) {
+      if (!std::isfinite(sample)) {
+        std::abort();
+      }
+    }
   } catch (const io::DataError&) {
     return false;
   }

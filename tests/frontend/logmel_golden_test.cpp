@@ -19,7 +19,9 @@ class Golden {
   explicit Golden(const std::string& group)
       : file_(H5Fopen(EVENFLOW_GOLDEN_DIR "/logmel/logmel.h5", H5F_ACC_RDONLY, H5P_DEFAULT)),
         group_(H5Gopen2(file_, group.c_str(), H5P_DEFAULT)) {
-    if (group_ < 0) throw std::runtime_error("no golden group " + group);
+    if (group_ < 0) {
+      throw std::runtime_error("no golden group " + group);
+    }
   }
   ~Golden() {
     H5Gclose(group_);
@@ -31,7 +33,9 @@ class Golden {
   int attribute(const char* name) const {
     int value = 0;
     const hid_t id = H5Aopen(group_, name, H5P_DEFAULT);
-    if (id < 0 || H5Aread(id, H5T_NATIVE_INT, &value) < 0) throw std::runtime_error(std::string("no ") + name);
+    if (id < 0 || H5Aread(id, H5T_NATIVE_INT, &value) < 0) {
+      throw std::runtime_error(std::string("no ") + name);
+    }
     H5Aclose(id);
     return value;
   }
@@ -55,7 +59,9 @@ class Golden {
     H5Tclose(type);
     H5Dclose(id);
     std::vector<float> samples;
-    for (double value : array("samples")) samples.push_back(static_cast<float>(value * scale));
+    for (double value : array("samples")) {
+      samples.push_back(static_cast<float>(value * scale));
+    }
     return samples;
   }
 

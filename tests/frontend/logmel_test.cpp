@@ -40,8 +40,12 @@ std::vector<double> reference(const std::vector<float>& samples, const LogMelSet
     for (int64_t i = 0; i < n; ++i) {
       int64_t at = centre - n / 2 + i;
       if (settings.pad_mode == PadMode::reflect) {
-        if (at < 0) at = -at;
-        if (at >= count) at = 2 * (count - 1) - at;
+        if (at < 0) {
+          at = -at;
+        }
+        if (at >= count) {
+          at = 2 * (count - 1) - at;
+        }
       }
       const bool inside = at >= 0 && at < count;
       windowed.push_back(inside ? window[static_cast<size_t>(i)] * samples[static_cast<size_t>(at)] : 0.0);
@@ -121,7 +125,9 @@ TEST(LogMel, EveryKindOfTransformSize) {
 TEST(LogMel, EveryInstructionSet) {
   for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_SCALAR}}) {
     hwy::SetSupportedTargetsForTest(0);
-    if (target != HWY_SCALAR && !(hwy::SupportedTargets() & target)) continue;
+    if (target != HWY_SCALAR && !(hwy::SupportedTargets() & target)) {
+      continue;
+    }
     hwy::SetSupportedTargetsForTest(target);
     for (const int n_fft : {128, 1000, 1024}) {
       const LogMelPlan plan(with_size(n_fft, 100, 31, PadMode::reflect));
@@ -225,7 +231,9 @@ TEST(SlaneyFilterbank, ABandBetweenTwoBinsIsEmptyAndOnTheFloor) {
   plan.run(samples.data(), 64, out.data());
   int empty = 0;
   for (size_t band = 0; band < 128; ++band) {
-    if (filters.offset[band + 1] > filters.offset[band]) continue;
+    if (filters.offset[band + 1] > filters.offset[band]) {
+      continue;
+    }
     ++empty;
     EXPECT_EQ(out[band], -156.53559774527022f);
   }

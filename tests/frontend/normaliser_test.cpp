@@ -47,9 +47,13 @@ TEST(Normaliser, PerBandIsTheMeanAndBiasedDeviation) {
   const io::NormaliserData data = fit(frames, 3, io::Normalisation::per_band);
   for (size_t band = 0; band < 2; ++band) {
     long double mean = 0, squares = 0;
-    for (size_t i = band; i < frames.size(); i += 3) mean += frames[i];
+    for (size_t i = band; i < frames.size(); i += 3) {
+      mean += frames[i];
+    }
     mean /= 1000;
-    for (size_t i = band; i < frames.size(); i += 3) squares += (frames[i] - mean) * (frames[i] - mean);
+    for (size_t i = band; i < frames.size(); i += 3) {
+      squares += (frames[i] - mean) * (frames[i] - mean);
+    }
     const auto expected_mean = static_cast<double>(mean);
     const auto expected_std = static_cast<double>(std::sqrt(squares / 1000));
     expect_near(static_cast<double>(data.mean[band]), expected_mean, std::abs(expected_mean) * 0x1p-24);
@@ -66,7 +70,9 @@ TEST(Normaliser, AConstantBandGetsTheFloor) {
 TEST(Normaliser, TwoPassesSurviveALargeMean) {
   std::vector<float> frames;
   frames.reserve(4096);
-  for (int i = 0; i < 4096; ++i) frames.push_back(i % 2 ? 65536.0f : 65536.0078125f);
+  for (int i = 0; i < 4096; ++i) {
+    frames.push_back(i % 2 ? 65536.0f : 65536.0078125f);
+  }
   const io::NormaliserData data = fit(frames, 1, io::Normalisation::per_band);
   EXPECT_EQ(data.std[0], 0.00390625f);
 }

@@ -76,7 +76,9 @@ TEST(Prepare, EveryClipInManifestOrder) {
   EXPECT_FALSE(result.stopped);
   EXPECT_TRUE(result.skipped.empty());
   ASSERT_EQ(progress.size(), 23u);
-  for (size_t i = 0; i < progress.size(); ++i) EXPECT_EQ(progress[i], i + 1);
+  for (size_t i = 0; i < progress.size(); ++i) {
+    EXPECT_EQ(progress[i], i + 1);
+  }
   EXPECT_EQ(out.names(), std::vector<std::string>{"a.h5"});
 
   const io::Shard shard(out / "a.h5");
@@ -123,7 +125,9 @@ TEST(Prepare, WorkersWaitForASlowWriter) {
   prepare(manifest, out / "quick.h5", {.threads = 2});
   PrepareOptions options{.threads = 2};
   options.progress = [](size_t done, size_t) {
-    if (done == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));  // ample for all the others
+    if (done == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));  // ample for all the others
+    }
   };
   prepare(manifest, out / "slow.h5", options);
   EXPECT_EQ(io::Shard(out / "slow.h5").data_hash(), io::Shard(out / "quick.h5").data_hash());
@@ -137,7 +141,9 @@ TEST(Prepare, MoreThreadsThanClips) {
 TEST(Prepare, BadFilesAreReportedInOneGoAndLeaveNoShard) {
   const TemporaryFolder sound, out;
   const io::Manifest manifest = recordings(sound, 16);
-  for (const size_t clip : {1u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 15u}) spoil(manifest, clip);
+  for (const size_t clip : {1u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 15u}) {
+    spoil(manifest, clip);
+  }
   const std::string error = error_of<io::DataError>([&] { prepare(manifest, out / "a.h5", {.threads = 4}); });
   EXPECT_THAT(error, AllOf(HasSubstr("12 of 16 recordings cannot be used:"),
                            HasSubstr("clip1.wav' is not a sound file"), HasSubstr("clip4.wav'"),
@@ -228,7 +234,9 @@ TEST(Prepare, KilledItLeavesNothingUnderTheFinalName) {
     if (child == 0) {
       PrepareOptions options{.threads = 2};
       options.progress = [&](size_t done, size_t) {
-        if (done == after) ::kill(::getpid(), SIGKILL);
+        if (done == after) {
+          ::kill(::getpid(), SIGKILL);
+        }
       };
       prepare(manifest, out / "a.h5", options);
       ::_exit(0);
@@ -272,11 +280,15 @@ TEST_F(PrepareOnDevice, TheSameShardButForFloat32) {
   EXPECT_EQ(cpu.device(), "cpu");
   EXPECT_EQ(cuda.device(), "cuda:0");
   EXPECT_EQ(cuda.offsets(), cpu.offsets());
-  for (size_t i = 0; i < 9; ++i) EXPECT_EQ(cuda.clips()[i].path, manifest.clips[i].path);
+  for (size_t i = 0; i < 9; ++i) {
+    EXPECT_EQ(cuda.clips()[i].path, manifest.clips[i].path);
+  }
   const std::vector<float> expected = frames_of(cpu, 0, cpu.frames()), got = frames_of(cuda, 0, cuda.frames());
   for (size_t i = 0; i < expected.size(); ++i) {
     const auto first = expected.begin() + static_cast<int64_t>(i / 128 * 128);
-    if (expected[i] < *std::max_element(first, first + 128) - 80.0f) continue;
+    if (expected[i] < *std::max_element(first, first + 128) - 80.0f) {
+      continue;
+    }
     ASSERT_TRUE(std::abs(got[i] - expected[i]) <= 0.02f) << i << ": " << got[i] << ", expected " << expected[i];
   }
 }

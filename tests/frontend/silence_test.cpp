@@ -40,7 +40,9 @@ TEST(SaysNothing, NotWhatIsQuietSteadyNarrowOrShort) {
   EXPECT_FALSE(nothing(test::sine(440.0, 0.1, 16000, 16000)));
   EXPECT_FALSE(nothing(test::noise(0.5, 600)));
   std::vector<float> late(16000, 0.0F);
-  for (size_t i = 15000; i < late.size(); ++i) late[i] = i % 2 == 0 ? 0.1F : -0.1F;
+  for (size_t i = 15000; i < late.size(); ++i) {
+    late[i] = i % 2 == 0 ? 0.1F : -0.1F;
+  }
   EXPECT_FALSE(nothing(late));
 }
 
@@ -64,7 +66,9 @@ TEST(TrainingSound, ABandThatNeverVariesIsAnError) {
   TrainingSound sound(settings);
   for (uint32_t seed = 1; seed <= 3; ++seed) {
     std::vector<float> frames = transform(test::noise(0.5, 16000, seed));
-    for (size_t i = 40; i < frames.size(); i += 128) frames[i] = -61.5F;
+    for (size_t i = 40; i < frames.size(); i += 128) {
+      frames[i] = -61.5F;
+    }
     sound.add("a.wav", frames);
   }
   EXPECT_THAT(error_of<io::DataError>([&] { sound.require(); }),

@@ -15,7 +15,9 @@ namespace fs = std::filesystem;
 
 TemporaryFolder::TemporaryFolder() {
   std::string name = (fs::temp_directory_path() / "evenflow-frontend-XXXXXX").string();
-  if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+  if (!::mkdtemp(name.data())) {
+    throw std::runtime_error("no temporary folder");
+  }
   path_ = name;
 }
 
@@ -26,7 +28,9 @@ TemporaryFolder::~TemporaryFolder() {
 
 std::vector<std::string> TemporaryFolder::names() const {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(path_)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    names.push_back(entry.path().filename().string());
+  }
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -40,7 +44,9 @@ void write_with(const fs::path& file, const std::vector<T>& samples, const Sound
   info.samplerate = format.rate_hz;
   info.channels = format.channels;
   SNDFILE* sound = sf_open(file.c_str(), SFM_WRITE, &info);
-  if (!sound) throw std::runtime_error("cannot write " + file.string() + ": " + sf_strerror(nullptr));
+  if (!sound) {
+    throw std::runtime_error("cannot write " + file.string() + ": " + sf_strerror(nullptr));
+  }
   const auto frames = static_cast<sf_count_t>(samples.size()) / format.channels;
   // In pieces: libsndfile's Vorbis encoder overflows its stack on one long call.
   for (sf_count_t at = 0; at < frames; at += 4096) {
@@ -65,7 +71,9 @@ void write_sound(const fs::path& file, const std::vector<int16_t>& samples, cons
 std::string WavBytes::text() const {
   const auto number = [](uint64_t value, int count) {
     std::string bytes;
-    for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> 8 * i & 0xff);
+    for (int i = 0; i < count; ++i) {
+      bytes += static_cast<char>(value >> 8 * i & 0xff);
+    }
     return bytes;
   };
   const auto frame = static_cast<uint64_t>(channels * bits / 8), rate = static_cast<uint64_t>(rate_hz);
@@ -85,7 +93,9 @@ std::string read_bytes(const fs::path& file) {
 void write_bytes(const fs::path& file, const std::string& bytes) {
   std::ofstream out(file, std::ios::binary);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!out) throw std::runtime_error("cannot write " + file.string());
+  if (!out) {
+    throw std::runtime_error("cannot write " + file.string());
+  }
 }
 
 void clear_end_of_stream(const fs::path& ogg) {
@@ -97,9 +107,13 @@ void clear_end_of_stream(const fs::path& ogg) {
   uint32_t sum = 0;
   for (size_t i = page; i < bytes.size(); ++i) {
     sum ^= static_cast<uint32_t>(static_cast<unsigned char>(bytes[i])) << 24;
-    for (int bit = 0; bit < 8; ++bit) sum = (sum << 1) ^ (sum >> 31 ? 0x04c11db7u : 0u);
+    for (int bit = 0; bit < 8; ++bit) {
+      sum = (sum << 1) ^ (sum >> 31 ? 0x04c11db7u : 0u);
+    }
   }
-  for (size_t i = 0; i < 4; ++i) bytes[page + checksum + i] = static_cast<char>(sum >> 8 * i & 0xff);
+  for (size_t i = 0; i < 4; ++i) {
+    bytes[page + checksum + i] = static_cast<char>(sum >> 8 * i & 0xff);
+  }
   write_bytes(ogg, bytes);
 }
 
@@ -115,8 +129,9 @@ std::vector<float> sine(double frequency_hz, double amplitude, int rate_hz, size
 std::vector<float> noise(double amplitude, size_t count, uint32_t seed) {
   std::mt19937 random(seed);
   std::vector<float> samples(count);
-  for (float& sample : samples)
+  for (float& sample : samples) {
     sample = static_cast<float>(amplitude * (static_cast<double>(random()) / 2147483648.0 - 1.0));
+  }
   return samples;
 }
 
@@ -128,7 +143,9 @@ void patch(const fs::path& file, uint64_t at, const std::string& bytes) {
   std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
   out.seekp(static_cast<std::streamoff>(at));
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!out) throw std::runtime_error("cannot patch " + file.string());
+  if (!out) {
+    throw std::runtime_error("cannot patch " + file.string());
+  }
 }
 
 }  // namespace evenflow::frontend::test

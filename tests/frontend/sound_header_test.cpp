@@ -27,7 +27,9 @@ const io::FrontendSettings settings;
 
 std::string sound16(size_t samples = 3001) {
   std::vector<int16_t> values;
-  for (const float x : test::noise(0.5, samples)) values.push_back(static_cast<int16_t>(std::lrint(x * 32767.0F)));
+  for (const float x : test::noise(0.5, samples)) {
+    values.push_back(static_cast<int16_t>(std::lrint(x * 32767.0F)));
+  }
   return bytes_of(values);
 }
 
@@ -124,7 +126,9 @@ TEST(SoundHeader, ASizeOf64BitsIsAPlaceholderOnlyWhereNoSoundIsSoLong) {
   const std::string sound = sound16();
   for (const uint64_t size : {uint64_t{4'300'000'000}, uint64_t{1} << 31, uint64_t{1} << 33}) {
     std::string sizes = std::string("ds64\x1c\0\0\0", 8) + std::string(28, '\0');
-    for (size_t i = 0; i < 8; ++i) sizes[16 + i] = static_cast<char>(size >> 8 * i & 0xff);
+    for (size_t i = 0; i < 8; ++i) {
+      sizes[16 + i] = static_cast<char>(size >> 8 * i & 0xff);
+    }
     const WavBytes cut{
         .sound = sound, .data_size = 0xffffffff, .riff_size = 0xffffffff, .before = sizes, .form = "RF64"};
     EXPECT_THAT(error_with(cut.text()),
@@ -176,7 +180,9 @@ TEST(SoundHeader, ADamagedFlacIsAnErrorWhetherItSaysItsLengthOrNot) {
   const std::string whole = read_bytes(folder / "a.flac");
   for (const bool streamed : {false, true}) {
     std::string bytes = whole;
-    if (streamed) bytes.replace(22, 4, 4, '\0');
+    if (streamed) {
+      bytes.replace(22, 4, 4, '\0');
+    }
     for (const double share : {0.2, 0.5, 0.9}) {
       const auto at = static_cast<size_t>(share * static_cast<double>(bytes.size()));
       std::string flipped = bytes;
@@ -200,7 +206,9 @@ std::string mp3(bool with_header) {
   info.samplerate = 16000;
   info.channels = 1;
   info.format = format;
-  if (!sf_format_check(&info)) return {};
+  if (!sf_format_check(&info)) {
+    return {};
+  }
   const TemporaryFolder folder;
   write_sound(folder / "a.mp3", test::noise(0.3, 32000), {.format = format});
   const std::string bytes = read_bytes(folder / "a.mp3");
@@ -209,7 +217,9 @@ std::string mp3(bool with_header) {
 }
 
 TEST(SoundHeader, AnMp3ThatIsNotWholeIsAnErrorWithItsSecond) {
-  if (mp3(true).empty()) GTEST_SKIP() << "this libsndfile knows no MP3";
+  if (mp3(true).empty()) {
+    GTEST_SKIP() << "this libsndfile knows no MP3";
+  }
   for (const bool with_header : {true, false}) {
     const std::string bytes = mp3(with_header);
     const size_t half = bytes.size() / 2;
@@ -231,7 +241,9 @@ TEST(SoundHeader, AnMp3ThatIsNotWholeIsAnErrorWithItsSecond) {
 
 TEST(SoundHeader, AnMp3IsComparedWithWhatItsHeaderSays) {
   const std::string bytes = mp3(true);
-  if (bytes.empty()) GTEST_SKIP() << "this libsndfile knows no MP3";
+  if (bytes.empty()) {
+    GTEST_SKIP() << "this libsndfile knows no MP3";
+  }
   const std::string sync = bytes.substr(0, 2);
   const size_t last = bytes.rfind(sync);
   const Audio twice = audio_of(bytes + mp3(false));
@@ -274,7 +286,9 @@ TEST(SoundHeader, AnOggThatLostAPageIsAnError) {
   write_sound(folder / "a.ogg", test::noise(0.5, 200000), {.format = SF_FORMAT_OGG | SF_FORMAT_VORBIS});
   const std::string bytes = read_bytes(folder / "a.ogg");
   std::vector<size_t> pages;
-  for (size_t at = bytes.find("OggS"); at != std::string::npos; at = bytes.find("OggS", at + 1)) pages.push_back(at);
+  for (size_t at = bytes.find("OggS"); at != std::string::npos; at = bytes.find("OggS", at + 1)) {
+    pages.push_back(at);
+  }
   ASSERT_GT(pages.size(), 6U);
   const auto error = [&](const std::string& changed) {
     write_bytes(folder / "b.ogg", changed);
@@ -331,7 +345,9 @@ TEST(SoundHeader, EveryFormatIsReadWholeAndWithoutANote) {
     info.samplerate = 16000;
     info.channels = 1;
     info.format = format;
-    if (!sf_format_check(&info)) continue;  // Opus and MP3, by an older libsndfile
+    if (!sf_format_check(&info)) {
+      continue;  // Opus and MP3, by an older libsndfile
+    }
     write_sound(folder / "a", samples, {.format = format});
     const Audio came = read_audio(folder / "a", settings);
     const auto length = static_cast<double>(came.samples.size());

@@ -18,9 +18,13 @@ TEST(SoundNotes, NothingToSay) {
 
 TEST(SoundNotes, OneLineForEachKindNamesTheFirst) {
   SoundNotes notes({});
-  for (int i = 0; i < 5; ++i) notes.add("s" + std::to_string(i) + ".wav", {16000, 1, "without a length"}, false);
+  for (int i = 0; i < 5; ++i) {
+    notes.add("s" + std::to_string(i) + ".wav", {16000, 1, "without a length"}, false);
+  }
   notes.add("low.wav", {8000, 1, ""}, false);
-  for (int i = 0; i < 2; ++i) notes.add("high" + std::to_string(i) + ".wav", {44100, 2, ""}, i == 0);
+  for (int i = 0; i < 2; ++i) {
+    notes.add("high" + std::to_string(i) + ".wav", {44100, 2, ""}, i == 0);
+  }
   EXPECT_THAT(notes.lines(),
               ElementsAre("note: 5 recordings without a length: s0.wav, s1.wav, s2.wav and 2 more",
                           "note: 6 recordings have 1 channel, 2 recordings have 2 channels: the mean of a recording's "

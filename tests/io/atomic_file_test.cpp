@@ -106,7 +106,9 @@ TEST(AtomicFile, MissingFolderIsNamed) {
 TEST(WriteText, RoundTripsAnyBytesOverAnOldFile) {
   const TempFolder folder;
   std::string bytes(200'000, '\0');
-  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 31 + i / 256);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<char>(i * 31 + i / 256);
+  }
   write_text(folder / "a", "old");
   write_text(folder / "a", bytes);
   EXPECT_EQ(read_text(folder / "a"), bytes);

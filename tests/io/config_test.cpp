@@ -24,8 +24,11 @@ std::string usage_error(const std::string& toml) {
   return error_of<UsageError>([&] { config_of(toml); });
 }
 const ConfigKey& key(const std::string& name) {
-  for (const ConfigKey& candidate : config_keys())
-    if (candidate.name == name) return candidate;
+  for (const ConfigKey& candidate : config_keys()) {
+    if (candidate.name == name) {
+      return candidate;
+    }
+  }
   throw std::runtime_error("no key " + name);
 }
 
@@ -121,14 +124,17 @@ TEST(Config, DoublesRoundTripToTheBit) {
   Config c;
   while (c.condition.k.size() < 20'000) {
     const double value = std::bit_cast<double>(random());
-    if (std::isfinite(value)) c.condition.k.push_back(value);
+    if (std::isfinite(value)) {
+      c.condition.k.push_back(value);
+    }
   }
   c.condition.k.push_back(5e-324);
   c.condition.k.push_back(1.7976931348623157e308);
   const Config back = config_of(to_toml(c));
   ASSERT_EQ(back.condition.k.size(), c.condition.k.size());
-  for (size_t i = 0; i < c.condition.k.size(); ++i)
+  for (size_t i = 0; i < c.condition.k.size(); ++i) {
     ASSERT_EQ(std::bit_cast<uint64_t>(back.condition.k[i]), std::bit_cast<uint64_t>(c.condition.k[i])) << i;
+  }
 }
 
 TEST(Config, DoublesAreShort) {

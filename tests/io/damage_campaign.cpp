@@ -39,7 +39,9 @@ Damage flip(const std::string& file, size_t byte, unsigned bit) {
 class Fingerprint {
  public:
   void bytes(const void* data, size_t size) {
-    for (size_t i = 0; i < size; ++i) state_ = (state_ ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+    for (size_t i = 0; i < size; ++i) {
+      state_ = (state_ ^ static_cast<const unsigned char*>(data)[i]) * 0x100000001b3;
+    }
   }
   template <class T>
   void number(T value) {
@@ -56,7 +58,9 @@ class Fingerprint {
   }
   void texts(const std::vector<std::string>& values) {
     number(values.size());
-    for (const std::string& value : values) text(value);
+    for (const std::string& value : values) {
+      text(value);
+    }
   }
   uint64_t value() const { return state_; }
 
@@ -100,9 +104,12 @@ void add_model(Fingerprint& print, const fs::path& file) {
   print.numbers(model.normaliser.std);
   print.texts(model.condition.names);
   for (const std::vector<double>* values :
-       {&model.condition.k, &model.condition.v0, &model.condition.mean, &model.condition.std, &model.threshold.gamma})
+       {&model.condition.k, &model.condition.v0, &model.condition.mean, &model.condition.std, &model.threshold.gamma}) {
     print.numbers(*values);
-  for (const std::vector<double>& values : model.condition.training_values) print.numbers(values);
+  }
+  for (const std::vector<double>& values : model.condition.training_values) {
+    print.numbers(values);
+  }
   print.texts({model.threshold.score, model.threshold.method});
   print.numbers(std::vector<double>{model.threshold.quantile, model.threshold.value});
   print.number(model.threshold.clips);
@@ -146,9 +153,13 @@ void add_latents(Fingerprint& print, const fs::path& file) {
   const Hdf5Lock lock;
   const Hdf5File latents = Hdf5File::open(file, "evenflow latents");
   Shape shape;
-  for (const char* name : {"/zc", "/zd"}) print.numbers(latents.read<float>(name, shape));
+  for (const char* name : {"/zc", "/zd"}) {
+    print.numbers(latents.read<float>(name, shape));
+  }
   print.numbers(latents.read<double>("/estimate", shape));
-  if (latents.version() < 2) return;
+  if (latents.version() < 2) {
+    return;
+  }
   for (const std::string& name : latents.read_texts_attribute("/", "columns")) {
     print.text(name);
     print.numbers(latents.read<double>("/" + name));
@@ -177,7 +188,9 @@ class WorkingCopy {
   explicit WorkingCopy(const fs::path& original) : bytes_(bytes_of(original)) {
     path_ = (fs::temp_directory_path() / "evenflow_damage_XXXXXX.h5").string();
     descriptor_ = ::mkstemps(path_.data(), 3);
-    if (descriptor_ < 0) throw std::runtime_error("no temporary file");
+    if (descriptor_ < 0) {
+      throw std::runtime_error("no temporary file");
+    }
     write(0, bytes_);
   }
   ~WorkingCopy() {
@@ -190,15 +203,18 @@ class WorkingCopy {
 
   void apply(const Damage& damage) const {
     write(damage.at, damage.bytes);
-    if (damage.length < bytes_.size() && ::ftruncate(descriptor_, static_cast<off_t>(damage.length)) != 0)
+    if (damage.length < bytes_.size() && ::ftruncate(descriptor_, static_cast<off_t>(damage.length)) != 0) {
       throw std::runtime_error("cannot cut " + path_);
+    }
   }
   void restore() const { write(0, bytes_); }
 
  private:
   void write(size_t at, const std::string& bytes) const {
-    if (::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at)) != static_cast<ssize_t>(bytes.size()))
+    if (::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(at)) !=
+        static_cast<ssize_t>(bytes.size())) {
       throw std::runtime_error("cannot write " + path_);
+    }
   }
 
   std::string bytes_, path_;
@@ -207,7 +223,9 @@ class WorkingCopy {
 
 Result read_one(const std::string& path, const std::string& kind, uint64_t undamaged, std::string& text) {
   try {
-    if (fingerprint(path, kind) == undamaged) return Result::same;
+    if (fingerprint(path, kind) == undamaged) {
+      return Result::same;
+    }
     text = "read as something else";
     return Result::changed;
   } catch (const DataError& error) {
@@ -228,10 +246,18 @@ std::string described(const Damage& damage, const std::string& text) {
 
 uint64_t fingerprint(const fs::path& file, const std::string& kind) {
   Fingerprint print;
-  if (kind == "evenflow shard") add_shard(print, file);
-  if (kind == "evenflow model") add_model(print, file);
-  if (kind == "evenflow latents") add_latents(print, file);
-  if (kind == "evenflow samples") add_samples(print, file);
+  if (kind == "evenflow shard") {
+    add_shard(print, file);
+  }
+  if (kind == "evenflow model") {
+    add_model(print, file);
+  }
+  if (kind == "evenflow latents") {
+    add_latents(print, file);
+  }
+  if (kind == "evenflow samples") {
+    add_samples(print, file);
+  }
   return print.value();
 }
 
@@ -247,22 +273,27 @@ std::vector<Damage> random_flips(const std::string& file, int64_t count, uint64_
 
 std::vector<Damage> flips_of_begin(const std::string& file, size_t bytes, size_t stride) {
   std::vector<Damage> damages;
-  for (size_t bit = 0; bit < 8 * std::min(bytes, file.size()); bit += stride)
+  for (size_t bit = 0; bit < 8 * std::min(bytes, file.size()); bit += stride) {
     damages.push_back(flip(file, bit / 8, static_cast<unsigned>(bit % 8)));
+  }
   return damages;
 }
 
 std::vector<Damage> truncations(const std::string& file, size_t step) {
   std::vector<Damage> damages;
-  for (size_t length = 0; length < file.size(); length += step) damages.push_back({0, "", length});
+  for (size_t length = 0; length < file.size(); length += step) {
+    damages.push_back({0, "", length});
+  }
   return damages;
 }
 
 std::vector<Damage> lost_pages(const std::string& file) {
   std::vector<Damage> damages;
-  for (const size_t page : {512, 4096, 65536})
-    for (size_t at = 0; at < file.size(); at += std::min<size_t>(page, 4096))
+  for (const size_t page : {512, 4096, 65536}) {
+    for (size_t at = 0; at < file.size(); at += std::min<size_t>(page, 4096)) {
       damages.push_back({at, std::string(std::min(page, file.size() - at), '\0')});
+    }
+  }
   return damages;
 }
 
@@ -271,9 +302,11 @@ std::vector<Damage> duplicated_pages(const std::string& file) {
   std::mt19937_64 random(3);
   for (const size_t page : {512, 4096}) {
     const size_t pages = file.size() / page;
-    for (size_t i = 0; i < pages; ++i)
-      for (const size_t from : {(i + 1) % pages, static_cast<size_t>(random() % pages)})
+    for (size_t i = 0; i < pages; ++i) {
+      for (const size_t from : {(i + 1) % pages, static_cast<size_t>(random() % pages)}) {
         damages.push_back({i * page, file.substr(from * page, page)});
+      }
+    }
   }
   return damages;
 }
@@ -284,11 +317,15 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
   const WorkingCopy copy(file);
   Tally tally;
   const auto fault = [&](size_t i, const std::string& text) {
-    if (tally.first_fault.empty()) tally.first_fault = described(damages[i], text);
+    if (tally.first_fault.empty()) {
+      tally.first_fault = described(damages[i], text);
+    }
   };
   for (size_t next = 0; next < damages.size();) {
     int ends[2];
-    if (::pipe(ends) != 0) throw std::runtime_error("no pipe");
+    if (::pipe(ends) != 0) {
+      throw std::runtime_error("no pipe");
+    }
     const pid_t child = ::fork();
     if (child == 0) {
       for (size_t i = next; i < damages.size(); ++i) {
@@ -300,7 +337,9 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
         copy.restore();
         text.resize(255);
         const std::string message = result + text;
-        if (::write(ends[1], message.data(), message.size()) != static_cast<ssize_t>(message.size())) ::_exit(1);
+        if (::write(ends[1], message.data(), message.size()) != static_cast<ssize_t>(message.size())) {
+          ::_exit(1);
+        }
       }
       ::_exit(0);
     }
@@ -312,13 +351,17 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
       tally.same += result == Result::same;
       tally.changed += result == Result::changed;
       tally.unnamed += result == Result::unnamed;
-      if (result == Result::changed || result == Result::unnamed) fault(next, message.substr(1));
+      if (result == Result::changed || result == Result::unnamed) {
+        fault(next, message.substr(1));
+      }
       ++next;
     }
     ::close(ends[0]);
     int status = 0;
     ::waitpid(child, &status, 0);
-    if (next == damages.size()) break;
+    if (next == damages.size()) {
+      break;
+    }
     const bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
     ++(hung ? tally.hung : tally.crashed);
     fault(next, hung ? "hung" : "crashed, status " + std::to_string(status));
@@ -346,11 +389,19 @@ ModelData example_model() {
   float next = -1.0f;
   for (Tensor& tensor : model.parameters) {
     int64_t count = 1;
-    for (const int64_t side : tensor.shape) count *= side;
+    for (const int64_t side : tensor.shape) {
+      count *= side;
+    }
     for (int64_t i = 0; i < count; ++i) {
-      if (tensor.type == Tensor::Type::float32) tensor.values.push_back(next += 0.001f);
-      if (tensor.type == Tensor::Type::int32) tensor.integers.push_back(static_cast<int32_t>(i));
-      if (tensor.type == Tensor::Type::int8) tensor.integers.push_back(i % 2 == 0 ? 1 : -1);
+      if (tensor.type == Tensor::Type::float32) {
+        tensor.values.push_back(next += 0.001f);
+      }
+      if (tensor.type == Tensor::Type::int32) {
+        tensor.integers.push_back(static_cast<int32_t>(i));
+      }
+      if (tensor.type == Tensor::Type::int8) {
+        tensor.integers.push_back(i % 2 == 0 ? 1 : -1);
+      }
     }
   }
   model.threshold = {"nll", "gamma", 0.9, 123.5, {2.0, -1.0, 3.0}, 84, 3};
@@ -362,7 +413,9 @@ ModelData example_model() {
 ModelData example_checkpoint() {
   ModelData model = example_model();
   std::vector<float> all;
-  for (const Tensor& tensor : model.parameters) all.insert(all.end(), tensor.values.begin(), tensor.values.end());
+  for (const Tensor& tensor : model.parameters) {
+    all.insert(all.end(), tensor.values.begin(), tensor.values.end());
+  }
   const std::vector<float> moments(all.size(), 0.125f);
   model.optimizer = OptimizerData{moments, moments, 77};
   model.progress = ProgressData{5, 3, 7, 0.5, 1.25, 4, 3.5, 0};
@@ -379,7 +432,9 @@ std::vector<Clip> example_clips() {
 std::vector<float> noise(size_t count) {
   std::mt19937 random(5);
   std::vector<float> out(count);
-  for (float& value : out) value = -80.0f + static_cast<float>(random() % 60'000) * 0.001f;
+  for (float& value : out) {
+    value = -80.0f + static_cast<float>(random() % 60'000) * 0.001f;
+  }
   return out;
 }
 
@@ -388,7 +443,9 @@ std::vector<float> noise(size_t count) {
 std::vector<fs::path> write_examples(const fs::path& folder) {
   const FrontendSettings frontend{8000, "mean", 512, 256, PadMode::zero, 16};
   ShardWriter shard(folder / "shard.h5", frontend, {"speed_rpm", "load_kg"});
-  for (const Clip& clip : example_clips()) shard.append(clip, noise(150 * 16));
+  for (const Clip& clip : example_clips()) {
+    shard.append(clip, noise(150 * 16));
+  }
   shard.finish();
   write_model(folder / "model.h5", example_model());
   write_model(folder / "checkpoint.h5", example_checkpoint());

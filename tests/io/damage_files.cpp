@@ -20,7 +20,9 @@ bool damage(const fs::path& file, const char* what, const std::vector<testing::D
   std::printf("%-24s %-18s %8zu %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64 " %8" PRId64 "\n",
               file.filename().c_str(), what, damages.size(), tally.refused, tally.same, tally.changed, tally.crashed,
               tally.hung, tally.unnamed);
-  if (!tally.first_fault.empty()) std::printf("    first: %s\n", tally.first_fault.c_str());
+  if (!tally.first_fault.empty()) {
+    std::printf("    first: %s\n", tally.first_fault.c_str());
+  }
   std::fflush(stdout);
   return tally.faults() == 0;
 }
@@ -39,7 +41,9 @@ int run(int argc, char** argv) {
     }
   }
   const testing::TempFolder folder;
-  if (files.empty()) files = testing::write_examples(folder.path());
+  if (files.empty()) {
+    files = testing::write_examples(folder.path());
+  }
   std::printf("%-24s %-18s %8s %8s %8s %8s %8s %8s %8s\n", "file", "damage", "tried", "refused", "same", "changed",
               "crashed", "hung", "unnamed");
   bool all_told = true;

@@ -18,7 +18,9 @@ constexpr uint64_t seed = 11;
 std::vector<Damage> thinned(const std::vector<Damage>& damages, size_t most) {
   std::vector<Damage> out;
   const size_t step = (damages.size() + most - 1) / most;
-  for (size_t i = 0; i < damages.size(); i += step) out.push_back(damages[i]);
+  for (size_t i = 0; i < damages.size(); i += step) {
+    out.push_back(damages[i]);
+  }
   return out;
 }
 

@@ -17,14 +17,20 @@ using testing::put;
 using testing::TempFolder;
 
 const Clip& clip_at(const Manifest& manifest, const std::string& path) {
-  for (const Clip& clip : manifest.clips)
-    if (clip.path == path) return clip;
+  for (const Clip& clip : manifest.clips) {
+    if (clip.path == path) {
+      return clip;
+    }
+  }
   throw std::runtime_error("no clip " + path);
 }
 
 double value_of(const Manifest& manifest, const Clip& clip, const std::string& name) {
-  for (size_t i = 0; i < manifest.parameter_names.size(); ++i)
-    if (manifest.parameter_names[i] == name) return clip.parameter.at(i);
+  for (size_t i = 0; i < manifest.parameter_names.size(); ++i) {
+    if (manifest.parameter_names[i] == name) {
+      return clip.parameter.at(i);
+    }
+  }
   throw std::runtime_error("no parameter " + name);
 }
 
@@ -56,8 +62,9 @@ TEST(DcaseName, SectionsSince2021) {
 TEST(DcaseName, OthersAreNone) {
   for (const char* stem : {"", "section", "section_00", "section_xx_0001", "normal_id_00", "normal_id_x_00000000",
                            "abnormal_id_00_00000000", "normal_00_00000000", "id_00", "id_00_1_2", "section_00_x_0001",
-                           "section_00_source_train_normal", "section_00_train_source_normal_0000", "section__0001"})
+                           "section_00_source_train_normal", "section_00_train_source_normal_0000", "section__0001"}) {
     EXPECT_FALSE(parse_dcase_name(stem)) << stem;
+  }
 }
 
 TEST(DcaseName, Of2020) {
@@ -89,8 +96,9 @@ TEST(DcaseAttributes, NumbersUnitsAndWords) {
               ElementsAre(Pair("g", 0.0), Pair("mm", 25.0), Pair("mV", 2000.0)));
   EXPECT_THAT(numeric_attributes({"vel"}), IsEmpty());
   EXPECT_THAT(numeric_attributes({}), IsEmpty());
-  for (const char* text : {"nan", "inf", "-", "", "1-2", "1.2.3", "A1", "+1", ".5", "4%x1"})
+  for (const char* text : {"nan", "inf", "-", "", "1-2", "1.2.3", "A1", "+1", ".5", "4%x1"}) {
     EXPECT_FALSE(numeric_attribute("key", text)) << text;
+  }
 }
 
 TEST(DcaseAttributes, GluedToOneWord) {
@@ -130,8 +138,9 @@ TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
   const std::string bearing_test = "bearing/test/section_00_target_test_anomaly_0002_vel_4.wav";
   const std::string fan_train = "fan/train/section_00_source_train_normal_0000_m-n_W.wav";
   const std::string fan_eval = "fan/test/section_00_0001.wav";
-  for (const std::string& file : {bearing_train, bearing_other, bearing_test, fan_train, fan_eval})
+  for (const std::string& file : {bearing_train, bearing_other, bearing_test, fan_train, fan_eval}) {
     put(folder / file, "x");
+  }
   // The table says 7 where the name says 6, and gives a value to the clip whose name has none.
   put(folder / "bearing/attributes_00.csv",
       "file_name,d1p,d1v,d2p,d2v\n" + bearing_train + ",vel,7,loc,A\n" + bearing_test + ",vel,4,,\n");
@@ -228,8 +237,9 @@ TEST(DcaseFolder, Of2020) {
   const TempFolder folder;
   for (const char* file :
        {"train/normal_id_00_00000000.wav", "train/normal_id_02_00000000.wav", "test/normal_id_00_00000000.wav",
-        "test/anomaly_id_00_00000000.wav", "test/id_01_00000000.wav"})
+        "test/anomaly_id_00_00000000.wav", "test/id_01_00000000.wav"}) {
     put(folder / "fan" / file, "x");
+  }
   const Manifest m = read_folder(folder.path());
   EXPECT_EQ(m.clips.size(), 5u);
   const Clip& train = clip_at(m, "fan/train/normal_id_02_00000000.wav");
@@ -245,8 +255,9 @@ TEST(DcaseFolder, Of2020) {
 
 TEST(DcaseFolder, SaysWhatItLeavesOut) {
   const TempFolder folder;
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 3; ++i) {
     put(folder / ("car/train/section_00_source_train_normal_000" + std::to_string(i) + "_A1Spd28VMic1.wav"), "x");
+  }
   put(folder / "car/train/section_00_source_train_normal_0003_car_B2.wav", "x");
   put(folder / "car/supplemental/section_00_supplemental_0000.wav", "x");
   put(folder / "car/supplemental/section_00_supplemental_0001.wav", "x");

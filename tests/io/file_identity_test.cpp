@@ -20,8 +20,9 @@ TEST(FileIdentity, IsOneForEverySpellingOfAFile) {
   fs::create_directory_symlink("sub", folder / "other_sub");
   const auto identity = identify(folder / "sub/a");
   ASSERT_TRUE(identity);
-  for (const char* spelling : {"sub/../sub/./a", "hard", "soft", "chain", "other_sub/a"})
+  for (const char* spelling : {"sub/../sub/./a", "hard", "soft", "chain", "other_sub/a"}) {
     EXPECT_EQ(identify(folder / spelling), identity) << spelling;
+  }
   EXPECT_EQ(identify(fs::relative(folder / "sub/a")), identity);
   EXPECT_NE(identify(folder / "b"), identity);
 }

@@ -25,14 +25,17 @@ namespace fs = std::filesystem;
 /// "train 0 fan 00": split, label, machine and section of each clip, by path.
 std::map<std::string, std::string> told(const fs::path& folder) {
   std::map<std::string, std::string> out;
-  for (const Clip& clip : read_recordings(folder).clips)
+  for (const Clip& clip : read_recordings(folder).clips) {
     out[clip.path] = std::string(clip.split == Split::train ? "train " : "test ") + std::to_string(clip.label) + " " +
                      clip.machine + " " + clip.section;
+  }
   return out;
 }
 
 void put_all(const fs::path& folder, const std::vector<std::string>& files) {
-  for (const std::string& file : files) put(folder / file, "x");
+  for (const std::string& file : files) {
+    put(folder / file, "x");
+  }
 }
 
 TEST(Folders, OfMimii) {
@@ -162,7 +165,9 @@ TEST(Folders, OtherFilesAreCountedByEnding) {
               AllOf(HasSubstr("no recordings"), HasSubstr("2 .mp9")));
   std::vector<fs::path> many;
   many.reserve(20);
-  for (int i = 0; i < 20; ++i) many.emplace_back("a.e" + std::to_string(i));
+  for (int i = 0; i < 20; ++i) {
+    many.emplace_back("a.e" + std::to_string(i));
+  }
   EXPECT_THAT(count_endings(many), HasSubstr(" and 12 other kinds"));
 }
 

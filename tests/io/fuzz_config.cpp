@@ -8,7 +8,9 @@
 bool evenflow::fuzz::reads(std::string_view input) {
   try {
     const io::Config config = io::parse_config(input, "fuzz.toml");
-    if (!(io::parse_config(io::to_toml(config), "again.toml") == config)) std::abort();
+    if (!(io::parse_config(io::to_toml(config), "again.toml") == config)) {
+      std::abort();
+    }
     io::validate(config);
   } catch (const io::UsageError&) {
     return false;

@@ -18,11 +18,17 @@ namespace fs = std::filesystem;
 
 void take_apart(std::string_view stem) {
   const std::optional<io::DcaseName> name = io::parse_dcase_name(stem);
-  if (!name) return;
-  if (name->section.empty()) std::abort();
+  if (!name) {
+    return;
+  }
+  if (name->section.empty()) {
+    std::abort();
+  }
   for (const std::string& word : name->attributes) {
     const std::optional<io::NumericAttribute> attribute = io::numeric_attribute("key", word);
-    if (attribute && !attribute->first.starts_with("key")) std::abort();
+    if (attribute && !attribute->first.starts_with("key")) {
+      std::abort();
+    }
   }
 }
 
@@ -36,11 +42,15 @@ bool is_file_name(std::string_view stem) {
 class Recording {
  public:
   explicit Recording(std::string_view stem) {
-    if (is_file_name(stem)) file_ = as_file("", "recordings/machine/train/" + std::string(stem) + ".wav");
+    if (is_file_name(stem)) {
+      file_ = as_file("", "recordings/machine/train/" + std::string(stem) + ".wav");
+    }
   }
   ~Recording() {
     std::error_code ignored;
-    if (!file_.empty()) fs::remove(file_, ignored);
+    if (!file_.empty()) {
+      fs::remove(file_, ignored);
+    }
   }
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
@@ -53,7 +63,9 @@ class Recording {
 
 bool reads(std::string_view input) {
   static const bool made = fs::create_directories(folder() / "recordings" / "machine" / "train");
-  if (!made) std::abort();
+  if (!made) {
+    std::abort();
+  }
   const size_t line_end = std::min(input.find('\n'), input.size());
   const std::string_view stem = input.substr(0, line_end);
   take_apart(stem);
@@ -62,8 +74,11 @@ bool reads(std::string_view input) {
   const Recording recording(stem);
   try {
     const io::Manifest manifest = io::read_recordings(folder() / "recordings");
-    for (const io::Clip& clip : manifest.clips)
-      if (clip.parameter.size() != manifest.parameter_names.size() || clip.machine != "machine") std::abort();
+    for (const io::Clip& clip : manifest.clips) {
+      if (clip.parameter.size() != manifest.parameter_names.size() || clip.machine != "machine") {
+        std::abort();
+      }
+    }
     return manifest.clips.size() == 2;
   } catch (const io::DataError&) {
     return false;

@@ -37,7 +37,9 @@ bool reads(std::string_view input) {
   const auto file = latents.edited(input, "latents.h5");
   try {
     const io::LatentsSummary summary = io::read_latents_summary(file);
-    if (summary.windows < 0 || summary.zc_size < 0 || summary.zd_size < 0 || summary.clips < 0) std::abort();
+    if (summary.windows < 0 || summary.zc_size < 0 || summary.zd_size < 0 || summary.clips < 0) {
+      std::abort();
+    }
   } catch (const io::DataError&) {
     return false;
   }

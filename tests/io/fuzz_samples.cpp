@@ -37,7 +37,9 @@ bool reads(std::string_view input) {
   try {
     const io::Samples read = io::read_samples(file);
     const auto size = static_cast<size_t>(read.windows * read.bands * read.frames);
-    if (read.logmel_db.size() != size || read.names.size() != read.values.size()) std::abort();
+    if (read.logmel_db.size() != size || read.names.size() != read.values.size()) {
+      std::abort();
+    }
   } catch (const io::DataError&) {
     return false;
   }

@@ -19,7 +19,9 @@ bool evenflow::fuzz::reads(std::string_view input) {
   const auto file = shards.edited(input, "shard.h5");
   try {
     const io::Shard shard(file);
-    if (shard.data_hash().size() != 16 || shard.offsets().size() != shard.clips().size() + 1) std::abort();
+    if (shard.data_hash().size() != 16 || shard.offsets().size() != shard.clips().size() + 1) {
+      std::abort();
+    }
   } catch (const io::DataError&) {
     return false;
   }

@@ -22,14 +22,18 @@ inline void reseal(hid_t file, const std::string& where) {
                      : H5Tget_class(type) == H5T_FLOAT ? "float" + std::to_string(8 * size)
                                                        : "int" + std::to_string(8 * size);
   text = where + " " + text + " ";
-  for (int i = 0; i < rank; ++i) text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  for (int i = 0; i < rank; ++i) {
+    text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  }
   text += "\n";
   std::string bytes(static_cast<size_t>(H5Sget_simple_extent_npoints(space)) * size, '\0');
   EXPECT_GE(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), 0);
   text += bytes;
   const uLong crc = ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size()));
   const auto value = static_cast<uint32_t>(crc);
-  if (H5Aexists(dataset, "crc32") > 0) H5Adelete(dataset, "crc32");
+  if (H5Aexists(dataset, "crc32") > 0) {
+    H5Adelete(dataset, "crc32");
+  }
   const hid_t scalar = H5Screate(H5S_SCALAR);
   const hid_t attribute = H5Acreate2(dataset, "crc32", H5T_STD_U32LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
   EXPECT_GE(H5Awrite(attribute, H5T_STD_U32LE, &value), 0);
@@ -47,7 +51,9 @@ inline void expect_cut_is_told(const std::filesystem::path& whole, const std::fi
   const auto told_each_time = [&] {
     const std::string bytes = get(whole);
     std::vector<size_t> lengths = {0, 1, 7, 8, 9, bytes.size() - 1, bytes.size() - 2, bytes.size() / 2};
-    for (size_t length = 16; length < bytes.size(); length += 1 + bytes.size() / 400) lengths.push_back(length);
+    for (size_t length = 16; length < bytes.size(); length += 1 + bytes.size() / 400) {
+      lengths.push_back(length);
+    }
     for (const size_t length : lengths) {
       put(cut, bytes.substr(0, length));
       std::string error;
@@ -61,7 +67,9 @@ inline void expect_cut_is_told(const std::filesystem::path& whole, const std::fi
         fprintf(stderr, "at length %zu: '%s'\n", length, error.c_str());
         return 1;
       }
-      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) return 2;
+      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) {
+        return 2;
+      }
     }
     return 0;
   };
@@ -82,7 +90,9 @@ inline void expect_damage_is_survived(const std::filesystem::path& whole, const 
       // Metadata gathers at the two ends of the file.
       const size_t window = round % 2 == 0 ? std::min<size_t>(changed.size(), 4096) : changed.size();
       const size_t begin = round % 4 == 0 ? changed.size() - window : 0;
-      for (int i = 0; i < 1 + round % 3; ++i) changed[begin + random() % window] = static_cast<char>(random());
+      for (int i = 0; i < 1 + round % 3; ++i) {
+        changed[begin + random() % window] = static_cast<char>(random());
+      }
       put(damaged, changed);
       try {
         read();
@@ -93,7 +103,9 @@ inline void expect_damage_is_survived(const std::filesystem::path& whole, const 
           return 1;
         }
       }
-      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) return 2;
+      if (H5Fget_obj_count(static_cast<hid_t>(H5F_OBJ_ALL), H5F_OBJ_ALL) != 0) {
+        return 2;
+      }
     }
     return told > rounds / 10 ? 0 : 3;
   };

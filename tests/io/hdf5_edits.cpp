@@ -27,7 +27,9 @@ class Script {
   explicit Script(std::string_view bytes) : rest_(bytes) {}
   bool at_end() const { return rest_.empty(); }
   uint8_t byte() {
-    if (rest_.empty()) return 0;
+    if (rest_.empty()) {
+      return 0;
+    }
     const auto value = static_cast<uint8_t>(rest_.front());
     rest_.remove_prefix(1);
     return value;
@@ -99,7 +101,9 @@ uint32_t checksum_of(const std::string& object, hid_t type, hid_t space, const s
   std::string text = object + " " + type_name(type) + " ";
   io::Shape shape(static_cast<size_t>(std::max(0, H5Sget_simple_extent_ndims(space))));
   H5Sget_simple_extent_dims(space, shape.data(), nullptr);
-  for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i > 0 ? "x" : "") + std::to_string(shape[i]);
+  }
   text += "\n" + bytes;
   return static_cast<uint32_t>(::crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
 }
@@ -142,12 +146,18 @@ class Hdf5Edits::Edit {
 
   /// Gives a dataset the checksum of what it holds now.
   void seal() const {
-    if (is_attribute()) return;
+    if (is_attribute()) {
+      return;
+    }
     const Handle opened = open();
-    if (!opened.valid()) return;
+    if (!opened.valid()) {
+      return;
+    }
     const Handle type = type_of(opened), space = space_of(opened), scalar(H5Screate(H5S_SCALAR));
     const uint32_t checksum = checksum_of(place_.object, type.get(), space.get(), read(opened));
-    if (H5Aexists(opened.get(), checksum_name) > 0) H5Adelete(opened.get(), checksum_name);
+    if (H5Aexists(opened.get(), checksum_name) > 0) {
+      H5Adelete(opened.get(), checksum_name);
+    }
     const Handle made(H5Acreate2(opened.get(), checksum_name, H5T_STD_U32LE, scalar.get(), H5P_DEFAULT, H5P_DEFAULT));
     H5Awrite(made.get(), H5T_NATIVE_UINT32, &checksum);
   }
@@ -156,8 +166,9 @@ class Hdf5Edits::Edit {
   bool is_attribute() const { return !place_.attribute.empty(); }
 
   Handle open() const {
-    if (is_attribute())
+    if (is_attribute()) {
       return Handle(H5Aopen_by_name(file_, place_.object.c_str(), place_.attribute.c_str(), H5P_DEFAULT, H5P_DEFAULT));
+    }
     return Handle(H5Dopen2(file_, place_.object.c_str(), H5P_DEFAULT));
   }
   Handle type_of(const Handle& opened) const {
@@ -171,8 +182,9 @@ class Hdf5Edits::Edit {
     const hssize_t count = H5Sget_simple_extent_npoints(space.get());
     constexpr hssize_t most = 1 << 16;
     if (!type.valid() || count <= 0 || count > most || H5Tdetect_class(type.get(), H5T_VLEN) > 0 ||
-        H5Tis_variable_str(type.get()) > 0)
+        H5Tis_variable_str(type.get()) > 0) {
       return {};
+    }
     std::string bytes(static_cast<size_t>(count) * H5Tget_size(type.get()), '\0');
     const herr_t done = is_attribute() ? H5Aread(opened.get(), type.get(), bytes.data())
                                        : H5Dread(opened.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data());
@@ -188,7 +200,9 @@ class Hdf5Edits::Edit {
   }
   void write_at(const Handle& opened, size_t at, std::string_view changed) const {
     std::string bytes = read(opened);
-    if (bytes.empty()) return;
+    if (bytes.empty()) {
+      return;
+    }
     at %= bytes.size();
     const size_t length = std::min(changed.size(), bytes.size() - at);
     bytes.replace(at, length, changed.substr(0, length));
@@ -202,7 +216,9 @@ class Hdf5Edits::Edit {
   void set_odd() {
     const Handle opened = open();
     const Handle type = type_of(opened);
-    if (!type.valid()) return;
+    if (!type.valid()) {
+      return;
+    }
     const size_t element = script_.number();
     write_at(opened, element * H5Tget_size(type.get()), odd_value(type.get(), script_.byte()));
   }
@@ -217,46 +233,65 @@ class Hdf5Edits::Edit {
   void make_anew(hid_t type, hid_t space, hid_t storage, const std::string& bytes) {
     const hssize_t count = H5Sget_simple_extent_npoints(space);
     constexpr hssize_t most_in_memory = 1 << 12;  // an attribute is there whole when it is made
-    if (is_attribute() && (count < 0 || count > most_in_memory)) return;
+    if (is_attribute() && (count < 0 || count > most_in_memory)) {
+      return;
+    }
     remove();
     const Handle made(is_attribute()
                           ? H5Acreate_by_name(file_, place_.object.c_str(), place_.attribute.c_str(), type, space,
                                               H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)
                           : H5Dcreate2(file_, place_.object.c_str(), type, space, H5P_DEFAULT, storage, H5P_DEFAULT));
-    if (made.valid() && count > 0 && static_cast<uint64_t>(count) <= bytes.size() / H5Tget_size(type))
+    if (made.valid() && count > 0 && static_cast<uint64_t>(count) <= bytes.size() / H5Tget_size(type)) {
       write(made, bytes);
+    }
   }
   void reshape() {
     constexpr std::array<hsize_t, 12> sides = {0, 1, 2, 3, 4, 5, 8, 16, 255, 1 << 20, 1ULL << 40, 1ULL << 61};
     const Handle opened = open();
     const Handle type = type_of(opened);
     io::Shape shape(script_.byte() % 4);
-    for (hsize_t& side : shape) side = script_.one_of(sides);
+    for (hsize_t& side : shape) {
+      side = script_.one_of(sides);
+    }
     std::string bytes = read(opened);
     constexpr size_t most = 1 << 12;
-    if (type.valid()) bytes.resize(std::max(bytes.size(), most));
-    if (type.valid()) make_anew(type.get(), fuzz::space_of(shape).get(), H5P_DEFAULT, bytes);
+    if (type.valid()) {
+      bytes.resize(std::max(bytes.size(), most));
+    }
+    if (type.valid()) {
+      make_anew(type.get(), fuzz::space_of(shape).get(), H5P_DEFAULT, bytes);
+    }
   }
   void retype() {
     const std::array<hid_t, 9> types = {H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_STD_I8LE,  H5T_STD_I32LE, H5T_STD_I64LE,
                                         H5T_STD_U64LE,  H5T_IEEE_F32BE, H5T_STD_I16BE, H5T_C_S1};
     const Handle opened = open();
     const Handle space = space_of(opened), type(H5Tcopy(script_.one_of(types)));
-    if (!space.valid()) return;
-    if (H5Tget_class(type.get()) == H5T_STRING) H5Tset_size(type.get(), 1 + script_.byte() % 16);
-    if (H5Tget_class(type.get()) == H5T_STRING && script_.byte() % 4 == 0) H5Tset_size(type.get(), H5T_VARIABLE);
+    if (!space.valid()) {
+      return;
+    }
+    if (H5Tget_class(type.get()) == H5T_STRING) {
+      H5Tset_size(type.get(), 1 + script_.byte() % 16);
+    }
+    if (H5Tget_class(type.get()) == H5T_STRING && script_.byte() % 4 == 0) {
+      H5Tset_size(type.get(), H5T_VARIABLE);
+    }
     const bool fills = H5Tis_variable_str(type.get()) <= 0;
     make_anew(type.get(), space.get(), H5P_DEFAULT, fills ? read(opened) + std::string(1 << 12, '\0') : "");
   }
   /// The other place goes where this one was.
   void take_from(const Place& other) const {
     const bool above = place_.object.starts_with(other.object);
-    if (is_attribute() || !other.attribute.empty() || above) return;
+    if (is_attribute() || !other.attribute.empty() || above) {
+      return;
+    }
     remove();
     H5Lmove(file_, other.object.c_str(), file_, place_.object.c_str(), H5P_DEFAULT, H5P_DEFAULT);
   }
   void link_away() {
-    if (is_attribute()) return;
+    if (is_attribute()) {
+      return;
+    }
     remove();
     const char* where = place_.object.c_str();
     switch (script_.byte() % 3) {
@@ -272,21 +307,37 @@ class Hdf5Edits::Edit {
   }
   void store_otherwise() {
     const Handle opened = open();
-    if (is_attribute() || !opened.valid()) return;
+    if (is_attribute() || !opened.valid()) {
+      return;
+    }
     const Handle type = type_of(opened), space = space_of(opened), list(H5Pcreate(H5P_DATASET_CREATE));
     io::Shape shape(static_cast<size_t>(std::max(0, H5Sget_simple_extent_ndims(space.get()))));
     H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr);
     const uint8_t how = script_.byte() % 6;
     if (how < 3 && !shape.empty()) {
-      for (hsize_t& side : shape) side = std::max<hsize_t>(side, 1);
+      for (hsize_t& side : shape) {
+        side = std::max<hsize_t>(side, 1);
+      }
       H5Pset_chunk(list.get(), static_cast<int>(shape.size()), shape.data());
     }
-    if (how == 0) H5Pset_deflate(list.get(), 6);
-    if (how == 1) H5Pset_fletcher32(list.get());
-    if (how == 2) H5Pset_shuffle(list.get());
-    if (how == 3) H5Pset_layout(list.get(), H5D_COMPACT);
-    if (how == 4) H5Pset_external(list.get(), "elsewhere.raw", 0, H5F_UNLIMITED);
-    if (how == 5) H5Pset_virtual(list.get(), space.get(), "elsewhere.h5", "/", space.get());
+    if (how == 0) {
+      H5Pset_deflate(list.get(), 6);
+    }
+    if (how == 1) {
+      H5Pset_fletcher32(list.get());
+    }
+    if (how == 2) {
+      H5Pset_shuffle(list.get());
+    }
+    if (how == 3) {
+      H5Pset_layout(list.get(), H5D_COMPACT);
+    }
+    if (how == 4) {
+      H5Pset_external(list.get(), "elsewhere.raw", 0, H5F_UNLIMITED);
+    }
+    if (how == 5) {
+      H5Pset_virtual(list.get(), space.get(), "elsewhere.h5", "/", space.get());
+    }
     const bool elsewhere = how >= 4;
     make_anew(type.get(), space.get(), list.get(), elsewhere ? std::string() : read(opened));
   }
@@ -302,7 +353,9 @@ Hdf5Edits::Hdf5Edits(const fs::path& valid) : bytes_(io::read_text(valid)) {
   const auto visit = [](hid_t object, const char* name, const H5O_info_t* info, void* out) -> herr_t {
     auto& places = *static_cast<std::vector<Place>*>(out);
     const std::string path = std::string("/") + (std::strcmp(name, ".") == 0 ? "" : name);
-    if (path != "/") places.push_back({path, ""});
+    if (path != "/") {
+      places.push_back({path, ""});
+    }
     for (hsize_t i = 0; i < info->num_attrs; ++i) {
       std::array<char, 256> attribute{};
       H5Aget_name_by_idx(object, name, H5_INDEX_NAME, H5_ITER_INC, i, attribute.data(), attribute.size(), H5P_DEFAULT);
@@ -310,15 +363,21 @@ Hdf5Edits::Hdf5Edits(const fs::path& valid) : bytes_(io::read_text(valid)) {
     }
     return 0;
   };
-  if (H5Ovisit(file.get(), H5_INDEX_NAME, H5_ITER_INC, visit, &places_) < 0 || places_.empty()) std::abort();
+  if (H5Ovisit(file.get(), H5_INDEX_NAME, H5_ITER_INC, visit, &places_) < 0 || places_.empty()) {
+    std::abort();
+  }
   has_checksums_ =
       std::any_of(places_.begin(), places_.end(), [](const Place& place) { return place.attribute == checksum_name; });
 }
 
 fs::path Hdf5Edits::edited(std::string_view script, const std::string& name) const {
-  if (script.starts_with("\x89HDF")) return as_file(script, name);
+  if (script.starts_with("\x89HDF")) {
+    return as_file(script, name);
+  }
   const fs::path file = as_file(bytes_, name);
-  if (script.empty()) return file;
+  if (script.empty()) {
+    return file;
+  }
   const io::Hdf5Lock lock;
   set_free_lists(script);
   Script rest(script);
@@ -329,9 +388,14 @@ fs::path Hdf5Edits::edited(std::string_view script, const std::string& name) con
     const Place& place = places_[rest.byte() % places_.size()];
     edits.emplace_back(opened.get(), place, rest).make(places_);
   }
-  if (sealed && has_checksums_)
-    for (const Edit& edit : edits) edit.seal();
-  if (!opened.close()) std::abort();
+  if (sealed && has_checksums_) {
+    for (const Edit& edit : edits) {
+      edit.seal();
+    }
+  }
+  if (!opened.close()) {
+    std::abort();
+  }
   return file;
 }
 

@@ -60,7 +60,9 @@ class ForeignFile : public ::testing::Test {
       }
       H5Dclose(set);
       H5Sclose(space);
-      if (!values.empty()) testing::reseal(file, "/group/values");
+      if (!values.empty()) {
+        testing::reseal(file, "/group/values");
+      }
     });
   }
   std::vector<double> values() const {
@@ -216,7 +218,9 @@ TEST_F(ForeignFile, ManyNamesForTheSameValuesAreCountedEach) {
     file.finish(kind);
   }
   edit([](hid_t file) {
-    for (const char* name : {"/b", "/c", "/d"}) H5Lcreate_hard(file, "/a", file, name, H5P_DEFAULT, H5P_DEFAULT);
+    for (const char* name : {"/b", "/c", "/d"}) {
+      H5Lcreate_hard(file, "/a", file, name, H5P_DEFAULT, H5P_DEFAULT);
+    }
   });
   const Hdf5Lock lock;
   const Hdf5File file = Hdf5File::open(path(), kind);
@@ -265,8 +269,9 @@ TEST_F(ForeignFile, TextThatIsNotUtf8) {
                file.write_texts("/t", {"ok", "caf\xE9"});
              },
              [&] { file.write_text("/t", "caf\xE9"); }, [&] { file.write_attribute("/", "t", std::string("caf\xE9")); },
-             [&] { file.write_attribute("/", "t", std::vector<std::string>{"caf\xE9"}); }})
+             [&] { file.write_attribute("/", "t", std::vector<std::string>{"caf\xE9"}); }}) {
       EXPECT_THAT(error_of<DataError>(write), HasSubstr("not UTF-8"));
+    }
   }
   edit([](hid_t file) {
     const hid_t set = H5Dopen2(file, "/group/texts", H5P_DEFAULT);

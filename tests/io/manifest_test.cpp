@@ -105,7 +105,9 @@ TEST(ManifestCsv, ReadsEveryColumnInAnyOrder) {
   EXPECT_TRUE(std::isnan(m.clips[2].parameter[0]));
   EXPECT_EQ(m.clips[2].parameter[1], 0.5);
   std::vector<int> labels;
-  for (const Clip& clip : m.clips) labels.push_back(clip.label);
+  for (const Clip& clip : m.clips) {
+    labels.push_back(clip.label);
+  }
   EXPECT_THAT(labels, ElementsAre(0, 1, -1, -1, 0, 1));
 }
 
@@ -137,11 +139,12 @@ TEST(ManifestCsv, ErrorsNameLineAndCure) {
 }
 
 TEST(ManifestCsv, AColumnThatIsNoParameterNamesRowColumnValueAndCure) {
-  for (const std::string value : {"fast", "1,5", "12 mm", "nan", "inf", "1e999", "0x10", "+-1", "--1"})
+  for (const std::string value : {"fast", "1,5", "12 mm", "nan", "inf", "1e999", "0x10", "+-1", "--1"}) {
     EXPECT_THAT(data_error(std::string(header) + "a,train,normal,m,1\nb,train,normal,m," + csv_cell(value) + "\n"),
                 AllOf(StartsWith("data/m.csv:3: column 'velocity_mm_s' holds '" + value + "', not a number"),
                       HasSubstr("decimal point"), HasSubstr("remove columns")))
         << value;
+  }
 }
 
 TEST(ManifestCsv, DuplicatesNameBothLines) {
@@ -189,8 +192,9 @@ TEST(ManifestCsv, FileBesideItsRecordings) {
 
 TEST(PlainFolder, EveryRecordingSortedAndUnlabelled) {
   const TempFolder folder;
-  for (const char* name : {"b.wav", "a/x.FLAC", "a/y.ogg", "notes.txt", ".hidden.wav", ".git/z.wav", "c.wav.bak"})
+  for (const char* name : {"b.wav", "a/x.FLAC", "a/y.ogg", "notes.txt", ".hidden.wav", ".git/z.wav", "c.wav.bak"}) {
     put(folder / name, "x");
+  }
   const Manifest m = read_folder(folder.path());
   EXPECT_EQ(m.root, folder.path());
   std::vector<std::string> paths;

@@ -168,9 +168,10 @@ TEST(ModelFile, RefusesWhatCannotBeStoredAndKeepsTheOld) {
   EXPECT_THAT(error([](ModelData& m) { m.parameters[0].shape = {4}; }),
               HasSubstr("/parameters/block2.step1.actnorm.bias has 3 values for a shape of 4"));
   EXPECT_THAT(error([](ModelData& m) { m.parameters[2].integers[0] = 128; }), HasSubstr("128, beyond an int8"));
-  for (const char* name : {"", ".", "a/b"})
+  for (const char* name : {"", ".", "a/b"}) {
     EXPECT_THAT(error([&](ModelData& m) { m.parameters[0].name = name; }),
                 HasSubstr("cannot be called '" + std::string(name) + "'"));
+  }
   EXPECT_THAT(error([](ModelData& m) { m.parameters[1].name = m.parameters[0].name; }),
               HasSubstr("/parameters/block2.step1.actnorm.bias"));
   EXPECT_THAT(error([](ModelData& m) { m.condition.k.pop_back(); }), HasSubstr("/condition"));

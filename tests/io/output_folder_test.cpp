@@ -61,7 +61,9 @@ TEST(OutputFolder, ARefusalAfterTheClaimLeavesNoMark) {
   const auto refused = [&](bool written) {
     const OutputFolder claimed(
         folder / "older", "study", [](const fs::path&) { return true; }, false);
-    if (written) put(folder / "older/new.csv", "x");
+    if (written) {
+      put(folder / "older/new.csv", "x");
+    }
     throw UsageError("no");
   };
   EXPECT_THROW(refused(false), UsageError);

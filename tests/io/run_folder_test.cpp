@@ -24,7 +24,9 @@ constexpr const char* log_line = "2026-01-31T12:00:00Z evenflow 0.1.0 (abc) on c
 
 /// What makes a run, put in its place.
 void begin(RunFolder& run) {
-  for (const auto& file : {run.config(), run.data(), run.checkpoint()}) put(file, "new");
+  for (const auto& file : {run.config(), run.data(), run.checkpoint()}) {
+    put(file, "new");
+  }
   put(run.log(), log_line);
   run.appear();
 }
@@ -125,9 +127,10 @@ TEST(RunFolder, NeverTouchesAForeignFolder) {
   const TempFolder folder;
   put(folder / "thesis.tex", "years of work");
   put(folder / "model.h5", "someone's");
-  for (const auto existing : {RunFolder::Existing::refuse, RunFolder::Existing::replace})
+  for (const auto existing : {RunFolder::Existing::refuse, RunFolder::Existing::replace}) {
     EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(folder.path(), existing); }),
                 AllOf(HasSubstr(folder.path().string()), HasSubstr("not empty"), HasSubstr("choose another name")));
+  }
   EXPECT_EQ(testing::get(folder / "thesis.tex"), "years of work");
   EXPECT_EQ(testing::get(folder / "model.h5"), "someone's");
   put(folder / "site/config.toml", "title = \"mine\"");
@@ -141,9 +144,10 @@ TEST(RunFolder, NamesAloneMakeNoRun) {
     const std::filesystem::path mine = folder / (std::string("beside_") + name[0]);
     put(mine / "config.toml", "a=1\n");
     put(mine / name, "precious");
-    for (const auto existing : {RunFolder::Existing::refuse, RunFolder::Existing::replace})
+    for (const auto existing : {RunFolder::Existing::refuse, RunFolder::Existing::replace}) {
       EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(mine, existing); }),
                   HasSubstr("is not empty and holds no run"));
+    }
     EXPECT_EQ(testing::get(mine / name), "precious");
     EXPECT_EQ(testing::get(mine / "config.toml"), "a=1\n");
     put(mine / "config.toml", to_toml(Config{}));
@@ -185,8 +189,9 @@ TEST(RunFolder, TheLockOfAPersonStays) {
 TEST(RunFolder, ReplacesItsOwnFilesOnlyWhenAsked) {
   const TempFolder folder;
   for (const char* name : {"config.toml", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt",
-                           "tensorboard/events", "notes.md"})
+                           "tensorboard/events", "notes.md"}) {
     put(folder / name, "x");
+  }
   put(folder / "log.txt", log_line);
   EXPECT_THAT(error_of<DataError>([&] { RunFolder::create(folder.path()); }),
               AllOf(HasSubstr(folder.path().string()), HasSubstr("resume it")));

@@ -41,8 +41,9 @@ FrontendSettings small_frontend() {
 /// Frames that differ everywhere, with NaN, infinity, a subnormal and minus zero among them.
 std::vector<float> frames_of(int clip, int64_t frames, int bands) {
   std::vector<float> out(static_cast<size_t>(frames * bands));
-  for (size_t i = 0; i < out.size(); ++i)
+  for (size_t i = 0; i < out.size(); ++i) {
     out[i] = -80.0f + static_cast<float>(clip) + 0.001f * static_cast<float>(i % 50'000);
+  }
   out[0] = std::bit_cast<float>(0x7fc12345u);
   if (out.size() > 3) {
     out[1] = -std::numeric_limits<float>::infinity();
@@ -62,8 +63,9 @@ const std::vector<int64_t> clip_frames = {313, 1, 130};
 void write_some(const std::filesystem::path& file) {
   ShardWriter writer(file, small_frontend(), {"velocity_mm_s", "weight, kg"});
   const std::vector<Clip> clips = some_clips();
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < 3; ++i) {
     writer.append(clips[static_cast<size_t>(i)], frames_of(i, clip_frames[static_cast<size_t>(i)], 8));
+  }
   writer.finish();
 }
 
@@ -127,7 +129,9 @@ TEST(Shard, RoundTripsToTheBit) {
     EXPECT_EQ(clip.domain, expected[i].domain);
     EXPECT_EQ(clip.section, expected[i].section);
     ASSERT_EQ(clip.parameter.size(), 2u);
-    for (size_t p = 0; p < 2; ++p) EXPECT_TRUE(same_bits(clip.parameter[p], expected[i].parameter[p])) << i << p;
+    for (size_t p = 0; p < 2; ++p) {
+      EXPECT_TRUE(same_bits(clip.parameter[p], expected[i].parameter[p])) << i << p;
+    }
     const std::vector<float> frames = frames_of(static_cast<int>(i), clip_frames[i], 8);
     std::vector<float> read(frames.size());
     shard.read_frames(shard.offsets()[i], clip_frames[i], read.data());
@@ -152,9 +156,10 @@ TEST(Shard, ReadsAnyRangeAndNothingBeside) {
   }
   float unused = 0.0f;
   for (const auto& range :
-       {std::pair<int64_t, int64_t>{-1, 1}, {0, 445}, {444, 1}, {0, -1}, {1, std::numeric_limits<int64_t>::max()}})
+       {std::pair<int64_t, int64_t>{-1, 1}, {0, 445}, {444, 1}, {0, -1}, {1, std::numeric_limits<int64_t>::max()}}) {
     EXPECT_THAT(error_of<DataError>([&] { shard.read_frames(range.first, range.second, &unused); }),
                 AllOf(HasSubstr((folder / "s.h5").string()), HasSubstr("outside")));
+  }
 }
 
 TEST(Shard, SaysWhereItsFramesWereComputed) {
@@ -206,7 +211,9 @@ TEST(Shard, HashIsFnvOverFramesOffsetsAndParameters) {
   const double value = 2.5;
   bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
   uint64_t state = 0xcbf29ce484222325u;
-  for (const char c : bytes) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  for (const char c : bytes) {
+    state = (state ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  }
   char expected[17];
   snprintf(expected, sizeof expected, "%016llx", static_cast<unsigned long long>(state));
   EXPECT_EQ(hash_with(clip, frames), expected);
@@ -237,7 +244,7 @@ TEST(Shard, SeveralThreadsReadAtOnce) {
   std::vector<std::thread> threads;
   threads.reserve(4);
   std::vector<int> wrong(4, 0);
-  for (int t = 0; t < 4; ++t)
+  for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       std::vector<float> part(64 * 8);
       for (int64_t i = 0; i < 100; ++i) {
@@ -251,7 +258,10 @@ TEST(Shard, SeveralThreadsReadAtOnce) {
         }
       }
     });
-  for (std::thread& thread : threads) thread.join();
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
 }
 
@@ -260,7 +270,9 @@ TEST(ShardWriter, MemoryStaysAndFramesGoToDisk) {
   ShardWriter writer(folder / "s.h5", small_frontend(), {});
   const std::vector<float> frames = frames_of(0, 4096, 8);
   constexpr size_t clip_bytes = 4096 * 8 * 4;
-  for (int i = 0; i < 64; ++i) writer.append({"a.wav", "m", Split::train, 0, {}, "", ""}, frames);
+  for (int i = 0; i < 64; ++i) {
+    writer.append({"a.wav", "m", Split::train, 0, {}, "", ""}, frames);
+  }
   const std::string temporary = names_in(folder.path()).at(0);
   EXPECT_GT(std::filesystem::file_size(folder / temporary), (64 - 16) * clip_bytes);
   EXPECT_FALSE(is_shard(folder / temporary));
@@ -310,9 +322,10 @@ TEST(ShardWriter, RefusesWhatDoesNotFitAndGoesOn) {
 TEST(ShardWriter, AFolderThatCannotBeWrittenIsNamed) {
   const TempFolder folder;
   put(folder / "file", "x");
-  for (const char* name : {"file/s.h5", "none/s.h5"})
+  for (const char* name : {"file/s.h5", "none/s.h5"}) {
     EXPECT_THAT(error_of<DataError>([&] { ShardWriter(folder / name, small_frontend(), {}); }),
                 HasSubstr((folder / name).string()));
+  }
 }
 
 TEST(ShardWriter, KilledLeavesNoShardUnderTheFinalName) {
@@ -327,8 +340,12 @@ TEST(ShardWriter, KilledLeavesNoShardUnderTheFinalName) {
       const std::vector<float> frames = frames_of(0, 1000, 8);
       for (int i = 0;; ++i) {
         writer.append({"a.wav", "m", Split::train, 0, {}, "", ""}, frames);
-        if (i == 100 && ::write(pipe_ends[1], "x", 1) != 1) return 1;
-        if (i >= 100) ::usleep(1000);
+        if (i == 100 && ::write(pipe_ends[1], "x", 1) != 1) {
+          return 1;
+        }
+        if (i >= 100) {
+          ::usleep(1000);
+        }
       }
     });
     ASSERT_GT(pid, 0);
@@ -345,7 +362,9 @@ TEST(ShardWriter, KilledLeavesNoShardUnderTheFinalName) {
   EXPECT_TRUE(get(folder / "old.h5") == old);
   int leftovers = 0;
   for (const std::string& name : names_in(folder.path())) {
-    if (name == "old.h5") continue;
+    if (name == "old.h5") {
+      continue;
+    }
     ++leftovers;
     EXPECT_TRUE(name.starts_with(".evenflow-") && name.ends_with(".tmp")) << name;
     EXPECT_FALSE(is_shard(folder / name));
@@ -376,14 +395,20 @@ int write_with_little_room(const std::filesystem::path& folder, const std::funct
       text = error.what();
     }
     ::setrlimit(RLIMIT_FSIZE, &unlimited);
-    if (!failed) break;
+    if (!failed) {
+      break;
+    }
     ++failures;
     if (text.find(file) == std::string::npos || text.find("File too large") == std::string::npos) {
       fprintf(stderr, "with room for %zu: %s\n", room, text.c_str());
       return 1;
     }
-    if (!names_in(folder).empty()) return 2;
-    if (open_files() != open_before) return 3;
+    if (!names_in(folder).empty()) {
+      return 2;
+    }
+    if (open_files() != open_before) {
+      return 3;
+    }
   }
   return failures >= 4 && names_in(folder).size() == 1 ? 0 : 4;
 }
@@ -392,7 +417,9 @@ TEST(ShardWriter, FullDiskIsADataErrorAndLeavesNothing) {
   const TempFolder folder;
   const auto write = [&] {
     ShardWriter writer(folder / "s.h5", small_frontend(), {"v"});
-    for (int i = 0; i < 80; ++i) writer.append({"a.wav", "m", Split::train, 0, {1.0}, "", ""}, frames_of(i, 1000, 8));
+    for (int i = 0; i < 80; ++i) {
+      writer.append({"a.wav", "m", Split::train, 0, {1.0}, "", ""}, frames_of(i, 1000, 8));
+    }
     writer.finish();
   };
   EXPECT_EQ(exit_code(in_child(
@@ -590,9 +617,10 @@ TEST_F(ShardEdit, NonsenseSetting) {
 
 TEST_F(ShardEdit, OffsetsThatDoNotRise) {
   for (const std::vector<int64_t>& offsets : std::vector<std::vector<int64_t>>{
-           {0, 314, 313, 444}, {1, 313, 314, 444}, {0, 313, 314, 443}, {0, 313, 314, 445}, {0, -1, 314, 444}})
+           {0, 314, 313, 444}, {1, 313, 314, 444}, {0, 313, 314, 443}, {0, 313, 314, 445}, {0, -1, 314, 444}}) {
     EXPECT_THAT(error_after([&](hid_t f) { overwrite(f, "/clip/offset", H5T_NATIVE_INT64, offsets); }),
                 AllOf(HasSubstr("/clip/offset does not rise"), HasSubstr("444")));
+  }
 }
 
 TEST_F(ShardEdit, ListsOfDifferentLength) {
@@ -614,8 +642,9 @@ TEST_F(ShardEdit, BadLabelAndWrongType) {
 }
 
 TEST_F(ShardEdit, MissingParts) {
-  for (const char* where : {"/clip/path", "/clip/parameter", "/clip/offset", "/logmel", "/clip", "/frontend"})
+  for (const char* where : {"/clip/path", "/clip/parameter", "/clip/offset", "/logmel", "/clip", "/frontend"}) {
     EXPECT_THAT(error_after([&](hid_t f) { H5Ldelete(f, where, H5P_DEFAULT); }), HasSubstr(where)) << where;
+  }
 }
 
 TEST_F(ShardEdit, MissingAttribute) {

@@ -17,10 +17,13 @@ inline void write_small_shard(const std::filesystem::path& file) {
   frontend.mel_bands = small_bands;
   ShardWriter writer(file, frontend, {"speed_rpm"});
   std::vector<float> logmel(frames * small_bands);
-  for (size_t i = 0; i < logmel.size(); ++i) logmel[i] = -40.0f + static_cast<float>(i * i % 7);
+  for (size_t i = 0; i < logmel.size(); ++i) {
+    logmel[i] = -40.0f + static_cast<float>(i * i % 7);
+  }
   for (const auto& [name, label, speed] :
-       {std::tuple{"a.wav", 0, 100.0}, {"b.wav", 0, 200.0}, {"c.wav", 1, std::numeric_limits<double>::quiet_NaN()}})
+       {std::tuple{"a.wav", 0, 100.0}, {"b.wav", 0, 200.0}, {"c.wav", 1, std::numeric_limits<double>::quiet_NaN()}}) {
     writer.append({name, "motor", label == 0 ? Split::train : Split::test, label, {speed}, "source", "00"}, logmel);
+  }
   writer.finish();
 }
 

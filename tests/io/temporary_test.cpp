@@ -30,7 +30,9 @@ void killed_after(const std::function<void()>& work) {
     work();
     const ssize_t ignored = ::write(done[1], "x", 1);
     static_cast<void>(ignored);
-    for (;;) ::pause();
+    for (;;) {
+      ::pause();
+    }
   }
   char word = 0;
   ASSERT_EQ(::read(done[0], &word, 1), 1);
@@ -78,7 +80,9 @@ TEST(Temporary, TheNextWriterInTheFolderClearsIt) {
 TEST(Temporary, NumberedOnesOfADeadProgramAreClearedAndNothingElse) {
   const TempFolder folder;
   const pid_t dead = ::fork();
-  if (dead == 0) ::_exit(0);
+  if (dead == 0) {
+    ::_exit(0);
+  }
   ::waitpid(dead, nullptr, 0);
   const std::string number = std::to_string(dead), own = std::to_string(::getpid());
   put(folder / ("a.h5.tmp" + number + "-0"), "half");

@@ -21,7 +21,9 @@ class TempFolder {
  public:
   TempFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "evenflow_io_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    if (::mkdtemp(name.data()) == nullptr) {
+      throw std::runtime_error("no temporary folder");
+    }
     path_ = name;
   }
   ~TempFolder() {
@@ -38,10 +40,14 @@ class TempFolder {
 };
 
 inline void put(const std::filesystem::path& file, const std::string& bytes) {
-  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
+  if (file.has_parent_path()) {
+    std::filesystem::create_directories(file.parent_path());
+  }
   std::ofstream out(file, std::ios::binary);
   out << bytes;
-  if (!out.flush()) throw std::runtime_error("cannot write " + file.string());
+  if (!out.flush()) {
+    throw std::runtime_error("cannot write " + file.string());
+  }
 }
 
 inline std::string get(const std::filesystem::path& file) {
@@ -51,7 +57,9 @@ inline std::string get(const std::filesystem::path& file) {
 
 inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    names.push_back(entry.path().filename());
+  }
   return names;
 }
 
@@ -85,7 +93,9 @@ inline pid_t in_child(const std::function<int()>& child) {
 /// What the child returned, or -1 if it was ended by a signal.
 inline int exit_code(pid_t pid) {
   int status = 0;
-  if (::waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return -1;
+  if (::waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+    return -1;
+  }
   return WEXITSTATUS(status);
 }
 

@@ -21,8 +21,9 @@ TEST(Text, WhatIsWrittenEntersAsItIs) {
 
 TEST(Text, WhatIsNoUtf8IsRefused) {
   for (const std::string text : {"L\xfc?", "\xc3", "a\xe2\x82", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80",
-                                 "\xf4\x90\x80\x80", "\xff", "\x1b\x80"})
+                                 "\xf4\x90\x80\x80", "\xff", "\x1b\x80"}) {
     EXPECT_EQ(fault_of(text), "is not UTF-8") << escaped(text);
+  }
   EXPECT_THAT(text_fault("\xfc")->cure, HasSubstr("UTF-8"));
   EXPECT_EQ(escaped("L\xfc"
                     "fter \xe2\x82"),
@@ -68,16 +69,18 @@ TEST(Text, ExcerptsAreShortAndWhole) {
 
 TEST(Utf8, IsWhatTheStandardSays) {
   for (const char* text : {"", "plain", "\x7f", "\xC2\x80", "\xC3\xBC", "\xE2\x82\xAC", "\xED\x9F\xBF", "\xEE\x80\x80",
-                           "\xF0\x9F\x94\x8A", "\xF4\x8F\xBF\xBF", "a\xC3\xBC\xE2\x82\xAC z"})
+                           "\xF0\x9F\x94\x8A", "\xF4\x8F\xBF\xBF", "a\xC3\xBC\xE2\x82\xAC z"}) {
     EXPECT_TRUE(is_utf8(text)) << text;
+  }
   EXPECT_TRUE(is_utf8(std::string_view("\0", 1)));
 }
 
 TEST(Utf8, RefusesAllElse) {
   for (const char* text : {"\xFC", "caf\xE9", "\x80", "\xC3", "\xC3(", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80",
                            "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80", "\xED\xBF\xBF", "\xF0\x8F\xBF\xBF",
-                           "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF0\x9F\x94", "\xFF", "\xFE"})
+                           "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF0\x9F\x94", "\xFF", "\xFE"}) {
     EXPECT_FALSE(is_utf8(text)) << text;
+  }
 }
 
 }  // namespace

@@ -27,7 +27,9 @@ TEST(WrappedFile, IsToldWithItsCureByWhateverReadsIt) {
         {std::string("\x28\xb5\x2f\xfd\x04"), "unzstd"},
         {std::string("PK\x03\x04\x14"), "save the spreadsheet as CSV"},
         {std::string("<!DOCTYPE html><title>404</title>"), "web page"}}) {
-    for (const char* name : {"a.h5", "a.csv", "a.toml"}) put(folder / name, wrapped.first);
+    for (const char* name : {"a.h5", "a.csv", "a.toml"}) {
+      put(folder / name, wrapped.first);
+    }
     const auto told = [&](const std::string& name) { return AllOf(HasSubstr(name), HasSubstr(wrapped.second)); };
     EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "a.h5"); }), told("a.h5"));
     EXPECT_THAT(error_of<DataError>([&] { Shard(folder / "a.h5"); }), told("a.h5"));

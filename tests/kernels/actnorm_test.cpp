@@ -30,7 +30,9 @@ Maps magnitude_of(const Maps& x, const Vector& bias, const Vector& log_scale) {
 }
 
 Vector times(Vector a, double factor) {
-  for (double& value : a) value *= factor;
+  for (double& value : a) {
+    value *= factor;
+  }
   return a;
 }
 
@@ -154,7 +156,9 @@ TEST_P(Actnorm, InitialiseFloorsAConstantChannel) {
   const MapShape& s = shape();
   for (const double spread : {0.0, 1e-5, 5e-4}) {
     Maps x = s.random(rng, spread);
-    for (double& value : x.values) value = static_cast<double>(static_cast<float>(value - 7.0));
+    for (double& value : x.values) {
+      value = static_cast<double>(static_cast<float>(value - 7.0));
+    }
     const GuardedMap in(x, s.around, device());
     const GuardedBuffer<float> bias(s.c, device());
     const GuardedBuffer<float> log_scale(s.c, device());

@@ -36,7 +36,9 @@ TEST_P(Adam, HundredStepsFollowTheReference) {
   Vector m_magnitude(count);
   for (int64_t step = 1; step <= 100; ++step) {
     Vector gradient = random_vector(rng, size, 4.0);
-    if (size > 2) gradient[1] = 0.0;  // a parameter that never moves
+    if (size > 2) {
+      gradient[1] = 0.0;  // a parameter that never moves
+    }
     const GuardedBuffer<float> g32(narrow(gradient), device());
     kernels::adam_update(stream_,
                          {.settings = {.learning_rate = settings.learning_rate, .step = step, .gradient_scale = 0.125},
@@ -89,7 +91,9 @@ TEST_P(Adam, SumRowsAddsInOrder) {
     // "Rows in order" fixes every bit: the same loop in float32.
     for (int64_t j = 0; j < size; ++j) {
       float sum = in[static_cast<size_t>(j)];
-      for (int64_t i = 1; i < rows; ++i) sum += in[static_cast<size_t>(i * size + j)];
+      for (int64_t i = 1; i < rows; ++i) {
+        sum += in[static_cast<size_t>(i * size + j)];
+      }
       EXPECT_EQ(out[j], sum);
     }
     const Vector expected = reference::sum_rows(widen(in), rows);
@@ -102,7 +106,9 @@ TEST_P(Adam, SumOfNoRowsIsZero) {
   const GuardedBuffer<float> out(shape().size, device());
   kernels::sum_rows(stream_, {.in = {}, .rows = 0, .row_stride = shape().size, .out = out.view()});
   stream_.synchronise();
-  for (int64_t j = 0; j < shape().size; ++j) EXPECT_EQ(out[j], 0.0F);
+  for (int64_t j = 0; j < shape().size; ++j) {
+    EXPECT_EQ(out[j], 0.0F);
+  }
 }
 
 TEST_P(Adam, SquaredNormIsFloat64AndKeepsWhatIsNotFinite) {

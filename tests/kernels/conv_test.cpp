@@ -214,7 +214,9 @@ TEST_P(ConvKernel, WeightAndBiasGradientsAddUp) {
         }
       }
       double sum = 3.0;
-      for (int64_t p = 0; p < s_.h * s_.w; ++p) sum += dout[static_cast<size_t>(o * s_.h * s_.w + p)];
+      for (int64_t p = 0; p < s_.h * s_.w; ++p) {
+        sum += dout[static_cast<size_t>(o * s_.h * s_.w + p)];
+      }
       ASSERT_EQ(dbias[static_cast<size_t>(o)], sum);
     }
   }

@@ -58,8 +58,12 @@ class FlopByName final : public Tracer {
  public:
   void begin(const char* name, const Cost& cost) override {
     path_.push_back(name);
-    if (path_.size() == 2) parts[path_[0]] += cost.flop;
-    if (path_.size() == 1) whole[path_[0]] += cost.flop;
+    if (path_.size() == 2) {
+      parts[path_[0]] += cost.flop;
+    }
+    if (path_.size() == 1) {
+      whole[path_[0]] += cost.flop;
+    }
   }
   void end() noexcept override { path_.pop_back(); }
   std::map<std::string, double> whole, parts;

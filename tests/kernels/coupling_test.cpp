@@ -132,7 +132,9 @@ TEST_P(CouplingOp, ForwardMatchesReference) {
   const Bounds bounds = bounds_of(s, p, x, x, gradient_);
   expect_close(out.values().values, expected.y.values, bounds.y.values, "y");
   Vector added = log_det.values();
-  for (double& value : added) value -= 5.0;
+  for (double& value : added) {
+    value -= 5.0;
+  }
   expect_close(added, expected.log_det, bounds.log_det, "log_det");
 
   // Scoring keeps nothing, and may run in place: the same bits.
@@ -264,7 +266,9 @@ TEST_P(CouplingOp, SaturatedGainsStayFinite) {
   CouplingWeights p = random_weights(rng, s);
   const Maps x = random_input(rng, s);
   // s far on either side: log(sigmoid) would be -inf, or exp would overflow.
-  for (size_t c = 0; c < p.conv3_bias.size(); ++c) p.conv3_bias[c] = c % 2 == 0 ? -60.0 : 60.0;
+  for (size_t c = 0; c < p.conv3_bias.size(); ++c) {
+    p.conv3_bias[c] = c % 2 == 0 ? -60.0 : 60.0;
+  }
   std::fill(p.log_gain.begin(), p.log_gain.end(), 0.0);
   pack(p);
   const GuardedMap in(x, s.around, device());
@@ -306,7 +310,9 @@ TEST_P(CouplingOp, NotANumberInAnyWeightShows) {
                                         .saved = {},
                                         .workspace = workspace_.view()});
     stream_.synchronise();
-    for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
+    for (int64_t n = 0; n < s.n; ++n) {
+      EXPECT_TRUE(std::isnan(log_det[n]));
+    }
     p = good;
   }
 }

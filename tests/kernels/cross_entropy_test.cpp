@@ -24,7 +24,9 @@ struct Classes {
   double spread = 1;  ///< of the logits
   int64_t classes() const {
     int64_t product = 1;
-    for (const int64_t count : counts) product *= count;
+    for (const int64_t count : counts) {
+      product *= count;
+    }
     return product;
   }
   std::string name() const {
@@ -45,11 +47,15 @@ class ClassTest : public OpTest<Classes> {
       std::vector<double> v(s.counts.size());
       for (size_t p = s.counts.size(); p-- > 0;) {
         size_t first = 0;
-        for (size_t q = 0; q < p; ++q) first += static_cast<size_t>(s.counts[q]);
+        for (size_t q = 0; q < p; ++q) {
+          first += static_cast<size_t>(s.counts[q]);
+        }
         v[p] = s.values[first + static_cast<size_t>(cell % s.counts[p])] + 0.4;
         cell /= s.counts[p];
       }
-      if (own_.back() < 0) v.back() = unknown;
+      if (own_.back() < 0) {
+        v.back() = unknown;
+      }
       v_.insert(v_.end(), v.begin(), v.end());
     }
   }
@@ -57,7 +63,9 @@ class ClassTest : public OpTest<Classes> {
     const auto first = logits_.begin() + window * shape().classes();
     const double top = *std::max_element(first, first + shape().classes());
     double sum = 0;
-    for (auto at = first; at != first + shape().classes(); ++at) sum += std::exp(*at - top);
+    for (auto at = first; at != first + shape().classes(); ++at) {
+      sum += std::exp(*at - top);
+    }
     return std::exp(first[c] - top) / sum;
   }
   Vector logits_, v_;
@@ -75,7 +83,9 @@ TEST_P(ClassTest, LossAndGradientMatchTheDefinition) {
   for (const bool given : {true, false}) {
     kernels::ClassifiedWindows windows{
         .grid = {values.view(), counts.view(), s.classes()}, .logits = logits.view(), .v = {}, .weight = 3.0};
-    if (given) windows.v = v.view();
+    if (given) {
+      windows.v = v.view();
+    }
     kernels::cross_entropy(stream_, {.windows = windows, .loss = loss.view()});
     kernels::cross_entropy_backward(stream_, {.windows = windows, .scale = scale, .dlogits = dlogits.view()});
     stream_.synchronise();

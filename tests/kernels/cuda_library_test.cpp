@@ -31,13 +31,17 @@ std::string why_not(const char* device) {
 }
 
 TEST(CudaLibrary, TheSentenceSaysWhetherBuildOrDriverIsMissing) {
-  if (driver_is_there()) GTEST_SKIP() << "this machine has an NVIDIA driver";
+  if (driver_is_there()) {
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  }
   const bool built = EVENFLOW_BUILT_WITH_CUDA;
   EXPECT_THAT(why_not("cuda:0"), HasSubstr(built ? "no NVIDIA driver on this machine" : "built without CUDA"));
 }
 
 TEST(CudaLibrary, WithoutADriverNothingOfCudaIsLoaded) {
-  if (driver_is_there()) GTEST_SKIP() << "this machine has an NVIDIA driver";
+  if (driver_is_there()) {
+    GTEST_SKIP() << "this machine has an NVIDIA driver";
+  }
   EXPECT_EQ(parse_device("auto"), Device{});
   EXPECT_EQ(parse_device("cpu"), Device{});
   EXPECT_NE(why_not("cuda"), "");
@@ -51,7 +55,9 @@ TEST(CudaLibrary, WithoutADriverNothingOfCudaIsLoaded) {
 // The library itself is sound: nothing undefined, and its entry hands out a backend that finds no device here.
 TEST(CudaLibrary, LoadsAndAnswersWithoutADevice) {
   const bool built = EVENFLOW_BUILT_WITH_CUDA;
-  if (!built) GTEST_SKIP() << "built without CUDA";
+  if (!built) {
+    GTEST_SKIP() << "built without CUDA";
+  }
   void* library = dlopen("libevenflow_cuda.so", RTLD_NOW | RTLD_LOCAL);
   ASSERT_NE(library, nullptr) << dlerror();
   EXPECT_NE(dlsym(library, "evenflow_cuda_backend"), nullptr);

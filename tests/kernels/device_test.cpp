@@ -85,7 +85,9 @@ TEST(Buffer, IsAlignedZeroedAndMoves) {
   for (const int64_t size : {1, 31, 32, 33, 37, 100003}) {
     Buffer<float> buffer(size);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % 64, 0U);
-    for (int64_t i = 0; i < size; ++i) ASSERT_EQ(buffer[i], 0.0F);
+    for (int64_t i = 0; i < size; ++i) {
+      ASSERT_EQ(buffer[i], 0.0F);
+    }
     buffer[size - 1] = 5.0F;
     const float* data = buffer.data();
     Buffer<float> moved = std::move(buffer);
@@ -115,7 +117,9 @@ TEST(Buffer, NamesTheSizeThatHasNoRoom) {
 
 TEST(View, SlicesChannelsSamplesAndSplits) {
   Buffer<float> data(3 * 100);
-  for (int64_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i);
+  for (int64_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<float>(i);
+  }
   const Map x{data.data(), 3, 5, 2, 3, 100, {}};
   EXPECT_EQ(x.pixels(), 6);
   EXPECT_EQ(x.size(), 90);

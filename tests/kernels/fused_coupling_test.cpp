@@ -29,7 +29,9 @@ struct FusedCase : CouplingCase {
 
 double largest(const Vector& values) {
   double out = 0;
-  for (const double value : values) out = std::max(out, std::abs(value));
+  for (const double value : values) {
+    out = std::max(out, std::abs(value));
+  }
   return out;
 }
 
@@ -45,7 +47,9 @@ class FusedCoupling : public OpTest<FusedCase> {
   CouplingWeights weights(Rng& rng) const {
     const FusedCase& s = shape();
     CouplingWeights p = random_weights(rng, s);
-    if (s.precision == Precision::tf32) return p;
+    if (s.precision == Precision::tf32) {
+      return p;
+    }
     p.conv1_weight = dyadic_vector(rng, static_cast<int64_t>(p.conv1_weight.size()), 2, 8);
     p.conv1_bias = dyadic_vector(rng, s.hidden, 8, 16);
     p.conv2_weight = dyadic_vector(rng, static_cast<int64_t>(p.conv2_weight.size()), 2, 8);
@@ -54,8 +58,9 @@ class FusedCoupling : public OpTest<FusedCase> {
   }
   Maps input(Rng& rng) const {
     Maps x = random_input(rng, shape());
-    if (shape().precision == Precision::bf16)
+    if (shape().precision == Precision::bf16) {
       x.values = dyadic_vector(rng, shape().n * shape().c * shape().h * shape().w, 2, 2);
+    }
     return x;
   }
 
@@ -99,7 +104,9 @@ TEST_P(FusedCoupling, ForwardAndInverse) {
   const reference::CouplingForward expected = reference::coupling_forward(s.kind, p, x);
   expect_near(out.values().values, expected.y.values, forward_bound(), "y");
   Vector added = log_det.values();
-  for (double& value : added) value -= 5.0;
+  for (double& value : added) {
+    value -= 5.0;
+  }
   const double pixels = 0.5 * static_cast<double>(s.h * s.w * s.c);
   expect_close(added, expected.log_det, Vector(expected.log_det.size(), forward_bound() * pixels), "log_det");
   // x_a is the same, so both ways compute the same s and t: no rounding of the products shows.
@@ -168,7 +175,9 @@ TEST_P(FusedCoupling, Gradients) {
   const std::vector<Vector*> start = reference::tensors_of(before);
   for (size_t tensor = 0; tensor < actual.size(); ++tensor) {
     Vector added = actual[tensor];
-    for (size_t i = 0; i < added.size(); ++i) added[i] -= (*start[tensor])[i];
+    for (size_t i = 0; i < added.size(); ++i) {
+      added[i] -= (*start[tensor])[i];
+    }
     expect_near(added, *gradients[tensor], gradient_bound(), text_of("d ", names[tensor]));
   }
   // In place: the same bits, run after run.
@@ -179,7 +188,9 @@ TEST_P(FusedCoupling, Gradients) {
 TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
   Rng rng(73);
   const FusedCase& s = shape();
-  if (s.h * s.w > 600) GTEST_SKIP() << "the smaller maps show it";
+  if (s.h * s.w > 600) {
+    GTEST_SKIP() << "the smaller maps show it";
+  }
   const CouplingWeights good = weights(rng);
   const GuardedMap in(input(rng), s.around, device());
   const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
@@ -198,7 +209,9 @@ TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
                                         .saved = {},
                                         .workspace = workspace_.view()});
     stream_.synchronise();
-    for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(log_det[n]));
+    for (int64_t n = 0; n < s.n; ++n) {
+      EXPECT_TRUE(std::isnan(log_det[n]));
+    }
     p = good;
   }
   // The shift's half of the last convolution does not meet log_det: y shows it.
@@ -214,7 +227,9 @@ TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
                                       .workspace = workspace_.view()});
   stream_.synchronise();
   const Maps y = out.values();
-  for (int64_t n = 0; n < s.n; ++n) EXPECT_TRUE(std::isnan(y.plane(n, s.c - 1)[0]));
+  for (int64_t n = 0; n < s.n; ++n) {
+    EXPECT_TRUE(std::isnan(y.plane(n, s.c - 1)[0]));
+  }
 }
 
 TEST_P(FusedCoupling, RefusesWhatItCannotDoAndAutomaticGoesLayered) {

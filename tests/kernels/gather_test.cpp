@@ -28,7 +28,9 @@ TEST_P(Gather, TakesOverlappingWindowsAndNormalises) {
   const Vector mean = random_vector(rng, s.bands, 60.0);
   const Vector inverse_std = random_vector(rng, s.bands, 0.2);
   std::vector<int64_t> start;
-  for (int64_t i = 0; i < s.n; ++i) start.push_back(i % 2 == 0 ? total - s.width - i : i);  // both ends included
+  for (int64_t i = 0; i < s.n; ++i) {
+    start.push_back(i % 2 == 0 ? total - s.width - i : i);  // both ends included
+  }
   const GuardedBuffer<float> frames32(narrow(frames), device());
   const GuardedBuffer<float> mean32(narrow(mean), device());
   const GuardedBuffer<float> inverse32(narrow(inverse_std), device());
@@ -43,10 +45,14 @@ TEST_P(Gather, TakesOverlappingWindowsAndNormalises) {
     stream_.synchronise();
     const Maps expected = reference::gather_windows(frames, start, mean, inverse_std, s.width);
     Vector minus_mean = reference::absolute(mean);
-    for (double& value : minus_mean) value = -value;
+    for (double& value : minus_mean) {
+      value = -value;
+    }
     Maps bound = reference::gather_windows(reference::absolute(frames), start, minus_mean,
                                            reference::absolute(inverse_std), s.width);
-    for (double& value : bound.values) value *= 2 * eps32;
+    for (double& value : bound.values) {
+      value *= 2 * eps32;
+    }
     expect_close(out.values().values, expected.values, bound.values, "window");
   }
 }

@@ -19,7 +19,9 @@ TEST_P(Gaussian, MomentsAreAddedInFloat64) {
   const MapShape& s = shape();
   for (const double offset : {0.0, 300.0}) {
     Maps z = s.random(rng, 2.0);
-    for (double& value : z.values) value = static_cast<double>(static_cast<float>(value + offset));
+    for (double& value : z.values) {
+      value = static_cast<double>(static_cast<float>(value + offset));
+    }
     const GuardedMap in(z, s.around, device());
     const Vector before = random_vector(rng, 2 * s.n, 10.0);
     const GuardedBuffer<double> sum(std::vector<double>(before.begin(), before.begin() + s.n), device());
@@ -49,7 +51,9 @@ TEST_P(Gaussian, SquaresAreAddedInFloat64) {
   const MapShape& s = shape();
   for (const double offset : {0.0, 300.0}) {
     Maps z = s.random(rng, 2.0);
-    for (double& value : z.values) value = static_cast<double>(static_cast<float>(value + offset));
+    for (double& value : z.values) {
+      value = static_cast<double>(static_cast<float>(value + offset));
+    }
     const GuardedMap in(z, s.around, device());
     const Vector before = random_vector(rng, s.n, 10.0);
     const GuardedBuffer<double> squares(before, device());
@@ -59,7 +63,9 @@ TEST_P(Gaussian, SquaresAreAddedInFloat64) {
     const Vector actual = squares.values();
     for (int64_t i = 0; i < s.n; ++i) {
       double expected = 0;
-      for (int64_t j = 0; j < count; ++j) expected += z.plane(i, 0)[j] * z.plane(i, 0)[j];
+      for (int64_t j = 0; j < count; ++j) {
+        expected += z.plane(i, 0)[j] * z.plane(i, 0)[j];
+      }
       const double added = actual[static_cast<size_t>(i)] - before[static_cast<size_t>(i)];
       EXPECT_TRUE(std::abs(added - expected) <= sum_bound(count, expected + 10.0, eps64)) << added << " " << expected;
     }

@@ -80,13 +80,17 @@ reference::Plu random_plu(Rng& rng, int64_t c) {
   reference::Plu p;
   p.permutation.resize(static_cast<size_t>(c));
   std::iota(p.permutation.begin(), p.permutation.end(), 0);
-  for (size_t i = p.permutation.size(); i-- > 1;) std::swap(p.permutation[i], p.permutation[rng() % (i + 1)]);
+  for (size_t i = p.permutation.size(); i-- > 1;) {
+    std::swap(p.permutation[i], p.permutation[rng() % (i + 1)]);
+  }
   const double scale = 1.0 / std::sqrt(static_cast<double>(c));
   // The other triangle holds numbers too: it must not be read.
   p.lower = random_vector(rng, c * c, scale);
   p.upper = random_vector(rng, c * c, scale);
   p.log_s = random_vector(rng, c, 0.3);
-  for (int64_t i = 0; i < c; ++i) p.sign.push_back(rng() % 2 == 0 ? int8_t{1} : int8_t{-1});
+  for (int64_t i = 0; i < c; ++i) {
+    p.sign.push_back(rng() % 2 == 0 ? int8_t{1} : int8_t{-1});
+  }
   return p;
 }
 
@@ -109,7 +113,9 @@ struct PluOnDevice {
 Vector rounded_bound(const Vector& exact, double condition) {
   const double common = 8 * eps64 * std::sqrt(static_cast<double>(exact.size())) * condition * norm(exact);
   Vector bound;
-  for (const double value : exact) bound.push_back(eps32 * std::abs(value) + common);
+  for (const double value : exact) {
+    bound.push_back(eps32 * std::abs(value) + common);
+  }
   return bound;
 }
 
@@ -133,7 +139,9 @@ TEST_P(InvconvWeight, PluAssembles) {
   expect_close(weight.values(), expected, rounded_bound(expected, 1.0), "weight");
   expect_close(inverse.values(), inverted.inverse, rounded_bound(inverted.inverse, condition), "inverse");
   double magnitude = 1.0;
-  for (const double value : p.log_s) magnitude += std::abs(value);
+  for (const double value : p.log_s) {
+    magnitude += std::abs(value);
+  }
   EXPECT_TRUE(std::abs(log_det[0] - inverted.log_det) <= sum_bound(c, magnitude, eps64) + 8 * eps64 * condition)
       << log_det[0] << " " << inverted.log_det;
 }
@@ -159,7 +167,9 @@ TEST_P(InvconvWeight, DensePivots) {
   // A permutation has zeros on the diagonal: without pivoting there is no factorisation.
   const int64_t c = shape().c;
   std::vector<float> weight(static_cast<size_t>(c * c));
-  for (int64_t i = 0; i < c; ++i) weight[static_cast<size_t>(i * c + (i + 1) % c)] = -2.0F;
+  for (int64_t i = 0; i < c; ++i) {
+    weight[static_cast<size_t>(i * c + (i + 1) % c)] = -2.0F;
+  }
   const GuardedBuffer<float> weight32(weight, device());
   const GuardedBuffer<float> inverse(c * c, device());
   const GuardedBuffer<double> log_det(1, device());
@@ -167,7 +177,9 @@ TEST_P(InvconvWeight, DensePivots) {
       stream_, {.steps = only(kernels::DenseAssembly{weight32.view(), inverse.view()}), .log_det = log_det.view()});
   stream_.synchronise();
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < c; ++j) EXPECT_EQ(inverse[j * c + i], weight[static_cast<size_t>(i * c + j)] / 4.0F);
+    for (int64_t j = 0; j < c; ++j) {
+      EXPECT_EQ(inverse[j * c + i], weight[static_cast<size_t>(i * c + j)] / 4.0F);
+    }
   }
   const double expected = static_cast<double>(c) * std::log(2.0);
   EXPECT_TRUE(std::abs(log_det[0] - expected) <= sum_bound(c, expected, eps64));
@@ -214,7 +226,9 @@ TEST_P(SingularSteps, DenseSingularAndNonFinite) {
   };
   expect_named(Vector(good.size()), "zeros");
   Vector column = good;
-  for (int64_t i = 0; i < c; ++i) column[static_cast<size_t>(i * c + c - 1)] = 0;
+  for (int64_t i = 0; i < c; ++i) {
+    column[static_cast<size_t>(i * c + c - 1)] = 0;
+  }
   expect_named(column, "a column of zeros");
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     for (const size_t at : {size_t{0}, good.size() / 2, good.size() - 1}) {

@@ -36,13 +36,17 @@ double log_normal(double x, double mean, double variance) {
 double log_marginal(const Vector& z, const LatentGroup& prior) {
   const double n = static_cast<double>(z.size());
   double sum = 0;
-  for (const double value : z) sum += value;
+  for (const double value : z) {
+    sum += value;
+  }
   const double precision = 1 / (prior.std * prior.std) + n * prior.k * prior.k;
   const double peak =
       (prior.mean / (prior.std * prior.std) + prior.k * sum + n * prior.k * prior.k * prior.v0) / precision;
   const auto log_joint = [&](double v) {
     double value = log_normal(v, prior.mean, prior.std * prior.std);
-    for (const double element : z) value += log_normal(element, prior.k * (v - prior.v0), 1.0);
+    for (const double element : z) {
+      value += log_normal(element, prior.k * (v - prior.v0), 1.0);
+    }
     return value;
   };
   const double top = log_joint(peak);
@@ -58,9 +62,13 @@ double log_marginal(const Vector& z, const LatentGroup& prior) {
 
 /// -log of the likelihood of z under one group's prior.
 double group_nll(const Vector& z, const LatentGroup& prior, double v) {
-  if (prior.k != 0.0 && std::isnan(v)) return -log_marginal(z, prior);
+  if (prior.k != 0.0 && std::isnan(v)) {
+    return -log_marginal(z, prior);
+  }
   double nll = 0;
-  for (const double value : z) nll -= log_normal(value, prior.k == 0.0 ? 0.0 : prior.k * (v - prior.v0), 1.0);
+  for (const double value : z) {
+    nll -= log_normal(value, prior.k == 0.0 ? 0.0 : prior.k * (v - prior.v0), 1.0);
+  }
   return nll;
 }
 
@@ -78,16 +86,22 @@ TEST_P(Latent, LossAndShiftMatchTheDensities) {
     const Vector squares = reference::absolute(random_vector(rng, s.n, 9.0));
     const Vector log_det = random_vector(rng, s.n, 5.0);
     Vector v = random_vector(rng, s.n * groups, 2.0);
-    for (size_t i = 1; i < v.size(); i += 3) v[i] = unknown;
+    for (size_t i = 1; i < v.size(); i += 3) {
+      v[i] = unknown;
+    }
     std::vector<Vector> z;  // group by group, as the sums lie
     Vector sum, centred;
     for (int64_t i = 0; i < groups * s.n; ++i) {
       z.push_back(random_vector(rng, s.group_elements, 2.0));
       double total = 0;
-      for (const double value : z.back()) total += value;
+      for (const double value : z.back()) {
+        total += value;
+      }
       double about = 0;
       const double mean = total / static_cast<double>(s.group_elements);
-      for (const double value : z.back()) about += (value - mean) * (value - mean);
+      for (const double value : z.back()) {
+        about += (value - mean) * (value - mean);
+      }
       sum.push_back(total);
       centred.push_back(about);
     }
@@ -105,7 +119,9 @@ TEST_P(Latent, LossAndShiftMatchTheDensities) {
     task.zd_centred = centred_buffer.view();
     task.coupling_log_det = log_det_buffer.view();
     task.constant_log_det = constant.view();
-    if (given) task.v = v_buffer.view();
+    if (given) {
+      task.v = v_buffer.view();
+    }
     task.nll = nll.view();
     task.shift = shift.view();
     kernels::latent_loss(stream_, task);

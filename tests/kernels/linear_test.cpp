@@ -39,15 +39,18 @@ Vector times_transposed(const Vector& a, const Vector& b, int64_t rows, int64_t 
 Vector transposed(const Vector& a, int64_t rows, int64_t columns) {
   Vector out(a.size());
   for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j)
+    for (int64_t j = 0; j < columns; ++j) {
       out[static_cast<size_t>(j * rows + i)] = a[static_cast<size_t>(i * columns + j)];
+    }
   }
   return out;
 }
 
 Vector sum_of(const Vector& a, const Vector& b) {
   Vector out = a;
-  for (size_t i = 0; i < out.size(); ++i) out[i] += b[i];
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] += b[i];
+  }
   return out;
 }
 
@@ -68,7 +71,9 @@ TEST_P(Linear, ForwardMatchesTheReference) {
   for (size_t i = 0; i < expected.size(); ++i) {
     const double b = bias[i % bias.size()];
     expected[i] += b;
-    if (s.relu) expected[i] = std::max(0.0, expected[i]);
+    if (s.relu) {
+      expected[i] = std::max(0.0, expected[i]);
+    }
     magnitude[i] += std::abs(b);
   }
   expect_close(y.values(), expected, sum_bounds(s.in + 1, magnitude), "y");
@@ -82,7 +87,9 @@ TEST_P(Linear, BackwardMatchesTheReference) {
                dweight = random_vector(rng, s.out * s.in), dbias = random_vector(rng, s.out);
   Vector masked = dy;
   for (size_t i = 0; i < masked.size(); ++i) {
-    if (s.relu && y[i] <= 0) masked[i] = 0;
+    if (s.relu && y[i] <= 0) {
+      masked[i] = 0;
+    }
   }
   for (const bool wanted : {true, false}) {
     const GuardedBuffer<float> xs(narrow(x), device()), ys(narrow(y), device()), dys(narrow(dy), device()),
@@ -108,7 +115,9 @@ TEST_P(Linear, BackwardMatchesTheReference) {
                  sum_bounds(s.n + 1, sum_of(reference::absolute(dbias),
                                             times_transposed(reference::absolute(gradient), ones, s.out, 1, s.n))),
                  "dbias");
-    if (!wanted) continue;
+    if (!wanted) {
+      continue;
+    }
     const Vector columns = transposed(weight, s.out, s.in);
     expect_close(dx.values(), times_transposed(masked, columns, s.n, s.in, s.out),
                  sum_bounds(s.out, times_transposed(reference::absolute(masked), reference::absolute(columns), s.n,

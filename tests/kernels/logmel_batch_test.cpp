@@ -34,8 +34,12 @@ struct BatchShape {
     std::ostringstream text;
     text << "fft" << settings.n_fft << "_hop" << settings.hop_samples << "_bands" << settings.mel_bands << "_rate"
          << settings.sample_rate_hz << (settings.pad_mode == PadMode::zero ? "_zero" : "") << "_clips";
-    for (const int64_t length : lengths) text << "_" << length;
-    if (path == LogMelPath::layered) text << "_layered";
+    for (const int64_t length : lengths) {
+      text << "_" << length;
+    }
+    if (path == LogMelPath::layered) {
+      text << "_layered";
+    }
     return text.str();
   }
 };
@@ -74,7 +78,9 @@ std::vector<float> transform(kernels::Stream& stream, const LogMelPlan& plan, co
   constexpr int64_t guard = 64;
   constexpr float guard_value = 12345.0F;
   std::vector<int64_t> lengths;
-  for (const auto& clip : clips) lengths.push_back(static_cast<int64_t>(clip.size()));
+  for (const auto& clip : clips) {
+    lengths.push_back(static_cast<int64_t>(clip.size()));
+  }
   LogMelLayout layout = lay_out_clips(plan.settings(), lengths);
   std::vector<float> samples(static_cast<size_t>(layout.samples + 2 * before), std::numeric_limits<float>::quiet_NaN());
   for (size_t i = 0; i < clips.size(); ++i) {
@@ -168,14 +174,20 @@ TEST_P(Batches, AClipIsTheSameBitsInAnyCompanyAndAgain) {
 
 TEST_P(Batches, SilenceIsExactlyTheFloor) {
   Clips clips;
-  for (const int64_t length : shape().lengths) clips.emplace_back(static_cast<size_t>(length), 0.0F);
+  for (const int64_t length : shape().lengths) {
+    clips.emplace_back(static_cast<size_t>(length), 0.0F);
+  }
   const LogMelPlan plan(shape().settings, device(), shape().path);
-  for (const float value : transform(stream_, plan, clips)) ASSERT_EQ(value, floor_db);
+  for (const float value : transform(stream_, plan, clips)) {
+    ASSERT_EQ(value, floor_db);
+  }
 }
 
 // The CPU's plan is only ever given decoded sound, which has none.
 TEST_P(Batches, ANaNSpoilsTheFramesThatHoldItAndNoOther) {
-  if (device().type == kernels::DeviceType::cpu) return;
+  if (device().type == kernels::DeviceType::cpu) {
+    return;
+  }
   const LogMelSettings& settings = shape().settings;
   Clips clips = sounds(shape());
   const LogMelPlan plan(settings, device(), shape().path);
@@ -194,8 +206,12 @@ TEST_P(Batches, ANaNSpoilsTheFramesThatHoldItAndNoOther) {
     for (int64_t i = 0; i < settings.n_fft && frame >= total - own; ++i) {
       int64_t sample = (frame - (total - own)) * settings.hop_samples - settings.n_fft / 2 + i;
       if (settings.pad_mode == PadMode::reflect) {
-        if (sample < 0) sample = -sample;
-        if (sample >= count) sample = 2 * (count - 1) - sample;
+        if (sample < 0) {
+          sample = -sample;
+        }
+        if (sample >= count) {
+          sample = 2 * (count - 1) - sample;
+        }
       }
       holds = holds || sample == at;
     }
@@ -257,7 +273,9 @@ TEST_P(AnyBatch, ManyShortClipsOfTwoLengths) {
   std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
   for (size_t i = 0; i < 90; ++i) {
     clips.emplace_back(i < 60 ? 40 : 333);
-    for (float& sample : clips.back()) sample = uniform(random);
+    for (float& sample : clips.back()) {
+      sample = uniform(random);
+    }
   }
   const LogMelPlan plan(settings, device());
   expect_frames_close(transform(stream_, plan, clips), expected_frames(settings, clips), 10);

@@ -23,9 +23,13 @@ TEST_P(Pool, RunsEveryItemOnce) {
     std::atomic<int> bad_workers{0};
     pool.run(items, [&](int64_t item, int worker) {
       ++calls[static_cast<size_t>(item)];
-      if (worker < 0 || worker >= pool.threads()) ++bad_workers;
+      if (worker < 0 || worker >= pool.threads()) {
+        ++bad_workers;
+      }
     });
-    for (const std::atomic<int>& count : calls) EXPECT_EQ(count.load(), 1);
+    for (const std::atomic<int>& count : calls) {
+      EXPECT_EQ(count.load(), 1);
+    }
     EXPECT_EQ(bad_workers.load(), 0);
   }
 }
@@ -36,7 +40,9 @@ TEST_P(Pool, AWorkerNeverRunsTwoItemsAtOnce) {
   std::vector<int64_t> per_worker(static_cast<size_t>(pool.threads()));
   pool.run(500, [&](int64_t, int worker) { ++per_worker[static_cast<size_t>(worker)]; });
   int64_t total = 0;
-  for (const int64_t count : per_worker) total += count;
+  for (const int64_t count : per_worker) {
+    total += count;
+  }
   EXPECT_EQ(total, 500);
 }
 
@@ -46,7 +52,9 @@ TEST_P(Pool, RethrowsTheLowestItemsExceptionAndGoesOn) {
     std::string message;
     try {
       pool.run(100, [](int64_t item, int) {
-        if (item >= 17) throw std::runtime_error("item " + std::to_string(item));
+        if (item >= 17) {
+          throw std::runtime_error("item " + std::to_string(item));
+        }
       });
     } catch (const std::runtime_error& error) {
       message = error.what();
@@ -85,7 +93,9 @@ TEST_P(Pool, ServesSeveralCallersOneAfterTheOther) {
       }
     });
   }
-  for (std::thread& caller : callers) caller.join();
+  for (std::thread& caller : callers) {
+    caller.join();
+  }
   EXPECT_EQ(done.load(), 4 * 20 * 16);
   EXPECT_LE(most.load(), pool.threads());
 }

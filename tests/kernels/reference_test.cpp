@@ -25,7 +25,9 @@ void expect_gradient(const std::function<double()>& loss, Vector& at, const Vect
   const auto compare = [&](const Vector& direction, const std::string& which) {
     const Vector here = at;
     const auto moved = [&](double by) {
-      for (size_t i = 0; i < at.size(); ++i) at[i] = here[i] + by * direction[i];
+      for (size_t i = 0; i < at.size(); ++i) {
+        at[i] = here[i] + by * direction[i];
+      }
       const double value = loss();
       at = here;
       return value;
@@ -48,7 +50,9 @@ void expect_gradient(const std::function<double()>& loss, Vector& at, const Vect
   for (int i = 0; i < 3; ++i) {
     Vector direction = random_vector(rng, static_cast<int64_t>(at.size()));
     const double norm = std::sqrt(reference::dot(direction, direction));
-    for (double& value : direction) value /= norm;
+    for (double& value : direction) {
+      value /= norm;
+    }
     compare(direction, "random direction");
   }
 }
@@ -114,7 +118,9 @@ TEST(Reference, DenseBackwardAndInverse) {
   Rng rng(104);
   constexpr int64_t c = 6;
   Vector weight = random_vector(rng, c * c);
-  for (int64_t i = 0; i < c; ++i) weight[static_cast<size_t>(i * c + (i + 2) % c)] += 3.0;  // well conditioned
+  for (int64_t i = 0; i < c; ++i) {
+    weight[static_cast<size_t>(i * c + (i + 2) % c)] += 3.0;  // well conditioned
+  }
   const Vector dweight = random_vector(rng, c * c);
   const auto loss = [&] { return reference::dot(dweight, weight) - 0.7 * reference::invert(weight, c).log_det; };
   expect_gradient(loss, weight, reference::dense_backward(weight, c, dweight, -0.7),
@@ -164,9 +170,13 @@ TEST_P(ReferenceCoupling, BackwardAndInverse) {
   expect_gradient(loss, p.log_gain, d.d.log_gain, magnitude, "d log_gain");
 
   const Maps back = reference::coupling_inverse(kind, p, f.y);
-  for (size_t i = 0; i < x.values.size(); ++i) EXPECT_TRUE(std::abs(back.values[i] - x.values[i]) <= 1e-11);
+  for (size_t i = 0; i < x.values.size(); ++i) {
+    EXPECT_TRUE(std::abs(back.values[i] - x.values[i]) <= 1e-11);
+  }
   double log_det = 0;
-  for (const double value : f.log_gain.values) log_det += value;
+  for (const double value : f.log_gain.values) {
+    log_det += value;
+  }
   EXPECT_TRUE(std::abs(log_det - f.log_det[0] - f.log_det[1]) <= 1e-11);
 }
 
@@ -177,7 +187,9 @@ TEST(Reference, GaussianMomentsGiveTheDensity) {
   const Maps z = random_maps(rng, 1, 2, 3, 4);
   const reference::Moments m = reference::gaussian_moments(z);
   double squares = 0;
-  for (const double value : z.values) squares += (value - 0.4) * (value - 0.4);
+  for (const double value : z.values) {
+    squares += (value - 0.4) * (value - 0.4);
+  }
   const double mean = m.sum[0] / 24;
   EXPECT_TRUE(std::abs(squares - (m.centred_squares[0] + 24 * (mean - 0.4) * (mean - 0.4))) <= 1e-13);
 }

@@ -85,7 +85,9 @@ TEST_P(StreamOp, AGraphRunsAtEveryLaunchAndNotWhenRecorded) {
   parameter.set(std::vector<float>(static_cast<size_t>(n)));
   m.set(parameter.elements());
   v.set(parameter.elements());
-  for (int i = 0; i < 2; ++i) update();
+  for (int i = 0; i < 2; ++i) {
+    update();
+  }
   stream_.synchronise();
   EXPECT_EQ(twice, parameter.elements());
   EXPECT_LT(twice.back(), 0.0F);

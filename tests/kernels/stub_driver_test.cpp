@@ -17,7 +17,9 @@ TEST(StubDriver, ADriverWithoutADeviceIsSaidToBeSo) {
   ASSERT_NE(dlopen(EVENFLOW_STUB_DRIVER, RTLD_NOW), nullptr) << dlerror();
   void* driver = dlopen("libcuda.so.1", RTLD_NOW);
   ASSERT_NE(driver, nullptr) << dlerror();
-  if (dlsym(driver, "evenflow_stub_driver") == nullptr) GTEST_SKIP() << "another driver was loaded before the stub";
+  if (dlsym(driver, "evenflow_stub_driver") == nullptr) {
+    GTEST_SKIP() << "another driver was loaded before the stub";
+  }
   const bool built = EVENFLOW_BUILT_WITH_CUDA;
   try {
     parse_device("cuda:0");

@@ -52,7 +52,9 @@ class TrainStep : public OpTest<Arena> {
   }
   std::vector<float> random(double least, double most) {
     std::vector<float> out = random_floats(rng_, shape().size, (most - least) / 2);
-    for (float& value : out) value += static_cast<float>((least + most) / 2);
+    for (float& value : out) {
+      value += static_cast<float>((least + most) / 2);
+    }
     return out;
   }
 
@@ -107,7 +109,9 @@ TEST_P(TrainStep, AStepThatIsNotFiniteHaltsAndChangesNothing) {
     EXPECT_EQ(parameter_.elements(), parameter_before_);
     EXPECT_EQ(m_.elements(), m_before_);
     EXPECT_EQ(v_.elements(), v_before_);
-    for (const auto* good : {&good_parameter_, &good_m_, &good_v_}) EXPECT_EQ(good->elements(), good_before_);
+    for (const auto* good : {&good_parameter_, &good_m_, &good_v_}) {
+      EXPECT_EQ(good->elements(), good_before_);
+    }
   };
   for (const Settings& bad : {Settings{.nll = nan}, Settings{.nll = infinity}, Settings{.squared_norm = nan},
                               Settings{.squared_norm = infinity}}) {
@@ -155,7 +159,9 @@ TEST_P(SelectBatch, TakesThePositionsWindowsAndStopsAtTheEnd) {
   for (int64_t i = 0; i < s.windows; ++i) {
     order.push_back(s.windows - 1 - i);
     start.push_back(100 + 7 * i);
-    for (int64_t p = 0; p < s.columns; ++p) v.push_back(static_cast<double>(10 * i + p));
+    for (int64_t p = 0; p < s.columns; ++p) {
+      v.push_back(static_cast<double>(10 * i + p));
+    }
   }
   const GuardedBuffer<int64_t> orders(order, device()), starts(start, device());
   const GuardedBuffer<double> values(v, device());

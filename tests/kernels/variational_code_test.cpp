@@ -34,10 +34,14 @@ double loss_of(const Code& s, const Vector& code, int64_t window, const Vector& 
     const double mean = code[static_cast<size_t>(window * 2 * s.latents + j)];
     const double variance = std::exp(code[static_cast<size_t>((window * 2 + 1) * s.latents + j)]);
     loss += beta * 0.5 * (mean * mean + variance - std::log(variance) - 1);
-    if (j >= static_cast<int64_t>(s.groups.size()) || v.empty()) continue;
+    if (j >= static_cast<int64_t>(s.groups.size()) || v.empty()) {
+      continue;
+    }
     const double value = v[static_cast<size_t>(window) * s.groups.size() + static_cast<size_t>(j)];
     const LatentGroup& group = s.groups[static_cast<size_t>(j)];
-    if (!std::isnan(value)) loss += gamma_weight * std::pow(mean - group.k * (value - group.v0), 2);
+    if (!std::isnan(value)) {
+      loss += gamma_weight * std::pow(mean - group.k * (value - group.v0), 2);
+    }
   }
   return loss;
 }
@@ -50,7 +54,9 @@ class CodeTest : public OpTest<Code> {
     code_ = random_vector(rng, s.n * 2 * s.latents, 1.5);
     squares_ = reference::absolute(random_vector(rng, s.n, 20.0));
     v_ = random_vector(rng, s.n * static_cast<int64_t>(s.groups.size()), 2.0);
-    for (size_t i = 1; i < v_.size(); i += 3) v_[i] = std::numeric_limits<double>::quiet_NaN();
+    for (size_t i = 1; i < v_.size(); i += 3) {
+      v_[i] = std::numeric_limits<double>::quiet_NaN();
+    }
     dz_ = random_vector(rng, s.n * s.latents);
   }
   Vector code_, squares_, v_, dz_;
@@ -62,7 +68,9 @@ TEST_P(CodeTest, SamplesAreTheMeanAndNoiseOfTheVariance) {
   const GuardedBuffer<int64_t> step(std::vector<int64_t>{41}, device());
   for (const bool noisy : {false, true}) {
     kernels::CodeNoise noise{.seed = seed, .step = {}, .first = first};
-    if (noisy) noise.step = step.view();
+    if (noisy) {
+      noise.step = step.view();
+    }
     kernels::code_sample(stream_, {.latents = s.latents, .code = code.view(), .noise = noise, .z = z.view()});
     stream_.synchronise();
     Vector expected, bound;
@@ -91,7 +99,9 @@ TEST_P(CodeTest, LossAndGradientMatchTheDefinition) {
   for (const bool given : {true, false}) {
     kernels::CodePrior prior{
         .latents = s.latents, .beta = beta, .gamma = gamma_weight, .groups = groups.view(), .v = {}};
-    if (given) prior.v = v.view();
+    if (given) {
+      prior.v = v.view();
+    }
     const kernels::CodeNoise noise{.seed = seed, .step = step.view(), .first = first};
     kernels::code_loss(stream_, {.prior = prior,
                                  .dimensions = static_cast<int64_t>(dimensions),
@@ -140,7 +150,9 @@ TEST_P(CodeTest, DifferencesAreElementByElement) {
   kernels::subtract(stream_, {.a = a.view(), .b = b.view(), .out = out.view()});
   stream_.synchronise();
   const Vector actual = out.values();
-  for (size_t i = 0; i < code_.size(); ++i) EXPECT_EQ(actual[i], code_[i] > 0 ? 0.0 : 2 * code_[i]);
+  for (size_t i = 0; i < code_.size(); ++i) {
+    EXPECT_EQ(actual[i], code_[i] > 0 ? 0.0 : 2 * code_[i]);
+  }
 }
 
 // Mean 0, variance 1, and no two windows, latents, steps or seeds alike.

@@ -20,7 +20,9 @@ void* operator new(size_t size, const std::nothrow_t&) noexcept {
   return std::malloc(size ? size : 1);
 }
 void* operator new(size_t size) {
-  if (void* memory = operator new(size, std::nothrow)) return memory;
+  if (void* memory = operator new(size, std::nothrow)) {
+    return memory;
+  }
   throw std::bad_alloc();
 }
 void* operator new(size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
@@ -29,7 +31,9 @@ void* operator new(size_t size, std::align_val_t alignment, const std::nothrow_t
   return std::aligned_alloc(unit, (size + unit - 1) / unit * unit);
 }
 void* operator new(size_t size, std::align_val_t alignment) {
-  if (void* memory = operator new(size, alignment, std::nothrow)) return memory;
+  if (void* memory = operator new(size, alignment, std::nothrow)) {
+    return memory;
+  }
   throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept {

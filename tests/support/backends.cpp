@@ -19,7 +19,9 @@ std::vector<BackendUnderTest> backends_under_test() {
   // The kernels' targets (kernels/CMakeLists.txt). The static one is what every machine can run.
   for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_STATIC_TARGET}}) {
     const bool known = std::any_of(out.begin(), out.end(), [&](const auto& b) { return b.instruction_set == target; });
-    if (known || (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0)) continue;
+    if (known || (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0)) {
+      continue;
+    }
     out.push_back({.device = {},
                    .instruction_set = target,
                    .emulated = false,
@@ -37,14 +39,20 @@ std::vector<BackendUnderTest> backends_under_test() {
 std::vector<BackendUnderTest> devices_under_test() {
   std::vector<BackendUnderTest> out = {{.device = {}, .instruction_set = 0, .emulated = false, .name = "cpu"}};
   for (const BackendUnderTest& backend : backends_under_test()) {
-    if (backend.device.type != kernels::DeviceType::cpu) out.push_back(backend);
+    if (backend.device.type != kernels::DeviceType::cpu) {
+      out.push_back(backend);
+    }
   }
   return out;
 }
 
 SelectedBackend::SelectedBackend(const BackendUnderTest& backend) {
-  if (backend.instruction_set != 0) hwy::GetChosenTarget().Update(backend.instruction_set);
-  if (backend.emulated) kernels::use_cuda_backend(&kernels::cuda_backend());
+  if (backend.instruction_set != 0) {
+    hwy::GetChosenTarget().Update(backend.instruction_set);
+  }
+  if (backend.emulated) {
+    kernels::use_cuda_backend(&kernels::cuda_backend());
+  }
 }
 
 SelectedBackend::~SelectedBackend() {

@@ -17,7 +17,9 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string name = (fs::temp_directory_path() / "evenflow_fuzz_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    if (::mkdtemp(name.data()) == nullptr) {
+      std::abort();
+    }
     path_ = name;
   }
   ~TemporaryFolder() {
@@ -54,8 +56,9 @@ const fs::path& folder() {
 fs::path as_file(std::string_view input, const std::string& name) {
   fs::path file = folder() / name;
   const int out = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (out < 0 || ::write(out, input.data(), input.size()) != static_cast<ssize_t>(input.size()) || ::close(out) != 0)
+  if (out < 0 || ::write(out, input.data(), input.size()) != static_cast<ssize_t>(input.size()) || ::close(out) != 0) {
     std::abort();
+  }
   return file;
 }
 

@@ -11,7 +11,9 @@ namespace {
 class Id {
  public:
   Id(hid_t id, const std::string& what) : id_(id) {
-    if (id < 0) throw std::runtime_error("cannot open " + what);
+    if (id < 0) {
+      throw std::runtime_error("cannot open " + what);
+    }
   }
   ~Id() { H5Idec_ref(id_); }
   Id(const Id&) = delete;
@@ -23,14 +25,18 @@ class Id {
 };
 
 void require(herr_t status, const std::string& what) {
-  if (status < 0) throw std::runtime_error("cannot read " + what);
+  if (status < 0) {
+    throw std::runtime_error("cannot read " + what);
+  }
 }
 
 }  // namespace
 
 GoldenFile::GoldenFile(const std::filesystem::path& file)
     : path_(file.string()), id_(H5Fopen(file.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)) {
-  if (id_ < 0) throw std::runtime_error("cannot open " + path_);
+  if (id_ < 0) {
+    throw std::runtime_error("cannot open " + path_);
+  }
 }
 
 GoldenFile::~GoldenFile() {
@@ -52,7 +58,9 @@ GoldenFile::Array GoldenFile::read(const std::string& name) const {
 
 double GoldenFile::read_scalar(const std::string& name) const {
   const Array array = read(name);
-  if (array.values.size() != 1) throw std::runtime_error(path_ + ":" + name + " is not a scalar");
+  if (array.values.size() != 1) {
+    throw std::runtime_error(path_ + ":" + name + " is not a scalar");
+  }
   return array.values[0];
 }
 
@@ -84,7 +92,9 @@ std::string GoldenFile::text_attribute(const std::string& name) const {
   const std::string what = path_ + " attribute " + name;
   const Id attribute(H5Aopen(id_, name.c_str(), H5P_DEFAULT), what);
   const Id type(H5Aget_type(attribute), what);
-  if (H5Tis_variable_str(type) <= 0) throw std::runtime_error(what + " is not a string of variable length");
+  if (H5Tis_variable_str(type) <= 0) {
+    throw std::runtime_error(what + " is not a string of variable length");
+  }
   char* text = nullptr;
   require(H5Aread(attribute, type, static_cast<void*>(&text)), what);
   std::string out = text;

@@ -49,7 +49,9 @@ void GuardedMap::check() const {
   for (int64_t i = 0; i < memory_.size(); ++i) {
     const int64_t in_sample = i % view_.sample_stride - first_;
     const bool inside = in_sample >= 0 && in_sample < used;
-    if (!inside && !is_canary(all[static_cast<size_t>(i)])) ++damaged;
+    if (!inside && !is_canary(all[static_cast<size_t>(i)])) {
+      ++damaged;
+    }
   }
   EXPECT_EQ(damaged, 0) << "elements written outside of a map view, between its samples";
 }
@@ -86,7 +88,9 @@ reference::Maps random_maps(Rng& rng, int64_t n, int64_t c, int64_t h, int64_t w
 reference::Vector dyadic_vector(Rng& rng, int64_t count, int limit, int denominator) {
   reference::Vector out(static_cast<size_t>(count));
   const uint64_t span = 2 * static_cast<uint64_t>(limit) + 1;
-  for (double& value : out) value = static_cast<double>(static_cast<int64_t>(rng() % span) - limit) / denominator;
+  for (double& value : out) {
+    value = static_cast<double>(static_cast<int64_t>(rng() % span) - limit) / denominator;
+  }
   return out;
 }
 
@@ -99,7 +103,9 @@ void expect_close(const reference::Vector& actual, const reference::Vector& expe
   int64_t failures = 0;
   for (size_t i = 0; i < actual.size(); ++i) {
     const double error = std::abs(actual[i] - expected[i]);
-    if (error <= bound[i]) continue;
+    if (error <= bound[i]) {
+      continue;
+    }
     ++failures;
     const double ratio = std::isfinite(error) ? error / bound[i] : std::numeric_limits<double>::infinity();
     if (!(ratio <= worst_ratio)) {
@@ -107,14 +113,18 @@ void expect_close(const reference::Vector& actual, const reference::Vector& expe
       worst = i;
     }
   }
-  if (failures == 0) return;
+  if (failures == 0) {
+    return;
+  }
   ADD_FAILURE() << what << ": " << failures << " of " << actual.size() << " elements beyond their bound; worst at "
                 << worst << ": " << actual[worst] << ", expected " << expected[worst] << " within " << bound[worst];
 }
 
 reference::Vector sum_bounds(int64_t length, const reference::Vector& magnitude) {
   reference::Vector out;
-  for (const double m : magnitude) out.push_back(sum_bound(length, m));
+  for (const double m : magnitude) {
+    out.push_back(sum_bound(length, m));
+  }
   return out;
 }
 

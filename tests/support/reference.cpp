@@ -26,7 +26,9 @@ Gain gain_of(Coupling kind, double s) {
 }
 
 Maps relu(Maps a) {
-  for (double& value : a.values) value = std::max(value, 0.0);
+  for (double& value : a.values) {
+    value = std::max(value, 0.0);
+  }
   return a;
 }
 
@@ -41,7 +43,9 @@ ConvBackward convolve_backward(const Maps& x, const Vector& weight, const Maps& 
   for (int64_t n = 0; n < x.n; ++n) {
     for (int64_t o = 0; o < dy.c; ++o) {
       const double* d = dy.plane(n, o);
-      for (int64_t p = 0; p < dy.pixels(); ++p) out.dbias[index(o)] += d[p];
+      for (int64_t p = 0; p < dy.pixels(); ++p) {
+        out.dbias[index(o)] += d[p];
+      }
       for (int64_t i = 0; i < x.c; ++i) {
         const double* in = x.plane(n, i);
         double* din = out.dx.plane(n, i);
@@ -52,10 +56,14 @@ ConvBackward convolve_backward(const Maps& x, const Vector& weight, const Maps& 
             double sum = 0;
             for (int64_t y = 0; y < x.h; ++y) {
               const int64_t from_y = y + ky - reach;
-              if (from_y < 0 || from_y >= x.h) continue;
+              if (from_y < 0 || from_y >= x.h) {
+                continue;
+              }
               for (int64_t column = 0; column < x.w; ++column) {
                 const int64_t from_x = column + kx - reach;
-                if (from_x < 0 || from_x >= x.w) continue;
+                if (from_x < 0 || from_x >= x.w) {
+                  continue;
+                }
                 const double g = d[y * x.w + column];
                 sum += g * in[from_y * x.w + from_x];
                 din[from_y * x.w + from_x] += g * w;
@@ -72,7 +80,9 @@ ConvBackward convolve_backward(const Maps& x, const Vector& weight, const Maps& 
 
 Maps gated(Maps d, const Maps& h) {
   for (size_t i = 0; i < d.values.size(); ++i) {
-    if (!(h.values[i] > 0)) d.values[i] = 0;
+    if (!(h.values[i] > 0)) {
+      d.values[i] = 0;
+    }
   }
   return d;
 }
@@ -81,7 +91,9 @@ Maps gated(Maps d, const Maps& h) {
 
 double dot(const Vector& a, const Vector& b) {
   double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  for (size_t i = 0; i < a.size(); ++i) {
+    sum += a[i] * b[i];
+  }
   return sum;
 }
 
@@ -99,7 +111,9 @@ Maps absolute(const Maps& a) {
 
 Maps channels(const Maps& x, int64_t first, int64_t count) {
   Maps out(x.n, count, x.h, x.w);
-  for (int64_t n = 0; n < x.n; ++n) std::copy_n(x.plane(n, first), count * x.pixels(), out.plane(n, 0));
+  for (int64_t n = 0; n < x.n; ++n) {
+    std::copy_n(x.plane(n, first), count * x.pixels(), out.plane(n, 0));
+  }
   return out;
 }
 
@@ -177,11 +191,15 @@ ActnormInitial actnorm_initialise(const Maps& x) {
   for (int64_t c = 0; c < x.c; ++c) {
     double mean = 0;
     for (int64_t n = 0; n < x.n; ++n) {
-      for (int64_t p = 0; p < x.pixels(); ++p) mean += x.plane(n, c)[p] / count;
+      for (int64_t p = 0; p < x.pixels(); ++p) {
+        mean += x.plane(n, c)[p] / count;
+      }
     }
     double variance = 0;
     for (int64_t n = 0; n < x.n; ++n) {
-      for (int64_t p = 0; p < x.pixels(); ++p) variance += (x.plane(n, c)[p] - mean) * (x.plane(n, c)[p] - mean);
+      for (int64_t p = 0; p < x.pixels(); ++p) {
+        variance += (x.plane(n, c)[p] - mean) * (x.plane(n, c)[p] - mean);
+      }
     }
     const double std = std::sqrt(variance / count);
     out.bias.push_back(-mean);
@@ -194,7 +212,9 @@ Vector multiply(const Vector& a, const Vector& b, int64_t c) {
   Vector out(index(c * c));
   for (int64_t i = 0; i < c; ++i) {
     for (int64_t k = 0; k < c; ++k) {
-      for (int64_t j = 0; j < c; ++j) out[index(i * c + j)] += a[index(i * c + k)] * b[index(k * c + j)];
+      for (int64_t j = 0; j < c; ++j) {
+        out[index(i * c + j)] += a[index(i * c + k)] * b[index(k * c + j)];
+      }
     }
   }
   return out;
@@ -203,7 +223,9 @@ Vector multiply(const Vector& a, const Vector& b, int64_t c) {
 Vector transpose(const Vector& a, int64_t c) {
   Vector out(a.size());
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < c; ++j) out[index(j * c + i)] = a[index(i * c + j)];
+    for (int64_t j = 0; j < c; ++j) {
+      out[index(j * c + i)] = a[index(i * c + j)];
+    }
   }
   return out;
 }
@@ -211,9 +233,13 @@ Vector transpose(const Vector& a, int64_t c) {
 Inverse invert(const Vector& matrix, int64_t c) {
   Vector a = matrix;
   Vector right(a.size());
-  for (int64_t i = 0; i < c; ++i) right[index(i * c + i)] = 1.0;
+  for (int64_t i = 0; i < c; ++i) {
+    right[index(i * c + i)] = 1.0;
+  }
   std::vector<int64_t> column_of(index(c));
-  for (int64_t i = 0; i < c; ++i) column_of[index(i)] = i;
+  for (int64_t i = 0; i < c; ++i) {
+    column_of[index(i)] = i;
+  }
   Inverse out;
   for (int64_t k = 0; k < c; ++k) {
     int64_t row = k;
@@ -230,7 +256,9 @@ Inverse invert(const Vector& matrix, int64_t c) {
       std::swap(a[index(k * c + j)], a[index(row * c + j)]);
       std::swap(right[index(k * c + j)], right[index(row * c + j)]);
     }
-    for (int64_t i = 0; i < c; ++i) std::swap(a[index(i * c + k)], a[index(i * c + column)]);
+    for (int64_t i = 0; i < c; ++i) {
+      std::swap(a[index(i * c + k)], a[index(i * c + column)]);
+    }
     std::swap(column_of[index(k)], column_of[index(column)]);
     const double pivot = a[index(k * c + k)];
     out.log_det += std::log(std::abs(pivot));
@@ -239,7 +267,9 @@ Inverse invert(const Vector& matrix, int64_t c) {
       right[index(k * c + j)] /= pivot;
     }
     for (int64_t i = 0; i < c; ++i) {
-      if (i == k) continue;
+      if (i == k) {
+        continue;
+      }
       const double factor = a[index(i * c + k)];
       for (int64_t j = 0; j < c; ++j) {
         a[index(i * c + j)] -= factor * a[index(k * c + j)];
@@ -249,7 +279,9 @@ Inverse invert(const Vector& matrix, int64_t c) {
   }
   out.inverse = Vector(a.size());
   for (int64_t k = 0; k < c; ++k) {
-    for (int64_t j = 0; j < c; ++j) out.inverse[index(column_of[index(k)] * c + j)] = right[index(k * c + j)];
+    for (int64_t j = 0; j < c; ++j) {
+      out.inverse[index(column_of[index(k)] * c + j)] = right[index(k * c + j)];
+    }
   }
   return out;
 }
@@ -260,7 +292,9 @@ Vector unit_lower(const Plu& p) {
   const int64_t c = p.channels();
   Vector out(index(c * c));
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < i; ++j) out[index(i * c + j)] = p.lower[index(i * c + j)];
+    for (int64_t j = 0; j < i; ++j) {
+      out[index(i * c + j)] = p.lower[index(i * c + j)];
+    }
     out[index(i * c + i)] = 1.0;
   }
   return out;
@@ -270,7 +304,9 @@ Vector whole_upper(const Plu& p) {
   const int64_t c = p.channels();
   Vector out(index(c * c));
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = i + 1; j < c; ++j) out[index(i * c + j)] = p.upper[index(i * c + j)];
+    for (int64_t j = i + 1; j < c; ++j) {
+      out[index(i * c + j)] = p.upper[index(i * c + j)];
+    }
     out[index(i * c + i)] = p.sign[index(i)] * std::exp(p.log_s[index(i)]);
   }
   return out;
@@ -283,7 +319,9 @@ Vector plu_weight(const Plu& p) {
   const Vector a = multiply(unit_lower(p), whole_upper(p), c);
   Vector out(a.size());
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < c; ++j) out[index(i * c + j)] = a[index(p.permutation[index(i)] * c + j)];
+    for (int64_t j = 0; j < c; ++j) {
+      out[index(i * c + j)] = a[index(p.permutation[index(i)] * c + j)];
+    }
   }
   return out;
 }
@@ -292,7 +330,9 @@ PluBackward plu_backward(const Plu& p, const Vector& dweight, double log_det_gra
   const int64_t c = p.channels();
   Vector da(dweight.size());
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < c; ++j) da[index(p.permutation[index(i)] * c + j)] += dweight[index(i * c + j)];
+    for (int64_t j = 0; j < c; ++j) {
+      da[index(p.permutation[index(i)] * c + j)] += dweight[index(i * c + j)];
+    }
   }
   // A = L U: dL = dA U^T, dU = L^T dA.
   const Vector dl = multiply(da, transpose(whole_upper(p), c), c);
@@ -301,9 +341,15 @@ PluBackward plu_backward(const Plu& p, const Vector& dweight, double log_det_gra
   for (int64_t i = 0; i < c; ++i) {
     for (int64_t j = 0; j < c; ++j) {
       const size_t at = index(i * c + j);
-      if (j < i) out.dlower[at] = dl[at];
-      if (j > i) out.dupper[at] = du[at];
-      if (j == i) out.dlog_s[index(i)] = du[at] * p.sign[index(i)] * std::exp(p.log_s[index(i)]) + log_det_gradient;
+      if (j < i) {
+        out.dlower[at] = dl[at];
+      }
+      if (j > i) {
+        out.dupper[at] = du[at];
+      }
+      if (j == i) {
+        out.dlog_s[index(i)] = du[at] * p.sign[index(i)] * std::exp(p.log_s[index(i)]) + log_det_gradient;
+      }
     }
   }
   return out;
@@ -313,7 +359,9 @@ Vector dense_backward(const Vector& weight, int64_t c, const Vector& dweight, do
   const Vector inverse = invert(weight, c).inverse;
   Vector out = dweight;
   for (int64_t i = 0; i < c; ++i) {
-    for (int64_t j = 0; j < c; ++j) out[index(i * c + j)] += log_det_gradient * inverse[index(j * c + i)];
+    for (int64_t j = 0; j < c; ++j) {
+      out[index(i * c + j)] += log_det_gradient * inverse[index(j * c + i)];
+    }
   }
   return out;
 }
@@ -323,7 +371,9 @@ Maps invconv_apply(const Maps& x, const Vector& weight) {
   for (int64_t n = 0; n < x.n; ++n) {
     for (int64_t i = 0; i < x.c; ++i) {
       for (int64_t j = 0; j < x.c; ++j) {
-        for (int64_t p = 0; p < x.pixels(); ++p) y.plane(n, i)[p] += weight[index(i * x.c + j)] * x.plane(n, j)[p];
+        for (int64_t p = 0; p < x.pixels(); ++p) {
+          y.plane(n, i)[p] += weight[index(i * x.c + j)] * x.plane(n, j)[p];
+        }
       }
     }
   }
@@ -352,7 +402,9 @@ std::vector<Vector*> tensors_of(CouplingWeights& w) {
 
 CouplingWeights absolute(const CouplingWeights& weights) {
   CouplingWeights out = weights;
-  for (Vector* tensor : tensors_of(out)) *tensor = absolute(*tensor);
+  for (Vector* tensor : tensors_of(out)) {
+    *tensor = absolute(*tensor);
+  }
   return out;
 }
 
@@ -371,10 +423,14 @@ Maps convolve(const Maps& x, const Vector& weight, const Vector& bias, int64_t t
             const double w = weight[index(((o * x.c + i) * taps + ky) * taps + kx)];
             for (int64_t row = 0; row < x.h; ++row) {
               const int64_t from_y = row + ky - reach;
-              if (from_y < 0 || from_y >= x.h) continue;
+              if (from_y < 0 || from_y >= x.h) {
+                continue;
+              }
               for (int64_t column = 0; column < x.w; ++column) {
                 const int64_t from_x = column + kx - reach;
-                if (from_x >= 0 && from_x < x.w) out[row * x.w + column] += w * in[from_y * x.w + from_x];
+                if (from_x >= 0 && from_x < x.w) {
+                  out[row * x.w + column] += w * in[from_y * x.w + from_x];
+                }
               }
             }
           }
@@ -393,7 +449,9 @@ CouplingForward coupling_forward(Coupling kind, const CouplingWeights& p, const 
   Maps h3 = convolve(f.h2, p.conv3_weight, p.conv3_bias, 3);
   for (int64_t n = 0; n < x.n; ++n) {
     for (int64_t c = 0; c < x.c; ++c) {
-      for (int64_t i = 0; i < x.pixels(); ++i) h3.plane(n, c)[i] *= std::exp(3.0 * p.log_gain[index(c)]);
+      for (int64_t i = 0; i < x.pixels(); ++i) {
+        h3.plane(n, c)[i] *= std::exp(3.0 * p.log_gain[index(c)]);
+      }
     }
   }
   f.raw = channels(h3, 0, half);
@@ -473,7 +531,9 @@ CouplingBackward coupling_backward(Coupling kind, const CouplingWeights& p, cons
   }
   NetworkBackward network = network_backward(p, channels(x, 0, half), f.h1, f.h2, dh3);
   for (int64_t n = 0; n < x.n; ++n) {
-    for (int64_t i = 0; i < half * x.pixels(); ++i) out.dx.plane(n, 0)[i] += network.dxa.plane(n, 0)[i];
+    for (int64_t i = 0; i < half * x.pixels(); ++i) {
+      out.dx.plane(n, 0)[i] += network.dxa.plane(n, 0)[i];
+    }
   }
   out.d = std::move(network.d);
   out.d.log_gain = std::move(dlog_gain);
@@ -486,10 +546,14 @@ Moments gaussian_moments(const Maps& z) {
   for (int64_t n = 0; n < z.n; ++n) {
     const double* first = z.plane(n, 0);
     double sum = 0;
-    for (int64_t i = 0; i < count; ++i) sum += first[i];
+    for (int64_t i = 0; i < count; ++i) {
+      sum += first[i];
+    }
     const double mean = sum / static_cast<double>(count);
     double squares = 0;
-    for (int64_t i = 0; i < count; ++i) squares += (first[i] - mean) * (first[i] - mean);
+    for (int64_t i = 0; i < count; ++i) {
+      squares += (first[i] - mean) * (first[i] - mean);
+    }
     out.sum.push_back(sum);
     out.centred_squares.push_back(squares);
   }
@@ -511,7 +575,9 @@ void adam_update(const AdamSettings& a, int64_t step, const Vector& gradient, Ve
 Vector sum_rows(const Vector& in, int64_t rows) {
   const size_t columns = in.size() / index(rows);
   Vector out(columns);
-  for (size_t i = 0; i < in.size(); ++i) out[i % columns] += in[i];
+  for (size_t i = 0; i < in.size(); ++i) {
+    out[i % columns] += in[i];
+  }
   return out;
 }
 

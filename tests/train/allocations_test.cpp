@@ -34,7 +34,9 @@ TEST_P(Allocations, NoneInAnEpochAfterItsFirstSteps) {
   size_t steps = 0;
   int64_t steps_per_epoch = 0;
   options.progress = [&](const TrainProgress& progress) {
-    if (progress.epoch_end || steps == count.size()) return;
+    if (progress.epoch_end || steps == count.size()) {
+      return;
+    }
     steps_per_epoch = progress.steps_per_epoch;
     step[steps] = progress.step;
     count[steps++] = tests::allocations();
@@ -46,7 +48,9 @@ TEST_P(Allocations, NoneInAnEpochAfterItsFirstSteps) {
   // Streamed, two slots in turn are filled one batch ahead: the third batch is the first to find one of its size.
   constexpr int64_t first_steps = 3;
   for (size_t i = 1; i < steps; ++i) {
-    if (step[i] <= first_steps) continue;
+    if (step[i] <= first_steps) {
+      continue;
+    }
     EXPECT_EQ(count[i] - count[i - 1], 0) << "step " << step[i] << " of " << steps_per_epoch << ", in all " << i + 1;
   }
 }

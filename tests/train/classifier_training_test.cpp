@@ -37,11 +37,15 @@ TEST_P(ClassifierTraining, TellsTheTrainingValuesApart) {
   const ScoreTable scored = detector.table({"velocity_mm_s"}, detector.score(io::Shard(shard())));
   for (const ClipScore& clip : scored.clips) {
     EXPECT_TRUE(std::isfinite(scored.value(clip, "score_confidence")));
-    if (clip.clip.split != io::Split::train) continue;
+    if (clip.clip.split != io::Split::train) {
+      continue;
+    }
     const double v = clip.clip.parameter[0];
     double nearest = values.front();
     for (const double value : values) {
-      if (std::abs(value - clip.estimate[0]) < std::abs(nearest - clip.estimate[0])) nearest = value;
+      if (std::abs(value - clip.estimate[0]) < std::abs(nearest - clip.estimate[0])) {
+        nearest = value;
+      }
     }
     right += nearest == v;
     ++count;

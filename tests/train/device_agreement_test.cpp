@@ -26,7 +26,9 @@ double relative_difference(std::span<const float> a, std::span<const float> b) {
   double largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     const double off = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-    if (!(off <= difference)) difference = off;  // NaN stays
+    if (!(off <= difference)) {
+      difference = off;  // NaN stays
+    }
     largest = std::max(largest, std::abs(static_cast<double>(b[i])));
   }
   return difference / largest;

@@ -40,7 +40,9 @@ TEST_F(DeviceFaults, ALostDeviceLeavesTheLastCheckpointFromWhichTheRunGoesOn) {
   // Within the second epoch: the first has some thousand launches.
   TrainOptions losing = options;
   losing.progress = [](const TrainProgress& progress) {
-    if (progress.epoch_end && progress.epoch == 1) emulation::lose_device_after(100);
+    if (progress.epoch_end && progress.epoch == 1) {
+      emulation::lose_device_after(100);
+    }
   };
   const std::string text = testing::message_of<kernels::DeviceError>([&] { train(losing); });
   EXPECT_THAT(text, HasSubstr("the device was lost"));

@@ -54,7 +54,9 @@ uint32_t bitwise_crc32c(const std::string& bytes) {
   uint32_t crc = ~0u;
   for (const char byte : bytes) {
     crc ^= static_cast<unsigned char>(byte);
-    for (int i = 0; i < 8; ++i) crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82F63B78u : crc >> 1;
+    for (int i = 0; i < 8; ++i) {
+      crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82F63B78u : crc >> 1;
+    }
   }
   return ~crc;
 }
@@ -70,12 +72,16 @@ std::vector<std::string> records(const std::string& bytes, size_t* rest = nullpt
   while (at + 12 <= bytes.size()) {
     const auto length = get<uint64_t>(bytes, at);
     EXPECT_EQ(get<uint32_t>(bytes, at + 8), mask(bitwise_crc32c(bytes.substr(at, 8))));
-    if (at + 12 + length + 4 > bytes.size()) break;
+    if (at + 12 + length + 4 > bytes.size()) {
+      break;
+    }
     result.push_back(bytes.substr(at + 12, length));
     EXPECT_EQ(get<uint32_t>(bytes, at + 12 + length), mask(bitwise_crc32c(result.back())));
     at += 16 + length;
   }
-  if (rest != nullptr) *rest = bytes.size() - at;
+  if (rest != nullptr) {
+    *rest = bytes.size() - at;
+  }
   return result;
 }
 
@@ -93,7 +99,9 @@ Message parse(const std::string& data) {
     for (int shift = 0; at < data.size(); shift += 7) {
       const auto byte = static_cast<unsigned char>(data[at++]);
       value |= static_cast<uint64_t>(byte & 0x7Fu) << shift;
-      if (byte < 0x80) break;
+      if (byte < 0x80) {
+        break;
+      }
     }
     return value;
   };
@@ -226,7 +234,9 @@ TEST(EventLog, ResumeStartsAnotherFileAtItsStep) {
 TEST(EventLog, TornTailLeavesTheRestReadable) {
   const Folder folder;
   EventLog log(folder.path());
-  for (int step = 0; step < 5; ++step) log.scalar("loss", step, step);
+  for (int step = 0; step < 5; ++step) {
+    log.scalar("loss", step, step);
+  }
   const std::string bytes = read(log.file());
   size_t rest = 0;
   EXPECT_EQ(records(bytes.substr(0, bytes.size() - 3), &rest).size(), 5u);

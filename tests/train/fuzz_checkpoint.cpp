@@ -36,7 +36,9 @@ bool reads(std::string_view input) {
   try {
     const train::Checkpoint checkpoint = train::read_checkpoint(file);
     const size_t size = checkpoint.model.optimizer->m.size();
-    if (checkpoint.model.optimizer->v.size() != size || checkpoint.good.m.size() != size) std::abort();
+    if (checkpoint.model.optimizer->v.size() != size || checkpoint.good.m.size() != size) {
+      std::abort();
+    }
   } catch (const io::DataError&) {
     return false;
   }

@@ -15,7 +15,9 @@ bool evenflow::fuzz::reads(std::string_view input) {
     const size_t kept = io::read_csv(file).size();
     metrics.append({.epoch = epochs, .validation_loss = 0.5});
     const train::MetricsFile again(file, epochs);
-    if (io::read_csv(file).size() != kept + 1 || again.last_validation_loss() != 0.5) std::abort();
+    if (io::read_csv(file).size() != kept + 1 || again.last_validation_loss() != 0.5) {
+      std::abort();
+    }
     return kept > 1;
   } catch (const io::DataError&) {
     return false;

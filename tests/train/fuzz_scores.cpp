@@ -29,9 +29,14 @@ bool reads(std::string_view input) {
     const auto again = folder() / "again.csv";
     train::write_scores(again, table);
     const train::ScoreTable reread = train::read_scores(again);
-    if (reread.clips.size() != table.clips.size() || reread.score_names != table.score_names) std::abort();
-    for (size_t i = 0; i < table.clips.size(); ++i)
-      if (!same(table.clips[i], reread.clips[i])) std::abort();
+    if (reread.clips.size() != table.clips.size() || reread.score_names != table.score_names) {
+      std::abort();
+    }
+    for (size_t i = 0; i < table.clips.size(); ++i) {
+      if (!same(table.clips[i], reread.clips[i])) {
+        std::abort();
+      }
+    }
   } catch (const io::DataError&) {
     return false;
   }

@@ -103,7 +103,9 @@ TEST(Bootstrap, DoesNotDependOnTheScale) {
   const Scores a = c.at("a");
   const Labels labels = c.at("labels");
   Scores moved = a;
-  for (double& score : moved) score = 7600 + 50 * score;
+  for (double& score : moved) {
+    score = 7600 + 50 * score;
+  }
   const Interval one = auc_interval({a}, labels, {.resamples = 50});
   const Interval other = auc_interval({moved}, labels, {.resamples = 50});
   EXPECT_EQ(one.low, other.low);
@@ -115,7 +117,9 @@ TEST(Bootstrap, RunsThatDifferWidenTheInterval) {
   const Scores good = c.at("a");
   const Labels labels = c.at("labels");
   Scores poor = good;
-  for (size_t i = 0; i < poor.size(); ++i) poor[i] = static_cast<double>(i % 7);
+  for (size_t i = 0; i < poor.size(); ++i) {
+    poor[i] = static_cast<double>(i % 7);
+  }
   const Interval alike = auc_interval({good, good, good}, labels, {});
   const Interval mixed = auc_interval({good, good, poor}, labels, {});
   EXPECT_DOUBLE_EQ(mixed.value, (2 * auc(good, labels) + auc(poor, labels)) / 3);

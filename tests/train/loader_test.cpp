@@ -55,7 +55,9 @@ Epoch collect(Loader& loader) {
       epoch.windows.emplace_back(first, first + size);
     }
     epoch.v.insert(epoch.v.end(), batch.v.begin(), batch.v.end());
-    for (const WindowRef& ref : loader.refs()) epoch.refs.emplace_back(ref.shard, ref.clip, ref.frame);
+    for (const WindowRef& ref : loader.refs()) {
+      epoch.refs.emplace_back(ref.shard, ref.clip, ref.frame);
+    }
   }
   return epoch;
 }
@@ -81,12 +83,16 @@ TEST(EpochOrder, EachPositionTakesEachValueEquallyOften) {
   std::array<std::array<int, n>, n> count{};
   for (int epoch = 0; epoch < epochs; ++epoch) {
     const std::vector<int64_t> order = epoch_order(n, 42, epoch);
-    for (size_t i = 0; i < n; ++i) ++count[i][static_cast<size_t>(order[i])];
+    for (size_t i = 0; i < n; ++i) {
+      ++count[i][static_cast<size_t>(order[i])];
+    }
   }
   // Five standard deviations of a binomial count.
   const double expected = double{epochs} / n, bound = 5.0 * std::sqrt(expected * (1.0 - 1.0 / n));
   for (const auto& row : count) {
-    for (const int seen : row) EXPECT_TRUE(std::abs(seen - expected) <= bound) << seen;
+    for (const int seen : row) {
+      EXPECT_TRUE(std::abs(seen - expected) <= bound) << seen;
+    }
   }
 }
 
@@ -178,7 +184,9 @@ TEST_F(LoaderTest, AnEpochMayBeLeftEarly) {
 
 TEST_F(LoaderTest, NamesAClipTooShortForAWindow) {
   testing::write_shard(folder_ / "short.h5", {.change = [](size_t clip, std::vector<float>& frames) {
-                         if (clip == 3) frames.resize(7 * bands);
+                         if (clip == 3) {
+                           frames.resize(7 * bands);
+                         }
                        }});
   const io::Shard shard(folder_ / "short.h5");
   const std::string text =
@@ -213,8 +221,12 @@ TEST_F(LoaderTest, VisitsTheSameFramesEitherWay) {
 
 TEST_F(LoaderTest, TrainingTakesNormalClipsOfTheMachine) {
   testing::write_shard(folder_ / "two.h5", {.change_clip = [](size_t clip, io::Clip& out) {
-                         if (clip % 2 == 1) out.machine = "fan";
-                         if (clip == 4) out.label = -1;
+                         if (clip % 2 == 1) {
+                           out.machine = "fan";
+                         }
+                         if (clip == 4) {
+                           out.label = -1;
+                         }
                        }});
   const io::Shard shard(folder_ / "two.h5");
   EXPECT_EQ(normal_training_clips({&shard}, "").clips.size(), 10U);
@@ -226,7 +238,9 @@ TEST_F(LoaderTest, TrainingTakesNormalClipsOfTheMachine) {
 
 TEST_F(LoaderTest, AnAnomalyAmongTheTrainingClipsIsAnError) {
   testing::write_shard(folder_ / "bad.h5", {.change_clip = [](size_t clip, io::Clip& out) {
-                         if (clip == 6) out.label = 1;
+                         if (clip == 6) {
+                           out.label = 1;
+                         }
                        }});
   const io::Shard shard(folder_ / "bad.h5");
   EXPECT_THAT(message_of<io::DataError>([&] { normal_training_clips({&shard}, ""); }), HasSubstr("clip_6.wav"));
@@ -240,9 +254,13 @@ TEST_F(LoaderTest, HoldsOutClipsEvenlyOverOperatingPoints) {
   EXPECT_EQ(sides.validation.clips.size(), 10U);
   EXPECT_EQ(sides.train.clips.size(), 90U);
   std::map<double, int> held;
-  for (const auto& [s, c] : sides.validation.clips) ++held[shard.clips()[static_cast<size_t>(c)].parameter[0]];
+  for (const auto& [s, c] : sides.validation.clips) {
+    ++held[shard.clips()[static_cast<size_t>(c)].parameter[0]];
+  }
   EXPECT_EQ(held.size(), 5U);
-  for (const auto& [value, count] : held) EXPECT_EQ(count, 2) << value;
+  for (const auto& [value, count] : held) {
+    EXPECT_EQ(count, 2) << value;
+  }
   EXPECT_NE(hold_out(all, 0.1, 2).validation.clips, sides.validation.clips);
 }
 
@@ -334,8 +352,9 @@ TEST_F(HoldOut, TakesReadingsOfOneSpeedForOneOperatingPoint) {
     EXPECT_EQ(sides.validation.clips.size(), 3U);
     EXPECT_TRUE(sides.lost.empty());
     std::set<int> hundreds;
-    for (const auto& [machine, speed] : points_in(sides.validation))
+    for (const auto& [machine, speed] : points_in(sides.validation)) {
       hundreds.insert(static_cast<int>(std::lround(speed / 100)));
+    }
     EXPECT_EQ(hundreds.size(), 3U) << "one of each speed";
   }
 }

@@ -52,7 +52,9 @@ std::pair<double, double> centre_of_red(const Picture& picture, int* count = nul
       }
     }
   }
-  if (count != nullptr) *count = n;
+  if (count != nullptr) {
+    *count = n;
+  }
   return {x / n / picture.width, y / n / picture.height};
 }
 

@@ -49,7 +49,9 @@ TEST_F(ScoreTest, AModelThatCannotScoreIsRefused) {
   };
   io::ModelData singular = io::read_model(model());
   for (io::Tensor& tensor : singular.parameters) {
-    if (tensor.name.ends_with("invconv.log_s")) std::fill(tensor.values.begin(), tensor.values.end(), -1000.0f);
+    if (tensor.name.ends_with("invconv.log_s")) {
+      std::fill(tensor.values.begin(), tensor.values.end(), -1000.0f);
+    }
   }
   EXPECT_THAT(refusal(singular), HasSubstr("block1.step1.invconv"));
   io::ModelData shapeless = io::read_model(model());
@@ -130,7 +132,9 @@ TEST_F(ScoreTest, AggregatesOrderAsTheirNamesSay) {
 TEST_F(ScoreTest, AModelWithoutAThresholdDecidesNothing) {
   io::ModelData data = io::read_model(model());
   data.threshold.value = std::nan("");
-  for (const ClipScore& clip : Detector(data, "cpu", 1).score(io::Shard(shard()))) EXPECT_EQ(clip.decision, -1);
+  for (const ClipScore& clip : Detector(data, "cpu", 1).score(io::Shard(shard()))) {
+    EXPECT_EQ(clip.decision, -1);
+  }
 }
 
 TEST_F(ScoreTest, AScoreThatIsNotFiniteDecidesNothing) {
@@ -153,7 +157,9 @@ TEST_F(ScoreTest, AScoreThatIsNotFiniteDecidesNothing) {
 TEST_F(ScoreTest, SaysWhichLatentOverflows) {
   io::ModelData data = io::read_model(model());
   for (io::Tensor& tensor : data.parameters) {
-    if (tensor.name.ends_with("actnorm.log_scale")) std::fill(tensor.values.begin(), tensor.values.end(), 60.0F);
+    if (tensor.name.ends_with("actnorm.log_scale")) {
+      std::fill(tensor.values.begin(), tensor.values.end(), 60.0F);
+    }
   }
   const ClipScore score = Detector(data, "cpu", 1).score(io::Clip{}, testing::synthetic_frames(24, 300, false, 5));
   EXPECT_EQ(score.decision, -1);
@@ -267,7 +273,9 @@ TEST_F(ScoreTest, SamplesAreFunctionsOfSeedAndIndex) {
   ASSERT_EQ(two.size(), 2U * bands * 8);
   EXPECT_TRUE(std::equal(two.begin(), two.end(), three.begin()));
   EXPECT_NE(detector.sample(2, v, 0.7, 6), two);
-  for (const float value : three) EXPECT_TRUE(std::isfinite(value));
+  for (const float value : three) {
+    EXPECT_TRUE(std::isfinite(value));
+  }
   EXPECT_EQ(detector.sample(2, {}, 0.7, 5).size(), two.size());
   const std::vector<double> too_many = {1, 2};
   EXPECT_THROW(detector.sample(1, too_many, 1.0, 1), io::UsageError);
@@ -277,7 +285,9 @@ TEST_F(ScoreTest, SamplesAreFunctionsOfSeedAndIndex) {
 std::vector<float> transposed(const std::vector<float>& window) {
   std::vector<float> out(window.size());
   for (size_t b = 0; b < bands; ++b) {
-    for (size_t t = 0; t < 8; ++t) out[t * bands + b] = window[b * 8 + t];
+    for (size_t t = 0; t < 8; ++t) {
+      out[t * bands + b] = window[b * 8 + t];
+    }
   }
   return out;
 }
@@ -294,7 +304,9 @@ TEST_F(ScoreTest, AWindowMovedToVIsEstimatedAtV) {
   // Moved to where it is, it stays what it is: inverse(forward(x)).
   const std::vector<double> nowhere = {std::nan("")};
   const std::vector<float> back = transposed(detector.transfer(window, nowhere));
-  for (size_t i = 0; i < window.size(); ++i) EXPECT_TRUE(std::abs(back[i] - window[i]) <= 1e-2) << i;
+  for (size_t i = 0; i < window.size(); ++i) {
+    EXPECT_TRUE(std::abs(back[i] - window[i]) <= 1e-2) << i;
+  }
 }
 
 TEST_F(ScoreTest, ASampleWithoutNoiseIsEstimatedAtItsV) {
@@ -408,7 +420,9 @@ TEST_F(ScoreTest, TypicalIsTheDistanceOfNllFromItsMeanInTraining) {
   const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
   double mean = 0, count = 0;
   for (const ClipScore& clip : table.clips) {
-    if (clip.clip.split != io::Split::train) continue;
+    if (clip.clip.split != io::Split::train) {
+      continue;
+    }
     mean += table.value(clip, "nll");
     ++count;
   }
@@ -449,9 +463,13 @@ TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {
     const io::ScoreReference& reference = data.references[s];
     EXPECT_EQ(reference.score, detector.network().scores()[s].name);
     double mean = 0, squares = 0;
-    for (const ClipScore& clip : normal) mean += clip.scores[s];
+    for (const ClipScore& clip : normal) {
+      mean += clip.scores[s];
+    }
     mean /= static_cast<double>(normal.size());
-    for (const ClipScore& clip : normal) squares += std::pow(clip.scores[s] - mean, 2);
+    for (const ClipScore& clip : normal) {
+      squares += std::pow(clip.scores[s] - mean, 2);
+    }
     const double deviation = std::sqrt(squares / static_cast<double>(normal.size()));
     EXPECT_TRUE(std::abs(reference.mean - mean) <= 1e-9 * std::abs(mean)) << reference.score;
     EXPECT_TRUE(std::abs(reference.deviation - deviation) <= 1e-6 * deviation) << reference.score;

@@ -62,14 +62,22 @@ TEST(OperatingPoints, SeenIsWithinATenthOfTheSmallestGap) {
   const OperatingPoints settings(Values{700, 100, 300, 100, std::nan("")});
   EXPECT_EQ(settings.tolerance(), 20.0);
   EXPECT_EQ(settings.text(), "100, 300 and 700");
-  for (const double v : {100.0, 80.0, 120.0, 319.9, 700.0}) EXPECT_EQ(settings.of(v), seen) << v;
-  for (const double v : {79.9, 121.0, 200.0, 500.0, 721.0, -100.0}) EXPECT_EQ(settings.of(v), unseen) << v;
+  for (const double v : {100.0, 80.0, 120.0, 319.9, 700.0}) {
+    EXPECT_EQ(settings.of(v), seen) << v;
+  }
+  for (const double v : {79.9, 121.0, 200.0, 500.0, 721.0, -100.0}) {
+    EXPECT_EQ(settings.of(v), unseen) << v;
+  }
   EXPECT_EQ(settings.of(std::nan("")), unknown);
 
   const OperatingPoints readings(Values{98.8, 98.01, 99.63, 200.63, 201.7, 200.16, 299.17, 298.82, 301.12});
   EXPECT_NEAR(readings.tolerance(), 9.9, 0.3);
-  for (const double v : {102.45, 100.41, 98.01, 195.0, 305.0}) EXPECT_EQ(readings.of(v), seen) << v;
-  for (const double v : {148.15, 148.56, 252.4, 250.3, 60.0}) EXPECT_EQ(readings.of(v), unseen) << v;
+  for (const double v : {102.45, 100.41, 98.01, 195.0, 305.0}) {
+    EXPECT_EQ(readings.of(v), seen) << v;
+  }
+  for (const double v : {148.15, 148.56, 252.4, 250.3, 60.0}) {
+    EXPECT_EQ(readings.of(v), unseen) << v;
+  }
   EXPECT_EQ(readings.nearest(190.0), 1U);
 }
 
@@ -86,19 +94,31 @@ TEST(OperatingPoints, PlainSettingsAreNotMerged) {
        }) {
     const OperatingPoints points(c.values);
     EXPECT_EQ(points.size(), c.values.size()) << ::testing::PrintToString(c.values);
-    for (const double v : c.values) EXPECT_EQ(points.of(v), seen) << v;
-    for (const double v : c.unseen) EXPECT_EQ(points.of(v), unseen) << v;
+    for (const double v : c.values) {
+      EXPECT_EQ(points.of(v), seen) << v;
+    }
+    for (const double v : c.unseen) {
+      EXPECT_EQ(points.of(v), unseen) << v;
+    }
   }
 }
 
 TEST(OperatingPoints, ReadingsOfACoarseTachometerAreSeen) {
   const OperatingPoints rpm(Values{598, 600, 602, 1201, 1202, 1204, 1796, 1800});
   EXPECT_EQ(rpm.text(), "598 to 602, 1201 to 1204 and 1796 to 1800");
-  for (const double v : {597.0, 599.0, 604.0, 1199.0, 1803.0}) EXPECT_EQ(rpm.of(v), seen) << v;
-  for (const double v : {500.0, 700.0, 900.0, 1500.0, 1900.0}) EXPECT_EQ(rpm.of(v), unseen) << v;
+  for (const double v : {597.0, 599.0, 604.0, 1199.0, 1803.0}) {
+    EXPECT_EQ(rpm.of(v), seen) << v;
+  }
+  for (const double v : {500.0, 700.0, 900.0, 1500.0, 1900.0}) {
+    EXPECT_EQ(rpm.of(v), unseen) << v;
+  }
   const OperatingPoints fine(Values{100.01, 100.02, 100.05, 200.01, 200.02, 299.99, 300, 300.01});
-  for (const double v : {99.98, 200.0, 300.05}) EXPECT_EQ(fine.of(v), seen) << v;
-  for (const double v : {80.0, 150.0, 250.0}) EXPECT_EQ(fine.of(v), unseen) << v;
+  for (const double v : {99.98, 200.0, 300.05}) {
+    EXPECT_EQ(fine.of(v), seen) << v;
+  }
+  for (const double v : {80.0, 150.0, 250.0}) {
+    EXPECT_EQ(fine.of(v), unseen) << v;
+  }
 }
 
 TEST(OperatingPoints, DistinctValuesPrintApart) {
@@ -122,7 +142,9 @@ TEST(OperatingPoints, OfOneValueOrNone) {
 
 TEST(OperatingPoints, ManyReadingsAreQuick) {
   Values values;
-  for (int i = 0; i < 20000; ++i) values.push_back(100.0 * (1 + i % 5) + 2.0 * std::sin(0.7 * i));
+  for (int i = 0; i < 20000; ++i) {
+    values.push_back(100.0 * (1 + i % 5) + 2.0 * std::sin(0.7 * i));
+  }
   EXPECT_EQ(OperatingPoints(values).size(), 5U);
 }
 

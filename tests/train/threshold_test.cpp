@@ -55,7 +55,9 @@ TEST(GammaQuantile, AgreesWithFortyDigits) {
   for (const auto& c : cases) {
     const double x = c.at("x");
     const double got = gamma_quantile({c.at("shape"), 0.0, 1.0}, c.at("q"));
-    if (!(std::abs(got / x - 1.0) <= 1e-12)) ADD_FAILURE() << c << " got " << got << ", off by " << got / x - 1.0;
+    if (!(std::abs(got / x - 1.0) <= 1e-12)) {
+      ADD_FAILURE() << c << " got " << got << ", off by " << got / x - 1.0;
+    }
   }
 }
 
@@ -63,7 +65,9 @@ TEST(GammaFit, QuantileAgreesWithSciPy) {
   int compared = 0;
   for (const auto& c : golden_fits("fits")) {
     const auto kind = c.at("kind").get<std::string>();
-    if (kind == "fails") continue;
+    if (kind == "fails") {
+      continue;
+    }
     ++compared;
     const auto data = c.at("data").get<Doubles>();
     const GammaFit fit = fit_gamma(data);
@@ -78,7 +82,9 @@ TEST(GammaFit, QuantileAgreesWithSciPy) {
     }
     // The search's own tolerance is 1e-4 nats per simplex vertex.
     const double excess = negative_log_likelihood(fit, data) - c.at("nll").get<double>();
-    if (!(std::abs(excess) <= 1e-3)) ADD_FAILURE() << c.at("name") << ": " << excess << " nats from SciPy's";
+    if (!(std::abs(excess) <= 1e-3)) {
+      ADD_FAILURE() << c.at("name") << ": " << excess << " nats from SciPy's";
+    }
   }
   EXPECT_GE(compared, 10);
 }
@@ -86,22 +92,34 @@ TEST(GammaFit, QuantileAgreesWithSciPy) {
 TEST(GammaFit, MendsWhereSciPyGivesUp) {
   int mended = 0;
   for (const auto& c : golden_fits("fits")) {
-    if (c.at("kind").get<std::string>() != "fails") continue;
+    if (c.at("kind").get<std::string>() != "fails") {
+      continue;
+    }
     ++mended;
     const auto name = c.at("name").get<std::string>();
     const auto data = c.at("data").get<Doubles>();
     const GammaFit fit = fit_gamma(data);
     const double nll = negative_log_likelihood(fit, data);
-    if (!(nll < c.at("nll").get<double>() - 1.0)) ADD_FAILURE() << name << ": " << nll << ", SciPy " << c.at("nll");
+    if (!(nll < c.at("nll").get<double>() - 1.0)) {
+      ADD_FAILURE() << name << ": " << nll << ", SciPy " << c.at("nll");
+    }
     // The best gamma of left-skewed scores is its limit, the normal distribution.
     double mean = 0.0, variance = 0.0;
-    for (const double value : data) mean += value / static_cast<double>(data.size());
-    for (const double value : data) variance += (value - mean) * (value - mean) / static_cast<double>(data.size());
+    for (const double value : data) {
+      mean += value / static_cast<double>(data.size());
+    }
+    for (const double value : data) {
+      variance += (value - mean) * (value - mean) / static_cast<double>(data.size());
+    }
     const double normal_nll =
         0.5 * static_cast<double>(data.size()) * (std::log(2.0 * std::numbers::pi * variance) + 1.0);
-    if (!(std::abs(nll - normal_nll) <= 0.5)) ADD_FAILURE() << name << ": " << nll << ", normal " << normal_nll;
+    if (!(std::abs(nll - normal_nll) <= 0.5)) {
+      ADD_FAILURE() << name << ": " << nll << ", normal " << normal_nll;
+    }
     const double at_90 = mean + 1.2815515655446004 * std::sqrt(variance), got = gamma_quantile(fit, 0.9);
-    if (!(std::abs(got - at_90) <= 0.01 * std::sqrt(variance))) ADD_FAILURE() << name << ": " << got << ", " << at_90;
+    if (!(std::abs(got - at_90) <= 0.01 * std::sqrt(variance))) {
+      ADD_FAILURE() << name << ": " << got << ", " << at_90;
+    }
   }
   EXPECT_GE(mended, 3);
 }
@@ -179,7 +197,9 @@ TEST(FewScores, NineTakeTheLargest) {
   EXPECT_TRUE(threshold.data.gamma.empty());
   EXPECT_THAT(threshold.why, testing::HasSubstr("9 scores are too few for a gamma fit"));
   Doubles nineteen;
-  for (int i = 1; i <= 19; ++i) nineteen.push_back(i);
+  for (int i = 1; i <= 19; ++i) {
+    nineteen.push_back(i);
+  }
   EXPECT_EQ(fitted(nineteen).data.value, 18.0);
 }
 
@@ -232,7 +252,9 @@ TEST(GammaThreshold, GivesWayWhereItHasCollapsed) {
 
 TEST(GammaThreshold, GivesWayWhereScoresAreSkewedToTheLeft) {
   Doubles scores = gamma_scores(84, 4.0, 0.0);
-  for (double& score : scores) score = 3000.0 - score;
+  for (double& score : scores) {
+    score = 3000.0 - score;
+  }
   const FittedThreshold threshold = fitted(scores);
   EXPECT_EQ(threshold.data.method, "rank");
   EXPECT_EQ(threshold.data.above, 84 - 77);
@@ -244,7 +266,9 @@ TEST(GammaThreshold, NeverContradictsItsOwnScores) {
   for (const int n : {60, 200}) {
     for (const int share : {2, 3, 5, 7, 8, 15}) {
       Doubles scores;
-      for (int i = 0; i < n; ++i) scores.push_back(100.0 + 0.01 * i + (i % share == 0 ? 1000.0 : 0.0));
+      for (int i = 0; i < n; ++i) {
+        scores.push_back(100.0 + 0.01 * i + (i % share == 0 ? 1000.0 : 0.0));
+      }
       const FittedThreshold threshold = fitted(scores);
       EXPECT_LE(static_cast<double>(threshold.data.above), 0.1 * n + 2.5 * std::sqrt(0.09 * n))
           << n << " " << share << " " << threshold.data.method;
@@ -278,8 +302,12 @@ TEST(HeldOutScores, GiveTheLevelWhereTrainingScoresAreTooLow) {
   EXPECT_EQ(one.data.clips, 8);
   EXPECT_EQ(one.data.above, 0);
   Doubles many, held_out;
-  for (int i = 0; i < 90; ++i) many.push_back(100 + 0.1 * i);
-  for (int i = 0; i < 10; ++i) held_out.push_back(200 + i);
+  for (int i = 0; i < 90; ++i) {
+    many.push_back(100 + 0.1 * i);
+  }
+  for (int i = 0; i < 10; ++i) {
+    held_out.push_back(200 + i);
+  }
   const FittedThreshold ranked = fitted(many, held_out);
   EXPECT_EQ(ranked.data.method, "rank");
   EXPECT_TRUE(ranked.of_held_out && one.of_held_out);
@@ -294,8 +322,12 @@ TEST(HeldOutScores, GiveTheLevelWhereTrainingScoresAreTooLow) {
 
 TEST(QuantileThreshold, GivesWayWhereTooFewAreHeldOut) {
   Doubles training, held_out;
-  for (int i = 0; i < 40; ++i) training.push_back(i);
-  for (int i = 0; i < 9; ++i) held_out.push_back(4 * i);
+  for (int i = 0; i < 40; ++i) {
+    training.push_back(i);
+  }
+  for (int i = 0; i < 9; ++i) {
+    held_out.push_back(4 * i);
+  }
   EXPECT_EQ(fitted(training, held_out, io::ThresholdMethod::quantile).data.value, quantile(held_out, 0.9));
   EXPECT_EQ(fitted(training, held_out, io::ThresholdMethod::quantile).rests_on, 9);
   held_out.resize(3);

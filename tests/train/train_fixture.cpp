@@ -34,7 +34,9 @@ void expect_same_tensors(const std::vector<io::Tensor>& a, const std::vector<io:
 
 TempFolder::TempFolder() {
   std::string name = (fs::temp_directory_path() / "evenflow-train-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  if (mkdtemp(name.data()) == nullptr) {
+    throw std::runtime_error("no temporary folder");
+  }
   path_ = name;
 }
 
@@ -51,7 +53,9 @@ std::vector<float> synthetic_frames(int64_t frames, double v, bool anomaly, uint
       const auto at = static_cast<uint64_t>(t * bands + band);
       const double off = (band - centre) / 1.5;
       double level = -40.0 + 4.0 * random_normal(seed, 1, at) + 20.0 * std::exp(-0.5 * off * off);
-      if (anomaly && band == bands - 2) level += 25.0;
+      if (anomaly && band == bands - 2) {
+        level += 25.0;
+      }
       out[at] = static_cast<float>(level);
     }
   }
@@ -71,12 +75,18 @@ void write_shard(const fs::path& file, const ShardSpec& spec) {
     clip.path = "sound/clip_" + std::to_string(i) + ".wav";
     clip.machine = "rail";
     clip.label = clip.split == io::Split::test ? i % 2 : 0;
-    if (spec.parameter) clip.parameter = {v};
+    if (spec.parameter) {
+      clip.parameter = {v};
+    }
     clip.domain = "source";
     clip.section = "00";
-    if (spec.change_clip) spec.change_clip(index, clip);
+    if (spec.change_clip) {
+      spec.change_clip(index, clip);
+    }
     std::vector<float> frames = synthetic_frames(20 + i % 10, v, clip.label == 1, spec.seed * 1000 + index);
-    if (spec.change) spec.change(index, frames);
+    if (spec.change) {
+      spec.change(index, frames);
+    }
     writer.append(clip, frames);
   }
   writer.finish();
@@ -118,7 +128,9 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_TRUE(same_bits(first.condition.v0, second.condition.v0));
   EXPECT_EQ(std::bit_cast<uint64_t>(first.threshold.value), std::bit_cast<uint64_t>(second.threshold.value));
   ASSERT_EQ(first.optimizer.has_value(), second.optimizer.has_value());
-  if (!first.optimizer) return;
+  if (!first.optimizer) {
+    return;
+  }
   const Checkpoint c = read_checkpoint(a), d = read_checkpoint(b);
   EXPECT_TRUE(same_bits(first.optimizer->m, second.optimizer->m));
   EXPECT_TRUE(same_bits(first.optimizer->v, second.optimizer->v));
@@ -137,14 +149,18 @@ std::string timeless_metrics(const fs::path& run) {
   std::string text;
   for (const std::vector<std::string>& row : io::read_csv(run / "metrics.csv")) {
     for (size_t i = 0; i < row.size(); ++i) {
-      if (i != 8 && i != 9) text += row[i] + (i + 1 < row.size() ? "," : "\n");
+      if (i != 8 && i != 9) {
+        text += row[i] + (i + 1 < row.size() ? "," : "\n");
+      }
     }
   }
   return text;
 }
 
 void expect_same_run(const fs::path& a, const fs::path& b) {
-  for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) expect_same_model(a / file, b / file);
+  for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) {
+    expect_same_model(a / file, b / file);
+  }
   EXPECT_EQ(timeless_metrics(a), timeless_metrics(b));
 }
 

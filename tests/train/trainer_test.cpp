@@ -56,7 +56,9 @@ TEST_P(TrainerTest, LeavesAWholeRunFolder) {
   EXPECT_FALSE(result.interrupted);
   EXPECT_TRUE(std::isfinite(result.loss) && std::isfinite(result.validation_loss) && std::isfinite(result.best_loss));
   EXPECT_TRUE(io::parse_config(io::read_text(run("a") / "config.toml"), "config.toml") == options.config);
-  for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) EXPECT_TRUE(io::is_model(run("a") / file)) << file;
+  for (const char* file : {"model.h5", "last.h5", "checkpoint.h5"}) {
+    EXPECT_TRUE(io::is_model(run("a") / file)) << file;
+  }
   const io::ModelData model = io::read_model(run("a") / "model.h5");
   EXPECT_EQ(model.condition.names, std::vector<std::string>{"velocity_mm_s"});
   EXPECT_EQ(model.threshold.score, "nll");
@@ -154,7 +156,9 @@ TEST_P(TrainerTest, ResumeAfterAnyStepChangesNoBitStreamedWithEverySetting) {
 
 TEST_P(TrainerTest, ResumeRightAfterTheGuardsEventChangesNoBit) {
   testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
-                         if (clip == 2) frames[40] = std::nanf("");
+                         if (clip == 2) {
+                           frames[40] = std::nanf("");
+                         }
                        }});
   io::Config config = base();
   config.train.validation_fraction = 0;
@@ -187,7 +191,9 @@ TEST_P(TrainerTest, GoesOnAfterKill) {
   // Somewhere in the middle: when the third epoch's row is there.
   for (int wait = 0; wait < 20000; ++wait) {
     std::ifstream metrics(run("killed") / "metrics.csv");
-    if (std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') >= 4) break;
+    if (std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') >= 4) {
+      break;
+    }
     usleep(1000);
   }
   kill(child, SIGKILL);
@@ -295,7 +301,9 @@ TEST_P(TrainerTest, ARunIsNotOverwrittenUnasked) {
 
 TEST_P(TrainerTest, ANanInTheDataIsSkippedAndNamed) {
   testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
-                         if (clip == 2) frames[0] = std::nanf("");  // in the clip's first window only
+                         if (clip == 2) {
+                           frames[0] = std::nanf("");  // in the clip's first window only
+                         }
                        }});
   io::Config config = base();
   config.train.validation_fraction = 0;
@@ -310,13 +318,17 @@ TEST_P(TrainerTest, ANanInTheDataIsSkippedAndNamed) {
   const io::ModelData model = io::read_model(run("a") / "model.h5");
   EXPECT_TRUE(std::isfinite(model.threshold.value));
   for (const io::Tensor& tensor : model.parameters) {
-    for (const float value : tensor.values) ASSERT_TRUE(std::isfinite(value)) << tensor.name;
+    for (const float value : tensor.values) {
+      ASSERT_TRUE(std::isfinite(value)) << tensor.name;
+    }
   }
 }
 
 TEST_P(TrainerTest, DataThatAreBadThroughoutEndTheTraining) {
   testing::write_shard(folder_ / "nan.h5", {.train_clips = 20, .change = [](size_t clip, std::vector<float>& frames) {
-                                              if (clip % 2 != 0) std::fill(frames.begin(), frames.end(), std::nanf(""));
+                                              if (clip % 2 != 0) {
+                                                std::fill(frames.begin(), frames.end(), std::nanf(""));
+                                              }
                                             }});
   EXPECT_THAT(message_of<io::DataError>([&] { train(tiny_options(folder_ / "nan.h5", run("a"), base())); }),
               AllOf(HasSubstr("3 non-finite steps"), HasSubstr("clip_"), HasSubstr("Prepare the recordings again")));
@@ -341,7 +353,9 @@ TEST_P(TrainerTest, ThreeExplosionsInARowEndInAReadableModel) {
   EXPECT_THAT(log_of("a"), HasSubstr("learning rate now 0.5"));
   Detector detector(run("a") / "last.h5", "cpu", 1);
   const ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
-  for (const ClipScore& clip : table.clips) EXPECT_TRUE(std::isfinite(table.value(clip, "nll")));
+  for (const ClipScore& clip : table.clips) {
+    EXPECT_TRUE(std::isfinite(table.value(clip, "nll")));
+  }
   Detector best(run("a") / "model.h5", "cpu", 1);
 }
 
@@ -359,7 +373,9 @@ TEST_P(TrainerTest, AnExplosionIsUndoneAndTheRateHalved) {
     EXPECT_TRUE(factor == 0.5 || factor == 0.25) << factor << " at " << rate;
     EXPECT_THAT(io::read_text(folder / "log.txt"), HasSubstr("the step is undone"));
     EXPECT_LT(end.model.optimizer->step, 15);
-    for (const float value : end.good.parameters) ASSERT_TRUE(std::isfinite(value));
+    for (const float value : end.good.parameters) {
+      ASSERT_TRUE(std::isfinite(value));
+    }
     return;
   }
   FAIL() << "no learning rate trains";
@@ -372,7 +388,9 @@ TEST_P(TrainerTest, ClipsThatAllSayNothingAreRefusedBeforeThereIsARun) {
                          std::fill(frames.begin(), frames.end(), clip % 2 == 0 ? -156.5356F : 3.0F);
                        }});
   testing::write_shard(folder_ / "band.h5", {.change = [](size_t, std::vector<float>& frames) {
-                         for (size_t i = 2; i < frames.size(); i += testing::bands) frames[i] = -80.0F;
+                         for (size_t i = 2; i < frames.size(); i += testing::bands) {
+                           frames[i] = -80.0F;
+                         }
                        }});
   const auto error = [&](const char* shard) {
     try {
@@ -390,7 +408,9 @@ TEST_P(TrainerTest, ClipsThatAllSayNothingAreRefusedBeforeThereIsARun) {
 
 TEST_P(TrainerTest, ASilentClipAmongOthersIsNamedAndScored) {
   testing::write_shard(folder_ / "some.h5", {.change = [](size_t clip, std::vector<float>& frames) {
-                         if (clip == 1) std::fill(frames.begin(), frames.end(), -156.5356F);
+                         if (clip == 1) {
+                           std::fill(frames.begin(), frames.end(), -156.5356F);
+                         }
                        }});
   train(tiny_options(folder_ / "some.h5", run("a"), base()));
   EXPECT_THAT(log_of("a"), HasSubstr("training clips is silent or never varies: sound/clip_1.wav"));
@@ -424,7 +444,9 @@ TEST_P(TrainerTest, WithoutParametersTheModelIsUnconstrained) {
 
 TEST_P(TrainerTest, UnknownValuesTrain) {
   testing::write_shard(folder_ / "some.h5", {.change_clip = [](size_t clip, io::Clip& out) {
-                         if (clip % 3 == 0) out.parameter[0] = std::nan("");
+                         if (clip % 3 == 0) {
+                           out.parameter[0] = std::nan("");
+                         }
                        }});
   EXPECT_TRUE(std::isfinite(train(tiny_options(folder_ / "some.h5", run("a"), base())).validation_loss));
 }
@@ -453,7 +475,9 @@ TEST_P(TrainerTest, AParameterThatIsNotThereIsAnError) {
 }
 
 TEST_P(TrainerTest, ACudaDeviceIsOneSentence) {
-  if (on_gpu()) GTEST_SKIP() << "here is one";
+  if (on_gpu()) {
+    GTEST_SKIP() << "here is one";
+  }
   io::Config config = base();
   config.train.device = "cuda:0";
   EXPECT_THROW(train(tiny_options(shard(), run("a"), config)), kernels::DeviceError);
@@ -544,7 +568,9 @@ TEST_P(TrainerTest, WarnsOfFewRecordings) {
 
 TEST_P(TrainerTest, SaysWhichClipsHaveNoPartInTheThreshold) {
   testing::write_shard(folder_ / "nan.h5", {.change = [](size_t clip, std::vector<float>& frames) {
-                         if (clip == 2) frames[0] = std::nanf("");
+                         if (clip == 2) {
+                           frames[0] = std::nanf("");
+                         }
                        }});
   train(tiny_options(folder_ / "nan.h5", run("a"), base()));
   EXPECT_THAT(log_of("a"), AllOf(HasSubstr("leaves out 1 of 10 training clips"), HasSubstr("clip_2.wav"),

@@ -44,10 +44,14 @@ TEST_P(VaeTraining, LossFallsAndTheFirstLatentFollowsV) {
   std::vector<int> label;
   const ScoreTable scored = detector.table({"velocity_mm_s"}, detector.score(io::Shard(shard())));
   for (const ClipScore& clip : scored.clips) {
-    if (clip.clip.split != io::Split::test) continue;
+    if (clip.clip.split != io::Split::test) {
+      continue;
+    }
     score.push_back(clip.score);
     label.push_back(clip.clip.label);
-    if (clip.clip.label != 0) continue;
+    if (clip.clip.label != 0) {
+      continue;
+    }
     v.push_back(clip.clip.parameter[0]);
     estimate.push_back(clip.estimate[0]);
   }

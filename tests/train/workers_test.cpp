@@ -136,9 +136,13 @@ TEST_P(WorkersTest, GradientIsTheLossesDerivative) {
   for (const flow::ArenaEntry& entry : glow_.layout().entries()) {
     // Along the gradient itself, one tensor at a time.
     double length = 0;
-    for (int64_t i = entry.offset; i < entry.offset + entry.size; ++i) length += std::pow(g[static_cast<size_t>(i)], 2);
+    for (int64_t i = entry.offset; i < entry.offset + entry.size; ++i) {
+      length += std::pow(g[static_cast<size_t>(i)], 2);
+    }
     length = std::sqrt(length);
-    if (!(length > 1e-6)) continue;
+    if (!(length > 1e-6)) {
+      continue;
+    }
     constexpr double step = 1e-3;
     const auto loss_at = [&](double at) {
       for (int64_t i = entry.offset; i < entry.offset + entry.size; ++i) {
@@ -183,14 +187,20 @@ TEST_P(WorkersTest, LatentsGiveTheScores) {
     EXPECT_EQ(window, next++);
     EXPECT_EQ(static_cast<int64_t>(zc.size() + zd.size()), glow_.shape().dimensions());
     double log_p = 0, mean = 0;
-    for (const float z : zc) log_p -= 0.5 * (double{z} * z + std::log(2 * M_PI));
-    for (const float z : zd) mean += z / static_cast<double>(zd.size());
+    for (const float z : zc) {
+      log_p -= 0.5 * (double{z} * z + std::log(2 * M_PI));
+    }
+    for (const float z : zd) {
+      mean += z / static_cast<double>(zd.size());
+    }
     const double score_zc = expected.of(window, "score_zc"), estimate = expected.estimates[window][0];
     EXPECT_TRUE(std::abs(-log_p - score_zc) <= 1e-6 * score_zc);
     EXPECT_TRUE(std::abs(mean / 0.015 + 300 - estimate) <= 1e-3) << estimate;
   });
   EXPECT_EQ(next, 11);
-  for (int64_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores.of(i, "nll"), expected.of(i, "nll"));
+  for (int64_t i = 0; i < scores.size(); ++i) {
+    EXPECT_EQ(scores.of(i, "nll"), expected.of(i, "nll"));
+  }
 }
 
 TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
@@ -199,7 +209,9 @@ TEST_P(WorkersTest, ANonFiniteWindowIsReturnedAndTraced) {
   std::vector<double> nll(9);
   Workers workers(model_, normaliser(), 2, true);
   EXPECT_FALSE(std::isfinite(workers.loss_and_gradient(batch.view(), nll)));
-  for (size_t i = 0; i < nll.size(); ++i) EXPECT_EQ(std::isfinite(nll[i]), i != 3) << i;
+  for (size_t i = 0; i < nll.size(); ++i) {
+    EXPECT_EQ(std::isfinite(nll[i]), i != 3) << i;
+  }
   EXPECT_EQ(workers.first_non_finite(batch.view(), 3), "input");
   EXPECT_EQ(workers.first_non_finite(batch.view(), 4), "");
 }

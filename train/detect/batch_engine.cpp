@@ -36,7 +36,9 @@ BatchEngine::BatchEngine(const flow::Model& model, const io::NormaliserData& nor
       start_(batch, model.device()),
       nll_(batch, model.device()) {
   require_bands(normaliser, model);
-  if (kernels::tool_attached()) stream_.set_tracer(kernels::range_marker(model.device()));
+  if (kernels::tool_attached()) {
+    stream_.set_tracer(kernels::range_marker(model.device()));
+  }
 }
 
 std::string BatchEngine::describe() const {
@@ -44,7 +46,9 @@ std::string BatchEngine::describe() const {
 }
 
 void BatchEngine::hold(std::span<const float> frames) {
-  if (frames.empty() || held(frames).size > 0) return;
+  if (frames.empty() || held(frames).size > 0) {
+    return;
+  }
   held_.push_back({frames, to_device(stream_, frames)});
 }
 
@@ -52,7 +56,9 @@ kernels::Array<const float> BatchEngine::held(std::span<const float> frames) con
   const auto found = std::find_if(held_.begin(), held_.end(), [&](const Held& h) {
     return h.host.data() == frames.data() && h.host.size() == frames.size();
   });
-  if (found == held_.end()) return {};
+  if (found == held_.end()) {
+    return {};
+  }
   return found->device.view();
 }
 
@@ -60,13 +66,19 @@ kernels::Array<const float> BatchEngine::held(std::span<const float> frames) con
 kernels::Array<const float> BatchEngine::frames_of(const WindowBatch& batch, int64_t first, int64_t count) {
   const auto begin = batch.start.begin() + first;
   shifted_start_.assign(begin, begin + count);
-  if (const kernels::Array<const float> all = held(batch.frames); all.size > 0) return all;
+  if (const kernels::Array<const float> all = held(batch.frames); all.size > 0) {
+    return all;
+  }
   const auto [low, high] = std::minmax_element(shifted_start_.begin(), shifted_start_.end());
   const int64_t bands = model_.height();
   const int64_t from = *low;
   const int64_t floats = (*high + model_.width() - from) * bands;
-  if (frames_.size() < floats) frames_ = kernels::Buffer<float>(floats, model_.device());
-  for (int64_t& start : shifted_start_) start -= from;
+  if (frames_.size() < floats) {
+    frames_ = kernels::Buffer<float>(floats, model_.device());
+  }
+  for (int64_t& start : shifted_start_) {
+    start -= from;
+  }
   const kernels::Array<const float> host{batch.frames.data() + from * bands, floats, {}};
   kernels::copy(stream_, host, frames_.slice(0, floats));
   return frames_.slice(0, floats);
@@ -84,7 +96,9 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
   kernels::copy(stream_, kernels::Array<const int64_t>{shifted_start_.data(), count, {}}, start_.slice(0, count));
   const int64_t parameters = model_.parameter_count();
   if (with_values && parameters > 0) {
-    if (v_.size() < batch_ * parameters) v_ = kernels::Buffer<double>(batch_ * parameters, model_.device());
+    if (v_.size() < batch_ * parameters) {
+      v_ = kernels::Buffer<double>(batch_ * parameters, model_.device());
+    }
     std::vector<double> unknown;
     const double* from = batch.v.data() + first * parameters;
     if (batch.v.empty()) {
@@ -92,7 +106,9 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
       from = unknown.data();
     }
     kernels::copy(stream_, kernels::Array<const double>{from, count * parameters, {}}, v_.slice(0, count * parameters));
-    if (batch.v.empty()) stream_.synchronise();  // `unknown` goes
+    if (batch.v.empty()) {
+      stream_.synchronise();  // `unknown` goes
+    }
   }
   return gather(frames, start_.slice(0, count));
 }
@@ -123,7 +139,9 @@ void BatchEngine::encode(const WindowBatch& batch, flow::WindowScores& out, cons
                                    : batch.v.subspan(static_cast<size_t>(first) * parameters,
                                                      static_cast<size_t>(count) * parameters);
     pass_->score(stream_, x, v, out, first);
-    if (!visit) continue;
+    if (!visit) {
+      continue;
+    }
     visit_latents(first, count, visit);
   }
 }
@@ -133,9 +151,13 @@ void BatchEngine::visit_latents(int64_t first, int64_t count, const LatentVisito
   const size_t size = zc_size + zd_size;
   latents_.resize(static_cast<size_t>(count) * size);
   const auto of = [&](int64_t i) { return std::span(latents_).subspan(static_cast<size_t>(i) * size, size); };
-  for (int64_t i = 0; i < count; ++i) pass_->copy_latents(stream_, i, of(i));
+  for (int64_t i = 0; i < count; ++i) {
+    pass_->copy_latents(stream_, i, of(i));
+  }
   stream_.synchronise();
-  for (int64_t i = 0; i < count; ++i) visit(first + i, of(i).first(zc_size), of(i).last(zd_size));
+  for (int64_t i = 0; i < count; ++i) {
+    visit(first + i, of(i).first(zc_size), of(i).last(zd_size));
+  }
 }
 
 kernels::Buffer<float> BatchEngine::normalised(const WindowBatch& batch) {

@@ -34,16 +34,24 @@ void place_windows(const ClipGroup& group, const io::WindowSettings& window, int
 // A column for each of a model's terms and scores.
 std::vector<std::pair<std::string, std::vector<double>>> empty_columns(const flow::Model& model) {
   std::vector<std::pair<std::string, std::vector<double>>> columns;
-  for (const std::string& term : model.terms()) columns.emplace_back(term, std::vector<double>());
-  for (const flow::Score& score : model.scores()) columns.emplace_back(score.name, std::vector<double>());
+  for (const std::string& term : model.terms()) {
+    columns.emplace_back(term, std::vector<double>());
+  }
+  for (const flow::Score& score : model.scores()) {
+    columns.emplace_back(score.name, std::vector<double>());
+  }
   return columns;
 }
 
 void add_windows(const flow::WindowScores& windows, io::LatentsTable& table) {
   for (int64_t w = 0; w < windows.size(); ++w) {
     auto column = table.columns.begin();
-    for (const double term : windows.terms[w]) (column++)->second.push_back(term);
-    for (const double score : windows.scores[w]) (column++)->second.push_back(score);
+    for (const double term : windows.terms[w]) {
+      (column++)->second.push_back(term);
+    }
+    for (const double score : windows.scores[w]) {
+      (column++)->second.push_back(score);
+    }
     const std::span<const double> estimate = windows.estimates[w];
     table.estimates.insert(table.estimates.end(), estimate.begin(), estimate.end());
   }
@@ -78,11 +86,15 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
                      });
     writer.append(zc, zd);
     for (size_t i = 0; i < group.clips.size(); ++i) {
-      if (!group.finite[i]) not_finite.push_back(group.clips[i].path.string());
+      if (!group.finite[i]) {
+        not_finite.push_back(group.clips[i].path.string());
+      }
     }
     place_windows(group, window, clip, table);
     add_windows(scores, table);
-    if (progress) progress(clip, static_cast<int64_t>(shard.clips().size()));
+    if (progress) {
+      progress(clip, static_cast<int64_t>(shard.clips().size()));
+    }
   };
   std::vector<int32_t> all(shard.clips().size());
   std::iota(all.begin(), all.end(), 0);

@@ -8,7 +8,9 @@ namespace evenflow::train {
 
 void require_bands(const io::NormaliserData& normaliser, const flow::Model& model) {
   const auto bands = static_cast<size_t>(model.height());
-  if (normaliser.mean.size() == bands && normaliser.std.size() == bands) return;
+  if (normaliser.mean.size() == bands && normaliser.std.size() == bands) {
+    return;
+  }
   throw io::DataError("the normaliser has " + std::to_string(normaliser.mean.size()) + " bands, the model " +
                       std::to_string(bands) + "; the parts of the model file do not fit together, train it again");
 }

@@ -23,14 +23,17 @@ class Noise {
 /// What samples and transfers must be able to run backwards.
 const flow::GlowModel& require_flow(const flow::Model& model) {
   const auto* glow = dynamic_cast<const flow::GlowModel*>(&model);
-  if (glow == nullptr)
+  if (glow == nullptr) {
     throw io::UsageError(
         "the model is not a flow, so it cannot be run backwards; train one with model.kind = \"glow\"");
+  }
   return *glow;
 }
 
 void require_values(std::span<const double> v, const io::ConditionData& condition) {
-  if (v.empty() || v.size() == condition.names.size()) return;
+  if (v.empty() || v.size() == condition.names.size()) {
+    return;
+  }
   const std::string wanted = condition.names.empty() ? "the model is unconstrained: give no value"
                                                      : "the model takes " + std::to_string(condition.names.size());
   throw io::UsageError(std::to_string(v.size()) + " parameter values given; " + wanted);
@@ -42,16 +45,22 @@ kernels::Array<float> elements_of(const kernels::Map& z) {
 
 // Adds shift[p] to the elements of zd [channels, pixels] that parameter p owns: the channels are dealt in equal runs.
 void shift_zd(std::vector<float>& zd, std::span<const double> shift) {
-  if (shift.empty()) return;
+  if (shift.empty()) {
+    return;
+  }
   const size_t run = zd.size() / shift.size();
   for (size_t p = 0; p < shift.size(); ++p) {
-    for (size_t i = p * run; i < (p + 1) * run; ++i) zd[i] = static_cast<float>(zd[i] + shift[p]);
+    for (size_t i = p * run; i < (p + 1) * run; ++i) {
+      zd[i] = static_cast<float>(zd[i] + shift[p]);
+    }
   }
 }
 
 std::vector<float> draw(const kernels::Map& z, Noise& noise, double temperature) {
   std::vector<float> values(static_cast<size_t>(z.c * z.pixels()));
-  for (float& value : values) value = static_cast<float>(temperature * noise());
+  for (float& value : values) {
+    value = static_cast<float>(temperature * noise());
+  }
   return values;
 }
 
@@ -123,8 +132,9 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   const flow::Glow& glow = model.glow();
   const flow::GlowShape& shape = glow.shape();
   require_values(v_to, condition);
-  if (v_to.empty())
+  if (v_to.empty()) {
     throw io::UsageError("no parameter value to move the sound to; give one per parameter of the model");
+  }
   if (static_cast<int64_t>(logmel_db.size()) != shape.dimensions()) {
     throw io::DataError("a window of this model is " + std::to_string(shape.width) + " frames of " +
                         std::to_string(shape.height) + " bands; " + std::to_string(logmel_db.size()) + " values given");

@@ -19,7 +19,9 @@ constexpr int64_t scoring_batch = 128;  // windows a GPU carries at once
 std::vector<int32_t> kept_clips(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep) {
   std::vector<int32_t> kept;
   for (size_t i = 0; i < shard.clips().size(); ++i) {
-    if (!keep || keep(shard.clips()[i])) kept.push_back(static_cast<int32_t>(i));
+    if (!keep || keep(shard.clips()[i])) {
+      kept.push_back(static_cast<int32_t>(i));
+    }
   }
   return kept;
 }
@@ -44,7 +46,9 @@ std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::D
 
 std::unique_ptr<frontend::LogMel> Transforms::take() {
   const std::lock_guard lock(mutex_);
-  if (idle_.empty()) return nullptr;
+  if (idle_.empty()) {
+    return nullptr;
+  }
   std::unique_ptr<frontend::LogMel> transform = std::move(idle_.back());
   idle_.pop_back();
   return transform;
@@ -52,7 +56,9 @@ std::unique_ptr<frontend::LogMel> Transforms::take() {
 
 frontend::FileFeatures Transforms::of(const std::filesystem::path& recording) {
   std::unique_ptr<frontend::LogMel> transform = take();
-  if (!transform) transform = std::make_unique<frontend::LogMel>(settings_);
+  if (!transform) {
+    transform = std::make_unique<frontend::LogMel>(settings_);
+  }
   frontend::FileFeatures features = frontend::file_features(recording, settings_, *transform);
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(transform));

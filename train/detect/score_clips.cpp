@@ -21,9 +21,13 @@ constexpr int64_t windows_in_hand = 128;
 // Mean over windows, their maximum, or the mean of the k largest. One NaN window makes the clip's figure NaN.
 double aggregate_values(std::vector<double>& values, const io::ScoreSettings& settings) {
   for (const double value : values) {
-    if (value != value) return unknown;
+    if (value != value) {
+      return unknown;
+    }
   }
-  if (settings.aggregate == io::Aggregate::max) return *std::max_element(values.begin(), values.end());
+  if (settings.aggregate == io::Aggregate::max) {
+    return *std::max_element(values.begin(), values.end());
+  }
   if (settings.aggregate == io::Aggregate::top_k) {
     std::sort(values.begin(), values.end(), std::greater<>());
     values.resize(std::min(values.size(), static_cast<size_t>(std::max(settings.top_k, 1))));
@@ -42,7 +46,9 @@ std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& 
   std::vector<double> out, values;
   for (size_t s = 0; s < scoring.model.scores().size(); ++s) {
     values.clear();
-    for (int64_t w = windows.first; w < windows.end; ++w) values.push_back(windows.all.scores[w][s]);
+    for (int64_t w = windows.first; w < windows.end; ++w) {
+      values.push_back(windows.all.scores[w][s]);
+    }
     out.push_back(aggregate_values(values, scoring.score));
   }
   scoring.scores.derive(out);
@@ -52,7 +58,9 @@ std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& 
 std::vector<double> mean_estimates(const Windows& windows) {
   std::vector<double> mean(windows.all.estimates[windows.first].size(), 0.0);
   for (size_t p = 0; p < mean.size(); ++p) {
-    for (int64_t w = windows.first; w < windows.end; ++w) mean[p] += windows.all.estimates[w][p];
+    for (int64_t w = windows.first; w < windows.end; ++w) {
+      mean[p] += windows.all.estimates[w][p];
+    }
     mean[p] /= static_cast<double>(windows.size());
   }
   return mean;
@@ -62,12 +70,17 @@ std::vector<double> mean_estimates(const Windows& windows) {
 std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, const Windows& windows) {
   const bool estimated =
       std::all_of(clip.estimate.begin(), clip.estimate.end(), [](double e) { return std::isfinite(e); });
-  if (std::isfinite(clip.score) && estimated) return "";
-  if (!finite_frames) return "its features hold values that are not finite; prepare the recording again";
+  if (std::isfinite(clip.score) && estimated) {
+    return "";
+  }
+  if (!finite_frames) {
+    return "its features hold values that are not finite; prepare the recording again";
+  }
   for (int64_t w = windows.first; w < windows.end; ++w) {
     const std::string what = scoring.model.overflowed(windows.all, w);
-    if (!what.empty())
+    if (!what.empty()) {
       return fmt::format("{} overflows in window {} of {}", what, w - windows.first + 1, windows.size());
+    }
   }
   return estimated ? scoring.score_name + " overflows" : "the estimate of a parameter overflows";
 }
@@ -109,7 +122,9 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
                         " frames and a window of this model needs " + std::to_string(window.window_frames) +
                         "; leave the clip out or record a longer one");
   }
-  if (group.first.empty()) group.first.push_back(0);
+  if (group.first.empty()) {
+    group.first.push_back(0);
+  }
   const int64_t offset = static_cast<int64_t>(group.frames.size()) / bands;
   group.clips.push_back(clip);
   group.silent.push_back(frontend::says_nothing(frames, frontend));
@@ -145,11 +160,15 @@ void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, cons
     shard.read_frames(first, count, frames.data());
     const io::Clip& clip = shard.clips()[i];
     add_clip(group, clip, frames, values_of(clip, shard.parameter_names(), parameters), window, shard.frontend());
-    if (static_cast<int64_t>(group.start.size()) < windows) continue;
+    if (static_cast<int64_t>(group.start.size()) < windows) {
+      continue;
+    }
     visit(group);
     group.clear();
   }
-  if (!group.clips.empty()) visit(group);
+  if (!group.clips.empty()) {
+    visit(group);
+  }
 }
 
 std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& shard, std::span<const int32_t> clips,
@@ -159,8 +178,12 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
   const auto score_group = [&](ClipGroup& group) {
     windows.resize(static_cast<int64_t>(group.start.size()));
     scoring.engine.score(group.batch(), windows);
-    for (ClipScore& score : aggregate(scoring, group, windows)) out.push_back(std::move(score));
-    if (progress) progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
+    for (ClipScore& score : aggregate(scoring, group, windows)) {
+      out.push_back(std::move(score));
+    }
+    if (progress) {
+      progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
+    }
   };
   for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
   return out;

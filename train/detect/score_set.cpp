@@ -17,12 +17,16 @@ namespace {
 std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
   std::vector<std::string> names;
   for (const flow::Score& score : factory.scores()) {
-    if (!score.needs_parameters) names.push_back(score.name);
+    if (!score.needs_parameters) {
+      names.push_back(score.name);
+    }
   }
   const size_t of_model = names.size();
   for (const DerivedScore& derived : derived_scores()) {
     const auto end = names.begin() + static_cast<std::ptrdiff_t>(of_model);
-    if (std::find(names.begin(), end, derived.of) != end) names.push_back(derived.score.name);
+    if (std::find(names.begin(), end, derived.of) != end) {
+      names.push_back(derived.score.name);
+    }
   }
   return names;
 }
@@ -36,7 +40,9 @@ ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, std::span<const io:
         std::find_if(references.begin(), references.end(), [&](const auto& r) { return r.score == derived.of; });
     const auto of =
         std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (reference == references.end() || of == of_model.end()) continue;
+    if (reference == references.end() || of == of_model.end()) {
+      continue;
+    }
     derivations_.push_back({static_cast<size_t>(of - of_model.begin()), derived.value, *reference});
     scores_.push_back(derived.score);
   }
@@ -44,14 +50,18 @@ ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, std::span<const io:
 
 std::vector<std::string> ScoreSet::names() const {
   std::vector<std::string> names;
-  for (const flow::Score& score : scores_) names.push_back(score.name);
+  for (const flow::Score& score : scores_) {
+    names.push_back(score.name);
+  }
   return names;
 }
 
 std::optional<size_t> ScoreSet::find(const std::string& name) const {
   const auto found =
       std::find_if(scores_.begin(), scores_.end(), [&](const auto& score) { return score.name == name; });
-  if (found == scores_.end()) return std::nullopt;
+  if (found == scores_.end()) {
+    return std::nullopt;
+  }
   return static_cast<size_t>(found - scores_.begin());
 }
 
@@ -67,25 +77,39 @@ std::vector<io::ScoreReference> references_of(const std::vector<flow::Score>& of
   for (size_t s = 0; s < of_model.size(); ++s) {
     std::vector<double> values;
     for (const ClipScore& clip : clips) {
-      if (std::isfinite(clip.scores[s])) values.push_back(clip.scores[s]);
+      if (std::isfinite(clip.scores[s])) {
+        values.push_back(clip.scores[s]);
+      }
     }
-    if (values.empty()) continue;
+    if (values.empty()) {
+      continue;
+    }
     const auto n = static_cast<double>(values.size());
     double mean = 0, squares = 0;
-    for (const double value : values) mean += value / n;
-    for (const double value : values) squares += (value - mean) * (value - mean);
+    for (const double value : values) {
+      mean += value / n;
+    }
+    for (const double value : values) {
+      squares += (value - mean) * (value - mean);
+    }
     // Of finite scores beyond 1e150 either may overflow; such a score has no reference.
-    if (!std::isfinite(mean) || !std::isfinite(squares)) continue;
+    if (!std::isfinite(mean) || !std::isfinite(squares)) {
+      continue;
+    }
     references.push_back({of_model[s].name, mean, std::sqrt(squares / n)});
   }
   return references;
 }
 
 void require_score(const io::Config& config) {
-  if (config.score.score == "auto") return;
+  if (config.score.score == "auto") {
+    return;
+  }
   const flow::ModelFactory& factory = flow::factory_of(config);
   const std::vector<std::string> names = deciding_scores(factory);
-  if (std::find(names.begin(), names.end(), config.score.score) != names.end()) return;
+  if (std::find(names.begin(), names.end(), config.score.score) != names.end()) {
+    return;
+  }
   throw io::UsageError(fmt::format("score.score = {} is not a score of model.kind = {}; use {}", config.score.score,
                                    io::name_of(factory.kind), fmt::join(names, " or ")));
 }
@@ -96,7 +120,9 @@ std::string resolve_score(const io::Config& config) {
 
 std::string decided_by(const io::ModelData& model) {
   io::Config config = model.config;
-  if (!model.threshold.score.empty()) config.score.score = model.threshold.score;
+  if (!model.threshold.score.empty()) {
+    config.score.score = model.threshold.score;
+  }
   try {
     require_score(config);
   } catch (const io::UsageError& error) {

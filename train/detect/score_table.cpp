@@ -33,7 +33,9 @@ bool needs_parameters(const std::string& score) {
 
 size_t ScoreTable::column(const std::string& score) const {
   const auto found = std::find(score_names.begin(), score_names.end(), score);
-  if (found != score_names.end()) return static_cast<size_t>(found - score_names.begin());
+  if (found != score_names.end()) {
+    return static_cast<size_t>(found - score_names.begin());
+  }
   throw io::DataError(fmt::format("there is no score '{}'; there are {}", score, fmt::join(score_names, ", ")));
 }
 
@@ -46,7 +48,9 @@ std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& tab
       return wanted(clip) && std::isfinite(clip.score) && !std::isfinite(clip.scores[s]) &&
              (!needs || knows_parameters(table, clip));
     });
-    if (count > 0) found.emplace_back(table.score_names[s], count);
+    if (count > 0) {
+      found.emplace_back(table.score_names[s], count);
+    }
   }
   return found;
 }

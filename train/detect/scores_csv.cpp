@@ -30,7 +30,9 @@ double value_or_nan(const std::vector<double>& values, size_t i) {
 }
 
 std::string join_cells(std::vector<std::string> cells) {
-  for (std::string& cell : cells) cell = io::csv_cell(cell);
+  for (std::string& cell : cells) {
+    cell = io::csv_cell(cell);
+  }
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
@@ -39,7 +41,9 @@ std::string header_of(const ScoreTable& table) {
   cells.insert(cells.end(), table.parameter_names.begin(), table.parameter_names.end());
   cells.emplace_back("score");
   cells.insert(cells.end(), table.score_names.begin(), table.score_names.end());
-  for (const std::string& name : table.estimated_names) cells.push_back(estimate_prefix + name);
+  for (const std::string& name : table.estimated_names) {
+    cells.push_back(estimate_prefix + name);
+  }
   cells.insert(cells.end(), trailing.begin(), trailing.end());
   return join_cells(cells);
 }
@@ -48,7 +52,9 @@ std::string row(const ClipScore& score, const ScoreTable& table) {
   const io::Clip& clip = score.clip;
   std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
   const auto add = [&](const std::vector<double>& values, size_t count) {
-    for (size_t i = 0; i < count; ++i) cells.push_back(cell_of(value_or_nan(values, i)));
+    for (size_t i = 0; i < count; ++i) {
+      cells.push_back(cell_of(value_or_nan(values, i)));
+    }
   };
   add(clip.parameter, table.parameter_names.size());
   cells.push_back(cell_of(score.score));
@@ -64,9 +70,13 @@ std::string row(const ClipScore& score, const ScoreTable& table) {
 /// True of a column that the scores have, or may have, beside the parameters'.
 bool is_reserved(const std::string& column) {
   const std::string name = io::in_small_letters(column);
-  if (name == "score" || io::is_score_name(name) || name.starts_with(estimate_prefix)) return true;
+  if (name == "score" || io::is_score_name(name) || name.starts_with(estimate_prefix)) {
+    return true;
+  }
   for (const auto& group : {leading, trailing}) {
-    if (std::find(group.begin(), group.end(), name) != group.end()) return true;
+    if (std::find(group.begin(), group.end(), name) != group.end()) {
+      return true;
+    }
   }
   return false;
 }
@@ -81,17 +91,23 @@ class Row {
 
   double real(const std::string& column) const {
     const std::string& cell = text(column);
-    if (cell.empty()) return std::numeric_limits<double>::quiet_NaN();
+    if (cell.empty()) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
     double value = 0;
     const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    if (error != std::errc{} || end != cell.data() + cell.size()) fail(column, "a number");
+    if (error != std::errc{} || end != cell.data() + cell.size()) {
+      fail(column, "a number");
+    }
     return value;
   }
 
   int one_of(const std::string& column, int low, int high) const {
     const std::string& cell = text(column);
     for (int value = low; value <= high; ++value) {
-      if (cell == std::to_string(value)) return value;
+      if (cell == std::to_string(value)) {
+        return value;
+      }
     }
     fail(column, fmt::format("a whole number from {} to {}", low, high));
   }
@@ -114,14 +130,22 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.label = row.one_of("label", -1, 1);
   for (const std::string& name : table.parameter_names) {
     out.clip.parameter.push_back(row.real(name));
-    if (std::isinf(out.clip.parameter.back())) row.fail(name, "a finite number, or nothing where it is unknown");
+    if (std::isinf(out.clip.parameter.back())) {
+      row.fail(name, "a finite number, or nothing where it is unknown");
+    }
   }
   out.score = row.real("score");
-  for (const std::string& name : table.score_names) out.scores.push_back(row.real(name));
-  for (const std::string& name : table.estimated_names) out.estimate.push_back(row.real(estimate_prefix + name));
+  for (const std::string& name : table.score_names) {
+    out.scores.push_back(row.real(name));
+  }
+  for (const std::string& name : table.estimated_names) {
+    out.estimate.push_back(row.real(estimate_prefix + name));
+  }
   out.decision = row.one_of("decision", -1, 1);
   const std::string& split = row.text("split");
-  if (split != "train" && split != "test") row.fail("split", "train or test");
+  if (split != "train" && split != "test") {
+    row.fail("split", "train or test");
+  }
   out.clip.split = split == "train" ? io::Split::train : io::Split::test;
   out.clip.domain = row.text("domain");
   out.clip.section = row.text("section");
@@ -140,13 +164,19 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
   }
   for (const auto& group : {leading, std::vector<std::string>{"score"}, trailing}) {
     for (const std::string& name : group) {
-      if (columns.contains(name)) continue;
+      if (columns.contains(name)) {
+        continue;
+      }
       throw io::DataError("'" + file + "' has no column " + name + "; is it a scores CSV of evenflow?");
     }
   }
-  for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) table.parameter_names.push_back(cells[i]);
+  for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) {
+    table.parameter_names.push_back(cells[i]);
+  }
   size_t next = columns["score"] + 1;
-  for (; next < columns["decision"] && io::is_score_name(cells[next]); ++next) table.score_names.push_back(cells[next]);
+  for (; next < columns["decision"] && io::is_score_name(cells[next]); ++next) {
+    table.score_names.push_back(cells[next]);
+  }
   for (; next < columns["decision"]; ++next) {
     if (!cells[next].starts_with(estimate_prefix)) {
       throw io::DataError("'" + file + "': column " + cells[next] +
@@ -164,7 +194,9 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
 
 void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file) {
   for (const std::string& name : names) {
-    if (!is_reserved(name)) continue;
+    if (!is_reserved(name)) {
+      continue;
+    }
     throw io::DataError(
         fmt::format("'{}' has a parameter '{}', but a column of the scores has that name; rename it in the "
                     "manifest",
@@ -174,14 +206,18 @@ void require_parameter_names(const std::vector<std::string>& names, const std::f
 
 void write_scores(const std::filesystem::path& file, const ScoreTable& table) {
   std::string text = header_of(table);
-  for (const ClipScore& clip : table.clips) text += row(clip, table);
+  for (const ClipScore& clip : table.clips) {
+    text += row(clip, table);
+  }
   io::write_text(file, text);
 }
 
 ScoreTable read_scores(const std::filesystem::path& file) {
   const std::string named = file.string();
   const std::vector<io::CsvRow> rows = io::parse_csv(io::read_plain_text(file), named);
-  if (rows.empty()) throw io::DataError("'" + named + "' is empty; write the scores again");
+  if (rows.empty()) {
+    throw io::DataError("'" + named + "' is empty; write the scores again");
+  }
   ScoreTable table;
   const std::map<std::string, size_t> columns = read_header(named, rows[0].cells, table);
   for (size_t i = 1; i < rows.size(); ++i) {

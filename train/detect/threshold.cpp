@@ -26,7 +26,9 @@ double mean_of(std::span<const double> x) {
 struct Moments {
   double n = 0, mean = 0, squares = 0;  // sum of squares about the mean
   explicit Moments(std::span<const double> x) : n(static_cast<double>(x.size())), mean(x.empty() ? 0.0 : mean_of(x)) {
-    for (const double value : x) squares += (value - mean) * (value - mean);
+    for (const double value : x) {
+      squares += (value - mean) * (value - mean);
+    }
   }
 };
 
@@ -58,7 +60,9 @@ double normal_bound(std::span<const double> level, std::span<const double> other
 bool held_out_higher(const NormalScores& normal) {
   const Moments training(normal.training), held_out(normal.held_out);
   const double degrees = training.n + held_out.n - 2.0;
-  if (training.n < 2.0 || held_out.n < 1.0 || degrees < 1.0) return false;
+  if (training.n < 2.0 || held_out.n < 1.0 || degrees < 1.0) {
+    return false;
+  }
   const double deviation =
       std::sqrt((training.squares + held_out.squares) / degrees * (1.0 / training.n + 1.0 / held_out.n));
   return held_out.mean - training.mean > students_quantile(degrees, 0.95) * deviation;
@@ -78,7 +82,9 @@ double movement(std::span<const double> scores, double q, double value) {
       const bool up = random_bits(0, draw, i) & 1U;
       moved[i] *= 1.0 + (up ? 1e-6 : -1e-6);
     }
-    if (fit_gamma(moved).shape < 1.0) return std::numeric_limits<double>::infinity();
+    if (fit_gamma(moved).shape < 1.0) {
+      return std::numeric_limits<double>::infinity();
+    }
     most = std::max(most, std::abs(gamma_quantile(likeliest_gamma(moved), q) - value));
   }
   return most;

@@ -39,11 +39,17 @@ struct Workers::State {
         mean(to_buffer(normaliser.mean)),
         inverse_std(to_buffer(normaliser.std)) {
     require_bands(normaliser, model);
-    for (int64_t i = 0; i < inverse_std.size(); ++i) inverse_std[i] = 1.0F / inverse_std[i];
+    for (int64_t i = 0; i < inverse_std.size(); ++i) {
+      inverse_std[i] = 1.0F / inverse_std[i];
+    }
     const auto mode = training ? flow::PassMode::train : flow::PassMode::score;
-    for (int i = 0; i < pool.threads(); ++i) passes.push_back(model.make_pass(at_once, mode));
+    for (int i = 0; i < pool.threads(); ++i) {
+      passes.push_back(model.make_pass(at_once, mode));
+    }
     streams.resize(static_cast<size_t>(pool.threads()));
-    if (!training) return;
+    if (!training) {
+      return;
+    }
     row = divide_up(model.raw_gradient_size(), 16) * 16;  // whole cache lines: no two chunks share one
     sum = kernels::Buffer<float>(row);
   }
@@ -81,7 +87,9 @@ struct Workers::State {
 
   std::span<const double> values(const WindowBatch& batch, const Part& part) const {
     const auto p = static_cast<size_t>(model.parameter_count());
-    if (batch.v.empty() || p == 0) return {};
+    if (batch.v.empty() || p == 0) {
+      return {};
+    }
     return batch.v.subspan(static_cast<size_t>(part.first) * p, static_cast<size_t>(part.count) * p);
   }
 
@@ -122,7 +130,9 @@ struct Workers::State {
 
   double mean_per_dimension(std::span<const double> nll) const {
     double total = 0;
-    for (const double value : nll) total += value;
+    for (const double value : nll) {
+      total += value;
+    }
     return total / (static_cast<double>(nll.size()) * static_cast<double>(dimensions));
   }
 
@@ -160,7 +170,9 @@ double Workers::loss_and_gradient(const WindowBatch& batch, std::span<double> nl
   const int64_t chunk_size = divide_up(divide_up(windows, max_chunks), s.at_once) * s.at_once;
   const State::LossJob job{batch, nll, chunk_size, scale};
   const int64_t chunks = divide_up(windows, chunk_size);
-  if (s.chunks.size() < chunks * s.row) s.chunks = kernels::Buffer<float>(chunks * s.row);
+  if (s.chunks.size() < chunks * s.row) {
+    s.chunks = kernels::Buffer<float>(chunks * s.row);
+  }
   // Two pointers fit std::function's own storage: no allocation.
   s.pool.run(chunks, [&s, &job](int64_t chunk, int worker) { s.train_chunk(job, chunk, worker); });
   s.pool.run(divide_up(s.row, sum_block),

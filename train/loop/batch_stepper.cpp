@@ -66,7 +66,9 @@ BatchStepper::BatchStepper(const StepParts& parts)
   }
   // A streamed batch's windows lie one behind the other.
   std::vector<int64_t> start(static_cast<size_t>(parts.settings.batch));
-  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<int64_t>(i) * parts.model.width();
+  for (size_t i = 0; i < start.size(); ++i) {
+    start[i] = static_cast<int64_t>(i) * parts.model.width();
+  }
   kernels::upload<int64_t>(stream_, start, batch_start_.view());
 }
 
@@ -89,7 +91,9 @@ void BatchStepper::order_windows() {
   const io::TrainSettings& s = parts_.settings;
   if (!resident_) {
     parts_.loader.start_epoch(s.seed, epoch_, s.batch, s.windows_per_clip, position_);
-    for (Source& source : sources_) source.in_use = false;
+    for (Source& source : sources_) {
+      source.in_use = false;
+    }
     return;
   }
   if (epoch_windows_ == parts_.loader.windows()) {
@@ -120,16 +124,22 @@ void BatchStepper::set_state() {
             .accepted = 0};
   kernels::upload<kernels::StepState>(stream_, {&state_, 1}, device_state_.view());
   std::vector<double> rates(static_cast<size_t>(steps()));
-  for (size_t i = 0; i < rates.size(); ++i) rates[i] = parts_.learning_rate(static_cast<int64_t>(i));
+  for (size_t i = 0; i < rates.size(); ++i) {
+    rates[i] = parts_.learning_rate(static_cast<int64_t>(i));
+  }
   kernels::upload<double>(stream_, rates, learning_rate_.view());
   state_known_ = true;
 }
 
 std::span<const StepOutcome> BatchStepper::run(int64_t count) {
-  if (!state_known_) set_state();
+  if (!state_known_) {
+    set_state();
+  }
   const int64_t first = position_;
   const int64_t queued = std::min({count, most_queued, steps() - first});
-  for (int64_t i = 0; i < queued; ++i) queue(first + i);
+  for (int64_t i = 0; i < queued; ++i) {
+    queue(first + i);
+  }
   kernels::copy(stream_, device_state_.view(), host_state_.view());
   kernels::copy(stream_, loss_.slice(first, queued), host_loss_.slice(first, queued));
   kernels::copy(stream_, norm_.slice(first, queued), host_norm_.slice(first, queued));
@@ -148,14 +158,18 @@ std::span<const StepOutcome> BatchStepper::run(int64_t count) {
     outcomes_.back().non_finite = trace(state_.position);
     settle();
     state_known_ = false;
-    if (!resident_) order_windows();
+    if (!resident_) {
+      order_windows();
+    }
   }
   return outcomes_;
 }
 
 void BatchStepper::queue(int64_t step) {
   const int64_t source = resident_ ? 0 : step % 2;
-  if (!resident_) fill(source);
+  if (!resident_) {
+    fill(source);
+  }
   const int64_t windows = windows_of(step);
   Step& recorded = step_for(source, windows);
   // Libraries choose their plans, and scratch memory grows, when an operation first runs: not while it is recorded.
@@ -174,7 +188,9 @@ void BatchStepper::queue(int64_t step) {
 WindowBatch BatchStepper::fill(int64_t index) {
   Source& source = sources_[static_cast<size_t>(index)];
   const WindowBatch batch = parts_.loader.next();
-  if (source.in_use) source.copied.wait();
+  if (source.in_use) {
+    source.copied.wait();
+  }
   std::copy(batch.frames.begin(), batch.frames.end(), source.host.data());
   std::copy(batch.v.begin(), batch.v.end(), source.host_v.data());
   const auto floats = static_cast<int64_t>(batch.frames.size());
@@ -188,7 +204,9 @@ WindowBatch BatchStepper::fill(int64_t index) {
 
 BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
   for (Step& step : recorded_) {
-    if (step.source == source && step.windows == windows) return step;
+    if (step.source == source && step.windows == windows) {
+      return step;
+    }
   }
   recorded_.push_back({.source = source, .windows = windows, .warm = false, .graph = {}});
   return recorded_.back();
@@ -235,7 +253,9 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
 
 void BatchStepper::settle() {
   OptimizerSnapshot& good = parts_.guard.good_copy();
-  if (!good_known_) return;
+  if (!good_known_) {
+    return;
+  }
   kernels::download<float>(stream_, good_parameters_.view(), good.parameters);
   kernels::download<float>(stream_, good_m_.view(), good.m);
   kernels::download<float>(stream_, good_v_.view(), good.v);

@@ -8,7 +8,9 @@ int64_t epochs_to_train(const io::TrainSettings& settings, int64_t steps_per_epo
 
 int64_t patience_of(const io::TrainSettings& settings) {
   constexpr int64_t of_a_budget_in_steps = 100;
-  if (settings.patience >= 0) return settings.patience;
+  if (settings.patience >= 0) {
+    return settings.patience;
+  }
   return settings.epochs > 0 ? 0 : of_a_budget_in_steps;
 }
 

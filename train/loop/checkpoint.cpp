@@ -39,13 +39,17 @@ void write_checkpoint(const std::filesystem::path& file, const Checkpoint& check
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file))
+  if (!std::filesystem::exists(file)) {
     fail(file, "does not exist: the run was stopped before its first checkpoint; train it again");
+  }
   Checkpoint checkpoint{io::read_model(file), {}, {}};
   const io::ModelData& model = checkpoint.model;
-  if (!model.optimizer || !model.progress)
+  if (!model.optimizer || !model.progress) {
     fail(file, "is a model without the optimiser's state; resume from a run's checkpoint.h5");
-  if (!model.resume) fail(file, "lacks the guard's state; train a new run");
+  }
+  if (!model.resume) {
+    fail(file, "lacks the guard's state; train a new run");
+  }
   const io::ResumeData& resume = *model.resume;
   checkpoint.good = {resume.parameters, resume.m, resume.v, resume.step};
   checkpoint.sums = {.loss = resume.loss_sum,

@@ -24,7 +24,9 @@ constexpr std::array<uint32_t, 256> make_crc_table() {
   std::array<uint32_t, 256> table{};
   for (uint32_t i = 0; i < 256; ++i) {
     uint32_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0u);
+    for (int bit = 0; bit < 8; ++bit) {
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x82F63B78u : 0u);
+    }
     table[i] = crc;
   }
   return table;
@@ -63,23 +65,31 @@ std::span<const uint8_t> bytes_of(std::string_view text) {
 uint32_t crc32c(std::span<const uint8_t> bytes) {
   static constexpr std::array<uint32_t, 256> table = make_crc_table();
   uint32_t crc = 0xFFFFFFFFu;
-  for (const uint8_t byte : bytes) crc = (crc >> 8) ^ table[(crc ^ byte) & 0xFFu];
+  for (const uint8_t byte : bytes) {
+    crc = (crc >> 8) ^ table[(crc ^ byte) & 0xFFu];
+  }
   return ~crc;
 }
 
 EventLog::EventLog(const std::filesystem::path& folder, int64_t first_step) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) fail("create the folder", folder, error.value());
+  if (error) {
+    fail("create the folder", folder, error.value());
+  }
   std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "localhost");
+  if (::gethostname(host.data(), host.size() - 1) != 0) {
+    std::strcpy(host.data(), "localhost");
+  }
   static std::atomic<unsigned> counter{0};
   // TensorBoard reads the files of a folder in the order of their names, so time comes first.
   const auto name = fmt::format("events.out.tfevents.{:010}.{}.{}.{}", static_cast<int64_t>(wall_time()), host.data(),
                                 ::getpid(), counter++);
   file_ = folder / name;
   descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("create", file_, errno);
+  if (descriptor_ < 0) {
+    fail("create", file_, errno);
+  }
   try {
     event::Event version = make_event(0);
     version.set_file_version("brain.Event:2");
@@ -138,7 +148,9 @@ void EventLog::picture(std::string_view tag, std::span<const uint8_t> png, int64
 }
 
 void EventLog::flush() {
-  if (::fsync(descriptor_) != 0) fail("flush", file_, errno);
+  if (::fsync(descriptor_) != 0) {
+    fail("flush", file_, errno);
+  }
 }
 
 void EventLog::write_record(std::string_view message) {
@@ -150,8 +162,12 @@ void EventLog::write_record(std::string_view message) {
   std::string_view rest = record;
   while (!rest.empty()) {
     const ssize_t count = ::write(descriptor_, rest.data(), rest.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("write", file_, errno);
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail("write", file_, errno);
+    }
     rest.remove_prefix(static_cast<size_t>(count));
   }
 }

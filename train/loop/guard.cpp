@@ -10,20 +10,26 @@
 namespace evenflow::train {
 
 void Guard::accept() {
-  if (optimizer_.step() == good_.step) return;
+  if (optimizer_.step() == good_.step) {
+    return;
+  }
   optimizer_.save(good_);
   in_a_row_ = 0;
 }
 
 void Guard::accept(int64_t good_step) {
-  if (good_step == good_.step) return;
+  if (good_step == good_.step) {
+    return;
+  }
   good_.step = good_step;
   in_a_row_ = 0;
 }
 
 void Guard::reject(bool data_at_fault) {
   ++in_a_row_;
-  if (data_at_fault) return;
+  if (data_at_fault) {
+    return;
+  }
   undo();
   factor_ *= 0.5;
 }
@@ -58,15 +64,21 @@ NonFinite trace_non_finite(Engine& engine, const flow::ArenaLayout& layout, cons
                            kernels::Array<const float> gradient) {
   NonFinite found;
   for (size_t i = 0; i < refs.size(); ++i) {
-    if (std::isfinite(nll[i])) continue;
+    if (std::isfinite(nll[i])) {
+      continue;
+    }
     found.windows.push_back(refs[i]);
-    if (found.layer.empty()) found.layer = engine.first_non_finite(batch, static_cast<int64_t>(i));
+    if (found.layer.empty()) {
+      found.layer = engine.first_non_finite(batch, static_cast<int64_t>(i));
+    }
   }
   if (found.windows.empty()) {
     found.windows.assign(refs.begin(), refs.end());
     found.layer = last_non_finite(layout, gradient);
   }
-  if (found.layer.empty()) found.layer = "the likelihood";
+  if (found.layer.empty()) {
+    found.layer = "the likelihood";
+  }
   return found;
 }
 

@@ -61,7 +61,9 @@ struct Loader::State {
   State(ClipSelection selection_in, const io::WindowSettings& window_in, const std::vector<int>& parameters,
         int64_t resident_bytes)
       : selection(std::move(selection_in)), window(window_in) {
-    if (!selection.shards.empty()) bands = selection.shards[0]->mel_bands();
+    if (!selection.shards.empty()) {
+      bands = selection.shards[0]->mel_bands();
+    }
     int64_t total_frames = 0;
     for (const auto& [shard, clip] : selection.clips) {
       add_clip(*selection.shards[static_cast<size_t>(shard)], clip, parameters, total_frames);
@@ -69,7 +71,9 @@ struct Loader::State {
       total_windows += clips.back().windows;
     }
     resident = total_frames * bands * static_cast<int64_t>(sizeof(float)) <= resident_bytes;
-    if (resident) read_all(total_frames);
+    if (resident) {
+      read_all(total_frames);
+    }
   }
 
   ~State() { stop_prefetch(); }
@@ -87,7 +91,9 @@ struct Loader::State {
                           std::to_string(entry.frames) + " frames and a window needs " +
                           std::to_string(window.window_frames) + "; leave the clip out, or lower window.window_frames");
     }
-    for (const int column : parameters) entry.v.push_back(clip.parameter.at(static_cast<size_t>(column)));
+    for (const int column : parameters) {
+      entry.v.push_back(clip.parameter.at(static_cast<size_t>(column)));
+    }
   }
 
   const io::Shard& shard_of(size_t clip) const {
@@ -115,11 +121,15 @@ struct Loader::State {
       const int64_t n = clips[c].windows;
       const auto clip = static_cast<int32_t>(c);
       if (windows_per_clip <= 0 || windows_per_clip >= n) {
-        for (int64_t w = 0; w < n; ++w) items.push_back({clip, w});
+        for (int64_t w = 0; w < n; ++w) {
+          items.push_back({clip, w});
+        }
         continue;
       }
       const uint64_t stream = mix_bits(epoch_stream(draw_stream, epoch)) ^ c;
-      for (const int64_t w : distinct_draws(n, windows_per_clip, seed, stream)) items.push_back({clip, w});
+      for (const int64_t w : distinct_draws(n, windows_per_clip, seed, stream)) {
+        items.push_back({clip, w});
+      }
     }
     return items;
   }
@@ -140,7 +150,9 @@ struct Loader::State {
     batch = std::max<int64_t>(batch_size, 1);
     consumed = std::min(first_batch * batch, static_cast<int64_t>(order.size()));
     taken = 0;
-    if (!resident) start_prefetch();
+    if (!resident) {
+      start_prefetch();
+    }
   }
 
   // ---- one batch
@@ -191,7 +203,9 @@ struct Loader::State {
         {
           std::unique_lock lock(mutex);
           changed.wait(lock, [&] { return quit || k < taken + 1; });
-          if (quit) return;
+          if (quit) {
+            return;
+          }
         }
         Slot& slot = slots[static_cast<size_t>(k % 2)];
         fill_refs(slot, first, count_at(first));
@@ -208,7 +222,9 @@ struct Loader::State {
   }
 
   void stop_prefetch() {
-    if (!thread.joinable()) return;
+    if (!thread.joinable()) {
+      return;
+    }
     {
       const std::lock_guard lock(mutex);
       quit = true;
@@ -221,7 +237,9 @@ struct Loader::State {
     std::unique_lock lock(mutex);
     const int64_t k = taken;
     changed.wait(lock, [&] { return error || filled > k; });
-    if (filled <= k) std::rethrow_exception(error);
+    if (filled <= k) {
+      std::rethrow_exception(error);
+    }
     ++taken;
     changed.notify_all();
     return &slots[static_cast<size_t>(k % 2)];
@@ -229,9 +247,13 @@ struct Loader::State {
 
   const Slot* next() {
     const int64_t count = count_at(consumed);
-    if (count <= 0) return nullptr;
+    if (count <= 0) {
+      return nullptr;
+    }
     consumed += count;
-    if (!resident) return next_streamed();
+    if (!resident) {
+      return next_streamed();
+    }
     fill_refs(slots[0], consumed - count, count);
     return slots.data();
   }
@@ -295,7 +317,9 @@ WindowBatch Loader::next() {
 }
 
 std::span<const WindowRef> Loader::refs() const {
-  if (state_->current == nullptr) return {};
+  if (state_->current == nullptr) {
+    return {};
+  }
   return state_->current->refs;
 }
 

@@ -58,7 +58,9 @@ double learning_rate_at(const io::TrainSettings& settings, int64_t step, int64_t
   if (step < settings.warmup_steps) {
     return settings.learning_rate * static_cast<double>(step + 1) / static_cast<double>(settings.warmup_steps);
   }
-  if (settings.schedule == io::Schedule::constant) return settings.learning_rate;
+  if (settings.schedule == io::Schedule::constant) {
+    return settings.learning_rate;
+  }
   const int64_t span = std::max<int64_t>(steps - settings.warmup_steps, 1);
   const double done = std::min(1.0, static_cast<double>(step - settings.warmup_steps) / static_cast<double>(span));
   return settings.learning_rate * 0.5 * (1.0 + std::cos(std::numbers::pi * done));

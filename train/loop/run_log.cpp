@@ -25,7 +25,9 @@ constexpr size_t validation_column = 5;
 void append_line(std::ofstream& out, const std::filesystem::path& file, const std::string& line) {
   out.write(line.data(), static_cast<std::streamsize>(line.size()));
   out.flush();
-  if (!out) throw io::DataError("cannot write '" + file.string() + "'; is the disk full?");
+  if (!out) {
+    throw io::DataError("cannot write '" + file.string() + "'; is the disk full?");
+  }
 }
 
 std::string number(double value) {
@@ -45,7 +47,9 @@ RunLog::RunLog(const std::filesystem::path& file, std::function<void(const std::
 
 void RunLog::line(const std::string& text) {
   append_line(out_, file_, utc_now() + " " + text + "\n");
-  if (also_) also_(text);
+  if (also_) {
+    also_(text);
+  }
 }
 
 double EpochMetrics::bits_per_dimension() const {
@@ -58,9 +62,13 @@ MetricsFile::MetricsFile(std::filesystem::path file, int64_t epochs)
   if (epochs > 0 && std::filesystem::exists(file_)) {
     for (std::vector<std::string>& cells : io::read_csv(file_)) {
       const double epoch = parse_number(cells[0]);
-      if (!(epoch <= static_cast<double>(epochs)) || cells.size() <= validation_column) continue;
+      if (!(epoch <= static_cast<double>(epochs)) || cells.size() <= validation_column) {
+        continue;
+      }
       last_validation_loss_ = parse_number(cells[validation_column]);
-      for (std::string& cell : cells) cell = io::csv_cell(cell);
+      for (std::string& cell : cells) {
+        cell = io::csv_cell(cell);
+      }
       text += fmt::format("{}\n", fmt::join(cells, ","));
     }
   }

@@ -61,7 +61,9 @@ class Canvas {
   const std::vector<uint8_t>& pixels() const { return pixels_; }
 
   void blend(int x, int y, const Rgb& colour, double coverage) {
-    if (x < 0 || y < 0 || x >= width_ || y >= height_ || !(coverage > 0.0)) return;
+    if (x < 0 || y < 0 || x >= width_ || y >= height_ || !(coverage > 0.0)) {
+      return;
+    }
     uint8_t* pixel = &pixels_[3 * (static_cast<size_t>(y) * width_ + x)];
     for (size_t i = 0; i < 3; ++i) {
       pixel[i] = static_cast<uint8_t>(std::lround(pixel[i] + (colour[i] - pixel[i]) * std::min(coverage, 1.0)));
@@ -70,7 +72,9 @@ class Canvas {
 
   void fill(int left, int top, int width, int height, const Rgb& colour) {
     for (int y = top; y < top + height; ++y) {
-      for (int x = left; x < left + width; ++x) blend(x, y, colour, 1.0);
+      for (int x = left; x < left + width; ++x) {
+        blend(x, y, colour, 1.0);
+      }
     }
   }
 
@@ -97,7 +101,9 @@ class Canvas {
       for (int x = static_cast<int>(left) - 2; x <= static_cast<int>(right) + 2; ++x) {
         const double dx = x + 0.5 - x0, dy = y + 0.5 - y0;
         const double along = dx * along_x + dy * along_y;
-        if (along < 0.0 || along > length || std::fmod(along, period) > dash) continue;
+        if (along < 0.0 || along > length || std::fmod(along, period) > dash) {
+          continue;
+        }
         blend(x, y, colour, std::clamp(width / 2 + 0.5 - std::abs(dx * along_y - dy * along_x), 0.0, 1.0));
       }
     }
@@ -114,7 +120,9 @@ class Canvas {
       const uint8_t* columns = code >= 32 && code < 127 ? font[code - 32] : box;
       for (int x = 0; x < 5; ++x) {
         for (int y = 0; y < 7; ++y) {
-          if ((columns[x] >> y & 1) == 0) continue;
+          if ((columns[x] >> y & 1) == 0) {
+            continue;
+          }
           const int along = (6 * static_cast<int>(i) + x) * scale;
           if (turned) {
             fill(left + y * scale, top - along - scale, scale, scale, ink);
@@ -139,7 +147,9 @@ struct Axis {
   std::string label(double tick) const {
     // Avoids "-0".
     const double value = std::abs(tick) < 1e-9 * (high - low) ? 0.0 : tick;
-    if (std::max(std::abs(low), std::abs(high)) >= 1e6 || decimals > 4) return fmt::format("{:.4g}", value);
+    if (std::max(std::abs(low), std::abs(high)) >= 1e6 || decimals > 4) {
+      return fmt::format("{:.4g}", value);
+    }
     return fmt::format("{:.{}f}", value, decimals);
   }
 };
@@ -168,7 +178,9 @@ struct Extent {
   explicit Extent(const ScatterPlot& plot) {
     for (const ScatterSeries& series : plot.series) {
       for (size_t i = 0; i < series.x.size(); ++i) {
-        if (!is_drawn(series, i)) continue;
+        if (!is_drawn(series, i)) {
+          continue;
+        }
         ++points;
         low_x = std::min(low_x, series.x[i]);
         high_x = std::max(high_x, series.x[i]);
@@ -233,7 +245,9 @@ class Drawing {
       canvas_.fill(x, bottom_, 1, line_ / 2, ink);
       const std::string label = x_axis_.label(tick);
       const int width = Canvas::text_width(label, scale_);
-      if (x - width / 2 < labelled_to) continue;
+      if (x - width / 2 < labelled_to) {
+        continue;
+      }
       canvas_.text(x - width / 2, bottom_ + line_ / 2 + 2 * scale_, label, scale_);
       labelled_to = x + width / 2 + 6 * scale_;
     }
@@ -255,7 +269,9 @@ class Drawing {
     const double radius = scale_ * (few ? 1.8 : 1.3), opacity = few ? 0.75 : 0.5;
     for (const ScatterSeries& series : plot_.series) {
       for (size_t i = 0; i < series.x.size(); ++i) {
-        if (is_drawn(series, i)) canvas_.disc(to_x(series.x[i]), to_y(series.y[i]), radius, series.rgb, opacity);
+        if (is_drawn(series, i)) {
+          canvas_.disc(to_x(series.x[i]), to_y(series.y[i]), radius, series.rgb, opacity);
+        }
       }
     }
   }
@@ -279,7 +295,9 @@ class Drawing {
   void legend() {
     int y = top_ + line_ / 2;
     for (const ScatterSeries& series : plot_.series) {
-      if (series.name.empty()) continue;
+      if (series.name.empty()) {
+        continue;
+      }
       const int width = Canvas::text_width(series.name, scale_);
       canvas_.fill(left_ + line_ / 2, y - 2 * scale_, width + 2 * line_, line_ + scale_, white);
       canvas_.disc(left_ + line_, y + 3.5 * scale_, 2.5 * scale_, series.rgb, 1.0);
@@ -314,7 +332,9 @@ void require_drawable(const ScatterPlot& plot) {
 
 std::vector<double> round_ticks(double low, double high, int wanted) {
   const double raw = (high - low) / std::max(wanted, 1);
-  if (!(raw > 0.0) || !std::isfinite(raw)) return {low};
+  if (!(raw > 0.0) || !std::isfinite(raw)) {
+    return {low};
+  }
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
   double step = 10.0 * power;
   for (const double factor : {1.0, 2.0, 5.0}) {
@@ -324,7 +344,9 @@ std::vector<double> round_ticks(double low, double high, int wanted) {
     }
   }
   std::vector<double> ticks;
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) ticks.push_back(i * step);
+  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
+    ticks.push_back(i * step);
+  }
   return ticks;
 }
 

@@ -28,7 +28,9 @@ const io::Clip& clip_of(const ClipSelection& selection, std::pair<int32_t, int32
   std::set<std::string> machines;
   for (const io::Shard* shard : shards) {
     for (const io::Clip& clip : shard->clips()) {
-      if (clip.split == io::Split::train && clip.label != 1) machines.insert("'" + clip.machine + "'");
+      if (clip.split == io::Split::train && clip.label != 1) {
+        machines.insert("'" + clip.machine + "'");
+      }
     }
   }
   const std::string first = shards.empty() ? "" : "'" + shards[0]->path().string() + "': ";
@@ -45,7 +47,9 @@ std::vector<OperatingPoints> points_of(const ClipSelection& all) {
   std::vector<OperatingPoints> points;
   for (size_t p = 0; p < all.shards[0]->parameter_names().size(); ++p) {
     std::vector<double> values;
-    for (const auto& at : all.clips) values.push_back(clip_of(all, at).parameter[p]);
+    for (const auto& at : all.clips) {
+      values.push_back(clip_of(all, at).parameter[p]);
+    }
     points.emplace_back(std::move(values));
   }
   return points;
@@ -58,7 +62,9 @@ std::string point_key(const OperatingPoints& points, double value) {
 
 std::string point_key(const std::vector<OperatingPoints>& points, const io::Clip& clip) {
   std::string key;
-  for (size_t p = 0; p < points.size(); ++p) key += point_key(points[p], clip.parameter[p]);
+  for (size_t p = 0; p < points.size(); ++p) {
+    key += point_key(points[p], clip.parameter[p]);
+  }
   return key;
 }
 
@@ -99,7 +105,9 @@ std::vector<Stratum> strata_of(const ClipSelection& all, double fraction, uint64
 void deal_remainder(std::vector<Stratum>& strata, size_t target, uint64_t seed) {
   const auto held = [&] {
     size_t sum = 0;
-    for (const Stratum& stratum : strata) sum += stratum.held;
+    for (const Stratum& stratum : strata) {
+      sum += stratum.held;
+    }
     return sum;
   };
   const auto rank = [&](const Stratum& s) {
@@ -109,10 +117,16 @@ void deal_remainder(std::vector<Stratum>& strata, size_t target, uint64_t seed) 
   for (size_t sum = held(); sum < target; ++sum) {
     Stratum* next = nullptr;
     for (Stratum& stratum : strata) {
-      if (stratum.held >= stratum.most()) continue;
-      if (next == nullptr || rank(stratum) > rank(*next)) next = &stratum;
+      if (stratum.held >= stratum.most()) {
+        continue;
+      }
+      if (next == nullptr || rank(stratum) > rank(*next)) {
+        next = &stratum;
+      }
     }
-    if (next == nullptr) return;
+    if (next == nullptr) {
+      return;
+    }
     ++next->held;
   }
 }
@@ -124,7 +138,9 @@ class Sparing {
     std::vector<size_t> indices(all.clips.size());
     std::iota(indices.begin(), indices.end(), size_t{0});
     order_ = in_order_of_hashes(std::move(indices), seed);
-    for (const size_t i : order_) count(i, 1);
+    for (const size_t i : order_) {
+      count(i, 1);
+    }
   }
 
   /// Up to `most` clips whose machine and operating point are left in another clip.
@@ -142,9 +158,13 @@ class Sparing {
     return take(most, [&](size_t i) {
       for (size_t p = 0; p < points_.size(); ++p) {
         const double value = clip(i).parameter[p];
-        if (std::isnan(value) || left(value_key(p, value)) > 1) continue;
+        if (std::isnan(value) || left(value_key(p, value)) > 1) {
+          continue;
+        }
         const size_t point = points_[p].nearest(value);
-        if (point == 0 || point + 1 == points_[p].size()) return false;
+        if (point == 0 || point + 1 == points_[p].size()) {
+          return false;
+        }
       }
       return true;
     });
@@ -161,14 +181,20 @@ class Sparing {
   void count(size_t i, int64_t by) {
     left_[machine_key(i)] += by;
     left_[point_key(points_, clip(i))] += by;
-    for (size_t p = 0; p < points_.size(); ++p) left_[value_key(p, clip(i).parameter[p])] += by;
+    for (size_t p = 0; p < points_.size(); ++p) {
+      left_[value_key(p, clip(i).parameter[p])] += by;
+    }
   }
 
   std::vector<size_t> take(size_t most, const std::function<bool(size_t)>& spared) {
     std::vector<size_t> taken;
     for (const size_t i : order_) {
-      if (taken.size() == most) break;
-      if (left(machine_key(i)) < 2 || !spared(i)) continue;
+      if (taken.size() == most) {
+        break;
+      }
+      if (left(machine_key(i)) < 2 || !spared(i)) {
+        continue;
+      }
       count(i, -1);
       taken.push_back(i);
     }
@@ -189,7 +215,9 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
     const std::vector<io::Clip>& clips = shards[s]->clips();
     for (size_t c = 0; c < clips.size(); ++c) {
       const io::Clip& clip = clips[c];
-      if (clip.split != io::Split::train || (!machine.empty() && clip.machine != machine)) continue;
+      if (clip.split != io::Split::train || (!machine.empty() && clip.machine != machine)) {
+        continue;
+      }
       if (clip.label == 1) {
         throw io::DataError("clip '" + clip.path.string() + "' of '" + shards[s]->path().string() +
                             "' is an anomaly in split train, and training takes normal clips only; move it to split "
@@ -198,7 +226,9 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
       selection.clips.emplace_back(static_cast<int32_t>(s), static_cast<int32_t>(c));
     }
   }
-  if (selection.clips.empty()) no_clips(shards, machine);
+  if (selection.clips.empty()) {
+    no_clips(shards, machine);
+  }
   return selection;
 }
 
@@ -217,21 +247,31 @@ HeldOut hold_out(const ClipSelection& all, double fraction, uint64_t seed) {
                     stratum.members.begin() + static_cast<ptrdiff_t>(stratum.held));
     }
     Sparing sparing(all, seed);
-    if (chosen.empty()) chosen = sparing.clips_not_missed(target);
+    if (chosen.empty()) {
+      chosen = sparing.clips_not_missed(target);
+    }
     if (chosen.empty()) {
       chosen = sparing.clips_inside(target);
-      for (const size_t i : chosen) result.lost.push_back(all.clips[i]);
+      for (const size_t i : chosen) {
+        result.lost.push_back(all.clips[i]);
+      }
     }
-    for (const size_t i : chosen) held[i] = true;
+    for (const size_t i : chosen) {
+      held[i] = true;
+    }
   }
-  for (size_t i = 0; i < n; ++i) (held[i] ? result.validation : result.train).clips.push_back(all.clips[i]);
+  for (size_t i = 0; i < n; ++i) {
+    (held[i] ? result.validation : result.train).clips.push_back(all.clips[i]);
+  }
   return result;
 }
 
 void require_alike(const std::vector<const io::Shard*>& shards) {
   for (const io::Shard* shard : shards) {
     require_frontend(*shard, shards[0]->frontend(), "shard '" + shards[0]->path().string() + "'");
-    if (shard->parameter_names() == shards[0]->parameter_names()) continue;
+    if (shard->parameter_names() == shards[0]->parameter_names()) {
+      continue;
+    }
     throw io::DataError(fmt::format("'{}' has parameters [{}] and '{}' has [{}]; prepare both with the same columns",
                                     shard->path().string(), fmt::join(shard->parameter_names(), ", "),
                                     shards[0]->path().string(), fmt::join(shards[0]->parameter_names(), ", ")));

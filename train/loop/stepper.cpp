@@ -6,7 +6,9 @@
 namespace evenflow::train {
 
 std::unique_ptr<Stepper> make_stepper(const StepParts& parts) {
-  if (parts.model.device().type == kernels::DeviceType::cpu) return std::make_unique<WorkerStepper>(parts);
+  if (parts.model.device().type == kernels::DeviceType::cpu) {
+    return std::make_unique<WorkerStepper>(parts);
+  }
   return std::make_unique<BatchStepper>(parts);
 }
 

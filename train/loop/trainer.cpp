@@ -43,18 +43,24 @@ class Stopwatch {
 };
 
 io::RunFolder open_run(const TrainOptions& options) {
-  if (options.resume) return io::RunFolder::resume(options.run);
+  if (options.resume) {
+    return io::RunFolder::resume(options.run);
+  }
   io::RunFolder run = io::RunFolder::create(
       options.run, options.replace ? io::RunFolder::Existing::replace : io::RunFolder::Existing::refuse);
   run.fill([&] {
     io::write_text(run.config(), io::to_toml(options.config));
-    if (options.remember_shards) run.write_shards(options.shards);
+    if (options.remember_shards) {
+      run.write_shards(options.shards);
+    }
   });
   return run;
 }
 
 std::optional<Checkpoint> open_checkpoint(const TrainOptions& options, const io::RunFolder& run) {
-  if (!options.resume) return std::nullopt;
+  if (!options.resume) {
+    return std::nullopt;
+  }
   Checkpoint checkpoint = read_checkpoint(run.checkpoint());
   require_resumable(checkpoint.model.config, options.config);
   return checkpoint;
@@ -88,7 +94,9 @@ void require_own_model(const std::filesystem::path& file, const io::ModelData& c
   } else if (found.provenance.data_hash != checkpoint.provenance.data_hash) {
     other = fmt::format("data {} and not {}", found.provenance.data_hash, checkpoint.provenance.data_hash);
   }
-  if (other.empty()) return;
+  if (other.empty()) {
+    return;
+  }
   throw io::DataError(fmt::format(
       "'{}' is of another run ({}) than the checkpoint beside it; put the run's own model back, or train a new run",
       file.string(), other));
@@ -96,9 +104,13 @@ void require_own_model(const std::filesystem::path& file, const io::ModelData& c
 
 void require_own_models(const io::RunFolder& run, const io::ModelData& checkpoint) {
   for (const std::filesystem::path& file : {run.model(), run.last()}) {
-    if (std::filesystem::exists(file)) require_own_model(file, checkpoint);
+    if (std::filesystem::exists(file)) {
+      require_own_model(file, checkpoint);
+    }
   }
-  if (checkpoint.progress->best_epoch < 1 || std::filesystem::exists(run.model())) return;
+  if (checkpoint.progress->best_epoch < 1 || std::filesystem::exists(run.model())) {
+    return;
+  }
   throw io::DataError(fmt::format(
       "the run '{}' has lost its model.h5, the best of its first {} epochs; put it back, or train a new run",
       run.path().string(), checkpoint.progress->epoch));
@@ -218,7 +230,9 @@ Training::Training(const TrainOptions& options)
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
-  if (checkpoint_) require_own(*checkpoint_);
+  if (checkpoint_) {
+    require_own(*checkpoint_);
+  }
   log_start();
   if (checkpoint_) {
     resume(*checkpoint_);
@@ -274,7 +288,9 @@ void Training::resume(const Checkpoint& checkpoint) {
   best_epoch_ = model.progress->best_epoch;
   sums_ = checkpoint.sums;
   io::write_text(run_.config(), io::to_toml(config_));
-  if (options_.remember_shards) run_.write_shards(options_.shards);
+  if (options_.remember_shards) {
+    run_.write_shards(options_.shards);
+  }
   log_.line(fmt::format("resumed after {} epochs and {} steps", epoch_, step_in_epoch_));
 }
 
@@ -287,7 +303,9 @@ void Training::initialise_model() {
   int64_t windows = 0;
   for (int64_t i = 0; i < batch.size(); ++i) {
     const float* window = kept.data() + i * size;
-    if (!std::all_of(window, window + size, [](float value) { return std::isfinite(value); })) continue;
+    if (!std::all_of(window, window + size, [](float value) { return std::isfinite(value); })) {
+      continue;
+    }
     std::copy_n(window, size, kept.data() + windows++ * size);
   }
   if (windows == 0) {
@@ -303,21 +321,27 @@ void Training::initialise_model() {
 void Training::log_start() {
   log_.line(fmt::format("evenflow {} ({}) on {}, {}", provenance_.version, provenance_.commit, provenance_.device,
                         engine_->describe()));
-  if (!run_.is_locked()) log_.line("the run folder's file system has no locks: nothing keeps a second training out");
+  if (!run_.is_locked()) {
+    log_.line("the run folder's file system has no locks: nothing keeps a second training out");
+  }
   const auto describe_side = [](const Loader& side) {
     return fmt::format("{} clips, {} windows ({})", side.clips(), side.windows(),
                        side.resident() ? "resident" : "streamed");
   };
   log_.line(fmt::format("data {}: training {}; validation {}", provenance_.data_hash, describe_side(*data_.train),
                         describe_side(*data_.validation)));
-  if (!data_.silence.empty()) log_.line("warning: " + data_.silence);
+  if (!data_.silence.empty()) {
+    log_.line("warning: " + data_.silence);
+  }
   log_.line(fmt::format("model: {} parameters, {}; {} steps per epoch, {} epochs", model_->layout().size(),
                         model_->describe(), steps_per_epoch_, epochs_));
   const auto [low, high] = std::minmax_element(normaliser_.mean.begin(), normaliser_.mean.end());
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
   log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB",
                         io::name_of(config_.window.normalise), *low, *high, *narrow, *wide));
-  for (const std::string& note : data_.notes) log_.line("note: " + note);
+  for (const std::string& note : data_.notes) {
+    log_.line("note: " + note);
+  }
   for (size_t p = 0; p < condition_.names.size(); ++p) {
     log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
                           condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
@@ -343,7 +367,9 @@ void Training::log_held_out() {
         fmt::format("warning: no clip is held out{}: nothing tells when the model overfits, and new healthy clips "
                     "may lie above a threshold that rests on clips it was trained on",
                     config_.train.validation_fraction > 0 ? ", as none can be spared" : ""));
-    if (config_.train.patience > 0) log_.line("warning: train.patience has no effect without held-out clips");
+    if (config_.train.patience > 0) {
+      log_.line("warning: train.patience has no effect without held-out clips");
+    }
     return;
   }
   if (data_.validation->clips() == 1) {
@@ -370,7 +396,9 @@ TrainResult Training::run() {
   while (!finished()) {
     const Stopwatch epoch_clock;
     const int64_t before = windows_done_;
-    if (!run_epoch()) break;
+    if (!run_epoch()) {
+      break;
+    }
     end_epoch(epoch_clock.seconds(), windows_done_ - before);
   }
   if (epoch_ < epochs_ && out_of_patience()) {
@@ -390,8 +418,12 @@ bool Training::run_epoch() {
       return false;
     }
     int64_t count = steps_per_epoch_ - step_in_epoch_;
-    if (options_.stop_after_steps > 0) count = std::min(count, options_.stop_after_steps - steps_done_);
-    for (const StepOutcome& outcome : stepper_->run(count)) take(outcome);
+    if (options_.stop_after_steps > 0) {
+      count = std::min(count, options_.stop_after_steps - steps_done_);
+    }
+    for (const StepOutcome& outcome : stepper_->run(count)) {
+      take(outcome);
+    }
   }
   return true;
 }
@@ -440,7 +472,9 @@ void Training::trip(const NonFinite& found) {
                         found.data_at_fault() ? "the batch is skipped"
                                               : fmt::format("the step is undone, learning rate now {:.3g}",
                                                             learning_rate(step_in_epoch_))));
-  if (!guard_.exhausted()) return;
+  if (!guard_.exhausted()) {
+    return;
+  }
   guard_.undo();
   finish_models();
   throw io::DataError(fmt::format(
@@ -486,7 +520,9 @@ EpochMetrics Training::epoch_metrics(double validation) const {
 }
 
 double Training::validation_loss() {
-  if (data_.validation->clips() == 0 || !assemble()) return nan;
+  if (data_.validation->clips() == 0 || !assemble()) {
+    return nan;
+  }
   double sum = 0;
   data_.validation->start_in_order(config_.train.batch);
   for (WindowBatch batch = data_.validation->next(); batch.size() > 0; batch = data_.validation->next()) {
@@ -496,7 +532,9 @@ double Training::validation_loss() {
 }
 
 void Training::keep_best(double loss) {
-  if (!std::isfinite(loss) || (best_epoch_ >= 0 && !(loss < best_loss_))) return;
+  if (!std::isfinite(loss) || (best_epoch_ >= 0 && !(loss < best_loss_))) {
+    return;
+  }
   best_loss_ = loss;
   best_epoch_ = epoch_ + 1;
   io::write_model(run_.model(), model_data());
@@ -510,13 +548,17 @@ void Training::record(const EpochMetrics& row) {
                                                         {"gradient_norm/max", row.gradient_norm_max},
                                                         {"windows_per_s", row.windows_per_s},
                                                         {"guard_events", static_cast<double>(row.guard_events)}};
-  if (data_.validation->clips() > 0) values.emplace_back("loss/validation", row.validation_loss);
+  if (data_.validation->clips() > 0) {
+    values.emplace_back("loss/validation", row.validation_loss);
+  }
   events_->scalars(values, row.step);
   events_->flush();
 }
 
 void Training::draw_pictures() {
-  if (condition_.names.empty() || !assemble()) return;
+  if (condition_.names.empty() || !assemble()) {
+    return;
+  }
   const std::vector<ClipScore> train = scores_of(thinned(data_.clips.train)),
                                validation = scores_of(thinned(data_.clips.validation));
   for (size_t p = 0; p < condition_.names.size(); ++p) {
@@ -527,7 +569,9 @@ void Training::draw_pictures() {
 }
 
 void Training::report(bool epoch_end) const {
-  if (!options_.progress) return;
+  if (!options_.progress) {
+    return;
+  }
   TrainProgress progress;
   progress.epoch = epoch_;
   progress.epochs = epochs_;
@@ -559,7 +603,9 @@ io::ModelData Training::model_data() const {
 }
 
 void Training::save_checkpoint() {
-  if (stepper_) stepper_->settle();
+  if (stepper_) {
+    stepper_->settle();
+  }
   OptimizerSnapshot state;
   optimizer_.save(state);
   Checkpoint checkpoint{model_data(), guard_.good(), sums_};
@@ -593,9 +639,13 @@ std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
   for (size_t s = 0; s < clips.shards.size(); ++s) {
     std::vector<int32_t> of_shard;
     for (const auto& [shard, clip] : clips.clips) {
-      if (static_cast<size_t>(shard) == s) of_shard.push_back(clip);
+      if (static_cast<size_t>(shard) == s) {
+        of_shard.push_back(clip);
+      }
     }
-    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) scores.push_back(std::move(score));
+    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) {
+      scores.push_back(std::move(score));
+    }
   }
   return scores;
 }
@@ -603,10 +653,14 @@ std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
 // The normal clips the threshold is fitted to; none if the parameters cannot be used.
 NormalClips Training::normal_clips() {
   NormalClips out;
-  if (!assemble()) return out;
+  if (!assemble()) {
+    return out;
+  }
   std::vector<ClipScore> clips = scores_of(data_.clips.train);
   const size_t training = clips.size();
-  for (ClipScore& clip : scores_of(data_.clips.validation)) clips.push_back(std::move(clip));
+  for (ClipScore& clip : scores_of(data_.clips.validation)) {
+    clips.push_back(std::move(clip));
+  }
   out.references = references_of(model_->scores(), clips);
   // A derived score may be the one that decides, and is known only now.
   const ScoreSet set(model_->scores(), out.references);
@@ -632,10 +686,14 @@ io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say)
   }
   try {
     const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
-    if (say) log_threshold(fitted);
+    if (say) {
+      log_threshold(fitted);
+    }
     return fitted.data;
   } catch (const io::DataError& error) {
-    if (say) log_.line(std::string("no threshold: ") + error.what());
+    if (say) {
+      log_.line(std::string("no threshold: ") + error.what());
+    }
     return unfitted_threshold();
   }
 }
@@ -646,7 +704,9 @@ void Training::log_threshold(const FittedThreshold& fitted) {
   log_.line(fmt::format(
       "threshold: {} above {:.6g} is anomalous (rule {}, quantile {:g}); {} of {} training clips lie above",
       threshold.score, threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
-  if (!fitted.why.empty()) log_.line(fmt::format("threshold by the rule {}: {}", threshold.method, fitted.why));
+  if (!fitted.why.empty()) {
+    log_.line(fmt::format("threshold by the rule {}: {}", threshold.method, fitted.why));
+  }
   if (fitted.rests_on < few) {
     log_.line(fmt::format("warning: the threshold rests on {}{} clip{}, fewer than {}: it is rough", fitted.rests_on,
                           fitted.of_held_out ? " held-out" : "", fitted.rests_on == 1 ? "" : "s", few));
@@ -687,7 +747,9 @@ void Training::finish() {
                     "prepare the recordings again",
                     options_.run.string()));
   }
-  if (interrupted_) save_checkpoint();
+  if (interrupted_) {
+    save_checkpoint();
+  }
   finish_models();
   log_.line(interrupted_
                 ? fmt::format("stopped after {} epochs and {} steps; resume to go on", epoch_, step_in_epoch_)

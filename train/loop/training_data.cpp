@@ -32,7 +32,9 @@ io::ConditionSettings with_varying(io::ConditionSettings settings, const std::ve
   for (size_t p = 0; p < names.size(); ++p) {
     std::set<double> distinct;
     for (const std::vector<double>& row : values) {
-      if (!std::isnan(row[p])) distinct.insert(row[p]);
+      if (!std::isnan(row[p])) {
+        distinct.insert(row[p]);
+      }
     }
     if (distinct.size() < 2) {
       notes.push_back(fmt::format("{} is left out: {} in every training clip, and what never varies cannot be learnt",
@@ -40,22 +42,38 @@ io::ConditionSettings with_varying(io::ConditionSettings settings, const std::ve
       continue;
     }
     settings.parameters.push_back(names[p]);
-    if (all.k.size() == names.size()) settings.k.push_back(all.k[p]);
-    if (all.v0.size() == names.size()) settings.v0.push_back(all.v0[p]);
+    if (all.k.size() == names.size()) {
+      settings.k.push_back(all.k[p]);
+    }
+    if (all.v0.size() == names.size()) {
+      settings.v0.push_back(all.v0[p]);
+    }
   }
-  if (all.k.size() != names.size()) settings.k = all.k;
-  if (all.v0.size() != names.size()) settings.v0 = all.v0;
+  if (all.k.size() != names.size()) {
+    settings.k = all.k;
+  }
+  if (all.v0.size() != names.size()) {
+    settings.v0 = all.v0;
+  }
   return settings;
 }
 
 io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSettings settings,
                                    std::vector<std::string>& notes) {
   const std::vector<std::string>& names = clips.shards[0]->parameter_names();
-  if (!settings.enabled || (names.empty() && settings.parameters.empty())) return {};
+  if (!settings.enabled || (names.empty() && settings.parameters.empty())) {
+    return {};
+  }
   std::vector<std::vector<double>> values;
-  for (const auto& at : clips.clips) values.push_back(clip_at(clips, at).parameter);
-  if (settings.parameters.empty()) settings = with_varying(settings, names, values, notes);
-  if (settings.parameters.empty()) return {};
+  for (const auto& at : clips.clips) {
+    values.push_back(clip_at(clips, at).parameter);
+  }
+  if (settings.parameters.empty()) {
+    settings = with_varying(settings, names, values, notes);
+  }
+  if (settings.parameters.empty()) {
+    return {};
+  }
   return flow::fit_condition(settings, names, values);
 }
 
@@ -90,13 +108,17 @@ std::string check_sound(const TrainingData& data) {
 }  // namespace
 
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards) {
-  if (shards.empty()) throw io::UsageError("no shard to train on; make one with evenflow prepare");
+  if (shards.empty()) {
+    throw io::UsageError("no shard to train on; make one with evenflow prepare");
+  }
   TrainingData data;
   for (const std::filesystem::path& path : shards) {
     data.owned.push_back(std::make_unique<io::Shard>(path));
     data.shards.push_back(data.owned.back().get());
   }
-  for (const io::Shard* shard : data.shards) require_parameter_names(shard->parameter_names(), shard->path());
+  for (const io::Shard* shard : data.shards) {
+    require_parameter_names(shard->parameter_names(), shard->path());
+  }
   require_frontend(*data.shards[0], config.frontend, "the configuration");
   require_alike(data.shards);
   data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
@@ -120,17 +142,23 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
 std::vector<std::string> machines_of(const TrainingData& data) {
   std::set<std::string> machines;
   for (const ClipSelection* side : {&data.clips.train, &data.clips.validation}) {
-    for (const auto& at : side->clips) machines.insert(clip_at(*side, at).machine);
+    for (const auto& at : side->clips) {
+      machines.insert(clip_at(*side, at).machine);
+    }
   }
   machines.erase("");
   return {machines.begin(), machines.end()};
 }
 
 std::string data_hash(std::span<const io::Shard* const> shards) {
-  if (shards.size() == 1) return shards[0]->data_hash();
+  if (shards.size() == 1) {
+    return shards[0]->data_hash();
+  }
   uint64_t hash = 0xcbf29ce484222325;
   for (const io::Shard* shard : shards) {
-    for (const char c : shard->data_hash()) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    for (const char c : shard->data_hash()) {
+      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    }
   }
   return fmt::format("{:016x}", hash);
 }

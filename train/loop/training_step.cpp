@@ -35,7 +35,9 @@ void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale
 
 kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step) {
   const TraceRange phase(stream, "gather");
-  if (step.select) kernels::select_batch(stream, *step.select);
+  if (step.select) {
+    kernels::select_batch(stream, *step.select);
+  }
   const kernels::Map x = step.pass.input().samples(0, step.batch_start.size);
   kernels::gather_windows(
       stream,

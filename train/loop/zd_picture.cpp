@@ -22,7 +22,9 @@ ClipSelection thinned(const ClipSelection& clips) {
   constexpr size_t most = 400;
   const size_t stride = clips.clips.size() / most + 1;
   ClipSelection kept{clips.shards, {}};
-  for (size_t i = 0; i < clips.clips.size(); i += stride) kept.clips.push_back(clips.clips[i]);
+  for (size_t i = 0; i < clips.clips.size(); i += stride) {
+    kept.clips.push_back(clips.clips[i]);
+  }
   return kept;
 }
 

@@ -11,7 +11,9 @@ inline bool all_finite(std::span<const float> values) {
   // No early end, so that the loop vectorises.
   constexpr uint32_t exponent = 0x7f800000;
   bool finite = true;
-  for (const float value : values) finite &= (std::bit_cast<uint32_t>(value) & exponent) != exponent;
+  for (const float value : values) {
+    finite &= (std::bit_cast<uint32_t>(value) & exponent) != exponent;
+  }
   return finite;
 }
 

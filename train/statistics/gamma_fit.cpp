@@ -31,7 +31,9 @@ double log_gamma(double x) {
 /// SciPy's penalised negative log-likelihood: values outside the support cost 100 log(DBL_MAX) each.
 double cost(const Point& p, std::span<const double> values) {
   const auto [shape, location, scale] = p;
-  if (!(shape > 0.0) || !(scale > 0.0)) return std::numeric_limits<double>::infinity();
+  if (!(shape > 0.0) || !(scale > 0.0)) {
+    return std::numeric_limits<double>::infinity();
+  }
   static const double penalty = 100.0 * std::log(std::numeric_limits<double>::max());
   const double log_norm = log_gamma(shape);
   double sum = 0.0;
@@ -65,7 +67,9 @@ Point moment_start(std::span<const double> values) {
   const double scale = std::sqrt(m2 / shape);
   const double location = mean - scale * shape;
   const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
-  if (location < *least) return {shape, location, scale};
+  if (location < *least) {
+    return {shape, location, scale};
+  }
   return {shape, *least - 0.1 * (*greatest - *least), 1.0};
 }
 
@@ -97,10 +101,14 @@ Point minimise(const Point& start, std::span<const double> values) {
   for (int iteration = 1; calls < limit && iteration < limit; ++iteration) {
     double size = 0.0, drop = 0.0;
     for (size_t i = 1; i <= n; ++i) {
-      for (size_t j = 0; j < n; ++j) size = std::max(size, std::abs(simplex[i].x[j] - simplex[0].x[j]));
+      for (size_t j = 0; j < n; ++j) {
+        size = std::max(size, std::abs(simplex[i].x[j] - simplex[0].x[j]));
+      }
       drop = std::max(drop, std::abs(simplex[0].f - simplex[i].f));
     }
-    if (size <= tolerance && drop <= tolerance) break;
+    if (size <= tolerance && drop <= tolerance) {
+      break;
+    }
     Vertex& worst = simplex[n];
     // The point at `factor` from the centre of the others, away from the worst.
     const auto away = [&](double factor) {
@@ -121,16 +129,22 @@ Point minimise(const Point& start, std::span<const double> values) {
     } else if (reflected.f < worst.f) {
       const Vertex contracted = away(0.5);
       shrink = !(contracted.f <= reflected.f);
-      if (!shrink) worst = contracted;
+      if (!shrink) {
+        worst = contracted;
+      }
     } else {
       const Vertex contracted = away(-0.5);
       shrink = !(contracted.f < worst.f);
-      if (!shrink) worst = contracted;
+      if (!shrink) {
+        worst = contracted;
+      }
     }
     if (shrink) {
       for (size_t i = 1; i <= n; ++i) {
         Point x;
-        for (size_t j = 0; j < n; ++j) x[j] = simplex[0].x[j] + 0.5 * (simplex[i].x[j] - simplex[0].x[j]);
+        for (size_t j = 0; j < n; ++j) {
+          x[j] = simplex[0].x[j] + 0.5 * (simplex[i].x[j] - simplex[0].x[j]);
+        }
         simplex[i] = at(x);
       }
     }
@@ -218,7 +232,9 @@ double require_fittable(std::span<const double> values) {
   const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
   const double mean = gamma_mean(values);
   double squares = 0.0;
-  for (const double value : values) squares += (value - mean) * (value - mean);
+  for (const double value : values) {
+    squares += (value - mean) * (value - mean);
+  }
   const double deviation = std::sqrt(squares / static_cast<double>(values.size()));
   if (*least == *greatest || !(deviation > 1e-12 * std::abs(mean))) {
     throw io::DataError(fmt::format(
@@ -234,7 +250,9 @@ GammaFit fit_gamma(std::span<const double> values) {
   Point best = minimise(moment_start(values), values);
   // The simplex starts out of proportion (5 % of a location of 7 600 nats leaves the support) and may stop anywhere.
   const Point other = profile(values, *std::min_element(values.begin(), values.end()), deviation);
-  if (!(cost(best, values) <= cost(other, values) + 1.0)) best = other;
+  if (!(cost(best, values) <= cost(other, values) + 1.0)) {
+    best = other;
+  }
 
   const double final_cost = cost(best, values);
   if (!std::isfinite(final_cost)) {

@@ -42,7 +42,9 @@ class RankedRun {
     double pairs = 0;  // (normal, anomalous) with the anomalous one above, a tie counting half
     for (size_t i = 0; i < order_.size(); ++i) {
       (labels[order_[i]] == 1 ? anomalies : normals) += count[order_[i]];
-      if (!last_of_tie_[i]) continue;
+      if (!last_of_tie_[i]) {
+        continue;
+      }
       pairs += static_cast<double>(anomalies) * (static_cast<double>(below) + 0.5 * static_cast<double>(normals));
       below += normals;
       all_anomalies += anomalies;
@@ -60,7 +62,9 @@ class RankedRun {
 class System {
  public:
   System(const RunScores& runs, std::span<const int> labels) : labels_(labels) {
-    if (runs.empty()) throw io::DataError("bootstrap: a system without a run; it needs at least one");
+    if (runs.empty()) {
+      throw io::DataError("bootstrap: a system without a run; it needs at least one");
+    }
     for (const std::vector<double>& scores : runs) {
       train::auc(scores, labels);  // the errors of one that cannot be computed
       runs_.emplace_back(scores);
@@ -70,7 +74,9 @@ class System {
   /// Mean over the drawn runs.
   double auc(std::span<const int64_t> count, std::span<const size_t> drawn) const {
     double sum = 0;
-    for (const size_t run : drawn) sum += runs_[run].auc(labels_, count);
+    for (const size_t run : drawn) {
+      sum += runs_[run].auc(labels_, count);
+    }
     return sum / static_cast<double>(drawn.size());
   }
 
@@ -83,7 +89,9 @@ class System {
 class Resampler {
  public:
   Resampler(std::span<const int> labels, uint64_t seed) : seed_(seed), count_(labels.size()) {
-    for (size_t i = 0; i < labels.size(); ++i) (labels[i] == 1 ? anomalies_ : normals_).push_back(i);
+    for (size_t i = 0; i < labels.size(); ++i) {
+      (labels[i] == 1 ? anomalies_ : normals_).push_back(i);
+    }
   }
 
   std::span<const int64_t> clips(int64_t resample) {
@@ -95,7 +103,9 @@ class Resampler {
 
   std::vector<size_t> runs(int64_t resample, size_t count) const {
     std::vector<size_t> drawn(count);
-    for (size_t i = 0; i < count; ++i) drawn[i] = draw(count, drawn_runs, resample, i);
+    for (size_t i = 0; i < count; ++i) {
+      drawn[i] = draw(count, drawn_runs, resample, i);
+    }
     return drawn;
   }
 
@@ -105,7 +115,9 @@ class Resampler {
     return static_cast<size_t>(random_below(static_cast<int64_t>(of), seed_, stream, counter));
   }
   void draw_clips(const std::vector<size_t>& from, Stream what, int64_t resample) {
-    for (size_t i = 0; i < from.size(); ++i) ++count_[from[draw(from.size(), what, resample, i)]];
+    for (size_t i = 0; i < from.size(); ++i) {
+      ++count_[from[draw(from.size(), what, resample, i)]];
+    }
   }
 
   uint64_t seed_;
@@ -128,7 +140,9 @@ Interval bootstrap(std::span<const int> labels, const BootstrapSettings& setting
   }
   Resampler resampler(labels, settings.seed);
   std::vector<double> figures;
-  for (int64_t i = 0; i < settings.resamples; ++i) figures.push_back(figure(resampler.clips(i), resampler, i));
+  for (int64_t i = 0; i < settings.resamples; ++i) {
+    figures.push_back(figure(resampler.clips(i), resampler, i));
+  }
   const double tail = 0.5 * (1.0 - settings.confidence);
   return {figure(std::vector<int64_t>(labels.size(), 1), resampler, -1), quantile(figures, tail),
           quantile(figures, 1.0 - tail)};
@@ -138,9 +152,13 @@ Interval bootstrap(std::span<const int> labels, const BootstrapSettings& setting
 
 Interval mean_interval(std::span<const double> values, double confidence) {
   check_confidence(confidence);
-  if (values.empty()) throw io::DataError("interval: no values; it needs at least one");
+  if (values.empty()) {
+    throw io::DataError("interval: no values; it needs at least one");
+  }
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i])) throw io::DataError(fmt::format("interval: value {} is {}", i, values[i]));
+    if (!std::isfinite(values[i])) {
+      throw io::DataError(fmt::format("interval: value {} is {}", i, values[i]));
+    }
   }
   const double n = static_cast<double>(values.size());
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
@@ -149,7 +167,9 @@ Interval mean_interval(std::span<const double> values, double confidence) {
     return {mean, unknown, unknown};
   }
   double squares = 0;
-  for (const double value : values) squares += (value - mean) * (value - mean);
+  for (const double value : values) {
+    squares += (value - mean) * (value - mean);
+  }
   const boost::math::students_t t(n - 1.0);
   const double half = boost::math::quantile(t, 0.5 + 0.5 * confidence) * std::sqrt(squares / (n - 1.0) / n);
   return {mean, mean - half, mean + half};
@@ -163,7 +183,9 @@ Interval bounded_mean_interval(std::span<const double> values, double low, doubl
     }
   }
   Interval interval = mean_interval(values, confidence);
-  if (values.size() == 1) return interval;
+  if (values.size() == 1) {
+    return interval;
+  }
   interval.low = std::max(interval.low, low);
   interval.high = std::min(interval.high, high);
   return interval;

@@ -20,7 +20,9 @@ struct RocCurve {
 };
 
 void check_finite(std::span<const double> values, const char* where, const char* what) {
-  if (values.empty()) throw io::DataError(fmt::format("{}: no {}s; it needs at least one", where, what));
+  if (values.empty()) {
+    throw io::DataError(fmt::format("{}: no {}s; it needs at least one", where, what));
+  }
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
       throw io::DataError(fmt::format("{}: {} {} is {}; leave out or repair what gave it", where, what, i, values[i]));
@@ -29,7 +31,9 @@ void check_finite(std::span<const double> values, const char* where, const char*
 }
 
 void check_binary(std::span<const int> values, const char* where, const char* what) {
-  if (values.empty()) throw io::DataError(fmt::format("{}: no {}s; it needs at least one", where, what));
+  if (values.empty()) {
+    throw io::DataError(fmt::format("{}: no {}s; it needs at least one", where, what));
+  }
   for (size_t i = 0; i < values.size(); ++i) {
     if (values[i] != 0 && values[i] != 1) {
       throw io::DataError(fmt::format("{}: {} {} is {}; use 0 (normal) or 1 (anomalous) and leave out unknown ones",
@@ -39,8 +43,9 @@ void check_binary(std::span<const int> values, const char* where, const char* wh
 }
 
 void check_sizes(size_t a, size_t b, const char* where) {
-  if (a != b)
+  if (a != b) {
     throw io::DataError(fmt::format("{}: {} values against {}; pass one per clip on both sides", where, a, b));
+  }
 }
 
 RocCurve roc_curve(std::span<const double> scores, std::span<const int> labels, const char* where) {
@@ -91,7 +96,9 @@ double partial_auc(std::span<const double> scores, std::span<const int> labels, 
   if (!(max_fpr > 0.0 && max_fpr <= 1.0)) {
     throw io::UsageError(fmt::format("partial AUC: max_fpr is {}; it must lie in (0, 1]", max_fpr));
   }
-  if (max_fpr == 1.0) return auc(scores, labels);
+  if (max_fpr == 1.0) {
+    return auc(scores, labels);
+  }
   const RocCurve curve = roc_curve(scores, labels, "partial AUC");
   const double normals = static_cast<double>(curve.false_positives.back());
   const double anomalies = static_cast<double>(curve.true_positives.back());
@@ -139,7 +146,9 @@ double pearson_correlation(std::span<const double> x, std::span<const double> y)
   const auto constant = [](std::span<const double> s) {
     return std::all_of(s.begin(), s.end(), [&](double value) { return value == s[0]; });
   };
-  if (constant(x) || constant(y)) return std::numeric_limits<double>::quiet_NaN();
+  if (constant(x) || constant(y)) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
   const double mean_x = mean(x), mean_y = mean(y);
   double xx = 0.0, yy = 0.0, xy = 0.0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -156,7 +165,9 @@ double mean_absolute_error(std::span<const double> x, std::span<const double> y)
   check_finite(x, "mean absolute error", "value");
   check_finite(y, "mean absolute error", "value");
   double sum = 0.0;
-  for (size_t i = 0; i < x.size(); ++i) sum += std::abs(x[i] - y[i]);
+  for (size_t i = 0; i < x.size(); ++i) {
+    sum += std::abs(x[i] - y[i]);
+  }
   return sum / static_cast<double>(x.size());
 }
 
@@ -174,7 +185,9 @@ double harmonic_mean(std::span<const double> values) {
 }
 
 double quantile(std::span<const double> values, double q) {
-  if (!(q >= 0.0 && q <= 1.0)) throw io::UsageError(fmt::format("quantile: q is {}; it must lie in [0, 1]", q));
+  if (!(q >= 0.0 && q <= 1.0)) {
+    throw io::UsageError(fmt::format("quantile: q is {}; it must lie in [0, 1]", q));
+  }
   check_finite(values, "quantile", "value");
   std::vector<double> sorted(values.begin(), values.end());
   const double position = q * static_cast<double>(sorted.size() - 1);
@@ -182,7 +195,9 @@ double quantile(std::span<const double> values, double q) {
   std::nth_element(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(below), sorted.end());
   const double low = sorted[below];
   const double weight = position - static_cast<double>(below);
-  if (weight == 0.0) return low;
+  if (weight == 0.0) {
+    return low;
+  }
   const double high = *std::min_element(sorted.begin() + static_cast<ptrdiff_t>(below) + 1, sorted.end());
   // Measured from the nearer end, as NumPy does, so that both ends are met exactly.
   return weight < 0.5 ? low + (high - low) * weight : high - (high - low) * (1.0 - weight);

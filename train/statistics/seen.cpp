@@ -20,7 +20,9 @@ std::vector<std::span<const double>> split(const std::vector<double>& values, do
   std::vector<std::span<const double>> groups;
   size_t first = 0;
   for (size_t i = 1; i <= values.size(); ++i) {
-    if (i < values.size() && !(values[i] - values[i - 1] > widest)) continue;
+    if (i < values.size() && !(values[i] - values[i - 1] > widest)) {
+      continue;
+    }
     groups.push_back(std::span(values).subspan(first, i - first));
     first = i;
   }
@@ -37,7 +39,9 @@ bool stand_apart(const Groups& groups, size_t most_single) {
   constexpr double least_ratio = 5.0;  // so that half a group's width is within the tolerance
   for (size_t g = 1; g < groups.size(); ++g) {
     const double gap = groups[g].front() - groups[g - 1].back();
-    if (gap < least_ratio * std::max(width(groups[g - 1]), width(groups[g]))) return false;
+    if (gap < least_ratio * std::max(width(groups[g - 1]), width(groups[g]))) {
+      return false;
+    }
   }
   const auto single = std::count_if(groups.begin(), groups.end(), [](const auto& group) { return group.size() == 1; });
   return static_cast<size_t>(single) <= most_single;
@@ -48,10 +52,14 @@ bool look_set(const std::vector<double>& values, const Groups& groups) {
   std::vector<double> steps;
   steps.reserve(values.size());
   for (const std::span<const double> group : groups) {
-    for (size_t i = 1; i < group.size(); ++i) steps.push_back(group[i] - group[i - 1]);
+    for (size_t i = 1; i < group.size(); ++i) {
+      steps.push_back(group[i] - group[i - 1]);
+    }
   }
   const auto [least, most] = std::minmax_element(steps.begin(), steps.end());
-  if (*least >= 0.9 * *most) return true;
+  if (*least >= 0.9 * *most) {
+    return true;
+  }
   return values.size() < 3 * groups.size() && std::all_of(values.begin(), values.end(), [step = *least](double value) {
            return equal_within_rounding(value / step, std::round(value / step));
          });
@@ -65,7 +73,9 @@ bool are_narrow(const Groups& groups, double share) {
       about_zero = width(group);
       continue;
     }
-    if (width(group) > share * std::max(std::abs(group.front()), std::abs(group.back()))) return false;
+    if (width(group) > share * std::max(std::abs(group.front()), std::abs(group.back()))) {
+      return false;
+    }
     widest = std::max(widest, width(group));
   }
   return about_zero <= widest;
@@ -74,17 +84,27 @@ bool are_narrow(const Groups& groups, double share) {
 /// The finest groups of readings, if possible without a single reading; none if there are none.
 Groups groups_of_readings(const std::vector<double>& values) {
   constexpr size_t least_values = 5;
-  if (values.size() < least_values) return {};
+  if (values.size() < least_values) {
+    return {};
+  }
   std::vector<double> gaps;
   gaps.reserve(values.size());
-  for (size_t i = 1; i < values.size(); ++i) gaps.push_back(values[i] - values[i - 1]);
+  for (size_t i = 1; i < values.size(); ++i) {
+    gaps.push_back(values[i] - values[i - 1]);
+  }
   std::sort(gaps.begin(), gaps.end());
   for (const size_t most_single : {0U, 1U}) {
     for (size_t i = 0; i + 1 < gaps.size(); ++i) {
-      if (gaps[i + 1] < 2.0 * gaps[i]) continue;  // no break
+      if (gaps[i + 1] < 2.0 * gaps[i]) {
+        continue;  // no break
+      }
       Groups groups = split(values, gaps[i]);
-      if (!stand_apart(groups, most_single)) continue;
-      if (are_narrow(groups, look_set(values, groups) ? 0.01 : 0.1)) return groups;
+      if (!stand_apart(groups, most_single)) {
+        continue;
+      }
+      if (are_narrow(groups, look_set(values, groups) ? 0.01 : 0.1)) {
+        return groups;
+      }
     }
   }
   return {};
@@ -94,9 +114,15 @@ Points points_of(const std::vector<double>& values) {
   const Groups groups = groups_of_readings(values);
   Points points;
   points.reserve(values.size());
-  for (const std::span<const double> group : groups) points.push_back({group.front(), group.back()});
-  if (!points.empty()) return points;
-  for (const double value : values) points.push_back({value, value});
+  for (const std::span<const double> group : groups) {
+    points.push_back({group.front(), group.back()});
+  }
+  if (!points.empty()) {
+    return points;
+  }
+  for (const double value : values) {
+    points.push_back({value, value});
+  }
   return points;
 }
 
@@ -121,13 +147,19 @@ void OperatingPoints::set_tolerance_and_digits() {
   double finest = std::numeric_limits<double>::infinity(), largest = 0;
   for (const OperatingPoint& point : points_) {
     for (const double step : {tolerance_, point.high - point.low}) {
-      if (step > 0) finest = std::min(finest, step);
+      if (step > 0) {
+        finest = std::min(finest, step);
+      }
     }
     largest = std::max({largest, std::abs(point.low), std::abs(point.high)});
   }
-  if (!std::isfinite(finest) || !std::isfinite(largest)) return;
+  if (!std::isfinite(finest) || !std::isfinite(largest)) {
+    return;
+  }
   const double digits = std::floor(std::log10(largest)) + 1.0 - std::floor(std::log10(finest));
-  for (OperatingPoint& point : points_) point.digits = static_cast<int>(std::clamp(digits, 6.0, 17.0));
+  for (OperatingPoint& point : points_) {
+    point.digits = static_cast<int>(std::clamp(digits, 6.0, 17.0));
+  }
 }
 
 size_t OperatingPoints::nearest(double value) const {
@@ -140,7 +172,9 @@ size_t OperatingPoints::nearest(double value) const {
 }
 
 Familiarity OperatingPoints::of(double value) const {
-  if (std::isnan(value) || points_.empty()) return Familiarity::unknown;
+  if (std::isnan(value) || points_.empty()) {
+    return Familiarity::unknown;
+  }
   const OperatingPoint& point = points_[nearest(value)];
   const double rounding = 4.0 * std::numeric_limits<double>::epsilon() * std::abs(value);
   const double slack = std::max(tolerance_, rounding);
@@ -149,11 +183,15 @@ Familiarity OperatingPoints::of(double value) const {
 
 OperatingPoints OperatingPoints::of_others(std::vector<double> values) const {
   const bool readings = std::any_of(points_.begin(), points_.end(), [](const auto& p) { return p.low < p.high; });
-  if (!readings) return OperatingPoints(std::move(values));
+  if (!readings) {
+    return OperatingPoints(std::move(values));
+  }
   OperatingPoints others;
   const std::vector<double> sorted = distinct(std::move(values));
   for (const std::span<const double> group : split(sorted, tolerance_)) {
-    if (!group.empty()) others.points_.push_back({group.front(), group.back()});
+    if (!group.empty()) {
+      others.points_.push_back({group.front(), group.back()});
+    }
   }
   others.set_tolerance_and_digits();
   return others;
@@ -181,10 +219,14 @@ Familiarity familiarity(std::span<const double> values, const std::vector<std::s
   bool any = false, unknown = false;
   for (size_t p = 0; p < names.size() && p < values.size(); ++p) {
     const auto known = training.find(names[p]);
-    if (known == training.end() || known->second.empty()) continue;
+    if (known == training.end() || known->second.empty()) {
+      continue;
+    }
     any = true;
     const Familiarity own = known->second.of(values[p]);
-    if (own == Familiarity::unseen) return Familiarity::unseen;
+    if (own == Familiarity::unseen) {
+      return Familiarity::unseen;
+    }
     unknown = unknown || own == Familiarity::unknown;
   }
   return !any || unknown ? Familiarity::unknown : Familiarity::seen;

@@ -18,13 +18,17 @@ std::vector<double> device_seconds(kernels::Stream& stream, int64_t rounds, cons
     work();
     end.record(stream);
     stream.synchronise();
-    if (i >= 0) seconds.push_back(end.seconds_since(begin));
+    if (i >= 0) {
+      seconds.push_back(end.seconds_since(begin));
+    }
   }
   return seconds;
 }
 
 double median_of(std::vector<double> values) {
-  if (values.empty()) throw std::runtime_error("nothing was timed");
+  if (values.empty()) {
+    throw std::runtime_error("nothing was timed");
+  }
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
 }

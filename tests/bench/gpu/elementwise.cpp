@@ -45,12 +45,16 @@ void bench_elementwise(const GpuBench& bench) {
   Buffer<int64_t> start(n, device);
   {
     std::vector<float> values(static_cast<size_t>(size));
-    for (size_t i = 0; i < values.size(); ++i) values[i] = row[i % row.size()];
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = row[i % row.size()];
+    }
     kernels::upload<float>(stream, values, a.view());
     kernels::upload<float>(stream, {values.data(), static_cast<size_t>(4 * channels)}, parameters.view());
     kernels::upload<float>(stream, {values.data(), 16}, weight.view());
     std::vector<int64_t> starts(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) starts[static_cast<size_t>(i)] = i * 64;
+    for (int64_t i = 0; i < n; ++i) {
+      starts[static_cast<size_t>(i)] = i * 64;
+    }
     kernels::upload<int64_t>(stream, starts, start.view());
   }
   const Map x = kernels::make_map(a.data(), n, channels, height, width, device);
@@ -136,7 +140,9 @@ void bench_elementwise(const GpuBench& bench) {
       ok = std::abs(got - expected) <= 1e-5F * std::max(1.0F, std::abs(expected));
     }
     const double rate = operation.bytes / seconds;
-    if (operation.name == "copy") copy_rate = rate;
+    if (operation.name == "copy") {
+      copy_rate = rate;
+    }
     print_result({{"name", operation.name},
                   {"what", "elementwise"},
                   {"value", rate * 1e-9},

@@ -37,20 +37,28 @@ double error_on_golden(const GpuBench& bench, kernels::Stream& stream, const ker
   const std::vector<double> expected = golden.read("recording/reflect").values;
   std::vector<float> samples;
   samples.reserve(stored.size());
-  for (const double s : stored) samples.push_back(static_cast<float>(s / 32768.0));
+  for (const double s : stored) {
+    samples.push_back(static_cast<float>(s / 32768.0));
+  }
   const std::vector<int64_t> lengths = {static_cast<int64_t>(samples.size())};
   const kernels::LogMelLayout layout = kernels::lay_out_clips(plan.settings(), lengths);
   const std::vector<float> got = run_on_device(stream, plan, layout, samples);
-  if (got.size() != expected.size()) return INFINITY;
+  if (got.size() != expected.size()) {
+    return INFINITY;
+  }
   const auto bands = static_cast<size_t>(plan.settings().mel_bands);
   double error = 0;
   for (size_t frame = 0; frame < expected.size(); frame += bands) {
     const double loudest = *std::max_element(expected.begin() + static_cast<int64_t>(frame),
                                              expected.begin() + static_cast<int64_t>(frame + bands));
     for (size_t i = frame; i < frame + bands; ++i) {
-      if (expected[i] < loudest - seen_db) continue;
+      if (expected[i] < loudest - seen_db) {
+        continue;
+      }
       const double here = std::abs(static_cast<double>(got[i]) - expected[i]);
-      if (!(here <= error)) error = here;
+      if (!(here <= error)) {
+        error = here;
+      }
     }
   }
   return error;

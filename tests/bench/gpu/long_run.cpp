@@ -40,15 +40,21 @@ LongRun train_epochs(io::Config config, const GpuBench& bench, const std::string
   options.replace = true;
   options.stop = &stop;
   options.progress = [&](const train::TrainProgress& progress) {
-    if (!progress.epoch_end) return;
+    if (!progress.epoch_end) {
+      return;
+    }
     run.loss.push_back(progress.loss);
-    if (elapsed() > seconds) stop = true;
+    if (elapsed() > seconds) {
+      stop = true;
+    }
   };
   const train::TrainResult result = train::train(options);
   run.seconds = elapsed();
   run.windows_per_second = result.windows_per_second;
   fs::remove_all(options.run);
-  if (run.loss.empty() || !std::isfinite(run.loss.back())) throw std::runtime_error("no epoch gave a finite loss");
+  if (run.loss.empty() || !std::isfinite(run.loss.back())) {
+    throw std::runtime_error("no epoch gave a finite loss");
+  }
   return run;
 }
 

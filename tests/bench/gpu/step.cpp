@@ -43,9 +43,13 @@ nlohmann::json compare_with_golden(const GpuBench& bench) {
     for (size_t i = 0; i < expected.size(); ++i) {
       largest = std::max(largest, std::abs(expected[i]));
       const double here = std::abs(static_cast<double>(gradient[static_cast<size_t>(entry.offset) + i]) - expected[i]);
-      if (!(here <= error)) error = here;
+      if (!(here <= error)) {
+        error = here;
+      }
     }
-    if (!(error / largest <= worst)) worst = error / largest;
+    if (!(error / largest <= worst)) {
+      worst = error / largest;
+    }
   }
   const Bounds bounds = bounds_of(bench.precision);
   const double loss_error = std::abs(loss / golden_loss - 1);
@@ -86,7 +90,9 @@ void bench_step(const GpuBench& bench) {
 
   const auto steps_in = [&](const std::function<void()>& one) {
     return device_seconds(step.stream(), bench.rounds, [&] {
-      for (int64_t i = 0; i < bench.steps; ++i) one();
+      for (int64_t i = 0; i < bench.steps; ++i) {
+        one();
+      }
     });
   };
   // Libraries choose their plans, and scratch memory grows, before anything is recorded.

@@ -17,7 +17,9 @@ kernels::Buffer<T> to_device(kernels::Stream& stream, const std::vector<T>& valu
 
 std::vector<int64_t> in_turns(int64_t count, int64_t windows) {
   std::vector<int64_t> order(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) order[static_cast<size_t>(i)] = i % windows;
+  for (int64_t i = 0; i < count; ++i) {
+    order[static_cast<size_t>(i)] = i % windows;
+  }
   return order;
 }
 
