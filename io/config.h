@@ -141,9 +141,10 @@ struct TrainSettings {
   int threads = 0;              ///< CPU threads; 0: one per core
   Precision precision = Precision::tf32;
   CouplingKernels kernels = CouplingKernels::automatic;
-  std::string machine;   ///< train on this machine's clips only; empty: all
-  int64_t steps = 2000;  ///< the budget where epochs is 0
-  int64_t epochs = 0;    ///< 0: as many as make up `steps`
+  std::string machine;                 ///< train on this machine's clips only; empty: all
+  std::vector<std::string> leave_out;  ///< operating points of which no clip is trained on: "velocity_mm_s=300"
+  int64_t steps = 2000;                ///< the budget where epochs is 0
+  int64_t epochs = 0;                  ///< 0: as many as make up `steps`
   /// Epochs without a lower held-out loss after which training ends; 0: never; -1: 100 where epochs is 0, else never.
   int64_t patience = -1;
   int64_t batch = 128;
@@ -191,6 +192,8 @@ struct ConfigKey {
 };
 
 const std::vector<ConfigKey>& config_keys();
+/// UsageError, naming the nearest known one, if there is no such key.
+const ConfigKey& config_key(const std::string& name);
 
 /// Reads a TOML file over `base`. UsageError names file, line and, for an unknown key, the nearest known one.
 Config read_config(const std::filesystem::path& file, const Config& base = {});

@@ -439,6 +439,13 @@ void Shard::read_frames(int64_t first, int64_t count, float* out) const {
   state_->check_whole_clips(first, count, out);
 }
 
+std::vector<float> Shard::clip_frames(size_t clip) const {
+  const int64_t first = offsets()[clip], count = offsets()[clip + 1] - first;
+  std::vector<float> frames(static_cast<size_t>(count * mel_bands()));
+  read_frames(first, count, frames.data());
+  return frames;
+}
+
 std::string Shard::data_hash() const {
   constexpr int64_t block = 4096;  // frames; a multiple of 8 bytes
   const Hdf5Lock lock;

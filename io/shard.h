@@ -52,6 +52,8 @@ class Shard {
   int mel_bands() const;
   /// Copies frames [first, first + count) in dB, [count, mel_bands].
   void read_frames(int64_t first, int64_t count, float* out) const;
+  /// All of a clip's, [frames, mel_bands] in dB.
+  std::vector<float> clip_frames(size_t clip) const;
   /// FNV-1a 64 over frames, offsets and parameters, as 16 hex digits: the data's identity in a model's provenance.
   std::string data_hash() const;
 

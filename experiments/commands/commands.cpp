@@ -5,6 +5,7 @@ namespace evenflow::experiments {
 // Each in the file of its name.
 Command prepare_command();
 Command train_command();
+Command choose_command();
 Command score_command();
 Command evaluate_command();
 Command encode_command();
@@ -15,11 +16,13 @@ Command profile_command();
 Command report_command();
 Command study_command();
 Command paper_command();
+Command family_command();
 
 std::vector<Command> commands() {
   return {
       prepare_command(),
       train_command(),
+      choose_command(),
       score_command(),
       evaluate_command(),
       encode_command(),
@@ -33,7 +36,7 @@ std::vector<Command> commands() {
        .example = "  evenflow experiment study rails/manifest.csv --out studies/rails\n\n"
                   "Each experiment has its own help: evenflow experiment study --help",
        .declare = nullptr,
-       .subcommands = {study_command(), paper_command()}},
+       .subcommands = {study_command(), paper_command(), family_command()}},
   };
 }
 

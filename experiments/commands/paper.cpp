@@ -66,7 +66,7 @@ int run(const PaperArguments& arguments) {
   require_no_links(options.folder / "figures");
   Outputs outputs(arguments.force);
   outputs.writes_below(arguments.out, "report.html", FileKind::page);
-  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"}) {
+  for (const std::string& name : study_table_files()) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
   }
   options.stop = &stop_on_signals();

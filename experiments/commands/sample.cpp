@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +13,7 @@
 #include "frontend/silence.h"
 #include "frontend/sound_notes.h"
 #include "io/error.h"
+#include "io/parameter_value.h"
 #include "io/samples_file.h"
 #include "train/detect/score.h"
 
@@ -34,11 +34,6 @@ struct SampleArguments {
 };
 
 /// A value asked of a parameter.
-struct ParameterValue {
-  std::string name;
-  double value = 0;
-};
-
 void declare(Options& options, SampleArguments& arguments) {
   options.file("--model", arguments.model, "the model").required();
   options.words("--at", arguments.at, "a parameter and its value, in the parameter's unit; once per parameter")
@@ -53,16 +48,9 @@ void declare(Options& options, SampleArguments& arguments) {
   options.compute(arguments.compute);
 }
 
-ParameterValue parse_value(const std::string& text) {
-  const size_t equals = text.find('=');
-  ParameterValue out;
-  if (equals != std::string::npos && equals > 0) {
-    out.name = text.substr(0, equals);
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + equals + 1, end, out.value);
-    if (error == std::errc() && stop == end && std::isfinite(out.value)) {
-      return out;
-    }
+io::ParameterValue parse_value(const std::string& text) {
+  if (const auto parsed = io::parse_parameter_value(text)) {
+    return *parsed;
   }
   throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
 }
@@ -79,9 +67,9 @@ struct Windows {
 };
 
 /// The values asked for, in the model's order; NaN where none was given.
-std::vector<double> values_for(const io::ConditionData& condition, const std::vector<ParameterValue>& at) {
+std::vector<double> values_for(const io::ConditionData& condition, const std::vector<io::ParameterValue>& at) {
   std::vector<double> values(condition.names.size(), std::numeric_limits<double>::quiet_NaN());
-  for (const ParameterValue& asked : at) {
+  for (const io::ParameterValue& asked : at) {
     const auto found = std::find(condition.names.begin(), condition.names.end(), asked.name);
     if (found == condition.names.end()) {
       std::string known;
@@ -186,16 +174,16 @@ Image picture_of(const Windows& windows) {
   return image;
 }
 
-std::string at_text(const std::vector<ParameterValue>& at) {
+std::string at_text(const std::vector<io::ParameterValue>& at) {
   std::string text;
-  for (const ParameterValue& value : at) {
+  for (const io::ParameterValue& value : at) {
     text += fmt::format("{}{} = {:g}", text.empty() ? " at " : ", ", value.name, value.value);
   }
   return text;
 }
 
 int run(const SampleArguments& arguments) {
-  std::vector<ParameterValue> asked;
+  std::vector<io::ParameterValue> asked;
   for (const std::string& text : arguments.at) {
     asked.push_back(parse_value(text));
   }

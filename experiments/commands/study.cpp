@@ -2,6 +2,7 @@
 #include "experiments/study/study.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <numeric>
@@ -59,7 +60,7 @@ int run(const StudyArguments& arguments) {
   outputs.reads(arguments.config);
   outputs.reads_recordings(arguments.manifest);
   outputs.writes_below(arguments.out, "features.h5", FileKind::shard);
-  for (const char* name : {"auc.csv", "differences.csv", "estimates.csv"}) {
+  for (const std::string& name : study_table_files()) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
   }
   StudyOptions options;
@@ -82,8 +83,8 @@ int run(const StudyArguments& arguments) {
   }
   const StudyTables tables = study_tables(study);
   write_tables(tables, options.folder);
-  fmt::print("{}\nTables: {}\n", to_text(tables, study),
-             fmt::format("{0}/auc.csv, {0}/differences.csv, {0}/estimates.csv", options.folder.string()));
+  fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), options.folder.string(),
+             fmt::join(study_table_files(), ", "));
   return exit_ok;
 }
 

@@ -26,7 +26,7 @@ struct SynthArguments {
   std::string preset = "demo";
   std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
   std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity and distance
-  std::optional<double> duration_s, severity;
+  std::optional<double> duration_s, severity, background, tonality, variation;
   uint64_t seed = 1;
   int threads = 0;
   bool force = false;  ///< replace what is not evenflow's own
@@ -46,6 +46,11 @@ void declare(Options& options, SynthArguments& arguments) {
                  "anomalous test clips per velocity and distance");
   options.number("--duration", arguments.duration_s, 0.1, 3600.0, "of a clip, s (10 in the presets)");
   options.number("--severity", arguments.severity, 0.0, 100.0, "of the fault (paper: 1.4, demo: 2; 0: none)");
+  options.number("--background", arguments.background, 0.0, 100.0, "level of the hall (1 in the presets)");
+  options.number("--tonality", arguments.tonality, 0.01, 100.0,
+                 "how much each speed sounds its own: level of the tones, sharpness of the frame (1 in the presets)");
+  options.number("--variation", arguments.variation, 0.0, 100.0,
+                 "how much clips of one speed differ (1 in the presets; 0: as little as noise does)");
   options.number("--seed", arguments.seed, 0, 9.2e18, "of everything that is random");
   options.force(arguments.force);
   options.threads(arguments.threads);
@@ -67,6 +72,9 @@ SynthOptions options_of(const SynthArguments& arguments) {
   options.test_anomaly_clips = arguments.anomaly_clips.value_or(options.test_anomaly_clips);
   options.rail.duration_s = arguments.duration_s.value_or(options.rail.duration_s);
   options.rail.severity = arguments.severity.value_or(options.rail.severity);
+  options.rail.background = arguments.background.value_or(options.rail.background);
+  options.rail.tonality = arguments.tonality.value_or(options.rail.tonality);
+  options.rail.variation = arguments.variation.value_or(options.rail.variation);
   options.seed = arguments.seed;
   options.threads = arguments.threads;
   return options;

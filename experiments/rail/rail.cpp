@@ -73,6 +73,16 @@ void check(double value, const char* what) {
   }
 }
 
+void check_family(const RailSettings& settings) {
+  check(settings.tonality, "the tonality");
+  for (const auto& [value, what] :
+       {std::pair{settings.background, "the background"}, std::pair{settings.variation, "the variation"}}) {
+    if (!(value >= 0.0) || !std::isfinite(value)) {
+      throw io::UsageError(fmt::format("slide rail: {} is {}; give 0 or more", what, value));
+    }
+  }
+}
+
 double decibels(double value) {
   return std::pow(10.0, value / 20.0);
 }
@@ -98,34 +108,37 @@ struct Resonance {
 constexpr std::array<Resonance, 5> nominal_frame = {
     {{420.0, 12.0, 1.0}, {980.0, 16.0, 0.8}, {1730.0, 10.0, 0.7}, {3150.0, 20.0, 0.8}, {5600.0, 14.0, 0.5}}};
 
+/// 1 with this relative standard deviation, never further off than three of it.
+double around(double deviation, Random& random) {
+  return 1.0 + deviation * std::clamp(random.normal(), -3.0, 3.0);
+}
+
 /// What differs from one clip of the same condition to the next, by what a rig's day brings: the drive's tuning (speed,
 /// acceleration, dwell), lubrication (level and corner of the friction), temperature and mounting (resonances), the
 /// microphone's place (gain, tilt), the hall (background).
 struct Variation {
-  explicit Variation(const RailSettings& s, Random& random)
-      : gain(decibels(s.gain_jitter_db * random.normal())),
-        speed(1.0 + s.speed_jitter * random.normal()),
-        acceleration(around(0.03, random)),
-        dwell(around(0.05, random)),
-        friction(decibels(1.0 * random.normal())),
-        friction_corner(around(0.06, random)),
-        rolling(decibels(1.0 * random.normal())),
-        tones(decibels(1.0 * random.normal())),
-        motor(decibels(1.0 * random.normal())),
-        background(decibels(1.5 * random.normal())),
-        motor_detune(1.0 + 0.0008 * random.normal()),
-        tilt(std::clamp(0.12 * random.normal(), -0.5, 0.5)),
+  Variation(const RailSettings& s, Random& random) : Variation(s, s.variation, random) {}
+  /// `by`: what every deviation is multiplied by.
+  Variation(const RailSettings& s, double by, Random& random)
+      : gain(decibels(s.gain_jitter_db * by * random.normal())),
+        speed(1.0 + s.speed_jitter * by * random.normal()),
+        acceleration(around(0.03 * by, random)),
+        dwell(around(0.05 * by, random)),
+        friction(decibels(by * random.normal())),
+        friction_corner(around(0.06 * by, random)),
+        rolling(decibels(by * random.normal())),
+        tones(decibels(by * random.normal()) * s.tonality),
+        motor(decibels(by * random.normal())),
+        background(decibels(1.5 * by * random.normal())),
+        motor_detune(1.0 + 0.0008 * by * random.normal()),
+        tilt(std::clamp(0.12 * by * random.normal(), -0.5, 0.5)),
         start_s(20.0 * random.uniform()),
         frame(nominal_frame) {
     for (Resonance& resonance : frame) {
-      resonance.frequency_hz *= around(0.004, random);
-      resonance.q *= around(0.08, random);
-      resonance.level *= decibels(0.7 * random.normal());
+      resonance.frequency_hz *= around(0.004 * by, random);
+      resonance.q *= around(0.08 * by, random) * std::pow(s.tonality, 2.0 / 3.0);
+      resonance.level *= decibels(0.7 * by * random.normal()) * std::cbrt(s.tonality);
     }
-  }
-  /// 1 with this relative standard deviation, never further off than three of it.
-  static double around(double deviation, Random& random) {
-    return 1.0 + deviation * std::clamp(random.normal(), -3.0, 3.0);
   }
   double gain, speed, acceleration, dwell, friction, friction_corner, rolling, tones, motor, background, motor_detune,
       tilt, start_s;
@@ -249,11 +262,11 @@ class Synthesis {
       sound += 0.02 * vary_.motor *
                std::sin(two_pi * rail_motor_lines_hz[k] * vary_.motor_detune * time_s + motor_phase_[k]);
     }
-    sound += 0.05 * vary_.background * drift * pink_(random_.normal());
+    sound += 0.05 * vary_.background * settings_.background * drift * pink_(random_.normal());
     if (random_.uniform() < 0.3 / rate_) {
       impact_.strike(0.3 + 0.7 * random_.uniform());
     }
-    sound += 0.5 * impact_body_(impact_() * random_.normal(), 350.0, 2.0, rate_);
+    sound += 0.5 * settings_.background * impact_body_(impact_() * random_.normal(), 350.0, 2.0, rate_);
   }
 
   const RailSettings& settings_;
@@ -322,6 +335,7 @@ RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, doubl
 
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed) {
+  check_family(settings);
   return Synthesis(settings, velocity_mm_s, distance_mm, anomalous ? settings.severity : 0.0, seed).samples();
 }
 

@@ -6,6 +6,9 @@
 // anomalous rail has a worn guide: an impulse at a fixed spacing of travel, a rattle band, a little more friction and
 // slightly shifted resonances. From clip to clip varies what varies on a rig: the drive's speed, acceleration and
 // dwell, lubrication, temperature and mounting (resonances), the microphone's place, the hall.
+//
+// Rails are a family: how plain the fault is, how loud the hall, how much each speed has a sound of its own, how much
+// clips of one condition differ. At 1 each setting is the rail that studies call "drifting".
 #pragma once
 
 #include <cstdint>
@@ -22,6 +25,11 @@ struct RailSettings {
   double defect_spacing_mm = 16.0;  ///< travel between two impulses of the worn guide
   double gain_jitter_db = 1.0;      ///< standard deviation, clip to clip
   double speed_jitter = 0.004;      ///< relative standard deviation, clip to clip
+  double background = 1.0;          ///< level of the hall, its noise and impacts; not of the motor
+  /// How much a speed sounds its own: the level of the position-locked tones, and, by its two thirds power, the Q of
+  /// the frame's resonances, whose power stays the same under noise.
+  double tonality = 1.0;
+  double variation = 1.0;  ///< of all that varies from clip to clip, the two above among them
 };
 
 /// Position-locked tones, cycles per millimetre: a tone sounds at rate x speed.
@@ -38,7 +46,8 @@ struct RailMotion {
 };
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s);
 
-/// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion.
+/// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion, and of a
+/// background, tonality or variation that is negative or not finite, or a tonality of 0.
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed);
 

@@ -1,6 +1,7 @@
 #include "experiments/rail/synth.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <mutex>
@@ -74,6 +75,24 @@ SynthOptions synth_preset(const std::string& name) {
     return options;
   }
   throw io::UsageError("there is no preset '" + name + "'; use demo or paper");
+}
+
+std::string describe(const SynthOptions& o) {
+  std::string text = fmt::format(
+      "severity = {}\nseed = {}\nduration_s = {}\ntrain_velocities_mm_s = {}\ntest_velocities_mm_s = {}\n"
+      "train_distances_mm = {}\ntest_distances_mm = {}\ntrain_clips = {}\ntest_normal_clips = {}\n"
+      "test_anomaly_clips = {}\n",
+      o.rail.severity, o.seed, o.rail.duration_s, fmt::join(o.train_velocities_mm_s, " "),
+      fmt::join(o.test_velocities_mm_s, " "), fmt::join(o.train_distances_mm, " "), fmt::join(o.test_distances_mm, " "),
+      o.train_clips, o.test_normal_clips, o.test_anomaly_clips);
+  // Older data sets are all of the rail at 1.
+  for (const auto& [name, value] : {std::pair{"background", o.rail.background}, std::pair{"tonality", o.rail.tonality},
+                                    std::pair{"variation", o.rail.variation}}) {
+    if (value != 1.0) {
+      text += fmt::format("{} = {}\n", name, value);
+    }
+  }
+  return text;
 }
 
 SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOptions& options) {

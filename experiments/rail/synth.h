@@ -27,9 +27,12 @@ struct SynthOptions {
   std::function<void(size_t done, size_t total)> progress;
 };
 
-/// "paper": the paper's design (section 6.1), 510 clips of 10 s; severity 1.4. "demo": the same conditions, fewer
-/// clips, a plainer fault (severity 2). Else UsageError.
+/// "paper": the paper's design (section 6.1), 510 clips of 10 s, of the rail called "drifting"; severity 1.4. "demo":
+/// the same conditions, fewer clips, a plainer fault (severity 2). Else UsageError.
 SynthOptions synth_preset(const std::string& name);
+
+/// What a data set is made from, a line for each setting: the same for the same recordings.
+std::string describe(const SynthOptions& options);
 
 struct SynthResult {
   size_t clips = 0;

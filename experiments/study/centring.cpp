@@ -31,13 +31,6 @@ struct Mean {
   double operator[](size_t band) const { return sum[band] / frames; }
 };
 
-std::vector<float> frames_of(const io::Shard& shard, size_t clip) {
-  const int64_t first = shard.offsets()[clip], count = shard.offsets()[clip + 1] - first;
-  std::vector<float> frames(static_cast<size_t>(count * shard.mel_bands()));
-  shard.read_frames(first, count, frames.data());
-  return frames;
-}
-
 }  // namespace
 
 void centre_by_value(const io::Shard& shard, const std::filesystem::path& out) {
@@ -45,7 +38,7 @@ void centre_by_value(const io::Shard& shard, const std::filesystem::path& out) {
   std::map<std::string, Mean> trained, all;
   Mean training;
   for (size_t i = 0; i < shard.clips().size(); ++i) {
-    const std::vector<float> frames = frames_of(shard, i);
+    const std::vector<float> frames = shard.clip_frames(i);
     const io::Clip& clip = shard.clips()[i];
     all[value_of(clip)].add(frames, bands);
     if (!is_training(clip)) {
@@ -56,7 +49,7 @@ void centre_by_value(const io::Shard& shard, const std::filesystem::path& out) {
   }
   io::ShardWriter writer(out, shard.frontend(), shard.parameter_names(), shard.device());
   for (size_t i = 0; i < shard.clips().size(); ++i) {
-    std::vector<float> frames = frames_of(shard, i);
+    std::vector<float> frames = shard.clip_frames(i);
     const io::Clip& clip = shard.clips()[i];
     const auto own = trained.find(value_of(clip));
     const Mean& mean = own != trained.end() ? own->second : all.at(value_of(clip));

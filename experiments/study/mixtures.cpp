@@ -128,7 +128,7 @@ train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& sha
   });
   const io::TrainSettings& settings = detector.model().config.train;
   const train::HeldOut sides =
-      train::hold_out(train::normal_training_clips({&shard}, settings.machine), settings.validation_fraction, seed);
+      train::hold_out(train::clips_to_train_on({&shard}, settings), settings.validation_fraction, seed);
   const auto gather = [&](const train::ClipSelection& side) {
     Descriptors all;
     for (const auto& [file, clip] : side.clips) {

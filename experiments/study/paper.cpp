@@ -99,16 +99,10 @@ std::vector<uint64_t> first_seeds(int64_t count) {
   return seeds;
 }
 
-/// What the recordings are made from. Trainings tell their own settings.
+/// What the folder holds. Trainings tell their own settings.
 std::string describe(const PaperPlan& plan) {
-  const SynthOptions& d = plan.data;
-  return fmt::format(
-      "# evenflow experiment paper: the recordings of this folder\nscale = {}\nseverity = {}\nseed = {}\n"
-      "duration_s = {}\ntrain_velocities_mm_s = {}\ntest_velocities_mm_s = {}\ntrain_distances_mm = {}\n"
-      "test_distances_mm = {}\ntrain_clips = {}\ntest_normal_clips = {}\ntest_anomaly_clips = {}\n",
-      plan.scale, d.rail.severity, d.seed, d.rail.duration_s, fmt::join(d.train_velocities_mm_s, " "),
-      fmt::join(d.test_velocities_mm_s, " "), fmt::join(d.train_distances_mm, " "), fmt::join(d.test_distances_mm, " "),
-      d.train_clips, d.test_normal_clips, d.test_anomaly_clips);
+  return fmt::format("# evenflow experiment paper: the recordings of this folder\nscale = {}\n", plan.scale) +
+         describe(plan.data);
 }
 
 void claim(const fs::path& folder, const PaperPlan& plan) {
@@ -247,7 +241,7 @@ PaperStudy run_paper(const PaperOptions& options) {
     return paper;
   }
   for (SweepPoint& point : paper.sweep) {
-    const std::vector<double> nll = held_out_nll(paper.study, paper.study.find(point.system));
+    const std::vector<double> nll = held_out_nll(paper.study.find(point.system));
     point.held_out_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
   }
   paper.k = choose_k(paper.sweep);

@@ -10,6 +10,7 @@
 
 #include "experiments/console.h"
 #include "experiments/recordings.h"
+#include "experiments/study/cell.h"
 #include "experiments/study/centring.h"
 #include "experiments/study/mixtures.h"
 #include "frontend/prepare.h"
@@ -19,7 +20,6 @@
 #include "io/shard.h"
 #include "train/detect/config_match.h"
 #include "train/loop/selection.h"
-#include "train/loop/trainer.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
@@ -107,10 +107,11 @@ class Running {
       }
     }
     for (const System& system : o_.systems) {
-      SystemScores scores{system, {}, {}};
+      SystemScores scores{system, {}, {}, {}};
       for (const uint64_t seed : seeds_of(system)) {
         scores.runs.push_back(train::read_scores(cell(system, seed) / "scores.csv"));
         scores.folders.push_back(cell(system, seed) / "run");
+        scores.normal.push_back(normal_rows(system, seed));
       }
       study.systems.push_back(std::move(scores));
     }
@@ -126,6 +127,22 @@ class Running {
   std::span<const uint64_t> seeds_of(const System& system) const {
     const std::span<const uint64_t> all(o_.seeds);
     return system.seeds > 0 ? all.first(std::min(all.size(), static_cast<size_t>(system.seeds))) : all;
+  }
+
+  // The tables have the shard's clips in its order.
+  NormalRows normal_rows(const System& system, uint64_t seed) const {
+    const io::Shard shard(features());
+    const io::TrainSettings& train = system.config.train;
+    const train::HeldOut sides =
+        train::hold_out(train::clips_to_train_on({&shard}, train), train.validation_fraction, seed);
+    const auto rows_of = [](const train::ClipSelection& side) {
+      std::vector<size_t> rows;
+      for (const auto& [file, clip] : side.clips) {
+        rows.push_back(static_cast<size_t>(clip));
+      }
+      return rows;
+    };
+    return {rows_of(sides.train), rows_of(sides.validation)};
   }
 
   // The manifest's copy says what the study is of.
@@ -209,50 +226,22 @@ class Running {
   /// False: stopped.
   bool run_cell(const System& system, uint64_t seed) {
     const fs::path folder = cell(system, seed);
-    train::TrainOptions options;
-    options.config = system.config;
-    options.config.train.seed = seed;
-    options.shards = {features_of(system)};
-    options.run = folder / "run";
-    options.stop = o_.stop;
-    const std::string what = fmt::format("{}, seed {}", system.title, seed);
-    options.progress = [&](const train::TrainProgress& p) {
-      const double in_epoch = p.epoch_end || p.steps_per_epoch == 0
-                                  ? 0.0
-                                  : static_cast<double>(p.step) / static_cast<double>(p.steps_per_epoch);
-      o_.progress(what, (static_cast<double>(p.epoch) + in_epoch) / static_cast<double>(p.epochs));
-    };
-    const fs::path config = options.run / "config.toml";
-    if (fs::exists(config)) {
-      require_same(folder, io::read_config(config), options.config);
-    }
+    Cell training{folder / "run", fmt::format("{}, seed {}", system.title, seed), system.config, features_of(system)};
+    training.config.train.seed = seed;
+    require_same_training(training);
     const fs::path scores = folder / "scores.csv";
     if (fs::exists(scores)) {
       return true;
     }
-    if (!fs::exists(features_of(system))) {
-      centre_by_value(io::Shard(features()), features_of(system));
+    if (!fs::exists(training.shard)) {
+      centre_by_value(io::Shard(features()), training.shard);
     }
-    // Without a checkpoint a run was stopped before there was anything to keep.
-    options.resume = fs::exists(options.run / "checkpoint.h5");
-    options.replace = !options.resume && fs::exists(config);
-    if (train::train(options).interrupted) {
+    if (!train_cell(training, {o_.stop, o_.progress})) {
       return false;
     }
-    score(system, seed, options.run / "model.h5", options.config.train, scores);
-    o_.log(fmt::format("{}: done", what));
+    score(system, seed, training.run / "model.h5", training.config.train, scores);
+    o_.log(fmt::format("{}: done", training.title));
     return true;
-  }
-
-  static void require_same(const fs::path& folder, const io::Config& before, const io::Config& now) {
-    const auto differs = train::first_difference(before, now, [](const std::string& key) {
-      return key != "train.threads" && key != "train.checkpoint_epochs" && key != "train.resident_mib";
-    });
-    if (!differs) {
-      return;
-    }
-    throw io::UsageError(fmt::format("'{}' was made with {} = {}, now it is {}; choose another folder", folder.string(),
-                                     differs->key, differs->first, differs->second));
   }
 
   void score(const System& system, uint64_t seed, const fs::path& model, const io::TrainSettings& compute,
@@ -304,22 +293,31 @@ Study run_study(const StudyOptions& options) {
   return Running(options).run();
 }
 
-std::vector<double> held_out_nll(const Study& study, const SystemScores& system) {
-  const io::Shard shard(study.features);
+std::vector<double> held_out_nll(const SystemScores& system) {
   const io::Config& config = system.system.config;
-  const double dimensions = static_cast<double>(shard.mel_bands()) * config.window.window_frames;
-  const train::ClipSelection normal = train::normal_training_clips({&shard}, config.train.machine);
+  const double dimensions = static_cast<double>(config.frontend.mel_bands) * config.window.window_frames;
   std::vector<double> out;
   for (size_t run = 0; run < system.runs.size(); ++run) {
-    const train::HeldOut sides = train::hold_out(normal, config.train.validation_fraction, study.seeds[run]);
-    const train::ScoreTable& scores = system.runs[run];
+    const std::vector<double> nll = normal_scores(system, run, "nll").held_out;
     double sum = 0;
-    for (const auto& [file, clip] : sides.validation.clips) {
-      sum += scores.value(scores.clips.at(static_cast<size_t>(clip)), "nll") / dimensions;
+    for (const double of_clip : nll) {
+      sum += of_clip / dimensions;
     }
-    out.push_back(sum / static_cast<double>(sides.validation.clips.size()));
+    out.push_back(sum / static_cast<double>(nll.size()));
   }
   return out;
+}
+
+train::NormalScores normal_scores(const SystemScores& system, size_t run, const std::string& score) {
+  const train::ScoreTable& table = system.runs[run];
+  const auto values_of = [&](const std::vector<size_t>& rows) {
+    std::vector<double> values;
+    for (const size_t row : rows) {
+      values.push_back(table.value(table.clips.at(row), score));
+    }
+    return values;
+  };
+  return {values_of(system.normal[run].training), values_of(system.normal[run].held_out)};
 }
 
 }  // namespace evenflow::experiments

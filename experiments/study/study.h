@@ -15,6 +15,7 @@
 #include "io/config.h"
 #include "io/manifest.h"
 #include "train/detect/score.h"
+#include "train/detect/threshold.h"
 
 namespace evenflow::experiments {
 
@@ -43,11 +44,17 @@ struct StudyOptions {
   std::function<void(const std::string& what, double fraction)> progress;
 };
 
+/// Rows of a run's table: the normal clips that it was trained on, and those that it held out.
+struct NormalRows {
+  std::vector<size_t> training, held_out;
+};
+
 /// A system's scores of all clips, training ones too; a table per seed, and its run folder.
 struct SystemScores {
   System system;
   std::vector<train::ScoreTable> runs;
   std::vector<std::filesystem::path> folders;
+  std::vector<NormalRows> normal = {};  ///< of each run; empty where only pictures are made of it
 };
 
 struct Study {
@@ -69,6 +76,9 @@ Study run_study(const StudyOptions& options);
 
 /// Marginal negative log-likelihood per dimension, nats, of the normal clips that each run held out of its training.
 /// Comparable between models of the same clips: a density of the sound, whatever the model was told. A value per run.
-std::vector<double> held_out_nll(const Study& study, const SystemScores& system);
+std::vector<double> held_out_nll(const SystemScores& system);
+
+/// A score of a run's normal training clips.
+train::NormalScores normal_scores(const SystemScores& system, size_t run, const std::string& score);
 
 }  // namespace evenflow::experiments

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "experiments/console.h"
+#include "experiments/study/groups.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
@@ -24,33 +25,6 @@ using train::Interval;
 /// With which the others are compared.
 constexpr const char* compared_with = "nll";
 
-/// Those that every run of the system has, and it is compared with first.
-std::vector<std::string> scores_of(const SystemScores& system) {
-  std::vector<std::string> names;
-  for (const std::string& name : system.runs.front().score_names) {
-    const bool everywhere = std::all_of(system.runs.begin(), system.runs.end(), [&](const train::ScoreTable& run) {
-      return std::find(run.score_names.begin(), run.score_names.end(), name) != run.score_names.end();
-    });
-    if (everywhere) {
-      names.insert(name == compared_with ? names.begin() : names.end(), name);
-    }
-  }
-  return names;
-}
-
-bool is_test(const ClipScore& clip) {
-  return clip.clip.split == io::Split::test && clip.clip.label >= 0;
-}
-
-/// Test clips that are looked at together: rows of every run's table.
-struct Rows {
-  std::string name;
-  std::vector<size_t> rows;
-  std::vector<int> labels;
-  int64_t anomalous() const { return std::count(labels.begin(), labels.end(), 1); }
-  int64_t normal() const { return static_cast<int64_t>(labels.size()) - anomalous(); }
-};
-
 class Tables {
  public:
   Tables(const Study& study, const train::BootstrapSettings& bootstrap)
@@ -62,9 +36,9 @@ class Tables {
     for (const SystemScores& system : study_.systems) {
       add_without_score(system);
     }
-    for (const Rows& group : groups()) {
+    for (const ClipGroup& group : test_groups(study_)) {
       for (const SystemScores& system : study_.systems) {
-        for (const std::string& score : scores_of(system)) {
+        for (const std::string& score : scores_to_compare(system)) {
           add_auc(system, score, group);
         }
         add_differences(system, group);
@@ -74,19 +48,14 @@ class Tables {
       if (system.system.config.condition.enabled) {
         add_estimates(system);
       }
+      tables_.causes.push_back({system.system.name, causes(study_, system)});
     }
+    tables_.alarms = alarms(study_);
+    tables_.challenge = challenge_figures(study_);
     return std::move(tables_);
   }
 
  private:
-  /// "seen" or "unseen" in training, or "" where the value is not known.
-  std::string side_of(const ClipScore& clip) const {
-    const train::Familiarity familiarity = trained_.of(clip.clip.parameter.front());
-    return familiarity == train::Familiarity::unknown ? ""
-           : familiarity == train::Familiarity::seen  ? "seen"
-                                                      : "unseen";
-  }
-
   // Row by row the same clips in every table.
   void require_alike() const {
     const train::ScoreTable& first = study_.systems.front().runs.front();
@@ -104,63 +73,11 @@ class Tables {
     }
   }
 
-  Rows rows_of(const std::string& name, const std::function<bool(const ClipScore&)>& wanted) const {
-    Rows group{name, {}, {}};
-    const std::vector<ClipScore>& clips = study_.systems.front().runs.front().clips;
-    for (size_t i = 0; i < clips.size(); ++i) {
-      if (!is_test(clips[i]) || !wanted(clips[i])) {
-        continue;
-      }
-      group.rows.push_back(i);
-      group.labels.push_back(clips[i].clip.label);
-    }
-    return group;
-  }
-
-  /// Those with clips of both classes.
-  std::vector<Rows> groups() const {
-    std::vector<Rows> out;
-    const auto add = [&](Rows group) {
-      if (group.normal() > 0 && group.anomalous() > 0) {
-        out.push_back(std::move(group));
-      }
-    };
-    add(rows_of("all", [](const ClipScore&) { return true; }));
-    for (const std::string side : {"seen", "unseen"}) {
-      add(rows_of(side, [&](const ClipScore& clip) { return side_of(clip) == side; }));
-    }
-    std::vector<double> values;
-    for (const ClipScore& clip : study_.systems.front().runs.front().clips) {
-      if (is_test(clip)) {
-        values.push_back(clip.clip.parameter.front());
-      }
-    }
-    const train::OperatingPoints points = trained_.of_others(values);
-    for (size_t i = 0; i < points.size(); ++i) {
-      add(rows_of(study_.parameter + " = " + train::to_text(points[i]), [&](const ClipScore& clip) {
-        return clip.clip.parameter.front() >= points[i].low && clip.clip.parameter.front() <= points[i].high;
-      }));
-    }
-    return out;
-  }
-
-  static train::RunScores values_of(const SystemScores& system, const std::string& score, const Rows& group) {
-    train::RunScores runs;
-    for (const train::ScoreTable& run : system.runs) {
-      std::vector<double>& scores = runs.emplace_back();
-      const size_t column = run.column(score);
-      for (const size_t row : group.rows) {
-        scores.push_back(run.clips[row].scores[column]);
-      }
-    }
-    return runs;
-  }
-
   void add_without_score(const SystemScores& system) {
     for (size_t i = 0; i < system.runs.size(); ++i) {
       const std::vector<ClipScore>& clips = system.runs[i].clips;
       const auto count = std::count_if(clips.begin(), clips.end(), [](const ClipScore& clip) {
-        return is_test(clip) && !std::isfinite(clip.score);
+        return is_tested(clip) && !std::isfinite(clip.score);
       });
       if (count == 0) {
         continue;
@@ -181,8 +98,8 @@ class Tables {
     });
   }
 
-  void add_auc(const SystemScores& system, const std::string& score, const Rows& group) {
-    const train::RunScores runs = values_of(system, score, group);
+  void add_auc(const SystemScores& system, const std::string& score, const ClipGroup& group) {
+    const train::RunScores runs = scores_in(system, score, group);
     if (!says_something(system, score, runs)) {
       return;
     }
@@ -209,14 +126,14 @@ class Tables {
     return found == study_.systems.end() ? nullptr : &*found;
   }
 
-  void add_differences(const SystemScores& system, const Rows& group) {
+  void add_differences(const SystemScores& system, const ClipGroup& group) {
     const SystemScores* against = conventional(system);
     if (against == nullptr) {
       return;
     }
-    const train::RunScores theirs = values_of(*against, compared_with, group);
-    for (const std::string& score : scores_of(system)) {
-      const train::RunScores runs = values_of(system, score, group);
+    const train::RunScores theirs = scores_in(*against, compared_with, group);
+    for (const std::string& score : scores_to_compare(system)) {
+      const train::RunScores runs = scores_in(system, score, group);
       if (!says_something(system, score, runs)) {
         continue;
       }
@@ -262,8 +179,8 @@ class Tables {
         const Line line = calibration(run);
         std::vector<double> truth, estimate, calibrated;
         for (const ClipScore& clip : run.clips) {
-          const std::string side = side_of(clip);
-          if (!is_test(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) {
+          const std::string side = side_of(study_, clip);
+          if (!is_tested(clip) || clip.clip.label != 0 || side.empty() || (group != "all" && group != side)) {
             continue;
           }
           if (!std::isfinite(clip.estimate.front())) {
@@ -333,6 +250,16 @@ const DifferenceRow* find_difference(const StudyTables& tables, const std::strin
   return nullptr;
 }
 
+const AlarmRow* find_alarms(const StudyTables& tables, const std::string& system, const std::string& score,
+                            const std::string& group) {
+  for (const AlarmRow& row : tables.alarms) {
+    if (row.system == system && row.score == score && row.group == group) {
+      return &row;
+    }
+  }
+  return nullptr;
+}
+
 const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group) {
   for (const EstimateRow& row : tables.estimates) {
     if (row.system == system && row.group == group) {
@@ -340,6 +267,12 @@ const EstimateRow* find_estimate(const StudyTables& tables, const std::string& s
     }
   }
   return nullptr;
+}
+
+const std::vector<std::string>& study_table_files() {
+  static const std::vector<std::string> files = {"auc.csv",    "differences.csv", "estimates.csv",
+                                                 "causes.csv", "alarms.csv",      "challenge.csv"};
+  return files;
 }
 
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder) {
@@ -365,6 +298,15 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
   io::write_text(folder / "auc.csv", auc);
   io::write_text(folder / "differences.csv", differences);
   io::write_text(folder / "estimates.csv", estimates);
+  std::string causes = "system,score,gap,spread,drift,inflation\n";
+  for (const CauseRows& system : tables.causes) {
+    for (const EvidenceRow& row : system.of_scores) {
+      causes += fmt::format("{},{},{},{},{},{}\n", system.system, row.part, row.gap, row.spread, row.drift,
+                            csv_number(row.inflation));
+    }
+  }
+  io::write_text(folder / "causes.csv", causes);
+  write_alarms(tables.alarms, tables.challenge, folder);
 }
 
 std::string with_half_width(const Interval& interval, int decimals) {
@@ -383,11 +325,33 @@ std::string per_cent(const Interval& interval) {
   return with_half_width({100 * interval.value, 100 * interval.low, 100 * interval.high}, 1);
 }
 
+namespace {
+
+/// What an operator sees, by the scores that decide or are compared with.
+std::string alarms_text(const StudyTables& tables, const Study& study) {
+  TextTable table;
+  table.add(
+      {"at a threshold for 5 % false alarms", "score", "false alarms, seen %", "unseen %", "faults found, all %"});
+  for (const SystemScores& system : study.systems) {
+    for (const std::string& score : scores_to_compare(system)) {
+      const auto row = [&](const char* group) { return find_alarms(tables, system.system.name, score, group); };
+      const AlarmRow *all = row("all"), *seen = row("seen"), *unseen = row("unseen");
+      if (all != nullptr) {
+        table.add({system.system.title, score, seen == nullptr ? "-" : per_cent(seen->false_alarms),
+                   unseen == nullptr ? "-" : per_cent(unseen->false_alarms), per_cent(all->found)});
+      }
+    }
+  }
+  return table.text() + "\nThresholds are set on normal training clips, one for all values.\n";
+}
+
+}  // namespace
+
 std::string to_text(const StudyTables& tables, const Study& study) {
   TextTable table;
   table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
   for (const SystemScores& system : study.systems) {
-    for (const std::string& score : scores_of(system)) {
+    for (const std::string& score : scores_to_compare(system)) {
       std::vector<std::string> line = {system.system.title, score};
       for (const char* group : {"all", "seen", "unseen"}) {
         const AucRow* row = find_auc(tables, system.system.name, score, group);
@@ -416,6 +380,7 @@ std::string to_text(const StudyTables& tables, const Study& study) {
   }
   text += gains.text() +
           fmt::format("\nUnseen values of {}, points of AUC, paired bootstrap of clips and seeds.\n", study.parameter);
+  text += fmt::format("\n{}", alarms_text(tables, study));
   if (tables.estimates.empty()) {
     return text;
   }

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "experiments/study/alarms.h"
+#include "experiments/study/evidence.h"
 #include "experiments/study/study.h"
 #include "train/statistics/intervals.h"
 
@@ -33,10 +35,19 @@ struct EstimateRow {
   train::Interval calibrated_error;
 };
 
+/// Why a system's scores do what they do.
+struct CauseRows {
+  std::string system;
+  std::vector<EvidenceRow> of_scores;
+};
+
 struct StudyTables {
   std::vector<AucRow> auc;
   std::vector<DifferenceRow> differences;  ///< each constrained flow's scores against its conventional one's nll
   std::vector<EstimateRow> estimates;
+  std::vector<AlarmRow> alarms;
+  std::vector<ChallengeRow> challenge;
+  std::vector<CauseRows> causes;
   std::vector<std::string> without_score;  ///< runs with test clips whose score is not finite: which, and how many
 };
 
@@ -47,9 +58,13 @@ const AucRow* find_auc(const StudyTables& tables, const std::string& system, con
                        const std::string& group);
 const DifferenceRow* find_difference(const StudyTables& tables, const std::string& system, const std::string& score,
                                      const std::string& group);
+const AlarmRow* find_alarms(const StudyTables& tables, const std::string& system, const std::string& score,
+                            const std::string& group);
 const EstimateRow* find_estimate(const StudyTables& tables, const std::string& system, const std::string& group);
 
-/// auc.csv, differences.csv and estimates.csv in `folder`; AUC from 0 to 1.
+/// Names of the files that write_tables makes.
+const std::vector<std::string>& study_table_files();
+/// In `folder`; AUC and shares from 0 to 1.
 void write_tables(const StudyTables& tables, const std::filesystem::path& folder);
 /// "0.967 ± 0.005": half of the interval; one that was cut at a bound as "0.992 (0.961 to 1.000)"; without seeds to
 /// compare the value alone.

@@ -78,6 +78,15 @@ Config parse_config(std::string_view toml, const std::string& origin, const Conf
   return config;
 }
 
+const ConfigKey& config_key(const std::string& name) {
+  for (const ConfigKey& key : config_keys()) {
+    if (key.name == name) {
+      return key;
+    }
+  }
+  throw UsageError("unknown key '" + name + "'; did you mean '" + nearest_key(name) + "'?");
+}
+
 Config read_config(const std::filesystem::path& file, const Config& base) {
   std::string text;
   try {

@@ -5,6 +5,7 @@
 #include "io/config.h"
 #include "io/config/rows.h"
 #include "io/error.h"
+#include "io/parameter_value.h"
 
 namespace evenflow::io {
 namespace {
@@ -64,6 +65,12 @@ void validate(const Config& config) {
     check_side("window.window_frames", config.window.window_frames, config.model);
   }
   check_condition(config.condition);
+  for (const std::string& point : config.train.leave_out) {
+    if (!parse_parameter_value(point)) {
+      throw UsageError("train.leave_out has '" + point +
+                       "', which is not a parameter and a number: write velocity_mm_s=300");
+    }
+  }
 }
 
 }  // namespace evenflow::io

@@ -79,6 +79,45 @@ TEST(Rail, SeverityZeroIsNormal) {
   EXPECT_EQ(synthesise_clip(settings, 400, 500, true, 9), synthesise_clip(settings, 400, 500, false, 9));
 }
 
+TEST(Rail, TonalityRaisesTheTonesOverWhatIsBetweenThem) {
+  RailSettings settings{.duration_s = 2.0, .dwell_s = 0.0};
+  settings.acceleration_mm_s2 = 1e6;  // nearly always at speed
+  settings.variation = 0.0;
+  const auto tone_over_noise = [&](double tonality) {
+    settings.tonality = tonality;
+    const auto clip = synthesise_clip(settings, 300, 5000, false, 11);
+    return band_power(clip, 2.3 * 300 - 4, 2.3 * 300 + 4, settings.sample_rate_hz) /
+           band_power(clip, 2.3 * 300 + 30, 2.3 * 300 + 60, settings.sample_rate_hz);
+  };
+  EXPECT_GT(tone_over_noise(4.0), 4.0 * tone_over_noise(1.0));
+}
+
+TEST(Rail, BackgroundIsTheHall) {
+  RailSettings settings{.duration_s = 2.0};
+  const auto low_noise = [&](double background) {
+    settings.background = background;
+    return band_power(synthesise_clip(settings, 50, 500, false, 4), 20, 60, settings.sample_rate_hz);
+  };
+  EXPECT_GT(low_noise(10.0), 10.0 * low_noise(1.0));
+}
+
+TEST(Rail, VariationIsBetweenClipsOfOneCondition) {
+  RailSettings settings{.duration_s = 2.0};
+  const auto spread = [&](double variation) {
+    settings.variation = variation;
+    double lowest = 1e9, highest = 0;
+    for (uint64_t seed = 1; seed <= 6; ++seed) {
+      const double level = rms(synthesise_clip(settings, 400, 500, false, seed));
+      lowest = std::min(lowest, level);
+      highest = std::max(highest, level);
+    }
+    return highest / lowest - 1.0;
+  };
+  EXPECT_GT(spread(2.0), 1.5 * spread(1.0));
+  EXPECT_LT(spread(0.0), 0.3 * spread(1.0));
+  EXPECT_THROW(spread(-1.0), io::UsageError);
+}
+
 TEST(Rail, MotionCoversItsDistanceAtItsVelocity) {
   const RailSettings settings;
   const RailMotion motion = rail_motion(settings, 400, 250, 0.0);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "experiments/study/alarms.h"
 #include "experiments/study/evidence.h"
 #include "experiments/study/figures.h"
 #include "experiments/study/paper.h"
@@ -53,6 +54,16 @@ train::ScoreTable made_up(double gap_of_nll, double gap_of_scatter) {
   return table;
 }
 
+NormalRows training_rows(const train::ScoreTable& table) {
+  NormalRows rows;
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    if (table.clips[i].clip.split == io::Split::train) {
+      rows.training.push_back(i);
+    }
+  }
+  return rows;
+}
+
 Study made_up_study() {
   Study study;
   study.parameter = "velocity_mm_s";
@@ -60,7 +71,8 @@ Study made_up_study() {
   study.seeds = {1, 2};
   for (const System& system : flow_systems({})) {
     const double gap = system.config.condition.enabled ? 0.45 : 0.05;
-    study.systems.push_back({system, {made_up(gap, 2.0), made_up(gap, 2.0)}, {}});
+    const train::ScoreTable run = made_up(gap, 2.0);
+    study.systems.push_back({system, {run, run}, {}, {training_rows(run), training_rows(run)}});
   }
   return study;
 }
@@ -156,9 +168,11 @@ TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
       }
     }
   }
+  Study study;
+  study.training_values = {100};
   SystemScores flow;
   flow.runs = {table, table};
-  const std::vector<EvidenceRow> rows = evidence(flow);
+  const std::vector<EvidenceRow> rows = evidence(study, flow);
   ASSERT_EQ(rows.size(), 4U);
   const auto expect = [&](size_t i, const char* part, double gap, double spread, double drift) {
     EXPECT_EQ(rows[i].part, part);
@@ -170,11 +184,78 @@ TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
   expect(1, "zd", 1, 0, 0);
   expect(2, "log-det", 2, 0, 0);
   expect(3, "nll", 6, 1, std::sqrt(50.0));
+  const std::vector<EvidenceRow> by_score = causes(study, flow);
+  ASSERT_EQ(by_score.size(), 3U);
+  EXPECT_EQ(by_score[0].part, "nll");
+  EXPECT_EQ(by_score[1].part, "score_zc");
+  EXPECT_TRUE(std::abs(by_score[1].gap - 3) <= 1e-12);
+  EXPECT_TRUE(std::abs(by_score[1].inflation - 10) <= 1e-12) << "200 is unseen";
   for (train::ClipScore& clip : table.clips) {
     clip.clip.label = 0;
   }
   flow.runs = {table};
-  EXPECT_TRUE(evidence(flow).empty());
+  EXPECT_TRUE(evidence(study, flow).empty());
+}
+
+// Normal clips score 0 to 0.9 at every value, and so do the two training clips; anomalous ones 2 more.
+TEST(Alarms, AreAtOneThresholdSetOnTrainingClips) {
+  Study study = made_up_study();
+  for (SystemScores& system : study.systems) {
+    for (size_t run = 0; run < system.runs.size(); ++run) {
+      train::ScoreTable& table = system.runs[run];
+      const size_t scatter = table.column("score_scatter");
+      // Twenty training clips: 0 to 0.95, at 100.
+      system.normal[run].training.clear();
+      for (int i = 0; i < 20; ++i) {
+        train::ClipScore clip = table.clips.back();
+        clip.clip.split = io::Split::train;
+        clip.clip.label = 0;
+        clip.clip.parameter = {100};
+        clip.scores[scatter] = 0.05 * i;
+        system.normal[run].training.push_back(table.clips.size());
+        table.clips.push_back(clip);
+      }
+    }
+    system.system.config.score.threshold = io::ThresholdMethod::quantile;
+  }
+  // Unseen normal clips are shifted upwards by 0.5: half of them and more lie above.
+  for (SystemScores& system : study.systems) {
+    for (train::ScoreTable& run : system.runs) {
+      for (train::ClipScore& clip : run.clips) {
+        if (clip.clip.parameter[0] == 200 && clip.clip.label == 0) {
+          clip.scores[run.column("score_scatter")] += 0.5;
+        }
+      }
+    }
+  }
+  const double threshold =
+      train::fit_threshold(normal_scores(study.systems[0], 0, "score_scatter"),
+                           {.threshold = io::ThresholdMethod::quantile, .threshold_quantile = 0.95}, "score_scatter")
+          .data.value;
+  ASSERT_TRUE(threshold >= 0.9 && threshold <= 0.95) << threshold;
+  const auto find_row = [rows = alarms(study)](const std::string& group) {
+    return *std::find_if(rows.begin(), rows.end(), [&](const AlarmRow& row) {
+      return row.system == "multi_scale_constrained" && row.score == "score_scatter" && row.group == group;
+    });
+  };
+  EXPECT_EQ(find_row("seen").false_alarms.value, 0.0);
+  EXPECT_NEAR(find_row("unseen").false_alarms.value, 0.5, 1e-12) << "0.5 to 1.4 in steps of 0.1";
+  EXPECT_NEAR(find_row("all").false_alarms.value, 0.5 / 3, 1e-12);
+  EXPECT_EQ(find_row("velocity_mm_s = 200").found.value, 1.0);
+  const auto challenge = challenge_figures(study);
+  const auto scatter = std::find_if(challenge.begin(), challenge.end(),
+                                    [](const ChallengeRow& row) { return row.score == "score_scatter"; });
+  ASSERT_NE(scatter, challenge.end());
+  EXPECT_EQ(scatter->harmonic_mean.value, 1.0) << "anomalous clips lie above all normal ones";
+}
+
+TEST(Alarms, PoolTheChallengesFiguresByTheHarmonicMean) {
+  const Study study = made_up_study();
+  for (const ChallengeRow& row : challenge_figures(study)) {
+    const double expected =
+        3.0 / (1.0 / row.source_auc.value + 1.0 / row.target_auc.value + 1.0 / row.partial_auc.value);
+    EXPECT_NEAR(row.harmonic_mean.value, expected, 1e-12) << row.score;  // both runs are alike
+  }
 }
 
 TEST(StudyTables, ScoresOfOtherClipsAreRefused) {
@@ -307,11 +388,11 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("multi-scale Glow, proposed (zc)"));
   const std::string page = get(folder / "a/report.html");
-  for (const char* part :
-       {"VAE, loss (1)", "GMM of its errors", "GMM of its embedding", "target-mean adaptation", "Table 1",
-        "Where the gain comes from", "Where the fault shows", "by which the fault moves the nll", "Figure 1",
-        "Figure 2", "Figure 3", "Figure 4", "How strong the constraint", "Whether longer training changes it",
-        "Learning curves", "AUC at each velocity", "evenflow experiment paper --miniature"}) {
+  for (const char* part : {"VAE, loss (1)", "GMM of its errors", "GMM of its embedding", "target-mean adaptation",
+                           "Table 1", "Where the gain comes from", "Where the fault shows", "What an operator sees",
+                           "by which the fault moves the nll", "Figure 1", "Figure 2", "Figure 3", "Figure 4",
+                           "How strong the constraint", "Whether longer training changes it", "Learning curves",
+                           "AUC at each velocity", "evenflow experiment paper --miniature"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   // Opens without a network: nothing is fetched.

@@ -48,6 +48,7 @@ Config unusual() {
              Precision::bf16,
              CouplingKernels::layered,
              "slide rail",
+             {"velocity_mm_s=300"},
              700,
              1000,
              7,
@@ -163,7 +164,7 @@ TEST(Config, EveryKeyIsDocumentedOnceAndCommentedInToml) {
                 ::testing::Contains(k.type));
   }
   // A field added to a struct but not to the table would be lost by to_toml; `unusual` above catches that.
-  EXPECT_EQ(names.size(), 51u);
+  EXPECT_EQ(names.size(), 52u);
 }
 
 TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
@@ -284,6 +285,17 @@ TEST(Config, ValuesOfAnyTomlTypeAreShown) {
               HasSubstr("train.epochs = [1, [\"a\", true], 0.002] is not allowed"));
   EXPECT_THAT(usage_error("train.epochs = {a = 1}"), HasSubstr("train.epochs = (a table) is not allowed"));
   EXPECT_THAT(usage_error("train.machine = 2021-01-01"), HasSubstr("train.machine = (a date or time) is not allowed"));
+}
+
+TEST(Config, LeavesOutOperatingPointsByNameAndNumber) {
+  EXPECT_EQ(parse_config("[train]\nleave_out = [\"velocity_mm_s=300\", \"load=1e2\"]\n", "a.toml").train.leave_out,
+            (std::vector<std::string>{"velocity_mm_s=300", "load=1e2"}));
+  for (const char* wrong : {"300", "=300", "velocity_mm_s=", "velocity_mm_s=fast", "velocity_mm_s=inf", "v=1 2"}) {
+    Config config;
+    config.train.leave_out = {wrong};
+    EXPECT_THAT(error_of<UsageError>([&] { validate(config); }), HasSubstr("which is not a parameter and a number"))
+        << wrong;
+  }
 }
 
 TEST(Config, ListsAsFlags) {

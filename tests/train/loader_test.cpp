@@ -275,6 +275,39 @@ TEST_F(LoaderTest, HoldsOutAtLeastOneClipAndKeepsOne) {
   EXPECT_EQ(hold_out(one, 0.5, 1).train.clips.size(), 1U);
 }
 
+TEST_F(LoaderTest, LeavesOutTheClipsOfAnOperatingPoint) {
+  testing::write_shard(folder_ / "many.h5",
+                       {.train_clips = 20, .test_clips = 0, .change_clip = [](size_t i, io::Clip& out) {
+                          if (i == 7) {
+                            out.parameter[0] = std::nan("");
+                          }
+                        }});
+  const io::Shard shard(folder_ / "many.h5");
+  const ClipSelection all = normal_training_clips({&shard}, "");
+  const auto values_without = [&](const std::vector<std::string>& points) {
+    std::map<double, int> values;
+    for (const auto& [s, c] : leave_out(all, points).clips) {
+      const double value = shard.clips()[static_cast<size_t>(c)].parameter[0];
+      ++values[std::isnan(value) ? -1 : value];
+    }
+    return values;
+  };
+  EXPECT_EQ(values_without({}).size(), 6U);
+  const std::map<double, int> left = values_without({"velocity_mm_s=205", "velocity_mm_s=500"});
+  EXPECT_EQ(left.size(), 4U);
+  EXPECT_FALSE(left.contains(200)) << "within a tenth of the step";
+  EXPECT_FALSE(left.contains(500));
+  EXPECT_TRUE(left.contains(-1)) << "a clip of unknown value stays";
+  const auto refusal = [&](const std::vector<std::string>& points) {
+    return message_of<io::UsageError>([&] { leave_out(all, points); });
+  };
+  EXPECT_THAT(refusal({"load=3"}), HasSubstr("'load'"));
+  EXPECT_THAT(refusal({"velocity_mm_s=250"}), HasSubstr("there are 100, 200, 300, 400 and 500"));
+  io::TrainSettings settings;
+  settings.leave_out = {"velocity_mm_s=100"};
+  EXPECT_EQ(clips_to_train_on({&shard}, settings).clips.size(), 16U);
+}
+
 ClipSelection training_clips(const io::Shard& shard) {
   return normal_training_clips({&shard}, "");
 }

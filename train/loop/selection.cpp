@@ -11,6 +11,7 @@
 #include <set>
 
 #include "io/error.h"
+#include "io/parameter_value.h"
 #include "train/detect/config_match.h"
 #include "train/statistics/random.h"
 #include "train/statistics/seen.h"
@@ -230,6 +231,39 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
     no_clips(shards, machine);
   }
   return selection;
+}
+
+ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& points) {
+  for (const std::string& text : points) {
+    const io::ParameterValue left = io::parse_parameter_value(text).value();
+    const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+    const auto name = std::find(names.begin(), names.end(), left.name);
+    if (name == names.end()) {
+      throw io::UsageError(fmt::format("train.leave_out names '{}', which '{}' does not have; it has [{}]", left.name,
+                                       clips.shards[0]->path().string(), fmt::join(names, ", ")));
+    }
+    const auto column = static_cast<size_t>(name - names.begin());
+    const OperatingPoints known = points_of(clips)[column];
+    if (known.of(left.value) != Familiarity::seen) {
+      throw io::UsageError(fmt::format("train.leave_out has {}, and no training clip is at that; there are {}", text,
+                                       known.empty() ? "none of known value" : known.text()));
+    }
+    std::erase_if(clips.clips, [&](const auto& at) {
+      const double value = clip_of(clips, at).parameter[column];
+      return !std::isnan(value) && known.nearest(value) == known.nearest(left.value);
+    });
+    if (clips.clips.empty()) {
+      throw io::UsageError(
+          fmt::format("train.leave_out has {}, and without it no clip is left to train on; leave it out "
+                      "of the list",
+                      text));
+    }
+  }
+  return clips;
+}
+
+ClipSelection clips_to_train_on(const std::vector<const io::Shard*>& shards, const io::TrainSettings& settings) {
+  return leave_out(normal_training_clips(shards, settings.machine), settings.leave_out);
 }
 
 HeldOut hold_out(const ClipSelection& all, double fraction, uint64_t seed) {

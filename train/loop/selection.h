@@ -14,6 +14,13 @@ namespace evenflow::train {
 /// the machines there are).
 ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards, const std::string& machine);
 
+/// Without the clips at these operating points ("velocity_mm_s=300", by the rule of seen.h). io::UsageError: a
+/// parameter that the shards do not have, a value that no clip is at (naming those there are), no clip left.
+ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& points);
+
+/// What a configuration trains on and holds out of: the normal training clips of its machine but for train.leave_out.
+ClipSelection clips_to_train_on(const std::vector<const io::Shard*>& shards, const io::TrainSettings& settings);
+
 struct HeldOut {
   ClipSelection train, validation;
   /// Of `validation`, those that were the only clips of their operating point, so that training lacks it.

@@ -121,8 +121,11 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   }
   require_frontend(*data.shards[0], config.frontend, "the configuration");
   require_alike(data.shards);
-  data.clips = hold_out(normal_training_clips(data.shards, config.train.machine), config.train.validation_fraction,
-                        config.train.seed);
+  data.clips =
+      hold_out(clips_to_train_on(data.shards, config.train), config.train.validation_fraction, config.train.seed);
+  if (!config.train.leave_out.empty()) {
+    data.notes.push_back(fmt::format("trained without {}", fmt::join(config.train.leave_out, ", ")));
+  }
   data.condition = fit_condition_to(data.clips.train, config.condition, data.notes);
   if (const std::vector<std::string> machines = machines_of(data); machines.size() > 1) {
     data.notes.push_back(fmt::format("one model of {} machines together: {}; --machine NAME trains on one",

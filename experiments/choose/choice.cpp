@@ -1,0 +1,372 @@
+#include "experiments/choose/choice.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+
+#include "experiments/choose/probes.h"
+#include "experiments/console.h"
+#include "experiments/study/cell.h"
+#include "experiments/study/tables.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/output_folder.h"
+#include "io/shard.h"
+#include "train/detect/config_match.h"
+#include "train/detect/score.h"
+#include "train/detect/threshold.h"
+#include "train/loop/selection.h"
+#include "train/statistics/seen.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// What one training without a value says of the clips, by one score.
+struct Outcome {
+  double false_alarms = 0, missed = 0;
+};
+
+class Choosing {
+ public:
+  explicit Choosing(const ChooseOptions& options) : o_(options), shard_(options.shard) {
+    train::require_frontend(shard_, o_.config.frontend, "the configuration");
+    normal_ = train::clips_to_train_on({&shard_}, o_.config.train);
+    find_values();
+    io::Config base = o_.config;
+    base.score.threshold_quantile = 1.0 - o_.false_alarms;
+    candidates_ = parse_candidates(o_.candidates.empty() ? usual_candidates(centres(), false) : o_.candidates, base);
+  }
+
+  Choice run() {
+    claim_folder();
+    Choice choice;
+    choice.parameter = shard_.parameter_names()[column_];
+    for (size_t i = 0; i < points_.size(); ++i) {
+      choice.values.push_back(train::to_text(points_[i]));
+    }
+    make_probes();
+    // Value by value: after the first, every candidate can be compared.
+    for (size_t value = 0; value < points_.size(); ++value) {
+      for (const Candidate& candidate : candidates_) {
+        if (!run_cell(candidate, value)) {
+          choice.interrupted = true;
+          return choice;
+        }
+      }
+    }
+    compare(choice);
+    return choice;
+  }
+
+ private:
+  const io::Clip& clip_at(std::pair<int32_t, int32_t> at) const {
+    return shard_.clips()[static_cast<size_t>(at.second)];
+  }
+
+  void find_values() {
+    const std::vector<std::string>& names = shard_.parameter_names();
+    const auto points_of = [&](size_t column) {
+      std::vector<double> values;
+      for (const auto& at : normal_.clips) {
+        values.push_back(clip_at(at).parameter[column]);
+      }
+      return train::OperatingPoints(std::move(values));
+    };
+    const auto varies = [&](size_t column) { return points_of(column).size() > 1; };
+    if (!o_.parameter.empty()) {
+      column_ = static_cast<size_t>(train::parameter_columns(shard_, {o_.parameter}).front());
+    } else {
+      while (column_ < names.size() && !varies(column_)) {
+        ++column_;
+      }
+    }
+    if (column_ == names.size()) {
+      throw io::DataError(
+          fmt::format("'{}' has no parameter that varies in its normal training clips, so there is no "
+                      "operating point to leave out; add a column for it to the manifest and prepare "
+                      "again",
+                      o_.shard.string()));
+    }
+    points_ = points_of(column_);
+    if (points_.size() < 3) {
+      throw io::DataError(
+          fmt::format("'{}' has {} of {} in its normal training clips; leaving one out takes three or "
+                      "more",
+                      o_.shard.string(), count_text(static_cast<int64_t>(points_.size()), "value"), names[column_]));
+    }
+  }
+
+  std::vector<double> centres() const {
+    std::vector<double> values;
+    for (size_t i = 0; i < points_.size(); ++i) {
+      values.push_back(points_[i].centre());
+    }
+    return values;
+  }
+
+  bool is_at(const io::Clip& clip, size_t value) const {
+    const double v = clip.parameter[column_];
+    return !std::isnan(v) && points_.nearest(v) == value;
+  }
+
+  fs::path probes() const { return o_.folder / "probes.h5"; }
+  fs::path cell(const Candidate& candidate, size_t value) const {
+    return o_.folder / "cells" / candidate.name / fmt::format("without_{:g}", points_[value].centre());
+  }
+
+  // What the folder is a choice of. Trainings tell their own settings.
+  void claim_folder() const {
+    if (o_.claim) {
+      o_.claim();
+    }
+    io::make_folder(o_.folder);
+    const fs::path file = o_.folder / "choice.txt";
+    const std::string text = fmt::format("data {}\nparameter {}\nfalse alarms {:g}\nseed {}\n", shard_.data_hash(),
+                                         shard_.parameter_names()[column_], o_.false_alarms, o_.config.train.seed);
+    if (!fs::exists(file)) {
+      io::write_text(file, text);
+    } else if (io::read_text(file) != text) {
+      throw io::UsageError(
+          fmt::format("the folder '{}' holds a choice by other recordings or settings ('{}' tells "
+                      "which); choose another folder",
+                      o_.folder.string(), file.string()));
+    }
+  }
+
+  void make_probes() const {
+    if (fs::exists(probes())) {
+      return;
+    }
+    std::vector<int32_t> clips;
+    for (const auto& at : normal_.clips) {
+      clips.push_back(at.second);
+    }
+    write_probes(shard_, clips, o_.config.train.seed, probes());
+  }
+
+  io::Config config_without(const Candidate& candidate, size_t value) const {
+    io::Config config = candidate.config;
+    config.train.leave_out.push_back(fmt::format("{}={}", shard_.parameter_names()[column_], points_[value].centre()));
+    return config;
+  }
+
+  /// False: stopped.
+  bool run_cell(const Candidate& candidate, size_t value) const {
+    const fs::path folder = cell(candidate, value);
+    const Cell training{folder / "run", fmt::format("{} without {}", candidate.name, train::to_text(points_[value])),
+                        config_without(candidate, value), o_.shard};
+    require_same_training(training);
+    const fs::path of_normal = folder / "scores.csv", of_probes = folder / "probes.csv";
+    if (fs::exists(of_normal)) {
+      return true;
+    }
+    if (!train_cell(training, {o_.stop, o_.progress})) {
+      return false;
+    }
+    train::Detector detector(training.run / "model.h5", o_.config.train.device, o_.config.train.threads);
+    const io::Shard made(probes());
+    train::write_scores(of_probes, detector.table(made.parameter_names(), detector.score(made, [&](const auto& clip) {
+      return is_at(clip, value);
+    })));
+    train::write_scores(of_normal,
+                        detector.table(shard_.parameter_names(), detector.score(shard_, [](const auto& clip) {
+                          return clip.split == io::Split::train;
+                        })));
+    o_.log(fmt::format("{}: done", training.title));
+    return true;
+  }
+
+  // ------------------------------------------------------------------------------------------------ comparing
+
+  /// Rows of a table by what they were in a training without a value.
+  struct Sides {
+    std::vector<size_t> training, held_out, left_out;
+  };
+  Sides sides_of(const Candidate& candidate, size_t value, const train::ScoreTable& table) const {
+    const io::Config config = config_without(candidate, value);
+    const train::HeldOut held = train::hold_out(train::clips_to_train_on({&shard_}, config.train),
+                                                config.train.validation_fraction, config.train.seed);
+    const auto paths_of = [&](const train::ClipSelection& clips) {
+      std::set<fs::path> paths;
+      for (const auto& at : clips.clips) {
+        paths.insert(clip_at(at).path);
+      }
+      return paths;
+    };
+    const std::set<fs::path> trained = paths_of(held.train), validation = paths_of(held.validation);
+    Sides sides;
+    for (size_t i = 0; i < table.clips.size(); ++i) {
+      const io::Clip& clip = table.clips[i].clip;
+      if (trained.contains(clip.path)) {
+        sides.training.push_back(i);
+      } else if (validation.contains(clip.path)) {
+        sides.held_out.push_back(i);
+      } else if (is_at(clip, value)) {
+        sides.left_out.push_back(i);
+      }
+    }
+    return sides;
+  }
+
+  Outcome outcome(const train::ScoreTable& normal, const train::ScoreTable& altered, const Sides& sides,
+                  const std::string& score, const io::ScoreSettings& settings) const {
+    const auto values_of = [&](const std::vector<size_t>& rows) {
+      std::vector<double> values;
+      for (const size_t row : rows) {
+        values.push_back(normal.value(normal.clips[row], score));
+      }
+      return values;
+    };
+    const double threshold =
+        train::fit_threshold({values_of(sides.training), values_of(sides.held_out)}, settings, score).data.value;
+    const auto share_above = [&](const std::vector<double>& values) {
+      const auto above = std::count_if(values.begin(), values.end(), [&](double v) { return !(v <= threshold); });
+      return static_cast<double>(above) / static_cast<double>(values.size());
+    };
+    std::vector<double> of_probes;
+    for (const train::ClipScore& clip : altered.clips) {
+      of_probes.push_back(altered.value(clip, score));
+    }
+    return {share_above(values_of(sides.left_out)), 1.0 - share_above(of_probes)};
+  }
+
+  double estimate_error(const train::ScoreTable& table, const Sides& sides) const {
+    const auto& names = table.estimated_names;
+    const auto found = std::find(names.begin(), names.end(), shard_.parameter_names()[column_]);
+    if (found == names.end()) {
+      return nan;
+    }
+    std::vector<double> errors;
+    for (const size_t row : sides.left_out) {
+      const train::ClipScore& clip = table.clips[row];
+      errors.push_back(
+          std::abs(clip.estimate[static_cast<size_t>(found - names.begin())] - clip.clip.parameter[column_]));
+    }
+    return mean(errors);
+  }
+
+  void compare_candidate(const Candidate& candidate, Choice& choice) const {
+    std::map<std::string, std::vector<Outcome>> outcomes;  // by score, a value each
+    std::vector<double> estimates;
+    std::vector<std::string> scores;
+    for (size_t value = 0; value < points_.size(); ++value) {
+      const train::ScoreTable normal = train::read_scores(cell(candidate, value) / "scores.csv");
+      const train::ScoreTable altered = train::read_scores(cell(candidate, value) / "probes.csv");
+      const Sides sides = sides_of(candidate, value, normal);
+      estimates.push_back(estimate_error(normal, sides));
+      scores = normal.score_names;
+      for (const std::string& score : scores) {
+        if (train::needs_parameters(score)) {
+          continue;
+        }
+        try {
+          outcomes[score].push_back(outcome(normal, altered, sides, score, candidate.config.score));
+        } catch (const io::DataError& error) {
+          choice.notes.push_back(fmt::format("{} by {} is not compared: without {}, {}", candidate.name, score,
+                                             train::to_text(points_[value]), error.what()));
+        }
+      }
+    }
+    for (const std::string& score : scores) {
+      if (outcomes[score].size() == points_.size()) {
+        choice.rows.push_back(row_of(candidate, score, outcomes[score], mean(estimates)));
+      }
+    }
+  }
+
+  static ChoiceRow row_of(const Candidate& candidate, const std::string& score, const std::vector<Outcome>& outcomes,
+                          double estimate_error) {
+    std::vector<double> false_alarms, missed, error;
+    for (const Outcome& of_value : outcomes) {
+      false_alarms.push_back(of_value.false_alarms);
+      missed.push_back(of_value.missed);
+      error.push_back(0.5 * (of_value.false_alarms + of_value.missed));
+    }
+    return {.candidate = candidate.name,
+            .score = score,
+            .false_alarms = mean(false_alarms),
+            .worst_false_alarms = *std::max_element(false_alarms.begin(), false_alarms.end()),
+            .missed = mean(missed),
+            .error = train::bounded_mean_interval(error, 0.0, 1.0),
+            .estimate_error = estimate_error};
+  }
+
+  void compare(Choice& choice) const {
+    for (const Candidate& candidate : candidates_) {
+      compare_candidate(candidate, choice);
+    }
+    if (choice.rows.empty()) {
+      throw io::DataError("no candidate has a score that can be compared: " + choice.notes.front());
+    }
+    std::stable_sort(choice.rows.begin(), choice.rows.end(), [](const ChoiceRow& a, const ChoiceRow& b) {
+      return std::pair(a.error.value, a.false_alarms) < std::pair(b.error.value, b.false_alarms);
+    });
+    const ChoiceRow& best = choice.rows.front();
+    const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
+                                        [&](const Candidate& known) { return known.name == best.candidate; });
+    choice.chosen = candidate->config;
+    choice.chosen.score.score = best.score;
+  }
+
+  const ChooseOptions& o_;
+  io::Shard shard_;
+  train::ClipSelection normal_;
+  size_t column_ = 0;
+  train::OperatingPoints points_;
+  std::vector<Candidate> candidates_;
+};
+
+std::string estimate_text(double error) {
+  return std::isnan(error) ? "-" : fmt::format("{:.3g}", error);
+}
+
+}  // namespace
+
+Choice choose(const ChooseOptions& options) {
+  return Choosing(options).run();
+}
+
+std::string to_csv(const Choice& choice) {
+  std::string text =
+      "candidate,score,false_alarms,worst_false_alarms,missed_probes,error,error_low,error_high,estimate_error\n";
+  for (const ChoiceRow& row : choice.rows) {
+    text += fmt::format("{},{},{},{},{},{},{},{},{}\n", row.candidate, row.score, row.false_alarms,
+                        row.worst_false_alarms, row.missed, row.error.value, row.error.low, row.error.high,
+                        std::isnan(row.estimate_error) ? "" : fmt::format("{}", row.estimate_error));
+  }
+  return text;
+}
+
+std::string to_text(const Choice& choice) {
+  constexpr size_t most_rows = 20;
+  TextTable table;
+  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "error %", "estimate off by"});
+  std::set<std::string> shown;
+  for (size_t i = 0; i < choice.rows.size(); ++i) {
+    const ChoiceRow& row = choice.rows[i];
+    if (i >= most_rows && shown.contains(row.candidate)) {
+      continue;
+    }
+    shown.insert(row.candidate);
+    table.add({row.candidate, row.score, fmt::format("{:.1f}", 100.0 * row.false_alarms),
+               fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
+               per_cent(row.error), estimate_text(row.estimate_error)});
+  }
+  return fmt::format("Without {} = {} in turn, what was left out then being the test:\n\n{}", choice.parameter,
+                     fmt::join(choice.values, ", "), table.text());
+}
+
+}  // namespace evenflow::experiments

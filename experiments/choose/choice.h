@@ -1,0 +1,61 @@
+// Which settings and which score serve operating points that nobody recorded, chosen on normal clips alone.
+//
+// Every candidate is trained once without each of the parameter's training values. The normal clips of the value left
+// out are what an unseen operating point will be, so they tell how many false alarms to expect there, and probes made
+// of them (probes.h) how many departures would be missed. docs/how-to/choose.md has the rule in full.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/choose/candidates.h"
+#include "train/statistics/intervals.h"
+
+namespace evenflow::experiments {
+
+struct ChooseOptions {
+  std::filesystem::path shard, folder;
+  std::string parameter;                ///< whose values are left out; empty: the shard's first that varies
+  std::vector<std::string> candidates;  ///< texts (candidates.h); empty: the usual ones
+  io::Config config;                    ///< of all, but for what a candidate sets
+  double false_alarms = 0.05;           ///< the share of normal clips that the thresholds are set to
+  const std::atomic<bool>* stop = nullptr;
+  std::function<void()> claim;  ///< called once the request is found good, before anything is written in the folder
+  std::function<void(const std::string& line)> log;
+  std::function<void(const std::string& what, double fraction)> progress;
+};
+
+/// A candidate decided by one of its scores. Shares from 0 to 1, means over the values left out.
+struct ChoiceRow {
+  std::string candidate, score;
+  double false_alarms = 0;        ///< normal clips of the value left out that lie above the threshold
+  double worst_false_alarms = 0;  ///< the same at the value where they are most
+  double missed = 0;              ///< probes of that value that do not
+  train::Interval error;          ///< mean of the two, with Student's t over the values
+  double estimate_error = 0;      ///< mean distance of the estimate from the value left out; NaN without an estimate
+};
+
+struct Choice {
+  std::string parameter;
+  std::vector<std::string> values;  ///< left out in turn: "100", readings as "98 to 102"
+  std::vector<ChoiceRow> rows;      ///< by `error`, the lowest first
+  std::vector<std::string> notes;   ///< what could not be compared: a sentence each
+  io::Config chosen;                ///< the first row's, with its score
+  bool interrupted = false;         ///< then without rows
+};
+
+/// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does
+/// not have or that does not vary, candidates that cannot be, a folder that holds another choice. io::DataError: fewer
+/// than three values (two must be left to train on), no candidate with a usable score.
+Choice choose(const ChooseOptions& options);
+
+/// candidate,score,false_alarms,... in the order of the rows.
+std::string to_csv(const Choice& choice);
+/// For the terminal: the best rows, and the best of every candidate.
+std::string to_text(const Choice& choice);
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,109 @@
+// evenflow choose: settings and a score that serve operating points nobody recorded, by normal clips alone.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "experiments/choose/choice.h"
+#include "experiments/command.h"
+#include "experiments/configuration.h"
+#include "experiments/console.h"
+#include "experiments/interrupt.h"
+#include "experiments/outputs.h"
+#include "io/atomic_file.h"
+#include "io/output_folder.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ChooseArguments {
+  fs::path shard, out;
+  std::string parameter;
+  std::vector<std::string> candidates;
+  double false_alarms = 5.0;
+  ConfigSource config;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+void declare(Options& options, ChooseArguments& arguments) {
+  options.file("SHARD", arguments.shard, "feature shard that `prepare` wrote").required();
+  options.file("--out", arguments.out, "the choice's folder").required().shown_as("FOLDER");
+  options.force(arguments.force);
+  options.word("--parameter", arguments.parameter, {},
+               "whose values are left out in turn; default: the first that varies in the training clips");
+  options.words("--candidate", arguments.candidates,
+                "settings to try, in quotes and with blanks between them; once per candidate. Default: see above");
+  options.number("--false-alarms", arguments.false_alarms, 0.1, 50,
+                 "share of normal clips, in %, that the thresholds are set to");
+  options.config(
+      arguments.config,
+      [](const std::string& key) {
+        return key != "train.leave_out" && key != "score.score" && key != "score.threshold_quantile";
+      },
+      true);
+}
+
+int run(const ChooseArguments& arguments) {
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.shard, "the shard");
+  outputs.reads(arguments.config);
+  outputs.writes_below(arguments.out, "choice.csv", FileKind::study_table);
+  outputs.writes_own(arguments.out / "choice.toml");
+  constexpr double per_cent = 0.01;
+  ChooseOptions options;
+  options.shard = arguments.shard;
+  options.folder = arguments.out;
+  options.parameter = arguments.parameter;
+  options.candidates = arguments.candidates;
+  options.config = resolve(arguments.config);
+  options.false_alarms = per_cent * arguments.false_alarms;
+  options.stop = &stop_on_signals();
+  std::optional<io::OutputFolder> folder;
+  options.claim = [&] {
+    folder.emplace(
+        arguments.out, "choice", [](const fs::path&) { return false; }, arguments.force);
+  };
+  StatusLine status;
+  options.log = [&](const std::string& line) { status.print(line); };
+  options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
+  const Choice choice = choose(options);
+  status.clear();
+  if (choice.interrupted) {
+    fmt::print("Interrupted; what is done is kept. The same command goes on.\n");
+    return exit_interrupted;
+  }
+  for (const std::string& note : choice.notes) {
+    print_note(note);
+  }
+  io::write_text(arguments.out / "choice.csv", to_csv(choice));
+  const fs::path settings = arguments.out / "choice.toml";
+  io::write_text(settings, io::to_toml(choice.chosen));
+  const ChoiceRow& best = choice.rows.front();
+  fmt::print("{}\nChosen: {}, decided by {} -> {}\nNext:\n  evenflow train {} --run run --config {}\n", to_text(choice),
+             best.candidate, best.score, settings.string(), shell_word(arguments.shard.string()),
+             shell_word(settings.string()));
+  return exit_ok;
+}
+
+}  // namespace
+
+Command choose_command() {
+  return make_command<ChooseArguments>(
+      "choose",
+      "Chooses settings and a score by normal clips alone. Each candidate is trained without each value of the "
+      "parameter "
+      "in turn. The normal clips of the value left out then say how many false alarms to expect where nothing was "
+      "recorded, and copies of them with a small departure (probes) how much would be missed; the lowest mean of the "
+      "two "
+      "is chosen. No anomaly and no test clip is looked at. Without --candidate, affine and additive couplings are "
+      "compared, with two slopes k each and, if the parameter is a speed, with and without augmentation. Ctrl-C stops; "
+      "the same command goes on, and skips what is finished.",
+      "  evenflow choose features.h5 --out choice\n"
+      "  evenflow choose features.h5 --out choice --epochs 40 --candidate model.coupling=sigmoid \\\n"
+      "    --candidate \"model.coupling=additive condition.k=0.01\"",
+      declare, run);
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,98 @@
+#include "experiments/study/groups.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "train/statistics/seen.h"
+
+namespace evenflow::experiments {
+namespace {
+
+using train::ClipScore;
+
+constexpr const char* compare_first = "nll";
+
+ClipGroup group_of(const Study& study, const std::string& name, const std::function<bool(const ClipScore&)>& wanted) {
+  ClipGroup group{name, {}, {}};
+  const std::vector<ClipScore>& clips = study.systems.front().runs.front().clips;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (!is_tested(clips[i]) || !wanted(clips[i])) {
+      continue;
+    }
+    group.rows.push_back(i);
+    group.labels.push_back(clips[i].clip.label);
+  }
+  return group;
+}
+
+}  // namespace
+
+int64_t ClipGroup::anomalous() const {
+  return std::count(labels.begin(), labels.end(), 1);
+}
+
+int64_t ClipGroup::normal() const {
+  return static_cast<int64_t>(labels.size()) - anomalous();
+}
+
+bool is_tested(const ClipScore& clip) {
+  return clip.clip.split == io::Split::test && clip.clip.label >= 0;
+}
+
+std::string side_of(const Study& study, const ClipScore& clip) {
+  const train::Familiarity familiarity = train::OperatingPoints(study.training_values).of(clip.clip.parameter.front());
+  return familiarity == train::Familiarity::unknown ? "" : familiarity == train::Familiarity::seen ? "seen" : "unseen";
+}
+
+std::vector<ClipGroup> test_groups(const Study& study) {
+  std::vector<ClipGroup> groups;
+  const auto add = [&](ClipGroup group) {
+    if (group.normal() > 0 && group.anomalous() > 0) {
+      groups.push_back(std::move(group));
+    }
+  };
+  add(group_of(study, "all", [](const ClipScore&) { return true; }));
+  for (const std::string side : {"seen", "unseen"}) {
+    add(group_of(study, side, [&](const ClipScore& clip) { return side_of(study, clip) == side; }));
+  }
+  std::vector<double> values;
+  for (const ClipScore& clip : study.systems.front().runs.front().clips) {
+    if (is_tested(clip)) {
+      values.push_back(clip.clip.parameter.front());
+    }
+  }
+  const train::OperatingPoints points = train::OperatingPoints(study.training_values).of_others(values);
+  for (size_t i = 0; i < points.size(); ++i) {
+    add(group_of(study, study.parameter + " = " + train::to_text(points[i]), [&](const ClipScore& clip) {
+      return clip.clip.parameter.front() >= points[i].low && clip.clip.parameter.front() <= points[i].high;
+    }));
+  }
+  return groups;
+}
+
+std::vector<std::string> scores_to_compare(const SystemScores& system) {
+  std::vector<std::string> names;
+  for (const std::string& name : system.runs.front().score_names) {
+    const bool everywhere = std::all_of(system.runs.begin(), system.runs.end(), [&](const train::ScoreTable& run) {
+      return std::find(run.score_names.begin(), run.score_names.end(), name) != run.score_names.end();
+    });
+    if (everywhere) {
+      names.insert(name == compare_first ? names.begin() : names.end(), name);
+    }
+  }
+  return names;
+}
+
+train::RunScores scores_in(const SystemScores& system, const std::string& score, const ClipGroup& group) {
+  train::RunScores runs;
+  for (const train::ScoreTable& run : system.runs) {
+    std::vector<double>& scores = runs.emplace_back();
+    const size_t column = run.column(score);
+    for (const size_t row : group.rows) {
+      scores.push_back(run.clips[row].scores[column]);
+    }
+  }
+  return runs;
+}
+
+}  // namespace evenflow::experiments

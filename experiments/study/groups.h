@@ -1,0 +1,32 @@
+// Test clips of a study that are looked at together: all, seen and unseen ones, those of one value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "experiments/study/study.h"
+#include "train/statistics/intervals.h"
+
+namespace evenflow::experiments {
+
+struct ClipGroup {
+  std::string name;          ///< "all", "seen", "unseen" or "velocity_mm_s = 300"
+  std::vector<size_t> rows;  ///< of every run's table
+  std::vector<int> labels;   ///< of these rows
+  int64_t anomalous() const;
+  int64_t normal() const;
+};
+
+/// True of a clip that is tested on and whose label is known.
+bool is_tested(const train::ClipScore& clip);
+/// "seen" or "unseen" in training, or "" where the value of the study's parameter is not known.
+std::string side_of(const Study& study, const train::ClipScore& clip);
+/// Those with clips of both classes; the values last, ascending.
+std::vector<ClipGroup> test_groups(const Study& study);
+/// The scores that every run of a system has; nll, with which others are compared, first.
+std::vector<std::string> scores_to_compare(const SystemScores& system);
+/// A score of the group's clips, a row per run. io::DataError: a run without that score.
+train::RunScores scores_in(const SystemScores& system, const std::string& score, const ClipGroup& group);
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,268 @@
+// evenflow choose: its candidates, its probes, and the whole of it on a small shard.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <fstream>
+#include <numeric>
+
+#include "experiments/choose/candidates.h"
+#include "experiments/choose/choice.h"
+#include "experiments/choose/probes.h"
+#include "io/error.h"
+#include "io/model_file.h"
+#include "tests/train/train_fixture.h"
+#include "train/detect/score_table.h"
+#include "train/detect/threshold.h"
+#include "train/loop/selection.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using train::testing::bands;
+using train::testing::message_of;
+using train::testing::TempFolder;
+using train::testing::tiny_config;
+
+// ---- candidates
+
+TEST(Candidates, AreTheBaseWithTheirSettings) {
+  const std::vector<Candidate> candidates =
+      parse_candidates({"", "model.coupling=tanh condition.k=0.01", "condition.k=[0.01,0.1]"}, tiny_config());
+  ASSERT_EQ(candidates.size(), 3U);
+  EXPECT_EQ(candidates[0].name, "base");
+  EXPECT_EQ(candidates[0].config, tiny_config());
+  EXPECT_EQ(candidates[1].name, "coupling_tanh.k_0.01");
+  EXPECT_EQ(candidates[1].config.model.coupling, io::CouplingBound::tanh);
+  EXPECT_EQ(candidates[1].config.condition.k, (std::vector<double>{0.01}));
+  EXPECT_EQ(candidates[2].config.condition.k, (std::vector<double>{0.01, 0.1}));
+  EXPECT_EQ(candidates[2].name, "k__0.01_0.1_");
+}
+
+TEST(Candidates, ThatCannotBeAreRefusedWithASentence) {
+  const auto refusal = [](const std::vector<std::string>& texts) {
+    return message_of<io::UsageError>([&] { parse_candidates(texts, tiny_config()); });
+  };
+  EXPECT_THAT(refusal({"model.coupling"}), HasSubstr("'model.coupling', which is no key and value"));
+  EXPECT_THAT(refusal({"model.couplign=tanh"}), HasSubstr("did you mean 'model.coupling'"));
+  EXPECT_THAT(refusal({"model.coupling=wide"}), HasSubstr("model.coupling = \"wide\" is not allowed"));
+  EXPECT_THAT(refusal({"model.blocks=4"}), HasSubstr("window.window_frames = 8 does not fit model.blocks = 4"));
+  EXPECT_THAT(refusal({"score.score=nll"}), HasSubstr("every score of a candidate is tried"));
+  EXPECT_THAT(refusal({"train.seed=2"}), HasSubstr("the same seed"));
+  EXPECT_THAT(refusal({"train.leave_out=velocity_mm_s=100"}), HasSubstr("one by one"));
+  EXPECT_THAT(refusal({"condition.k=0.01", "condition.k=0.010"}), HasSubstr("are the same"));
+  EXPECT_THAT(refusal({"train.machine=" + std::string(300, 'x')}), HasSubstr("too long"));
+}
+
+// ---- probes
+
+TEST(Probes, RaiseSomeBandsByOneToEightDecibels) {
+  constexpr int64_t frames = 50;
+  for (const auto& [kind, most_bands] :
+       {std::pair{ProbeKind::tone, 2}, std::pair{ProbeKind::band, bands / 8}, std::pair{ProbeKind::clicks, bands}}) {
+    double least = 100, most = 0;
+    for (uint64_t number = 0; number < 40; ++number) {
+      std::vector<float> clip(frames * bands, -40.0F);
+      make_probe(clip, bands, kind, 1, number);
+      std::vector<bool> raised_bands(bands), raised_frames(frames);
+      for (size_t i = 0; i < clip.size(); ++i) {
+        const double gain = clip[i] + 40.0;
+        if (gain == 0.0) {
+          continue;
+        }
+        raised_bands[i % bands] = raised_frames[i / bands] = true;
+        least = std::min(least, gain);
+        most = std::max(most, gain);
+      }
+      EXPECT_EQ(std::count(raised_bands.begin(), raised_bands.end(), true), most_bands);
+      const auto loud = std::count(raised_frames.begin(), raised_frames.end(), true);
+      if (kind == ProbeKind::clicks) {
+        EXPECT_GE(loud, 2 * (frames / 24));
+        EXPECT_LE(loud, 2 * (frames / 8 + 1));
+      } else {
+        EXPECT_EQ(loud, frames);
+      }
+    }
+    EXPECT_GE(least, 0.9999);
+    EXPECT_LE(most, 8.0001);
+    EXPECT_LT(least, 2.0) << "forty draws come near the softest";
+    EXPECT_GT(most, 4.0) << "and near the loudest";
+  }
+}
+
+TEST(Probes, AreFunctionsOfSeedAndClipAlone) {
+  const auto probe = [](uint64_t seed, uint64_t number) {
+    std::vector<float> clip(10 * bands, -40.0F);
+    make_probe(clip, bands, ProbeKind::tone, seed, number);
+    return clip;
+  };
+  EXPECT_EQ(probe(1, 5), probe(1, 5));
+  EXPECT_NE(probe(1, 5), probe(2, 5));
+  EXPECT_NE(probe(1, 5), probe(1, 6));
+}
+
+TEST(Probes, AreAShardOfThreePerClip) {
+  const TempFolder folder;
+  train::testing::write_shard(folder / "a.h5");
+  const io::Shard shard(folder / "a.h5");
+  write_probes(shard, {1, 4}, 1, folder / "probes.h5");
+  const io::Shard probes(folder / "probes.h5");
+  ASSERT_EQ(probes.clips().size(), 6U);
+  for (size_t i = 0; i < 6; ++i) {
+    const io::Clip& clip = probes.clips()[i];
+    EXPECT_EQ(clip.label, 1);
+    EXPECT_EQ(clip.split, io::Split::test);
+    const size_t of = i < 3 ? 1 : 4;
+    EXPECT_EQ(clip.parameter, shard.clips()[of].parameter);
+    EXPECT_EQ(probes.clip_frames(i).size(), shard.clip_frames(of).size());
+    EXPECT_NE(probes.clip_frames(i), shard.clip_frames(of));
+  }
+  EXPECT_THAT(probes.clips()[4].path.string(), HasSubstr("with band"));
+}
+
+// ---- the whole
+
+class Choose : public ::testing::Test {
+ protected:
+  void SetUp() override { train::testing::write_shard(folder_ / "features.h5", {.train_clips = 20}); }
+
+  ChooseOptions options() const {
+    ChooseOptions out;
+    out.shard = folder_ / "features.h5";
+    out.folder = folder_ / "choice";
+    out.candidates = {"", "model.coupling=tanh"};
+    out.config = tiny_config();
+    out.log = [](const std::string&) {};
+    out.progress = [](const std::string&, double) {};
+    return out;
+  }
+  fs::path cell(const std::string& name) const { return folder_ / "choice" / "cells" / name; }
+
+  TempFolder folder_;
+};
+
+const ChoiceRow& row_of(const Choice& choice, const std::string& candidate, const std::string& score) {
+  const auto found = std::find_if(choice.rows.begin(), choice.rows.end(), [&](const ChoiceRow& row) {
+    return row.candidate == candidate && row.score == score;
+  });
+  if (found == choice.rows.end()) {
+    throw std::runtime_error("no row of " + candidate + " and " + score);
+  }
+  return *found;
+}
+
+TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
+  const Choice choice = choose(options());
+  EXPECT_EQ(choice.parameter, "velocity_mm_s");
+  EXPECT_THAT(choice.values, ElementsAre("100", "200", "300", "400", "500"));
+  EXPECT_TRUE(choice.notes.empty());
+  for (size_t i = 1; i < choice.rows.size(); ++i) {
+    EXPECT_LE(choice.rows[i - 1].error.value, choice.rows[i].error.value);
+  }
+  for (const ChoiceRow& row : choice.rows) {
+    EXPECT_NE(row.score, "nll_given_v") << "needs the parameter";
+    EXPECT_NEAR(row.error.value, 0.5 * (row.false_alarms + row.missed), 1e-12);
+    EXPECT_TRUE(row.false_alarms >= 0 && row.false_alarms <= row.worst_false_alarms && row.worst_false_alarms <= 1);
+    EXPECT_TRUE(std::isfinite(row.estimate_error));
+  }
+  EXPECT_EQ(choice.chosen.score.score, choice.rows.front().score);
+  EXPECT_EQ(choice.chosen.model.coupling,
+            choice.rows.front().candidate == "base" ? tiny_config().model.coupling : io::CouplingBound::tanh);
+  EXPECT_TRUE(choice.chosen.train.leave_out.empty());
+  EXPECT_NEAR(choice.chosen.score.threshold_quantile, 0.95, 1e-12);
+  // Every training lacked the value that its folder names.
+  const io::ModelData model = io::read_model(cell("base") / "without_300" / "run" / "model.h5");
+  EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 200, 400, 500));
+}
+
+// One row again, from the tables in the folder.
+TEST_F(Choose, CountsFalseAlarmsAndMissedProbesOfTheValueLeftOut) {
+  const Choice choice = choose(options());
+  double false_alarms = 0, missed = 0, off = 0;
+  const io::Shard shard(folder_ / "features.h5");
+  for (const int value : {100, 200, 300, 400, 500}) {
+    const fs::path folder = cell("coupling_tanh") / ("without_" + std::to_string(value));
+    const train::ScoreTable normal = train::read_scores(folder / "scores.csv");
+    const train::ScoreTable probes = train::read_scores(folder / "probes.csv");
+    const io::ModelData model = io::read_model(folder / "run" / "model.h5");
+    const train::HeldOut sides = train::hold_out(train::clips_to_train_on({&shard}, model.config.train), 0.1, 1);
+    train::NormalScores kept;
+    for (const auto& at : sides.train.clips) {
+      kept.training.push_back(normal.value(normal.clips.at(static_cast<size_t>(at.second)), "score_scatter"));
+    }
+    for (const auto& at : sides.validation.clips) {
+      kept.held_out.push_back(normal.value(normal.clips.at(static_cast<size_t>(at.second)), "score_scatter"));
+    }
+    EXPECT_EQ(kept.training.size() + kept.held_out.size(), 16U);
+    const double threshold = train::fit_threshold(kept, model.config.score, "score_scatter").data.value;
+    int alarms = 0, clips = 0, quiet = 0;
+    double distance = 0;
+    for (const train::ClipScore& clip : normal.clips) {
+      if (clip.clip.parameter[0] == value) {
+        ++clips;
+        alarms += normal.value(clip, "score_scatter") > threshold ? 1 : 0;
+        distance += std::abs(clip.estimate[0] - value);
+      }
+    }
+    for (const train::ClipScore& clip : probes.clips) {
+      EXPECT_EQ(clip.clip.parameter[0], value);
+      quiet += probes.value(clip, "score_scatter") <= threshold ? 1 : 0;
+    }
+    ASSERT_EQ(clips, 4);
+    ASSERT_EQ(probes.clips.size(), 12U);
+    false_alarms += alarms / 4.0 / 5.0;
+    missed += quiet / 12.0 / 5.0;
+    off += distance / 4.0 / 5.0;
+  }
+  const ChoiceRow& row = row_of(choice, "coupling_tanh", "score_scatter");
+  EXPECT_NEAR(row.false_alarms, false_alarms, 1e-12);
+  EXPECT_NEAR(row.missed, missed, 1e-12);
+  EXPECT_NEAR(row.estimate_error, off, 1e-9);
+}
+
+TEST_F(Choose, GoesOnWhereItWasStoppedToTheSameTable) {
+  const std::string whole = to_csv(choose(options()));
+  ChooseOptions other = options();
+  other.folder = folder_ / "stopped";
+  std::atomic<bool> stop = false;
+  int done = 0;
+  other.stop = &stop;
+  other.log = [&](const std::string&) { stop = ++done == 3; };
+  EXPECT_TRUE(choose(other).interrupted);
+  stop = false;
+  done = 10;
+  EXPECT_EQ(to_csv(choose(other)), whole);
+}
+
+TEST_F(Choose, RefusesWhatCannotBeChosen) {
+  const auto refusal = [&](const std::function<void(ChooseOptions&)>& change) {
+    ChooseOptions changed = options();
+    change(changed);
+    return message_of<io::UsageError>([&] { choose(changed); });
+  };
+  EXPECT_THAT(refusal([](ChooseOptions& o) { o.parameter = "load"; }), HasSubstr("'load'"));
+  {
+    std::atomic<bool> stop = true;
+    ChooseOptions begun = options();
+    begun.stop = &stop;
+    EXPECT_TRUE(choose(begun).interrupted);
+  }
+  EXPECT_THAT(refusal([](ChooseOptions& o) { o.false_alarms = 0.1; }), HasSubstr("choose another folder"));
+  train::testing::write_shard(folder_ / "two.h5", {.change_clip = [](size_t i, io::Clip& clip) {
+                                clip.parameter[0] = i % 2 == 0 ? 100 : 200;
+                              }});
+  ChooseOptions two = options();
+  two.shard = folder_ / "two.h5";
+  EXPECT_THAT(message_of<io::DataError>([&] { choose(two); }), HasSubstr("has 2 values of velocity_mm_s"));
+  train::testing::write_shard(folder_ / "none.h5", {.parameter = false});
+  two.shard = folder_ / "none.h5";
+  EXPECT_THAT(message_of<io::DataError>([&] { choose(two); }), HasSubstr("no parameter that varies"));
+}
+
+}  // namespace
+}  // namespace evenflow::experiments
