@@ -102,6 +102,18 @@ kernels::Precision precision_of(io::Precision precision) {
   return kernels::Precision::float32;
 }
 
+kernels::CouplingKind kind_of(io::CouplingKind kind) {
+  switch (kind) {
+    case io::CouplingKind::tanh:
+      return kernels::CouplingKind::tanh;
+    case io::CouplingKind::additive:
+      return kernels::CouplingKind::additive;
+    case io::CouplingKind::sigmoid:
+      break;
+  }
+  return kernels::CouplingKind::sigmoid;
+}
+
 kernels::CouplingPath path_of(io::CouplingKernels kernels) {
   switch (kernels) {
     case io::CouplingKernels::layered:
@@ -122,8 +134,7 @@ GlowShape glow_shape(const io::Config& config) {
   shape.steps = config.model.steps;
   shape.hidden = config.model.hidden;
   shape.dense_invconv = config.model.invconv == io::InvconvKind::dense;
-  shape.coupling =
-      config.model.coupling == io::CouplingBound::tanh ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+  shape.coupling = kind_of(config.model.coupling);
   shape.zd_first = config.condition.zd_half == io::ZdHalf::first;
   shape.precision = precision_of(config.train.precision);
   shape.path = path_of(config.train.kernels);
@@ -174,9 +185,10 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
       add("coupling.conv1.bias", {hidden});
       add("coupling.conv2.weight", {hidden, hidden, 1, 1});
       add("coupling.conv2.bias", {hidden});
-      add("coupling.conv3.weight", {c, hidden, 3, 3});
-      add("coupling.conv3.bias", {c});
-      add("coupling.log_gain", {c});
+      const int64_t outputs = step.shape.outputs();
+      add("coupling.conv3.weight", {outputs, hidden, 3, 3});
+      add("coupling.conv3.bias", {outputs});
+      add("coupling.log_gain", {outputs});
       if (!shape.dense_invconv) {
         step.assembled = kernels::Buffer<float>(c * c, device);
       }

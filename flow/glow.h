@@ -133,7 +133,8 @@ class GlowPass {
   /// Latents of the last forward (or, for inverse, what to invert): z_i of blocks 0 .. N-1, then zd.
   kernels::Map zc(int block);
   kernels::Map zd();
-  /// Coupling log-determinants of the last forward, [m]; add Glow::constant_log_det() for the whole.
+  /// Coupling log-determinants of the last forward, [m], 0 of additive couplings; add Glow::constant_log_det() for the
+  /// whole.
   kernels::Array<double> coupling_log_det() const { return log_det_.slice(0, active_); }
 
   /// Gradients of the latents, to be filled by the caller before backward. Same shapes as zc, zd. Train mode only.

@@ -71,7 +71,8 @@ class GlowModelPass final : public Pass {
 
 std::string GlowModel::describe() const {
   const GlowShape& shape = glow_.shape();
-  return fmt::format("{} blocks of {} steps, hidden width {}", shape.blocks, shape.steps, shape.hidden);
+  return fmt::format("{} blocks of {} steps, hidden width {}{}", shape.blocks, shape.steps, shape.hidden,
+                     shape.coupling == kernels::CouplingKind::additive ? ", additive couplings" : "");
 }
 
 std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) const {

@@ -36,11 +36,11 @@ template <>
 inline constexpr auto choices<InvconvKind> = std::to_array<Choice<InvconvKind>>({{InvconvKind::plu, "plu"},
                                                                                  {InvconvKind::dense, "dense"}});
 
-/// Bound of the coupling's scale.
-enum class CouplingBound { sigmoid, tanh };
+/// What bounds the coupling's scale; additive: it has none.
+enum class CouplingKind { sigmoid, tanh, additive };
 template <>
-inline constexpr auto choices<CouplingBound> =
-    std::to_array<Choice<CouplingBound>>({{CouplingBound::sigmoid, "sigmoid"}, {CouplingBound::tanh, "tanh"}});
+inline constexpr auto choices<CouplingKind> = std::to_array<Choice<CouplingKind>>(
+    {{CouplingKind::sigmoid, "sigmoid"}, {CouplingKind::tanh, "tanh"}, {CouplingKind::additive, "additive"}});
 
 /// Of the last block's channels: the half its last coupling changes, or the other.
 enum class ZdHalf { second, first };
@@ -104,7 +104,7 @@ struct ModelSettings {
   int steps = 5;
   int hidden = 32;
   InvconvKind invconv = InvconvKind::plu;
-  CouplingBound coupling = CouplingBound::sigmoid;
+  CouplingKind coupling = CouplingKind::sigmoid;
   bool operator==(const ModelSettings&) const = default;
 };
 

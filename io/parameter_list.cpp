@@ -22,6 +22,7 @@ class List {
   }
   void add_glow_step(const std::string& step, const ModelSettings& model, int64_t channels) {
     const int64_t c = channels, hidden = model.hidden;
+    const int64_t outputs = model.coupling == CouplingKind::additive ? c / 2 : c;
     add(step + ".actnorm.bias", {c});
     add(step + ".actnorm.log_scale", {c});
     if (model.invconv == InvconvKind::dense) {
@@ -37,9 +38,9 @@ class List {
     add(step + ".coupling.conv1.bias", {hidden});
     add(step + ".coupling.conv2.weight", {hidden, hidden, 1, 1});
     add(step + ".coupling.conv2.bias", {hidden});
-    add(step + ".coupling.conv3.weight", {c, hidden, 3, 3});
-    add(step + ".coupling.conv3.bias", {c});
-    add(step + ".coupling.log_gain", {c});
+    add(step + ".coupling.conv3.weight", {outputs, hidden, 3, 3});
+    add(step + ".coupling.conv3.bias", {outputs});
+    add(step + ".coupling.log_gain", {outputs});
   }
   std::vector<Tensor> take() { return std::move(tensors_); }
 

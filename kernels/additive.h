@@ -1,5 +1,5 @@
 // The additive coupling's own part (Dinh, Krueger & Bengio 2015, NICE): the second half of the channels is shifted by
-// what a network says of the first. Its log-determinant is 0.
+// what a network says of the first. Its log-determinant is 0. With the network: coupling.h.
 #pragma once
 
 #include "kernels/cost.h"

@@ -29,9 +29,9 @@ void check_tensors(const char* operation, const CouplingShape& s, const Tensors&
   check_size(operation, "conv1.bias", t.conv1_bias, s.hidden);
   check_size(operation, "conv2.weight", t.conv2_weight, s.hidden * s.hidden);
   check_size(operation, "conv2.bias", t.conv2_bias, s.hidden);
-  check_size(operation, "conv3.weight", t.conv3_weight, s.channels * s.hidden * 9);
-  check_size(operation, "conv3.bias", t.conv3_bias, s.channels);
-  check_size(operation, "log_gain", t.log_gain, s.channels);
+  check_size(operation, "conv3.weight", t.conv3_weight, s.outputs() * s.hidden * 9);
+  check_size(operation, "conv3.bias", t.conv3_bias, s.outputs());
+  check_size(operation, "log_gain", t.log_gain, s.outputs());
 }
 
 void check_map(const char* operation, const CouplingShape& s, ConstMap x) {
@@ -44,16 +44,27 @@ void check_map(const char* operation, const CouplingShape& s, ConstMap x) {
 
 double weights(const CouplingShape& s) {
   const auto c = static_cast<double>(s.channels), f = static_cast<double>(s.hidden);
-  return c / 2 * f * 9 + f * f + f * c * 9;
+  return c / 2 * f * 9 + f * f + f * static_cast<double>(s.outputs()) * 9;
 }
 
 double parameters(const CouplingShape& s) {
-  return weights(s) + 2 * static_cast<double>(s.hidden) + 2 * static_cast<double>(s.channels);
+  return weights(s) + 2 * static_cast<double>(s.hidden + s.outputs());
 }
 
 /// Of the network's products, forward.
 double product_flop(const CouplingShape& s, int64_t n) {
   return 2 * static_cast<double>(n * s.height * s.width) * weights(s);
+}
+
+/// Element by element of the second half, forward. Affine: sigmoid or tanh and its logarithm, shift and scale, both
+/// through log_gain. Additive: the shift, through log_gain. Backward takes twice as many.
+double element_flop(const CouplingShape& s, ConstMap x) {
+  return (s.kind == CouplingKind::additive ? 2.0 : 8.0) * static_cast<double>(x.size()) / 2;
+}
+
+/// log_det in and out.
+double log_det_bytes(const CouplingShape& s, ConstMap x) {
+  return s.kind == CouplingKind::additive ? 0 : 2 * bytes_of_doubles(x.n);
 }
 
 }  // namespace
@@ -123,27 +134,22 @@ Cost cost(const CouplingPack& task) {
   return sum;
 }
 
-// Element by element, of the second half: sigmoid or tanh and its logarithm, shift and scale, both ways through
-// log_gain.
 Cost cost(const CouplingForward& task) {
-  const auto elements = static_cast<double>(task.x.size());
-  return {2 * bytes_of_floats(elements) + bytes_of_floats(task.saved.size) + bytes_of_floats(task.packed.size) +
-              2 * bytes_of_doubles(task.x.n),
-          product_flop(task.shape, task.x.n) + 8 * elements / 2};
+  return {2 * bytes_of_floats(task.x.size()) + bytes_of_floats(task.saved.size) + bytes_of_floats(task.packed.size) +
+              log_det_bytes(task.shape, task.x),
+          product_flop(task.shape, task.x.n) + element_flop(task.shape, task.x)};
 }
 
 Cost cost(const CouplingInverse& task) {
-  const auto elements = static_cast<double>(task.y.size());
-  return {2 * bytes_of_floats(elements) + bytes_of_floats(task.packed.size),
-          product_flop(task.shape, task.y.n) + 8 * elements / 2};
+  return {2 * bytes_of_floats(task.y.size()) + bytes_of_floats(task.packed.size),
+          product_flop(task.shape, task.y.n) + element_flop(task.shape, task.y)};
 }
 
 // The products twice: to the data and to the weights.
 Cost cost(const CouplingBackward& task) {
-  const auto elements = static_cast<double>(task.x.size());
-  return {3 * bytes_of_floats(elements) + bytes_of_floats(task.saved.size) + bytes_of_floats(task.packed.size) +
+  return {3 * bytes_of_floats(task.x.size()) + bytes_of_floats(task.saved.size) + bytes_of_floats(task.packed.size) +
               2 * bytes_of_floats(parameters(task.shape)),
-          2 * product_flop(task.shape, task.x.n) + 16 * elements / 2};
+          2 * product_flop(task.shape, task.x.n) + 2 * element_flop(task.shape, task.x)};
 }
 
 }  // namespace evenflow::kernels

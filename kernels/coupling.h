@@ -1,14 +1,18 @@
-// The affine coupling (Dinh, Sohl-Dickstein & Bengio 2017; Kingma & Dhariwal 2018): the first half of the channels,
-// x_a, says through a network of three convolutions how the second half, x_b, is shifted and scaled.
+// The coupling: the first half of the channels, x_a, says through a network of three convolutions how the second half,
+// x_b, is shifted and scaled (affine: Dinh, Sohl-Dickstein & Bengio 2017; Kingma & Dhariwal 2018), or shifted alone
+// (additive: Dinh, Krueger & Bengio 2015). docs/method.md, section 2.
 //
-// The network: 3x3, ReLU, 1x1, ReLU, 3x3, every channel of the last one times exp(3 log_gain); its output is s, then t.
-// y_a = x_a, y_b = (x_b + t) g(s), g = sigmoid(s + 2) or exp(2 tanh(s / 2)). docs/method.md, section 2.
+// The network: 3x3, ReLU, 1x1, ReLU, 3x3, every channel of the last one times exp(3 log_gain). y_a = x_a.
+// Affine: its output is s, then t, and y_b = (x_b + t) g(s), g = sigmoid(s + 2) or exp(2 tanh(s / 2)).
+// Additive: its output is t alone, half as many channels, and y_b = x_b + t. The log-determinant is 0 for every x:
+// forward does not touch log_det, and backward does not use its gradient.
 //
 // Accuracy. In float32 (the CPU, and a GPU's layered path) the tests hold every element to the rounding of its sums,
 // 2^-23 (4 + 2 sqrt(9 hidden)) of the magnitudes for s and t, and carry that through g, its logarithm and the chain
 // rule (tests/kernels/coupling_test.cpp, bounds_of). In tf32 and bf16, with u = 2^-11 and 2^-8: y within 4 u of its
 // largest element, every gradient within 16 u of its largest, log_det within 2 u c h w; the inverse undoes forward
-// within 2^-18 of the largest element all the same. A NaN in any weight shows in log_det or y.
+// within 2^-18 of the largest element all the same. Additive, in any arithmetic: dx_b = dy_b exactly, and the inverse
+// undoes forward within 2^-23 (|x_b| + |t|). A NaN in any weight shows in log_det or y, of an additive one in y.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +25,7 @@
 
 namespace evenflow::kernels {
 
-enum class CouplingKind { sigmoid, tanh };
+enum class CouplingKind { sigmoid, tanh, additive };
 /// How a GPU computes the network: a library's convolutions, or one kernel with the hidden maps on the chip (hidden
 /// widths 16 to 64). Automatic: fused where it fits and the arithmetic is tf32 or bf16. The CPU has one way.
 enum class CouplingPath { automatic, layered, fused };
@@ -31,12 +35,14 @@ struct CouplingShape {
   CouplingKind kind = CouplingKind::sigmoid;
   CouplingPath path = CouplingPath::automatic;
   Precision precision = Precision::float32;
+  /// Channels o of the network's output: s and t, or t alone.
+  int64_t outputs() const { return kind == CouplingKind::additive ? channels / 2 : channels; }
 };
 struct CouplingParameters {
   Array<const float> conv1_weight, conv1_bias;  ///< [F, c/2, 3, 3], [F]
   Array<const float> conv2_weight, conv2_bias;  ///< [F, F], [F]
-  Array<const float> conv3_weight, conv3_bias;  ///< [c, F, 3, 3], [c]
-  Array<const float> log_gain;                  ///< [c]
+  Array<const float> conv3_weight, conv3_bias;  ///< [o, F, 3, 3], [o]
+  Array<const float> log_gain;                  ///< [o]
 };
 /// Of the same shapes, added to.
 struct CouplingGradients {
@@ -63,7 +69,7 @@ struct CouplingPack {
 void coupling_pack(Stream& stream, const CouplingPack& task);
 Cost cost(const CouplingPack& task);
 
-/// y and log_det[i] += sum of log g of sample i, nats, summed in float64. y may be x's memory.
+/// y and, affine, log_det[i] += sum of log g of sample i, nats, summed in float64. y may be x's memory.
 struct CouplingForward {
   CouplingShape shape;
   ConstMap x;  ///< [n, c, h, w]

@@ -111,8 +111,8 @@ class RunReport {
     if (c.model.kind == io::ModelKind::classifier) {
       return fmt::format("classifier of {} layers, embedding of {}", c.classifier.layers, c.classifier.embedding);
     }
-    return fmt::format("Glow of {} and {}, hidden width {}", count_text(c.model.blocks, "block"),
-                       count_text(c.model.steps, "step"), c.model.hidden);
+    return fmt::format("Glow of {} and {}, hidden width {}, coupling {}", count_text(c.model.blocks, "block"),
+                       count_text(c.model.steps, "step"), c.model.hidden, io::name_of(c.model.coupling));
   }
 
   std::string threshold_text() const {

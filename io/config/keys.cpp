@@ -76,7 +76,7 @@ std::vector<Row> model_rows() {
       choice("model.invconv", Field{section, &Section::invconv},
              "invertible 1x1 convolution: " + listed<InvconvKind>()),
       choice("model.coupling", Field{section, &Section::coupling},
-             "bound of the coupling's scale: " + listed<CouplingBound>()),
+             "a coupling's scale: bounded by a \"sigmoid\" or a \"tanh\", or none, \"additive\""),
   };
 }
 

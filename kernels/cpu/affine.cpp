@@ -201,6 +201,61 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
   return sums;
 }
 
+// y = f(x, t), row by row, t padded.
+template <class Function>
+HWY_INLINE void shift_rows(const PaddedPlane& plane, const float* t, const float* x, float* y, const Function& f) {
+  const hn::ScalableTag<float> d;
+  for (int64_t row = 0; row < plane.h; ++row) {
+    for_each_vector(
+        plane.w, static_cast<int64_t>(hn::Lanes(d)),
+        [&](int64_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, x + i), hn::LoadU(d, t + i)), d, y + i); },
+        [&](int64_t i, int64_t count) HWY_ATTR {
+          store_partial(f(load_partial(d, x + i, count), load_partial(d, t + i, count)), d, y + i, count);
+        });
+    t += plane.stride;
+    x += plane.w;
+    y += plane.w;
+  }
+}
+
+void shift_forward(const PaddedPlane& plane, const float* t, const float* x, float* y) {
+  using V = hn::Vec<hn::ScalableTag<float>>;
+  shift_rows(plane, t, x, y, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+}
+
+void shift_inverse(const PaddedPlane& plane, const float* t, const float* y, float* x) {
+  using V = hn::Vec<hn::ScalableTag<float>>;
+  shift_rows(plane, t, y, x, [](V a, V b) HWY_ATTR { return hn::Sub(a, b); });
+}
+
+double shift_backward(const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const V scale = hn::Set(d, gain);
+  double total = 0;
+  for (int64_t row = 0; row < plane.h; ++row) {
+    V sum = hn::Zero(d);
+    for_each_vector(
+        plane.w, static_cast<int64_t>(hn::Lanes(d)),
+        [&](int64_t i) HWY_ATTR {
+          const V g = hn::LoadU(d, dy + i);
+          sum = hn::MulAdd(g, hn::LoadU(d, t + i), sum);
+          hn::StoreU(hn::Mul(g, scale), d, dt + i);
+        },
+        [&](int64_t i, int64_t count) HWY_ATTR {
+          const V g = load_partial(d, dy + i, count);
+          sum = hn::MulAdd(g, load_partial(d, t + i, count), sum);
+          store_partial(hn::Mul(g, scale), d, dt + i, count);
+        });
+    total += hn::GetLane(hn::SumOfLanes(d, sum));
+    dt[plane.w] = 0.0F;  // the column between rows
+    t += plane.stride;
+    dt += plane.stride;
+    dy += plane.w;
+  }
+  return total;
+}
+
 double affine_forward(CouplingKind kind, const PaddedPlane& plane, const float* s, const float* t, const float* x,
                       float* y) {
   return kind == CouplingKind::sigmoid ? affine_forward_rows<CouplingKind::sigmoid>(plane, s, t, x, y)
@@ -226,6 +281,9 @@ namespace evenflow::kernels::cpu {
 HWY_EXPORT(affine_forward);
 HWY_EXPORT(affine_inverse);
 HWY_EXPORT(affine_backward);
+HWY_EXPORT(shift_forward);
+HWY_EXPORT(shift_inverse);
+HWY_EXPORT(shift_backward);
 
 double affine_forward(CouplingKind kind, const PaddedPlane& plane, const float* s, const float* t, const float* x,
                       float* y) {
@@ -239,6 +297,18 @@ void affine_inverse(CouplingKind kind, const PaddedPlane& plane, const float* s,
 
 AffineGainGradients affine_backward(CouplingKind kind, const PaddedPlane& plane, const AffineBackward& task) {
   return HWY_DYNAMIC_DISPATCH(affine_backward)(kind, plane, task);
+}
+
+void shift_forward(const PaddedPlane& plane, const float* t, const float* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(shift_forward)(plane, t, x, y);
+}
+
+void shift_inverse(const PaddedPlane& plane, const float* t, const float* y, float* x) {
+  HWY_DYNAMIC_DISPATCH(shift_inverse)(plane, t, y, x);
+}
+
+double shift_backward(const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt) {
+  return HWY_DYNAMIC_DISPATCH(shift_backward)(plane, t, dy, gain, dt);
 }
 
 }  // namespace evenflow::kernels::cpu

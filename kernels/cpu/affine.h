@@ -1,4 +1,4 @@
-// The affine coupling's part pixel by pixel: y = (x + t) g(s), of one channel of one window.
+// The coupling's part pixel by pixel, of one channel of one window: y = (x + t) g(s), or x + t of an additive one.
 //
 // s and t, what the coupling network says, lie on padded planes (conv.h) and point to pixel (0, 0); x and y are dense.
 #pragma once
@@ -26,5 +26,12 @@ struct AffineGainGradients {
   double s = 0, t = 0;
 };
 AffineGainGradients affine_backward(CouplingKind kind, const PaddedPlane& plane, const AffineBackward& task);
+
+/// y = x + t. y may be x.
+void shift_forward(const PaddedPlane& plane, const float* t, const float* x, float* y);
+/// x = y - t. x may be y.
+void shift_inverse(const PaddedPlane& plane, const float* t, const float* y, float* x);
+/// dt = dy times t's gain, zero between rows. Returns the sum of dy t: the gradient of log gain.
+double shift_backward(const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt);
 
 }  // namespace evenflow::kernels::cpu

@@ -21,14 +21,63 @@ void pack(const PackedCoupling& step) {
                  packed + (back ? l.packed.conv1_back : l.packed.conv1));
     pack_weights(p.conv2_weight.data, l.hidden, l.hidden, 1, back,
                  packed + (back ? l.packed.conv2_back : l.packed.conv2));
-    pack_weights(p.conv3_weight.data, l.hidden, l.channels, 9, back,
+    pack_weights(p.conv3_weight.data, l.hidden, l.outputs, 9, back,
                  packed + (back ? l.packed.conv3_back : l.packed.conv3));
   }
   std::copy_n(p.conv1_bias.data, l.hidden, packed + l.packed.bias1);
   std::copy_n(p.conv2_bias.data, l.hidden, packed + l.packed.bias2);
-  std::copy_n(p.conv3_bias.data, l.channels, packed + l.packed.bias3);
-  for (int64_t c = 0; c < l.channels; ++c) {
+  std::copy_n(p.conv3_bias.data, l.outputs, packed + l.packed.bias3);
+  for (int64_t c = 0; c < l.outputs; ++c) {
     packed[l.packed.gain + c] = std::exp(3.0F * p.log_gain[c]);
+  }
+}
+
+// Where channel c of the half's s and t begin, on the network's padded output planes.
+int64_t scale_at(const CouplingLayout& l, int64_t c) {
+  return c * l.plane.size + l.plane.lead;
+}
+int64_t shift_at(const CouplingLayout& l, int64_t c) {
+  return scale_at(l, l.outputs - l.half + c);
+}
+
+// One window's x and dy in, dx out, and the gradients of h3, whole padded planes, and of log gain.
+struct SecondHalfBackward {
+  const float *h3, *x, *dy;
+  const float* gain;
+  float log_det_gradient;
+  float *dx, *dh3;
+  float* dlog_gain;
+};
+
+void affine_backward(const CouplingLayout& l, CouplingKind kind, const SecondHalfBackward& w) {
+  const int64_t pixels = l.plane.h * l.plane.w;
+  for (int64_t c = 0; c < l.half; ++c) {
+    const int64_t at = (l.half + c) * pixels;
+    const AffineGainGradients gains = affine_backward(kind, l.plane,
+                                                      {.s = w.h3 + scale_at(l, c),
+                                                       .t = w.h3 + shift_at(l, c),
+                                                       .x = w.x + at,
+                                                       .dy = w.dy + at,
+                                                       .log_det_gradient = w.log_det_gradient,
+                                                       .gain_s = w.gain[c],
+                                                       .gain_t = w.gain[l.half + c],
+                                                       .dx = w.dx + at,
+                                                       .ds = w.dh3 + scale_at(l, c),
+                                                       .dt = w.dh3 + shift_at(l, c)});
+    w.dlog_gain[c] += static_cast<float>(3.0 * gains.s);
+    w.dlog_gain[l.half + c] += static_cast<float>(3.0 * gains.t);
+  }
+}
+
+void additive_backward(const CouplingLayout& l, const SecondHalfBackward& w) {
+  const int64_t pixels = l.plane.h * l.plane.w;
+  if (w.dx != w.dy) {
+    std::copy_n(w.dy + l.half * pixels, l.half * pixels, w.dx + l.half * pixels);
+  }
+  for (int64_t c = 0; c < l.half; ++c) {
+    const double sum =
+        shift_backward(l.plane, w.h3 + shift_at(l, c), w.dy + (l.half + c) * pixels, w.gain[c], w.dh3 + shift_at(l, c));
+    w.dlog_gain[c] += static_cast<float>(3.0 * sum);
   }
 }
 
@@ -58,12 +107,17 @@ void run(Stream& stream, const CouplingForward& task) {
     if (y.data != x.data) {
       std::copy_n(x.sample(n), half_pixels, y.sample(n));
     }
-    const TraceRange range(stream, "affine");
-    const float* h3 = maps.h3 + l.plane.lead;
+    const bool additive = task.shape.kind == CouplingKind::additive;
+    const TraceRange range(stream, additive ? "shift" : "affine");
     for (int64_t c = 0; c < l.half; ++c) {
       const int64_t at = half_pixels + c * x.pixels();
-      task.log_det[n] += affine_forward(task.shape.kind, l.plane, h3 + c * l.plane.size,
-                                        h3 + (l.half + c) * l.plane.size, x.sample(n) + at, y.sample(n) + at);
+      const float* shift = maps.h3 + shift_at(l, c);
+      if (additive) {
+        shift_forward(l.plane, shift, x.sample(n) + at, y.sample(n) + at);
+      } else {
+        task.log_det[n] += affine_forward(task.shape.kind, l.plane, maps.h3 + scale_at(l, c), shift, x.sample(n) + at,
+                                          y.sample(n) + at);
+      }
     }
   }
 }
@@ -79,11 +133,14 @@ void run(Stream& stream, const CouplingInverse& task) {
     if (x.data != y.data) {
       std::copy_n(y.sample(n), half_pixels, x.sample(n));
     }
-    const float* h3 = maps.h3 + l.plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
       const int64_t at = half_pixels + c * y.pixels();
-      affine_inverse(task.shape.kind, l.plane, h3 + c * l.plane.size, h3 + (l.half + c) * l.plane.size,
-                     y.sample(n) + at, x.sample(n) + at);
+      const float* shift = maps.h3 + shift_at(l, c);
+      if (task.shape.kind == CouplingKind::additive) {
+        shift_inverse(l.plane, shift, y.sample(n) + at, x.sample(n) + at);
+      } else {
+        affine_inverse(task.shape.kind, l.plane, maps.h3 + scale_at(l, c), shift, y.sample(n) + at, x.sample(n) + at);
+      }
     }
   }
 }
@@ -94,49 +151,35 @@ void run(Stream& stream, const CouplingBackward& task) {
   const Array<float>& workspace = task.workspace;
   const CouplingLayout l = coupling_layout(task.shape);
   const PaddedPlane& plane = l.plane;
-  const int64_t half_pixels = l.half * x.pixels();
-  const float* gain = task.packed.data + l.packed.gain;
   float* dh3 = workspace.data + l.scratch.h3;
   for (int64_t n = 0; n < x.n; ++n) {
     const float* maps = task.saved.data + n * l.saved.size;
-    const float* h3 = maps + l.saved.h3;
     {
-      const TraceRange range(stream, "affine");
-      for (int64_t c = 0; c < l.half; ++c) {
-        const int64_t at = half_pixels + c * x.pixels();
-        const int64_t s = c * plane.size + plane.lead;
-        const int64_t t = (l.half + c) * plane.size + plane.lead;
-        const AffineGainGradients gains =
-            affine_backward(task.shape.kind, plane,
-                            {.s = h3 + s,
-                             .t = h3 + t,
-                             .x = x.sample(n) + at,
-                             .dy = task.dy.sample(n) + at,
-                             .log_det_gradient = static_cast<float>(task.log_det_gradient),
-                             .gain_s = gain[c],
-                             .gain_t = gain[l.half + c],
-                             .dx = task.dx.sample(n) + at,
-                             .ds = dh3 + s,
-                             .dt = dh3 + t});
-        d.log_gain[c] += static_cast<float>(3.0 * gains.s);
-        d.log_gain[l.half + c] += static_cast<float>(3.0 * gains.t);
+      const bool additive = task.shape.kind == CouplingKind::additive;
+      const TraceRange range(stream, additive ? "shift" : "affine");
+      const SecondHalfBackward half{.h3 = maps + l.saved.h3,
+                                    .x = x.sample(n),
+                                    .dy = task.dy.sample(n),
+                                    .gain = task.packed.data + l.packed.gain,
+                                    .log_det_gradient = static_cast<float>(task.log_det_gradient),
+                                    .dx = task.dx.sample(n),
+                                    .dh3 = dh3,
+                                    .dlog_gain = d.log_gain.data};
+      if (additive) {
+        additive_backward(l, half);
+      } else {
+        affine_backward(l, task.shape.kind, half);
       }
-      for (int64_t c = 0; c < l.channels; ++c) {
+      for (int64_t c = 0; c < l.outputs; ++c) {
         clear_ends(plane, dh3 + c * plane.size);
       }
-      conv_bias_gradient({dh3 + plane.lead, plane.size}, l.channels, plane.run, d.conv3_bias.data);
+      conv_bias_gradient({dh3 + plane.lead, plane.size}, l.outputs, plane.run, d.conv3_bias.data);
     }
     coupling_network_backward(stream, l, task.packed.data, maps, d, workspace.data);
-    const float* dxa = workspace.data + l.scratch.xa + plane.lead;
+    const float* through_network = workspace.data + l.scratch.xa + plane.lead;
     for (int64_t c = 0; c < l.half; ++c) {
-      const float* through_network = dxa + c * plane.size;
-      const float* direct = task.dy.sample(n) + c * x.pixels();
-      float* out = task.dx.sample(n) + c * x.pixels();
-      for (int64_t row = 0; row < plane.h; ++row) {
-        for (int64_t i = 0; i < plane.w; ++i) {
-          out[row * plane.w + i] = direct[row * plane.w + i] + through_network[row * plane.stride + i];
-        }
-      }
+      shift_forward(plane, through_network + c * plane.size, task.dy.sample(n) + c * x.pixels(),
+                    task.dx.sample(n) + c * x.pixels());
     }
   }
 }

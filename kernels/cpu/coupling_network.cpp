@@ -120,7 +120,7 @@ CouplingLayout coupling_layout(const CouplingShape& s) {
   l.plane = padded_plane(s.height, s.width);
   l.half = s.channels / 2;
   l.hidden = s.hidden;
-  l.channels = s.channels;
+  l.outputs = s.outputs();
   l.lag = round_up(l.plane.halo, conv_unit);
   l.history = l.lag + l.plane.halo;
   l.strip = strip_size(l.plane.run, forward_strip);
@@ -131,7 +131,7 @@ CouplingLayout coupling_layout(const CouplingShape& s) {
 
   const int64_t conv1 = packed_weights_floats(l.half, l.hidden, 9);
   const int64_t conv2 = packed_weights_floats(l.hidden, l.hidden, 1);
-  const int64_t conv3 = packed_weights_floats(l.hidden, l.channels, 9);
+  const int64_t conv3 = packed_weights_floats(l.hidden, l.outputs, 9);
   Pieces packed;
   l.packed.conv1 = packed.take(conv1);
   l.packed.conv2 = packed.take(conv2);
@@ -141,20 +141,20 @@ CouplingLayout coupling_layout(const CouplingShape& s) {
   l.packed.conv3_back = packed.take(conv3);
   l.packed.bias1 = packed.take(l.hidden);
   l.packed.bias2 = packed.take(l.hidden);
-  l.packed.bias3 = packed.take(l.channels);
-  l.packed.gain = packed.take(l.channels);
+  l.packed.bias3 = packed.take(l.outputs);
+  l.packed.gain = packed.take(l.outputs);
   l.packed.size = packed.size();
   Pieces saved;
   l.saved.xa = saved.take(l.half * l.plane.size);
   l.saved.h1 = saved.take(l.hidden * l.plane.size);
   l.saved.h2 = saved.take(l.hidden * l.plane.size);
-  l.saved.h3 = saved.take(l.channels * l.plane.size);
+  l.saved.h3 = saved.take(l.outputs * l.plane.size);
   l.saved.size = saved.size();
   Pieces scratch;
   l.scratch.xa = scratch.take(l.half * l.plane.size);
   l.scratch.strip = scratch.take(l.hidden * l.scratch_strip);
   l.scratch.lagged_strip = scratch.take(l.hidden * l.scratch_lagged);
-  l.scratch.h3 = scratch.take(l.channels * l.plane.size);
+  l.scratch.h3 = scratch.take(l.outputs * l.plane.size);
   l.scratch.size = scratch.size();
   return l;
 }
@@ -216,7 +216,7 @@ void coupling_network(Stream& stream, const CouplingLayout& l, const float* x, c
     clear_outside(l, h2, strip);
     conv(stream, "conv3", strip.lagged_pixels,
          {.inputs = l.hidden,
-          .outputs = l.channels,
+          .outputs = l.outputs,
           .taps = 9,
           .epilogue = ConvEpilogue::scale,
           .row_stride = plane.stride,
@@ -250,7 +250,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
     const ChannelPlanes<const float> h2 = saved_h2.from(strip.first);
     conv_gradients(stream, "conv3_weight_gradient", strip.pixels,
                    {.inputs = l.hidden,
-                    .outputs = l.channels,
+                    .outputs = l.outputs,
                     .taps = 9,
                     .row_stride = plane.stride,
                     .positions = strip.size(),
@@ -260,7 +260,7 @@ void coupling_network_backward(Stream& stream, const CouplingLayout& l, const fl
                    nullptr);
     // The gates are zero on every padding position that counts, so the hidden gradients are too.
     conv(stream, "conv3_data_gradient", strip.pixels,
-         {.inputs = l.channels,
+         {.inputs = l.outputs,
           .outputs = l.hidden,
           .taps = 9,
           .transposed = true,

@@ -1,8 +1,8 @@
 // The coupling's network of three convolutions on one window, forward and back, strip by strip.
 //
 // A hidden map is used while a strip of it is in cache; scoring never has a whole one. Names: xa is the input (the
-// first half of the channels), h1 and h2 the hidden maps after their ReLU, h3 the output (s, then t), all on padded
-// planes.
+// first half of the channels), h1 and h2 the hidden maps after their ReLU, h3 the output (s, then t, or t alone), all
+// on padded planes.
 #pragma once
 
 #include "kernels/coupling.h"
@@ -29,7 +29,8 @@ struct CouplingScratch {
 
 struct CouplingLayout {
   PaddedPlane plane;
-  int64_t half, hidden, channels;
+  int64_t half, hidden;
+  int64_t outputs;                        ///< of the network
   int64_t strip;                          ///< positions of a strip in forward
   int64_t back;                           ///< and in backward
   int64_t lag;                            ///< how far behind a strip's end its 3x3 convolution stays

@@ -119,16 +119,15 @@ __global__ void affine_backward_kernel(AffineBackwardTask task, double* __restri
   }
 }
 
-/// dlog_gain and dbias [2 half] += the planes' sums over the samples, in order.
-__global__ void add_affine_sums_kernel(int64_t n, int64_t half, const double* __restrict__ of_planes,
-                                       float* __restrict__ dlog_gain, float* __restrict__ dbias) {
-  const int64_t columns = affine_sums * half;
+__global__ void add_gain_gradient_kernel(int64_t n, int64_t outputs, const double* __restrict__ of_planes,
+                                         float* __restrict__ dlog_gain, float* __restrict__ dbias) {
+  const int64_t columns = 2 * outputs;
   for (int64_t i = first_item(); i < columns; i += item_stride()) {
     double sum = 0;
     for (int64_t sample = 0; sample < n; ++sample) {
       sum += of_planes[sample * columns + i];
     }
-    float* to = i < 2 * half ? dlog_gain + i : dbias + (i - 2 * half);
+    float* to = i < outputs ? dlog_gain + i : dbias + (i - outputs);
     *to = static_cast<float>(*to + sum);
   }
 }
@@ -167,8 +166,13 @@ void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask
          kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
                                        : affine_backward_kernel<CouplingKind::tanh>,
          task, of_planes);
-  launch(stream, {"add_gain_gradient", blocks_for(affine_sums * f.half), block_threads}, add_affine_sums_kernel, f.n,
-         f.half, of_planes, dlog_gain, dbias);
+  add_gain_gradient(stream, f.n, 2 * f.half, of_planes, dlog_gain, dbias);
+}
+
+void add_gain_gradient(Stream& stream, int64_t n, int64_t outputs, const double* of_planes, float* dlog_gain,
+                       float* dbias) {
+  launch(stream, {"add_gain_gradient", blocks_for(2 * outputs), block_threads}, add_gain_gradient_kernel, n, outputs,
+         of_planes, dlog_gain, dbias);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -1,4 +1,4 @@
-// The affine part of a coupling, pixel by pixel: y = (x + t) g(s).
+// The part of an affine coupling after its network, pixel by pixel: y = (x + t) g(s).
 #pragma once
 
 #include "kernels/coupling.h"
@@ -54,5 +54,8 @@ void affine_inverse(Stream& stream, CouplingKind kind, const AffineTask& task);
 void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask& task, float* dlog_gain, float* dbias);
 /// log_det[i] += the parts [n, parts] of sample i, in order.
 void add_log_det(Stream& stream, int64_t n, int64_t parts, const double* of_parts, double* log_det);
+/// dlog_gain and dbias [outputs] += the planes' sums [n, 2 outputs], samples in order.
+void add_gain_gradient(Stream& stream, int64_t n, int64_t outputs, const double* of_planes, float* dlog_gain,
+                       float* dbias);
 
 }  // namespace evenflow::kernels::cuda

@@ -43,7 +43,7 @@ int64_t backward_bytes(const FusedShape& s, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
   const int64_t tile = (hidden_rows + 2) * (s.width + 2) * int64_t{sizeof(float)};
   const int64_t round = fused_warps * tile_pixels;
-  return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.channels) +
+  return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.outputs) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(s.conv3_back.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
@@ -106,7 +106,7 @@ __global__ void fused_pack_kernel(Steps<FusedPackStep> steps) {
   const FusedShape& s = p.shape;
   const int f = s.hidden;
   const int in = s.half;
-  const int out = s.channels;
+  const int out = s.outputs;
   const float* w1 = p.conv1_weight;  // [f, in, tap]
   const float* w2 = p.conv2_weight;  // [f, f]
   const float* w3 = p.conv3_weight;  // [out, f, tap]
@@ -126,8 +126,8 @@ __global__ void fused_pack_kernel(Steps<FusedPackStep> steps) {
 
 FusedShape fused_shape(const CouplingShape& shape) {
   FusedShape s;
-  s.channels = static_cast<int>(shape.channels);
-  s.half = s.channels / 2;
+  s.half = static_cast<int>(shape.channels / 2);
+  s.outputs = static_cast<int>(shape.outputs());
   s.height = static_cast<int>(shape.height);
   s.width = static_cast<int>(shape.width);
   s.hidden = static_cast<int>(shape.hidden);
@@ -141,8 +141,8 @@ FusedShape fused_shape(const CouplingShape& shape) {
   };
   s.conv1 = weight(taps * s.half, s.padded, false);
   s.conv2 = weight(s.padded, s.padded, true);
-  s.conv3 = weight(s.padded, taps * s.channels, true);
-  s.conv3_back = weight(taps * s.channels, s.padded, false);
+  s.conv3 = weight(s.padded, taps * s.outputs, true);
+  s.conv3_back = weight(taps * s.outputs, s.padded, false);
   s.conv2_back = weight(s.padded, s.padded, true);
   s.conv1_back = weight(s.padded, taps * s.half, true);
   const auto vector = [&](int size) {
@@ -152,8 +152,8 @@ FusedShape fused_shape(const CouplingShape& shape) {
   };
   s.bias1 = vector(s.padded);
   s.bias2 = vector(s.padded);
-  s.bias3 = vector(s.channels);
-  s.log_gain = vector(s.channels);
+  s.bias3 = vector(s.outputs);
+  s.log_gain = vector(s.outputs);
   s.packed_floats = at;
   return s;
 }
@@ -193,7 +193,7 @@ namespace fused {
 BufferSizes sizes(const CouplingBuffers& buffers) {
   const CouplingShape& s = buffers.shape;
   return {.packed = fused_shape(s).packed_floats,
-          .saved = s.channels * s.height * s.width,
+          .saved = s.outputs() * s.height * s.width,
           .workspace = backward_workspace_floats(s, buffers.n)};
 }
 

@@ -32,7 +32,8 @@ struct PackedWeight {
 
 /// A coupling as the kernels see it. Packed: the weights, then the biases (padded), the last bias and log gain.
 struct FusedShape {
-  int channels = 0, half = 0, height = 0, width = 0;
+  int half = 0, height = 0, width = 0;
+  int outputs = 0;             ///< of the network: 2 half, or half
   int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16, 32 or 64
   /// conv1 [tap, in -> f], conv2 [f -> f], conv3 turned round [f -> tap, out]; and backward's: d h2 from d out
   /// [tap, out -> f], d h1 from d h2 [f -> f], d x_a turned round [f -> tap, in].

@@ -1,19 +1,18 @@
-// The gradients of the coupling's network, hidden maps computed again from x_a. The affine part goes before, element
-// by element (affine.cu): it leaves the gradient of the last convolution's output, which the strips here read with
-// their neighbours' rows.
-// Grid: at most 132 blocks of 8 warps, each with a fixed share of the strips of all windows; the weight gradients'
-// tiles stay in registers, each tile in one warp, until a block has done all. A second launch adds up the blocks'
-// shares.
-// Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a strip again, and 2 out (d x_a); per block
-// one row of all gradients out, read once by the second launch.
-// Sums: a weight gradient over the block's pixels in the order of its rounds, float32 (tensor cores); blocks in
-// order, float64. The number of blocks is fixed, not the GPU's multiprocessors: the order of summation depends on it.
-// Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: variants for padded hidden
-// widths between 16, 32 and 64, each of which is a kernel more to compile.
+// The gradients of the coupling's network, hidden maps computed again from x_a. What follows the network goes before,
+// element by element (affine.cu, shift.cu): it leaves the gradient of the last convolution's output, which the strips
+// here read with their neighbours' rows. Grid: at most 132 blocks of 8 warps, each with a fixed share of the strips of
+// all windows; the weight gradients' tiles stay in registers, each tile in one warp, until a block has done all. A
+// second launch adds up the blocks' shares. Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a
+// strip again, and 2 out (d x_a); per block one row of all gradients out, read once by the second launch. Sums: a
+// weight gradient over the block's pixels in the order of its rounds, float32 (tensor cores); blocks in order, float64.
+// The number of blocks is fixed, not the GPU's multiprocessors: the order of summation depends on it. Hidden maps are
+// not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: variants for padded hidden widths between 16,
+// 32 and 64, each of which is a kernel more to compile.
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/cuda/shift.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -31,7 +30,7 @@ struct BackwardTask {
   float* dx = nullptr;
   int64_t x_stride = 0, dy_stride = 0, dx_stride = 0;
   const float* packed = nullptr;
-  const float* d_raw = nullptr;  // [n, channels, pixels]
+  const float* d_raw = nullptr;  // [n, outputs, pixels]
   float* partials = nullptr;     // [blocks, PartialRow::floats]
 };
 
@@ -69,7 +68,7 @@ struct BackwardMemory {
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
     v_stride = scatter_stride(s.conv1_back.n_tiles);
     x_tile = memory.take<float>(most_rows * columns * s.half);
-    d_raw_tile = memory.take<float>(most_rows * columns * s.channels);
+    d_raw_tile = memory.take<float>(most_rows * columns * s.outputs);
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
     v = memory.take<float>((most_rows - 2) * s.width * v_stride);
@@ -176,7 +175,7 @@ __device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile
   const int column = tile.column + at.g;
   // Columns beyond the taps repeat the first: nobody reads them.
   const int x_at = tile.weight == 1 ? memory.x_offset[column < taps * s.half ? column : 0] : 0;
-  const int d_raw_at = tile.weight == 3 ? memory.d_raw_offset[column < taps * s.channels ? column : 0] : 0;
+  const int d_raw_at = tile.weight == 3 ? memory.d_raw_offset[column < taps * s.outputs ? column : 0] : 0;
   for (int pair = 0; pair < round_pixels / (2 * tile_columns); ++pair) {
     float a[2][4];
     float b[2][2];
@@ -192,7 +191,7 @@ __device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile
         } else if (tile.weight == 1) {
           b[u][which] = memory.x_tile[memory.upper_left[pixel] * s.half + x_at];
         } else {
-          b[u][which] = memory.d_raw_tile[memory.upper_left[pixel] * s.channels + d_raw_at];
+          b[u][which] = memory.d_raw_tile[memory.upper_left[pixel] * s.outputs + d_raw_at];
         }
       }
     }
@@ -220,7 +219,7 @@ __device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, 
     own[r] = q < strip.hidden_pixels && y >= strip.first && y < strip.last;
     const int base = clamped / s.width * (s.width + 2) + clamped % s.width;
     x_base[r] = base * s.half;
-    d_raw_base[r] = base * s.channels;
+    d_raw_base[r] = base * s.outputs;
     if (at.t == 0) {
       memory.upper_left[row + at.g + r * tile_columns] = base;
     }
@@ -324,7 +323,7 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
   SharedMemory shared;
   const BackwardMemory memory(task, shared);
   fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
-  fill_offsets(s, s.channels, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
+  fill_offsets(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
 
   float owned[kOwned][4] = {};
   float bias1[kTiles][2] = {};
@@ -337,7 +336,7 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
     load_tile<kPrecision>(s, task.x + strip.window * task.x_stride, s.half, from, rows, memory.x_tile);
-    load_tile<kPrecision>(s, task.d_raw + strip.window * s.channels * s.height * s.width, s.channels, from, rows,
+    load_tile<kPrecision>(s, task.d_raw + strip.window * s.outputs * s.height * s.width, s.outputs, from, rows,
                           memory.d_raw_tile);
     sync_block();
     for (int round = 0; round < strip.hidden_pixels; round += round_pixels) {
@@ -390,7 +389,7 @@ __global__ void add_fused_gradients_kernel(GradientSums task) {
   const int f = s.hidden;
   const int size1 = f * s.half * taps;
   const int size2 = f * f;
-  const int size3 = s.channels * f * taps;
+  const int size3 = s.outputs * f * taps;
   const int all = size1 + size2 + size3 + 2 * f;
   for (int i = static_cast<int>(first_item()); i < all; i += static_cast<int>(item_stride())) {
     int at = i;
@@ -404,7 +403,7 @@ __global__ void add_fused_gradients_kernel(GradientSums task) {
       from = row.conv2 + at / f * s.padded + at % f;
     } else if ((at -= size2) < size3) {  // [out, f, tap]
       to = task.conv3_weight + at;
-      from = row.conv3 + at / taps % f * row.conv3_stride + at % taps * s.channels + at / (f * taps);
+      from = row.conv3 + at / taps % f * row.conv3_stride + at % taps * s.outputs + at / (f * taps);
     } else if ((at -= size3) < f) {
       to = task.conv1_bias + at;
       from = row.bias1 + at;
@@ -445,11 +444,44 @@ int64_t blocks_of(const Strips& strips, int64_t n) {
   return std::min<int64_t>(most_blocks, n * strips.count);
 }
 
+// The second half's dx, d_raw, and the gradients of log gain and the last bias.
+void after_network_backward(Stream& stream, const CouplingBackward& task, const FusedShape& s, float* d_raw) {
+  const ConstMap& x = task.x;
+  const ConstMap& dy = task.dy;
+  const Map& dx = task.dx;
+  const float* log_gain = task.packed.data + s.log_gain;
+  const CouplingGradients& d = task.gradients;
+  if (task.shape.kind == CouplingKind::additive) {
+    shift_backward(stream, {.dy = dy, .dx = dx, .log_gain = log_gain, .shift = task.saved.data, .d_raw = d_raw},
+                   d.log_gain.data, d.conv3_bias.data);
+    return;
+  }
+  const AffineTask affine{.n = x.n,
+                          .half = s.half,
+                          .pixels = s.pixels(),
+                          .raw = task.saved.data,
+                          .bias = task.packed.data + s.bias3,
+                          .log_gain = log_gain,
+                          .in = x.data,
+                          .out = dx.data,
+                          .in_stride = x.sample_stride,
+                          .out_stride = dx.sample_stride};
+  affine_backward(stream, task.shape.kind,
+                  {.forward = affine,
+                   .dy = dy.data,
+                   .dx = dx.data,
+                   .dy_stride = dy.sample_stride,
+                   .dx_stride = dx.sample_stride,
+                   .log_det_gradient = static_cast<float>(task.log_det_gradient),
+                   .d_raw = d_raw},
+                  d.log_gain.data, d.conv3_bias.data);
+}
+
 }  // namespace
 
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n) {
   const FusedShape s = fused_shape(shape);
-  return n * s.channels * s.pixels() + blocks_of(backward_strips(s), n) * PartialRow(s).floats;
+  return n * s.outputs * s.pixels() + blocks_of(backward_strips(s), n) * PartialRow(s).floats;
 }
 
 namespace fused {
@@ -466,26 +498,7 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   }
   const FusedShape s = fused_shape(shape);
   float* d_raw = coupling.workspace.data;
-  const AffineTask affine{.n = x.n,
-                          .half = s.half,
-                          .pixels = s.pixels(),
-                          .raw = coupling.saved.data,
-                          .bias = packed.data + s.bias3,
-                          .log_gain = packed.data + s.log_gain,
-                          .in = x.data,
-                          .out = dx.data,
-                          .in_stride = x.sample_stride,
-                          .out_stride = dx.sample_stride};
-  affine_backward(stream, shape.kind,
-                  {.forward = affine,
-                   .dy = dy.data,
-                   .dx = dx.data,
-                   .dy_stride = dy.sample_stride,
-                   .dx_stride = dx.sample_stride,
-                   .log_det_gradient = static_cast<float>(coupling.log_det_gradient),
-                   .d_raw = d_raw},
-                  d.log_gain.data, d.conv3_bias.data);
-
+  after_network_backward(stream, coupling, s, d_raw);
   const Strips strips = backward_strips(s);
   const BackwardTask task{.shape = s,
                           .rows = strips.rows,
@@ -499,7 +512,7 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .dx_stride = dx.sample_stride,
                           .packed = packed.data,
                           .d_raw = d_raw,
-                          .partials = d_raw + x.n * s.channels * s.pixels()};
+                          .partials = d_raw + x.n * s.outputs * s.pixels()};
   const int64_t blocks = blocks_of(strips, x.n);
   launch(stream,
          {"fused_backward", {static_cast<unsigned>(blocks)}, fused_threads, static_cast<size_t>(strips.shared_bytes)},

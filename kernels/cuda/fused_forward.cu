@@ -1,14 +1,12 @@
-// The coupling's network and affine part in one kernel: forward, and the inverse, which sees the same x_a.
+// The coupling's network and what follows it in one kernel: forward, and the inverse, which sees the same x_a.
 // Grid: x is a strip of a window's rows, y the window; 8 warps. Hidden pixels of the strip and a row on either side,
 // 16 to a warp at a time, h1 and h2 in registers; u of the turned-round last convolution in shared memory; then the
 // strip's output pixels, consecutive threads on consecutive pixels of one channel.
-// Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs; a strip reads two rows of x_a
-// more than its own. Packed weights come through the first-level cache, 256 bytes a tile product. Hidden maps never
-// leave the chip.
-// Sums: a product's k in the order of its tiles, float32; an output pixel its taps in order; log_det in float64, the
-// block's tree, then the strips in order (affine.cu).
-// Strips are as high as two blocks to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice
-// for it.
+// Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs (2 of an additive one); a strip
+// reads two rows of x_a more than its own. Packed weights come through the first-level cache, 256 bytes a tile product.
+// Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an output pixel its taps in
+// order; log_det in float64, the block's tree, then the strips in order (affine.cu). Strips are as high as two blocks
+// to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it.
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/coupling.h"
@@ -25,9 +23,29 @@ struct ForwardTask {
   float* out = nullptr;
   int64_t in_stride = 0, out_stride = 0;
   const float* packed = nullptr;
-  float* raw = nullptr;                 // [n, channels, pixels] for backward, or null
-  double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse
+  float* kept = nullptr;                // [n, outputs, pixels] for backward, or null: raw, additive the shift
+  double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse or an additive one
 };
+
+/// Outputs `channel` and, of an affine coupling, `channel` + half of the last convolution at one pixel: its neighbours'
+/// u, in the order of the taps.
+template <int kOutputs>
+__device__ void sum_neighbours(const FusedShape& s, Shared<float> u, int hidden_first, int y, int x, int channel,
+                               float (&raw)[kOutputs]) {
+  const int stride = scatter_stride(s.conv3.n_tiles);
+  for (int tap = 0; tap < taps; ++tap) {
+    const int row = y + tap / 3 - 1;
+    const int column = x + tap % 3 - 1;
+    if (row < 0 || row >= s.height || column < 0 || column >= s.width) {
+      continue;
+    }
+    const int from = ((row - hidden_first) * s.width + column) * stride + tap * s.outputs + channel;
+#pragma unroll
+    for (int i = 0; i < kOutputs; ++i) {
+      raw[i] += u[from + i * s.half];
+    }
+  }
+}
 
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
 __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTask task) {
@@ -84,35 +102,35 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
     const int channel = i / pixels;
     const int y = first + i % pixels / s.width;
     const int x = i % s.width;
-    float raw_s = 0;
-    float raw_t = 0;
-    for (int tap = 0; tap < taps; ++tap) {
-      const int row = y + tap / 3 - 1;
-      const int column = x + tap % 3 - 1;
-      if (row < 0 || row >= s.height || column < 0 || column >= s.width) {
-        continue;
-      }
-      const int from = ((row - hidden_first) * s.width + column) * stride + tap * s.channels + channel;
-      raw_s += u[from];
-      raw_t += u[from + s.half];
-    }
     const int a = channel * plane + y * s.width + x;
     const int b = a + s.half * plane;
-    if (task.raw != nullptr) {
-      float* raw = task.raw + static_cast<int64_t>(blockIdx.y) * s.channels * plane;
-      raw[a] = raw_s;
-      raw[b] = raw_t;
+    if constexpr (kKind == CouplingKind::additive) {
+      float raw[1] = {};
+      sum_neighbours(s, u, hidden_first, y, x, channel, raw);
+      const float shift = (raw[0] + bias[channel]) * expf(3.0F * log_gain[channel]);
+      if (task.kept != nullptr) {
+        task.kept[blockIdx.y * static_cast<int64_t>(s.half) * plane + a] = shift;
+      }
+      out[b] = kInverse ? in[b] - shift : in[b] + shift;
+    } else {
+      float raw[2] = {};
+      sum_neighbours(s, u, hidden_first, y, x, channel, raw);
+      if (task.kept != nullptr) {
+        float* kept = task.kept + static_cast<int64_t>(blockIdx.y) * s.outputs * plane;
+        kept[a] = raw[0];
+        kept[b] = raw[1];
+      }
+      const Gain gain = gain_of<kKind>((raw[0] + bias[channel]) * expf(3.0F * log_gain[channel]));
+      const float shift = (raw[1] + bias[s.half + channel]) * expf(3.0F * log_gain[s.half + channel]);
+      const float g = expf(gain.log_g);
+      out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
+      log_det += gain.log_g;
     }
-    const Gain gain = gain_of<kKind>((raw_s + bias[channel]) * expf(3.0F * log_gain[channel]));
-    const float shift = (raw_t + bias[s.half + channel]) * expf(3.0F * log_gain[s.half + channel]);
-    const float g = expf(gain.log_g);
-    out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
     if (out != in) {
       out[a] = in[a];
     }
-    log_det += gain.log_g;
   }
-  if constexpr (!kInverse) {
+  if constexpr (!kInverse && kKind != CouplingKind::additive) {
     log_det = block_sum(log_det, sums);
     if (threadIdx.x == 0) {
       task.log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
@@ -128,9 +146,15 @@ void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, Forwa
   const Kernel kernel = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> Kernel {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(precision)::value;
-    return shape.kind == CouplingKind::sigmoid
-               ? fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>
-               : fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>;
+    switch (shape.kind) {
+      case CouplingKind::tanh:
+        return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>;
+      case CouplingKind::additive:
+        return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::additive, kInverse>;
+      case CouplingKind::sigmoid:
+        break;
+    }
+    return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>;
   });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
@@ -155,7 +179,11 @@ void run(Stream& stream, const CouplingForward& coupling) {
                    .in_stride = x.sample_stride,
                    .out_stride = coupling.y.sample_stride,
                    .packed = coupling.packed.data,
-                   .raw = coupling.saved.size > 0 ? coupling.saved.data : nullptr};
+                   .kept = coupling.saved.size > 0 ? coupling.saved.data : nullptr};
+  if (coupling.shape.kind == CouplingKind::additive) {
+    launch_forward<false>(stream, coupling.shape, x.n, task);
+    return;
+  }
   const int strips = forward_strips(task.shape).count;
   task.log_det_of_strips = scratch_doubles(stream, x.n * strips);
   launch_forward<false>(stream, coupling.shape, x.n, task);

@@ -2,8 +2,8 @@
 // them. Any width; float32 is exact here, and this is the oracle for the fused kernels.
 //
 // saved, and without it the workspace: h1 [n, F, P], h2 [n, F, P] after their ReLU, and the last convolution's output
-// [n, c, P] before bias and gain. Backward's workspace: d of that output, d h2, d h1, d x_a, and d conv2.weight of
-// each sample.
+// [n, c, P] before bias and gain (additive: the shift [n, c/2, P] after them). Backward's workspace: d of that output,
+// d h2, d h1, d x_a, and d conv2.weight of each sample.
 //
 // Grid: bias and ReLU by planes.h's grid; ReLU's backward a block per plane; sums a thread per element; packing y the
 // flow step. Traffic, per element of a hidden map: bias and ReLU 8 bytes forward, 12 back; the library's products
@@ -21,6 +21,7 @@
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/shift.h"
 #include "kernels/cuda/steps.h"
 
 namespace evenflow::kernels::cuda {
@@ -29,8 +30,8 @@ namespace {
 constexpr int tensors = 7;
 
 std::array<int64_t, tensors> sizes_of(const CouplingShape& s) {
-  return {s.hidden * s.channels / 2 * 9, s.hidden,   s.hidden * s.hidden, s.hidden,
-          s.channels * s.hidden * 9,     s.channels, s.channels};
+  return {s.hidden * s.channels / 2 * 9, s.hidden,    s.hidden * s.hidden, s.hidden,
+          s.outputs() * s.hidden * 9,    s.outputs(), s.outputs()};
 }
 
 /// The packed parameters: one tensor behind the other, as they are.
@@ -59,10 +60,10 @@ int64_t pixels_of(const CouplingShape& s) {
   return s.height * s.width;
 }
 int64_t saved_floats(const CouplingShape& s) {
-  return (2 * s.hidden + s.channels) * pixels_of(s);
+  return (2 * s.hidden + s.outputs()) * pixels_of(s);
 }
 int64_t workspace_floats(const CouplingShape& s, int64_t n) {
-  return n * ((2 * s.hidden + 2 * s.channels) * pixels_of(s) + s.hidden * s.hidden);
+  return n * ((2 * s.hidden + s.outputs() + s.channels) * pixels_of(s) + s.hidden * s.hidden);
 }
 
 // ---- packing: every step's tensors in one launch
@@ -169,7 +170,8 @@ Convolution first_convolution(const CouplingShape& s, ConstMap x) {
   return {x.n, s.channels / 2, s.hidden, s.height, s.width, x.sample_stride, s.hidden * pixels_of(s), s.precision};
 }
 Convolution last_convolution(const CouplingShape& s, int64_t n) {
-  return {n, s.hidden, s.channels, s.height, s.width, s.hidden * pixels_of(s), s.channels * pixels_of(s), s.precision};
+  return {n,          s.hidden, s.outputs(), s.height, s.width, s.hidden * pixels_of(s), s.outputs() * pixels_of(s),
+          s.precision};
 }
 BatchedProduct middle_product(const CouplingShape& s, int64_t n) {
   const int64_t map = s.hidden * pixels_of(s);
@@ -202,6 +204,10 @@ AffineTask affine_task(const CouplingShape& s, const Packed& p, const float* raw
           .out = out.data,
           .in_stride = in.sample_stride,
           .out_stride = out.sample_stride};
+}
+
+ShiftTask shift_task(const Packed& p, float* raw, ConstMap in, Map out) {
+  return {.in = in, .out = out, .bias = p.conv3_bias, .log_gain = p.log_gain, .shift = raw};
 }
 
 // dh through its ReLU, and the bias' gradient.
@@ -249,7 +255,11 @@ void run(Stream& stream, const CouplingForward& task) {
   const Packed p = packed_of(s, task.packed.data);
   const Hidden hidden = hidden_of(s, x.n, task.saved.size > 0 ? task.saved.data : task.workspace.data);
   run_network(stream, s, x, p, hidden);
-  affine_forward(stream, s.kind, affine_task(s, p, hidden.raw, x, task.y), task.log_det.data);
+  if (s.kind == CouplingKind::additive) {
+    shift_forward(stream, shift_task(p, hidden.raw, x, task.y));
+  } else {
+    affine_forward(stream, s.kind, affine_task(s, p, hidden.raw, x, task.y), task.log_det.data);
+  }
 }
 
 void run(Stream& stream, const CouplingInverse& task) {
@@ -261,7 +271,11 @@ void run(Stream& stream, const CouplingInverse& task) {
   const Packed p = packed_of(s, task.packed.data);
   const Hidden hidden = hidden_of(s, y.n, task.workspace.data);
   run_network(stream, s, y, p, hidden);
-  affine_inverse(stream, s.kind, affine_task(s, p, hidden.raw, y, task.x));
+  if (s.kind == CouplingKind::additive) {
+    shift_inverse(stream, shift_task(p, hidden.raw, y, task.x));
+  } else {
+    affine_inverse(stream, s.kind, affine_task(s, p, hidden.raw, y, task.x));
+  }
 }
 
 void run(Stream& stream, const CouplingBackward& task) {
@@ -281,20 +295,25 @@ void run(Stream& stream, const CouplingBackward& task) {
   const float* h2 = h1 + n * s.hidden * pixels;
   const float* raw = h2 + n * s.hidden * pixels;
   float* d_raw = task.workspace.data;
-  float* dh2 = d_raw + n * s.channels * pixels;
+  float* dh2 = d_raw + n * s.outputs() * pixels;
   float* dh1 = dh2 + n * s.hidden * pixels;
   float* dxa = dh1 + n * s.hidden * pixels;
   float* dconv2 = dxa + n * half * pixels;
 
-  affine_backward(stream, s.kind,
-                  {.forward = affine_task(s, p, raw, x, dx),
-                   .dy = dy.data,
-                   .dx = dx.data,
-                   .dy_stride = dy.sample_stride,
-                   .dx_stride = dx.sample_stride,
-                   .log_det_gradient = static_cast<float>(task.log_det_gradient),
-                   .d_raw = d_raw},
-                  d.log_gain.data, d.conv3_bias.data);
+  if (s.kind == CouplingKind::additive) {
+    shift_backward(stream, {.dy = dy, .dx = dx, .log_gain = p.log_gain, .shift = raw, .d_raw = d_raw}, d.log_gain.data,
+                   d.conv3_bias.data);
+  } else {
+    affine_backward(stream, s.kind,
+                    {.forward = affine_task(s, p, raw, x, dx),
+                     .dy = dy.data,
+                     .dx = dx.data,
+                     .dy_stride = dy.sample_stride,
+                     .dx_stride = dx.sample_stride,
+                     .log_det_gradient = static_cast<float>(task.log_det_gradient),
+                     .d_raw = d_raw},
+                    d.log_gain.data, d.conv3_bias.data);
+  }
 
   const Convolution last = last_convolution(s, n);
   convolve_backward_weight(stream, last, h2, d_raw, d.conv3_weight.data);

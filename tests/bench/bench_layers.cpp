@@ -1,6 +1,6 @@
 // Where one training step of the paper's multi-scale model goes: time of every operation, in place.
 //
-//   bench_layers [--windows N] [--hidden N]
+//   bench_layers [--windows N] [--hidden N] [--additive]
 //
 // One thread. The operations tell a tracer of their begin and end while the real step runs: gather, forward, loss and
 // backward of a window, and between batches what one thread does alone. Of every operation the repetition with the
@@ -169,7 +169,8 @@ void verify(const flow::GlowShape& shape) {
     CouplingCase({.channels = shape.channels(block),
                   .hidden = shape.hidden,
                   .height = shape.block_height(block),
-                  .width = shape.block_width(block)})
+                  .width = shape.block_width(block),
+                  .kind = shape.coupling})
         .verify();
   }
 }
@@ -180,6 +181,8 @@ int run(int argc, char** argv) {
   flow::GlowShape shape;  // the paper's multi-scale model
   app.add_option("--windows", windows)->check(CLI::Range(64, 1 << 20));
   app.add_option("--hidden", shape.hidden, "width of the coupling networks")->check(CLI::PositiveNumber);
+  app.add_flag_callback(
+      "--additive", [&] { shape.coupling = kernels::CouplingKind::additive; }, "additive couplings");
   CLI11_PARSE(app, argc, argv);
   verify(shape);
   flow::Glow glow(shape, 1);
@@ -210,6 +213,7 @@ int run(int argc, char** argv) {
                 {"what", "layers"},
                 {"threads", 1},
                 {"hidden", shape.hidden},
+                {"additive", shape.coupling == kernels::CouplingKind::additive},
                 {"value", measured.seconds * 1e6},
                 {"unit", "us"},
                 {"sum_of_parts_us", sum * 1e6},

@@ -19,9 +19,9 @@ reference::CouplingWeights weights_of(const kernels::CouplingShape& s) {
   p.conv1_bias = dyadic(s.hidden, 32, 64, 2);
   p.conv2_weight = dyadic(s.hidden * s.hidden, 4, 16, 3);
   p.conv2_bias = dyadic(s.hidden, 32, 64, 4);
-  p.conv3_weight = dyadic(s.channels * s.hidden * 9, 16, 1024, 5);
-  p.conv3_bias = dyadic(s.channels, 16, 64, 6);
-  p.log_gain = dyadic(s.channels, 16, 64, 7);
+  p.conv3_weight = dyadic(s.outputs() * s.hidden * 9, 16, 1024, 5);
+  p.conv3_bias = dyadic(s.outputs(), 16, 64, 6);
+  p.log_gain = dyadic(s.outputs(), 16, 64, 7);
   return p;
 }
 
@@ -37,7 +37,15 @@ Views views_of(const std::vector<kernels::Buffer<float>>& b) {
 }
 
 reference::Coupling kind_of(const kernels::CouplingShape& s) {
-  return s.kind == kernels::CouplingKind::sigmoid ? reference::Coupling::sigmoid : reference::Coupling::tanh;
+  switch (s.kind) {
+    case kernels::CouplingKind::tanh:
+      return reference::Coupling::tanh;
+    case kernels::CouplingKind::additive:
+      return reference::Coupling::additive;
+    case kernels::CouplingKind::sigmoid:
+      break;
+  }
+  return reference::Coupling::sigmoid;
 }
 
 }  // namespace
@@ -174,7 +182,8 @@ void CouplingCase::verify() {
 
 double CouplingCase::forward_flop() const {
   const double c = static_cast<double>(shape_.channels), f = static_cast<double>(shape_.hidden);
-  return 2.0 * static_cast<double>(shape_.height * shape_.width) * (9 * c / 2 * f + f * f + 9 * f * c);
+  return 2.0 * static_cast<double>(shape_.height * shape_.width) *
+         (9 * c / 2 * f + f * f + 9 * f * static_cast<double>(shape_.outputs()));
 }
 
 }  // namespace evenflow::bench

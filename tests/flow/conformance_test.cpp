@@ -82,8 +82,10 @@ class Conformance : public testing::TestWithParam<std::tuple<tests::BackendUnder
     s.height = golden_.integer_attribute("height");
     s.width = golden_.integer_attribute("width");
     s.dense_invconv = golden_.text_attribute("invconv") == "dense";
-    s.coupling =
-        golden_.text_attribute("coupling") == "tanh" ? kernels::CouplingKind::tanh : kernels::CouplingKind::sigmoid;
+    const std::string coupling = golden_.text_attribute("coupling");
+    s.coupling = coupling == "tanh"       ? kernels::CouplingKind::tanh
+                 : coupling == "additive" ? kernels::CouplingKind::additive
+                                          : kernels::CouplingKind::sigmoid;
     return s;
   }
   kernels::Device device() const { return std::get<0>(GetParam()).device; }
@@ -289,7 +291,8 @@ std::string case_name(const testing::TestParamInfo<Conformance::ParamType>& info
 INSTANTIATE_TEST_SUITE_P(Cases, Conformance,
                          testing::Combine(testing::ValuesIn(tests::devices_under_test()),
                                           testing::Values("small_plu.h5", "small_dense_tanh.h5", "unknown_parameter.h5",
-                                                          "single_scale.h5", "paper.h5")),
+                                                          "single_scale.h5", "additive.h5", "additive_single_scale.h5",
+                                                          "paper.h5")),
                          case_name);
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "flow/glow_model.h"
 #include "io/error.h"
 #include "kernels/check.h"
 #include "tests/support/backends.h"
@@ -26,14 +27,17 @@ using reference::Vector;
 using testing::HasSubstr;
 using tests::message_of;
 
-GlowShape small_shape(bool dense = false) {
+enum class Variant { plu, dense, additive };
+
+GlowShape small_shape(Variant variant) {
   GlowShape shape;
   shape.blocks = 2;
   shape.steps = 3;
   shape.hidden = 5;
   shape.height = 16;
   shape.width = 8;
-  shape.dense_invconv = dense;
+  shape.dense_invconv = variant == Variant::dense;
+  shape.coupling = variant == Variant::additive ? kernels::CouplingKind::additive : kernels::CouplingKind::sigmoid;
   return shape;
 }
 
@@ -70,11 +74,23 @@ kernels::Map windows(const GlowShape& shape, const kernels::Buffer<float>& data)
                            data.view().device);
 }
 
-class GlowOf : public testing::TestWithParam<std::tuple<tests::BackendUnderTest, bool>> {  // dense?
+class GlowOf : public testing::TestWithParam<std::tuple<tests::BackendUnderTest, Variant>> {
  protected:
   kernels::Device device() const { return std::get<0>(GetParam()).device; }
   kernels::Buffer<float> on_device(const std::vector<float>& values) { return tests::to_device(stream_, values); }
   double constant_log_det() { return kernels::to_host(stream_, glow_.constant_log_det())[0]; }
+  /// The tensors with couplings that do something.
+  std::vector<Tensor> lively_tensors(uint64_t seed) {
+    std::vector<Tensor> tensors = glow_.tensors();
+    tests::Rng rng(seed);
+    for (Tensor& tensor : tensors) {
+      if (tensor.name.find("conv3") != std::string::npos) {
+        tensor.values = tests::random_floats(rng, static_cast<int64_t>(tensor.values.size()), 0.2);
+      }
+    }
+    return tensors;
+  }
+  bool additive() const { return shape_.coupling == kernels::CouplingKind::additive; }
 
   tests::SelectedBackend selected_{std::get<0>(GetParam())};
   GlowShape shape_ = small_shape(std::get<1>(GetParam()));
@@ -82,10 +98,14 @@ class GlowOf : public testing::TestWithParam<std::tuple<tests::BackendUnderTest,
   Glow glow_{shape_, 1, device()};
 };
 std::string glow_case_name(const testing::TestParamInfo<GlowOf::ParamType>& info) {
-  return std::get<0>(info.param).name + (std::get<1>(info.param) ? "_dense" : "_plu");
+  const Variant variant = std::get<1>(info.param);
+  return std::get<0>(info.param).name + (variant == Variant::plu     ? "_plu"
+                                         : variant == Variant::dense ? "_dense"
+                                                                     : "_additive");
 }
-INSTANTIATE_TEST_SUITE_P(Invconv, GlowOf,
-                         testing::Combine(testing::ValuesIn(tests::devices_under_test()), testing::Bool()),
+INSTANTIATE_TEST_SUITE_P(Variants, GlowOf,
+                         testing::Combine(testing::ValuesIn(tests::devices_under_test()),
+                                          testing::Values(Variant::plu, Variant::dense, Variant::additive)),
                          glow_case_name);
 
 // ---- shape
@@ -93,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(Invconv, GlowOf,
 TEST(GlowShape, ComesFromTheConfiguration) {
   io::Config config;
   config.model.invconv = io::InvconvKind::dense;
-  config.model.coupling = io::CouplingBound::tanh;
+  config.model.coupling = io::CouplingKind::tanh;
   const GlowShape shape = glow_shape(config);
   EXPECT_EQ(shape.blocks, 3);
   EXPECT_EQ(shape.dimensions(), 128 * 64);
@@ -102,6 +122,9 @@ TEST(GlowShape, ComesFromTheConfiguration) {
   EXPECT_EQ(shape.channels(2), 16);
   EXPECT_EQ(shape.block_height(0), 64);
   EXPECT_EQ(shape.block_width(2), 8);
+  config.model.coupling = io::CouplingKind::additive;
+  EXPECT_EQ(glow_shape(config).coupling, kernels::CouplingKind::additive);
+  EXPECT_EQ(glow_shape({}).coupling, kernels::CouplingKind::sigmoid);
 }
 
 TEST(GlowShape, RefusesAWindowThatDoesNotHalve) {
@@ -238,16 +261,9 @@ TEST_P(GlowOf, LoadRefusesWhatDoesNotFitAndChangesNothing) {
 TEST_P(GlowOf, InitialisedActnormsGiveZeroMeanUnitStd) {
   const std::vector<float> values_in = random_windows(shape_, 4, 5);
   const kernels::Buffer<float> data = on_device(values_in);
-  std::vector<Tensor> tensors = glow_.tensors();
-  tests::Rng rng(6);
-  for (Tensor& tensor : tensors) {  // couplings that do something
-    if (tensor.name.find("conv3") != std::string::npos) {
-      tensor.values = tests::random_floats(rng, static_cast<int64_t>(tensor.values.size()), 0.2);
-    }
-  }
-  glow_.load(tensors);
+  glow_.load(lively_tensors(6));
   glow_.initialise_actnorm(stream_, windows(shape_, data));
-  tensors = glow_.tensors();
+  std::vector<Tensor> tensors = glow_.tensors();
 
   reference::Maps x(4, 1, shape_.height, shape_.width);
   std::copy(values_in.begin(), values_in.end(), x.values.begin());
@@ -289,7 +305,9 @@ TEST_P(GlowOf, InitialisedActnormsGiveZeroMeanUnitStd) {
                                                 values("coupling.conv2.weight"), values("coupling.conv2.bias"),
                                                 values("coupling.conv3.weight"), values("coupling.conv3.bias"),
                                                 values("coupling.log_gain")};
-      x = reference::coupling_forward(reference::Coupling::sigmoid, coupling, x).y;
+      x = reference::coupling_forward(additive() ? reference::Coupling::additive : reference::Coupling::sigmoid,
+                                      coupling, x)
+              .y;
     }
     x = reference::channels(x, 0, x.c / 2);
   }
@@ -328,6 +346,32 @@ TEST_P(GlowOf, ForwardUndoesInverse) {
     again.insert(again.end(), values.begin(), values.end());
   }
   tests::expect_close(again, latents, Vector(latents.size(), 1e-4), "latents");
+}
+
+// What makes the paper's step from eq. 6 to eq. 7 true.
+TEST_P(GlowOf, TheLogDeterminantOfAnAdditiveFlowIsTheSameForEveryWindow) {
+  constexpr int64_t n = 5;
+  std::vector<float> values = random_windows(shape_, n, 12);
+  for (size_t i = 0; i < values.size(); ++i) {  // from faint to loud
+    values[i] *= static_cast<float>(1 + i / static_cast<size_t>(shape_.dimensions()));
+  }
+  const kernels::Buffer<float> data = on_device(values);
+  GlowModel model(shape_, {}, 1, device());
+  model.load(lively_tensors(13));
+  model.initialise(stream_, windows(shape_, data));
+  WindowScores scores(model, n);
+  model.make_pass(n, PassMode::score)->score(stream_, windows(shape_, data), {}, scores, 0);
+  const double log_det = scores.of(0, "log_det");
+  EXPECT_NE(log_det, 0.0);
+  for (int64_t i = 1; i < n; ++i) {
+    EXPECT_EQ(scores.of(i, "log_det") == log_det, additive()) << i;
+    EXPECT_NE(scores.of(i, "score_zc"), scores.of(0, "score_zc")) << i;
+    if (additive()) {
+      const double with = scores.of(i, "score_zc_logdet");
+      EXPECT_TRUE(std::abs(with - scores.of(i, "score_zc") + log_det) <= tests::eps64 * std::abs(with)) << i;
+    }
+  }
+  EXPECT_EQ(log_det == kernels::to_host(stream_, model.glow().constant_log_det())[0], additive());
 }
 
 TEST_P(GlowOf, ZdCanBeEitherHalfOfTheLastBlock) {

@@ -22,12 +22,19 @@ TEST(ParameterList, IsWhatEachKindOfModelHas) {
   config.classifier.embedding = 7;
   const io::ConditionData condition = {{"a", "b"}, {1.0, 2.0}, {0.0, 0.0},
                                        {0.0, 0.0}, {1.0, 1.0}, {{1.0, 2.0, 3.0}, {4.0, 5.0}}};
-  for (const auto& [kind, invconv] : {std::pair(io::ModelKind::glow, io::InvconvKind::plu),
-                                      {io::ModelKind::glow, io::InvconvKind::dense},
-                                      {io::ModelKind::vae, io::InvconvKind::plu},
-                                      {io::ModelKind::classifier, io::InvconvKind::plu}}) {
+  struct Case {
+    io::ModelKind kind = io::ModelKind::glow;
+    io::InvconvKind invconv = io::InvconvKind::plu;
+    io::CouplingKind coupling = io::CouplingKind::sigmoid;
+  };
+  for (const auto& [kind, invconv, coupling] : {Case{},
+                                                {.invconv = io::InvconvKind::dense},
+                                                {.coupling = io::CouplingKind::additive},
+                                                {.kind = io::ModelKind::vae},
+                                                {.kind = io::ModelKind::classifier}}) {
     config.model.kind = kind;
     config.model.invconv = invconv;
+    config.model.coupling = coupling;
     const std::vector<io::Tensor> own = make_model(config, condition, 1, {})->tensors();
     const std::vector<io::Tensor> listed = io::parameter_list(config, condition);
     ASSERT_EQ(listed.size(), own.size()) << io::name_of(kind);

@@ -37,7 +37,7 @@ Config unusual() {
   Config c;
   c.frontend = {44100, "1", 2048, 441, PadMode::zero, 64};
   c.window = {Normalisation::global, 32, 7};
-  c.model = {ModelKind::glow, 1, 9, 48, InvconvKind::dense, CouplingBound::tanh};
+  c.model = {ModelKind::glow, 1, 9, 48, InvconvKind::dense, CouplingKind::tanh};
   c.condition = {false,
                  {"velocity_mm_s", "weight, kg", "qu\"o\\te\n\t\x01\x7f \xC3\xA9"},
                  {0.1, -3e-5, 1},
@@ -83,7 +83,7 @@ TEST(Choice, ValuesAndNamesArePairs) {
   expect_one_name_each<Normalisation>();
   expect_one_name_each<ModelKind>();
   expect_one_name_each<InvconvKind>();
-  expect_one_name_each<CouplingBound>();
+  expect_one_name_each<CouplingKind>();
   expect_one_name_each<ZdHalf>();
   expect_one_name_each<Precision>();
   expect_one_name_each<CouplingKernels>();
@@ -229,7 +229,7 @@ TEST(Config, BadValuesAreRefusedInFlagsAndFiles) {
       {"model.steps", "0", "0", "from 1 to"},
       {"model.hidden", "0", "0", "from 1 to"},
       {"model.invconv", "lu", "\"lu\"", "\"plu\" or \"dense\""},
-      {"model.coupling", "exp", "\"exp\"", "\"sigmoid\" or \"tanh\""},
+      {"model.coupling", "exp", "\"exp\"", "\"sigmoid\" or \"tanh\" or \"additive\""},
       {"condition.enabled", "yes", "\"yes\"", "true or false"},
       {"condition.enabled", "1", "1", "true or false"},
       {"condition.parameters", "a,,b", "[\"a\", \"\"]", "list of non-empty texts"},

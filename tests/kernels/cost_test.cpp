@@ -29,8 +29,13 @@ Map map_of(const CouplingShape& s, float* data = nullptr) {
   return make_map(data, 1, s.channels, s.height, s.width);
 }
 
+CouplingShape additive(CouplingShape s) {
+  s.kind = CouplingKind::additive;
+  return s;
+}
+
 /// What a coupling does element by element beside its products.
-double affine_flop(const CouplingShape& s, double per_element) {
+double flop_of_elements(const CouplingShape& s, double per_element) {
   const int64_t changed = s.channels / 2 * s.height * s.width;
   return per_element * static_cast<double>(changed);
 }
@@ -41,10 +46,22 @@ TEST(Cost, ThePapersModelTakesNinetyMegaflopForward) {
     const CouplingForward coupling{
         .shape = s, .x = map_of(s), .packed = {}, .y = {}, .log_det = {}, .saved = {}, .workspace = {}};
     const InvconvApply invconv{.x = map_of(s), .weight = {}, .y = {}};
-    flop += steps * (cost(coupling).flop - affine_flop(s, 8) + cost(invconv).flop);
+    flop += steps * (cost(coupling).flop - flop_of_elements(s, 8) + cost(invconv).flop);
   }
   // By hand: 2 x 5 x (2048 (2752 + 16) + 512 (4480 + 64) + 128 (7936 + 256)).
   EXPECT_EQ(flop, 90439680);
+}
+
+TEST(Cost, AnAdditiveCouplingHasHalfOfTheLastProductAndNoLogDet) {
+  for (const CouplingShape& s : blocks) {
+    const auto forward = [&](const CouplingShape& shape) {
+      return cost(CouplingForward{
+          .shape = shape, .x = map_of(s), .packed = {}, .y = {}, .log_det = {}, .saved = {}, .workspace = {}});
+    };
+    const auto saved_flop = static_cast<double>(s.height * s.width * s.channels * s.hidden * 9);
+    EXPECT_EQ(forward(s).flop - forward(additive(s)).flop, saved_flop + flop_of_elements(s, 8 - 2));
+    EXPECT_EQ(forward(s).bytes - forward(additive(s)).bytes, 2 * 8);
+  }
 }
 
 TEST(Cost, ABackwardIsTwoForwards) {
@@ -75,7 +92,8 @@ class FlopByName final : public Tracer {
 // The CPU's convolutions, strip by strip, with padding between the rows: they count the map's pixels alone.
 TEST(Cost, PartsOfTheCouplingAddUpToIt) {
   for (const CouplingShape& s :
-       {blocks[0], blocks[2], CouplingShape{.channels = 6, .hidden = 5, .height = 37, .width = 7}}) {
+       {blocks[0], blocks[2], CouplingShape{.channels = 6, .hidden = 5, .height = 37, .width = 7}, additive(blocks[0]),
+        additive({.channels = 6, .hidden = 5, .height = 37, .width = 7})}) {
     Stream stream;
     const int64_t floats = s.channels * s.height * s.width;
     const Buffer<float> x(floats), y(floats), dx(floats), packed(coupling_packed_floats({}, s)),
@@ -85,9 +103,9 @@ TEST(Cost, PartsOfTheCouplingAddUpToIt) {
                                       weights.slice(0, s.hidden),
                                       weights.slice(0, s.hidden * s.hidden),
                                       weights.slice(0, s.hidden),
-                                      weights.slice(0, s.channels * s.hidden * 9),
-                                      weights.slice(0, s.channels),
-                                      weights.slice(0, s.channels)};
+                                      weights.slice(0, s.outputs() * s.hidden * 9),
+                                      weights.slice(0, s.outputs()),
+                                      weights.slice(0, s.outputs())};
     FlopByName heard;
     stream.set_tracer(&heard);
     coupling_forward(stream, {.shape = s,
@@ -106,8 +124,9 @@ TEST(Cost, PartsOfTheCouplingAddUpToIt) {
                                .dx = map_of(s, dx.data()),
                                .gradients = gradients,
                                .workspace = workspace.view()});
-    for (const auto& [name, per_element] : {std::pair("coupling_forward", 8.0), std::pair("coupling_backward", 16.0)}) {
-      EXPECT_EQ(heard.parts.at(name), heard.whole.at(name) - affine_flop(s, per_element)) << name;
+    const double per_element = s.kind == CouplingKind::additive ? 2 : 8;
+    for (const auto& [name, passes] : {std::pair("coupling_forward", 1), std::pair("coupling_backward", 2)}) {
+      EXPECT_EQ(heard.parts.at(name), heard.whole.at(name) - flop_of_elements(s, passes * per_element)) << name;
     }
   }
 }

@@ -20,14 +20,19 @@ struct CouplingCase {
   Coupling kind = Coupling::sigmoid;
   std::string name() const {
     return text_of(MapShape{n, c, h, w, around}.name(), "_hidden", hidden,
-                   kind == Coupling::sigmoid ? "_sigmoid" : "_tanh");
+                   kind == Coupling::sigmoid ? "_sigmoid"
+                   : kind == Coupling::tanh  ? "_tanh"
+                                             : "_additive");
   }
+  bool additive() const { return kind == Coupling::additive; }
   kernels::CouplingShape kernel_shape() const {
     return {.channels = c,
             .hidden = hidden,
             .height = h,
             .width = w,
-            .kind = kind == Coupling::sigmoid ? kernels::CouplingKind::sigmoid : kernels::CouplingKind::tanh};
+            .kind = kind == Coupling::sigmoid ? kernels::CouplingKind::sigmoid
+                    : kind == Coupling::tanh  ? kernels::CouplingKind::tanh
+                                              : kernels::CouplingKind::additive};
   }
 };
 
@@ -36,14 +41,15 @@ struct CouplingCase {
 // hangs on a rounding, and every bound below is a bound of smooth functions.
 inline CouplingWeights random_weights(Rng& rng, const CouplingCase& s) {
   const int64_t half = s.c / 2;
+  const int64_t outputs = s.additive() ? half : s.c;
   CouplingWeights p;
   p.conv1_weight = dyadic_vector(rng, s.hidden * half * 9, 4, 16);
   p.conv1_bias = dyadic_vector(rng, s.hidden, 32, 64);
   p.conv2_weight = dyadic_vector(rng, s.hidden * s.hidden, 4, 16);
   p.conv2_bias = dyadic_vector(rng, s.hidden, 32, 64);
-  p.conv3_weight = random_vector(rng, s.c * s.hidden * 9, 0.3 / std::sqrt(9.0 * static_cast<double>(s.hidden)));
-  p.conv3_bias = random_vector(rng, s.c, 0.3);
-  p.log_gain = random_vector(rng, s.c, 0.2);
+  p.conv3_weight = random_vector(rng, outputs * s.hidden * 9, 0.3 / std::sqrt(9.0 * static_cast<double>(s.hidden)));
+  p.conv3_bias = random_vector(rng, outputs, 0.3);
+  p.log_gain = random_vector(rng, outputs, 0.2);
   return p;
 }
 

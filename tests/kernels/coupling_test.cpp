@@ -18,6 +18,7 @@ using reference::Vector;
 struct Bounds {
   Maps raw, shift;  ///< of s and t
   Maps y, inverse;  ///< of y_b and of x_b in the inverse, from one and the same y
+  Maps round_trip;  ///< of x_b in the inverse of forward
   Vector log_det;
   Maps dx;
   CouplingWeights d;
@@ -26,17 +27,18 @@ struct Bounds {
 Bounds bounds_of(const CouplingCase& s, const CouplingWeights& p, const Maps& x, const Maps& dy, double gradient) {
   constexpr double few = 8 * eps32;  // exp, log1p, tanh of the vector library and the handful of operations round them
   const int64_t half = s.c / 2;
+  const int64_t shift_at = p.outputs() - half;
   const reference::CouplingForward f = reference::coupling_forward(s.kind, p, x);
   const Maps magnitude =
       reference::convolve(f.h2, reference::absolute(p.conv3_weight), reference::absolute(p.conv3_bias), 3);
   Bounds b;
-  b.raw = b.shift = b.inverse = f.raw;
+  b.raw = b.shift = b.inverse = b.round_trip = f.raw;
   b.y = x;
   std::fill(b.y.values.begin(), b.y.values.end(), 0.0);  // y_a is x_a
   b.log_det = Vector(static_cast<size_t>(s.n));
   b.dx = dy;
-  Maps dh3(s.n, s.c, s.h, s.w);  // bound of the error plus what its use rounds
-  Vector dlog_gain(static_cast<size_t>(s.c));
+  Maps dh3(s.n, p.outputs(), s.h, s.w);  // bound of the error plus what its use rounds
+  Vector dlog_gain(static_cast<size_t>(p.outputs()));
   const double network_length = 9.0 * static_cast<double>(s.hidden + s.c) + static_cast<double>(s.hidden);
   const double pixel_count = static_cast<double>(s.n * s.h * s.w);
   // Lengths of the longest chain of sums: conv3's, conv2's and conv1's transposes, then the sum over pixels.
@@ -45,10 +47,10 @@ Bounds bounds_of(const CouplingCase& s, const CouplingWeights& p, const Maps& x,
     double log_det_magnitude = 0;
     for (int64_t c = 0; c < half; ++c) {
       const double gain_s = std::exp(3.0 * p.log_gain[static_cast<size_t>(c)]);
-      const double gain_t = std::exp(3.0 * p.log_gain[static_cast<size_t>(half + c)]);
+      const double gain_t = std::exp(3.0 * p.log_gain[static_cast<size_t>(shift_at + c)]);
       for (int64_t i = 0; i < s.h * s.w; ++i) {
-        const double error_s = sum_bound(9 * s.hidden, gain_s * magnitude.plane(n, c)[i]);
-        const double error_t = sum_bound(9 * s.hidden, gain_t * magnitude.plane(n, half + c)[i]);
+        const double error_s = s.additive() ? 0 : sum_bound(9 * s.hidden, gain_s * magnitude.plane(n, c)[i]);
+        const double error_t = sum_bound(9 * s.hidden, gain_t * magnitude.plane(n, shift_at + c)[i]);
         const double value_s = f.raw.plane(n, c)[i];
         const double value_t = f.shift.plane(n, c)[i];
         const double g = f.gain.plane(n, c)[i];
@@ -56,11 +58,15 @@ Bounds bounds_of(const CouplingCase& s, const CouplingWeights& p, const Maps& x,
         const double xb = std::abs(x.plane(n, half + c)[i]) + std::abs(value_t);
         b.raw.plane(n, c)[i] = error_s;
         b.shift.plane(n, c)[i] = error_t;
-        // d log g / d s <= 1 in both kinds; exp(log g) carries log g's error.
-        const double relative_g = error_s + few * (1.0 + std::abs(log_g));
-        const double error_y = g * (xb * relative_g + error_t);
+        // d log g / d s <= 1 in both affine kinds; exp(log g) carries log g's error. An additive one has no g, and
+        // rounds the sum.
+        const double relative_g = s.additive() ? 0 : error_s + few * (1.0 + std::abs(log_g));
+        const double relative_y = s.additive() ? eps32 : relative_g;
+        const double error_y = g * (xb * relative_y + error_t);
         b.y.plane(n, half + c)[i] = error_y;
-        b.inverse.plane(n, c)[i] = xb * relative_g + error_t;
+        b.inverse.plane(n, c)[i] = xb * relative_y + error_t;
+        // Both ways know one and the same t: of an additive coupling the two sums' roundings are left.
+        b.round_trip.plane(n, c)[i] = s.additive() ? eps32 * xb : 2 * b.inverse.plane(n, c)[i];
         b.log_det[static_cast<size_t>(n)] += error_s + few * std::abs(log_g);
         log_det_magnitude += std::abs(log_g);
 
@@ -72,12 +78,14 @@ Bounds bounds_of(const CouplingCase& s, const CouplingWeights& p, const Maps& x,
         const double dt = dyb * g;
         const double error_dt = dt * relative_g;
         b.dx.plane(n, half + c)[i] = error_dt;
-        dh3.plane(n, c)[i] = gain_s * (error_ds + dlog_g * slope * (few + chain));
-        dh3.plane(n, half + c)[i] = gain_t * (error_dt + dt * (few + chain));
-        const double ds = dlog_g * slope;
-        dlog_gain[static_cast<size_t>(c)] +=
-            3.0 * (error_ds * std::abs(value_s) + ds * error_s) + 3.0 * chain * ds * std::abs(value_s);
-        dlog_gain[static_cast<size_t>(half + c)] +=
+        if (!s.additive()) {
+          dh3.plane(n, c)[i] = gain_s * (error_ds + dlog_g * slope * (few + chain));
+          const double ds = dlog_g * slope;
+          dlog_gain[static_cast<size_t>(c)] +=
+              3.0 * (error_ds * std::abs(value_s) + ds * error_s) + 3.0 * chain * ds * std::abs(value_s);
+        }
+        dh3.plane(n, shift_at + c)[i] = gain_t * (error_dt + dt * (few + chain));
+        dlog_gain[static_cast<size_t>(shift_at + c)] +=
             3.0 * (error_dt * std::abs(value_t) + dt * error_t) + 3.0 * chain * dt * std::abs(value_t);
       }
     }
@@ -180,9 +188,8 @@ TEST_P(CouplingOp, InverseMatchesReferenceAndUndoesForward) {
   const int64_t half = s.c / 2;
   for (int64_t n = 0; n < s.n; ++n) {
     for (int64_t i = 0; i < half * s.h * s.w; ++i) {
-      const double inverse = bounds.inverse.plane(n, 0)[i];
-      bound.plane(n, half)[i] = inverse * 1.001;  // magnitudes of x, not of the rounded inverse
-      round_trip.plane(n, half)[i] = 2 * inverse;
+      bound.plane(n, half)[i] = bounds.inverse.plane(n, 0)[i] * 1.001;  // magnitudes of x, not of the rounded inverse
+      round_trip.plane(n, half)[i] = bounds.round_trip.plane(n, 0)[i];
     }
   }
   expect_close(back.values().values, expected.values, bound.values, "x");
@@ -310,8 +317,9 @@ TEST_P(CouplingOp, NotANumberInAnyWeightShows) {
                                         .saved = {},
                                         .workspace = workspace_.view()});
     stream_.synchronise();
+    const Maps y = out.values();
     for (int64_t n = 0; n < s.n; ++n) {
-      EXPECT_TRUE(std::isnan(log_det[n]));
+      EXPECT_TRUE(std::isnan(s.additive() ? y.plane(n, s.c / 2)[0] : log_det[n]));
     }
     p = good;
   }
@@ -319,7 +327,7 @@ TEST_P(CouplingOp, NotANumberInAnyWeightShows) {
 
 std::vector<CouplingCase> coupling_cases() {
   std::vector<CouplingCase> out;
-  for (const Coupling kind : {Coupling::sigmoid, Coupling::tanh}) {
+  for (const Coupling kind : {Coupling::sigmoid, Coupling::tanh, Coupling::additive}) {
     out.push_back({1, 2, 1, 1, 1, dense, kind});
     out.push_back({3, 2, 31, 33, 1, strided, kind});
     out.push_back({1, 4, 33, 31, 32, strided, kind});
@@ -330,7 +338,9 @@ std::vector<CouplingCase> coupling_cases() {
     out.push_back({1, 66, 32, 5, 37, strided, kind});
     out.push_back({3, 74, 37, 3, 2, strided, kind});
   }
-  out.push_back({1, 4, 32, 64, 32, dense, Coupling::sigmoid});  // the paper's first block
+  for (const Coupling kind : {Coupling::sigmoid, Coupling::additive}) {
+    out.push_back({1, 4, 32, 64, 32, dense, kind});  // the paper's first block
+  }
   return out;
 }
 

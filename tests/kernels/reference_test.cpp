@@ -145,9 +145,10 @@ TEST_P(ReferenceCoupling, BackwardAndInverse) {
   p.conv1_bias = random_vector(rng, hidden);
   p.conv2_weight = random_vector(rng, hidden * hidden);
   p.conv2_bias = random_vector(rng, hidden);
-  p.conv3_weight = random_vector(rng, channels * hidden * 9, 0.5);
-  p.conv3_bias = random_vector(rng, channels);
-  p.log_gain = random_vector(rng, channels, 0.3);
+  const int64_t outputs = GetParam() == Coupling::additive ? channels / 2 : channels;
+  p.conv3_weight = random_vector(rng, outputs * hidden * 9, 0.5);
+  p.conv3_bias = random_vector(rng, outputs);
+  p.log_gain = random_vector(rng, outputs, 0.3);
   Maps x = random_maps(rng, 2, channels, 3, 5, 2.0);
   const Maps dy = random_maps(rng, 2, channels, 3, 5);
   const double gradient = -0.7;
@@ -180,7 +181,8 @@ TEST_P(ReferenceCoupling, BackwardAndInverse) {
   EXPECT_TRUE(std::abs(log_det - f.log_det[0] - f.log_det[1]) <= 1e-11);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ReferenceCoupling, testing::Values(Coupling::sigmoid, Coupling::tanh));
+INSTANTIATE_TEST_SUITE_P(Kinds, ReferenceCoupling,
+                         testing::Values(Coupling::sigmoid, Coupling::tanh, Coupling::additive));
 
 TEST(Reference, GaussianMomentsGiveTheDensity) {
   Rng rng(106);

@@ -16,6 +16,9 @@ struct Gain {
 };
 
 Gain gain_of(Coupling kind, double s) {
+  if (kind == Coupling::additive) {
+    return {1.0, 0.0, 0.0};
+  }
   if (kind == Coupling::sigmoid) {
     const double u = s + 2.0;
     const double log_g = u < 0 ? u - std::log1p(std::exp(u)) : -std::log1p(std::exp(-u));
@@ -448,14 +451,15 @@ CouplingForward coupling_forward(Coupling kind, const CouplingWeights& p, const 
   f.h2 = relu(convolve(f.h1, p.conv2_weight, p.conv2_bias, 1));
   Maps h3 = convolve(f.h2, p.conv3_weight, p.conv3_bias, 3);
   for (int64_t n = 0; n < x.n; ++n) {
-    for (int64_t c = 0; c < x.c; ++c) {
+    for (int64_t c = 0; c < h3.c; ++c) {
       for (int64_t i = 0; i < x.pixels(); ++i) {
         h3.plane(n, c)[i] *= std::exp(3.0 * p.log_gain[index(c)]);
       }
     }
   }
-  f.raw = channels(h3, 0, half);
-  f.shift = channels(h3, half, half);
+  const int64_t shift_at = p.outputs() - half;
+  f.raw = shift_at > 0 ? channels(h3, 0, half) : Maps(x.n, half, x.h, x.w);
+  f.shift = channels(h3, shift_at, half);
   f.gain = f.log_gain = f.raw;
   f.y = x;
   f.log_det = Vector(index(x.n));
@@ -510,8 +514,9 @@ CouplingBackward coupling_backward(Coupling kind, const CouplingWeights& p, cons
   const CouplingForward f = coupling_forward(kind, p, x);
   CouplingBackward out;
   out.dx = dy;
-  Vector dlog_gain(index(x.c));
-  Maps dh3(x.n, x.c, x.h, x.w);
+  Vector dlog_gain(index(p.outputs()));
+  Maps dh3(x.n, p.outputs(), x.h, x.w);
+  const int64_t shift_at = p.outputs() - half;
   for (int64_t n = 0; n < x.n; ++n) {
     for (int64_t c = 0; c < half; ++c) {
       for (int64_t i = 0; i < x.pixels(); ++i) {
@@ -522,10 +527,12 @@ CouplingBackward coupling_backward(Coupling kind, const CouplingWeights& p, cons
         const double ds = (dyb * f.y.plane(n, half + c)[i] + log_det_gradient) * g.slope;
         const double dt = dyb * g.g;
         out.dx.plane(n, half + c)[i] = dyb * g.g;
-        dh3.plane(n, c)[i] = ds * std::exp(3.0 * p.log_gain[index(c)]);
-        dh3.plane(n, half + c)[i] = dt * std::exp(3.0 * p.log_gain[index(half + c)]);
-        dlog_gain[index(c)] += 3.0 * ds * s;
-        dlog_gain[index(half + c)] += 3.0 * dt * t;
+        if (kind != Coupling::additive) {
+          dh3.plane(n, c)[i] = ds * std::exp(3.0 * p.log_gain[index(c)]);
+          dlog_gain[index(c)] += 3.0 * ds * s;
+        }
+        dh3.plane(n, shift_at + c)[i] = dt * std::exp(3.0 * p.log_gain[index(shift_at + c)]);
+        dlog_gain[index(shift_at + c)] += 3.0 * dt * t;
       }
     }
   }

@@ -80,9 +80,10 @@ struct InvconvBackward {
 };
 InvconvBackward invconv_backward(const Maps& x, const Maps& dy, const Vector& weight);
 
-enum class Coupling { sigmoid, tanh };
+enum class Coupling { sigmoid, tanh, additive };
 struct CouplingWeights {
   Vector conv1_weight, conv1_bias, conv2_weight, conv2_bias, conv3_weight, conv3_bias, log_gain;
+  int64_t outputs() const { return static_cast<int64_t>(conv3_bias.size()); }
   int64_t hidden() const { return static_cast<int64_t>(conv1_bias.size()); }
 };
 /// The seven tensors in the order of the struct.
@@ -91,7 +92,7 @@ CouplingWeights absolute(const CouplingWeights& weights);
 
 struct CouplingForward {
   Maps h1, h2;          ///< after their ReLU
-  Maps raw, shift;      ///< s and t, with the gain
+  Maps raw, shift;      ///< s (0 of an additive one) and t, with the gain
   Maps gain, log_gain;  ///< g and log g per pixel
   Maps y;
   Vector log_det;  ///< [n]

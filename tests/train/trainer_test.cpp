@@ -38,6 +38,16 @@ class TrainerTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
     config.train.precision = io::Precision::float32;
     return config;
   }
+  /// On a GPU the default alone: device_agreement_test.cpp holds the other to the CPU's.
+  std::vector<io::CouplingKind> couplings() const {
+    using enum io::CouplingKind;
+    return on_gpu() ? std::vector{sigmoid} : std::vector{sigmoid, additive};
+  }
+  io::Config base(io::CouplingKind coupling) const {
+    io::Config config = base();
+    config.model.coupling = coupling;
+    return config;
+  }
   std::filesystem::path shard() const { return folder_ / "shard.h5"; }
   std::filesystem::path run(const std::string& name) const { return folder_ / name; }
   std::string log_of(const std::string& name) const { return io::read_text(run(name) / "log.txt"); }
@@ -77,42 +87,51 @@ TEST_P(TrainerTest, LeavesAWholeRunFolder) {
 
 TEST_P(TrainerTest, LossFallsAndTheEstimateFollowsV) {
   testing::write_shard(folder_ / "large.h5", {.train_clips = 60, .test_clips = 20});
-  io::Config config = base();
-  config.train.epochs = 30;
-  config.train.batch = 16;
-  config.train.learning_rate = 3e-3;
-  config.train.checkpoint_epochs = 10;
-  config.train.threads = 2;
-  train(tiny_options(folder_ / "large.h5", run("a"), config));
-  const auto rows = io::read_csv(run("a") / "metrics.csv");
-  const double first = std::stod(rows[1][3]), last = std::stod(rows[30][3]);
-  EXPECT_TRUE(last <= first - 0.1) << first << " to " << last;
+  for (const io::CouplingKind coupling : couplings()) {
+    const std::string name(io::name_of(coupling));
+    SCOPED_TRACE(name);
+    io::Config config = base(coupling);
+    config.train.epochs = 30;
+    config.train.batch = 16;
+    config.train.learning_rate = 3e-3;
+    config.train.checkpoint_epochs = 10;
+    config.train.threads = 2;
+    train(tiny_options(folder_ / "large.h5", run(name), config));
+    const auto rows = io::read_csv(run(name) / "metrics.csv");
+    const double first = std::stod(rows[1][3]), last = std::stod(rows[30][3]);
+    EXPECT_TRUE(last <= first - 0.1) << first << " to " << last;
 
-  const io::Shard data(folder_ / "large.h5");
-  Detector detector(run("a") / "model.h5", "cpu", 2);
-  std::vector<double> v, estimate, score;
-  std::vector<int> label;
-  for (const ClipScore& clip : detector.score(data, [](const io::Clip& c) { return c.split == io::Split::test; })) {
-    if (clip.clip.label == 0) {
-      v.push_back(clip.clip.parameter[0]);
-      estimate.push_back(clip.estimate[0]);
+    const io::Shard data(folder_ / "large.h5");
+    Detector detector(run(name) / "model.h5", "cpu", 2);
+    std::vector<double> v, estimate, score;
+    std::vector<int> label;
+    for (const ClipScore& clip : detector.score(data, [](const io::Clip& c) { return c.split == io::Split::test; })) {
+      if (clip.clip.label == 0) {
+        v.push_back(clip.clip.parameter[0]);
+        estimate.push_back(clip.estimate[0]);
+      }
+      label.push_back(clip.clip.label);
+      score.push_back(clip.score);
+      EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
     }
-    label.push_back(clip.clip.label);
-    score.push_back(clip.score);
-    EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
+    EXPECT_TRUE(pearson_correlation(v, estimate) >= 0.9) << pearson_correlation(v, estimate);
+    EXPECT_TRUE(auc(score, label) >= 0.95) << auc(score, label);
   }
-  EXPECT_TRUE(pearson_correlation(v, estimate) >= 0.9) << pearson_correlation(v, estimate);
-  EXPECT_TRUE(auc(score, label) >= 0.95) << auc(score, label);
 }
 
 TEST_P(TrainerTest, ThreadsAndStreamingChangeNoBit) {
-  io::Config config = base();
-  train(tiny_options(shard(), run("one"), config));
-  config.train.threads = 3;
-  config.train.resident_mib = 0;
-  train(tiny_options(shard(), run("three"), config));
-  EXPECT_THAT(log_of("three"), HasSubstr("streamed"));
-  expect_same_run(run("one"), run("three"));
+  for (const io::CouplingKind coupling : couplings()) {
+    const std::string name(io::name_of(coupling));
+    io::Config config = base(coupling);
+    train(tiny_options(shard(), run(name + "_one"), config));
+    config.train.threads = 3;
+    config.train.resident_mib = 0;
+    train(tiny_options(shard(), run(name + "_three"), config));
+    EXPECT_THAT(log_of(name + "_three"), HasSubstr("streamed"));
+    EXPECT_EQ(log_of(name + "_three").find("additive couplings") != std::string::npos,
+              coupling == io::CouplingKind::additive);
+    expect_same_run(run(name + "_one"), run(name + "_three"));
+  }
 }
 
 // Stops after every step in turn, then goes on to the end.
@@ -139,7 +158,11 @@ void stop_everywhere(const std::filesystem::path& shard, const testing::TempFold
 }
 
 TEST_P(TrainerTest, ResumeAfterAnyStepChangesNoBit) {
-  stop_everywhere(shard(), folder_, base());
+  for (const io::CouplingKind coupling : couplings()) {
+    SCOPED_TRACE(io::name_of(coupling));
+    const testing::TempFolder folder;
+    stop_everywhere(shard(), folder, base(coupling));
+  }
 }
 
 TEST_P(TrainerTest, ResumeAfterAnyStepChangesNoBitStreamedWithEverySetting) {
@@ -150,7 +173,7 @@ TEST_P(TrainerTest, ResumeAfterAnyStepChangesNoBitStreamedWithEverySetting) {
   config.train.warmup_steps = 3;
   config.train.clip_norm = 0.5;
   config.model.invconv = io::InvconvKind::dense;
-  config.model.coupling = io::CouplingBound::tanh;
+  config.model.coupling = io::CouplingKind::tanh;
   stop_everywhere(shard(), folder_, config);
 }
 

@@ -30,7 +30,7 @@ def step_shapes(blocks, steps, channels=1):
             c //= 2
 
 
-def random_parameters(rng, blocks, steps, hidden, invconv):
+def random_parameters(rng, blocks, steps, hidden, invconv, coupling="sigmoid"):
     """Deliberately non-trivial values: every term of the gradient must be exercised."""
     p = {}
     for name, c in step_shapes(blocks, steps):
@@ -51,9 +51,10 @@ def random_parameters(rng, blocks, steps, hidden, invconv):
         p[f"{k}.conv1.bias"] = rng.normal(0, 0.1, hidden)
         p[f"{k}.conv2.weight"] = rng.normal(0, math.sqrt(2 / hidden), (hidden, hidden, 1, 1))
         p[f"{k}.conv2.bias"] = rng.normal(0, 0.1, hidden)
-        p[f"{k}.conv3.weight"] = rng.normal(0, 0.2 / math.sqrt(9 * hidden), (c, hidden, 3, 3))
-        p[f"{k}.conv3.bias"] = rng.normal(0, 0.1, c)
-        p[f"{k}.log_gain"] = rng.normal(0, 0.1, c)
+        out = c // 2 if coupling == "additive" else c
+        p[f"{k}.conv3.weight"] = rng.normal(0, 0.2 / math.sqrt(9 * hidden), (out, hidden, 3, 3))
+        p[f"{k}.conv3.bias"] = rng.normal(0, 0.1, out)
+        p[f"{k}.log_gain"] = rng.normal(0, 0.1, out)
     return p
 
 
@@ -85,7 +86,7 @@ def forward(p, x, blocks, steps, coupling, initialise=None):
             if initialise is not None:
                 mean = x.mean(dim=(0, 2, 3))
                 std = ((x - mean[None, :, None, None]) ** 2).mean(dim=(0, 2, 3)).sqrt()
-                bias, log_scale = -mean, -torch.log(std + 1e-6)
+                bias, log_scale = -mean, -torch.log(std.clamp(min=1e-3) + 1e-6)
                 initialise[f"{n}.actnorm.bias"], initialise[f"{n}.actnorm.log_scale"] = bias, log_scale
             x = (x + bias[None, :, None, None]) * torch.exp(log_scale)[None, :, None, None]
             logdet = logdet + hw * log_scale.sum()
@@ -98,6 +99,9 @@ def forward(p, x, blocks, steps, coupling, initialise=None):
             h = F.relu(F.conv2d(h, p[f"{k}.conv2.weight"], p[f"{k}.conv2.bias"]))
             h = F.conv2d(h, p[f"{k}.conv3.weight"], p[f"{k}.conv3.bias"], padding=1)
             h = h * torch.exp(3 * p[f"{k}.log_gain"])[None, :, None, None]
+            if coupling == "additive":  # volume-preserving: the log-determinant does not know the input
+                x = torch.cat([xa, xb + h], 1)
+                continue
             raw, t = h.chunk(2, 1)
             log_g = F.logsigmoid(raw + 2) if coupling == "sigmoid" else 2 * torch.tanh(raw / 2)
             x = torch.cat([xa, (xb + t) * torch.exp(log_g)], 1)
@@ -149,11 +153,11 @@ def main():
     for n, d in dict(blocks=3, steps=2, hidden=8, height=16, width=8, batch=3, condition=1, seed=1).items():
         a.add_argument(f"--{n}", type=int, default=d)
     a.add_argument("--invconv", choices=["plu", "dense"], default="plu")
-    a.add_argument("--coupling", choices=["sigmoid", "tanh"], default="sigmoid")
+    a.add_argument("--coupling", choices=["sigmoid", "tanh", "additive"], default="sigmoid")
     a.add_argument("--unknown", action="store_true", help="make the first clip's parameters unknown")
     o = a.parse_args()
     rng = np.random.default_rng(o.seed)
-    raw = random_parameters(rng, o.blocks, o.steps, o.hidden, o.invconv)
+    raw = random_parameters(rng, o.blocks, o.steps, o.hidden, o.invconv, o.coupling)
     p = {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in raw.items()}
     for n in p:
         if p[n].is_floating_point():
