@@ -85,6 +85,16 @@ System centred(const PaperPlan& plan) {
   return system;
 }
 
+System clip_statistics_system(const PaperPlan& plan) {
+  System system;
+  system.config = plan.config;
+  system.config.condition.enabled = false;
+  system.name = "clip_statistics";
+  system.title = "clip statistics (10th, 50th, 90th percentile by mel band)";
+  system.statistics = ClipStatistics::percentiles;
+  return system;
+}
+
 System longer(const PaperPlan& plan, System system) {
   system.config.train.epochs *= plan.long_factor;
   system.name += "_long";
@@ -260,13 +270,15 @@ PaperStudy run_paper(const PaperOptions& options) {
   const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
   const System vae = autoencoder(plan, paper.k);
   const System errors = plain_autoencoder(plan), classes = classifier(plan), adapted = centred(plan);
-  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain, errors, classes, adapted});
+  const System statistics = clip_statistics_system(plan);
+  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain, errors, classes, adapted, statistics});
   const System long_plain = longer(plan, single_plain), long_single = longer(plan, single);
   systems.insert(systems.end(), {single_first, multi_first, long_plain, long_single});
   paper.vae = vae.name;
   paper.autoencoder_gmm = errors.name;
   paper.classifier_gmm = classes.name;
   paper.multi_centred = adapted.name;
+  paper.clip_statistics = statistics.name;
   paper.single_conventional = single_plain.name;
   paper.multi_conventional = multi_plain.name;
   paper.single_constrained = single.name;

@@ -47,7 +47,7 @@ struct PaperStudy {
   double k = 0;  ///< the chosen one
   // Names of systems: the table's autoencoder and four flows, what else was the best of its day, and the constrained
   // ones with zd in the other half.
-  std::string vae, autoencoder_gmm, classifier_gmm, multi_centred;
+  std::string vae, autoencoder_gmm, classifier_gmm, multi_centred, clip_statistics;
   std::string single_conventional, multi_conventional, single_constrained, multi_constrained;
   std::string single_zd_first, multi_zd_first;
   std::string single_conventional_long, single_constrained_long;  ///< more epochs, the first seed alone

@@ -236,6 +236,12 @@ class Running {
     if (!fs::exists(training.shard)) {
       centre_by_value(io::Shard(features()), training.shard);
     }
+    if (system.statistics) {
+      io::make_folder(folder);
+      train::write_scores(scores,
+                          statistics_scores(io::Shard(training.shard), training.config.train, *system.statistics));
+      return true;
+    }
     if (!train_cell(training, {o_.stop, o_.progress})) {
       return false;
     }

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/study/clip_statistics.h"
 #include "io/config.h"
 #include "io/manifest.h"
 #include "train/detect/score.h"
@@ -27,7 +29,8 @@ struct System {
   int64_t seeds = 0;  ///< the first so many of the study's; 0: all
   /// Decided by Gaussian mixtures over what the model says (mixtures.h), not by the model's own score.
   bool mixtures = false;
-  bool centred = false;  ///< of features that are centred by value (centring.h)
+  std::optional<ClipStatistics> statistics = {};  ///< no model: detectors on clip statistics
+  bool centred = false;                           ///< of features that are centred by value (centring.h)
 };
 
 /// The paper's four flows over the settings of `base`: single-scale (one block) and multi-scale (base's blocks, or

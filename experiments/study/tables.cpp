@@ -119,7 +119,7 @@ class Tables {
       return nullptr;
     }
     const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
-      return !other.system.config.condition.enabled && !other.system.centred &&
+      return !other.system.config.condition.enabled && !other.system.centred && !other.system.statistics &&
              other.system.config.model == system.system.config.model &&
              train::describe_budget(other.system.config.train) == train::describe_budget(system.system.config.train);
     });

@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "experiments/study/centring.h"
+#include "experiments/study/clip_statistics.h"
 #include "experiments/study/mixtures.h"
 #include "flow/random.h"
 #include "io/error.h"
@@ -158,6 +159,76 @@ TEST(CentreByValue, MovesEveryValuesMeanToTheTrainingClips) {
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_TRUE(std::abs(frames[i] - expected[i]) <= 1e-5) << i;
   }
+}
+
+// ---- clip statistics
+
+TEST(ClipStatistics, AreBandByBandOverTime) {
+  // Band 0: 0 to 4; band 1: a constant 7.
+  std::vector<float> frames;
+  for (int t = 0; t < 5; ++t) {
+    frames.push_back(static_cast<float>(t));
+    frames.push_back(7.0F);
+  }
+  EXPECT_EQ(clip_statistics(frames, 2, ClipStatistics::mean), (std::vector<double>{2, 7}));
+  const std::vector<double> both = clip_statistics(frames, 2, ClipStatistics::mean_deviation);
+  ASSERT_EQ(both.size(), 4U);
+  EXPECT_NEAR(both[2], std::sqrt(2.0), 1e-12);
+  EXPECT_EQ(both[3], 0);
+  const std::vector<double> percentiles = clip_statistics(frames, 2, ClipStatistics::percentiles);
+  ASSERT_EQ(percentiles.size(), 6U);
+  EXPECT_NEAR(percentiles[0], 0.4, 1e-12);
+  EXPECT_EQ(percentiles[2], 2);
+  EXPECT_NEAR(percentiles[4], 3.6, 1e-12);
+  EXPECT_EQ(percentiles[1], 7);
+}
+
+// Along (1, 1) the normal clips vary a lot, across it hardly.
+TEST(StatisticsDetector, KnowsHowStatisticsVaryTogether) {
+  flow::Random random = flow::stream_of(3, 0);
+  std::vector<std::vector<double>> normal;
+  for (int i = 0; i < 2000; ++i) {
+    const double along = 10 * random.normal(), across = random.normal();
+    normal.push_back({along + across, along - across, 5.0});
+  }
+  const StatisticsDetector detector(normal);
+  EXPECT_GT(detector.mahalanobis({5, -5, 5}), 10 * detector.mahalanobis({5, 5, 5}));
+  // 25 by the covariance itself, as `across` is then 5; less by the shrinkage.
+  EXPECT_TRUE(std::abs(detector.mahalanobis({5, -5, 5}) - 25) <= 5) << detector.mahalanobis({5, -5, 5});
+  EXPECT_EQ(detector.nearest(normal[4]), 0.0);
+  EXPECT_GT(detector.nearest(normal[4], 4), 0.0);
+  EXPECT_TRUE(detector.pca_residual({3, 4, 5}) <= 1e-18) << "three components hold three statistics";
+}
+
+TEST(StatisticsDetector, LeavesOverWhatIsOutsideOfTheComponents) {
+  flow::Random random = flow::stream_of(5, 0);
+  std::vector<std::vector<double>> normal;
+  for (int i = 0; i < 4; ++i) {
+    normal.push_back({random.normal(), random.normal(), random.normal(), random.normal(), random.normal()});
+  }
+  const StatisticsDetector detector(normal);
+  for (const std::vector<double>& clip : normal) {
+    EXPECT_TRUE(detector.pca_residual(clip) <= 1e-18) << "three components hold four clips about their mean";
+  }
+  EXPECT_GT(detector.pca_residual({9, -9, 9, -9, 9}), 1.0);
+}
+
+TEST(StatisticsScores, RankAnomaliesOfALoudFault) {
+  const TempFolder folder;
+  train::testing::write_shard(folder / "a.h5", {.train_clips = 20, .test_clips = 10});
+  const io::Shard shard(folder / "a.h5");
+  const train::ScoreTable table = statistics_scores(shard, {}, ClipStatistics::percentiles);
+  ASSERT_EQ(table.clips.size(), 30U);
+  std::vector<double> scores;
+  std::vector<int> labels;
+  for (const train::ClipScore& clip : table.clips) {
+    EXPECT_TRUE(std::isfinite(clip.score)) << clip.clip.path;
+    if (clip.clip.split == io::Split::test) {
+      scores.push_back(table.value(clip, "score_nearest"));
+      labels.push_back(clip.clip.label);
+    }
+  }
+  EXPECT_GE(train::auc(scores, labels), 0.9);
 }
 
 }  // namespace

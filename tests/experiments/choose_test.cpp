@@ -38,7 +38,7 @@ TEST(Candidates, AreTheBaseWithTheirSettings) {
   EXPECT_EQ(candidates[0].name, "base");
   EXPECT_EQ(candidates[0].config, tiny_config());
   EXPECT_EQ(candidates[1].name, "coupling_tanh.k_0.01");
-  EXPECT_EQ(candidates[1].config.model.coupling, io::CouplingBound::tanh);
+  EXPECT_EQ(candidates[1].config.model.coupling, io::CouplingKind::tanh);
   EXPECT_EQ(candidates[1].config.condition.k, (std::vector<double>{0.01}));
   EXPECT_EQ(candidates[2].config.condition.k, (std::vector<double>{0.01, 0.1}));
   EXPECT_EQ(candidates[2].name, "k__0.01_0.1_");
@@ -172,7 +172,7 @@ TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
   }
   EXPECT_EQ(choice.chosen.score.score, choice.rows.front().score);
   EXPECT_EQ(choice.chosen.model.coupling,
-            choice.rows.front().candidate == "base" ? tiny_config().model.coupling : io::CouplingBound::tanh);
+            choice.rows.front().candidate == "base" ? tiny_config().model.coupling : io::CouplingKind::tanh);
   EXPECT_TRUE(choice.chosen.train.leave_out.empty());
   EXPECT_NEAR(choice.chosen.score.threshold_quantile, 0.95, 1e-12);
   // Every training lacked the value that its folder names.
