@@ -168,6 +168,14 @@ struct ScoreSettings {
   bool operator==(const ScoreSettings&) const = default;
 };
 
+/// Of the scores that are calibrated at the end of a training.
+struct CalibrationSettings {
+  int copies = 3;                 ///< warped copies of each clip; 0: none
+  double range = 0.0;             ///< that they are warped by, either way, in the speed's unit; 0: augment.speed
+  std::vector<double> bandwidth;  ///< per parameter; empty: chosen
+  bool operator==(const CalibrationSettings&) const = default;
+};
+
 struct Config {
   FrontendSettings frontend;
   WindowSettings window;
@@ -177,6 +185,7 @@ struct Config {
   ConditionSettings condition;
   TrainSettings train;
   ScoreSettings score;
+  CalibrationSettings calibration;
   bool operator==(const Config&) const = default;
 };
 

@@ -128,7 +128,7 @@ void describe_model(const fs::path& file) {
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
                                                                        threshold.above, threshold.clips)
                                                          : ""));
-  const train::ScoreSet scores(flow::factory_of(config).scores(), model.references);
+  const train::ScoreSet scores(flow::factory_of(config).scores(), model.normal);
   for (const flow::Score& score : scores.scores()) {
     line("score", fmt::format("{} ({}): {}", score.name, score.unit, score.meaning));
   }

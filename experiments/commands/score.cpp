@@ -381,6 +381,9 @@ int run(const ScoreArguments& arguments) {
              arguments.out.string(), decisions_text(detector, table.clips));
   const auto any = [](const train::ClipScore&) { return true; };
   fmt::print("{}", io::escaped(without_value_text(train::without_value(table, any))));
+  if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+    fmt::print("{}", io::escaped("note: " + outside));
+  }
   for (const std::string& line : scoring.notes()) {
     fmt::print("{}\n", io::escaped(one_line(line)));
   }

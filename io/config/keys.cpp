@@ -188,13 +188,26 @@ std::vector<Row> score_rows() {
   };
 }
 
+std::vector<Row> calibration_rows() {
+  using Section = CalibrationSettings;
+  constexpr auto section = &Config::calibration;
+  return {
+      integer("calibration.copies", Field{section, &Section::copies}, 0, 16,
+              "warped copies of each normal training clip that calibrated scores rest on beside it; 0: none"),
+      real("calibration.range", Field{section, &Section::range}, {0.0, infinity},
+           "how far copies are warped at most, either way, in the unit of the speed; 0: augment.speed"),
+      list("calibration.bandwidth", Field{section, &Section::bandwidth},
+           "width of the kernel about an estimate, per parameter in its unit; empty: chosen by leaving values out"),
+  };
+}
+
 }  // namespace
 
 const std::vector<Row>& table() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
     for (const auto& section : {frontend_rows(), window_rows(), model_rows(), vae_rows(), classifier_rows(),
-                                condition_rows(), train_rows(), score_rows()}) {
+                                condition_rows(), train_rows(), score_rows(), calibration_rows()}) {
       all.insert(all.end(), section.begin(), section.end());
     }
     return all;

@@ -55,6 +55,21 @@ void check_condition(const ConditionSettings& condition) {
   }
 }
 
+void check_calibration(const Config& config) {
+  const std::vector<double>& bandwidth = config.calibration.bandwidth;
+  const std::vector<std::string>& parameters = config.condition.parameters;
+  if (!bandwidth.empty() && !parameters.empty() && bandwidth.size() != parameters.size()) {
+    throw UsageError("calibration.bandwidth has " + std::to_string(bandwidth.size()) +
+                     " values but condition.parameters names " + std::to_string(parameters.size()) +
+                     ": give one each, or leave it empty");
+  }
+  for (const double width : bandwidth) {
+    if (!(width > 0.0)) {
+      throw UsageError("calibration.bandwidth has a value that is not above 0: give widths, or leave it empty");
+    }
+  }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -64,6 +79,7 @@ void validate(const Config& config) {
     check_side("window.window_frames", config.window.window_frames, config.model);
   }
   check_condition(config.condition);
+  check_calibration(config);
 }
 
 }  // namespace evenflow::io

@@ -127,6 +127,8 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_TRUE(same_bits(first.condition.k, second.condition.k));
   EXPECT_TRUE(same_bits(first.condition.v0, second.condition.v0));
   EXPECT_EQ(std::bit_cast<uint64_t>(first.threshold.value), std::bit_cast<uint64_t>(second.threshold.value));
+  EXPECT_EQ(first.normal.references, second.normal.references);
+  EXPECT_EQ(first.normal.calibration, second.normal.calibration);
   ASSERT_EQ(first.optimizer.has_value(), second.optimizer.has_value());
   if (!first.optimizer) {
     return;

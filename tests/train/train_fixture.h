@@ -58,7 +58,8 @@ io::Config tiny_config();
 TrainOptions tiny_options(const std::filesystem::path& shard, const std::filesystem::path& run,
                           const io::Config& config = tiny_config());
 
-/// Fails unless both files hold the same bits: parameters, normaliser, condition, threshold, optimiser, progress.
+/// Fails unless both files hold the same bits: parameters, normaliser, condition, threshold, what is known of normal
+/// clips, optimiser, progress.
 void expect_same_model(const std::filesystem::path& a, const std::filesystem::path& b);
 /// metrics.csv without its columns of time.
 std::string timeless_metrics(const std::filesystem::path& run);

@@ -51,7 +51,6 @@ std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& 
     }
     out.push_back(aggregate_values(values, scoring.score));
   }
-  scoring.scores.derive(out);
   return out;
 }
 
@@ -90,6 +89,7 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   out.clip = clip;
   out.scores = aggregate_scores(scoring, windows);
   out.estimate = mean_estimates(windows);
+  scoring.scores.derive(out);
   out.windows = windows.size();
   const std::optional<size_t> deciding = scoring.scores.find(scoring.score_name);
   out.score = deciding ? out.scores[*deciding] : unknown;

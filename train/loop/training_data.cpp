@@ -14,6 +14,7 @@
 #include "io/error.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
+#include "train/loop/normal_clips.h"
 #include "train/statistics/finite.h"
 
 namespace evenflow::train {
@@ -129,6 +130,7 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
                                      machines.size(), fmt::join(machines, ", ")));
   }
   flow::require_model(config, data.condition);
+  require_calibration(config, data.clips, data.condition.names);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);
