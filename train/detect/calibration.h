@@ -30,7 +30,7 @@ struct ReferenceClip {
 };
 
 /// A calibration rests on so many recorded clips at most; of more, every second, third, ... is taken.
-inline constexpr size_t most_calibration_clips = 500;
+inline constexpr size_t most_calibration_clips = 300;
 
 /// Why scores cannot be calibrated on clips recorded at these values (NaN: unknown, no part in it); empty if they can.
 /// It takes a parameter, 10 clips for each parameter, and two operating points (statistics/seen.h) more than
