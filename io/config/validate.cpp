@@ -55,6 +55,14 @@ void check_condition(const ConditionSettings& condition) {
   }
 }
 
+/// A mask may not cover all there is.
+void check_mask(const char* key, int widest, const char* length_key, int length) {
+  if (widest >= length) {
+    throw UsageError(std::string(key) + " = " + std::to_string(widest) + " can mask a whole window: give less than " +
+                     length_key + " = " + std::to_string(length));
+  }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -64,6 +72,8 @@ void validate(const Config& config) {
     check_side("window.window_frames", config.window.window_frames, config.model);
   }
   check_condition(config.condition);
+  check_mask("augment.mask_bands", config.augment.mask_bands, "frontend.mel_bands", config.frontend.mel_bands);
+  check_mask("augment.mask_frames", config.augment.mask_frames, "window.window_frames", config.window.window_frames);
 }
 
 }  // namespace evenflow::io
