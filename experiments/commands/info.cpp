@@ -28,6 +28,7 @@
 #include "io/text.h"
 #include "train/detect/score.h"
 #include "train/detect/score_set.h"
+#include "train/loop/augmentation.h"
 #include "train/loop/budget.h"
 
 namespace evenflow::experiments {
@@ -119,6 +120,9 @@ void describe_model(const fs::path& file) {
                              config.window.window_hop_frames, io::name_of(config.window.normalise)));
   line("frontend", frontend_text(config.frontend));
   describe_condition(model.condition);
+  if (config.augment.any()) {
+    line("augmented", train::describe_augmentation(config.augment));
+  }
   const io::ThresholdData& threshold = model.threshold;
   line("decision", std::isnan(threshold.value)
                        ? (model.progress ? "no threshold yet (the training has not finished)"

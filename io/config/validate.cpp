@@ -70,6 +70,14 @@ void check_calibration(const Config& config) {
   }
 }
 
+/// A mask may not cover all there is.
+void check_mask(const char* key, int widest, const char* length_key, int length) {
+  if (widest >= length) {
+    throw UsageError(std::string(key) + " = " + std::to_string(widest) + " can mask a whole window: give less than " +
+                     length_key + " = " + std::to_string(length));
+  }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -80,6 +88,8 @@ void validate(const Config& config) {
   }
   check_condition(config.condition);
   check_calibration(config);
+  check_mask("augment.mask_bands", config.augment.mask_bands, "frontend.mel_bands", config.frontend.mel_bands);
+  check_mask("augment.mask_frames", config.augment.mask_frames, "window.window_frames", config.window.window_frames);
 }
 
 }  // namespace evenflow::io

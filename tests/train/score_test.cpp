@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "flow/factory.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "tests/train/train_fixture.h"
+#include "train/detect/score_clips.h"
 #include "train/detect/score_set.h"
+#include "train/detect/speeds.h"
 
 namespace evenflow::train {
 namespace {
@@ -93,6 +96,87 @@ TEST_F(ScoreTest, ThreadsChangeNoBit) {
     EXPECT_EQ(a[i].score, b[i].score);
     EXPECT_EQ(a[i].scores, b[i].scores);
   }
+}
+
+// ---- clips at other speeds
+
+class OtherSpeedsTest : public ScoreTest {
+ protected:
+  std::vector<ClipScore> at(const std::vector<double>& speeds, const std::string& parameter = "velocity_mm_s") {
+    return score_clips_at({.parameter = parameter, .speeds = speeds}, scoring_, data_, clips_);
+  }
+  io::ModelData model_ = io::read_model(model());
+  std::unique_ptr<flow::Model> network_ = loaded(model_);
+  std::unique_ptr<Engine> engine_ = make_engine(*network_, model_.normaliser, {});
+  ScoreSet set_{network_->scores(), model_.normal};
+  ClipScoring scoring_{.engine = *engine_,
+                       .model = *network_,
+                       .parameters = model_.condition.names,
+                       .window = model_.config.window,
+                       .score = model_.config.score,
+                       .scores = set_,
+                       .score_name = "nll"};
+  io::Shard data_{shard()};
+  std::vector<int32_t> clips_{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+
+ private:
+  static std::unique_ptr<flow::Model> loaded(const io::ModelData& model) {
+    auto network = flow::make_scoring_model(model.config, model.condition, {});
+    network->load(model.parameters);
+    kernels::Stream stream;
+    network->assemble(stream);
+    return network;
+  }
+};
+
+TEST_F(OtherSpeedsTest, AsItIsAClipScoresAsEver) {
+  const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
+  std::vector<double> own;
+  for (const ClipScore& clip : plain) {
+    own.push_back(clip.clip.parameter[0]);
+  }
+  for (const std::vector<ClipScore>& other : {at(std::vector<double>(clips_.size(), std::nan(""))), at(own)}) {
+    ASSERT_EQ(other.size(), plain.size());
+    for (size_t i = 0; i < plain.size(); ++i) {
+      EXPECT_EQ(other[i].scores, plain[i].scores);
+      EXPECT_EQ(other[i].estimate, plain[i].estimate);
+      EXPECT_EQ(other[i].clip.parameter, plain[i].clip.parameter);
+    }
+  }
+}
+
+TEST_F(OtherSpeedsTest, AClipIsScoredAsTheWarpedWindowsWithTheOtherValue) {
+  const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
+  std::vector<double> speeds;
+  for (const ClipScore& clip : plain) {
+    speeds.push_back(clip.clip.parameter[0] * (speeds.size() % 2 == 0 ? 1.2 : 0.9));
+  }
+  const std::vector<ClipScore> other = at(speeds);
+  ASSERT_EQ(other.size(), plain.size());
+  for_each_group(data_, clips_, scoring_.parameters, scoring_.window, 1 << 20, [&](ClipGroup& group) {
+    for (size_t c = 0; c < group.clips.size(); ++c) {
+      for (int64_t w = group.first[c]; w < group.first[c + 1]; ++w) {
+        group.changes.push_back({.warp = static_cast<float>(speeds[c] / plain[c].clip.parameter[0])});
+        group.v[static_cast<size_t>(w)] = speeds[c];
+      }
+    }
+    group.mels_per_band = mels_per_band(data_.frontend());
+    flow::WindowScores windows(*network_, static_cast<int64_t>(group.start.size()));
+    engine_->score(group.batch(), windows);
+    const std::vector<ClipScore> expected = aggregate(scoring_, group, windows);
+    for (size_t c = 0; c < expected.size(); ++c) {
+      EXPECT_EQ(other[c].scores, expected[c].scores);
+      EXPECT_EQ(other[c].clip.parameter[0], speeds[c]);
+      EXPECT_NE(other[c].scores, plain[c].scores);
+    }
+  });
+}
+
+TEST_F(OtherSpeedsTest, WhatCannotBeHeardIsRefused) {
+  const std::vector<double> slow(clips_.size(), 10.0);
+  EXPECT_THAT(message_of<io::DataError>([&] { at(slow); }), HasSubstr("speed 100 cannot be heard as at 10"));
+  EXPECT_THAT(message_of<io::UsageError>([&] { at(slow, "load"); }),
+              AllOf(HasSubstr("does not have the parameter 'load'"), HasSubstr("[velocity_mm_s]")));
 }
 
 TEST_F(ScoreTest, KeepsOnlyWhatItIsAskedFor) {
@@ -482,6 +566,33 @@ TEST_F(ScoreTest, ATrainingCalibratesItsScores) {
   EXPECT_THAT(io::read_text(*folder_ / "run" / "log.txt"), HasSubstr("calibration: 30 clips and 0 warped copies"));
 }
 
+TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
+  io::Config config = tiny_config();
+  config.train.epochs = 1;
+  config.calibration.copies = 4;
+  config.calibration.range = 50;
+  const auto run = [&](const std::string& name) {
+    train(tiny_options(shard(), *folder_ / name, config));
+    return *io::read_model(*folder_ / name / "model.h5").normal.calibration;
+  };
+  const io::CalibrationData copied = run("copies");
+  EXPECT_EQ(copied.clips, 30);
+  EXPECT_EQ(copied.estimate.size(), 150U);
+  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"), HasSubstr("calibration: 30 clips and 120 warped copies"));
+  EXPECT_EQ(run("again"), copied);
+  config.train.threads = 2;
+  EXPECT_EQ(run("threads"), copied);
+  // Each is heard as another sound.
+  const std::vector<double>& nll = copied.scores[0].value;
+  EXPECT_EQ(std::set<double>(nll.begin(), nll.end()).size(), nll.size());
+  // Without a range of its own it is that of the augmentation.
+  config.calibration.range = 0;
+  config.augment.speed = 50;
+  EXPECT_EQ(run("augmented").estimate.size(), 150U);
+  config.calibration.copies = 0;
+  EXPECT_EQ(run("none").estimate.size(), 30U);
+}
+
 TEST_F(ScoreTest, AModelCanDecideByACalibratedScore) {
   io::Config config = tiny_config();
   config.score.score = "score_calibrated";
@@ -521,6 +632,10 @@ TEST_F(ScoreTest, ACalibrationThatCannotBeIsToldBeforeTraining) {
   config.calibration.bandwidth = {50.0, 60.0};
   EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "widths", config)); }),
               HasSubstr("calibration.bandwidth has 2 values but zd carries velocity_mm_s"));
+  config.calibration = {3, 50, {}};
+  config.condition.speeds = {"load"};
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "speed", config)); }),
+              HasSubstr("condition.speeds names 'load'"));
 }
 
 TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {

@@ -62,7 +62,8 @@ std::vector<ReferenceClip> usable(std::span<const ReferenceClip> clips, const st
   return out;
 }
 
-/// Places of the scores that have a calibrated one.
+}  // namespace
+
 std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model) {
   std::vector<size_t> places;
   for (const DerivedScore& derived : derived_scores()) {
@@ -74,8 +75,6 @@ std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model) 
   }
   return places;
 }
-
-}  // namespace
 
 std::string calibration_fault(const std::vector<std::string>& parameters,
                               std::span<const std::vector<double>> recorded_at) {
@@ -103,9 +102,6 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
                                     const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
                                     const std::vector<double>& bandwidth) {
   const std::vector<size_t> scores = calibrated_scores(of_model);
-  if (scores.empty()) {
-    throw io::DataError("the model has no score that is calibrated");
-  }
   const std::vector<ReferenceClip> used = usable(clips, scores);
   if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
     throw io::DataError(fault);
@@ -132,13 +128,18 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
 
 std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {
   std::vector<double> errors(clips.empty() ? 0 : clips.front().v.size(), 0.0);
+  double known = 0;
   for (const ReferenceClip& clip : clips) {
+    if (!finite(clip.v) || !finite(clip.estimate)) {
+      continue;
+    }
+    ++known;
     for (size_t p = 0; p < errors.size(); ++p) {
-      errors[p] += std::pow(clip.estimate[p] - clip.v[p], 2) / static_cast<double>(clips.size());
+      errors[p] += std::pow(clip.estimate[p] - clip.v[p], 2);
     }
   }
   for (double& error : errors) {
-    error = std::sqrt(error);
+    error = std::sqrt(error / known);
   }
   return errors;
 }

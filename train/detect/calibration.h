@@ -32,20 +32,23 @@ struct ReferenceClip {
 /// A calibration rests on so many recorded clips at most; of more, every second, third, ... is taken.
 inline constexpr size_t most_calibration_clips = 300;
 
+/// Places of the model's scores that have calibrated ones (derived_scores.h).
+std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model);
+
 /// Why scores cannot be calibrated on clips recorded at these values (NaN: unknown, no part in it); empty if they can.
 /// It takes a parameter, 10 clips for each parameter, and two operating points (statistics/seen.h) more than
 /// parameters.
 std::string calibration_fault(const std::vector<std::string>& parameters,
                               std::span<const std::vector<double>> recorded_at);
 
-/// Calibrates the scores of which there are calibrated ones (derived_scores.h). Points without a finite score and
+/// Calibrates the scores that have calibrated ones. Points without a finite score and
 /// estimate are left out. Bandwidths as set, one a parameter, or (empty) by leaving out all that was recorded at one
 /// operating point, which the recorded clips there then judge. io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
                                     const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
                                     const std::vector<double>& bandwidth);
 
-/// Root mean square of estimate - v, per parameter.
+/// Root mean square of estimate - v, per parameter, where both are known.
 std::vector<double> estimate_errors(std::span<const ReferenceClip> clips);
 
 class Calibration {

@@ -26,7 +26,8 @@ std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSel
 NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config);
 
 /// io::DataError if the configuration asks for a calibrated score, and the clips and the parameters that zd carries
-/// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters.
+/// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters,
+/// warped copies without a speed.
 void require_calibration(const io::Config& config, const HeldOut& clips, const std::vector<std::string>& parameters);
 
 }  // namespace evenflow::train

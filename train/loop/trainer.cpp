@@ -241,7 +241,8 @@ Training::Training(const TrainOptions& options)
                            .loader = *data_.train,
                            .optimizer = optimizer_,
                            .guard = guard_,
-                           .learning_rate = [this](int64_t step) { return learning_rate(step); }});
+                           .learning_rate = [this](int64_t step) { return learning_rate(step); },
+                           .augment = data_.augment});
   const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
   metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
   events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
@@ -344,6 +345,9 @@ void Training::log_start() {
     log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
               : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
                                                            : "unconstrained: no parameter varies in training");
+  }
+  if (data_.augment) {
+    log_.line("training windows are changed at random: " + describe_augmentation(config_.augment));
   }
   if (steps_per_epoch_ == 1) {
     log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
