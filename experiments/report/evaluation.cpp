@@ -480,9 +480,9 @@ std::string notes_text(const Evaluation& evaluation) {
         fmt::format("Left out, as the score is not finite: {} ({}).\n", count_text(static_cast<int64_t>(count), "clip"),
                     io::escaped(io::first_names(evaluation.without_score, 5)));
   }
-  text += io::escaped(without_value_text(evaluation.without_value));
+  text += without_value_text(evaluation.without_value);
   if (const std::string outside = outside_calibration_text(evaluation.outside_calibration); !outside.empty()) {
-    text += io::escaped("Note: " + outside);
+    text += fmt::format("Note: {}.\n", io::escaped(outside));
   }
   if (evaluation.without_estimate > 0) {
     text +=
@@ -525,7 +525,8 @@ std::string without_value_text(const std::vector<std::pair<std::string, int64_t>
   }
   std::string text = "Not finite, and so in no figure:";
   for (size_t i = 0; i < scores.size(); ++i) {
-    text += fmt::format("{} {} of {}", i == 0 ? "" : ",", scores[i].first, count_text(scores[i].second, "clip"));
+    text += fmt::format("{} {} of {}", i == 0 ? "" : ",", io::escaped(scores[i].first),
+                        count_text(scores[i].second, "clip"));
   }
   return text + ".\n";
 }
@@ -537,7 +538,7 @@ std::string outside_calibration_text(const std::vector<std::string>& paths) {
   const bool one = paths.size() == 1;
   return fmt::format(
       "{} {} outside of the operating points that were calibrated, and {} calibrated scores are those of the nearest "
-      "one: {}\n",
+      "one: {}",
       count_text(static_cast<int64_t>(paths.size()), "clip"), one ? "lies" : "lie", one ? "its" : "their",
       io::first_names(paths));
 }

@@ -196,7 +196,7 @@ class RunReport {
     }
     if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips));
         !outside.empty()) {
-      page_.paragraph(outside);
+      page_.paragraph(outside + ".");
     }
     histogram(table);
     evaluate_table(table);
