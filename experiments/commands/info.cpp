@@ -132,6 +132,11 @@ void describe_model(const fs::path& file) {
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
                                                                        threshold.above, threshold.clips)
                                                          : ""));
+  if (const auto& calibration = model.normal.calibration) {
+    const auto copies = static_cast<int64_t>(calibration->scores.front().value.size()) - calibration->clips;
+    line("calibration",
+         fmt::format("{}, {} of them warped copies", count_text(calibration->clips + copies, "normal clip"), copies));
+  }
   const train::ScoreSet scores(flow::factory_of(config).scores(), model.normal);
   for (const flow::Score& score : scores.scores()) {
     line("score", fmt::format("{} ({}): {}", score.name, score.unit, score.meaning));

@@ -1,6 +1,6 @@
 #include "train/statistics/local_linear.h"
 
-#include <Eigen/Cholesky>
+#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,110 +11,67 @@
 namespace evenflow::train {
 namespace {
 
-constexpr double ridge_of_one_point = 0.1;  // in squared bandwidths; over the points' number
-constexpr double widening = 1.25;
+using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using RowView = Eigen::Map<const Eigen::RowVectorXd>;
+using View = Eigen::Map<const Eigen::VectorXd>;
+
+View view(std::span<const double> values) {
+  return {values.data(), std::ssize(values)};
+}
+RowView row_view(std::span<const double> values) {
+  return {values.data(), std::ssize(values)};
+}
 
 /// How much each point counts at a place. Both sum to 1.
 struct LocalWeights {
-  std::vector<double> kernel;
-  std::vector<double> line;  // of the plane's value there: the mean is their product with y
+  Eigen::VectorXd kernel;
+  Eigen::VectorXd line;  // of the plane's value there: the mean is their product with y
   bool sparse = false;
 };
 
-double squared_distance(std::span<const double> a, std::span<const double> b, std::span<const double> bandwidth) {
-  double sum = 0;
-  for (size_t p = 0; p < a.size(); ++p) {
-    const double u = (a[p] - b[p]) / bandwidth[p];
-    sum += u * u;
-  }
-  return sum;
-}
-
-/// Kernel weights at x from squared distances, as multiples of the nearest point's; 0 for points that are left out.
-/// Returns their effective number.
-double weigh(std::span<const double> squared, double bandwidth, std::vector<double>& weight) {
+/// Kernel weights from squared distances in bandwidths, 0 for points that are left out; their effective number.
+double weigh(const Eigen::ArrayXd& squared, double widening, Eigen::VectorXd& weight) {
   constexpr double negligible = 80.0;  // exp(-40)
-  const double nearest = *std::min_element(squared.begin(), squared.end());
-  const double scale = 1.0 / (bandwidth * bandwidth);
-  double sum = 0, squares = 0;
-  for (size_t i = 0; i < squared.size(); ++i) {
-    const double u = (squared[i] - nearest) * scale;
-    weight[i] = u < negligible ? std::exp(-0.5 * u) : 0.0;
-    sum += weight[i];
-    squares += weight[i] * weight[i];
-  }
-  for (double& w : weight) {
-    w /= sum;
-  }
-  return sum * sum / squares;
+  // As multiples of the nearest point's, so that not all are 0 far from all points.
+  const Eigen::ArrayXd u = (squared - squared.minCoeff()) / (widening * widening);
+  weight = (u < negligible).select((-0.5 * u.min(negligible)).exp(), 0.0).matrix();
+  const double sum = weight.sum(), effective = sum * sum / weight.squaredNorm();
+  weight /= sum;
+  return effective;
 }
 
-/// The plane's value at x as weights of the points: w_i (1 - m' (S + r I)^-1 (z_i - m)), z_i = (x_i - x) / bandwidth,
-/// m and S their weighted mean and covariance.
-std::vector<double> plane_weights(const LocalPoints& points, std::span<const double> x,
-                                  std::span<const double> bandwidth, std::span<const double> weight, double ridge) {
-  const auto predictors = static_cast<Eigen::Index>(points.predictors);
-  Eigen::VectorXd mean = Eigen::VectorXd::Zero(predictors), z(predictors);
-  Eigen::MatrixXd covariance = Eigen::MatrixXd::Identity(predictors, predictors) * ridge;
-  const auto place = [&](size_t i) {
-    for (Eigen::Index p = 0; p < predictors; ++p) {
-      const auto at = static_cast<size_t>(p);
-      z[p] = (points.at(static_cast<int64_t>(i))[at] - x[at]) / bandwidth[at];
-    }
-  };
-  for (size_t i = 0; i < weight.size(); ++i) {
-    if (weight[i] > 0) {
-      place(i);
-      mean += weight[i] * z;
-    }
-  }
-  for (size_t i = 0; i < weight.size(); ++i) {
-    if (weight[i] > 0) {
-      place(i);
-      z -= mean;
-      covariance.noalias() += weight[i] * z * z.transpose();
-    }
-  }
-  const Eigen::VectorXd to_mean = covariance.llt().solve(mean);
-  std::vector<double> line(weight.size(), 0.0);
-  for (size_t i = 0; i < weight.size(); ++i) {
-    if (weight[i] > 0) {
-      place(i);
-      line[i] = weight[i] * (1.0 - to_mean.dot(z - mean));
-    }
-  }
-  return line;
+/// The plane's value at z = 0 as weights of the points: w_i (1 - m' (S + r I)^-1 (z_i - m)), m and S their weighted
+/// mean and covariance.
+Eigen::VectorXd plane_weights(const Rows& z, const Eigen::VectorXd& weight, double ridge) {
+  const Eigen::RowVectorXd mean = weight.transpose() * z;
+  const Rows centred = z.rowwise() - mean;
+  Eigen::MatrixXd covariance = centred.transpose() * weight.asDiagonal() * centred;
+  covariance.diagonal().array() += ridge;
+  const Eigen::VectorXd to_mean = covariance.llt().solve(mean.transpose());
+  return (weight.array() * (1.0 - (centred * to_mean).array())).matrix();
 }
 
 /// `left_out` holds 1 for points that do not count, 0 for others; empty: all count.
-LocalWeights local_weights(const LocalPoints& points, std::span<const double> x, std::vector<double> bandwidth,
-                           std::span<const double> left_out, double least) {
-  const auto n = static_cast<size_t>(points.size());
-  std::vector<double> squared(n);
-  for (size_t i = 0; i < n; ++i) {
-    const bool counts = left_out.empty() || left_out[i] == 0.0;
-    squared[i] = counts ? squared_distance(points.at(static_cast<int64_t>(i)), x, bandwidth)
-                        : std::numeric_limits<double>::infinity();
+LocalWeights local_weights(const LocalPoints& points, std::span<const double> x, std::span<const double> bandwidth,
+                           std::span<const double> left_out, int64_t least) {
+  constexpr double ridge_of_one_point = 0.1;  // in squared bandwidths; over the points' number
+  const Eigen::Map<const Rows> at(points.x.data(), points.size(), points.predictors);
+  const Rows z = (at.rowwise() - row_view(x)).array().rowwise() / row_view(bandwidth).array();
+  Eigen::ArrayXd squared = z.rowwise().squaredNorm();
+  if (!left_out.empty()) {
+    squared = (view(left_out).array() > 0.0).select(std::numeric_limits<double>::infinity(), squared);
   }
   LocalWeights out;
-  out.kernel.resize(n);
-  double factor = 1, effective = weigh(squared, factor, out.kernel);
+  double widening = 1, effective = weigh(squared, widening, out.kernel);
   // Weights become equal as the bandwidth grows; fewer points than `least` never suffice.
   constexpr double most = 1e6;
-  while (effective < least && factor < most) {
+  while (effective < static_cast<double>(least) && widening < most) {
     out.sparse = true;
-    factor *= widening;
-    effective = weigh(squared, factor, out.kernel);
+    widening *= 1.25;
+    effective = weigh(squared, widening, out.kernel);
   }
-  for (double& h : bandwidth) {
-    h *= factor;
-  }
-  out.line = plane_weights(points, x, bandwidth, out.kernel, ridge_of_one_point / effective);
+  out.line = plane_weights(z / widening, out.kernel, ridge_of_one_point / effective);
   return out;
-}
-
-double product(const std::vector<double>& a, const std::vector<double>& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
 }  // namespace
@@ -126,12 +83,10 @@ LocalLinear::LocalLinear(LocalPoints points, std::vector<double> bandwidth)
   }
   squared_residuals_.reserve(points_.y.size());
   for (int64_t i = 0; i < points_.size(); ++i) {
-    const LocalWeights weights =
-        local_weights(points_, points_.at(i), bandwidth_, {}, static_cast<double>(least_points()));
-    const auto at = static_cast<size_t>(i);
-    const double residual = points_.y[at] - product(weights.line, points_.y);
+    const LocalWeights weights = local_weights(points_, points_.at(i), bandwidth_, {}, least_points());
+    const double residual = points_.y[static_cast<size_t>(i)] - weights.line.dot(view(points_.y));
     // A point alone in its place fits itself.
-    const double own = std::min(weights.line[at], 0.9);
+    const double own = std::min(weights.line[i], 0.9);
     squared_residuals_.push_back(residual * residual / (1.0 - own));
   }
   set_floor();
@@ -155,10 +110,10 @@ void LocalLinear::set_floor() {
 }
 
 LocalFit LocalLinear::at(std::span<const double> x, std::span<const double> left_out) const {
-  const LocalWeights weights = local_weights(points_, x, bandwidth_, left_out, static_cast<double>(least_points()));
-  const double about = product(weights.kernel, squared_residuals_);
-  const double variance = product(weights.line, squared_residuals_);
-  return {product(weights.line, points_.y), std::sqrt(std::max({variance, about / 4.0, least_variance_})),
+  const LocalWeights weights = local_weights(points_, x, bandwidth_, left_out, least_points());
+  const double about = weights.kernel.dot(view(squared_residuals_));
+  const double variance = weights.line.dot(view(squared_residuals_));
+  return {weights.line.dot(view(points_.y)), std::sqrt(std::max({variance, about / 4.0, least_variance_})),
           weights.sparse};
 }
 
