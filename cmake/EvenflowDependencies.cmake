@@ -2,6 +2,7 @@
 include(EvenflowLinked)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(kissfft REQUIRED kissfft-float)
+pkg_check_modules(eigen REQUIRED IMPORTED_TARGET eigen3)
 find_package(CLI11 REQUIRED)
 find_path(EVENFLOW_ARMADILLO armadillo REQUIRED)  # headers alone; its own package names libraries to link
 find_package(nlohmann_json REQUIRED)

@@ -133,7 +133,19 @@ struct ConditionSettings {
   std::vector<double> k;                ///< per unit of v; empty: k (v - v0) spans [-3, 3] over the training values
   std::vector<double> v0;               ///< empty: mean of the training values
   ZdHalf zd_half = ZdHalf::second;
+  std::vector<std::string> speeds;  ///< parameters that are speeds; empty: by their names (train/detect/speeds.h)
   bool operator==(const ConditionSettings&) const = default;
+};
+
+/// How training's windows are changed, each anew at every step; by default not at all.
+struct AugmentSettings {
+  double speed = 0;  ///< a window's speed moves by up to this, in the parameter's unit, and its sound with it
+  double speed_probability = 0.5;
+  std::string speed_parameter{};        ///< empty: the only speed there is
+  double noise = 0;                     ///< standard deviation on the normalised input
+  int mask_bands = 0, mask_frames = 0;  ///< the widest masks
+  bool any() const { return speed > 0 || noise > 0 || mask_bands > 0 || mask_frames > 0; }
+  bool operator==(const AugmentSettings&) const = default;
 };
 
 struct TrainSettings {
@@ -169,6 +181,14 @@ struct ScoreSettings {
   bool operator==(const ScoreSettings&) const = default;
 };
 
+/// Of the scores that are calibrated at the end of a training.
+struct CalibrationSettings {
+  int copies = 3;                 ///< warped copies of each clip; 0: none
+  double range = 0.0;             ///< that they are warped by, either way, in the speed's unit; 0: augment.speed
+  std::vector<double> bandwidth;  ///< per parameter; empty: chosen
+  bool operator==(const CalibrationSettings&) const = default;
+};
+
 struct Config {
   FrontendSettings frontend;
   WindowSettings window;
@@ -176,8 +196,10 @@ struct Config {
   VaeSettings vae;
   ClassifierSettings classifier;
   ConditionSettings condition;
+  AugmentSettings augment;
   TrainSettings train;
   ScoreSettings score;
+  CalibrationSettings calibration;
   bool operator==(const Config&) const = default;
 };
 

@@ -28,6 +28,8 @@ void require_finite(const Hdf5File& file, const std::string& where, const std::v
 
 /// Far beyond what a training leaves, and far enough below what float32 holds for the squares.
 constexpr float most_weight = 1e15f;
+/// Of scores and of parameters' values: far beyond what they reach.
+constexpr double most_figure = 1e30;
 /// The same of decibels: float32 samples come to 900.
 constexpr float most_db = 1e4f, least_deviation_db = 1e-4f;
 
@@ -238,14 +240,13 @@ ThresholdData read_threshold(const Hdf5File& file, const Config& config) {
   require_known(file, threshold, config);
   require(file, threshold.quantile > 0.0 && threshold.quantile < 1.0, "/threshold has a quantile outside 0 to 1");
   const bool fitted = !std::isnan(threshold.value);
-  constexpr double beyond_scores = 1e30;
-  require(file, !fitted || std::abs(threshold.value) <= beyond_scores, "/threshold has a value that no score can have");
+  require(file, !fitted || std::abs(threshold.value) <= most_figure, "/threshold has a value that no score can have");
   require(file, fitted || (threshold.gamma.empty() && threshold.clips == 0), "/threshold was fitted but has no value");
   require(file, !fitted || (!threshold.score.empty() && !threshold.method.empty()),
           "/threshold has a value but no score or method");
   require(file, threshold.above >= 0 && threshold.above <= threshold.clips,
           "/threshold has more clips above than clips");
-  require_below(file, "/threshold/gamma", threshold.gamma, beyond_scores);
+  require_below(file, "/threshold/gamma", threshold.gamma, most_figure);
   require(file, threshold.gamma.empty() || (threshold.gamma[0] > 0.0 && threshold.gamma[2] > 0.0),
           "/threshold/gamma is not a gamma distribution");
   return threshold;
@@ -289,6 +290,88 @@ std::vector<ScoreReference> read_references(const Hdf5File& file) {
     references.push_back({scores[i], mean[i], deviation[i]});
   }
   return references;
+}
+
+void write_calibration(Hdf5File& file, const CalibrationData& calibration, size_t parameters) {
+  const size_t points = parameters > 0 ? calibration.estimate.size() / parameters : 0;
+  std::vector<std::string> names;
+  std::vector<double> bandwidth, value, squared_residual;
+  bool agree = parameters > 0 && calibration.estimate.size() == points * parameters;
+  for (const CalibrationData::Score& score : calibration.scores) {
+    agree = agree && score.bandwidth.size() == parameters && score.value.size() == points &&
+            score.squared_residual.size() == points;
+    names.push_back(score.score);
+    bandwidth.insert(bandwidth.end(), score.bandwidth.begin(), score.bandwidth.end());
+    value.insert(value.end(), score.value.begin(), score.value.end());
+    squared_residual.insert(squared_residual.end(), score.squared_residual.begin(), score.squared_residual.end());
+  }
+  if (!agree) {
+    file.fail("/calibration does not have a bandwidth for each parameter and a value for each point");
+  }
+  file.make_group("/calibration");
+  file.write_attribute("/calibration", "clips", calibration.clips);
+  file.write_texts("/calibration/scores", names);
+  file.write("/calibration/estimate", {points, parameters}, calibration.estimate.data());
+  file.write("/calibration/bandwidth", {names.size(), parameters}, bandwidth.data());
+  file.write("/calibration/value", {names.size(), points}, value.data());
+  file.write("/calibration/squared_residual", {names.size(), points}, squared_residual.data());
+}
+
+std::vector<double> read_matrix(const Hdf5File& file, const std::string& where, size_t rows, size_t columns,
+                                double most) {
+  Shape shape;
+  std::vector<double> values = file.read<double>(where, shape);
+  if (shape.size() != 2 || shape[0] != rows || shape[1] != columns) {
+    file.fail_damaged(where + " is not " + std::to_string(rows) + " x " + std::to_string(columns));
+  }
+  require_below(file, where, values, most);
+  return values;
+}
+
+CalibrationData::Score calibrated_score(const Hdf5File& file, const std::string& name, std::vector<double> bandwidth,
+                                        std::vector<double> value, std::vector<double> squared_residual) {
+  require(file, std::all_of(bandwidth.begin(), bandwidth.end(), [](double h) { return h >= 1.0 / most_figure; }),
+          "/calibration/bandwidth has a value that is not above 0");
+  require(file, std::all_of(squared_residual.begin(), squared_residual.end(), [](double r) { return r >= 0.0; }),
+          "/calibration/squared_residual has a value below 0");
+  require(file, std::any_of(squared_residual.begin(), squared_residual.end(), [](double r) { return r > 0.0; }),
+          "/calibration/squared_residual is 0 throughout");
+  return {name, std::move(bandwidth), std::move(value), std::move(squared_residual)};
+}
+
+std::optional<CalibrationData> read_calibration(const Hdf5File& file, size_t parameters) {
+  if (!file.exists("/calibration")) {
+    return std::nullopt;
+  }
+  CalibrationData calibration;
+  calibration.clips = file.read_attribute<int64_t>("/calibration", "clips");
+  const std::vector<std::string> names = file.read_texts("/calibration/scores");
+  require(file, parameters > 0, "has /calibration, but no parameter in /condition");
+  require(file, !names.empty() && std::all_of(names.begin(), names.end(), is_score_name),
+          "/calibration names what is no score");
+  require(file, std::set<std::string>(names.begin(), names.end()).size() == names.size(),
+          "/calibration names a score twice");
+  Shape shape;
+  file.open_dataset("/calibration/estimate", Hdf5Type<double>::stored(), shape);
+  const size_t points = shape.empty() ? 0 : static_cast<size_t>(shape[0]);
+  require(file, calibration.clips > 0 && static_cast<size_t>(calibration.clips) <= points,
+          "/calibration has other points than clips");
+  const auto read = [&](const char* name, size_t rows, size_t columns, double most) {
+    return read_matrix(file, std::string("/calibration/") + name, rows, columns, most);
+  };
+  calibration.estimate = read("estimate", points, parameters, most_figure);
+  const std::vector<double> bandwidth = read("bandwidth", names.size(), parameters, most_figure);
+  const std::vector<double> value = read("value", names.size(), points, most_figure);
+  const std::vector<double> squared = read("squared_residual", names.size(), points, most_figure * most_figure);
+  const auto row = [](const std::vector<double>& matrix, size_t index, size_t columns) {
+    const auto first = matrix.begin() + static_cast<std::ptrdiff_t>(index * columns);
+    return std::vector<double>(first, first + static_cast<std::ptrdiff_t>(columns));
+  };
+  for (size_t s = 0; s < names.size(); ++s) {
+    calibration.scores.push_back(calibrated_score(file, names[s], row(bandwidth, s, parameters), row(value, s, points),
+                                                  row(squared, s, points)));
+  }
+  return calibration;
 }
 
 void write_provenance(Hdf5File& file, const Provenance& provenance) {
@@ -472,7 +555,10 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   file.write("/normaliser/std", model.normaliser.std);
   write_condition(file, model.condition);
   write_threshold(file, model.threshold);
-  write_references(file, model.references);
+  write_references(file, model.normal.references);
+  if (model.normal.calibration) {
+    write_calibration(file, *model.normal.calibration, model.condition.names.size());
+  }
   write_provenance(file, model.provenance);
   if (model.optimizer) {
     write_optimizer(file, *model.optimizer);
@@ -519,7 +605,8 @@ ModelData read_contents(const Hdf5File& file) {
   model.normaliser = read_normaliser(file, model.config);
   model.condition = read_condition(file);
   model.threshold = read_threshold(file, model.config);
-  model.references = read_references(file);
+  model.normal.references = read_references(file);
+  model.normal.calibration = read_calibration(file, model.condition.names.size());
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;

@@ -54,6 +54,27 @@ struct ScoreReference {
   bool operator==(const ScoreReference&) const = default;
 };
 
+/// What scores of normal clips were at the operating points that the model itself estimated for these clips.
+struct CalibrationData {
+  struct Score {
+    std::string score;                     ///< that is calibrated
+    std::vector<double> bandwidth;         ///< per parameter, in its unit
+    std::vector<double> value;             ///< [points]
+    std::vector<double> squared_residual;  ///< [points], about what is expected there
+    bool operator==(const Score&) const = default;
+  };
+  int64_t clips = 0;             ///< recorded ones: the first points; the others are warped copies of them
+  std::vector<double> estimate;  ///< [points, parameters]
+  std::vector<Score> scores;
+  bool operator==(const CalibrationData&) const = default;
+};
+
+/// What is known of normal clips, for scores that rest on it.
+struct NormalData {
+  std::vector<ScoreReference> references = {};      ///< empty: not fitted, or of an older program
+  std::optional<CalibrationData> calibration = {};  ///< none: no estimates, too few clips, or of an older program
+};
+
 struct Provenance {
   std::string commit, data_hash, device, date, version;
   uint64_t seed = 0;
@@ -90,7 +111,7 @@ struct ModelData {
   NormaliserData normaliser;
   ConditionData condition;
   ThresholdData threshold;
-  std::vector<ScoreReference> references = {};  ///< empty: not fitted, or of an older program
+  NormalData normal;
   Provenance provenance;
   std::optional<OptimizerData> optimizer;  ///< with progress: a checkpoint
   std::optional<ProgressData> progress;

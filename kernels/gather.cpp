@@ -12,6 +12,8 @@ void gather_windows(Stream& stream, const GatherWindows& task) {
   check(task.mean.size == x.h && task.inverse_std.size == x.h, "gather_windows",
         "one mean and one inverse_std per band");
   check(task.frames.size % x.h == 0, "gather_windows", "whole frames");
+  check(task.changes.size == 0 || (task.changes.size == x.n && task.mels_per_band > 0), "gather_windows",
+        "one change per window and the bands' distance in mel, or no changes");
   dispatch(stream, "gather_windows", task);
 }
 

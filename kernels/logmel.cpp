@@ -9,6 +9,7 @@
 
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/mel_scale.h"
 #include "kernels/operations.h"
 
 namespace evenflow::kernels {
@@ -18,22 +19,6 @@ std::shared_ptr<LogMelTransform> make_logmel_transform(const LogMelSettings& set
 }
 
 namespace {
-
-constexpr double linear_step_hz = 200.0 / 3.0;
-constexpr double log_start_hz = 1000.0;
-constexpr double log_start_mel = log_start_hz / linear_step_hz;
-
-double log_step() {
-  return std::log(6.4) / 27.0;
-}
-
-double hz_to_mel(double hz) {
-  return hz < log_start_hz ? hz / linear_step_hz : log_start_mel + std::log(hz / log_start_hz) / log_step();
-}
-
-double mel_to_hz(double mel) {
-  return mel < log_start_mel ? mel * linear_step_hz : log_start_hz * std::exp(log_step() * (mel - log_start_mel));
-}
 
 void require(bool holds, const char* what, int came) {
   if (!holds) {

@@ -30,7 +30,7 @@
   X(SumRows) X(SquaredNorm)                                                                   \
   X(AdamUpdate)                                                                               \
   X(SelectBatch) X(GuardedUpdate)                                                             \
-  X(GatherWindows)                                                                            \
+  X(GatherWindows) X(DrawChanges)                                                             \
   X(RandomOrder)                                                                              \
   X(LogMel)
 

@@ -28,6 +28,7 @@
 #include "io/text.h"
 #include "train/detect/score.h"
 #include "train/detect/score_set.h"
+#include "train/loop/augmentation.h"
 #include "train/loop/budget.h"
 
 namespace evenflow::experiments {
@@ -119,6 +120,9 @@ void describe_model(const fs::path& file) {
                              config.window.window_hop_frames, io::name_of(config.window.normalise)));
   line("frontend", frontend_text(config.frontend));
   describe_condition(model.condition);
+  if (config.augment.any()) {
+    line("augmented", train::describe_augmentation(config.augment));
+  }
   const io::ThresholdData& threshold = model.threshold;
   line("decision", std::isnan(threshold.value)
                        ? (model.progress ? "no threshold yet (the training has not finished)"
@@ -128,7 +132,12 @@ void describe_model(const fs::path& file) {
                                      threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
                                                                        threshold.above, threshold.clips)
                                                          : ""));
-  const train::ScoreSet scores(flow::factory_of(config).scores(), model.references);
+  if (const auto& calibration = model.normal.calibration) {
+    const auto copies = static_cast<int64_t>(calibration->scores.front().value.size()) - calibration->clips;
+    line("calibration",
+         fmt::format("{}, {} of them warped copies", count_text(calibration->clips + copies, "normal clip"), copies));
+  }
+  const train::ScoreSet scores(flow::factory_of(config).scores(), model.normal);
   for (const flow::Score& score : scores.scores()) {
     line("score", fmt::format("{} ({}): {}", score.name, score.unit, score.meaning));
   }

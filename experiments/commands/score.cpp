@@ -380,7 +380,10 @@ int run(const ScoreArguments& arguments) {
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
              arguments.out.string(), decisions_text(detector, table.clips));
   const auto any = [](const train::ClipScore&) { return true; };
-  fmt::print("{}", io::escaped(without_value_text(train::without_value(table, any))));
+  fmt::print("{}", without_value_text(train::without_value(table, any)));
+  if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+    fmt::print("note: {}\n", io::escaped(outside));
+  }
   for (const std::string& line : scoring.notes()) {
     fmt::print("{}\n", io::escaped(one_line(line)));
   }

@@ -4,7 +4,8 @@
 #include <numeric>
 
 #include "kernels/copy.h"
-#include "train/loop/training_step.h"
+#include "train/detect/speeds.h"
+#include "train/loop/augmentation.h"
 #include "train/statistics/random.h"
 
 namespace evenflow::experiments {
@@ -140,6 +141,22 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   loss_ = Buffer<double>(most_steps, device);
   norm_ = Buffer<double>(most_steps, device);
   state_ = Buffer<kernels::StepState>(1, device);
+  if (config.augment.any()) {
+    changes_ = Buffer<kernels::WindowChange>(windows, device);
+    moved_values_ = uploaded(stream_, set.values);
+    augment_.emplace();
+    augment_->mels_per_band = train::mels_per_band(config.frontend);
+    kernels::DrawChanges& draw = augment_->draw;
+    draw.augmentation = train::augmentation_of(config.augment);
+    draw.seed = config.train.seed;
+    draw.step = {&state_.data()->adam_step, 1, device};
+    draw.speed_column = model.parameter_count() > 0 ? 0 : -1;
+    draw.values = batch_values_.view();
+    draw.bands = shape.height;
+    draw.frames = shape.width;
+    draw.changes = changes_.view();
+    draw.v = moved_values_.view();
+  }
 }
 
 void TrainingStep::run() {
@@ -180,6 +197,10 @@ void TrainingStep::queue() {
     step.select->stride = windows_;
     step.select->batch_start = batch_start_.view();
     step.select->batch_v = batch_values_.view();
+  }
+  if (augment_) {
+    step.augment = augment_;
+    step.batch_v = moved_values_.view();
   }
   if (rows_ > 1) {
     step.rows = {.all = raw_.view(), .count = rows_, .stride = row_floats_, .sum = sum_.view()};

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "flow/glow_model.h"
 #include "io/config.h"
 #include "kernels/train_step.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::experiments {
 
@@ -56,6 +58,9 @@ class TrainingStep {
   kernels::Buffer<int64_t> order_, start_, batch_start_;
   kernels::Buffer<double> values_, batch_values_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<kernels::StepState> state_;
+  std::optional<train::TrainingStep::Augment> augment_;
+  kernels::Buffer<kernels::WindowChange> changes_;
+  kernels::Buffer<double> moved_values_;
 };
 
 }  // namespace evenflow::experiments

@@ -122,6 +122,7 @@ class Evaluating {
     for (const auto& [name, values] : training) {
       training_.emplace(name, train::OperatingPoints(values));
     }
+    out_.outside_calibration = train::outside_calibration(clips_);
     out_.seen_rule = rule_text(table.parameter_names, training_);
   }
 
@@ -479,7 +480,10 @@ std::string notes_text(const Evaluation& evaluation) {
         fmt::format("Left out, as the score is not finite: {} ({}).\n", count_text(static_cast<int64_t>(count), "clip"),
                     io::escaped(io::first_names(evaluation.without_score, 5)));
   }
-  text += io::escaped(without_value_text(evaluation.without_value));
+  text += without_value_text(evaluation.without_value);
+  if (const std::string outside = outside_calibration_text(evaluation.outside_calibration); !outside.empty()) {
+    text += fmt::format("Note: {}.\n", io::escaped(outside));
+  }
   if (evaluation.without_estimate > 0) {
     text +=
         fmt::format("{} not finite and left out.\n",
@@ -521,9 +525,22 @@ std::string without_value_text(const std::vector<std::pair<std::string, int64_t>
   }
   std::string text = "Not finite, and so in no figure:";
   for (size_t i = 0; i < scores.size(); ++i) {
-    text += fmt::format("{} {} of {}", i == 0 ? "" : ",", scores[i].first, count_text(scores[i].second, "clip"));
+    text += fmt::format("{} {} of {}", i == 0 ? "" : ",", io::escaped(scores[i].first),
+                        count_text(scores[i].second, "clip"));
   }
   return text + ".\n";
+}
+
+std::string outside_calibration_text(const std::vector<std::string>& paths) {
+  if (paths.empty()) {
+    return "";
+  }
+  const bool one = paths.size() == 1;
+  return fmt::format(
+      "{} {} outside of the operating points that were calibrated, and {} calibrated scores are those of the nearest "
+      "one: {}",
+      count_text(static_cast<int64_t>(paths.size()), "clip"), one ? "lies" : "lie", one ? "its" : "their",
+      io::first_names(paths));
 }
 
 std::string to_text(const Evaluation& evaluation) {
@@ -571,6 +588,10 @@ std::string to_csv(const Evaluation& evaluation) {
   for (const auto& [score, count] : evaluation.without_value) {
     out += csv_row("all", "all", ",", "clips_without_finite_score", score, static_cast<double>(count));
   }
+  if (!evaluation.outside_calibration.empty()) {
+    out += csv_row("all", "all", ",", "clips_outside_calibration", "",
+                   static_cast<double>(evaluation.outside_calibration.size()));
+  }
   return out;
 }
 
@@ -612,6 +633,7 @@ std::string to_json(const Evaluation& evaluation) {
   }
   out["seen_rule"] = evaluation.seen_rule;
   out["clips_without_finite_score"] = evaluation.without_score;
+  out["clips_outside_calibration"] = evaluation.outside_calibration;
   out["scores_not_finite"] = nlohmann::json::object();
   for (const auto& [score, count] : evaluation.without_value) {
     out["scores_not_finite"][score] = count;

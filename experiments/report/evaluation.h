@@ -55,6 +55,7 @@ struct Evaluation {
   std::vector<std::string> without_score;  ///< paths of labelled clips whose score is not finite; in no group
   /// How many of the clips in the groups lack a finite value of another score (train::without_value).
   std::vector<std::pair<std::string, int64_t>> without_value = {};
+  std::vector<std::string> outside_calibration = {};  ///< paths of those of them that train::outside_calibration finds
   int64_t without_estimate = 0;  ///< clips in the groups with a known value whose estimate is not finite
 };
 
@@ -64,6 +65,9 @@ Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& traini
 
 /// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);
+
+/// "3 clips lie outside of what was calibrated, ...: a.wav, b.wav and c.wav", without a full stop; empty if there are none.
+std::string outside_calibration_text(const std::vector<std::string>& paths);
 
 /// For the terminal: tables with a sentence on how to read them.
 std::string to_text(const Evaluation& evaluation);

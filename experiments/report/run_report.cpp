@@ -194,6 +194,10 @@ class RunReport {
     if (!others.empty()) {
       page_.paragraph(others);
     }
+    if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips));
+        !outside.empty()) {
+      page_.paragraph(outside + ".");
+    }
     histogram(table);
     evaluate_table(table);
     by_value(table, shards_.front().path());

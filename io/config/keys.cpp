@@ -121,6 +121,30 @@ std::vector<Row> condition_rows() {
            "centre of each parameter; empty: mean of the training values"),
       choice("condition.zd_half", Field{section, &Section::zd_half},
              "half of the last block's channels that is zd: \"second\", which its last coupling changes, or \"first\""),
+      list("condition.speeds", Field{section, &Section::speeds},
+           "parameters that are speeds; empty: those whose names begin with vel, speed, spd or rpm"),
+  };
+}
+
+std::vector<Row> augment_rows() {
+  using Section = AugmentSettings;
+  constexpr auto section = &Config::augment;
+  return {
+      real(
+          "augment.speed", Field{section, &Section::speed}, {0.0, infinity},
+          "training windows are warped along frequency as if their speed were up to this higher or lower, in its unit; "
+          "0: not"),
+      real("augment.speed_probability", Field{section, &Section::speed_probability}, {0.0, 1.0},
+           "share of the windows that are warped"),
+      text(
+          "augment.speed_parameter", Field{section, &Section::speed_parameter}, "text",
+          [](std::string_view) { return true; }, "the speed that is meant, where there are several"),
+      real("augment.noise", Field{section, &Section::noise}, {0.0, 1000.0},
+           "standard deviation of Gaussian noise on the normalised training windows; 0: none"),
+      integer("augment.mask_bands", Field{section, &Section::mask_bands}, 0, 4096,
+              "most mel bands in a row that are masked in a training window; 0: none"),
+      integer("augment.mask_frames", Field{section, &Section::mask_frames}, 0, 65536,
+              "most frames in a row that are masked in a training window; 0: none"),
   };
 }
 
@@ -191,13 +215,26 @@ std::vector<Row> score_rows() {
   };
 }
 
+std::vector<Row> calibration_rows() {
+  using Section = CalibrationSettings;
+  constexpr auto section = &Config::calibration;
+  return {
+      integer("calibration.copies", Field{section, &Section::copies}, 0, 16,
+              "warped copies of each normal training clip that calibrated scores rest on beside it; 0: none"),
+      real("calibration.range", Field{section, &Section::range}, {0.0, infinity},
+           "how far copies are warped at most, either way, in the unit of the speed; 0: augment.speed"),
+      list("calibration.bandwidth", Field{section, &Section::bandwidth},
+           "width of the kernel about an estimate, per parameter in its unit; empty: chosen by leaving values out"),
+  };
+}
+
 }  // namespace
 
 const std::vector<Row>& table() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
     for (const auto& section : {frontend_rows(), window_rows(), model_rows(), vae_rows(), classifier_rows(),
-                                condition_rows(), train_rows(), score_rows()}) {
+                                condition_rows(), augment_rows(), train_rows(), score_rows(), calibration_rows()}) {
       all.insert(all.end(), section.begin(), section.end());
     }
     return all;

@@ -56,6 +56,29 @@ void check_condition(const ConditionSettings& condition) {
   }
 }
 
+void check_calibration(const Config& config) {
+  const std::vector<double>& bandwidth = config.calibration.bandwidth;
+  const std::vector<std::string>& parameters = config.condition.parameters;
+  if (!bandwidth.empty() && !parameters.empty() && bandwidth.size() != parameters.size()) {
+    throw UsageError("calibration.bandwidth has " + std::to_string(bandwidth.size()) +
+                     " values but condition.parameters names " + std::to_string(parameters.size()) +
+                     ": give one each, or leave it empty");
+  }
+  for (const double width : bandwidth) {
+    if (!(width > 0.0)) {
+      throw UsageError("calibration.bandwidth has a value that is not above 0: give widths, or leave it empty");
+    }
+  }
+}
+
+/// A mask may not cover all there is.
+void check_mask(const char* key, int widest, const char* length_key, int length) {
+  if (widest >= length) {
+    throw UsageError(std::string(key) + " = " + std::to_string(widest) + " can mask a whole window: give less than " +
+                     length_key + " = " + std::to_string(length));
+  }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -71,6 +94,9 @@ void validate(const Config& config) {
                        "', which is not a parameter and a number: write velocity_mm_s=300");
     }
   }
+  check_calibration(config);
+  check_mask("augment.mask_bands", config.augment.mask_bands, "frontend.mel_bands", config.frontend.mel_bands);
+  check_mask("augment.mask_frames", config.augment.mask_frames, "window.window_frames", config.window.window_frames);
 }
 
 }  // namespace evenflow::io

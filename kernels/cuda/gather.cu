@@ -1,10 +1,12 @@
 // Grid: x is the window, y and z a tile of 32 bands by 32 frames; 32 x 8 threads. A transpose through shared memory,
-// read and written in whole lines; rows one longer than the tile keep the reads down a column apart.
-// Traffic: 8 bytes per element.
+// read and written in whole lines; rows one longer than the tile keep the reads down a column apart. Where windows are
+// changed, one warp finds in float64 where the tile's bands lie; a window's own numbers are the same for a whole block.
+// Traffic: 8 bytes per element; a warped one reads two neighbours, from the same lines but for the edges.
 // Sums: none.
 #include "kernels/gather.h"
 
 #include "kernels/cuda/grid.h"
+#include "kernels/mel_scale.h"
 #include "kernels/operations.h"
 
 namespace evenflow::kernels::cuda {
@@ -16,28 +18,78 @@ constexpr int rows = 8;
 
 struct Windows {
   int64_t bands, frames, stride;
+  double mels_per_band;
 };
 
+/// What lies `part` of the way from band `low` to band `high`.
+struct BandPosition {
+  int low, high;
+  float part;
+};
+
+__device__ inline BandPosition band_position(const Windows& s, int64_t band, double ratio) {
+  const double position = warped_position(band, ratio, s.mels_per_band, s.bands);
+  const auto low = static_cast<int>(position);
+  return {low, low + 1 < s.bands ? low + 1 : low, static_cast<float>(position - low)};
+}
+
+__device__ inline bool within(int64_t at, int32_t first, int32_t count) {
+  return at >= first && at < first + count;
+}
+
+__device__ inline float noisy_and_masked(const Windows& s, const WindowChange& change, int64_t band, int64_t frame,
+                                         float value) {
+  if (within(band, change.first_masked_band, change.masked_bands) ||
+      within(frame, change.first_masked_frame, change.masked_frames)) {
+    return 0.0F;
+  }
+  return change.noise > 0 ? value + change.noise * window_noise(change.noise_key, band * s.frames + frame) : value;
+}
+
+template <bool kChanged>
 __global__ void gather_windows_kernel(Windows s, const float* __restrict__ frames, const int64_t* __restrict__ start,
                                       const float* __restrict__ mean, const float* __restrict__ inverse_std,
-                                      float* __restrict__ x) {
+                                      const WindowChange* __restrict__ changes, float* __restrict__ x) {
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(side * (side + 1));
   const auto across = static_cast<int>(threadIdx.x);
   const int64_t first_band = static_cast<int64_t>(blockIdx.y) * side;
   const int64_t first_frame = static_cast<int64_t>(blockIdx.z) * side;
   const int64_t band = first_band + across;
+  WindowChange change;
+  Shared<BandPosition> positions{};
+  if constexpr (kChanged) {
+    change = changes[blockIdx.x];
+    positions = memory.take<BandPosition>(side);
+    if (change.warp != 1.0F && threadIdx.y == 0 && band < s.bands) {
+      positions[across] = band_position(s, band, change.warp);
+    }
+    sync_block();
+  }
   if (band < s.bands) {
-    const float* from = frames + (start[blockIdx.x] + first_frame) * s.bands + band;
+    const float* from = frames + (start[blockIdx.x] + first_frame) * s.bands;
     const float band_mean = mean[band];
     const float factor = inverse_std[band];
+    BandPosition at{static_cast<int>(band), 0, 0.0F};
+    if constexpr (kChanged) {
+      if (change.warp != 1.0F) {
+        at = positions[across];
+      }
+    }
 #pragma unroll
     for (int row = 0; row < side; row += rows) {
       const int frame = row + static_cast<int>(threadIdx.y);
       if (first_frame + frame >= s.frames) {
         continue;
       }
-      tile[frame * (side + 1) + across] = (from[frame * s.bands] - band_mean) * factor;
+      const float* bands = from + frame * s.bands;
+      float value = bands[at.low];
+      if constexpr (kChanged) {
+        if (change.warp != 1.0F) {
+          value += at.part * (bands[at.high] - value);
+        }
+      }
+      tile[frame * (side + 1) + across] = (value - band_mean) * factor;
     }
   }
   sync_block();
@@ -50,7 +102,11 @@ __global__ void gather_windows_kernel(Windows s, const float* __restrict__ frame
   for (int row = 0; row < side; row += rows) {
     const int column = row + static_cast<int>(threadIdx.y);
     if (first_band + column < s.bands) {
-      to[(first_band + column) * s.frames] = tile[across * (side + 1) + column];
+      float value = tile[across * (side + 1) + column];
+      if constexpr (kChanged) {
+        value = noisy_and_masked(s, change, first_band + column, frame, value);
+      }
+      to[(first_band + column) * s.frames] = value;
     }
   }
 }
@@ -60,13 +116,15 @@ __global__ void gather_windows_kernel(Windows s, const float* __restrict__ frame
 void run(Stream& stream, const GatherWindows& task) {
   const Map& x = task.x;
   const auto tiles = [](int64_t length) { return static_cast<unsigned>(divide_up(length, side)); };
+  const bool changed = task.changes.size != 0;
   launch(stream,
          {"gather_windows",
           {static_cast<unsigned>(x.n), tiles(x.h), tiles(x.w)},
           {side, rows},
-          sizeof(float) * side * (side + 1)},
-         gather_windows_kernel, Windows{x.h, x.w, x.sample_stride}, task.frames.data, task.start.data, task.mean.data,
-         task.inverse_std.data, x.data);
+          sizeof(float) * side * (side + 1) + (changed ? sizeof(BandPosition) * side : 0)},
+         changed ? gather_windows_kernel<true> : gather_windows_kernel<false>,
+         Windows{x.h, x.w, x.sample_stride, task.mels_per_band}, task.frames.data, task.start.data, task.mean.data,
+         task.inverse_std.data, task.changes.data, x.data);
 }
 
 }  // namespace evenflow::kernels::cuda

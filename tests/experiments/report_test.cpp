@@ -153,6 +153,24 @@ TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
               HasSubstr("Seen in training: speed within 9.9 of 98.01 to 99.63, 200.16 to 201.7 and"));
 }
 
+TEST(Evaluation, SaysWhichClipsLieOutsideOfWhatWasCalibrated) {
+  train::ScoreTable table = table_of(eight);
+  const std::string without = to_csv(evaluate(table, {}));
+  EXPECT_THAT(to_text(evaluate(table, {})), Not(HasSubstr("calibrated")));
+  for (train::ClipScore& clip : table.clips) {
+    clip.outside_calibration = 0;
+  }
+  EXPECT_EQ(to_csv(evaluate(table, {})), without);
+  table.clips[0].outside_calibration = 1;
+  table.clips[3].outside_calibration = 1;
+  const Evaluation evaluation = evaluate(table, {});
+  EXPECT_THAT(to_text(evaluation),
+              HasSubstr("Note: 2 clips lie outside of the operating points that were calibrated, and their calibrated "
+                        "scores are those of the nearest one: folder/clip_0.wav, folder/clip_3.wav.\n"));
+  EXPECT_EQ(to_csv(evaluation), without + "all,all,,,clips_outside_calibration,,2\n");
+  EXPECT_THAT(to_json(evaluation), HasSubstr("clips_outside_calibration"));
+}
+
 TEST(Evaluation, LeavesOutScoresThatAreNotFiniteAndSaysSo) {
   std::vector<Row> rows = eight;
   rows.push_back({1, nan, 10, 12, -1});
@@ -162,6 +180,7 @@ TEST(Evaluation, LeavesOutScoresThatAreNotFiniteAndSaysSo) {
             to_csv(evaluation));
   EXPECT_THAT(to_text(evaluation), HasSubstr("Left out, as the score is not finite: 2 clips (folder/clip_8.wav, "));
   EXPECT_THAT(to_json(evaluation), HasSubstr("clips_without_finite_score"));
+  EXPECT_EQ(without_value_text({{"nll_given_v", 2}}), "Not finite, and so in no figure: nll_given_v of 2 clips.\n");
   for (Row& row : rows) {
     row.score = nan;
   }

@@ -38,11 +38,10 @@ Config unusual() {
   c.frontend = {44100, "1", 2048, 441, PadMode::zero, 64};
   c.window = {Normalisation::global, 32, 7};
   c.model = {ModelKind::glow, 1, 9, 48, InvconvKind::dense, CouplingKind::tanh};
-  c.condition = {false,
-                 {"velocity_mm_s", "weight, kg", "qu\"o\\te\n\t\x01\x7f \xC3\xA9"},
-                 {0.1, -3e-5, 1},
-                 {1e300, -0.0, 7},
-                 ZdHalf::first};
+  c.condition = {false,           {"velocity_mm_s", "weight, kg", "qu\"o\\te\n\t\x01\x7f \xC3\xA9"},
+                 {0.1, -3e-5, 1}, {1e300, -0.0, 7},
+                 ZdHalf::first,   {"weight, kg"}};
+  c.augment = {60.5, 0.75, "weight, kg", 0.2, 9, 5};
   c.train = {"cuda:3",
              5,
              Precision::bf16,
@@ -63,6 +62,7 @@ Config unusual() {
              0,
              9223372036854775807u};
   c.score = {"nll", Aggregate::top_k, 3, ThresholdMethod::quantile, 0.99};
+  c.calibration = {5, 62.5, {80.0, 1e-3, 7.0}};
   return c;
 }
 
@@ -164,7 +164,7 @@ TEST(Config, EveryKeyIsDocumentedOnceAndCommentedInToml) {
                 ::testing::Contains(k.type));
   }
   // A field added to a struct but not to the table would be lost by to_toml; `unusual` above catches that.
-  EXPECT_EQ(names.size(), 52u);
+  EXPECT_EQ(names.size(), 62u);
 }
 
 TEST(Config, KeepsTheBaseWhereTheFileIsSilent) {
@@ -352,6 +352,32 @@ TEST(Config, ValidateSeesCombinations) {
   c = {};
   c.condition.k = {0.0};
   EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("condition.k = 0"));
+  c = {};
+  c.condition.parameters = {"v"};
+  c.calibration.bandwidth = {1.0, 2.0};
+  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("calibration.bandwidth has 2 values"));
+  c.calibration.bandwidth = {0.0};
+  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("calibration.bandwidth has a value that is not"));
+  c = {};
+  c.augment.mask_bands = 128;
+  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }),
+              AllOf(HasSubstr("augment.mask_bands = 128"), HasSubstr("less than frontend.mel_bands = 128")));
+  c.augment.mask_bands = 127;
+  c.augment.mask_frames = 64;
+  EXPECT_THAT(error_of<UsageError>([&] { validate(c); }), HasSubstr("less than window.window_frames = 64"));
+  c.augment.mask_frames = 63;
+  EXPECT_NO_THROW(validate(c));
+}
+
+TEST(Config, NothingIsAugmentedByDefault) {
+  EXPECT_FALSE(Config().augment.any());
+  EXPECT_TRUE(config_of("[augment]\nspeed = 60\n").augment.any());
+  EXPECT_TRUE(config_of("[augment]\nnoise = 0.2\n").augment.any());
+  EXPECT_TRUE(config_of("[augment]\nmask_bands = 8\n").augment.any());
+  EXPECT_TRUE(config_of("[augment]\nmask_frames = 8\n").augment.any());
+  EXPECT_THAT(usage_error("[augment]\nspeed = -1\n"), HasSubstr("augment.speed"));
+  EXPECT_THAT(usage_error("[augment]\nspeed_probability = 1.5\n"), HasSubstr("augment.speed_probability"));
+  EXPECT_THAT(usage_error("[augment]\nnoise = -0.1\n"), HasSubstr("augment.noise"));
 }
 
 }  // namespace

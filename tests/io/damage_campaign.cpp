@@ -114,9 +114,19 @@ void add_model(Fingerprint& print, const fs::path& file) {
   print.numbers(std::vector<double>{model.threshold.quantile, model.threshold.value});
   print.number(model.threshold.clips);
   print.number(model.threshold.above);
-  for (const ScoreReference& reference : model.references) {
+  for (const ScoreReference& reference : model.normal.references) {
     print.text(reference.score);
     print.numbers(std::vector<double>{reference.mean, reference.deviation});
+  }
+  if (const auto& calibration = model.normal.calibration) {
+    print.number(calibration->clips);
+    print.numbers(calibration->estimate);
+    for (const CalibrationData::Score& score : calibration->scores) {
+      print.text(score.score);
+      print.numbers(score.bandwidth);
+      print.numbers(score.value);
+      print.numbers(score.squared_residual);
+    }
   }
   const Provenance& provenance = model.provenance;
   print.texts({provenance.commit, provenance.data_hash, provenance.device, provenance.date, provenance.version});
@@ -405,7 +415,7 @@ ModelData example_model() {
     }
   }
   model.threshold = {"nll", "gamma", 0.9, 123.5, {2.0, -1.0, 3.0}, 84, 3};
-  model.references = {{"score_zc", 80.5, 7.25}, {"nll", 110.0, 9.5}};
+  model.normal.references = {{"score_zc", 80.5, 7.25}, {"nll", 110.0, 9.5}};
   model.provenance = {"0123abcd", "cbf29ce484222325", "a CPU", "2026-01-02T03:04:05Z", "1.0", 7, {"fan", "pump"}};
   return model;
 }

@@ -69,6 +69,10 @@ ModelData checkpoint() {
   return m;
 }
 
+CalibrationData small_calibration() {
+  return {2, {100.0, 0.1, 200.5, 0.2, 130.0, 0.1}, {{"nll", {80.0, 0.5}, {-7000.25, 3.0, 1e-300}, {0.0, 4.0, 1e50}}}};
+}
+
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
@@ -209,19 +213,64 @@ TEST(ModelFile, WhatScoresWereInTrainingComesBackOrIsRefused) {
   const TempFolder folder;
   ModelData model = checkpoint();
   write_model(folder / "m.h5", model);
-  EXPECT_TRUE(read_model(folder / "m.h5").references.empty());
-  model.references = {{"nll", -7000.25, 12.5}, {"score_zc", 1e-300, 0.0}};
+  EXPECT_TRUE(read_model(folder / "m.h5").normal.references.empty());
+  model.normal.references = {{"nll", -7000.25, 12.5}, {"score_zc", 1e-300, 0.0}};
   write_model(folder / "m.h5", model);
-  EXPECT_EQ(read_model(folder / "m.h5").references, model.references);
+  EXPECT_EQ(read_model(folder / "m.h5").normal.references, model.normal.references);
   for (const ScoreReference& bad :
        {ScoreReference{"speed", 1.0, 1.0}, ScoreReference{"nll", 1.0, 1.0},
         ScoreReference{"score_x", std::numeric_limits<double>::infinity(), 1.0}, ScoreReference{"score_x", 1.0, -1.0},
         ScoreReference{"score_x", 1.0, std::numeric_limits<double>::quiet_NaN()}}) {
     ModelData other = model;
-    other.references.push_back(bad);
+    other.normal.references.push_back(bad);
     write_model(folder / "m.h5", other);
     EXPECT_THAT(error_of<DataError>([&] { read_model(folder / "m.h5"); }), HasSubstr("/references"));
   }
+}
+
+TEST(ModelFile, ACalibrationComesBack) {
+  const TempFolder folder;
+  ModelData model = checkpoint();
+  model.normal.calibration = small_calibration();
+  model.normal.calibration->scores.push_back({"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5, 6}});
+  write_model(folder / "m.h5", model);
+  EXPECT_EQ(read_model(folder / "m.h5").normal.calibration, model.normal.calibration);
+}
+
+TEST(ModelFile, ACalibrationThatCannotBeIsRefused) {
+  const TempFolder folder;
+  const auto error = [&](const auto& spoil) {
+    ModelData model = checkpoint();
+    model.normal.calibration = small_calibration();
+    spoil(model);
+    return error_of<DataError>([&] {
+      write_model(folder / "m.h5", model);
+      read_model(folder / "m.h5");
+    });
+  };
+  const auto of_score = [&](const auto& spoil) {
+    return error([&](ModelData& m) { spoil(m.normal.calibration->scores[0]); });
+  };
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  using Score = CalibrationData::Score;
+  EXPECT_THAT(of_score([](Score& s) { s.score = "speed"; }), HasSubstr("/calibration names what is no score"));
+  EXPECT_THAT(of_score([](Score& s) { s.bandwidth[1] = 0.0; }), HasSubstr("/calibration/bandwidth has a value that"));
+  EXPECT_THAT(of_score([](Score& s) { s.bandwidth[1] = 1e-300; }),
+              HasSubstr("/calibration/bandwidth has a value that"));
+  EXPECT_THAT(of_score([](Score& s) { s.value[2] = nan; }),
+              HasSubstr("/calibration/value has a value that is not fin"));
+  EXPECT_THAT(of_score([](Score& s) { s.value[2] = 1e31; }), HasSubstr("/calibration/value has a value that no"));
+  EXPECT_THAT(of_score([](Score& s) { s.squared_residual[0] = -1; }),
+              HasSubstr("squared_residual has a value below 0"));
+  EXPECT_THAT(of_score([](Score& s) { s.squared_residual.assign(3, 0.0); }), HasSubstr("is 0 throughout"));
+  EXPECT_THAT(of_score([](Score& s) { s.value.pop_back(); }), HasSubstr("a value for each point"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->clips = 4; }), HasSubstr("other points than clips"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->clips = 0; }), HasSubstr("other points than clips"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->estimate[0] = nan; }), HasSubstr("/calibration/estimate"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->scores.clear(); }), HasSubstr("/calibration"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->scores.push_back(m.normal.calibration->scores[0]); }),
+              HasSubstr("/calibration names a score twice"));
+  EXPECT_THAT(error([](ModelData& m) { m.condition = {}; }), HasSubstr("/calibration does not have a bandwidth"));
 }
 
 TEST(ModelFile, AThresholdThatCannotBeIsRefused) {
@@ -245,13 +294,17 @@ TEST(ModelFile, AThresholdThatCannotBeIsRefused) {
 
 TEST(ModelFile, CutAtAnyLengthIsTold) {
   const TempFolder folder;
-  write_model(folder / "m.h5", checkpoint());
+  ModelData model = checkpoint();
+  model.normal.calibration = small_calibration();
+  write_model(folder / "m.h5", model);
   testing::expect_cut_is_told(folder / "m.h5", folder / "cut.h5", [&] { read_model(folder / "cut.h5"); });
 }
 
 TEST(ModelFile, DamageIsSurvived) {
   const TempFolder folder;
-  write_model(folder / "m.h5", checkpoint());
+  ModelData model = checkpoint();
+  model.normal.calibration = small_calibration();
+  write_model(folder / "m.h5", model);
   testing::expect_damage_is_survived(folder / "m.h5", folder / "bad.h5", 500, [&] { read_model(folder / "bad.h5"); });
 }
 

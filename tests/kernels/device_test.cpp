@@ -11,6 +11,7 @@
 
 #include "kernels/actnorm.h"
 #include "kernels/adam.h"
+#include "kernels/augment.h"
 #include "kernels/buffer.h"
 #include "kernels/check.h"
 #include "kernels/coupling.h"
@@ -336,6 +337,48 @@ TEST_F(ShapeErrors, TheRest) {
                              .mean = floats(3),
                              .inverse_std = floats(4),
                              .x = other(1, 1, 4, 3)});
+  });
+  const Buffer<WindowChange> changes(2);
+  expect("gather_windows", "one change per window", [&] {
+    gather_windows(stream_, {.frames = floats(64),
+                             .start = start.view(),
+                             .mean = floats(4),
+                             .inverse_std = floats(4),
+                             .x = other(1, 1, 4, 3),
+                             .changes = changes.view(),
+                             .mels_per_band = 1});
+  });
+}
+
+TEST_F(ShapeErrors, OfDrawnChanges) {
+  const Buffer<WindowChange> changes(2);
+  const Buffer<int64_t> step(1);
+  DrawChanges task;
+  task.step = step.view();
+  task.values = doubles(4);
+  task.v = doubles(2);
+  task.bands = 4;
+  task.frames = 3;
+  task.changes = changes.view();
+  expect("draw_changes", "one step", [&] {
+    DrawChanges wrong = task;
+    wrong.step = {};
+    draw_changes(stream_, wrong);
+  });
+  expect("draw_changes", "no more columns", [&] {
+    DrawChanges wrong = task;
+    wrong.v = doubles(6);
+    draw_changes(stream_, wrong);
+  });
+  expect("draw_changes", "column", [&] {
+    DrawChanges wrong = task;
+    wrong.speed_column = 2;
+    draw_changes(stream_, wrong);
+  });
+  expect("draw_changes", "no wider", [&] {
+    DrawChanges wrong = task;
+    wrong.augmentation.mask_bands = 5;
+    draw_changes(stream_, wrong);
   });
 }
 

@@ -15,6 +15,7 @@ struct Mode {
   const char* name;
   int64_t resident_mib;
   int threads;
+  bool augmented = false;
 };
 
 class Allocations : public ::testing::TestWithParam<Mode> {};
@@ -26,6 +27,9 @@ TEST_P(Allocations, NoneInAnEpochAfterItsFirstSteps) {
   config.train.epochs = 3;
   config.train.resident_mib = GetParam().resident_mib;
   config.train.threads = GetParam().threads;
+  if (GetParam().augmented) {
+    config.augment = {.speed = 60, .noise = 0.2, .mask_bands = 3, .mask_frames = 2};
+  }
   TrainOptions options = testing::tiny_options(folder / "shard.h5", folder / "run", config);
 
   // What stood at the end of each step; nothing here may allocate itself.
@@ -57,7 +61,9 @@ TEST_P(Allocations, NoneInAnEpochAfterItsFirstSteps) {
 
 INSTANTIATE_TEST_SUITE_P(Data, Allocations,
                          ::testing::Values(Mode{"ResidentOneThread", 1024, 1}, Mode{"ResidentTwoThreads", 1024, 2},
-                                           Mode{"StreamedOneThread", 0, 1}, Mode{"StreamedTwoThreads", 0, 2}),
+                                           Mode{"StreamedOneThread", 0, 1}, Mode{"StreamedTwoThreads", 0, 2},
+                                           Mode{"ResidentAugmented", 1024, 2, true},
+                                           Mode{"StreamedAugmented", 0, 2, true}),
                          [](const auto& mode) { return std::string(mode.param.name); });
 
 }  // namespace

@@ -4,13 +4,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "flow/factory.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "tests/train/train_fixture.h"
+#include "train/detect/score_clips.h"
 #include "train/detect/score_set.h"
+#include "train/detect/speeds.h"
 
 namespace evenflow::train {
 namespace {
@@ -93,6 +96,87 @@ TEST_F(ScoreTest, ThreadsChangeNoBit) {
     EXPECT_EQ(a[i].score, b[i].score);
     EXPECT_EQ(a[i].scores, b[i].scores);
   }
+}
+
+// ---- clips at other speeds
+
+class OtherSpeedsTest : public ScoreTest {
+ protected:
+  std::vector<ClipScore> at(const std::vector<double>& speeds, const std::string& parameter = "velocity_mm_s") {
+    return score_clips_at({.parameter = parameter, .speeds = speeds}, scoring_, data_, clips_);
+  }
+  io::ModelData model_ = io::read_model(model());
+  std::unique_ptr<flow::Model> network_ = loaded(model_);
+  std::unique_ptr<Engine> engine_ = make_engine(*network_, model_.normaliser, {});
+  ScoreSet set_{network_->scores(), model_.normal};
+  ClipScoring scoring_{.engine = *engine_,
+                       .model = *network_,
+                       .parameters = model_.condition.names,
+                       .window = model_.config.window,
+                       .score = model_.config.score,
+                       .scores = set_,
+                       .score_name = "nll"};
+  io::Shard data_{shard()};
+  std::vector<int32_t> clips_{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+
+ private:
+  static std::unique_ptr<flow::Model> loaded(const io::ModelData& model) {
+    auto network = flow::make_scoring_model(model.config, model.condition, {});
+    network->load(model.parameters);
+    kernels::Stream stream;
+    network->assemble(stream);
+    return network;
+  }
+};
+
+TEST_F(OtherSpeedsTest, AsItIsAClipScoresAsEver) {
+  const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
+  std::vector<double> own;
+  for (const ClipScore& clip : plain) {
+    own.push_back(clip.clip.parameter[0]);
+  }
+  for (const std::vector<ClipScore>& other : {at(std::vector<double>(clips_.size(), std::nan(""))), at(own)}) {
+    ASSERT_EQ(other.size(), plain.size());
+    for (size_t i = 0; i < plain.size(); ++i) {
+      EXPECT_EQ(other[i].scores, plain[i].scores);
+      EXPECT_EQ(other[i].estimate, plain[i].estimate);
+      EXPECT_EQ(other[i].clip.parameter, plain[i].clip.parameter);
+    }
+  }
+}
+
+TEST_F(OtherSpeedsTest, AClipIsScoredAsTheWarpedWindowsWithTheOtherValue) {
+  const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
+  std::vector<double> speeds;
+  for (const ClipScore& clip : plain) {
+    speeds.push_back(clip.clip.parameter[0] * (speeds.size() % 2 == 0 ? 1.2 : 0.9));
+  }
+  const std::vector<ClipScore> other = at(speeds);
+  ASSERT_EQ(other.size(), plain.size());
+  for_each_group(data_, clips_, scoring_.parameters, scoring_.window, 1 << 20, [&](ClipGroup& group) {
+    for (size_t c = 0; c < group.clips.size(); ++c) {
+      for (int64_t w = group.first[c]; w < group.first[c + 1]; ++w) {
+        group.changes.push_back({.warp = static_cast<float>(speeds[c] / plain[c].clip.parameter[0])});
+        group.v[static_cast<size_t>(w)] = speeds[c];
+      }
+    }
+    group.mels_per_band = mels_per_band(data_.frontend());
+    flow::WindowScores windows(*network_, static_cast<int64_t>(group.start.size()));
+    engine_->score(group.batch(), windows);
+    const std::vector<ClipScore> expected = aggregate(scoring_, group, windows);
+    for (size_t c = 0; c < expected.size(); ++c) {
+      EXPECT_EQ(other[c].scores, expected[c].scores);
+      EXPECT_EQ(other[c].clip.parameter[0], speeds[c]);
+      EXPECT_NE(other[c].scores, plain[c].scores);
+    }
+  });
+}
+
+TEST_F(OtherSpeedsTest, WhatCannotBeHeardIsRefused) {
+  const std::vector<double> slow(clips_.size(), 10.0);
+  EXPECT_THAT(message_of<io::DataError>([&] { at(slow); }), HasSubstr("speed 100 cannot be heard as at 10"));
+  EXPECT_THAT(message_of<io::UsageError>([&] { at(slow, "load"); }),
+              AllOf(HasSubstr("does not have the parameter 'load'"), HasSubstr("[velocity_mm_s]")));
 }
 
 TEST_F(ScoreTest, KeepsOnlyWhatItIsAskedFor) {
@@ -328,12 +412,15 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   scores[1].scores[scored.column("nll_given_v")] = std::nan("");
   scores[2].decision = -1;
   scores[2].clip.label = -1;
+  scores[3].outside_calibration = 1;
+  scores[4].outside_calibration = -1;
   const std::filesystem::path file = *folder_ / "scores.csv";
   write_scores(file, scored);
   EXPECT_THAT(
       io::read_text(file),
       ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
-                            "nll_given_v,score_typical,estimate_velocity_mm_s,decision,split,domain,section\n"));
+                            "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,estimate_velocity_mm_s,"
+                            "decision,split,domain,section,outside_calibration\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
   EXPECT_EQ(table.score_names, detector.score_names());
@@ -353,6 +440,7 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
                            [](double x, double y) { return same(x, y); }));
     EXPECT_EQ(a.estimate, b.estimate);
     EXPECT_EQ(a.decision, b.decision);
+    EXPECT_EQ(a.outside_calibration, b.outside_calibration);
   }
 }
 
@@ -377,6 +465,9 @@ TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
   EXPECT_THAT(refuse("path,machine,label,score,nll,nll," + end), HasSubstr("column nll twice"));
   EXPECT_THAT(refuse("path,machine,label,score,nll,score_new," + end + "a,m,0,1,1,x,0,test,,\n"),
               AllOf(HasSubstr("line 2"), HasSubstr("column score_new holds 'x'")));
+  EXPECT_THAT(refuse("path,machine,label,score,nll,decision,split,domain,section,outside_calibration\n"
+                     "a,m,0,1,1,0,test,,,2\n"),
+              AllOf(HasSubstr("line 2"), HasSubstr("column outside_calibration holds '2'")));
 }
 
 TEST_F(ScoreTest, ATableOfScoresThatNoModelHereHasIsRead) {
@@ -431,7 +522,7 @@ TEST_F(ScoreTest, TypicalIsTheDistanceOfNllFromItsMeanInTraining) {
     const double expected = std::abs(table.value(clip, "nll") - mean);
     EXPECT_TRUE(std::abs(table.value(clip, "score_typical") - expected) <= 1e-9 * std::abs(mean));
   }
-  data.references.clear();
+  data.normal = {};
   EXPECT_EQ(Detector(data, "cpu", 1).score_names(),
             (std::vector<std::string>{"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"}));
   data.threshold.score = "score_typical";
@@ -453,14 +544,108 @@ TEST_F(ScoreTest, AModelCanDecideByTypical) {
   }
 }
 
+// ---- calibrated scores
+
+TEST_F(ScoreTest, ATrainingCalibratesItsScores) {
+  Detector detector(model(), "cpu", 1);
+  ASSERT_TRUE(detector.model().normal.calibration.has_value());
+  EXPECT_EQ(detector.model().normal.calibration->clips, 30);
+  const ScoreTable table = detector.table(
+      {}, detector.score(io::Shard(shard()), [](const io::Clip& clip) { return clip.split == io::Split::train; }));
+  for (const char* score : {"score_calibrated", "score_zc_calibrated"}) {
+    double sum = 0, squares = 0;
+    for (const ClipScore& clip : table.clips) {
+      EXPECT_EQ(clip.outside_calibration, 0);
+      sum += table.value(clip, score);
+      squares += std::pow(table.value(clip, score), 2);
+    }
+    const auto n = static_cast<double>(table.clips.size());
+    EXPECT_TRUE(std::abs(sum / n) <= 0.25) << score << ": " << sum / n;
+    EXPECT_TRUE(squares / n >= 0.5 && squares / n <= 1.6) << score << ": " << squares / n;
+  }
+  EXPECT_THAT(io::read_text(*folder_ / "run" / "log.txt"), HasSubstr("calibration: 30 clips and 0 warped copies"));
+}
+
+TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
+  io::Config config = tiny_config();
+  config.train.epochs = 1;
+  config.calibration.copies = 4;
+  config.calibration.range = 50;
+  const auto run = [&](const std::string& name) {
+    train(tiny_options(shard(), *folder_ / name, config));
+    return *io::read_model(*folder_ / name / "model.h5").normal.calibration;
+  };
+  const io::CalibrationData copied = run("copies");
+  EXPECT_EQ(copied.clips, 30);
+  EXPECT_EQ(copied.estimate.size(), 150U);
+  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"), HasSubstr("calibration: 30 clips and 120 warped copies"));
+  EXPECT_EQ(run("again"), copied);
+  config.train.threads = 2;
+  EXPECT_EQ(run("threads"), copied);
+  // Each is heard as another sound.
+  const std::vector<double>& nll = copied.scores[0].value;
+  EXPECT_EQ(std::set<double>(nll.begin(), nll.end()).size(), nll.size());
+  // Without a range of its own it is that of the augmentation.
+  config.calibration.range = 0;
+  config.augment.speed = 50;
+  EXPECT_EQ(run("augmented").estimate.size(), 150U);
+  config.calibration.copies = 0;
+  EXPECT_EQ(run("none").estimate.size(), 30U);
+}
+
+TEST_F(ScoreTest, AModelCanDecideByACalibratedScore) {
+  io::Config config = tiny_config();
+  config.score.score = "score_calibrated";
+  config.train.epochs = 1;
+  train(tiny_options(shard(), *folder_ / "calibrated", config));
+  Detector detector(*folder_ / "calibrated" / "model.h5", "cpu", 1);
+  EXPECT_EQ(detector.model().threshold.score, "score_calibrated");
+  ASSERT_TRUE(std::isfinite(detector.model().threshold.value));
+  for (const ClipScore& clip : detector.score(io::Shard(shard()))) {
+    EXPECT_TRUE(std::isfinite(clip.score));
+    EXPECT_EQ(clip.decision, clip.score > detector.model().threshold.value ? 1 : 0);
+  }
+  io::ModelData data = detector.model();
+  data.normal.calibration.reset();
+  EXPECT_THAT(message_of<io::DataError>([&] { Detector(data, "cpu", 1); }), HasSubstr("decides by score_calibrated"));
+}
+
+TEST_F(ScoreTest, ACalibrationThatCannotBeIsToldBeforeTraining) {
+  io::Config config = tiny_config();
+  config.score.score = "score_calibrated";
+  const auto refusal = [&](const std::string& name, const testing::ShardSpec& spec) {
+    testing::write_shard(*folder_ / (name + ".h5"), spec);
+    return message_of<io::DataError>([&] { train(tiny_options(*folder_ / (name + ".h5"), *folder_ / name, config)); });
+  };
+  EXPECT_THAT(refusal("few", {.train_clips = 9}), HasSubstr("9 normal training clips of known operating point"));
+  EXPECT_THAT(refusal("speechless", {.train_clips = 20, .parameter = false}), HasSubstr("tied to no parameter"));
+  EXPECT_FALSE(std::filesystem::exists(*folder_ / "few"));
+  config.condition.enabled = false;
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "free", config)); }),
+              AllOf(HasSubstr("score_calibrated"), HasSubstr("condition.enabled is false")));
+  // Not asked for, it is simply not there.
+  config = tiny_config();
+  config.train.epochs = 1;
+  train(tiny_options(*folder_ / "few.h5", *folder_ / "few", config));
+  EXPECT_FALSE(io::read_model(*folder_ / "few" / "model.h5").normal.calibration.has_value());
+  EXPECT_THAT(io::read_text(*folder_ / "few" / "log.txt"), HasSubstr("no calibrated score: there are 9"));
+  config.calibration.bandwidth = {50.0, 60.0};
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "widths", config)); }),
+              HasSubstr("calibration.bandwidth has 2 values but zd carries velocity_mm_s"));
+  config.calibration = {3, 50, {}};
+  config.condition.speeds = {"load"};
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "speed", config)); }),
+              HasSubstr("condition.speeds names 'load'"));
+}
+
 TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {
   const io::ModelData data = io::read_model(model());
   Detector detector(data, "cpu", 1);
   const std::vector<ClipScore> normal = detector.score(
       io::Shard(shard()), [](const io::Clip& clip) { return clip.split == io::Split::train && clip.label != 1; });
-  ASSERT_EQ(data.references.size(), detector.network().scores().size());
-  for (size_t s = 0; s < data.references.size(); ++s) {
-    const io::ScoreReference& reference = data.references[s];
+  ASSERT_EQ(data.normal.references.size(), detector.network().scores().size());
+  for (size_t s = 0; s < data.normal.references.size(); ++s) {
+    const io::ScoreReference& reference = data.normal.references[s];
     EXPECT_EQ(reference.score, detector.network().scores()[s].name);
     double mean = 0, squares = 0;
     for (const ClipScore& clip : normal) {

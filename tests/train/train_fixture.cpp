@@ -65,8 +65,11 @@ std::vector<float> synthetic_frames(int64_t frames, double v, bool anomaly, uint
 void write_shard(const fs::path& file, const ShardSpec& spec) {
   io::FrontendSettings frontend;
   frontend.mel_bands = bands;
-  io::ShardWriter writer(file, frontend,
-                         spec.parameter ? std::vector<std::string>{"velocity_mm_s"} : std::vector<std::string>{});
+  std::vector<std::string> names = spec.more_parameters;
+  if (spec.parameter) {
+    names.insert(names.begin(), "velocity_mm_s");
+  }
+  io::ShardWriter writer(file, frontend, names);
   for (int i = 0; i < spec.train_clips + spec.test_clips; ++i) {
     const auto index = static_cast<size_t>(i);
     const double v = 100.0 + 100.0 * (i % 5);
@@ -75,8 +78,9 @@ void write_shard(const fs::path& file, const ShardSpec& spec) {
     clip.path = "sound/clip_" + std::to_string(i) + ".wav";
     clip.machine = "rail";
     clip.label = clip.split == io::Split::test ? i % 2 : 0;
+    clip.parameter.assign(names.size(), 1.0 + i % 2);
     if (spec.parameter) {
-      clip.parameter = {v};
+      clip.parameter[0] = v;
     }
     clip.domain = "source";
     clip.section = "00";
@@ -127,6 +131,8 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_TRUE(same_bits(first.condition.k, second.condition.k));
   EXPECT_TRUE(same_bits(first.condition.v0, second.condition.v0));
   EXPECT_EQ(std::bit_cast<uint64_t>(first.threshold.value), std::bit_cast<uint64_t>(second.threshold.value));
+  EXPECT_EQ(first.normal.references, second.normal.references);
+  EXPECT_EQ(first.normal.calibration, second.normal.calibration);
   ASSERT_EQ(first.optimizer.has_value(), second.optimizer.has_value());
   if (!first.optimizer) {
     return;

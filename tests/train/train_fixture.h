@@ -35,7 +35,8 @@ struct ClipSpec {
 
 struct ShardSpec {
   int train_clips = 10, test_clips = 4;
-  bool parameter = true;  ///< velocity_mm_s; the bump in the spectrum moves with it
+  bool parameter = true;                          ///< velocity_mm_s; the bump in the spectrum moves with it
+  std::vector<std::string> more_parameters = {};  ///< after velocity_mm_s; 1 or 2 in turns
   uint64_t seed = 7;
   /// Last word on each clip's frames [frames, bands].
   std::function<void(size_t clip, std::vector<float>& frames)> change = {};
@@ -58,7 +59,8 @@ io::Config tiny_config();
 TrainOptions tiny_options(const std::filesystem::path& shard, const std::filesystem::path& run,
                           const io::Config& config = tiny_config());
 
-/// Fails unless both files hold the same bits: parameters, normaliser, condition, threshold, optimiser, progress.
+/// Fails unless both files hold the same bits: parameters, normaliser, condition, threshold, what is known of normal
+/// clips, optimiser, progress.
 void expect_same_model(const std::filesystem::path& a, const std::filesystem::path& b);
 /// metrics.csv without its columns of time.
 std::string timeless_metrics(const std::filesystem::path& run);

@@ -84,13 +84,6 @@ kernels::Array<const float> BatchEngine::frames_of(const WindowBatch& batch, int
   return frames_.slice(0, floats);
 }
 
-kernels::ConstMap BatchEngine::gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start) {
-  const kernels::Map x = pass_->input().samples(0, start.size);
-  kernels::gather_windows(
-      stream_, {.frames = frames, .start = start, .mean = mean_.view(), .inverse_std = inverse_std_.view(), .x = x});
-  return x;
-}
-
 kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values) {
   const kernels::Array<const float> frames = frames_of(batch, first, count);
   kernels::copy(stream_, kernels::Array<const int64_t>{shifted_start_.data(), count, {}}, start_.slice(0, count));
@@ -110,7 +103,23 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
       stream_.synchronise();  // `unknown` goes
     }
   }
-  return gather(frames, start_.slice(0, count));
+  const kernels::Map x = pass_->input().samples(0, count);
+  kernels::GatherWindows task{.frames = frames,
+                              .start = start_.slice(0, count),
+                              .mean = mean_.view(),
+                              .inverse_std = inverse_std_.view(),
+                              .x = x};
+  if (!batch.changes.empty()) {
+    if (changes_.size() == 0) {
+      changes_ = kernels::Buffer<kernels::WindowChange>(batch_, model_.device());
+    }
+    const kernels::Array<const kernels::WindowChange> host{batch.changes.data() + first, count, {}};
+    kernels::copy(stream_, host, changes_.slice(0, count));
+    task.changes = changes_.slice(0, count);
+    task.mels_per_band = batch.mels_per_band;
+  }
+  kernels::gather_windows(stream_, task);
+  return x;
 }
 
 double BatchEngine::loss(const WindowBatch& batch, std::span<double> nll) {

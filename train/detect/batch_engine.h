@@ -37,9 +37,6 @@ class BatchEngine final : public Engine {
   // Windows [first, first + count) of the batch, normalised, in the pass's input; with_values: their values in v_.
   kernels::ConstMap load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values);
   kernels::Array<const float> frames_of(const WindowBatch& batch, int64_t first, int64_t count);
-  // Queues: normalised windows into the pass's input. Arrays on the device.
-  kernels::ConstMap gather(kernels::Array<const float> frames, kernels::Array<const int64_t> start);
-
   void visit_latents(int64_t first, int64_t count, const LatentVisitor& visit);
 
   struct Held {
@@ -55,6 +52,7 @@ class BatchEngine final : public Engine {
   kernels::Buffer<float> frames_;  // of batches that are not held: grown as needed
   std::vector<int64_t> shifted_start_;
   kernels::Buffer<int64_t> start_;
+  kernels::Buffer<kernels::WindowChange> changes_;  // made when a batch has some
   kernels::Buffer<double> v_, nll_;
   std::vector<float> latents_;
 };

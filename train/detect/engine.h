@@ -9,6 +9,7 @@
 #include <string>
 
 #include "flow/model.h"
+#include "kernels/gather.h"
 
 namespace evenflow::train {
 
@@ -17,6 +18,10 @@ struct WindowBatch {
   std::span<const float> frames;
   std::span<const int64_t> start;
   std::span<const double> v;  ///< [windows * parameters], NaN = unknown; may be empty for an unconstrained model
+  /// How each window is changed on its way into the model (speeds.h makes warps); empty: not at all. The distance of
+  /// the frames' bands belongs to it.
+  std::span<const kernels::WindowChange> changes{};
+  double mels_per_band = 0;
   int64_t size() const { return static_cast<int64_t>(start.size()); }
 };
 

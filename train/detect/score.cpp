@@ -69,7 +69,7 @@ Detector::State::State(io::ModelData model_in, const std::string& device, int th
     : model(std::move(model_in)),
       network(load_network(model, kernels::parse_device(device))),
       score_name(decided_by(model)),
-      scores(network->scores(), model.references),
+      scores(network->scores(), model.normal),
       transforms(model.config.frontend) {
   if (!scores.find(score_name)) {
     throw io::DataError(

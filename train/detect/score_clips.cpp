@@ -1,6 +1,7 @@
 #include "train/detect/score_clips.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +11,7 @@
 #include "frontend/features.h"
 #include "frontend/silence.h"
 #include "io/error.h"
+#include "train/detect/speeds.h"
 #include "train/statistics/finite.h"
 
 namespace evenflow::train {
@@ -51,7 +53,6 @@ std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& 
     }
     out.push_back(aggregate_values(values, scoring.score));
   }
-  scoring.scores.derive(out);
   return out;
 }
 
@@ -90,6 +91,7 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   out.clip = clip;
   out.scores = aggregate_scores(scoring, windows);
   out.estimate = mean_estimates(windows);
+  scoring.scores.derive(out);
   out.windows = windows.size();
   const std::optional<size_t> deciding = scoring.scores.find(scoring.score_name);
   out.score = deciding ? out.scores[*deciding] : unknown;
@@ -100,6 +102,47 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   return out;
 }
 
+void score_into(std::vector<ClipScore>& out, const ClipScoring& scoring, const ClipGroup& group,
+                flow::WindowScores& windows) {
+  windows.resize(static_cast<int64_t>(group.start.size()));
+  scoring.engine.score(group.batch(), windows);
+  for (ClipScore& score : aggregate(scoring, group, windows)) {
+    out.push_back(std::move(score));
+  }
+}
+
+std::optional<size_t> index_of(const std::string& name, const std::vector<std::string>& names) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  return found == names.end() ? std::nullopt : std::optional(static_cast<size_t>(found - names.begin()));
+}
+
+size_t column_of(const std::string& parameter, const io::Shard& shard) {
+  const std::optional<size_t> column = index_of(parameter, shard.parameter_names());
+  if (!column) {
+    throw io::UsageError(fmt::format("'{}' does not have the parameter '{}'; it has [{}]", shard.path().string(),
+                                     parameter, fmt::join(shard.parameter_names(), ", ")));
+  }
+  return *column;
+}
+
+/// The group's clips at other speeds: the change of every window and, where the model has the speed, its value.
+void move_clips(ClipGroup& group, size_t column, std::optional<size_t> of_model, std::span<const double> speeds) {
+  const size_t parameters = group.v.size() / group.start.size();
+  for (size_t c = 0; c < group.clips.size(); ++c) {
+    double& v = group.clips[c].parameter.at(column);
+    const kernels::WindowChange change = change_to_speed(v, speeds[c]);
+    if (!std::isnan(speeds[c]) && !std::isnan(v)) {
+      v = speeds[c];
+    }
+    for (int64_t w = group.first[c]; w < group.first[c + 1]; ++w) {
+      group.changes.push_back(change);
+      if (of_model) {
+        group.v[static_cast<size_t>(w) * parameters + *of_model] = v;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void ClipGroup::clear() {
@@ -108,6 +151,7 @@ void ClipGroup::clear() {
   start.clear();
   first.assign(1, 0);
   v.clear();
+  changes.clear();
   silent.clear();
   finite.clear();
 }
@@ -176,14 +220,25 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
   std::vector<ClipScore> out;
   flow::WindowScores windows(scoring.model);
   const auto score_group = [&](ClipGroup& group) {
-    windows.resize(static_cast<int64_t>(group.start.size()));
-    scoring.engine.score(group.batch(), windows);
-    for (ClipScore& score : aggregate(scoring, group, windows)) {
-      out.push_back(std::move(score));
-    }
+    score_into(out, scoring, group, windows);
     if (progress) {
       progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
     }
+  };
+  for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
+  return out;
+}
+
+std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScoring& scoring, const io::Shard& shard,
+                                      std::span<const int32_t> clips) {
+  std::vector<ClipScore> out;
+  flow::WindowScores windows(scoring.model);
+  const size_t column = column_of(other.parameter, shard);
+  const auto score_group = [&](ClipGroup& group) {
+    const auto speeds = other.speeds.subspan(out.size(), group.clips.size());
+    move_clips(group, column, index_of(other.parameter, scoring.parameters), speeds);
+    group.mels_per_band = mels_per_band(shard.frontend());
+    score_into(out, scoring, group, windows);
   };
   for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
   return out;

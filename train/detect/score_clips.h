@@ -27,14 +27,16 @@ struct ClipScoring {
 /// Clips collected for one batch: their frames end to end and their windows.
 struct ClipGroup {
   std::vector<io::Clip> clips;
-  std::vector<float> frames;   ///< [frames, bands] in dB
-  std::vector<int64_t> start;  ///< of every window, in frames
-  std::vector<int64_t> first;  ///< clips + 1 entries: clip i owns windows [first[i], first[i + 1])
-  std::vector<double> v;       ///< [windows, parameters]
-  std::vector<bool> silent;    ///< of every clip: its frames say nothing
-  std::vector<bool> finite;    ///< are all frames of the clip?
+  std::vector<float> frames;                   ///< [frames, bands] in dB
+  std::vector<int64_t> start;                  ///< of every window, in frames
+  std::vector<int64_t> first;                  ///< clips + 1 entries: clip i owns windows [first[i], first[i + 1])
+  std::vector<double> v;                       ///< [windows, parameters]
+  std::vector<kernels::WindowChange> changes;  ///< of every window, or empty: none is changed
+  double mels_per_band = 0;
+  std::vector<bool> silent;  ///< of every clip: its frames say nothing
+  std::vector<bool> finite;  ///< are all frames of the clip?
   void clear();
-  WindowBatch batch() const { return {frames, start, v}; }
+  WindowBatch batch() const { return {frames, start, v, changes, mels_per_band}; }
 };
 
 /// Adds a clip; `v` per conditioned parameter, NaN = unknown. io::DataError names a clip shorter than a window.
@@ -47,6 +49,16 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
 /// The listed clips of a shard, in order. Memory is bounded by a few clips.
 std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& shard, std::span<const int32_t> clips,
                                    const std::function<void(int64_t done, int64_t total)>& progress = {});
+
+/// The speeds that clips are to sound as recorded at.
+struct OtherSpeeds {
+  std::string parameter;           ///< the speed, by its name in the shard
+  std::span<const double> speeds;  ///< one per listed clip; NaN: the clip's own
+};
+/// score_clips of the clips as they would sound at other speeds (change_to_speed), each with its other speed for its
+/// own. io::UsageError: the shard lacks the parameter. io::DataError: a speed too far from the clip's own.
+std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScoring& scoring, const io::Shard& shard,
+                                      std::span<const int32_t> clips);
 
 /// Reads clips of a shard in groups of at least `windows` windows (the last has fewer) and hands each group on.
 void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const std::vector<std::string>& parameters,

@@ -8,7 +8,6 @@
 
 #include "flow/factory.h"
 #include "io/error.h"
-#include "train/detect/derived_scores.h"
 
 namespace evenflow::train {
 namespace {
@@ -33,18 +32,20 @@ std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
 
 }  // namespace
 
-ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, std::span<const io::ScoreReference> references)
-    : scores_(of_model) {
+ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, const io::NormalData& normal) : scores_(of_model) {
   for (const DerivedScore& derived : derived_scores()) {
-    const auto reference =
-        std::find_if(references.begin(), references.end(), [&](const auto& r) { return r.score == derived.of; });
     const auto of =
         std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (reference == references.end() || of == of_model.end()) {
+    if (of == of_model.end()) {
       continue;
     }
-    derivations_.push_back({static_cast<size_t>(of - of_model.begin()), derived.value, *reference});
+    Derivation derivation = derived.derivation(derived.of, static_cast<size_t>(of - of_model.begin()), normal);
+    if (!derivation) {
+      continue;
+    }
+    derivations_.push_back(std::move(derivation));
     scores_.push_back(derived.score);
+    calibrated_ = calibrated_ || derived.rests_on == DerivedScore::RestsOn::calibration;
   }
 }
 
@@ -65,10 +66,16 @@ std::optional<size_t> ScoreSet::find(const std::string& name) const {
   return static_cast<size_t>(found - scores_.begin());
 }
 
-void ScoreSet::derive(std::vector<double>& values) const {
+void ScoreSet::derive(ClipScore& clip) const {
+  std::vector<double> values;
+  bool outside = false;
   for (const Derivation& derivation : derivations_) {
-    values.push_back(derivation.value(values[derivation.of], derivation.reference));
+    const DerivedValue value = derivation(clip);
+    values.push_back(value.score);
+    outside = outside || value.outside;
   }
+  clip.scores.insert(clip.scores.end(), values.begin(), values.end());
+  clip.outside_calibration = calibrated_ ? (outside ? 1 : 0) : -1;
 }
 
 std::vector<io::ScoreReference> references_of(const std::vector<flow::Score>& of_model,
@@ -105,6 +112,12 @@ void require_score(const io::Config& config) {
   if (config.score.score == "auto") {
     return;
   }
+  if (!config.condition.enabled && needs_calibration(config.score.score)) {
+    throw io::UsageError(fmt::format(
+        "score.score = {} takes a model that estimates its operating point, and condition.enabled is false; set it to "
+        "true, or choose another score",
+        config.score.score));
+  }
   const flow::ModelFactory& factory = flow::factory_of(config);
   const std::vector<std::string> names = deciding_scores(factory);
   if (std::find(names.begin(), names.end(), config.score.score) != names.end()) {
@@ -112,6 +125,13 @@ void require_score(const io::Config& config) {
   }
   throw io::UsageError(fmt::format("score.score = {} is not a score of model.kind = {}; use {}", config.score.score,
                                    io::name_of(factory.kind), fmt::join(names, " or ")));
+}
+
+bool needs_calibration(const std::string& score) {
+  const std::vector<DerivedScore>& all = derived_scores();
+  return std::any_of(all.begin(), all.end(), [&](const DerivedScore& derived) {
+    return derived.score.name == score && derived.rests_on == DerivedScore::RestsOn::calibration;
+  });
 }
 
 std::string resolve_score(const io::Config& config) {

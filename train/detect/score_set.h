@@ -9,29 +9,26 @@
 #include "flow/scores.h"
 #include "io/config.h"
 #include "io/model_file.h"
+#include "train/detect/derived_scores.h"
 #include "train/detect/score_table.h"
 
 namespace evenflow::train {
 
 class ScoreSet {
  public:
-  /// A model's own scores, and behind them the derived ones for which there are references.
-  ScoreSet(const std::vector<flow::Score>& of_model, std::span<const io::ScoreReference> references);
+  /// A model's own scores, and behind them the derived ones for which `normal` has grounds.
+  ScoreSet(const std::vector<flow::Score>& of_model, const io::NormalData& normal);
 
   const std::vector<flow::Score>& scores() const { return scores_; }
   std::vector<std::string> names() const;
   std::optional<size_t> find(const std::string& name) const;
-  /// Appends the derived values to a clip's values of the model's scores.
-  void derive(std::vector<double>& values) const;
+  /// Appends the derived values to a clip's values of the model's scores, and sets ClipScore::outside_calibration.
+  void derive(ClipScore& clip) const;
 
  private:
-  struct Derivation {
-    size_t of;
-    double (*value)(double, const io::ScoreReference&);
-    io::ScoreReference reference;
-  };
   std::vector<flow::Score> scores_;
   std::vector<Derivation> derivations_;
+  bool calibrated_ = false;
 };
 
 /// Mean and deviation of each of a model's scores over those of the clips whose value is finite; none of a score
@@ -41,6 +38,8 @@ std::vector<io::ScoreReference> references_of(const std::vector<flow::Score>& of
 
 /// io::UsageError unless models of the configuration's kind can decide by score.score.
 void require_score(const io::Config& config);
+/// Is it a score that rests on a calibration?
+bool needs_calibration(const std::string& score);
 /// The score that decides: config's, or for "auto" that of the model's kind (flow/factory.h).
 std::string resolve_score(const io::Config& config);
 /// The score that a trained model decides by, which its file names. io::DataError if it has no such score.

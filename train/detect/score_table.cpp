@@ -55,4 +55,14 @@ std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& tab
   return found;
 }
 
+std::vector<std::string> outside_calibration(std::span<const ClipScore> clips) {
+  std::vector<std::string> paths;
+  for (const ClipScore& clip : clips) {
+    if (clip.outside_calibration == 1) {
+      paths.push_back(clip.clip.path.string());
+    }
+  }
+  return paths;
+}
+
 }  // namespace evenflow::train

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@ struct ClipScore {
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
   int decision = -1;             ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
   bool silent = false;           ///< its frames say nothing (frontend/silence.h)
+  int outside_calibration = -1;  ///< 1 its estimate lies outside of what was calibrated, 0 inside, -1 nothing was
   int64_t windows = 0;
   std::string fault;  ///< why `score` or an estimate is not finite; empty if all are
 };
@@ -43,8 +45,12 @@ bool needs_parameters(const std::string& score);
 std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& table,
                                                            const std::function<bool(const ClipScore&)>& wanted);
 
+/// Paths of the clips whose calibrated scores are those of the nearest calibrated operating point.
+std::vector<std::string> outside_calibration(std::span<const ClipScore> clips);
+
 /// Writes the table atomically; read_scores reads it back (DataError names line and column):
-/// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section.
+/// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section
+/// and, where a clip has calibrated scores, outside_calibration.
 /// Numbers have as many digits as it takes to read the same double; NaN is an empty cell.
 void write_scores(const std::filesystem::path& file, const ScoreTable& table);
 /// What stands between `score` and the estimates are scores, of whatever model (io::is_score_name).

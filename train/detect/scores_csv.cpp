@@ -20,6 +20,7 @@ namespace {
 constexpr const char* estimate_prefix = "estimate_";
 const std::vector<std::string> leading = {"path", "machine", "label"};
 const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
+const std::string outside_column = "outside_calibration";  // where scores are calibrated
 
 std::string cell_of(double value) {
   return std::isnan(value) ? std::string() : fmt::format("{}", value);
@@ -36,6 +37,11 @@ std::string join_cells(std::vector<std::string> cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
+bool is_calibrated(const ScoreTable& table) {
+  return std::any_of(table.clips.begin(), table.clips.end(),
+                     [](const ClipScore& clip) { return clip.outside_calibration >= 0; });
+}
+
 std::string header_of(const ScoreTable& table) {
   std::vector<std::string> cells = leading;
   cells.insert(cells.end(), table.parameter_names.begin(), table.parameter_names.end());
@@ -45,10 +51,13 @@ std::string header_of(const ScoreTable& table) {
     cells.push_back(estimate_prefix + name);
   }
   cells.insert(cells.end(), trailing.begin(), trailing.end());
+  if (is_calibrated(table)) {
+    cells.push_back(outside_column);
+  }
   return join_cells(cells);
 }
 
-std::string row(const ClipScore& score, const ScoreTable& table) {
+std::string row(const ClipScore& score, const ScoreTable& table, bool calibrated) {
   const io::Clip& clip = score.clip;
   std::vector<std::string> cells = {clip.path.string(), clip.machine, std::to_string(clip.label)};
   const auto add = [&](const std::vector<double>& values, size_t count) {
@@ -64,13 +73,16 @@ std::string row(const ClipScore& score, const ScoreTable& table) {
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
   cells.push_back(clip.domain);
   cells.push_back(clip.section);
+  if (calibrated) {
+    cells.push_back(score.outside_calibration < 0 ? std::string() : std::to_string(score.outside_calibration));
+  }
   return join_cells(cells);
 }
 
 /// True of a column that the scores have, or may have, beside the parameters'.
 bool is_reserved(const std::string& column) {
   const std::string name = io::in_small_letters(column);
-  if (name == "score" || io::is_score_name(name) || name.starts_with(estimate_prefix)) {
+  if (name == "score" || name == outside_column || io::is_score_name(name) || name.starts_with(estimate_prefix)) {
     return true;
   }
   for (const auto& group : {leading, trailing}) {
@@ -87,6 +99,7 @@ class Row {
   Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
       : file_(file), columns_(columns), row_(row) {}
 
+  bool has(const std::string& column) const { return columns_.contains(column); }
   const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
 
   double real(const std::string& column) const {
@@ -149,6 +162,9 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.split = split == "train" ? io::Split::train : io::Split::test;
   out.clip.domain = row.text("domain");
   out.clip.section = row.text("section");
+  if (row.has(outside_column) && !row.text(outside_column).empty()) {
+    out.outside_calibration = row.one_of(outside_column, 0, 1);
+  }
   return out;
 }
 
@@ -206,8 +222,9 @@ void require_parameter_names(const std::vector<std::string>& names, const std::f
 
 void write_scores(const std::filesystem::path& file, const ScoreTable& table) {
   std::string text = header_of(table);
+  const bool calibrated = is_calibrated(table);
   for (const ClipScore& clip : table.clips) {
-    text += row(clip, table);
+    text += row(clip, table, calibrated);
   }
   io::write_text(file, text);
 }

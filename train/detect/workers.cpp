@@ -80,9 +80,13 @@ struct Workers::State {
   void gather(const WindowBatch& batch, const Part& part, const kernels::Map& x) {
     const kernels::Array<const float> frames{batch.frames.data(), static_cast<int64_t>(batch.frames.size())};
     const kernels::Array<const int64_t> start{batch.start.data() + part.first, part.count};
-    kernels::gather_windows(
-        stream(part),
-        {.frames = frames, .start = start, .mean = mean.view(), .inverse_std = inverse_std.view(), .x = x});
+    kernels::GatherWindows task{
+        .frames = frames, .start = start, .mean = mean.view(), .inverse_std = inverse_std.view(), .x = x};
+    if (!batch.changes.empty()) {
+      task.changes = {batch.changes.data() + part.first, part.count, {}};
+      task.mels_per_band = batch.mels_per_band;
+    }
+    kernels::gather_windows(stream(part), task);
   }
 
   std::span<const double> values(const WindowBatch& batch, const Part& part) const {

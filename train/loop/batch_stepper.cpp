@@ -29,11 +29,14 @@ BatchStepper::BatchStepper(const StepParts& parts)
       stream_(engine_.stream()),
       device_(parts.model.device()),
       parameters_(parts.model.parameter_count()),
+      loaded_values_(parameters_ + (parts.augment && parts.augment->extra_column ? 1 : 0)),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
       resident_(parts.loader.resident()),
       device_state_(1, device_),
       host_state_(Buffer<kernels::StepState>::pinned(1, device_)),
       batch_start_(parts.settings.batch, device_),
+      changes_(parts.augment ? parts.settings.batch : 0, device_),
+      batch_values_(parts.augment ? parts.settings.batch * loaded_values_ : 0, device_),
       batch_v_(parts.settings.batch * parameters_, device_),
       nll_(parts.settings.batch, device_),
       squared_norm_(1, device_),
@@ -61,7 +64,7 @@ BatchStepper::BatchStepper(const StepParts& parts)
   for (Source& source : sources_) {
     source.host = Buffer<float>::pinned(floats, device_);
     source.device = Buffer<float>(floats, device_);
-    source.host_v = Buffer<double>::pinned(batch_v_.size(), device_);
+    source.host_v = Buffer<double>::pinned(loaded().size(), device_);
     source.copied = kernels::Event(device_);
   }
   // A streamed batch's windows lie one behind the other.
@@ -196,7 +199,7 @@ WindowBatch BatchStepper::fill(int64_t index) {
   const auto floats = static_cast<int64_t>(batch.frames.size());
   const auto values = static_cast<int64_t>(batch.v.size());
   kernels::copy(stream_, source.host.slice(0, floats), source.device.slice(0, floats));
-  kernels::copy(stream_, source.host_v.slice(0, values), batch_v_.slice(0, values));
+  kernels::copy(stream_, source.host_v.slice(0, values), loaded().slice(0, values));
   source.copied.record(stream_);
   source.in_use = true;
   return batch;
@@ -236,7 +239,15 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
     step.select->v = v_.view();
     step.select->stride = parts_.settings.batch;
     step.select->batch_start = batch_start_.slice(0, windows);
-    step.select->batch_v = v;
+    step.select->batch_v = loaded().slice(0, windows * loaded_values_);
+  }
+  if (parts_.augment) {
+    step.augment = {parts_.augment->draw, parts_.augment->mels_per_band};
+    kernels::DrawChanges& draw = step.augment->draw;
+    draw.step = {&device_state_.data()->adam_step, 1, device_};
+    draw.values = batch_values_.slice(0, windows * loaded_values_);
+    draw.changes = changes_.slice(0, windows);
+    draw.v = v;
   }
   step.update.clip_norm = parts_.settings.clip_norm;
   step.update.state = device_state_.view();
@@ -266,8 +277,14 @@ NonFinite BatchStepper::trace(int64_t step) {
   const io::TrainSettings& s = parts_.settings;
   const int64_t windows = windows_of(step);
   parts_.loader.start_epoch(s.seed, epoch_, s.batch, s.windows_per_clip, step);
-  const WindowBatch batch = resident_ ? parts_.loader.next() : fill(0);
+  WindowBatch batch = resident_ ? parts_.loader.next() : fill(0);
   queue_operations(0, windows);
+  std::vector<kernels::WindowChange> changes;
+  if (parts_.augment) {
+    changes = kernels::to_host(stream_, changes_.slice(0, windows));
+    batch.changes = changes;
+    batch.mels_per_band = parts_.augment->mels_per_band;
+  }
   const std::vector<double> nll = kernels::to_host(stream_, nll_.slice(0, windows));
   const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.model.layout().size()));
   return trace_non_finite(engine_, parts_.model.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));

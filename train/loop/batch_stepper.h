@@ -43,6 +43,7 @@ class BatchStepper final : public Stepper {
   void set_state();
   void queue(int64_t step);
   WindowBatch fill(int64_t source);
+  kernels::Buffer<double>& loaded() { return parts_.augment ? batch_values_ : batch_v_; }
   Step& step_for(int64_t source, int64_t windows);
   void queue_operations(int64_t source, int64_t windows);
   NonFinite trace(int64_t step);
@@ -51,14 +52,16 @@ class BatchStepper final : public Stepper {
   BatchEngine& engine_;
   kernels::Stream& stream_;
   kernels::Device device_;
-  int64_t parameters_, epoch_windows_, epoch_ = 0, position_ = 0;
+  // Values of a window: the model's own and, before it is augmented, perhaps a speed.
+  int64_t parameters_, loaded_values_, epoch_windows_, epoch_ = 0, position_ = 0;
   bool resident_, state_known_ = false, good_known_ = false;
   kernels::StepState state_;
 
   kernels::Buffer<kernels::StepState> device_state_, host_state_;
   kernels::Buffer<int64_t> order_, start_, batch_start_;
   kernels::Buffer<unsigned char> order_workspace_;
-  kernels::Buffer<double> v_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
+  kernels::Buffer<kernels::WindowChange> changes_;
+  kernels::Buffer<double> v_, batch_values_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<double> host_loss_, host_norm_;
   kernels::Buffer<float> raw_, good_parameters_, good_m_, good_v_;
   std::array<Source, 2> sources_;

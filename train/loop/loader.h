@@ -34,8 +34,8 @@ struct WindowTable {
 
 class Loader {
  public:
-  /// `parameters`: column of each conditioned parameter in the shards. Frames up to `resident_bytes` are held in
-  /// memory, more are streamed by a prefetch thread.
+  /// `parameters`: the columns of the shards' parameters that make up a window's values. Frames up to `resident_bytes`
+  /// are held in memory, more are streamed by a prefetch thread.
   Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
          int64_t resident_bytes);
   ~Loader();

@@ -11,6 +11,7 @@
 
 #include "io/config.h"
 #include "train/detect/engine.h"
+#include "train/loop/augmentation.h"
 #include "train/loop/guard.h"
 #include "train/loop/loader.h"
 #include "train/loop/optimizer.h"
@@ -33,6 +34,7 @@ struct StepParts {
   Optimizer& optimizer;
   Guard& guard;
   std::function<double(int64_t step_in_epoch)> learning_rate;  ///< with the guard's factor
+  const std::optional<AugmentPlan>& augment;                   ///< of the loader's windows
 };
 
 class Stepper {

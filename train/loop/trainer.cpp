@@ -17,12 +17,11 @@
 #include "kernels/check.h"
 #include "kernels/copy.h"
 #include "train/detect/config_match.h"
-#include "train/detect/score_clips.h"
-#include "train/detect/threshold.h"
 #include "train/loop/budget.h"
 #include "train/loop/checkpoint.h"
 #include "train/loop/event_log.h"
 #include "train/loop/guard.h"
+#include "train/loop/normal_clips.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/run_log.h"
 #include "train/loop/stepper.h"
@@ -116,13 +115,6 @@ void require_own_models(const io::RunFolder& run, const io::ModelData& checkpoin
       run.path().string(), checkpoint.progress->epoch));
 }
 
-/// What the threshold is fitted to, the clips that have no part in it, and what each score is over all of them.
-struct NormalClips {
-  NormalScores scores;
-  std::vector<ClipScore> without_score;  // not finite
-  std::vector<io::ScoreReference> references;
-};
-
 class Training {
  public:
   explicit Training(const TrainOptions& options);
@@ -159,7 +151,7 @@ class Training {
   void finish();
   void finish_models();
   std::string score_name() const { return resolve_score(config_); }
-  std::vector<ClipScore> scores_of(const ClipSelection& clips);
+  ClipScoring scoring() const;
   NormalClips normal_clips();
   io::ThresholdData unfitted_threshold() const;
   io::ThresholdData fit_threshold_to(const NormalClips& clips, bool say);
@@ -184,6 +176,7 @@ class Training {
   io::ConditionData condition_;
   std::unique_ptr<flow::Model> model_;
   std::unique_ptr<Engine> engine_;
+  ScoreSet own_scores_;  // the model's, without derived ones
   Optimizer optimizer_;
   Guard guard_;
   kernels::Stream stream_;
@@ -221,6 +214,7 @@ Training::Training(const TrainOptions& options)
       model_(flow::make_model(config_, condition_, config_.train.seed, device_)),
       engine_(make_engine(*model_, normaliser_,
                           {.threads = config_.train.threads, .batch = config_.train.batch, .training = true})),
+      own_scores_(model_->scores(), {}),
       optimizer_(model_->parameters()),
       guard_(optimizer_),
       stream_(device_) {
@@ -247,7 +241,8 @@ Training::Training(const TrainOptions& options)
                            .loader = *data_.train,
                            .optimizer = optimizer_,
                            .guard = guard_,
-                           .learning_rate = [this](int64_t step) { return learning_rate(step); }});
+                           .learning_rate = [this](int64_t step) { return learning_rate(step); },
+                           .augment = data_.augment});
   const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
   metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
   events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
@@ -350,6 +345,9 @@ void Training::log_start() {
     log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
               : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
                                                            : "unconstrained: no parameter varies in training");
+  }
+  if (data_.augment) {
+    log_.line("training windows are changed at random: " + describe_augmentation(config_.augment));
   }
   if (steps_per_epoch_ == 1) {
     log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
@@ -559,8 +557,8 @@ void Training::draw_pictures() {
   if (condition_.names.empty() || !assemble()) {
     return;
   }
-  const std::vector<ClipScore> train = scores_of(thinned(data_.clips.train)),
-                               validation = scores_of(thinned(data_.clips.validation));
+  const std::vector<ClipScore> train = score_selection(scoring(), thinned(data_.clips.train)),
+                               validation = score_selection(scoring(), thinned(data_.clips.validation));
   for (size_t p = 0; p < condition_.names.size(); ++p) {
     events_->picture("zd/" + condition_.names[p],
                      draw_estimates(condition_.names[p], p, *data_.shards[0], train, validation),
@@ -626,55 +624,19 @@ io::ThresholdData Training::unfitted_threshold() const {
   return {score_name(), std::string(io::name_of(config_.score.threshold)), config_.score.threshold_quantile, nan, {}};
 }
 
-std::vector<ClipScore> Training::scores_of(const ClipSelection& clips) {
-  const ScoreSet set(model_->scores(), {});
-  const ClipScoring scoring{.engine = *engine_,
-                            .model = *model_,
-                            .parameters = condition_.names,
-                            .window = config_.window,
-                            .score = config_.score,
-                            .scores = set,
-                            .score_name = score_name()};
-  std::vector<ClipScore> scores;
-  for (size_t s = 0; s < clips.shards.size(); ++s) {
-    std::vector<int32_t> of_shard;
-    for (const auto& [shard, clip] : clips.clips) {
-      if (static_cast<size_t>(shard) == s) {
-        of_shard.push_back(clip);
-      }
-    }
-    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) {
-      scores.push_back(std::move(score));
-    }
-  }
-  return scores;
+ClipScoring Training::scoring() const {
+  return {.engine = *engine_,
+          .model = *model_,
+          .parameters = condition_.names,
+          .window = config_.window,
+          .score = config_.score,
+          .scores = own_scores_,
+          .score_name = score_name()};
 }
 
-// The normal clips the threshold is fitted to; none if the parameters cannot be used.
+// None if the parameters cannot be used.
 NormalClips Training::normal_clips() {
-  NormalClips out;
-  if (!assemble()) {
-    return out;
-  }
-  std::vector<ClipScore> clips = scores_of(data_.clips.train);
-  const size_t training = clips.size();
-  for (ClipScore& clip : scores_of(data_.clips.validation)) {
-    clips.push_back(std::move(clip));
-  }
-  out.references = references_of(model_->scores(), clips);
-  // A derived score may be the one that decides, and is known only now.
-  const ScoreSet set(model_->scores(), out.references);
-  const std::optional<size_t> deciding = set.find(score_name());
-  for (size_t i = 0; i < clips.size(); ++i) {
-    set.derive(clips[i].scores);
-    clips[i].score = deciding ? clips[i].scores[*deciding] : nan;
-    if (std::isfinite(clips[i].score)) {
-      (i < training ? out.scores.training : out.scores.held_out).push_back(clips[i].score);
-    } else {
-      out.without_score.push_back(std::move(clips[i]));
-    }
-  }
-  return out;
+  return assemble() ? score_normal_clips(scoring(), data_.clips, config_) : NormalClips{};
 }
 
 io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {
@@ -683,6 +645,9 @@ io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say)
         "warning: the threshold leaves out {} of {} training clips whose score is not finite, the first '{}': {}",
         clips.without_score.size(), data_.clips.train.clips.size() + data_.clips.validation.clips.size(),
         clips.without_score[0].clip.path.string(), clips.without_score[0].fault));
+  }
+  if (say && !clips.calibration.empty()) {
+    log_.line(clips.calibration);
   }
   try {
     const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
@@ -725,7 +690,7 @@ void Training::finish_models() {
   }
   io::ModelData last = model_data();
   last.threshold = fit_threshold_to(clips, best_epoch_ < 0);
-  last.references = clips.references;
+  last.normal = clips.normal;
   io::write_model(run_.last(), last);
   if (best_epoch_ < 0) {
     io::write_model(run_.model(), last);
@@ -735,7 +700,7 @@ void Training::finish_models() {
   model_->load(best.parameters);
   const NormalClips of_best = normal_clips();
   best.threshold = fit_threshold_to(of_best, true);
-  best.references = of_best.references;
+  best.normal = of_best.normal;
   io::write_model(run_.model(), best);
 }
 

@@ -14,6 +14,7 @@
 #include "io/error.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
+#include "train/loop/normal_clips.h"
 #include "train/statistics/finite.h"
 
 namespace evenflow::train {
@@ -132,11 +133,17 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
                                      machines.size(), fmt::join(machines, ", ")));
   }
   flow::require_model(config, data.condition);
+  require_calibration(config, data.clips, data.condition.names);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
+  data.augment = plan_augmentation(config, data.clips.train, data.condition.names);
+  std::vector<int> train_columns = columns;
+  if (data.augment && data.augment->extra_column) {
+    train_columns.push_back(*data.augment->extra_column);
+  }
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
-  data.train = std::make_unique<Loader>(data.clips.train, config.window, columns, budget);
+  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget);
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
   data.silence = check_sound(data);
   return data;

@@ -4,11 +4,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "io/model_file.h"
+#include "train/loop/augmentation.h"
 #include "train/loop/loader.h"
 #include "train/loop/selection.h"
 
@@ -18,8 +20,9 @@ struct TrainingData {
   std::vector<std::unique_ptr<io::Shard>> owned;
   std::vector<const io::Shard*> shards;
   HeldOut clips;
-  std::vector<std::string> notes;  ///< what was left out or put together: a sentence each
-  io::ConditionData condition;     ///< names, k and v0 from the training clips; no names: unconstrained
+  std::vector<std::string> notes;      ///< what was left out or put together: a sentence each
+  io::ConditionData condition;         ///< names, k and v0 from the training clips; no names: unconstrained
+  std::optional<AugmentPlan> augment;  ///< of the windows of `train`; its extra column is the last of their values
   std::unique_ptr<Loader> train, validation;
   std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
 };
@@ -28,7 +31,7 @@ struct TrainingData {
 /// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
 /// each other or the configuration, no clips, a clip too short, clips that all say
 /// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
-/// model of a shape that cannot be.
+/// model of a shape that cannot be, what plan_augmentation refuses.
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
 
 /// The machines of the training clips on both sides, distinct and sorted; clips of unknown machine do not count.

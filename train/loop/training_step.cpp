@@ -39,9 +39,14 @@ kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step
     kernels::select_batch(stream, *step.select);
   }
   const kernels::Map x = step.pass.input().samples(0, step.batch_start.size);
-  kernels::gather_windows(
-      stream,
-      {.frames = step.frames, .start = step.batch_start, .mean = step.mean, .inverse_std = step.inverse_std, .x = x});
+  kernels::GatherWindows task{
+      .frames = step.frames, .start = step.batch_start, .mean = step.mean, .inverse_std = step.inverse_std, .x = x};
+  if (step.augment) {
+    kernels::draw_changes(stream, step.augment->draw);
+    task.changes = step.augment->draw.changes;
+    task.mels_per_band = step.augment->mels_per_band;
+  }
+  kernels::gather_windows(stream, task);
   return x;
 }
 

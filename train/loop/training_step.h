@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flow/model.h"
+#include "kernels/augment.h"
 #include "kernels/train_step.h"
 
 namespace evenflow::train {
@@ -22,6 +23,12 @@ struct TrainingStep {
   kernels::Array<const int64_t> batch_start;      ///< [n], in frames
   kernels::Array<const double> batch_v;           ///< [n * parameters], NaN = unknown
   kernels::Array<float> raw;                      ///< Model::raw_gradient_size() floats, the gradient's at the end
+  /// Draws how the windows are changed, and batch_v from the values that `select` sets instead; none: they are not.
+  struct Augment {
+    kernels::DrawChanges draw;
+    double mels_per_band = 0;
+  };
+  std::optional<Augment> augment{};
   /// Where other passes of the same batch left their gradients: `raw` is the first of `count` rows, and their sum goes
   /// to `sum`, as long as a row.
   struct Rows {

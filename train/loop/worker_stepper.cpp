@@ -8,7 +8,12 @@
 namespace evenflow::train {
 
 WorkerStepper::WorkerStepper(const StepParts& parts)
-    : parts_(parts), workers_(dynamic_cast<Workers&>(parts.engine)), nll_(static_cast<size_t>(parts.settings.batch)) {}
+    : parts_(parts), workers_(dynamic_cast<Workers&>(parts.engine)), nll_(static_cast<size_t>(parts.settings.batch)) {
+  if (parts.augment) {
+    changes_ = kernels::Buffer<kernels::WindowChange>(parts.settings.batch);
+    v_ = kernels::Buffer<double>(parts.settings.batch * parts.model.parameter_count());
+  }
+}
 
 void WorkerStepper::start_epoch(int64_t epoch, int64_t first_step) {
   parts_.loader.start_epoch(parts_.settings.seed, epoch, parts_.settings.batch, parts_.settings.windows_per_clip,
@@ -17,11 +22,29 @@ void WorkerStepper::start_epoch(int64_t epoch, int64_t first_step) {
 }
 
 std::span<const StepOutcome> WorkerStepper::run(int64_t /*count*/) {
-  const WindowBatch batch = parts_.loader.next();
+  const WindowBatch batch = augmented(parts_.loader.next());
   outcome_ = {.windows = batch.size(), .loss = 0, .gradient_norm = 0, .non_finite = {}};
   step(batch);
   ++next_step_;
   return {&outcome_, 1};
+}
+
+WindowBatch WorkerStepper::augmented(const WindowBatch& batch) {
+  if (!parts_.augment) {
+    return batch;
+  }
+  update_[0] = parts_.optimizer.step();
+  kernels::DrawChanges draw = parts_.augment->draw;
+  draw.step = update_.view();
+  draw.values = {batch.v.data(), static_cast<int64_t>(batch.v.size()), {}};
+  draw.changes = changes_.slice(0, batch.size());
+  draw.v = v_.slice(0, batch.size() * parts_.model.parameter_count());
+  kernels::draw_changes(stream_, draw);
+  WindowBatch out = batch;
+  out.v = {draw.v.data, static_cast<size_t>(draw.v.size)};
+  out.changes = {draw.changes.data, static_cast<size_t>(draw.changes.size)};
+  out.mels_per_band = parts_.augment->mels_per_band;
+  return out;
 }
 
 void WorkerStepper::step(const WindowBatch& batch) {

@@ -19,11 +19,16 @@ class WorkerStepper final : public Stepper {
 
  private:
   void step(const WindowBatch& batch);
+  WindowBatch augmented(const WindowBatch& batch);
 
   StepParts parts_;
   Workers& workers_;
   kernels::Stream stream_;
   kernels::Buffer<double> squared_norm_{1};
+  // What the step's windows are changed by, and their values with it.
+  kernels::Buffer<int64_t> update_{1};
+  kernels::Buffer<kernels::WindowChange> changes_;
+  kernels::Buffer<double> v_;
   std::vector<double> nll_;
   int64_t next_step_ = 0;
   StepOutcome outcome_;

@@ -1,0 +1,129 @@
+// Augmentation: how each window of a training batch is changed (kernels/gather.h), drawn on the device.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/anywhere.h"
+#include "kernels/cost.h"
+#include "kernels/gather.h"
+#include "kernels/stream.h"
+#include "kernels/view.h"
+
+namespace evenflow::kernels {
+
+/// Sound at speed v becomes sound at `moved` when its frequencies are multiplied by this (WindowChange::warp).
+EVENFLOW_ANYWHERE inline double speed_ratio(double v, double moved) {
+  return moved / v;
+}
+
+/// A warp is neither to halve nor to double the frequencies by more than this: beyond it, what moves with the speed
+/// leaves the bands, and what does not is bent too far.
+inline constexpr double least_speed_ratio = 0.5, most_speed_ratio = 2.0;
+
+/// What the draws are drawn from.
+struct Augmentation {
+  double speed = 0;                         ///< in units of v; 0: no warp
+  double speed_probability = 0;             ///< of a window to be warped
+  double noise = 0;                         ///< standard deviation on the normalised input
+  int64_t mask_bands = 0, mask_frames = 0;  ///< the widest masks; 0: none
+};
+
+/// Draws the change of every window of a batch by (seed, step, place in the batch) alone, with the same bits on every
+/// device:
+/// - speed: with `speed_probability`, v becomes v + d, d uniform in [-speed, speed], of which only that part is taken
+///   where (v + d) / v lies between least_speed_ratio and most_speed_ratio, and the window is warped by (v + d) / v. A
+///   window whose v is NaN or 0 is not warped;
+/// - noise: of the given deviation, every window, by a key of its own;
+/// - masks: one of a width uniform in 0 .. mask_bands at a place uniform among those where it fits, and one likewise of
+///   frames (SpecAugment: Park et al. 2019, arXiv 1904.08779).
+/// ShapeError.
+struct DrawChanges {
+  Augmentation augmentation;
+  uint64_t seed = 0;
+  Array<const int64_t> step;      ///< [1]
+  int64_t speed_column = -1;      ///< of `values`: the v that is moved; -1: none is
+  Array<const double> values;     ///< [n, columns]
+  int64_t bands = 0, frames = 0;  ///< of a window
+  Array<WindowChange> changes;    ///< [n] out
+  Array<double> v;                ///< [n, P], P <= columns, out: the first P columns, with what was moved
+};
+void draw_changes(Stream& stream, const DrawChanges& task);
+Cost cost(const DrawChanges& task);
+
+// ---- of one window, for the backends
+
+/// d of a window whose speed is v, from u uniform in [0, 1).
+EVENFLOW_ANYWHERE inline double speed_step(double v, double range, double u) {
+  const double magnitude = fabs(v);
+  const double low = fmax(-range, (least_speed_ratio - 1.0) * magnitude);
+  const double high = fmin(range, (most_speed_ratio - 1.0) * magnitude);
+  const double step = fma(high - low, u, low);  // one rounding everywhere
+  return v < 0 ? -step : step;
+}
+
+struct Mask {
+  int32_t first, count;
+};
+/// At most `widest` of `length`.
+EVENFLOW_ANYWHERE inline Mask mask_at(int64_t widest, int64_t length, double u_width, double u_first) {
+  const auto count = static_cast<int64_t>(u_width * static_cast<double>(widest + 1));
+  const auto first = static_cast<int64_t>(u_first * static_cast<double>(length - count + 1));
+  return {static_cast<int32_t>(first), static_cast<int32_t>(count)};
+}
+
+/// What a window's draws are for, each named by its number.
+enum class AugmentDraw : uint64_t { warped, speed_step, noise, band_width, first_band, frame_width, first_frame };
+
+EVENFLOW_ANYWHERE inline uint64_t augment_bits(const DrawChanges& task, int64_t window, AugmentDraw draw) {
+  constexpr uint64_t augment_stream = 0x6175676d656e74;
+  const uint64_t step = mix_bits(mix_bits(augment_stream) ^ static_cast<uint64_t>(task.step.data[0]));
+  return random_bits(task.seed, step ^ static_cast<uint64_t>(window), static_cast<uint64_t>(draw));
+}
+EVENFLOW_ANYWHERE inline double augment_uniform(const DrawChanges& task, int64_t window, AugmentDraw draw) {
+  return unit_interval(augment_bits(task, window, draw));
+}
+
+/// v, or v + d.
+EVENFLOW_ANYWHERE inline double drawn_speed(const DrawChanges& task, int64_t window, double v) {
+  const Augmentation& a = task.augmentation;
+  const bool can_move = a.speed > 0 && v == v && v != 0;
+  if (!can_move || !(augment_uniform(task, window, AugmentDraw::warped) < a.speed_probability)) {
+    return v;
+  }
+  return v + speed_step(v, a.speed, augment_uniform(task, window, AugmentDraw::speed_step));
+}
+
+EVENFLOW_ANYWHERE inline void draw_change_of(const DrawChanges& task, int64_t window) {
+  using enum AugmentDraw;
+  const int64_t columns = task.values.size / task.changes.size, kept = task.v.size / task.changes.size;
+  const double* values = task.values.data + window * columns;
+  double* v = task.v.data + window * kept;
+  for (int64_t p = 0; p < kept; ++p) {
+    v[p] = values[p];
+  }
+  WindowChange change;
+  if (task.speed_column >= 0) {
+    const double speed = values[task.speed_column];
+    const double moved = drawn_speed(task, window, speed);
+    if (moved != speed && moved == moved) {
+      change.warp = static_cast<float>(speed_ratio(speed, moved));
+    }
+    if (task.speed_column < kept) {
+      v[task.speed_column] = moved;
+    }
+  }
+  const Augmentation& a = task.augmentation;
+  change.noise = static_cast<float>(a.noise);
+  change.noise_key = augment_bits(task, window, noise);
+  const auto uniform = [&](AugmentDraw draw) { return augment_uniform(task, window, draw); };
+  const Mask of_bands = mask_at(a.mask_bands, task.bands, uniform(band_width), uniform(first_band));
+  const Mask of_frames = mask_at(a.mask_frames, task.frames, uniform(frame_width), uniform(first_frame));
+  change.first_masked_band = of_bands.first;
+  change.masked_bands = of_bands.count;
+  change.first_masked_frame = of_frames.first;
+  change.masked_frames = of_frames.count;
+  task.changes.data[window] = change;
+}
+
+}  // namespace evenflow::kernels

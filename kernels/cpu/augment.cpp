@@ -1,0 +1,13 @@
+#include "kernels/augment.h"
+
+#include "kernels/operations.h"
+
+namespace evenflow::kernels::cpu {
+
+void run(Stream&, const DrawChanges& task) {
+  for (int64_t window = 0; window < task.changes.size; ++window) {
+    draw_change_of(task, window);
+  }
+}
+
+}  // namespace evenflow::kernels::cpu

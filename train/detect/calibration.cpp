@@ -1,0 +1,177 @@
+#include "train/detect/calibration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "io/error.h"
+#include "train/detect/derived_scores.h"
+#include "train/statistics/seen.h"
+
+namespace evenflow::train {
+namespace {
+
+bool finite(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+/// Clips of the same operating point get the same number, from 0.
+std::vector<int64_t> operating_points(std::span<const std::vector<double>> recorded_at) {
+  const size_t parameters = recorded_at.empty() ? 0 : recorded_at.front().size();
+  std::vector<std::vector<size_t>> places(recorded_at.size());
+  for (size_t p = 0; p < parameters; ++p) {
+    std::vector<double> values;
+    for (const std::vector<double>& v : recorded_at) {
+      values.push_back(v[p]);
+    }
+    const OperatingPoints points(values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      places[i].push_back(points.nearest(values[i]));
+    }
+  }
+  std::map<std::vector<size_t>, int64_t> numbers;
+  std::vector<int64_t> out;
+  for (const std::vector<size_t>& place : places) {
+    out.push_back(numbers.try_emplace(place, static_cast<int64_t>(numbers.size())).first->second);
+  }
+  return out;
+}
+
+std::vector<std::vector<double>> recorded_at(std::span<const ReferenceClip> clips, bool copies) {
+  std::vector<std::vector<double>> out;
+  for (const ReferenceClip& clip : clips) {
+    if (copies || !clip.copy) {
+      out.push_back(clip.recorded_at);
+    }
+  }
+  return out;
+}
+
+/// Recorded clips first, then copies.
+std::vector<ReferenceClip> usable(std::span<const ReferenceClip> clips, const std::vector<size_t>& scores) {
+  std::vector<ReferenceClip> out;
+  for (const bool copy : {false, true}) {
+    std::copy_if(clips.begin(), clips.end(), std::back_inserter(out), [&](const ReferenceClip& clip) {
+      return clip.copy == copy && finite(clip.recorded_at) && finite(clip.estimate) &&
+             std::all_of(scores.begin(), scores.end(), [&](size_t s) { return std::isfinite(clip.scores[s]); });
+    });
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model) {
+  std::vector<size_t> places;
+  for (const DerivedScore& derived : derived_scores()) {
+    const auto of =
+        std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
+    if (derived.rests_on == DerivedScore::RestsOn::calibration && of != of_model.end()) {
+      places.push_back(static_cast<size_t>(of - of_model.begin()));
+    }
+  }
+  return places;
+}
+
+std::string calibration_fault(const std::vector<std::string>& parameters,
+                              std::span<const std::vector<double>> recorded_at) {
+  if (parameters.empty()) {
+    return "the model is tied to no parameter and estimates none";
+  }
+  std::vector<std::vector<double>> known;
+  std::copy_if(recorded_at.begin(), recorded_at.end(), std::back_inserter(known),
+               [](const std::vector<double>& v) { return finite(v); });
+  const size_t clips = 10 * parameters.size(), places = parameters.size() + 2;
+  if (known.size() < clips) {
+    return fmt::format("there are {} normal training clips of known operating point, and it takes {}", known.size(),
+                       clips);
+  }
+  const std::vector<int64_t> groups = operating_points(known);
+  const auto found = static_cast<size_t>(*std::max_element(groups.begin(), groups.end()) + 1);
+  if (found < places) {
+    return fmt::format("the normal training clips were recorded at {} operating points, and it takes {}", found,
+                       places);
+  }
+  return "";
+}
+
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
+                                    const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
+                                    const std::vector<double>& bandwidth) {
+  const std::vector<size_t> scores = calibrated_scores(of_model);
+  const std::vector<ReferenceClip> used = usable(clips, scores);
+  if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
+    throw io::DataError(fault);
+  }
+  const std::vector<int64_t> groups = operating_points(recorded_at(used, true));
+  io::CalibrationData data;
+  std::vector<bool> recorded;
+  for (const ReferenceClip& clip : used) {
+    recorded.push_back(!clip.copy);
+    data.clips += clip.copy ? 0 : 1;
+    data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
+  }
+  for (const size_t s : scores) {
+    LocalPoints points{static_cast<int64_t>(parameters.size()), data.estimate, {}};
+    for (const ReferenceClip& clip : used) {
+      points.y.push_back(clip.scores[s]);
+    }
+    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups, recorded) : bandwidth;
+    const LocalLinear line(points, chosen);
+    data.scores.push_back({of_model[s].name, chosen, points.y, line.squared_residuals()});
+  }
+  return data;
+}
+
+std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {
+  std::vector<double> errors(clips.empty() ? 0 : clips.front().v.size(), 0.0);
+  double known = 0;
+  for (const ReferenceClip& clip : clips) {
+    if (!finite(clip.v) || !finite(clip.estimate)) {
+      continue;
+    }
+    ++known;
+    for (size_t p = 0; p < errors.size(); ++p) {
+      errors[p] += std::pow(clip.estimate[p] - clip.v[p], 2);
+    }
+  }
+  for (double& error : errors) {
+    error = std::sqrt(error / known);
+  }
+  return errors;
+}
+
+Calibration::Calibration(const io::CalibrationData& data, const io::CalibrationData::Score& score)
+    : line_({static_cast<int64_t>(score.bandwidth.size()), data.estimate, score.value}, score.bandwidth,
+            score.squared_residual) {
+  const LocalPoints& points = line_.points();
+  low_.assign(score.bandwidth.size(), std::numeric_limits<double>::infinity());
+  high_.assign(score.bandwidth.size(), -std::numeric_limits<double>::infinity());
+  for (int64_t i = 0; i < points.size(); ++i) {
+    for (size_t p = 0; p < low_.size(); ++p) {
+      low_[p] = std::min(low_[p], points.at(i)[p]);
+      high_[p] = std::max(high_[p], points.at(i)[p]);
+    }
+  }
+}
+
+Calibration::Value Calibration::of(double score, std::span<const double> estimate) const {
+  if (!std::isfinite(score) || !finite(estimate)) {
+    return {std::numeric_limits<double>::quiet_NaN(), false};
+  }
+  Value out;
+  std::vector<double> x(estimate.begin(), estimate.end());
+  for (size_t p = 0; p < x.size(); ++p) {
+    x[p] = std::clamp(x[p], low_[p], high_[p]);
+    out.outside = out.outside || std::abs(estimate[p] - x[p]) > 0.1 * (high_[p] - low_[p]);
+  }
+  const LocalFit expected = line_.at(x);
+  out.score = (score - expected.mean) / expected.spread;
+  out.outside = out.outside || expected.sparse;
+  return out;
+}
+
+}  // namespace evenflow::train

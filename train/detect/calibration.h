@@ -1,0 +1,71 @@
+// Calibrated scores: how far a score of a clip is from what it is expected to be at the clip's operating point, which
+// the model itself estimates, in units of its spread there (docs/method.md, 3). No label is used.
+//
+// Expectation and spread are regressed on estimates, not on true values. What is learnt is therefore the score's
+// distribution given an estimate, in which the estimate's own error is contained: the mean is that over the operating
+// points which the estimate may stand for, and the spread holds (slope x error)^2 beside the score's own variance. This
+// is how one predicts from a predictor with errors (Carroll, Ruppert, Stefanski and Crainiceanu 2006, "Measurement
+// Error in Nonlinear Models", section 2.6).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flow/scores.h"
+#include "io/model_file.h"
+#include "train/statistics/local_linear.h"
+
+namespace evenflow::train {
+
+/// A normal clip that calibrations are learnt from, or a warped copy of one.
+struct ReferenceClip {
+  std::vector<double> recorded_at;  ///< the parameters' values in the recording
+  std::vector<double> v;            ///< its own: a copy's have moved
+  std::vector<double> estimate;     ///< of each parameter
+  std::vector<double> scores;       ///< by Model::scores()
+  bool copy = false;
+};
+
+/// A calibration rests on so many recorded clips at most; of more, every second, third, ... is taken.
+inline constexpr size_t most_calibration_clips = 300;
+
+/// Places of the model's scores that have calibrated ones (derived_scores.h).
+std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model);
+
+/// Why scores cannot be calibrated on clips recorded at these values (NaN: unknown, no part in it); empty if they can.
+/// It takes a parameter, 10 clips for each parameter, and two operating points (statistics/seen.h) more than
+/// parameters.
+std::string calibration_fault(const std::vector<std::string>& parameters,
+                              std::span<const std::vector<double>> recorded_at);
+
+/// Calibrates the scores that have calibrated ones. Points without a finite score and
+/// estimate are left out. Bandwidths as set, one a parameter, or (empty) by leaving out all that was recorded at one
+/// operating point, which the recorded clips there then judge. io::DataError: why it cannot be done.
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
+                                    const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
+                                    const std::vector<double>& bandwidth);
+
+/// Root mean square of estimate - v, per parameter, where both are known.
+std::vector<double> estimate_errors(std::span<const ReferenceClip> clips);
+
+class Calibration {
+ public:
+  Calibration(const io::CalibrationData& data, const io::CalibrationData::Score& score);
+
+  struct Value {
+    double score = 0;      ///< NaN where the score or an estimate is not finite
+    bool outside = false;  ///< of what was calibrated
+  };
+  /// An estimate beyond the reference clips' is moved to the nearest of theirs, parameter by parameter. It is outside
+  /// if it lay beyond by more than a tenth of their range, or if too few of them lie about it (LocalFit::sparse).
+  Value of(double score, std::span<const double> estimate) const;
+
+ private:
+  LocalLinear line_;
+  std::vector<double> low_, high_;
+};
+
+}  // namespace evenflow::train

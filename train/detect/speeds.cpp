@@ -1,0 +1,56 @@
+#include "train/detect/speeds.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "io/error.h"
+#include "kernels/augment.h"
+#include "kernels/mel_scale.h"
+
+namespace evenflow::train {
+namespace {
+
+bool is_speed_name(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name.starts_with("vel") || name.starts_with("speed") || name.starts_with("spd") || name.starts_with("rpm");
+}
+
+}  // namespace
+
+std::vector<std::string> speeds_among(const std::vector<std::string>& names, const io::ConditionSettings& settings) {
+  for (const std::string& speed : settings.speeds) {
+    if (std::find(names.begin(), names.end(), speed) == names.end()) {
+      throw io::UsageError(fmt::format("condition.speeds names '{}', but the data have {}", speed,
+                                       names.empty() ? "no parameter" : fmt::format("{}", fmt::join(names, ", "))));
+    }
+  }
+  if (!settings.speeds.empty()) {
+    return settings.speeds;
+  }
+  std::vector<std::string> speeds;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(speeds), is_speed_name);
+  return speeds;
+}
+
+kernels::WindowChange change_to_speed(double v, double moved) {
+  if (std::isnan(v) || std::isnan(moved)) {
+    return {};
+  }
+  const double ratio = kernels::speed_ratio(v, moved);
+  if (!(ratio >= kernels::least_speed_ratio && ratio <= kernels::most_speed_ratio)) {
+    throw io::DataError(fmt::format(
+        "sound at speed {:g} cannot be heard as at {:g}: frequencies can be multiplied by {:g} to {:g} only", v, moved,
+        kernels::least_speed_ratio, kernels::most_speed_ratio));
+  }
+  return {.warp = static_cast<float>(ratio)};
+}
+
+double mels_per_band(const io::FrontendSettings& frontend) {
+  return kernels::mels_per_band(frontend.sample_rate_hz, frontend.mel_bands);
+}
+
+}  // namespace evenflow::train

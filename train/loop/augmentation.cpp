@@ -1,0 +1,136 @@
+#include "train/loop/augmentation.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "io/error.h"
+#include "train/detect/speeds.h"
+
+namespace evenflow::train {
+namespace {
+
+int64_t index_of(const std::string& name, const std::vector<std::string>& names) {
+  return std::find(names.begin(), names.end(), name) - names.begin();
+}
+
+/// The name of the parameter that is moved.
+std::string speed_to_move(const io::Config& config, const std::vector<std::string>& names) {
+  const std::vector<std::string> speeds = speeds_among(names, config.condition);
+  const std::string& meant = config.augment.speed_parameter;
+  const auto listed = [](const std::vector<std::string>& list) {
+    return list.empty() ? std::string("none") : fmt::format("{}", fmt::join(list, ", "));
+  };
+  if (!meant.empty()) {
+    if (index_of(meant, names) == std::ssize(names)) {
+      throw io::UsageError(fmt::format("augment.speed_parameter names '{}', which the data do not have; they have {}",
+                                       meant, listed(names)));
+    }
+    if (index_of(meant, speeds) == std::ssize(speeds)) {
+      throw io::UsageError(
+          fmt::format("augment.speed_parameter names '{}', which is not a speed; if it is one, name it "
+                      "in condition.speeds",
+                      meant));
+    }
+    return meant;
+  }
+  if (speeds.empty()) {
+    throw io::UsageError(
+        fmt::format("augment.speed needs a speed, and of the data's parameters ({}) none is one by its "
+                    "name; name it in condition.speeds, or set augment.speed to 0",
+                    listed(names)));
+  }
+  if (speeds.size() > 1) {
+    throw io::UsageError(
+        fmt::format("augment.speed is of one speed, and the data have {}: {}; name the one that is "
+                    "meant in augment.speed_parameter",
+                    speeds.size(), listed(speeds)));
+  }
+  return speeds[0];
+}
+
+/// Errors as plan_augmentation's where the clips' speeds do not allow the range.
+void check_speeds(const ClipSelection& clips, size_t column, const std::string& name, double range) {
+  double largest = 0;
+  for (const auto& [shard, index] : clips.clips) {
+    const io::Clip& clip = clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)];
+    const double v = clip.parameter[column];
+    if (v == 0) {
+      throw io::DataError(
+          fmt::format("clip '{}' has {} = 0, and augment.speed warps a clip by the ratio of two speeds; "
+                      "leave the clip out, or set augment.speed to 0",
+                      clip.path.string(), name));
+    }
+    if (!std::isnan(v)) {
+      largest = std::max(largest, std::abs(v));
+    }
+  }
+  if (largest == 0) {
+    throw io::DataError(fmt::format(
+        "{} is unknown in every training clip, so that augment.speed cannot move it; set augment.speed to 0", name));
+  }
+  if (range > largest) {
+    throw io::UsageError(
+        fmt::format("augment.speed = {:g} is larger than every {} of the training clips, at most {:g}; "
+                    "give a range in the unit of the parameter",
+                    range, name, largest));
+  }
+}
+
+}  // namespace
+
+kernels::Augmentation augmentation_of(const io::AugmentSettings& settings) {
+  return {.speed = settings.speed,
+          .speed_probability = settings.speed_probability,
+          .noise = settings.noise,
+          .mask_bands = settings.mask_bands,
+          .mask_frames = settings.mask_frames};
+}
+
+std::string describe_augmentation(const io::AugmentSettings& settings) {
+  std::vector<std::string> parts;
+  if (settings.speed > 0) {
+    parts.push_back(fmt::format("{} by up to {:g} in {:g} % of the windows",
+                                settings.speed_parameter.empty() ? "speed" : settings.speed_parameter, settings.speed,
+                                100 * settings.speed_probability));
+  }
+  if (settings.noise > 0) {
+    parts.push_back(fmt::format("noise {:g}", settings.noise));
+  }
+  if (settings.mask_bands > 0) {
+    parts.push_back(fmt::format("up to {} bands masked", settings.mask_bands));
+  }
+  if (settings.mask_frames > 0) {
+    parts.push_back(fmt::format("up to {} frames masked", settings.mask_frames));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const ClipSelection& clips,
+                                             const std::vector<std::string>& parameters) {
+  const io::AugmentSettings& settings = config.augment;
+  if (!settings.any()) {
+    return std::nullopt;
+  }
+  AugmentPlan plan;
+  plan.mels_per_band = mels_per_band(config.frontend);
+  plan.draw.augmentation = augmentation_of(settings);
+  plan.draw.seed = config.train.seed;
+  plan.draw.bands = config.frontend.mel_bands;
+  plan.draw.frames = config.window.window_frames;
+  if (settings.speed > 0) {
+    const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+    const std::string name = speed_to_move(config, names);
+    const int64_t column = index_of(name, names);
+    check_speeds(clips, static_cast<size_t>(column), name, settings.speed);
+    plan.draw.speed_column = index_of(name, parameters);
+    if (plan.draw.speed_column == std::ssize(parameters)) {
+      plan.extra_column = static_cast<int>(column);
+    }
+  }
+  return plan;
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,35 @@
+// How training's windows are changed (io: [augment]), for one training's data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+#include "kernels/augment.h"
+#include "train/loop/loader.h"
+
+namespace evenflow::train {
+
+/// What the settings draw from.
+kernels::Augmentation augmentation_of(const io::AugmentSettings& settings);
+
+/// For a log: "speed by up to 60 in 50 % of the windows, noise 0.2"; "" where nothing is changed.
+std::string describe_augmentation(const io::AugmentSettings& settings);
+
+struct AugmentPlan {
+  kernels::DrawChanges draw;  ///< all but what belongs to a step: step, values, changes and v
+  /// Of the shards, where the speed is none of the model's parameters: a value of each window after these.
+  std::optional<int> extra_column;
+  double mels_per_band = 0;
+};
+
+/// The plan for these training clips of a model that has `parameters`; none where nothing is to be changed.
+/// io::UsageError or io::DataError: no parameter is a speed, or several are and none is meant; the one that is meant is
+/// not a speed or not there; a training clip stands still; no clip's speed is known; the range is larger than every
+/// speed.
+std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const ClipSelection& clips,
+                                             const std::vector<std::string>& parameters);
+
+}  // namespace evenflow::train

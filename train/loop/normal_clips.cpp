@@ -1,0 +1,222 @@
+#include "train/loop/normal_clips.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "io/error.h"
+#include "kernels/augment.h"
+#include "train/detect/calibration.h"
+#include "train/detect/speeds.h"
+#include "train/statistics/random.h"
+
+namespace evenflow::train {
+namespace {
+
+/// "12 velocity_mm_s, 0.5 load_kg"
+std::string with_units(const std::vector<double>& values, const std::vector<std::string>& parameters) {
+  std::string text;
+  for (size_t p = 0; p < values.size(); ++p) {
+    text += fmt::format("{}{:.3g} {}", p == 0 ? "" : ", ", values[p], parameters[p]);
+  }
+  return text;
+}
+
+std::string calibration_text(const io::CalibrationData& data, std::span<const ReferenceClip> clips,
+                             const std::vector<std::string>& parameters) {
+  const size_t copies = data.scores.front().value.size() - static_cast<size_t>(data.clips);
+  std::string text =
+      fmt::format("calibration: {} clips and {} warped copies; estimates are off by {} (root mean square)", data.clips,
+                  copies, with_units(estimate_errors(clips), parameters));
+  for (const io::CalibrationData::Score& score : data.scores) {
+    text += fmt::format("; bandwidth of {}: {}", score.score, with_units(score.bandwidth, parameters));
+  }
+  return text;
+}
+
+/// Which of the model's parameters is the speed that copies are warped by, of the data's parameters `names`.
+std::optional<size_t> speed_among(const std::vector<std::string>& parameters, const std::vector<std::string>& names,
+                                  const io::Config& config) {
+  std::vector<std::string> speeds = speeds_among(names, config.condition);
+  if (!config.augment.speed_parameter.empty()) {
+    speeds = {config.augment.speed_parameter};
+  }
+  const auto found = std::find_first_of(parameters.begin(), parameters.end(), speeds.begin(), speeds.end());
+  return found == parameters.end() ? std::nullopt : std::optional(static_cast<size_t>(found - parameters.begin()));
+}
+
+/// Clips that scores are calibrated on: normal clips that the model has scored, and warped copies of them.
+class CalibrationClips {
+ public:
+  CalibrationClips(const ClipScoring& scoring, const io::Config& config, const std::vector<std::string>& names)
+      : scoring_(scoring),
+        settings_(config.calibration),
+        range_(settings_.range > 0 ? settings_.range : config.augment.speed),
+        seed_(config.train.seed),
+        names_(names) {
+    speed_ = speed_among(scoring.parameters, names, config);
+  }
+
+  /// One clip in `stride` of a side, counted from `first`, its scores as score_selection gave them.
+  void add(ClipSelection side, std::span<const ClipScore> scored, size_t first, size_t stride) {
+    std::stable_sort(side.clips.begin(), side.clips.end(), [](auto a, auto b) { return a.first < b.first; });
+    ClipSelection kept{side.shards, {}};
+    std::vector<std::vector<double>> recorded_at;
+    std::vector<size_t> number;
+    for (size_t i = 0; i < scored.size(); ++i) {
+      if ((first + i) % stride != 0) {
+        continue;
+      }
+      kept.clips.push_back(side.clips[i]);
+      number.push_back(first + i);
+      recorded_at.push_back(values_of(scored[i].clip, names_, scoring_.parameters));
+      clips_.push_back({recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, false});
+    }
+    for (int copy = 0; speed_ && range_ > 0 && copy < settings_.copies; ++copy) {
+      add_copies(kept, recorded_at, number, copy);
+    }
+  }
+
+  const std::vector<ReferenceClip>& clips() const { return clips_; }
+
+ private:
+  /// Where a copy's speed is: the range is divided evenly among a clip's copies, each drawn in its own part. NaN where
+  /// the clip's is unknown, or 0, which moves nowhere.
+  double moved(double speed, size_t number, int copy) const {
+    if (!std::isfinite(speed) || speed == 0) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+    constexpr uint64_t copies_stream = 0x63616c6962726174;
+    const uint64_t draw = number * static_cast<uint64_t>(settings_.copies) + static_cast<uint64_t>(copy);
+    const double u = kernels::unit_interval(random_bits(seed_, copies_stream, draw));
+    return speed + kernels::speed_step(speed, range_, (copy + u) / settings_.copies);
+  }
+
+  void add_copies(const ClipSelection& kept, const std::vector<std::vector<double>>& recorded_at,
+                  const std::vector<size_t>& number, int copy) {
+    size_t next = 0;
+    for (size_t s = 0; s < kept.shards.size(); ++s) {
+      std::vector<int32_t> clips;
+      std::vector<double> speeds;
+      const size_t begin = next;
+      for (; next < kept.clips.size() && static_cast<size_t>(kept.clips[next].first) == s; ++next) {
+        clips.push_back(kept.clips[next].second);
+        speeds.push_back(moved(recorded_at[next][*speed_], number[next], copy));
+      }
+      const OtherSpeeds other{scoring_.parameters[*speed_], speeds};
+      const std::vector<ClipScore> scored = score_clips_at(other, scoring_, *kept.shards[s], clips);
+      for (size_t i = 0; i < scored.size(); ++i) {
+        if (!std::isnan(speeds[i])) {
+          std::vector<double> v = recorded_at[begin + i];
+          v[*speed_] = speeds[i];
+          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, true});
+        }
+      }
+    }
+  }
+
+  const ClipScoring& scoring_;
+  io::CalibrationSettings settings_;
+  double range_;
+  uint64_t seed_;
+  const std::vector<std::string>& names_;
+  std::optional<size_t> speed_;  // among the parameters
+  std::vector<ReferenceClip> clips_;
+};
+
+void calibrate(const ClipScoring& scoring, const HeldOut& normal, std::span<const ClipScore> scored,
+               const io::Config& config, NormalClips& out) {
+  try {
+    CalibrationClips clips(scoring, config, normal.train.shards[0]->parameter_names());
+    const size_t training = normal.train.clips.size();
+    const size_t stride = (scored.size() + most_calibration_clips - 1) / most_calibration_clips;
+    clips.add(normal.train, scored.first(training), 0, stride);
+    clips.add(normal.validation, scored.subspan(training), training, stride);
+    out.normal.calibration =
+        fit_calibration(scoring.model.scores(), scoring.parameters, clips.clips(), config.calibration.bandwidth);
+    out.calibration = calibration_text(*out.normal.calibration, clips.clips(), scoring.parameters);
+  } catch (const io::DataError& error) {
+    out.calibration = fmt::format("no calibrated score: {}", error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSelection& clips) {
+  std::vector<ClipScore> scores;
+  for (size_t s = 0; s < clips.shards.size(); ++s) {
+    std::vector<int32_t> of_shard;
+    for (const auto& [shard, clip] : clips.clips) {
+      if (static_cast<size_t>(shard) == s) {
+        of_shard.push_back(clip);
+      }
+    }
+    for (ClipScore& score : score_clips(scoring, *clips.shards[s], of_shard)) {
+      scores.push_back(std::move(score));
+    }
+  }
+  return scores;
+}
+
+NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config) {
+  NormalClips out;
+  std::vector<ClipScore> scored = score_selection(scoring, clips.train);
+  const size_t training = scored.size();
+  for (ClipScore& clip : score_selection(scoring, clips.validation)) {
+    scored.push_back(std::move(clip));
+  }
+  out.normal.references = references_of(scoring.model.scores(), scored);
+  if (!scoring.parameters.empty() && !calibrated_scores(scoring.model.scores()).empty()) {
+    calibrate(scoring, clips, scored, config, out);
+  }
+  // A derived score may be the one that decides, and is known only now.
+  const ScoreSet set(scoring.model.scores(), out.normal);
+  const std::optional<size_t> deciding = set.find(scoring.score_name);
+  for (size_t i = 0; i < scored.size(); ++i) {
+    set.derive(scored[i]);
+    scored[i].score = deciding ? scored[i].scores[*deciding] : std::numeric_limits<double>::quiet_NaN();
+    if (std::isfinite(scored[i].score)) {
+      (i < training ? out.scores.training : out.scores.held_out).push_back(scored[i].score);
+    } else {
+      out.without_score.push_back(std::move(scored[i]));
+    }
+  }
+  return out;
+}
+
+void require_calibration(const io::Config& config, const HeldOut& clips, const std::vector<std::string>& parameters) {
+  const size_t widths = config.calibration.bandwidth.size();
+  if (widths != 0 && !parameters.empty() && widths != parameters.size()) {
+    throw io::UsageError(
+        fmt::format("calibration.bandwidth has {} values but zd carries {}: give one each, or leave it empty", widths,
+                    fmt::join(parameters, ", ")));
+  }
+  const std::vector<std::string>& names = clips.train.shards[0]->parameter_names();
+  if (!parameters.empty() && !speed_among(parameters, names, config) && config.calibration.range > 0) {
+    throw io::UsageError(
+        fmt::format("calibration.range warps by a speed, and none of the model's parameters ({}) is one; name it in "
+                    "condition.speeds, or set calibration.range to 0",
+                    fmt::join(parameters, ", ")));
+  }
+  if (!needs_calibration(config.score.score)) {
+    return;
+  }
+  std::vector<std::vector<double>> recorded_at;
+  for (const ClipSelection* side : {&clips.train, &clips.validation}) {
+    for (const auto& [s, c] : side->clips) {
+      const io::Shard& shard = *side->shards[static_cast<size_t>(s)];
+      recorded_at.push_back(values_of(shard.clips()[static_cast<size_t>(c)], shard.parameter_names(), parameters));
+    }
+  }
+  const std::string fault = calibration_fault(parameters, recorded_at);
+  if (!fault.empty()) {
+    throw io::DataError(fmt::format("score.score = {} cannot be had: {}; choose another score, such as nll",
+                                    config.score.score, fault));
+  }
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,33 @@
+// The normal clips of a training as its model scores them, and what scores and threshold are learnt from them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "io/model_file.h"
+#include "train/detect/score_clips.h"
+#include "train/detect/threshold.h"
+#include "train/loop/selection.h"
+
+namespace evenflow::train {
+
+struct NormalClips {
+  NormalScores scores;                   ///< that the threshold is fitted to
+  std::vector<ClipScore> without_score;  ///< not finite: they have no part in it
+  io::NormalData normal;
+  std::string calibration;  ///< a line for the log: what it rests on, or why there is none; empty without parameters
+};
+
+/// Clips of several shards by one model, in their order.
+std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSelection& clips);
+
+/// Both sides of a training's clips under `scoring`, whose scores are the model's own; the deciding one may be derived
+/// from what is learnt here.
+NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config);
+
+/// io::DataError if the configuration asks for a calibrated score, and the clips and the parameters that zd carries
+/// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters,
+/// warped copies without a speed.
+void require_calibration(const io::Config& config, const HeldOut& clips, const std::vector<std::string>& parameters);
+
+}  // namespace evenflow::train
