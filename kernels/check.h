@@ -10,7 +10,7 @@
 
 namespace evenflow::kernels {
 
-/// Wrong shapes, sizes or devices handed to an operation.
+/// Wrong shapes, sizes or settings handed to an operation. Devices are checked where buffers are copied, and not here.
 class ShapeError : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };

@@ -6,7 +6,7 @@ namespace evenflow::kernels {
 /// Bytes: every input is read once and every output written once, what is added to is read and written; nothing is in a
 /// cache before and nothing is fetched twice. What forward keeps for backward is an output of the one and an input of
 /// the other. FLOP: the mathematics' own, a multiply-add is two; padding, recomputation and rounding do not count, an
-/// exponential or a root counts as one.
+/// exponential or a root counts as one; comparisons, selections and copies count nothing.
 ///
 /// Each operation's header has `Cost cost(const Task&)` beside the task.
 struct Cost {

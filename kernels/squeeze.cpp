@@ -21,11 +21,13 @@ void check_maps(const char* operation, ConstMap fine, ConstMap coarse) {
 
 void squeeze(Stream& stream, const Squeeze& task) {
   check_maps("squeeze", task.x, task.y);
+  check(task.y.data != task.x.data, "squeeze", "y in other memory than x");
   dispatch(stream, "squeeze", task);
 }
 
 void unsqueeze(Stream& stream, const Unsqueeze& task) {
   check_maps("unsqueeze", task.x, task.y);
+  check(task.y.data != task.x.data, "unsqueeze", "y in other memory than x");
   dispatch(stream, "unsqueeze", task);
 }
 

@@ -1,4 +1,7 @@
 // Views: pointers with shapes and a device. They own nothing and are passed by value.
+//
+// Every dimension is 1 or more. Where a contract says that one view may be another's memory, it means the same elements
+// at the same places; views that overlap otherwise are never allowed.
 #pragma once
 
 #include <cstdint>

@@ -123,14 +123,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path, metavar="BUILD", help="the build's folder")
     parser.add_argument("--update", action="store_true", help="write kernels/cuda/budget.csv from what was measured")
+    parser.add_argument("--force", action="store_true", help="with --update: of another release or fewer architectures")
     arguments = parser.parse_args()
     measured = measure(arguments.build)
     release = ptxas_release()
+    of_release, budget = read()
     if arguments.update:
+        missing = {key[2] for key in budget} - {key[2] for key in measured}
+        if not arguments.force and (release != of_release or missing):
+            said = f"the budget is of CUDA {of_release}, this is {release}" if release != of_release else (
+                f"this build has no code for {', '.join(sorted(missing))}, which the budget has")
+            sys.exit(f"check_budget: not written: {said}; build with that, or write all lines anew with --update --force")
         write(measured, release)
         print(f"check_budget: {len(measured)} lines written")
         return 0
-    of_release, budget = read()
     if release != of_release:
         print(f"check_budget: not checked: the budget is of CUDA {of_release}, this is {release}")
         return 0

@@ -9,8 +9,8 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-__global__ void subtract_kernel(const float* __restrict__ a, const float* __restrict__ b, int64_t size,
-                                float* __restrict__ out) {
+// out may be a or b.
+__global__ void subtract_kernel(const float* a, const float* b, int64_t size, float* out) {
   for (int64_t i = first_item(); i < size; i += item_stride()) {
     out[i] = a[i] - b[i];
   }

@@ -145,7 +145,7 @@ TEST(Calibration, TheErrorOfEstimatesIsCarriedThrough) {
   for (double e = 200.0; e <= 800.0; e += 10.0) {
     const double slope = 0.04 * (e - 500.0);
     const double curve = 0.02 * std::sqrt(2.0) * 40.0 * 40.0;  // of the square's own spread
-    const double kernel = 0.04 * 40.0 * 25.0;  // (slope t)^2 once more over the smoother's width
+    const double kernel = 0.04 * 40.0 * 25.0;                  // (slope t)^2 once more over the smoother's width
     const double spread = std::sqrt(10.0 * 10.0 + std::pow(slope * 40.0, 2) + curve * curve + kernel * kernel);
     ratio += line.at(std::vector<double>{e}).spread / spread;
     ++places;
