@@ -19,6 +19,7 @@
 #include "io/shard.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
+#include "train/detect/speeds.h"
 #include "train/detect/threshold.h"
 #include "train/loop/selection.h"
 #include "train/statistics/seen.h"
@@ -47,7 +48,8 @@ class Choosing {
     find_values();
     io::Config base = o_.config;
     base.score.threshold_quantile = 1.0 - o_.false_alarms;
-    candidates_ = parse_candidates(o_.candidates.empty() ? usual_candidates(centres(), false) : o_.candidates, base);
+    candidates_ =
+        parse_candidates(o_.candidates.empty() ? usual_candidates(centres(), is_speed()) : o_.candidates, base);
   }
 
   Choice run() {
@@ -107,6 +109,10 @@ class Choosing {
                       "more",
                       o_.shard.string(), count_text(static_cast<int64_t>(points_.size()), "value"), names[column_]));
     }
+  }
+
+  bool is_speed() const {
+    return !train::speeds_among({shard_.parameter_names()[column_]}, o_.config.condition).empty();
   }
 
   std::vector<double> centres() const {

@@ -149,9 +149,11 @@ def scaling(run):
                     ["", "windows/s", "sgemm, GFLOP/s", "of it"], rows)
     common, widths = run.cases.get("layers"), run.family(r"layers_hidden(\d+)")
     if common and widths:
+        shapes = sorted(widths + [(32, common)], key=lambda pair: pair[0])
+        shapes += [("32, additive", run.cases[name]) for name in ["layers_additive"] if name in run.cases]
         rows = [[str(w), f"{r['value']:.0f}", f"{r['conv_gflops']:.1f}", f"{r['conv_gflops'] / common['conv_gflops']:.2f}"]
-                for w, r in sorted(widths + [(32, common)], key=lambda pair: pair[0])]
-        text += section("Other shapes", "The paper's model with other hidden widths, one thread: FLOP/s of the convolutions.",
+                for w, r in shapes]
+        text += section("Other shapes", "The paper's model in other shapes, one thread: FLOP/s of the convolutions.",
                         ["hidden width", "µs a window", "GFLOP/s", "of width 32's"], rows)
     rows = [[f"{t} thread{'s' if t > 1 else ''}", f"{r['value']:.3g}", f"{r['median']:.3g}"]
             for t, r in run.family(r"evenflow_clip_(\d+)")]

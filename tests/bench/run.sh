@@ -177,6 +177,7 @@ for ((round = 1; round <= rounds; ++round)); do
   measure logmel_torchaudio logmel torchaudio
   for threads in 1 2; do measure "evenflow_clip_$threads" "$programs/bench_clip" "$threads"; done
   measure layers "$programs/bench_layers"
+  measure layers_additive "$programs/bench_layers" --additive --windows 96
   for hidden in 24 33 48; do measure "layers_hidden$hidden" "$programs/bench_layers" --hidden "$hidden" --windows 96; done
   for batch in "${batches[@]}"; do
     measure "evenflow_train_batch$batch" "$programs/bench_flow" train "$golden" 2 --steps "$steps" --batch "$batch"

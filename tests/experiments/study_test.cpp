@@ -359,6 +359,29 @@ TEST_F(StudyProgram, RefusesRecordingsThatAnswerNothing) {
                  "0 normal and 1 anomalous test clips at values of velocity_mm_s that were not trained on");
 }
 
+// ---- a family of rails
+
+TEST(FamilyProgram, ComparesSystemsOnEveryRailAndGoesOn) {
+  const Folder folder;
+  const Words words = {"experiment", "family",     "--miniature", "--out",     folder / "a", "--severity",
+                       "2",          "--tonality", "1,4",         "--threads", "2"};
+  const Outcome outcome = run(words);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::string table = get(folder / "a/family.csv");
+  for (const char* part :
+       {"severity_2.background_1.tonality_1.variation_1", "severity_2.background_1.tonality_4.variation_1",
+        "single_scale_conventional,nll", "multi_scale_additive,score_zc", "multi_scale_augmented,score_calibrated"}) {
+    EXPECT_THAT(table, HasSubstr(part));
+  }
+  EXPECT_THAT(outcome.out, HasSubstr("Most like the paper's by its conventional rows: severity_2"));
+  const Outcome again = run(words);
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(get(folder / "a/family.csv"), table);
+  EXPECT_THAT(again.out, Not(HasSubstr(": done"))) << "nothing is trained twice";
+  expect_refused(run({"experiment", "family", "--miniature", "--out", folder / "a", "--tonality", "1,1"}), 2,
+                 {"listed twice"});
+}
+
 // ---- the paper's study
 
 TEST(ChooseK, TakesTheCentredOneWithTheLowestHeldOutNll) {
