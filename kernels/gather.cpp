@@ -17,9 +17,12 @@ void gather_windows(Stream& stream, const GatherWindows& task) {
   dispatch(stream, "gather_windows", task);
 }
 
+// What a change computes is not counted.
 Cost cost(const GatherWindows& task) {
   const auto elements = static_cast<double>(task.x.size());
-  return {2 * bytes_of_floats(elements) + static_cast<double>(task.start.size) * sizeof(int64_t), 2 * elements};
+  const double of_windows = static_cast<double>(task.start.size) * sizeof(int64_t) +
+                            static_cast<double>(task.changes.size) * sizeof(WindowChange);
+  return {2 * bytes_of_floats(elements) + of_windows, 2 * elements};
 }
 
 }  // namespace evenflow::kernels

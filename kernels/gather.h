@@ -22,18 +22,15 @@ struct WindowChange {
   int32_t first_masked_band = 0, masked_bands = 0;
   int32_t first_masked_frame = 0, masked_frames = 0;
 };
-/// N(0, 1) of a window's cell, numbered band by band: the same on every device (random.h).
-EVENFLOW_ANYWHERE inline NormalPair window_noise_pair(uint64_t key, int64_t even_cell) {
-  return normal_pair(mix_bits(key ^ static_cast<uint64_t>(even_cell / 2)));
-}
+/// N(0, 1) of a window's cell, numbered band by band.
 EVENFLOW_ANYWHERE inline float window_noise(uint64_t key, int64_t cell) {
-  const NormalPair pair = window_noise_pair(key, cell);
+  const NormalPair pair = normal_pair(mix_bits(key ^ static_cast<uint64_t>(cell / 2)));
   return cell % 2 == 0 ? pair.first : pair.second;
 }
 
 /// x[i, 0, band, frame] = (frames[start[i] + frame, band] - mean[band]) inverse_std[band]. Windows lie within the
 /// frames (not checked). Within 2^-22 (|frame| + |mean|) inverse_std; warped within 2^-21 (the larger of the two bands
-/// between which it lies + |mean|) inverse_std; noise within 2^-21 of itself. A window that nothing changes has the
+/// between which it lies + |mean|) inverse_std; noise within 2^-20 of itself. A window that nothing changes has the
 /// bits it has without `changes`. ShapeError.
 struct GatherWindows {
   Array<const float> frames;             ///< [total, bands], dB

@@ -31,9 +31,10 @@ struct ProfileArguments {
 
 /// What a step's time depends on.
 bool is_of_step(const std::string& key) {
-  return key.starts_with("model.") || key.starts_with("condition.") || key == "frontend.mel_bands" ||
-         key == "window.window_frames" || key == "train.device" || key == "train.threads" || key == "train.batch" ||
-         key == "train.precision" || key == "train.kernels" || key == "train.seed" || key == "train.clip_norm";
+  return key.starts_with("model.") || key.starts_with("condition.") || key.starts_with("augment.") ||
+         key == "frontend.mel_bands" || key == "window.window_frames" || key == "train.device" ||
+         key == "train.threads" || key == "train.batch" || key == "train.precision" || key == "train.kernels" ||
+         key == "train.seed" || key == "train.clip_norm";
 }
 
 void declare(Options& options, ProfileArguments& arguments) {

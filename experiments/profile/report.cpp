@@ -12,6 +12,7 @@
 #include "io/error.h"
 #include "io/version.h"
 #include "kernels/device.h"
+#include "train/loop/augmentation.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -45,6 +46,9 @@ json identity(const io::Config& config, bool warm) {
               {"mel_bands", config.frontend.mel_bands},
               {"window_frames", config.window.window_frames},
               {"parameters", config.condition.enabled ? std::max<size_t>(1, config.condition.parameters.size()) : 0}};
+  if (config.augment.any()) {
+    out["augmented"] = train::describe_augmentation(config.augment);
+  }
   if (cpu) {
     out["threads"] = config.train.threads;
   } else {

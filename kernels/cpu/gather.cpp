@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cpu/window_noise.h"
 #include "kernels/mel_scale.h"
 #include "kernels/operations.h"
 
@@ -47,18 +48,6 @@ void gather_warped(const GatherWindows& task, double ratio, const float* in, flo
   }
 }
 
-void add_noise(const WindowChange& change, int64_t cells, float* out) {
-  int64_t cell = 0;
-  for (; cell + 1 < cells; cell += 2) {
-    const NormalPair noise = window_noise_pair(change.noise_key, cell);
-    out[cell] += change.noise * noise.first;
-    out[cell + 1] += change.noise * noise.second;
-  }
-  if (cell < cells) {
-    out[cell] += change.noise * window_noise(change.noise_key, cell);
-  }
-}
-
 void mask(const WindowChange& change, const Map& x, float* out) {
   std::fill_n(out + change.first_masked_band * x.w, change.masked_bands * x.w, 0.0F);
   for (int64_t band = 0; band < x.h; ++band) {
@@ -84,7 +73,7 @@ void run(Stream&, const GatherWindows& task) {
       gather_warped(task, change.warp, in, out);
     }
     if (change.noise > 0) {
-      add_noise(change, x.pixels(), out);
+      add_window_noise(change.noise_key, change.noise, out, x.pixels());
     }
     mask(change, x, out);
   }

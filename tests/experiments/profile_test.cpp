@@ -192,6 +192,14 @@ TEST(Profile, HasEveryOperationOfTheModel) {
   EXPECT_EQ(names, expected);
 }
 
+TEST(Profile, AnAugmentedStepDrawsItsChanges) {
+  ProfileSettings settings = small();
+  settings.config.augment = {.speed = 60, .noise = 0.2};
+  const Profile profile = run_profile(settings);
+  EXPECT_TRUE(call_names(profile).contains("draw_changes"));
+  EXPECT_FALSE(call_names(small_profile()).contains("draw_changes"));
+}
+
 TEST(Profile, SharesTimesAndCountsFitTogether) {
   const Profile& profile = small_profile();
   double share = 0, flop = 0;

@@ -172,7 +172,7 @@ TEST_P(ChangedGather, WarpsAddsNoiseAndMasksAsDefined) {
         const double value = (low + at.part * (high - low) - mean_[b]) * inverse_std_[b];
         expected.push_back(masked ? 0.0 : value + noise);
         const double size = (std::max(std::abs(low), std::abs(high)) + std::abs(mean_[b])) * std::abs(inverse_std_[b]);
-        bound.push_back(masked ? 0.0 : 4 * eps32 * (size + std::abs(noise)));
+        bound.push_back(masked ? 0.0 : 4 * eps32 * (size + 2 * std::abs(noise)));
       }
     }
   }

@@ -552,17 +552,19 @@ Moments gaussian_moments(const Maps& z) {
   const int64_t count = z.c * z.pixels();
   for (int64_t n = 0; n < z.n; ++n) {
     const double* first = z.plane(n, 0);
-    double sum = 0;
+    // Wider than float64: the squares of floats about their own mean share their last bits, so that rounding does not
+    // average out in one long float64 sum.
+    long double sum = 0;
     for (int64_t i = 0; i < count; ++i) {
       sum += first[i];
     }
-    const double mean = sum / static_cast<double>(count);
-    double squares = 0;
+    const long double mean = sum / static_cast<long double>(count);
+    long double squares = 0;
     for (int64_t i = 0; i < count; ++i) {
       squares += (first[i] - mean) * (first[i] - mean);
     }
-    out.sum.push_back(sum);
-    out.centred_squares.push_back(squares);
+    out.sum.push_back(static_cast<double>(sum));
+    out.centred_squares.push_back(static_cast<double>(squares));
   }
   return out;
 }
