@@ -74,7 +74,8 @@ class CalibrationClips {
       kept.clips.push_back(side.clips[i]);
       number.push_back(first + i);
       recorded_at.push_back(values_of(scored[i].clip, names_, scoring_.parameters));
-      clips_.push_back({recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, false});
+      clips_.push_back(
+          {recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, first + i, false});
     }
     for (int copy = 0; speed_ && range_ > 0 && copy < settings_.copies; ++copy) {
       add_copies(kept, recorded_at, number, copy);
@@ -113,7 +114,7 @@ class CalibrationClips {
         if (!std::isnan(speeds[i])) {
           std::vector<double> v = recorded_at[begin + i];
           v[*speed_] = speeds[i];
-          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, true});
+          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, number[begin + i], true});
         }
       }
     }
