@@ -45,7 +45,7 @@ std::vector<ReferenceClip> recorded(const World& world, uint64_t seed = 1) {
       clips.push_back(clip_at(world, v, seed, number));
       for (int64_t copy = 0; copy < 2 && world.copies_reach > 0; ++copy) {
         const auto n = static_cast<uint64_t>(number * 2 + copy);
-        const double turn = static_cast<double>(random_bits(seed, 9, n) >> 11U) * 0x1.0p-52 - 1.0;
+        const double turn = static_cast<double>(random_bits(seed, 9, n) >> 11U) * 0x1.0p-53 - (copy == 0 ? 1.0 : 0.0);
         ReferenceClip moved = clip_at(world, v + world.copies_reach * turn, seed + 1, static_cast<int64_t>(n));
         moved.recorded_at = {v};
         moved.clip = static_cast<size_t>(number);
@@ -233,7 +233,7 @@ TEST(Calibration, CopiesTellTheCourseAndClipsTheLevel) {
   // Warped sound scores lower and scatters more; a few copies are far off.
   World world;
   world.copies_reach = 60;
-  world.copies_spread = 100;
+  world.copies_spread = 40;
   world.copies_apart = -300;
   std::vector<ReferenceClip> clips = recorded(world);
   for (size_t i = 0; i < clips.size(); i += 60) {

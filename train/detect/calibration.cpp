@@ -124,10 +124,28 @@ void drop_strange_copies(std::vector<ReferenceClip>& clips, const std::vector<si
   std::erase_if(clips, [&](const ReferenceClip&) { return strange[next++]; });
 }
 
+/// What sets copies apart from their clips in a score: the median over clips of the mean difference of their copies,
+/// which lie about the clip's speed evenly. 0 without copies.
+double copies_apart(std::span<const ReferenceClip> clips, size_t score) {
+  const std::vector<double> all = differences(clips, score);
+  const std::vector<size_t> places = places_of_clips(clips);
+  const size_t recorded = clips.size() - all.size();
+  std::map<size_t, std::pair<double, double>> of_clip;  // sum and number
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto& [sum, number] = of_clip[places[recorded + i]];
+    sum += all[i];
+    ++number;
+  }
+  std::vector<double> means;
+  for (const auto& [place, sum] : of_clip) {
+    means.push_back(sum.first / sum.second);
+  }
+  return means.empty() ? 0.0 : median(means);
+}
+
 /// A score of each point; of copies without what sets copies apart from their clips.
 std::vector<double> levelled(std::span<const ReferenceClip> clips, size_t score) {
-  const std::vector<double> all = differences(clips, score);
-  const double apart = all.empty() ? 0.0 : median(all);
+  const double apart = copies_apart(clips, score);
   std::vector<double> values;
   for (const ReferenceClip& clip : clips) {
     values.push_back(clip.copy ? clip.scores[score] - apart : clip.scores[score]);

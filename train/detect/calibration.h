@@ -43,8 +43,9 @@ std::string calibration_fault(const std::vector<std::string>& parameters,
                               std::span<const std::vector<double>> recorded_at);
 
 /// Calibrates the scores that have calibrated ones. Points without a finite score and estimate are left out. What sets
-/// copies apart from their clips, the median of the differences, is taken off the copies; one whose difference is
-/// further from it, in a score, than 5 robust deviations (1.4826 times the median distance) is left out. Bandwidths as
+/// copies apart from their clips is taken off the copies: the median over clips of the mean difference of their copies.
+/// A copy whose difference is further from the median of all differences, in a score, than 5 robust deviations (1.4826
+/// times the median distance) is left out. Bandwidths as
 /// set, one a parameter, or (empty) by leaving out all that was recorded at one operating point, which the recorded
 /// clips there then judge. io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
