@@ -110,6 +110,7 @@ TEST(Calibration, NormalClipsScoreAboutNothingAtEverySpeed) {
 TEST(Calibration, WhatTheSpeedAloneTellsIsTakenOut) {
   World plain, drifting;
   plain.copies_reach = drifting.copies_reach = 60;
+  plain.clips = drifting.clips = 40;
   plain.mean = [](double) { return 1000.0; };
   drifting.mean = [](double v) { return 1000.0 + 3.0 * v + 0.002 * v * v; };
   const io::CalibrationData a = fitted(recorded(plain)), b = fitted(recorded(drifting));
@@ -125,7 +126,7 @@ TEST(Calibration, WhatTheSpeedAloneTellsIsTakenOut) {
       apart = std::max(apart, std::abs(x - y.score * widened) / (1.0 + std::abs(x)));
     }
   }
-  EXPECT_TRUE(apart <= 0.35) << apart;
+  EXPECT_TRUE(apart <= 0.4) << apart;
 }
 
 // y = m(v) + s g, estimate e = v + t h: given e, v is spread by t about e, so that the mean is m convolved with that
