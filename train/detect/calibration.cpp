@@ -25,6 +25,7 @@ std::vector<int64_t> operating_points(std::span<const std::vector<double>> recor
   std::vector<std::vector<size_t>> places(recorded_at.size());
   for (size_t p = 0; p < parameters; ++p) {
     std::vector<double> values;
+    values.reserve(recorded_at.size());
     for (const std::vector<double>& v : recorded_at) {
       values.push_back(v[p]);
     }
@@ -112,6 +113,7 @@ void drop_strange_copies(std::vector<ReferenceClip>& clips, const std::vector<si
     }
     const double middle = median(all);
     std::vector<double> distance;
+    distance.reserve(all.size());
     for (const double difference : all) {
       distance.push_back(std::abs(difference - middle));
     }
@@ -120,8 +122,13 @@ void drop_strange_copies(std::vector<ReferenceClip>& clips, const std::vector<si
       strange[static_cast<size_t>(recorded) + i] = strange[static_cast<size_t>(recorded) + i] || distance[i] > most;
     }
   }
-  size_t next = 0;
-  std::erase_if(clips, [&](const ReferenceClip&) { return strange[next++]; });
+  std::vector<ReferenceClip> kept;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (!strange[i]) {
+      kept.push_back(std::move(clips[i]));
+    }
+  }
+  clips = std::move(kept);
 }
 
 /// What sets copies apart from their clips in a score: the median over clips of the mean difference of their copies,
@@ -137,6 +144,7 @@ double copies_apart(std::span<const ReferenceClip> clips, size_t score) {
     ++number;
   }
   std::vector<double> means;
+  means.reserve(of_clip.size());
   for (const auto& [place, sum] : of_clip) {
     means.push_back(sum.first / sum.second);
   }
