@@ -299,14 +299,16 @@ void write_calibration(Hdf5File& file, const CalibrationData& calibration, size_
   bool agree = parameters > 0 && calibration.estimate.size() == points * parameters;
   for (const CalibrationData::Score& score : calibration.scores) {
     agree = agree && score.bandwidth.size() == parameters && score.value.size() == points &&
-            score.squared_residual.size() == points;
+            static_cast<int64_t>(score.squared_residual.size()) == calibration.clips;
     names.push_back(score.score);
     bandwidth.insert(bandwidth.end(), score.bandwidth.begin(), score.bandwidth.end());
     value.insert(value.end(), score.value.begin(), score.value.end());
     squared_residual.insert(squared_residual.end(), score.squared_residual.begin(), score.squared_residual.end());
   }
   if (!agree) {
-    file.fail("/calibration does not have a bandwidth for each parameter and a value for each point");
+    file.fail(
+        "/calibration does not have a bandwidth for each parameter, a value for each point and a residual for each "
+        "clip");
   }
   file.make_group("/calibration");
   file.write_attribute("/calibration", "clips", calibration.clips);
@@ -314,7 +316,8 @@ void write_calibration(Hdf5File& file, const CalibrationData& calibration, size_
   file.write("/calibration/estimate", {points, parameters}, calibration.estimate.data());
   file.write("/calibration/bandwidth", {names.size(), parameters}, bandwidth.data());
   file.write("/calibration/value", {names.size(), points}, value.data());
-  file.write("/calibration/squared_residual", {names.size(), points}, squared_residual.data());
+  const auto clips = static_cast<hsize_t>(calibration.clips);
+  file.write("/calibration/squared_residual", {names.size(), clips}, squared_residual.data());
 }
 
 std::vector<double> read_matrix(const Hdf5File& file, const std::string& where, size_t rows, size_t columns,
@@ -362,14 +365,15 @@ std::optional<CalibrationData> read_calibration(const Hdf5File& file, size_t par
   calibration.estimate = read("estimate", points, parameters, most_figure);
   const std::vector<double> bandwidth = read("bandwidth", names.size(), parameters, most_figure);
   const std::vector<double> value = read("value", names.size(), points, most_figure);
-  const std::vector<double> squared = read("squared_residual", names.size(), points, most_figure * most_figure);
+  const auto clips = static_cast<size_t>(calibration.clips);
+  const std::vector<double> squared = read("squared_residual", names.size(), clips, most_figure * most_figure);
   const auto row = [](const std::vector<double>& matrix, size_t index, size_t columns) {
     const auto first = matrix.begin() + static_cast<std::ptrdiff_t>(index * columns);
     return std::vector<double>(first, first + static_cast<std::ptrdiff_t>(columns));
   };
   for (size_t s = 0; s < names.size(); ++s) {
-    calibration.scores.push_back(calibrated_score(file, names[s], row(bandwidth, s, parameters), row(value, s, points),
-                                                  row(squared, s, points)));
+    calibration.scores.push_back(
+        calibrated_score(file, names[s], row(bandwidth, s, parameters), row(value, s, points), row(squared, s, clips)));
   }
   return calibration;
 }

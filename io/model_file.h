@@ -59,8 +59,8 @@ struct CalibrationData {
   struct Score {
     std::string score;                     ///< that is calibrated
     std::vector<double> bandwidth;         ///< per parameter, in its unit
-    std::vector<double> value;             ///< [points]
-    std::vector<double> squared_residual;  ///< [points], about what is expected there
+    std::vector<double> value;             ///< [points]; of copies moved to the level of clips
+    std::vector<double> squared_residual;  ///< [clips], about what is expected there
     bool operator==(const Score&) const = default;
   };
   int64_t clips = 0;             ///< recorded ones: the first points; the others are warped copies of them

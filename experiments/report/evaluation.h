@@ -66,8 +66,7 @@ Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& traini
 /// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);
 
-/// "3 clips lie outside of what was calibrated, ...: a.wav, b.wav and c.wav", without a full stop; empty if there are
-/// none.
+/// "3 clips lie outside of ...: a.wav, b.wav, c.wav", without a full stop; empty if there are none.
 std::string outside_calibration_text(const std::vector<std::string>& paths);
 
 /// For the terminal: tables with a sentence on how to read them.

@@ -70,7 +70,7 @@ ModelData checkpoint() {
 }
 
 CalibrationData small_calibration() {
-  return {2, {100.0, 0.1, 200.5, 0.2, 130.0, 0.1}, {{"nll", {80.0, 0.5}, {-7000.25, 3.0, 1e-300}, {0.0, 4.0, 1e50}}}};
+  return {2, {100.0, 0.1, 200.5, 0.2, 130.0, 0.1}, {{"nll", {80.0, 0.5}, {-7000.25, 3.0, 1e-300}, {0.0, 1e50}}}};
 }
 
 template <class T>
@@ -232,7 +232,7 @@ TEST(ModelFile, ACalibrationComesBack) {
   const TempFolder folder;
   ModelData model = checkpoint();
   model.normal.calibration = small_calibration();
-  model.normal.calibration->scores.push_back({"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5, 6}});
+  model.normal.calibration->scores.push_back({"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5}});
   write_model(folder / "m.h5", model);
   EXPECT_EQ(read_model(folder / "m.h5").normal.calibration, model.normal.calibration);
 }
@@ -262,10 +262,18 @@ TEST(ModelFile, ACalibrationThatCannotBeIsRefused) {
   EXPECT_THAT(of_score([](Score& s) { s.value[2] = 1e31; }), HasSubstr("/calibration/value has a value that no"));
   EXPECT_THAT(of_score([](Score& s) { s.squared_residual[0] = -1; }),
               HasSubstr("squared_residual has a value below 0"));
-  EXPECT_THAT(of_score([](Score& s) { s.squared_residual.assign(3, 0.0); }), HasSubstr("is 0 throughout"));
+  EXPECT_THAT(of_score([](Score& s) { s.squared_residual.assign(2, 0.0); }), HasSubstr("is 0 throughout"));
   EXPECT_THAT(of_score([](Score& s) { s.value.pop_back(); }), HasSubstr("a value for each point"));
-  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->clips = 4; }), HasSubstr("other points than clips"));
-  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->clips = 0; }), HasSubstr("other points than clips"));
+  EXPECT_THAT(error([](ModelData& m) {
+                m.normal.calibration->clips = 4;
+                m.normal.calibration->scores[0].squared_residual.resize(4);
+              }),
+              HasSubstr("other points than clips"));
+  EXPECT_THAT(error([](ModelData& m) {
+                m.normal.calibration->clips = 0;
+                m.normal.calibration->scores[0].squared_residual.clear();
+              }),
+              HasSubstr("other points than clips"));
   EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->estimate[0] = nan; }), HasSubstr("/calibration/estimate"));
   EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->scores.clear(); }), HasSubstr("/calibration"));
   EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->scores.push_back(m.normal.calibration->scores[0]); }),

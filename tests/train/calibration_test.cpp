@@ -23,7 +23,9 @@ struct World {
   int64_t clips = 12;                                                     ///< at each
   double error = 10;                                                      ///< of estimates
   double spread = 20;                                                     ///< of nll at one v
-  double copies_reach = 0;  ///< two copies of each clip, moved by this much at most
+  double copies_reach = 0;   ///< two copies of each clip, moved by this much at most
+  double copies_spread = 0;  ///< of what a copy scores beside what its clip would
+  double copies_apart = 0;   ///< the mean of that
   std::function<double(double)> mean = [](double v) { return 1000.0 + 400.0 * std::sin(v / 250.0); };
 };
 
@@ -31,21 +33,25 @@ struct World {
 ReferenceClip clip_at(const World& world, double v, uint64_t seed, int64_t i) {
   const auto draw = [&](uint64_t stream) { return random_normal(seed, stream, static_cast<uint64_t>(i)); };
   const double nll = world.mean(v) + world.spread * draw(1);
-  return {{v}, {v}, {v + world.error * draw(2)}, {2.0 * nll + 5.0, nll}, false};
+  return {{v}, {v}, {v + world.error * draw(2)}, {2.0 * nll + 5.0, nll}, static_cast<size_t>(i), false};
 }
 
 std::vector<ReferenceClip> recorded(const World& world, uint64_t seed = 1) {
   std::vector<ReferenceClip> clips;
+  int64_t next = 0;
   for (const double v : world.values) {
     for (int64_t i = 0; i < world.clips; ++i) {
-      const auto number = static_cast<int64_t>(clips.size());
+      const int64_t number = next++;
       clips.push_back(clip_at(world, v, seed, number));
       for (int64_t copy = 0; copy < 2 && world.copies_reach > 0; ++copy) {
         const auto n = static_cast<uint64_t>(number * 2 + copy);
-        const double turn = static_cast<double>(random_bits(seed, 9, n) >> 11U) * 0x1.0p-52 - 1.0;
+        const double turn = static_cast<double>(random_bits(seed, 9, n) >> 11U) * 0x1.0p-53 - (copy == 0 ? 1.0 : 0.0);
         ReferenceClip moved = clip_at(world, v + world.copies_reach * turn, seed + 1, static_cast<int64_t>(n));
         moved.recorded_at = {v};
+        moved.clip = static_cast<size_t>(number);
         moved.copy = true;
+        const double strange = world.copies_apart + world.copies_spread * random_normal(seed, 10, n);
+        moved.scores = {moved.scores[0] + 2.0 * strange, moved.scores[1] + strange};
         clips.push_back(moved);
       }
     }
@@ -104,6 +110,7 @@ TEST(Calibration, NormalClipsScoreAboutNothingAtEverySpeed) {
 TEST(Calibration, WhatTheSpeedAloneTellsIsTakenOut) {
   World plain, drifting;
   plain.copies_reach = drifting.copies_reach = 60;
+  plain.clips = drifting.clips = 40;
   plain.mean = [](double) { return 1000.0; };
   drifting.mean = [](double v) { return 1000.0 + 3.0 * v + 0.002 * v * v; };
   const io::CalibrationData a = fitted(recorded(plain)), b = fitted(recorded(drifting));
@@ -119,7 +126,7 @@ TEST(Calibration, WhatTheSpeedAloneTellsIsTakenOut) {
       apart = std::max(apart, std::abs(x - y.score * widened) / (1.0 + std::abs(x)));
     }
   }
-  EXPECT_TRUE(apart <= 0.35) << apart;
+  EXPECT_TRUE(apart <= 0.4) << apart;
 }
 
 // y = m(v) + s g, estimate e = v + t h: given e, v is spread by t about e, so that the mean is m convolved with that
@@ -137,7 +144,7 @@ TEST(Calibration, TheErrorOfEstimatesIsCarriedThrough) {
   std::vector<ReferenceClip> clips = recorded(world);
   const io::CalibrationData data = fit_calibration(scores_of_model, {"speed"}, clips, {25.0});
   const io::CalibrationData::Score& nll = of_nll(data);
-  const LocalLinear line({1, data.estimate, nll.value}, nll.bandwidth, nll.squared_residual);
+  const LocalLinear line({1, data.estimate, nll.value, data.clips}, nll.bandwidth, nll.squared_residual);
   // At the bottom, m'' t^2 / 2 = 32; the smoother's own width does the same, 12.5.
   const double bottom = line.at(std::vector<double>{500.0}).mean;
   EXPECT_TRUE(std::abs(bottom - 0.02 * (40.0 * 40.0 + 25.0 * 25.0)) <= 10.0) << bottom;
@@ -160,8 +167,8 @@ TEST(Calibration, SeveralParameters) {
   const auto make = [](double speed, double load, uint64_t seed, int64_t i) {
     const auto draw = [&](uint64_t stream) { return random_normal(seed, stream, static_cast<uint64_t>(i)); };
     const double nll = 2.0 * speed + 300.0 * load + 10.0 * draw(1);
-    return ReferenceClip{
-        {speed, load}, {speed, load}, {speed + 2.0 * draw(2), load + 0.02 * draw(3)}, {nll, nll}, false};
+    return ReferenceClip{{speed, load}, {speed, load},          {speed + 2.0 * draw(2), load + 0.02 * draw(3)},
+                         {nll, nll},    static_cast<size_t>(i), false};
   };
   for (int i = 0; i < 180; ++i) {
     clips.push_back(make(100.0 + 100.0 * (i % 6), 0.5 * ((i / 6) % 3), 3, i));
@@ -223,6 +230,27 @@ TEST(Calibration, CopiesAreLeftOutWithTheirClip) {
   EXPECT_GE(of_nll(fitted(clips)).bandwidth[0], 100.0);
 }
 
+TEST(Calibration, CopiesTellTheCourseAndClipsTheLevel) {
+  // Warped sound scores lower and scatters more; a few copies are far off.
+  World world;
+  world.copies_reach = 60;
+  world.copies_spread = 40;
+  world.copies_apart = -300;
+  std::vector<ReferenceClip> clips = recorded(world);
+  for (size_t i = 0; i < clips.size(); i += 60) {
+    clips[i + 1].scores = {1e5, 1e5};
+  }
+  const io::CalibrationData data = fitted(clips);
+  EXPECT_EQ(data.clips, 96);
+  EXPECT_EQ(data.estimate.size(), 288U - 5U);
+  const Calibration calibration(data, of_nll(data));
+  for (const double v : {200.0, 250.0, 400.0, 650.0, 700.0}) {
+    const Moments found = at(calibration, world, v);
+    EXPECT_TRUE(std::abs(found.mean) <= 0.9) << v << ": " << found.mean;
+    EXPECT_TRUE(found.spread >= 0.6 && found.spread <= 1.6) << v << ": " << found.spread;
+  }
+}
+
 TEST(Calibration, TheSameClipsGiveTheSameBits) {
   World world;
   world.copies_reach = 60;
@@ -248,9 +276,9 @@ TEST(Calibration, WhatCannotBeCalibratedIsTold) {
   // Clips without a finite score or estimate, or of unknown value, have no part in it.
   std::vector<ReferenceClip> clips = recorded({});
   const io::CalibrationData whole = fitted(clips);
-  clips.insert(clips.begin(), {{{nan}, {nan}, {100.0}, {1.0, 1.0}, false},
-                               {{100.0}, {100.0}, {nan}, {1.0, 1.0}, false},
-                               {{100.0}, {100.0}, {100.0}, {nan, 1.0}, false}});
+  clips.insert(clips.begin(), {{{nan}, {nan}, {100.0}, {1.0, 1.0}, 1000, false},
+                               {{100.0}, {100.0}, {nan}, {1.0, 1.0}, 1001, false},
+                               {{100.0}, {100.0}, {100.0}, {nan, 1.0}, 1002, false}});
   EXPECT_EQ(fitted(clips), whole);
 }
 

@@ -19,7 +19,7 @@ inline io::ModelData small_model() {
                       std::vector<float>(io::testing::small_bands, 5.0f)};
   model.condition = {{"speed_rpm"}, {0.02}, {150.0}, {150.0}, {50.0}, {{100.0, 200.0}}};
   model.threshold = {"score_zc", "gamma", 0.9, 30.0, {4.0, 1.0, 5.0}};
-  model.normal.calibration = {2, {120.0, 190.0, 150.0}, {{"nll", {40.0}, {50.0, 60.0, 54.0}, {1.0, 4.0, 2.0}}}};
+  model.normal.calibration = {2, {120.0, 190.0, 150.0}, {{"nll", {40.0}, {50.0, 60.0, 54.0}, {1.0, 4.0}}}};
   model.provenance = {"0123456789ab", "0123456789abcdef", "cpu", "2026-01-31T12:00:00Z", "0.1.0", 1};
   model.parameters = flow::make_scoring_model(model.config, model.condition, {})->tensors();
   return model;

@@ -9,6 +9,7 @@
 
 #include "io/error.h"
 #include "train/detect/derived_scores.h"
+#include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::train {
@@ -24,6 +25,7 @@ std::vector<int64_t> operating_points(std::span<const std::vector<double>> recor
   std::vector<std::vector<size_t>> places(recorded_at.size());
   for (size_t p = 0; p < parameters; ++p) {
     std::vector<double> values;
+    values.reserve(recorded_at.size());
     for (const std::vector<double>& v : recorded_at) {
       values.push_back(v[p]);
     }
@@ -50,7 +52,27 @@ std::vector<std::vector<double>> recorded_at(std::span<const ReferenceClip> clip
   return out;
 }
 
-/// Recorded clips first, then copies.
+/// Of each copy, the place of its clip among `clips`; of a clip, and of a copy without one, its own.
+std::vector<size_t> places_of_clips(std::span<const ReferenceClip> clips) {
+  std::map<size_t, size_t> recorded;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (!clips[i].copy) {
+      recorded[clips[i].clip] = i;
+    }
+  }
+  std::vector<size_t> places;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    const auto found = recorded.find(clips[i].clip);
+    places.push_back(found == recorded.end() ? i : found->second);
+  }
+  return places;
+}
+
+double median(std::span<const double> values) {
+  return quantile(values, 0.5);
+}
+
+/// Recorded clips first, then their copies; those of whom all is known.
 std::vector<ReferenceClip> usable(std::span<const ReferenceClip> clips, const std::vector<size_t>& scores) {
   std::vector<ReferenceClip> out;
   for (const bool copy : {false, true}) {
@@ -59,7 +81,84 @@ std::vector<ReferenceClip> usable(std::span<const ReferenceClip> clips, const st
              std::all_of(scores.begin(), scores.end(), [&](size_t s) { return std::isfinite(clip.scores[s]); });
     });
   }
+  const std::vector<size_t> places = places_of_clips(out);
+  std::vector<ReferenceClip> paired;
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (!out[i].copy || places[i] != i) {
+      paired.push_back(out[i]);
+    }
+  }
+  return paired;
+}
+
+/// What a score of each copy differs by from its clip's.
+std::vector<double> differences(std::span<const ReferenceClip> clips, size_t score) {
+  const std::vector<size_t> places = places_of_clips(clips);
+  std::vector<double> out;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (clips[i].copy) {
+      out.push_back(clips[i].scores[score] - clips[places[i]].scores[score]);
+    }
+  }
   return out;
+}
+
+void drop_strange_copies(std::vector<ReferenceClip>& clips, const std::vector<size_t>& scores) {
+  const auto recorded = std::count_if(clips.begin(), clips.end(), [](const auto& clip) { return !clip.copy; });
+  std::vector<bool> strange(clips.size(), false);
+  for (const size_t s : scores) {
+    const std::vector<double> all = differences(clips, s);
+    if (all.empty()) {
+      return;
+    }
+    const double middle = median(all);
+    std::vector<double> distance;
+    distance.reserve(all.size());
+    for (const double difference : all) {
+      distance.push_back(std::abs(difference - middle));
+    }
+    const double most = 5.0 * 1.4826 * median(distance);
+    for (size_t i = 0; i < all.size(); ++i) {
+      strange[static_cast<size_t>(recorded) + i] = strange[static_cast<size_t>(recorded) + i] || distance[i] > most;
+    }
+  }
+  std::vector<ReferenceClip> kept;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (!strange[i]) {
+      kept.push_back(std::move(clips[i]));
+    }
+  }
+  clips = std::move(kept);
+}
+
+/// What sets copies apart from their clips in a score: the median over clips of the mean difference of their copies,
+/// which lie about the clip's speed evenly. 0 without copies.
+double copies_apart(std::span<const ReferenceClip> clips, size_t score) {
+  const std::vector<double> all = differences(clips, score);
+  const std::vector<size_t> places = places_of_clips(clips);
+  const size_t recorded = clips.size() - all.size();
+  std::map<size_t, std::pair<double, double>> of_clip;  // sum and number
+  for (size_t i = 0; i < all.size(); ++i) {
+    auto& [sum, number] = of_clip[places[recorded + i]];
+    sum += all[i];
+    ++number;
+  }
+  std::vector<double> means;
+  means.reserve(of_clip.size());
+  for (const auto& [place, sum] : of_clip) {
+    means.push_back(sum.first / sum.second);
+  }
+  return means.empty() ? 0.0 : median(means);
+}
+
+/// A score of each point; of copies without what sets copies apart from their clips.
+std::vector<double> levelled(std::span<const ReferenceClip> clips, size_t score) {
+  const double apart = copies_apart(clips, score);
+  std::vector<double> values;
+  for (const ReferenceClip& clip : clips) {
+    values.push_back(clip.copy ? clip.scores[score] - apart : clip.scores[score]);
+  }
+  return values;
 }
 
 }  // namespace
@@ -102,24 +201,20 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
                                     const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
                                     const std::vector<double>& bandwidth) {
   const std::vector<size_t> scores = calibrated_scores(of_model);
-  const std::vector<ReferenceClip> used = usable(clips, scores);
+  std::vector<ReferenceClip> used = usable(clips, scores);
+  drop_strange_copies(used, scores);
   if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
     throw io::DataError(fault);
   }
   const std::vector<int64_t> groups = operating_points(recorded_at(used, true));
   io::CalibrationData data;
-  std::vector<bool> recorded;
   for (const ReferenceClip& clip : used) {
-    recorded.push_back(!clip.copy);
     data.clips += clip.copy ? 0 : 1;
     data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
   }
   for (const size_t s : scores) {
-    LocalPoints points{static_cast<int64_t>(parameters.size()), data.estimate, {}};
-    for (const ReferenceClip& clip : used) {
-      points.y.push_back(clip.scores[s]);
-    }
-    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups, recorded) : bandwidth;
+    const LocalPoints points{static_cast<int64_t>(parameters.size()), data.estimate, levelled(used, s), data.clips};
+    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups) : bandwidth;
     const LocalLinear line(points, chosen);
     data.scores.push_back({of_model[s].name, chosen, points.y, line.squared_residuals()});
   }
@@ -145,7 +240,7 @@ std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {
 }
 
 Calibration::Calibration(const io::CalibrationData& data, const io::CalibrationData::Score& score)
-    : line_({static_cast<int64_t>(score.bandwidth.size()), data.estimate, score.value}, score.bandwidth,
+    : line_({static_cast<int64_t>(score.bandwidth.size()), data.estimate, score.value, data.clips}, score.bandwidth,
             score.squared_residual) {
   const LocalPoints& points = line_.points();
   low_.assign(score.bandwidth.size(), std::numeric_limits<double>::infinity());

@@ -26,6 +26,7 @@ struct ReferenceClip {
   std::vector<double> v;            ///< its own: a copy's have moved
   std::vector<double> estimate;     ///< of each parameter
   std::vector<double> scores;       ///< by Model::scores()
+  size_t clip = 0;                  ///< the recorded clip's number, which its copies share
   bool copy = false;
 };
 
@@ -41,9 +42,12 @@ std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model);
 std::string calibration_fault(const std::vector<std::string>& parameters,
                               std::span<const std::vector<double>> recorded_at);
 
-/// Calibrates the scores that have calibrated ones. Points without a finite score and
-/// estimate are left out. Bandwidths as set, one a parameter, or (empty) by leaving out all that was recorded at one
-/// operating point, which the recorded clips there then judge. io::DataError: why it cannot be done.
+/// Calibrates the scores that have calibrated ones. Points without a finite score and estimate are left out. What sets
+/// copies apart from their clips is taken off the copies: the median over clips of the mean difference of their copies.
+/// A copy whose difference is further from the median of all differences, in a score, than 5 robust deviations (1.4826
+/// times the median distance) is left out. Bandwidths as
+/// set, one a parameter, or (empty) by leaving out all that was recorded at one operating point, which the recorded
+/// clips there then judge. io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
                                     const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
                                     const std::vector<double>& bandwidth);

@@ -49,13 +49,22 @@ std::optional<size_t> speed_among(const std::vector<std::string>& parameters, co
   return found == parameters.end() ? std::nullopt : std::optional(static_cast<size_t>(found - parameters.begin()));
 }
 
+/// How far copies are warped. A model that has heard no warped sound in training finds it strange: it gets no copies,
+/// unless they are asked for.
+double range_of(const io::Config& config) {
+  if (config.calibration.range > 0) {
+    return config.calibration.range;
+  }
+  return config.augment.speed_probability > 0 ? config.augment.speed : 0.0;
+}
+
 /// Clips that scores are calibrated on: normal clips that the model has scored, and warped copies of them.
 class CalibrationClips {
  public:
   CalibrationClips(const ClipScoring& scoring, const io::Config& config, const std::vector<std::string>& names)
       : scoring_(scoring),
         settings_(config.calibration),
-        range_(settings_.range > 0 ? settings_.range : config.augment.speed),
+        range_(range_of(config)),
         seed_(config.train.seed),
         names_(names) {
     speed_ = speed_among(scoring.parameters, names, config);
@@ -74,7 +83,8 @@ class CalibrationClips {
       kept.clips.push_back(side.clips[i]);
       number.push_back(first + i);
       recorded_at.push_back(values_of(scored[i].clip, names_, scoring_.parameters));
-      clips_.push_back({recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, false});
+      clips_.push_back(
+          {recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, first + i, false});
     }
     for (int copy = 0; speed_ && range_ > 0 && copy < settings_.copies; ++copy) {
       add_copies(kept, recorded_at, number, copy);
@@ -113,7 +123,7 @@ class CalibrationClips {
         if (!std::isnan(speeds[i])) {
           std::vector<double> v = recorded_at[begin + i];
           v[*speed_] = speeds[i];
-          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, true});
+          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, number[begin + i], true});
         }
       }
     }

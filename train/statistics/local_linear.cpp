@@ -51,15 +51,15 @@ Eigen::VectorXd plane_weights(const Rows& z, const Eigen::VectorXd& weight, doub
   return (weight.array() * (1.0 - (centred * to_mean).array())).matrix();
 }
 
-/// `left_out` holds 1 for points that do not count, 0 for others; empty: all count.
-LocalWeights local_weights(const LocalPoints& points, std::span<const double> x, std::span<const double> bandwidth,
-                           std::span<const double> left_out, int64_t least) {
+/// Of the first `count` points. `left_out` holds 1 for points that do not count, 0 for others; empty: all count.
+LocalWeights local_weights(const LocalPoints& points, int64_t count, std::span<const double> x,
+                           std::span<const double> bandwidth, std::span<const double> left_out, int64_t least) {
   constexpr double ridge_of_one_point = 0.1;  // in squared bandwidths; over the points' number
-  const Eigen::Map<const Rows> at(points.x.data(), points.size(), points.predictors);
+  const Eigen::Map<const Rows> at(points.x.data(), count, points.predictors);
   const Rows z = (at.rowwise() - row_view(x)).array().rowwise() / row_view(bandwidth).array();
   Eigen::ArrayXd squared = z.rowwise().squaredNorm();
   if (!left_out.empty()) {
-    squared = (view(left_out).array() > 0.0).select(std::numeric_limits<double>::infinity(), squared);
+    squared = (view(left_out).head(count).array() > 0.0).select(std::numeric_limits<double>::infinity(), squared);
   }
   LocalWeights out;
   double widening = 1, effective = weigh(squared, widening, out.kernel);
@@ -78,12 +78,12 @@ LocalWeights local_weights(const LocalPoints& points, std::span<const double> x,
 
 LocalLinear::LocalLinear(LocalPoints points, std::vector<double> bandwidth)
     : points_(std::move(points)), bandwidth_(std::move(bandwidth)) {
-  if (points_.size() == 0) {
+  if (points_.telling == 0) {
     throw io::DataError("there are no points to fit");
   }
-  squared_residuals_.reserve(points_.y.size());
-  for (int64_t i = 0; i < points_.size(); ++i) {
-    const LocalWeights weights = local_weights(points_, points_.at(i), bandwidth_, {}, least_points());
+  squared_residuals_.reserve(static_cast<size_t>(points_.telling));
+  for (int64_t i = 0; i < points_.telling; ++i) {
+    const LocalWeights weights = local_weights(points_, points_.size(), points_.at(i), bandwidth_, {}, least_points());
     const double residual = points_.y[static_cast<size_t>(i)] - weights.line.dot(view(points_.y));
     // A point alone in its place fits itself.
     const double own = std::min(weights.line[i], 0.9);
@@ -110,19 +110,18 @@ void LocalLinear::set_floor() {
 }
 
 LocalFit LocalLinear::at(std::span<const double> x, std::span<const double> left_out) const {
-  const LocalWeights weights = local_weights(points_, x, bandwidth_, left_out, least_points());
-  const double about = weights.kernel.dot(view(squared_residuals_));
-  const double variance = weights.line.dot(view(squared_residuals_));
-  return {weights.line.dot(view(points_.y)), std::sqrt(std::max({variance, about / 4.0, least_variance_})),
-          weights.sparse};
+  const LocalWeights all = local_weights(points_, points_.size(), x, bandwidth_, left_out, least_points());
+  const LocalWeights telling = local_weights(points_, points_.telling, x, bandwidth_, left_out, least_points());
+  const double about = telling.kernel.dot(view(squared_residuals_));
+  const double variance = telling.line.dot(view(squared_residuals_));
+  return {all.line.dot(view(points_.y)), std::sqrt(std::max({variance, about / 4.0, least_variance_})), all.sparse};
 }
 
 namespace {
 
 class BandwidthSearch {
  public:
-  BandwidthSearch(const LocalPoints& points, std::span<const int64_t> group, const std::vector<bool>& judged)
-      : points_(points) {
+  BandwidthSearch(const LocalPoints& points, std::span<const int64_t> group) : points_(points) {
     for (int64_t p = 0; p < points.predictors; ++p) {
       const auto [low, high] = range(p, {});
       range_.push_back(high - low);
@@ -134,7 +133,7 @@ class BandwidthSearch {
     std::sort(groups.begin(), groups.end());
     groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
     for (const int64_t g : groups) {
-      add_group(g, group, judged);
+      add_group(g, group);
     }
   }
 
@@ -172,7 +171,7 @@ class BandwidthSearch {
 
   struct LeftOut {
     std::vector<double> points;   // 1: of this group
-    std::vector<int64_t> judged;  // of its points
+    std::vector<int64_t> judged;  // of its telling points
   };
 
   std::pair<double, double> range(int64_t predictor, std::span<const double> left_out) const {
@@ -187,20 +186,20 @@ class BandwidthSearch {
     return {low, high};
   }
 
-  void add_group(int64_t g, std::span<const int64_t> group, const std::vector<bool>& judged) {
+  void add_group(int64_t g, std::span<const int64_t> group) {
     LeftOut out;
     for (const int64_t of : group) {
       out.points.push_back(of == g ? 1.0 : 0.0);
     }
-    for (size_t i = 0; i < group.size(); ++i) {
-      bool inside = group[i] == g && judged[i];
+    for (int64_t i = 0; i < points_.telling; ++i) {
+      bool inside = group[static_cast<size_t>(i)] == g;
       for (int64_t p = 0; p < points_.predictors && inside; ++p) {
         const auto [low, high] = range(p, out.points);
-        const double x = points_.at(static_cast<int64_t>(i))[static_cast<size_t>(p)];
+        const double x = points_.at(i)[static_cast<size_t>(p)];
         inside = x >= low && x <= high;
       }
       if (inside) {
-        out.judged.push_back(static_cast<int64_t>(i));
+        out.judged.push_back(i);
       }
     }
     if (!out.judged.empty()) {
@@ -237,9 +236,8 @@ class BandwidthSearch {
 
 }  // namespace
 
-std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group,
-                                     const std::vector<bool>& judged) {
-  return BandwidthSearch(points, group, judged).run();
+std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group) {
+  return BandwidthSearch(points, group).run();
 }
 
 }  // namespace evenflow::train

@@ -18,6 +18,7 @@ struct LocalPoints {
   int64_t predictors = 1;
   std::vector<double> x;  ///< [points * predictors], by points; finite
   std::vector<double> y;  ///< [points]; finite
+  int64_t telling = 0;    ///< so many points, the first, tell the spread; all tell the mean
   int64_t size() const { return static_cast<int64_t>(y.size()); }
   std::span<const double> at(int64_t i) const {
     const auto p = static_cast<size_t>(predictors);
@@ -33,15 +34,15 @@ struct LocalFit {
 
 class LocalLinear {
  public:
-  /// bandwidth [predictors], each above 0, in the predictor's unit. io::DataError: no points, or y is a plane without
-  /// any spread.
+  /// bandwidth [predictors], each above 0, in the predictor's unit. io::DataError: no telling points, or they have no
+  /// spread about the mean.
   LocalLinear(LocalPoints points, std::vector<double> bandwidth);
-  /// Of an earlier fit to the same points, by its squared residuals [points], which are not all 0.
+  /// Of an earlier fit to the same points, by its squared residuals [telling], which are not all 0.
   LocalLinear(LocalPoints points, std::vector<double> bandwidth, std::vector<double> squared_residuals);
 
   /// The bandwidths grow together by steps of a quarter until the weights w are worth (sum w)^2 / sum w^2 >=
   /// least_points(). Beyond the points the mean goes on along its slope: keep x among them. The spread is at least half
-  /// of the weighted root mean square of the residuals there, and a twentieth of that of all points. `left_out`
+  /// of the weighted root mean square of the residuals there, and a twentieth of that of all. `left_out`
   /// [points]: 1 for points that do not count; empty: all do.
   LocalFit at(std::span<const double> x, std::span<const double> left_out = {}) const;
   /// Weights that a mean needs: 5 of one predictor, 2 more for each further one.
@@ -49,8 +50,8 @@ class LocalLinear {
 
   const LocalPoints& points() const { return points_; }
   const std::vector<double>& bandwidth() const { return bandwidth_; }
-  /// Of each point about the mean at it, over 1 - its own weight in that mean, without which the residuals of few
-  /// points would be too small (MacKinnon and White 1985, "HC2").
+  /// Of each telling point about the mean at it, over 1 - its own weight in that mean, without which the residuals of
+  /// few points would be too small (MacKinnon and White 1985, "HC2").
   const std::vector<double>& squared_residuals() const { return squared_residuals_; }
 
  private:
@@ -61,14 +62,13 @@ class LocalLinear {
   double least_variance_ = 0;
 };
 
-/// Bandwidths by leaving groups out: those under which the judged points are likeliest, as normal deviates about mean
-/// and spread of the points of all other groups. A judged point outside of the others' range, in any predictor, does
-/// not count, for it would judge what lies beyond the points rather than between them.
+/// Bandwidths by leaving groups out: those under which the telling points are likeliest, as normal deviates about mean
+/// and spread of the points of all other groups. One outside of the others' range, in any predictor, does not count,
+/// for it would judge what lies beyond the points rather than between them.
 ///
 /// Candidates per predictor: its range over 2^(k / 2), k = 0 to 12. First one k for all predictors, then each
-/// predictor's own in turn while that helps, three rounds at most; of equals the widest. group [points], judged
-/// [points]. io::DataError: a predictor that is the same in all points.
-std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group,
-                                     const std::vector<bool>& judged);
+/// predictor's own in turn while that helps, three rounds at most; of equals the widest. group [points]. io::DataError:
+/// a predictor that is the same in all points.
+std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group);
 
 }  // namespace evenflow::train
