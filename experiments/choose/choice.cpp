@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <set>
 
@@ -29,9 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-double mean(const std::vector<double>& values) {
+double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
@@ -231,6 +228,7 @@ class Choosing {
                   const std::string& score, const io::ScoreSettings& settings) const {
     const auto values_of = [&](const std::vector<size_t>& rows) {
       std::vector<double> values;
+      values.reserve(rows.size());
       for (const size_t row : rows) {
         values.push_back(normal.value(normal.clips[row], score));
       }
@@ -253,7 +251,7 @@ class Choosing {
     const auto& names = table.estimated_names;
     const auto found = std::find(names.begin(), names.end(), shard_.parameter_names()[column_]);
     if (found == names.end()) {
-      return nan;
+      return std::nan("");
     }
     std::vector<double> errors;
     for (const size_t row : sides.left_out) {
@@ -261,7 +259,7 @@ class Choosing {
       errors.push_back(
           std::abs(clip.estimate[static_cast<size_t>(found - names.begin())] - clip.clip.parameter[column_]));
     }
-    return mean(errors);
+    return mean_of(errors);
   }
 
   void compare_candidate(const Candidate& candidate, Choice& choice) const {
@@ -288,7 +286,7 @@ class Choosing {
     }
     for (const std::string& score : scores) {
       if (outcomes[score].size() == points_.size()) {
-        choice.rows.push_back(row_of(candidate, score, outcomes[score], mean(estimates)));
+        choice.rows.push_back(row_of(candidate, score, outcomes[score], mean_of(estimates)));
       }
     }
   }
@@ -303,9 +301,9 @@ class Choosing {
     }
     return {.candidate = candidate.name,
             .score = score,
-            .false_alarms = mean(false_alarms),
+            .false_alarms = mean_of(false_alarms),
             .worst_false_alarms = *std::max_element(false_alarms.begin(), false_alarms.end()),
-            .missed = mean(missed),
+            .missed = mean_of(missed),
             .error = train::bounded_mean_interval(error, 0.0, 1.0),
             .estimate_error = estimate_error};
   }

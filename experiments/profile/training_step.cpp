@@ -144,7 +144,7 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   if (config.augment.any()) {
     changes_ = Buffer<kernels::WindowChange>(windows, device);
     moved_values_ = uploaded(stream_, set.values);
-    augment_.emplace();
+    augment_ = train::TrainingStep::Augment{};
     augment_->mels_per_band = train::mels_per_band(config.frontend);
     kernels::DrawChanges& draw = augment_->draw;
     draw.augmentation = train::augmentation_of(config.augment);

@@ -17,8 +17,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 /// Mean and standard deviation of each element; of one that never changes the deviation is taken for 1.
-struct Scale {
-  explicit Scale(const std::vector<std::vector<double>>& rows)
+struct StatisticsScale {
+  explicit StatisticsScale(const std::vector<std::vector<double>>& rows)
       : mean(VectorXd::Zero(static_cast<Eigen::Index>(rows.front().size()))), deviation(mean) {
     const auto n = static_cast<double>(rows.size());
     for (const std::vector<double>& row : rows) {
@@ -63,7 +63,7 @@ struct StatisticsDetector::State {
     components = spectrum.eigenvectors().rightCols(std::min({most_components, rows.rows() - 1, rows.cols()}));
   }
 
-  Scale scale;
+  StatisticsScale scale;
   MatrixXd rows;  ///< [clips, statistics]
   Eigen::LDLT<MatrixXd> covariance;
   MatrixXd components;  ///< [statistics, components]

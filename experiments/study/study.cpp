@@ -318,6 +318,7 @@ train::NormalScores normal_scores(const SystemScores& system, size_t run, const 
   const train::ScoreTable& table = system.runs[run];
   const auto values_of = [&](const std::vector<size_t>& rows) {
     std::vector<double> values;
+    values.reserve(rows.size());
     for (const size_t row : rows) {
       values.push_back(table.value(table.clips.at(row), score));
     }

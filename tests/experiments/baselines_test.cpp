@@ -203,6 +203,7 @@ TEST(StatisticsDetector, KnowsHowStatisticsVaryTogether) {
 TEST(StatisticsDetector, LeavesOverWhatIsOutsideOfTheComponents) {
   flow::Random random = flow::stream_of(5, 0);
   std::vector<std::vector<double>> normal;
+  normal.reserve(4);
   for (int i = 0; i < 4; ++i) {
     normal.push_back({random.normal(), random.normal(), random.normal(), random.normal(), random.normal()});
   }

@@ -353,7 +353,8 @@ TEST_P(GlowOf, TheLogDeterminantOfAnAdditiveFlowIsTheSameForEveryWindow) {
   constexpr int64_t n = 5;
   std::vector<float> values = random_windows(shape_, n, 12);
   for (size_t i = 0; i < values.size(); ++i) {  // from faint to loud
-    values[i] *= static_cast<float>(1 + i / static_cast<size_t>(shape_.dimensions()));
+    const size_t window = i / static_cast<size_t>(shape_.dimensions());
+    values[i] *= static_cast<float>(1 + window);
   }
   const kernels::Buffer<float> data = on_device(values);
   GlowModel model(shape_, {}, 1, device());

@@ -222,7 +222,7 @@ LocalPoints grouped(std::vector<int64_t>& group, double spread, const Value& val
   LocalPoints points{1, {}, {}};
   for (int64_t i = 0; i < 96; ++i) {
     group.push_back(i / 8);
-    points.x.push_back(static_cast<double>(i / 8) + 0.3 * noise(6, i));
+    points.x.push_back(static_cast<double>(group.back()) + 0.3 * noise(6, i));
     points.y.push_back(value(points.x.back()) + spread * noise(7, i));
   }
   points.telling = points.size();

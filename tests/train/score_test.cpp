@@ -132,6 +132,7 @@ class OtherSpeedsTest : public ScoreTest {
 TEST_F(OtherSpeedsTest, AsItIsAClipScoresAsEver) {
   const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
   std::vector<double> own;
+  own.reserve(plain.size());
   for (const ClipScore& clip : plain) {
     own.push_back(clip.clip.parameter[0]);
   }
@@ -148,6 +149,7 @@ TEST_F(OtherSpeedsTest, AsItIsAClipScoresAsEver) {
 TEST_F(OtherSpeedsTest, AClipIsScoredAsTheWarpedWindowsWithTheOtherValue) {
   const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
   std::vector<double> speeds;
+  speeds.reserve(plain.size());
   for (const ClipScore& clip : plain) {
     speeds.push_back(clip.clip.parameter[0] * (speeds.size() % 2 == 0 ? 1.2 : 0.9));
   }

@@ -36,6 +36,7 @@ std::vector<int64_t> operating_points(std::span<const std::vector<double>> recor
   }
   std::map<std::vector<size_t>, int64_t> numbers;
   std::vector<int64_t> out;
+  out.reserve(places.size());
   for (const std::vector<size_t>& place : places) {
     out.push_back(numbers.try_emplace(place, static_cast<int64_t>(numbers.size())).first->second);
   }
