@@ -63,6 +63,8 @@ Kind kind_of(FileKind kind) {
       return {"a profile of evenflow's", ""};
     case FileKind::page:
       return {"a report of evenflow's", ""};
+    case FileKind::choice:
+      return {"a choice of evenflow's", ""};
     case FileKind::study_table:
       break;
   }
@@ -122,6 +124,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return is_evaluation(io::read_beginning(file));
     case FileKind::page:
       return is_own_page(io::read_beginning(file));
+    case FileKind::choice:
+      return io::read_beginning(file).starts_with("# Chosen by evenflow choose");
     case FileKind::study_table:
       return is_study_table(io::read_beginning(file));
     default:

@@ -12,7 +12,7 @@
 
 namespace evenflow::experiments {
 
-enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile, page, study_table };
+enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile, page, study_table, choice };
 
 /// The files of one command. Tell what is read first, then what is written.
 class Outputs {

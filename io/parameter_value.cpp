@@ -7,7 +7,7 @@
 namespace evenflow::io {
 
 std::optional<ParameterValue> parse_parameter_value(std::string_view text) {
-  const size_t equals = text.find('=');
+  const size_t equals = text.rfind('=');  // a name may have one
   if (equals == std::string_view::npos || equals == 0) {
     return std::nullopt;
   }

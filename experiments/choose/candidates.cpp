@@ -22,6 +22,9 @@ std::string fixed(const std::string& key) {
   if (key == "train.seed") {
     return "all candidates are trained from the same seed";
   }
+  if (key == "train.machine") {
+    return "all candidates are judged by the same clips";
+  }
   if (key == "train.leave_out") {
     return "the values are left out one by one";
   }
@@ -36,7 +39,11 @@ std::string fixed(const std::string& key) {
 
 /// "coupling_additive": what can stand in a folder's name.
 std::string short_name(const KeyFlag& setting) {
-  std::string name = fmt::format("{}_{}", setting.key.substr(setting.key.find('.') + 1), setting.value);
+  const std::string last = setting.key.substr(setting.key.find('.') + 1);
+  const auto& keys = io::config_keys();
+  const auto alike =
+      std::count_if(keys.begin(), keys.end(), [&](const io::ConfigKey& key) { return key.name.ends_with("." + last); });
+  std::string name = fmt::format("{}_{}", alike > 1 ? setting.key : last, setting.value);
   for (char& c : name) {
     if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '-') {
       c = '_';
@@ -65,6 +72,13 @@ Candidate parse_candidate(const std::string& text, const io::Config& base) {
     io::config_key(setting.key).set(candidate.config, setting.value);
     candidate.name += fmt::format("{}{}", candidate.name.empty() ? "" : ".", short_name(setting));
     candidate.settings.push_back(setting);
+  }
+  const auto sets = [&](const char* key) {
+    return std::any_of(candidate.settings.begin(), candidate.settings.end(),
+                       [&](const KeyFlag& setting) { return setting.key == key; });
+  };
+  if (sets("train.steps") && !sets("train.epochs")) {
+    candidate.config.train.epochs = 0;  // as of the flags
   }
   if (candidate.name.empty()) {
     candidate.name = std::string("base");
@@ -96,20 +110,33 @@ std::vector<Candidate> parse_candidates(const std::vector<std::string>& texts, c
   return candidates;
 }
 
-std::vector<std::string> usual_candidates(const std::vector<double>& training_values, bool is_speed) {
+std::vector<std::string> usual_candidates(const io::Config& base, const std::vector<double>& training_values,
+                                          const std::string& speed, bool only_parameter) {
   constexpr double span = 6.0, smaller = 1.0 / 3.0, range_in_steps = 0.6, noise = 0.2;
-  double step = std::numeric_limits<double>::infinity();
-  for (size_t i = 1; i < training_values.size(); ++i) {
-    step = std::min(step, training_values[i] - training_values[i - 1]);
+  const bool flow = base.model.kind == io::ModelKind::glow;
+  std::vector<std::string> couplings = {""}, slopes = {""}, augmentations = {""};
+  if (flow) {
+    couplings = {"model.coupling=sigmoid", "model.coupling=additive"};
   }
-  const double k = span / (training_values.back() - training_values.front());
+  if (flow && base.condition.enabled && base.condition.k.empty() && only_parameter) {
+    const double k = span / (training_values.back() - training_values.front());
+    slopes = {fmt::format("condition.k={:.3g}", k), fmt::format("condition.k={:.3g}", smaller * k)};
+  }
+  const bool stands_still =
+      std::any_of(training_values.begin(), training_values.end(), [](double v) { return v == 0; });
+  if (!speed.empty() && !stands_still) {
+    double step = std::numeric_limits<double>::infinity();
+    for (size_t i = 1; i < training_values.size(); ++i) {
+      step = std::min(step, training_values[i] - training_values[i - 1]);
+    }
+    augmentations.push_back(fmt::format("augment.speed={:.3g} augment.speed_parameter={} augment.noise={:g}",
+                                        range_in_steps * step, speed, noise));
+  }
   std::vector<std::string> texts;
-  for (const char* coupling : {"sigmoid", "additive"}) {
-    for (const double slope : {k, smaller * k}) {
-      const std::string plain = fmt::format("model.coupling={} condition.k={:.3g}", coupling, slope);
-      texts.push_back(plain);
-      if (is_speed) {
-        texts.push_back(fmt::format("{} augment.speed={:.3g} augment.noise={:g}", plain, range_in_steps * step, noise));
+  for (const std::string& coupling : couplings) {
+    for (const std::string& slope : slopes) {
+      for (const std::string& augmentation : augmentations) {
+        texts.push_back(fmt::format("{} {} {}", coupling, slope, augmentation));
       }
     }
   }

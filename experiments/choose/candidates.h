@@ -20,10 +20,15 @@ struct Candidate {
 /// (what prepare was told, the seed, what is left out, the score that decides), two candidates that are the same.
 std::vector<Candidate> parse_candidates(const std::vector<std::string>& texts, const io::Config& base);
 
-/// What is tried where no candidates are named, for a parameter with these training values: the base's settings, and
-/// each combination of the affine and the additive coupling, of a slope k that spans [-3, 3] over the training values
-/// and a third of it, and, of a speed, of no augmentation and one by three fifths of the smallest step between the
-/// values with a noise of 0.2.
-std::vector<std::string> usual_candidates(const std::vector<double>& training_values, bool is_speed);
+/// What is tried where no candidates are named, for a parameter with these training values, ascending: each combination
+/// of
+/// - of a flow, the affine and the additive coupling;
+/// - of a constrained flow with one parameter and no k in the base, a slope k that spans [-3, 3] over the training
+/// values
+///   and a third of it;
+/// - of a speed (its name; empty: it is none) that is never 0, no augmentation and one by three fifths of the smallest
+///   step between the values with a noise of 0.2.
+std::vector<std::string> usual_candidates(const io::Config& base, const std::vector<double>& training_values,
+                                          const std::string& speed, bool only_parameter);
 
 }  // namespace evenflow::experiments

@@ -45,8 +45,7 @@ class Choosing {
     find_values();
     io::Config base = o_.config;
     base.score.threshold_quantile = 1.0 - o_.false_alarms;
-    candidates_ =
-        parse_candidates(o_.candidates.empty() ? usual_candidates(centres(), is_speed()) : o_.candidates, base);
+    candidates_ = parse_candidates(o_.candidates.empty() ? usual() : o_.candidates, base);
   }
 
   Choice run() {
@@ -86,7 +85,12 @@ class Choosing {
     };
     const auto varies = [&](size_t column) { return points_of(column).size() > 1; };
     if (!o_.parameter.empty()) {
-      column_ = static_cast<size_t>(train::parameter_columns(shard_, {o_.parameter}).front());
+      const auto named = std::find(names.begin(), names.end(), o_.parameter);
+      if (named == names.end()) {
+        throw io::UsageError(fmt::format("--parameter names '{}', which '{}' does not have; it has [{}]", o_.parameter,
+                                         o_.shard.string(), fmt::join(names, ", ")));
+      }
+      column_ = static_cast<size_t>(named - names.begin());
     } else {
       while (column_ < names.size() && !varies(column_)) {
         ++column_;
@@ -108,8 +112,14 @@ class Choosing {
     }
   }
 
-  bool is_speed() const {
-    return !train::speeds_among({shard_.parameter_names()[column_]}, o_.config.condition).empty();
+  std::vector<std::string> usual() const {
+    const std::vector<std::string>& names = shard_.parameter_names();
+    const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition);
+    const bool is_speed = std::find(speeds.begin(), speeds.end(), names[column_]) != speeds.end();
+    const std::vector<std::string>& conditioned = o_.config.condition.parameters;
+    const bool only_parameter =
+        conditioned.empty() ? names.size() == 1 : conditioned == std::vector<std::string>{names[column_]};
+    return usual_candidates(o_.config, centres(), is_speed ? names[column_] : "", only_parameter);
   }
 
   std::vector<double> centres() const {
@@ -127,7 +137,7 @@ class Choosing {
 
   fs::path probes() const { return o_.folder / "probes.h5"; }
   fs::path cell(const Candidate& candidate, size_t value) const {
-    return o_.folder / "cells" / candidate.name / fmt::format("without_{:g}", points_[value].centre());
+    return o_.folder / "cells" / candidate.name / fmt::format("without_{}", points_[value].centre());
   }
 
   // What the folder is a choice of. Trainings tell their own settings.
@@ -137,8 +147,10 @@ class Choosing {
     }
     io::make_folder(o_.folder);
     const fs::path file = o_.folder / "choice.txt";
-    const std::string text = fmt::format("data {}\nparameter {}\nfalse alarms {:g}\nseed {}\n", shard_.data_hash(),
-                                         shard_.parameter_names()[column_], o_.false_alarms, o_.config.train.seed);
+    const std::string text =
+        fmt::format("data {}\nparameter {}\nfalse alarms {:g}\nseed {}\nmachine {}\nleft out {}\n", shard_.data_hash(),
+                    shard_.parameter_names()[column_], o_.false_alarms, o_.config.train.seed, o_.config.train.machine,
+                    fmt::join(o_.config.train.leave_out, ", "));
     if (!fs::exists(file)) {
       io::write_text(file, text);
     } else if (io::read_text(file) != text) {
@@ -173,7 +185,7 @@ class Choosing {
                         config_without(candidate, value), o_.shard};
     require_same_training(training);
     const fs::path of_normal = folder / "scores.csv", of_probes = folder / "probes.csv";
-    if (fs::exists(of_normal)) {
+    if (fs::exists(of_normal) && fs::exists(of_probes)) {
       return true;
     }
     if (!train_cell(training, {o_.stop, o_.progress})) {
@@ -210,6 +222,7 @@ class Choosing {
       return paths;
     };
     const std::set<fs::path> trained = paths_of(held.train), validation = paths_of(held.validation);
+    const std::set<fs::path> normal = paths_of(normal_);
     Sides sides;
     for (size_t i = 0; i < table.clips.size(); ++i) {
       const io::Clip& clip = table.clips[i].clip;
@@ -217,7 +230,7 @@ class Choosing {
         sides.training.push_back(i);
       } else if (validation.contains(clip.path)) {
         sides.held_out.push_back(i);
-      } else if (is_at(clip, value)) {
+      } else if (normal.contains(clip.path) && is_at(clip, value)) {
         sides.left_out.push_back(i);
       }
     }
@@ -262,6 +275,17 @@ class Choosing {
     return mean_of(errors);
   }
 
+  /// io::DataError unless the tables of a cell hold the clips that they are of.
+  void require_whole(const fs::path& folder, const Sides& sides, const train::ScoreTable& altered) const {
+    const size_t clips = sides.training.size() + sides.held_out.size() + sides.left_out.size();
+    if (clips != normal_.clips.size() || altered.clips.size() != probe_kinds * sides.left_out.size()) {
+      throw io::DataError(
+          fmt::format("'{}' does not hold the scores of all its clips; remove that folder, and it is made "
+                      "again",
+                      folder.string()));
+    }
+  }
+
   void compare_candidate(const Candidate& candidate, Choice& choice) const {
     std::map<std::string, std::vector<Outcome>> outcomes;  // by score, a value each
     std::vector<double> estimates;
@@ -270,6 +294,7 @@ class Choosing {
       const train::ScoreTable normal = train::read_scores(cell(candidate, value) / "scores.csv");
       const train::ScoreTable altered = train::read_scores(cell(candidate, value) / "probes.csv");
       const Sides sides = sides_of(candidate, value, normal);
+      require_whole(cell(candidate, value), sides, altered);
       estimates.push_back(estimate_error(normal, sides));
       scores = normal.score_names;
       for (const std::string& score : scores) {
@@ -319,6 +344,18 @@ class Choosing {
       return std::pair(a.error.value, a.false_alarms) < std::pair(b.error.value, b.false_alarms);
     });
     const ChoiceRow& best = choice.rows.front();
+    const auto level = std::count_if(choice.rows.begin(), choice.rows.end(),
+                                     [&](const ChoiceRow& row) { return row.error.value == best.error.value; });
+    if (!(best.error.value < 0.5) || best.error.high >= 0.5) {
+      choice.notes.push_back(
+          fmt::format("no score is shown to be better than guessing (50 %): train longer, or record "
+                      "more clips at each value"));
+    } else if (level > 1) {
+      choice.notes.push_back(
+          fmt::format("{} rows have the same lowest error; the first of those with the fewest false "
+                      "alarms is taken",
+                      level));
+    }
     const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
                                         [&](const Candidate& known) { return known.name == best.candidate; });
     choice.chosen = candidate->config;

@@ -50,7 +50,7 @@ int run(const ChooseArguments& arguments) {
   outputs.reads(arguments.shard, "the shard");
   outputs.reads(arguments.config);
   outputs.writes_below(arguments.out, "choice.csv", FileKind::study_table);
-  outputs.writes_own(arguments.out / "choice.toml");
+  outputs.writes_below(arguments.out, "choice.toml", FileKind::choice);
   constexpr double per_cent = 0.01;
   ChooseOptions options;
   options.shard = arguments.shard;
@@ -79,7 +79,8 @@ int run(const ChooseArguments& arguments) {
   }
   io::write_text(arguments.out / "choice.csv", to_csv(choice));
   const fs::path settings = arguments.out / "choice.toml";
-  io::write_text(settings, io::to_toml(choice.chosen));
+  io::write_text(settings,
+                 "# Chosen by evenflow choose: " + choice.rows.front().candidate + "\n\n" + io::to_toml(choice.chosen));
   const ChoiceRow& best = choice.rows.front();
   fmt::print("{}\nChosen: {}, decided by {} -> {}\nNext:\n  evenflow train {} --run run --config {}\n", to_text(choice),
              best.candidate, best.score, settings.string(), shell_word(arguments.shard.string()),

@@ -49,7 +49,7 @@ void declare(Options& options, SynthArguments& arguments) {
   options.number("--background", arguments.background, 0.0, 100.0, "level of the hall (1 in the presets)");
   options.number("--tonality", arguments.tonality, 0.01, 100.0,
                  "how much each speed sounds its own: level of the tones, sharpness of the frame (1 in the presets)");
-  options.number("--variation", arguments.variation, 0.0, 100.0,
+  options.number("--variation", arguments.variation, 0.0, 4.0,
                  "how much clips of one speed differ (1 in the presets; 0: as little as noise does)");
   options.number("--seed", arguments.seed, 0, 9.2e18, "of everything that is random");
   options.force(arguments.force);

@@ -73,16 +73,6 @@ void check(double value, const char* what) {
   }
 }
 
-void check_family(const RailSettings& settings) {
-  check(settings.tonality, "the tonality");
-  for (const auto& [value, what] :
-       {std::pair{settings.background, "the background"}, std::pair{settings.variation, "the variation"}}) {
-    if (!(value >= 0.0) || !std::isfinite(value)) {
-      throw io::UsageError(fmt::format("slide rail: {} is {}; give 0 or more", what, value));
-    }
-  }
-}
-
 double decibels(double value) {
   return std::pow(10.0, value / 20.0);
 }
@@ -287,6 +277,21 @@ class Synthesis {
 
 }  // namespace
 
+void require_rail(const RailSettings& settings) {
+  struct Limit {
+    const char* what;
+    double value, low, high;
+  };
+  for (const Limit& limit :
+       {Limit{"severity", settings.severity, 0, 100}, Limit{"background", settings.background, 0, 100},
+        Limit{"tonality", settings.tonality, 0.01, 100}, Limit{"variation", settings.variation, 0, 4}}) {
+    if (!(limit.value >= limit.low && limit.value <= limit.high)) {
+      throw io::UsageError(
+          fmt::format("slide rail: the {} is {:g}; give {:g} to {:g}", limit.what, limit.value, limit.low, limit.high));
+    }
+  }
+}
+
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s) {
   check(settings.sample_rate_hz, "the sample rate (Hz)");
   check(settings.acceleration_mm_s2, "the acceleration (mm/s2)");
@@ -335,7 +340,7 @@ RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, doubl
 
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed) {
-  check_family(settings);
+  require_rail(settings);
   return Synthesis(settings, velocity_mm_s, distance_mm, anomalous ? settings.severity : 0.0, seed).samples();
 }
 

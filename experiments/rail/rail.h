@@ -46,8 +46,12 @@ struct RailMotion {
 };
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s);
 
-/// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion, and of a
-/// background, tonality or variation that is negative or not finite, or a tonality of 0.
+/// io::UsageError unless background and severity lie in 0 to 100, tonality in 0.01 to 100, variation in 0 to 4 (at 5
+/// the widest draws turn a resonance's Q negative).
+void require_rail(const RailSettings& settings);
+
+/// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion's and
+/// require_rail's.
 std::vector<float> synthesise_clip(const RailSettings& settings, double velocity_mm_s, double distance_mm,
                                    bool anomalous, uint64_t seed);
 

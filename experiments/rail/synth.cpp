@@ -52,9 +52,7 @@ void check(const SynthOptions& o) {
   if (o.train_clips < 0 || o.test_normal_clips < 0 || o.test_anomaly_clips < 0) {
     throw io::UsageError("a number of clips is negative; give 0 or more");
   }
-  if (!(o.rail.severity >= 0.0)) {
-    throw io::UsageError("the severity is negative; give 0 (no fault) or more");
-  }
+  require_rail(o.rail);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <functional>
-#include <map>
 #include <numeric>
 #include <utility>
 
@@ -32,25 +31,49 @@ double deviation(const std::vector<double>& x) {
 /// Computed over a clip's scores by name.
 using Part = std::function<double(const std::function<double(const char*)>& score)>;
 
-EvidenceRow of_run(const train::OperatingPoints& trained, const train::ScoreTable& run, const Part& part) {
-  std::map<double, std::pair<std::vector<double>, std::vector<double>>> by_value;  // normal, anomalous
+struct Clips {
+  std::vector<double> normal, anomalous;
+};
+
+/// By operating point, ascending.
+std::vector<std::pair<double, Clips>> by_point(const train::OperatingPoints& trained, const train::ScoreTable& run,
+                                               const Part& part) {
+  const auto is_wanted = [](const ClipScore& clip) {
+    return is_tested(clip) && !std::isnan(clip.clip.parameter.front());
+  };
+  std::vector<double> values;
   for (const ClipScore& clip : run.clips) {
-    if (clip.clip.split != io::Split::test || clip.clip.label < 0 || std::isnan(clip.clip.parameter.front())) {
-      continue;
+    if (is_wanted(clip)) {
+      values.push_back(clip.clip.parameter.front());
     }
-    auto& [normal, anomalous] = by_value[clip.clip.parameter.front()];
-    (clip.clip.label == 1 ? anomalous : normal).push_back(part([&](const char* name) {
-      return run.value(clip, name);
-    }));
   }
+  const train::OperatingPoints points = trained.of_others(values);
+  std::vector<std::pair<double, Clips>> out;
+  for (size_t i = 0; i < points.size(); ++i) {
+    out.push_back({points[i].centre(), {}});
+  }
+  for (const ClipScore& clip : run.clips) {
+    if (is_wanted(clip)) {
+      Clips& clips = out[points.nearest(clip.clip.parameter.front())].second;
+      (clip.clip.label == 1 ? clips.anomalous : clips.normal).push_back(part([&](const char* name) {
+        return run.value(clip, name);
+      }));
+    }
+  }
+  return out;
+}
+
+EvidenceRow of_run(const train::OperatingPoints& trained, const train::ScoreTable& run, const Part& part) {
   std::vector<double> gaps, spreads, centres, seen, unseen;
-  for (const auto& [value, clips] : by_value) {
+  for (const auto& [value, clips] : by_point(trained, run, part)) {
     const auto& [normal, anomalous] = clips;
     if (normal.empty() || anomalous.empty()) {
       continue;
     }
     gaps.push_back(mean(anomalous) - mean(normal));
-    spreads.push_back(deviation(normal));
+    if (normal.size() > 1) {
+      spreads.push_back(deviation(normal));
+    }
     centres.push_back(mean(normal));
     (trained.of(value) == train::Familiarity::seen ? seen : unseen).push_back(centres.back());
   }
@@ -58,7 +81,7 @@ EvidenceRow of_run(const train::OperatingPoints& trained, const train::ScoreTabl
     return {"", std::nan(""), std::nan(""), std::nan(""), std::nan("")};
   }
   const double inflation = seen.empty() || unseen.empty() ? std::nan("") : mean(unseen) - mean(seen);
-  return {"", mean(gaps), mean(spreads), deviation(centres), inflation};
+  return {"", mean(gaps), spreads.empty() ? std::nan("") : mean(spreads), deviation(centres), inflation};
 }
 
 /// The mean over the runs; not finite if one run's is not.

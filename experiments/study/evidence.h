@@ -10,9 +10,10 @@ namespace evenflow::experiments {
 
 /// A part of the marginal nll of test clips, in nats of a window; nll is the sum of its parts. Means over the runs.
 struct EvidenceRow {
-  std::string part;      ///< "zc": -log p(zc); "zd": -log p(zd), v integrated out; "log-det": its negative; "nll"
-  double gap = 0;        ///< anomalous less normal clips of the same value, mean over the values
-  double spread = 0;     ///< standard deviation between normal clips of one value, mean over the values
+  std::string part;  ///< "zc": -log p(zc); "zd": -log p(zd), v integrated out; "log-det": its negative; "nll"
+  double gap = 0;    ///< anomalous less normal clips of the same value, mean over the values
+  /// Standard deviation between normal clips of one value, mean over the values with two or more; NaN: there is none.
+  double spread = 0;
   double drift = 0;      ///< standard deviation over the values of the normal clips' mean
   double inflation = 0;  ///< normal clips' mean at unseen values less that at seen ones, each a mean over the values
 };

@@ -59,6 +59,7 @@ std::vector<RailSettings> rails_of(const FamilyOptions& options) {
           rail.background = background;
           rail.tonality = tonality;
           rail.variation = variation;
+          require_rail(rail);
           if (!names.insert(rail_name(rail)).second) {
             throw io::UsageError(fmt::format("the rail {} is listed twice; list each value once", rail_name(rail)));
           }

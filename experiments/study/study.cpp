@@ -88,12 +88,12 @@ class Running {
     Study study;
     study.seeds = o_.seeds;
     study.parameter = manifest_.parameter_names.front();
-    std::vector<io::Clip> trained;
-    std::copy_if(manifest_.clips.begin(), manifest_.clips.end(), std::back_inserter(trained),
-                 [](const io::Clip& clip) { return clip.split == io::Split::train; });
-    study.training_values = distinct_values(trained, 0);
     study.features = features();
     study.interrupted = !prepare();
+    if (study.interrupted) {
+      return study;
+    }
+    study.training_values = training_values();
     // Seed by seed: the table is complete, if rough, after the first.
     for (size_t i = 0; i < o_.seeds.size(); ++i) {
       for (const System& system : o_.systems) {
@@ -127,6 +127,15 @@ class Running {
   std::span<const uint64_t> seeds_of(const System& system) const {
     const std::span<const uint64_t> all(o_.seeds);
     return system.seeds > 0 ? all.first(std::min(all.size(), static_cast<size_t>(system.seeds))) : all;
+  }
+
+  std::vector<double> training_values() const {
+    const io::Shard shard(features());
+    std::vector<io::Clip> trained;
+    for (const auto& [file, clip] : train::clips_to_train_on({&shard}, o_.systems.front().config.train).clips) {
+      trained.push_back(shard.clips()[static_cast<size_t>(clip)]);
+    }
+    return distinct_values(trained, 0);
   }
 
   // The tables have the shard's clips in its order.

@@ -301,7 +301,7 @@ void write_tables(const StudyTables& tables, const std::filesystem::path& folder
   std::string causes = "system,score,gap,spread,drift,inflation\n";
   for (const CauseRows& system : tables.causes) {
     for (const EvidenceRow& row : system.of_scores) {
-      causes += fmt::format("{},{},{},{},{},{}\n", system.system, row.part, row.gap, row.spread, row.drift,
+      causes += fmt::format("{},{},{},{},{},{}\n", system.system, row.part, row.gap, csv_number(row.spread), row.drift,
                             csv_number(row.inflation));
     }
   }

@@ -56,7 +56,31 @@ TEST(Candidates, ThatCannotBeAreRefusedWithASentence) {
   EXPECT_THAT(refusal({"train.seed=2"}), HasSubstr("the same seed"));
   EXPECT_THAT(refusal({"train.leave_out=velocity_mm_s=100"}), HasSubstr("one by one"));
   EXPECT_THAT(refusal({"condition.k=0.01", "condition.k=0.010"}), HasSubstr("are the same"));
-  EXPECT_THAT(refusal({"train.machine=" + std::string(300, 'x')}), HasSubstr("too long"));
+  EXPECT_THAT(refusal({"condition.parameters=" + std::string(300, 'x')}), HasSubstr("too long"));
+  EXPECT_THAT(refusal({"train.machine=a"}), HasSubstr("judged by the same clips"));
+}
+
+TEST(Candidates, HaveNamesThatTellThemApart) {
+  const std::vector<Candidate> candidates =
+      parse_candidates({"model.hidden=4", "vae.hidden=4", "train.steps=20"}, tiny_config());
+  EXPECT_EQ(candidates[0].name, "model_hidden_4");
+  EXPECT_EQ(candidates[1].name, "vae_hidden_4");
+  EXPECT_EQ(candidates[2].config.train.epochs, 0) << "steps take the place of the base's epochs";
+}
+
+TEST(Candidates, AreUsuallyWhatTheModelAndTheParameterAllow) {
+  const std::vector<double> values = {100, 200, 300};
+  io::Config config = tiny_config();
+  EXPECT_EQ(usual_candidates(config, values, "v", true).size(), 8U);
+  EXPECT_EQ(usual_candidates(config, values, "", true).size(), 4U) << "no speed";
+  EXPECT_EQ(usual_candidates(config, {0, 100, 200}, "v", true).size(), 4U) << "a speed of 0";
+  EXPECT_EQ(usual_candidates(config, values, "v", false).size(), 4U) << "k is of several parameters";
+  config.condition.k = {0.5};
+  const std::vector<std::string> given = usual_candidates(config, values, "v", true);
+  EXPECT_EQ(given.size(), 4U);
+  EXPECT_EQ(parse_candidates(given, config).front().config.condition.k, config.condition.k) << "a given k stays";
+  config.model.kind = io::ModelKind::vae;
+  EXPECT_EQ(usual_candidates(config, values, "v", true).size(), 2U);
 }
 
 // ---- probes
@@ -237,6 +261,34 @@ TEST_F(Choose, GoesOnWhereItWasStoppedToTheSameTable) {
   stop = false;
   done = 10;
   EXPECT_EQ(to_csv(choose(other)), whole);
+}
+
+TEST_F(Choose, JudgesByTheClipsOfTheMachineAlone) {
+  train::testing::write_shard(folder_ / "two.h5", {.train_clips = 40, .change_clip = [](size_t i, io::Clip& clip) {
+                                                     clip.machine = i / 5 % 2 == 0 ? "a" : "b";
+                                                   }});
+  ChooseOptions of_b = options();
+  of_b.shard = folder_ / "two.h5";
+  of_b.config.train.machine = "b";
+  of_b.candidates = {""};
+  const Choice choice = choose(of_b);
+  // Four clips of b at each value, so shares are quarters.
+  for (const ChoiceRow& row : choice.rows) {
+    const double quarters = 4.0 * row.worst_false_alarms;
+    EXPECT_NEAR(quarters, std::round(quarters), 1e-9) << row.score;
+  }
+  of_b.config.train.machine = "a";
+  EXPECT_THAT(message_of<io::UsageError>([&] { choose(of_b); }), HasSubstr("other recordings or settings"));
+}
+
+TEST_F(Choose, ACellThatIsNotWholeIsNamed) {
+  choose(options());
+  const fs::path scores = cell("base") / "without_300" / "scores.csv";
+  train::ScoreTable table = train::read_scores(scores);
+  table.clips.pop_back();
+  train::write_scores(scores, table);
+  EXPECT_THAT(message_of<io::DataError>([&] { choose(options()); }),
+              ::testing::AllOf(HasSubstr("without_300"), HasSubstr("remove that folder")));
 }
 
 TEST_F(Choose, RefusesWhatCannotBeChosen) {

@@ -74,6 +74,24 @@ TEST(Rail, RefusesWhatMakesNoSense) {
   EXPECT_THROW(synthesise_clip({.duration_s = 1e-5}, 100, 500, false, 1), io::UsageError);
 }
 
+TEST(Rail, ItsSettingsHaveLimits) {
+  const double nan = std::nan("");
+  EXPECT_THROW(require_rail({.severity = -1}), io::UsageError);
+  for (const double bad : {0.0, -1.0, 1e9, nan}) {
+    EXPECT_THROW(require_rail({.tonality = bad}), io::UsageError) << bad;
+  }
+  for (const double bad : {-1.0, 5.0, nan}) {
+    EXPECT_THROW(require_rail({.variation = bad}), io::UsageError) << bad;
+  }
+  RailSettings widest{.duration_s = 0.5};
+  widest.variation = 4;
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    for (const float sample : synthesise_clip(widest, 300, 250, true, seed)) {
+      ASSERT_TRUE(std::isfinite(sample)) << seed;
+    }
+  }
+}
+
 TEST(Rail, SeverityZeroIsNormal) {
   const RailSettings settings{.duration_s = 1.0, .severity = 0.0};
   EXPECT_EQ(synthesise_clip(settings, 400, 500, true, 9), synthesise_clip(settings, 400, 500, false, 9));

@@ -197,6 +197,35 @@ TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
   EXPECT_TRUE(evidence(study, flow).empty());
 }
 
+TEST(Causes, TakeReadingsOfOneSpeedTogether) {
+  train::ScoreTable table{{"velocity_mm_s"}, {"nll"}, {}, {}};
+  const auto add = [&](double v, int label, double nll) {
+    train::ClipScore clip;
+    clip.clip = {"clip", "rail", io::Split::test, label, {v}, "", ""};
+    clip.scores = {nll};
+    table.clips.push_back(clip);
+  };
+  for (const double v : {100.0, 200.0, 300.0}) {
+    add(v - 0.4, 0, v / 100);
+    add(v + 0.3, 0, v / 100 + 2);
+    add(v + 0.1, 1, v / 100 + 5);
+  }
+  Study study;
+  study.training_values = {99.8, 100.2, 199.9, 200.3, 299.7, 300.1};
+  SystemScores system;
+  system.runs = {table};
+  const std::vector<EvidenceRow> rows = causes(study, system);
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_TRUE(std::abs(rows[0].gap - 4) <= 1e-12) << rows[0].gap;
+  EXPECT_TRUE(std::abs(rows[0].spread - std::sqrt(2.0)) <= 1e-12) << rows[0].spread;
+  EXPECT_TRUE(std::abs(rows[0].drift - 1) <= 1e-12) << rows[0].drift;
+  std::erase_if(table.clips, [](const train::ClipScore& clip) {
+    return clip.clip.label == 0 && std::fmod(clip.clip.parameter[0], 100) < 50;
+  });
+  system.runs = {table};
+  EXPECT_TRUE(std::isnan(causes(study, system).at(0).spread)) << "one clip has no spread";
+}
+
 // Normal clips score 0 to 0.9 at every value, and so do the two training clips; anomalous ones 2 more.
 TEST(Alarms, AreAtOneThresholdSetOnTrainingClips) {
   Study study = made_up_study();
@@ -380,6 +409,8 @@ TEST(FamilyProgram, ComparesSystemsOnEveryRailAndGoesOn) {
   EXPECT_THAT(again.out, Not(HasSubstr(": done"))) << "nothing is trained twice";
   expect_refused(run({"experiment", "family", "--miniature", "--out", folder / "a", "--tonality", "1,1"}), 2,
                  {"listed twice"});
+  expect_refused(run({"experiment", "family", "--miniature", "--out", folder / "b", "--tonality", "1,-1"}), 2,
+                 {"the tonality is -1"});
 }
 
 // ---- the paper's study

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "io/edit_distance.h"
+#include "io/parameter_value.h"
 #include "tests/io/testing.h"
 
 namespace evenflow::io {
@@ -290,6 +291,7 @@ TEST(Config, ValuesOfAnyTomlTypeAreShown) {
 TEST(Config, LeavesOutOperatingPointsByNameAndNumber) {
   EXPECT_EQ(parse_config("[train]\nleave_out = [\"velocity_mm_s=300\", \"load=1e2\"]\n", "a.toml").train.leave_out,
             (std::vector<std::string>{"velocity_mm_s=300", "load=1e2"}));
+  EXPECT_EQ(parse_parameter_value("v=x=100").value().name, "v=x");
   for (const char* wrong : {"300", "=300", "velocity_mm_s=", "velocity_mm_s=fast", "velocity_mm_s=inf", "v=1 2"}) {
     Config config;
     config.train.leave_out = {wrong};

@@ -254,6 +254,24 @@ TEST(LocalLinear, AGroupIsLeftOutWhole) {
   EXPECT_GE(choose_bandwidth(points, group)[0], 2.0);
 }
 
+// Three places a hundred apart, five points at each: a bandwidth of a few units would be judged by points that it does
+// not reach.
+TEST(LocalLinear, ABandwidthReachesTheNextPlace) {
+  LocalPoints points{1, {}, {}};
+  std::vector<int64_t> group;
+  for (int64_t i = 0; i < 15; ++i) {
+    group.push_back(i / 5);
+    points.x.push_back(100.0 * static_cast<double>(group.back()) + 3.0 * noise(1, i));
+    points.y.push_back(static_cast<double>(group.back() % 2) + 0.01 * noise(2, i));
+  }
+  points.telling = points.size();
+  const std::vector<double> h = choose_bandwidth(points, group);
+  std::vector<double> left_out(15, 0.0);
+  std::fill(left_out.begin() + 5, left_out.begin() + 10, 1.0);
+  const std::vector<double> middle = {100.0};
+  EXPECT_FALSE(LocalLinear(points, h).at(middle, left_out).sparse) << h[0];
+}
+
 TEST(LocalLinear, EachPredictorHasItsBandwidth) {
   const LocalPoints points =
       scattered(240, 2, 0.1, [](std::span<const double> x) { return 3.0 * std::sin(9.0 * x[0]) + x[1]; });

@@ -634,10 +634,32 @@ TEST_F(ScoreTest, ACalibrationThatCannotBeIsToldBeforeTraining) {
   config.calibration.bandwidth = {50.0, 60.0};
   EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "widths", config)); }),
               HasSubstr("calibration.bandwidth has 2 values but zd carries velocity_mm_s"));
+  for (const double width : {1e-300, 0.1, 1e9}) {
+    config.calibration.bandwidth = {width};
+    EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "widths", config)); }),
+                AllOf(HasSubstr("calibration.bandwidth has"), HasSubstr("whose training values span 400")))
+        << width;
+  }
   config.calibration = {3, 50, {}};
   config.condition.speeds = {"load"};
   EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(shard(), *folder_ / "speed", config)); }),
               HasSubstr("condition.speeds names 'load'"));
+}
+
+TEST_F(ScoreTest, ManyClipsInTurnsAreCalibratedAtEverySpeed) {
+  testing::write_shard(*folder_ / "turns.h5",
+                       {.train_clips = 603, .test_clips = 0, .change_clip = [](size_t i, io::Clip& clip) {
+                          clip.parameter[0] = 100.0 * static_cast<double>(1 + i % 3);
+                        }});
+  io::Config config = tiny_config();
+  config.score.score = "score_calibrated";
+  config.train.epochs = 1;
+  config.train.validation_fraction = 0;
+  train(tiny_options(*folder_ / "turns.h5", *folder_ / "turns", config));
+  const io::ModelData data = io::read_model(*folder_ / "turns" / "model.h5");
+  ASSERT_TRUE(data.normal.calibration.has_value());
+  EXPECT_EQ(data.normal.calibration->clips, 300);
+  EXPECT_EQ(data.threshold.score, "score_calibrated");
 }
 
 TEST_F(ScoreTest, TheModelHoldsWhatItsScoresWereInTraining) {

@@ -30,7 +30,7 @@ struct ReferenceClip {
   bool copy = false;
 };
 
-/// A calibration rests on so many recorded clips at most; of more, every second, third, ... is taken.
+/// A calibration rests on so many recorded clips at most; of more, so many are drawn.
 inline constexpr size_t most_calibration_clips = 300;
 
 /// Places of the model's scores that have calibrated ones (derived_scores.h).

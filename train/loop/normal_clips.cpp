@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "io/error.h"
@@ -70,14 +71,15 @@ class CalibrationClips {
     speed_ = speed_among(scoring.parameters, names, config);
   }
 
-  /// One clip in `stride` of a side, counted from `first`, its scores as score_selection gave them.
-  void add(ClipSelection side, std::span<const ClipScore> scored, size_t first, size_t stride) {
+  /// Those clips of a side that are `taken`, their scores as score_selection gave them; the side's first is number
+  /// `first` of all.
+  void add(ClipSelection side, std::span<const ClipScore> scored, size_t first, const std::vector<bool>& taken) {
     std::stable_sort(side.clips.begin(), side.clips.end(), [](auto a, auto b) { return a.first < b.first; });
     ClipSelection kept{side.shards, {}};
     std::vector<std::vector<double>> recorded_at;
     std::vector<size_t> number;
     for (size_t i = 0; i < scored.size(); ++i) {
-      if ((first + i) % stride != 0) {
+      if (!taken[first + i]) {
         continue;
       }
       kept.clips.push_back(side.clips[i]);
@@ -138,19 +140,57 @@ class CalibrationClips {
   std::vector<ReferenceClip> clips_;
 };
 
+/// `most` of so many, drawn by the seed; all if there are no more.
+std::vector<bool> drawn(size_t count, size_t most, uint64_t seed) {
+  constexpr uint64_t drawn_stream = 0x647261776e;
+  std::vector<size_t> order(count);
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return random_bits(seed, drawn_stream, a) < random_bits(seed, drawn_stream, b);
+  });
+  order.resize(std::min(count, most));
+  std::vector<bool> taken(count, false);
+  for (const size_t i : order) {
+    taken[i] = true;
+  }
+  return taken;
+}
+
 void calibrate(const ClipScoring& scoring, const HeldOut& normal, std::span<const ClipScore> scored,
                const io::Config& config, NormalClips& out) {
   try {
     CalibrationClips clips(scoring, config, normal.train.shards[0]->parameter_names());
     const size_t training = normal.train.clips.size();
-    const size_t stride = (scored.size() + most_calibration_clips - 1) / most_calibration_clips;
-    clips.add(normal.train, scored.first(training), 0, stride);
-    clips.add(normal.validation, scored.subspan(training), training, stride);
+    const std::vector<bool> taken = drawn(scored.size(), most_calibration_clips, config.train.seed);
+    clips.add(normal.train, scored.first(training), 0, taken);
+    clips.add(normal.validation, scored.subspan(training), training, taken);
     out.normal.calibration =
         fit_calibration(scoring.model.scores(), scoring.parameters, clips.clips(), config.calibration.bandwidth);
     out.calibration = calibration_text(*out.normal.calibration, clips.clips(), scoring.parameters);
   } catch (const io::DataError& error) {
     out.calibration = fmt::format("no calibrated score: {}", error.what());
+  }
+}
+
+/// Bandwidths far from the range of a parameter's values are mistakes, and no fit can use them.
+void require_widths(const std::vector<double>& bandwidth, const std::vector<std::string>& parameters,
+                    std::span<const std::vector<double>> recorded_at) {
+  constexpr double far = 1000.0;
+  for (size_t p = 0; p < std::min(bandwidth.size(), parameters.size()); ++p) {
+    double low = std::numeric_limits<double>::infinity(), high = -low;
+    for (const std::vector<double>& v : recorded_at) {
+      if (!std::isnan(v[p])) {
+        low = std::min(low, v[p]);
+        high = std::max(high, v[p]);
+      }
+    }
+    const double range = high - low;
+    if (range > 0 && !(bandwidth[p] >= range / far && bandwidth[p] <= range * far)) {
+      throw io::UsageError(
+          fmt::format("calibration.bandwidth has {:g} for {}, whose training values span {:g}; give "
+                      "{:g} to {:g}, or leave it empty",
+                      bandwidth[p], parameters[p], range, range / far, range * far));
+    }
   }
 }
 
@@ -185,7 +225,13 @@ NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips,
   }
   // A derived score may be the one that decides, and is known only now.
   const ScoreSet set(scoring.model.scores(), out.normal);
-  const std::optional<size_t> deciding = set.find(scoring.score_name);
+  out.score_name = scoring.score_name;
+  if (!set.find(out.score_name)) {
+    io::Config usual = config;
+    usual.score.score = "auto";
+    out.score_name = resolve_score(usual);
+  }
+  const std::optional<size_t> deciding = set.find(out.score_name);
   for (size_t i = 0; i < scored.size(); ++i) {
     set.derive(scored[i]);
     scored[i].score = deciding ? scored[i].scores[*deciding] : std::numeric_limits<double>::quiet_NaN();
@@ -212,15 +258,16 @@ void require_calibration(const io::Config& config, const HeldOut& clips, const s
                     "condition.speeds, or set calibration.range to 0",
                     fmt::join(parameters, ", ")));
   }
-  if (!needs_calibration(config.score.score)) {
-    return;
-  }
   std::vector<std::vector<double>> recorded_at;
   for (const ClipSelection* side : {&clips.train, &clips.validation}) {
     for (const auto& [s, c] : side->clips) {
       const io::Shard& shard = *side->shards[static_cast<size_t>(s)];
       recorded_at.push_back(values_of(shard.clips()[static_cast<size_t>(c)], shard.parameter_names(), parameters));
     }
+  }
+  require_widths(config.calibration.bandwidth, parameters, recorded_at);
+  if (!needs_calibration(config.score.score)) {
+    return;
   }
   const std::string fault = calibration_fault(parameters, recorded_at);
   if (!fault.empty()) {

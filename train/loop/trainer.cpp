@@ -649,8 +649,12 @@ io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say)
   if (say && !clips.calibration.empty()) {
     log_.line(clips.calibration);
   }
+  if (say && !clips.score_name.empty() && clips.score_name != score_name()) {
+    log_.line(fmt::format("warning: {} cannot be had, so {} decides", score_name(), clips.score_name));
+  }
+  const std::string deciding = clips.score_name.empty() ? score_name() : clips.score_name;
   try {
-    const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, score_name());
+    const FittedThreshold fitted = fit_threshold(clips.scores, config_.score, deciding);
     if (say) {
       log_threshold(fitted);
     }
@@ -659,7 +663,9 @@ io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say)
     if (say) {
       log_.line(std::string("no threshold: ") + error.what());
     }
-    return unfitted_threshold();
+    io::ThresholdData unfitted = unfitted_threshold();
+    unfitted.score = deciding;
+    return unfitted;
   }
 }
 

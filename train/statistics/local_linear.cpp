@@ -215,18 +215,22 @@ class BandwidthSearch {
     return out;
   }
 
-  /// -log likelihood of the judged points, up to a constant.
+  /// -log likelihood of the judged points, up to a constant; infinite where most of them have too few points about
+  /// them, for then it is not these bandwidths that are judged.
   double loss(const std::vector<int>& halvings) const {
     const LocalLinear line(points_, bandwidth(halvings));
     double sum = 0;
+    size_t judged = 0, sparse = 0;
     for (const LeftOut& group : groups_) {
       for (const int64_t i : group.judged) {
         const LocalFit fit = line.at(points_.at(i), group.points);
         const double deviate = (points_.y[static_cast<size_t>(i)] - fit.mean) / fit.spread;
         sum += std::log(fit.spread) + 0.5 * deviate * deviate;
+        ++judged;
+        sparse += fit.sparse ? 1 : 0;
       }
     }
-    return sum;
+    return 2 * sparse > judged ? std::numeric_limits<double>::infinity() : sum;
   }
 
   const LocalPoints& points_;
