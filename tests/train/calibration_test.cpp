@@ -16,7 +16,7 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::vector<flow::Score> scores_of_model = {{"score_zc", ""}, {"nll", ""}};
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+constexpr double no_figure = std::numeric_limits<double>::quiet_NaN();
 
 struct World {
   std::vector<double> values = {100, 200, 300, 400, 500, 600, 700, 800};  ///< of recordings
@@ -202,7 +202,7 @@ TEST(Calibration, AnEstimateOutsideIsToldAndScoredAtTheNearest) {
   EXPECT_TRUE(of(*low - 0.11 * (*high - *low)).outside);
   EXPECT_EQ(of(1e9).score, of(*high).score);
   EXPECT_EQ(of(-1e9).score, of(*low).score);
-  for (const double bad : {not_a_number, std::numeric_limits<double>::infinity()}) {
+  for (const double bad : {no_figure, std::numeric_limits<double>::infinity()}) {
     EXPECT_TRUE(std::isnan(of(bad).score));
     EXPECT_TRUE(std::isnan(calibration.of(bad, std::vector<double>{450.0}).score));
   }
@@ -276,9 +276,9 @@ TEST(Calibration, WhatCannotBeCalibratedIsTold) {
   // Clips without a finite score or estimate, or of unknown value, have no part in it.
   std::vector<ReferenceClip> clips = recorded({});
   const io::CalibrationData whole = fitted(clips);
-  clips.insert(clips.begin(), {{{not_a_number}, {not_a_number}, {100.0}, {1.0, 1.0}, 1000, false},
-                               {{100.0}, {100.0}, {not_a_number}, {1.0, 1.0}, 1001, false},
-                               {{100.0}, {100.0}, {100.0}, {not_a_number, 1.0}, 1002, false}});
+  clips.insert(clips.begin(), {{{no_figure}, {no_figure}, {100.0}, {1.0, 1.0}, 1000, false},
+                               {{100.0}, {100.0}, {no_figure}, {1.0, 1.0}, 1001, false},
+                               {{100.0}, {100.0}, {100.0}, {no_figure, 1.0}, 1002, false}});
   EXPECT_EQ(fitted(clips), whole);
 }
 
