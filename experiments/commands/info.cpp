@@ -120,6 +120,9 @@ void describe_model(const fs::path& file) {
                              config.window.window_hop_frames, io::name_of(config.window.normalise)));
   line("frontend", frontend_text(config.frontend));
   describe_condition(model.condition);
+  if (!config.train.leave_out.empty()) {
+    line("left out", fmt::format("{}", fmt::join(config.train.leave_out, ", ")));
+  }
   if (config.augment.any()) {
     line("augmented", train::describe_augmentation(config.augment));
   }

@@ -141,6 +141,12 @@ class RunReport {
     if (!constrained()) {
       row("condition", "none");
     }
+    if (!c.train.leave_out.empty()) {
+      row("left out", fmt::format("{}", fmt::join(c.train.leave_out, ", ")));
+    }
+    if (c.augment.any()) {
+      row("augmented", train::describe_augmentation(c.augment));
+    }
     row("training", fmt::format("{} at most, batches of {}, learning rate {:g} ({})", train::describe_budget(c.train),
                                 c.train.batch, c.train.learning_rate, io::name_of(c.train.schedule)));
     row("decides by", fmt::format("`{}`", detector_score()));

@@ -119,5 +119,13 @@ TEST_F(Runs, LeftoversOfTheSameProcessNumberAreNoObstacle) {
   EXPECT_EQ(run({"prepare", world.manifest(), "--out", folder_ / "f.h5", "--config", world.config()}).code, 0);
 }
 
+TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {
+  const Outcome trained =
+      run(SmallWorld::get().train_words(run_, "1") + Words{"--train.leave_out", "velocity_mm_s=100"});
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_THAT(trained.out, HasSubstr("trained without velocity_mm_s=100"));
+  EXPECT_THAT(run({"info", run_ + "/model.h5"}).out, HasSubstr("left out       velocity_mm_s=100\n"));
+}
+
 }  // namespace
 }  // namespace evenflow::experiments::test
