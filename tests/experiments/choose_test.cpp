@@ -153,7 +153,13 @@ TEST(Probes, AreAShardOfThreePerClip) {
 
 class Choose : public ::testing::Test {
  protected:
-  void SetUp() override { train::testing::write_shard(folder_ / "features.h5", {.train_clips = 20}); }
+  // Six clips at each of three values.
+  void SetUp() override {
+    train::testing::write_shard(folder_ / "features.h5",
+                                {.train_clips = 18, .change_clip = [](size_t i, io::Clip& clip) {
+                                   clip.parameter[0] = 100.0 + 200.0 * static_cast<double>(i % 3);
+                                 }});
+  }
 
   ChooseOptions options() const {
     ChooseOptions out;
@@ -161,6 +167,7 @@ class Choose : public ::testing::Test {
     out.folder = folder_ / "choice";
     out.candidates = {"", "model.coupling=tanh"};
     out.config = tiny_config();
+    out.config.train.epochs = 1;
     out.log = [](const std::string&) {};
     out.progress = [](const std::string&, double) {};
     return out;
@@ -183,7 +190,7 @@ const ChoiceRow& row_of(const Choice& choice, const std::string& candidate, cons
 TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
   const Choice choice = choose(options());
   EXPECT_EQ(choice.parameter, "velocity_mm_s");
-  EXPECT_THAT(choice.values, ElementsAre("100", "200", "300", "400", "500"));
+  EXPECT_THAT(choice.values, ElementsAre("100", "300", "500"));
   // Of tiny models, untrained: nothing is shown, and that is said.
   EXPECT_THAT(choice.notes, ElementsAre(HasSubstr("better than guessing")));
   for (size_t i = 1; i < choice.rows.size(); ++i) {
@@ -202,7 +209,7 @@ TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
   EXPECT_NEAR(choice.chosen.score.threshold_quantile, 0.95, 1e-12);
   // Every training lacked the value that its folder names.
   const io::ModelData model = io::read_model(cell("base") / "without_300" / "run" / "model.h5");
-  EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 200, 400, 500));
+  EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 500));
 }
 
 // One row again, from the tables in the folder.
@@ -210,7 +217,7 @@ TEST_F(Choose, CountsFalseAlarmsAndMissedProbesOfTheValueLeftOut) {
   const Choice choice = choose(options());
   double false_alarms = 0, missed = 0, off = 0;
   const io::Shard shard(folder_ / "features.h5");
-  for (const int value : {100, 200, 300, 400, 500}) {
+  for (const int value : {100, 300, 500}) {
     const fs::path folder = cell("coupling_tanh") / ("without_" + std::to_string(value));
     const train::ScoreTable normal = train::read_scores(folder / "scores.csv");
     const train::ScoreTable probes = train::read_scores(folder / "probes.csv");
@@ -223,7 +230,7 @@ TEST_F(Choose, CountsFalseAlarmsAndMissedProbesOfTheValueLeftOut) {
     for (const auto& at : sides.validation.clips) {
       kept.held_out.push_back(normal.value(normal.clips.at(static_cast<size_t>(at.second)), "score_scatter"));
     }
-    EXPECT_EQ(kept.training.size() + kept.held_out.size(), 16U);
+    EXPECT_EQ(kept.training.size() + kept.held_out.size(), 12U);
     const double threshold = train::fit_threshold(kept, model.config.score, "score_scatter").data.value;
     int alarms = 0, clips = 0, quiet = 0;
     double distance = 0;
@@ -238,11 +245,11 @@ TEST_F(Choose, CountsFalseAlarmsAndMissedProbesOfTheValueLeftOut) {
       EXPECT_EQ(clip.clip.parameter[0], value);
       quiet += probes.value(clip, "score_scatter") <= threshold ? 1 : 0;
     }
-    ASSERT_EQ(clips, 4);
-    ASSERT_EQ(probes.clips.size(), 12U);
-    false_alarms += alarms / 4.0 / 5.0;
-    missed += quiet / 12.0 / 5.0;
-    off += distance / 4.0 / 5.0;
+    ASSERT_EQ(clips, 6);
+    ASSERT_EQ(probes.clips.size(), 18U);
+    false_alarms += alarms / 6.0 / 3.0;
+    missed += quiet / 18.0 / 3.0;
+    off += distance / 6.0 / 3.0;
   }
   const ChoiceRow& row = row_of(choice, "coupling_tanh", "score_scatter");
   EXPECT_NEAR(row.false_alarms, false_alarms, 1e-12);
