@@ -170,6 +170,7 @@ TEST(Calibration, SeveralParameters) {
     return ReferenceClip{{speed, load}, {speed, load},          {speed + 2.0 * draw(2), load + 0.02 * draw(3)},
                          {nll, nll},    static_cast<size_t>(i), false};
   };
+  clips.reserve(180);
   for (int i = 0; i < 180; ++i) {
     clips.push_back(make(100.0 + 100.0 * (i % 6), 0.5 * ((i / 6) % 3), 3, i));
   }
