@@ -19,9 +19,7 @@ io::Config resolve(const ConfigSource& source, const io::Config& base) {
     config.train.epochs = 0;  // of the file, which flags override
   }
   for (const KeyFlag& flag : source.flags) {
-    const auto& keys = io::config_keys();
-    const auto key = std::find_if(keys.begin(), keys.end(), [&](const auto& known) { return known.name == flag.key; });
-    key->set(config, flag.value);
+    io::config_key(flag.key).set(config, flag.value);
   }
   io::validate(config);
   train::require_score(config);

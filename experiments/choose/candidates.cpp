@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <limits>
-#include <set>
+#include <optional>
 #include <sstream>
 
 #include "io/error.h"
@@ -52,53 +51,41 @@ std::string short_name(const KeyFlag& setting) {
   return name;
 }
 
-KeyFlag parse_setting(const std::string& word) {
-  const size_t equals = word.find('=');
-  if (equals == std::string::npos || equals == 0 || equals + 1 == word.size()) {
-    throw io::UsageError("--candidate has '" + word + "', which is no key and value; write condition.k=0.01");
-  }
-  KeyFlag setting{word.substr(0, equals), word.substr(equals + 1)};
-  if (const std::string why = fixed(setting.key); !why.empty()) {
-    throw io::UsageError(fmt::format("--candidate sets {}, but {}; leave it out", setting.key, why));
-  }
-  return setting;
-}
-
-Candidate parse_candidate(const std::string& text, const io::Config& base) {
-  Candidate candidate{"", {}, base};
-  std::istringstream words(text);
-  for (std::string word; words >> word;) {
-    const KeyFlag setting = parse_setting(word);
-    io::config_key(setting.key).set(candidate.config, setting.value);
-    candidate.name += fmt::format("{}{}", candidate.name.empty() ? "" : ".", short_name(setting));
-    candidate.settings.push_back(setting);
-  }
-  const auto sets = [&](const char* key) {
-    return std::any_of(candidate.settings.begin(), candidate.settings.end(),
-                       [&](const KeyFlag& setting) { return setting.key == key; });
-  };
-  if (sets("train.steps") && !sets("train.epochs")) {
-    candidate.config.train.epochs = 0;  // as of the flags
-  }
-  if (candidate.name.empty()) {
-    candidate.name = std::string("base");
+Candidate make_candidate(const std::vector<KeyFlag>& settings, const io::Config& base) {
+  std::string name;
+  for (const KeyFlag& setting : settings) {
+    if (const std::string why = fixed(setting.key); !why.empty()) {
+      throw io::UsageError(fmt::format("a candidate sets {}, but {}; leave it out", setting.key, why));
+    }
+    name += fmt::format("{}{}", name.empty() ? "" : ".", short_name(setting));
   }
   constexpr size_t longest = 200;
-  if (candidate.name.size() > longest) {
-    throw io::UsageError("--candidate '" + text +
-                         "' is too long for the name of a folder; put what all candidates "
-                         "share into --config");
+  if (name.size() > longest) {
+    throw io::UsageError(fmt::format(
+        "the candidate {} is too long for the name of a folder; put what all candidates share into --config", name));
   }
-  io::validate(candidate.config);
-  return candidate;
+  return {name.empty() ? std::string("base") : name, resolve({std::nullopt, settings}, base)};
 }
 
 }  // namespace
 
-std::vector<Candidate> parse_candidates(const std::vector<std::string>& texts, const io::Config& base) {
+std::vector<KeyFlag> parse_settings(const std::string& text) {
+  std::vector<KeyFlag> settings;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const size_t equals = word.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == word.size()) {
+      throw io::UsageError("--candidate has '" + word + "', which is no key and value; write condition.k=0.01");
+    }
+    settings.push_back({word.substr(0, equals), word.substr(equals + 1)});
+  }
+  return settings;
+}
+
+std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& settings, const io::Config& base) {
   std::vector<Candidate> candidates;
-  for (const std::string& text : texts) {
-    Candidate candidate = parse_candidate(text, base);
+  for (const std::vector<KeyFlag>& own : settings) {
+    Candidate candidate = make_candidate(own, base);
     for (const Candidate& other : candidates) {
       if (other.config == candidate.config || other.name == candidate.name) {
         throw io::UsageError(
@@ -110,37 +97,40 @@ std::vector<Candidate> parse_candidates(const std::vector<std::string>& texts, c
   return candidates;
 }
 
-std::vector<std::string> usual_candidates(const io::Config& base, const std::vector<double>& training_values,
-                                          const std::string& speed, bool only_parameter) {
+std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const std::vector<double>& training_values,
+                                                 const std::string& speed, bool only_parameter) {
+  using Alternatives = std::vector<std::vector<KeyFlag>>;
   constexpr double span = 6.0, smaller = 1.0 / 3.0, range_in_steps = 0.6, noise = 0.2;
   const bool flow = base.model.kind == io::ModelKind::glow;
-  std::vector<std::string> couplings = {""}, slopes = {""}, augmentations = {""};
+  Alternatives couplings = {{}}, slopes = {{}}, augmentations = {{}};
   if (flow) {
-    couplings = {"model.coupling=sigmoid", "model.coupling=additive"};
+    couplings = {{{"model.coupling", "sigmoid"}}, {{"model.coupling", "additive"}}};
   }
   if (flow && base.condition.enabled && base.condition.k.empty() && only_parameter) {
     const double k = span / (training_values.back() - training_values.front());
-    slopes = {fmt::format("condition.k={:.3g}", k), fmt::format("condition.k={:.3g}", smaller * k)};
+    slopes = {{{"condition.k", fmt::format("{:.3g}", k)}}, {{"condition.k", fmt::format("{:.3g}", smaller * k)}}};
   }
-  const bool stands_still =
-      std::any_of(training_values.begin(), training_values.end(), [](double v) { return v == 0; });
+  const bool stands_still = std::find(training_values.begin(), training_values.end(), 0.0) != training_values.end();
   if (!speed.empty() && !stands_still) {
     double step = std::numeric_limits<double>::infinity();
     for (size_t i = 1; i < training_values.size(); ++i) {
       step = std::min(step, training_values[i] - training_values[i - 1]);
     }
-    augmentations.push_back(fmt::format("augment.speed={:.3g} augment.speed_parameter={} augment.noise={:g}",
-                                        range_in_steps * step, speed, noise));
+    augmentations.push_back({{"augment.speed", fmt::format("{:.3g}", range_in_steps * step)},
+                             {"augment.speed_parameter", speed},
+                             {"augment.noise", fmt::format("{:g}", noise)}});
   }
-  std::vector<std::string> texts;
-  for (const std::string& coupling : couplings) {
-    for (const std::string& slope : slopes) {
-      for (const std::string& augmentation : augmentations) {
-        texts.push_back(fmt::format("{} {} {}", coupling, slope, augmentation));
+  Alternatives all;
+  for (const std::vector<KeyFlag>& coupling : couplings) {
+    for (const std::vector<KeyFlag>& slope : slopes) {
+      for (const std::vector<KeyFlag>& augmentation : augmentations) {
+        std::vector<KeyFlag>& own = all.emplace_back(coupling);
+        own.insert(own.end(), slope.begin(), slope.end());
+        own.insert(own.end(), augmentation.begin(), augmentation.end());
       }
     }
   }
-  return texts;
+  return all;
 }
 
 }  // namespace evenflow::experiments

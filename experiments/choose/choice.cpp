@@ -11,6 +11,7 @@
 #include "experiments/choose/probes.h"
 #include "experiments/console.h"
 #include "experiments/study/cell.h"
+#include "experiments/study/csv.h"
 #include "experiments/study/tables.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -45,7 +46,9 @@ class Choosing {
     find_values();
     io::Config base = o_.config;
     base.score.threshold_quantile = 1.0 - o_.false_alarms;
-    candidates_ = parse_candidates(o_.candidates.empty() ? usual() : o_.candidates, base);
+    std::vector<std::vector<KeyFlag>> settings;
+    std::transform(o_.candidates.begin(), o_.candidates.end(), std::back_inserter(settings), parse_settings);
+    candidates_ = make_candidates(settings.empty() ? usual() : settings, base);
   }
 
   Choice run() {
@@ -112,14 +115,14 @@ class Choosing {
     }
   }
 
-  std::vector<std::string> usual() const {
+  std::vector<std::vector<KeyFlag>> usual() const {
     const std::vector<std::string>& names = shard_.parameter_names();
     const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition);
     const bool is_speed = std::find(speeds.begin(), speeds.end(), names[column_]) != speeds.end();
     const std::vector<std::string>& conditioned = o_.config.condition.parameters;
     const bool only_parameter =
         conditioned.empty() ? names.size() == 1 : conditioned == std::vector<std::string>{names[column_]};
-    return usual_candidates(o_.config, centres(), is_speed ? names[column_] : "", only_parameter);
+    return usual_settings(o_.config, centres(), is_speed ? names[column_] : "", only_parameter);
   }
 
   std::vector<double> centres() const {
@@ -384,9 +387,8 @@ std::string to_csv(const Choice& choice) {
   std::string text =
       "candidate,score,false_alarms,worst_false_alarms,missed_probes,error,error_low,error_high,estimate_error\n";
   for (const ChoiceRow& row : choice.rows) {
-    text += fmt::format("{},{},{},{},{},{},{},{},{}\n", row.candidate, row.score, row.false_alarms,
-                        row.worst_false_alarms, row.missed, row.error.value, row.error.low, row.error.high,
-                        std::isnan(row.estimate_error) ? "" : fmt::format("{}", row.estimate_error));
+    text += fmt::format("{},{},{},{},{},{},{}\n", row.candidate, row.score, row.false_alarms, row.worst_false_alarms,
+                        row.missed, csv_interval(row.error), csv_number(row.estimate_error));
   }
   return text;
 }

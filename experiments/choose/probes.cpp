@@ -18,9 +18,7 @@ class Draws {
  public:
   Draws(uint64_t seed, uint64_t number) : seed_(seed), counter_(number << 8U) {}
   int64_t below(int64_t n) { return train::random_below(n, seed_, probe_stream, counter_++); }
-  double uniform() {
-    return static_cast<double>(train::random_bits(seed_, probe_stream, counter_++) >> 11U) * 0x1.0p-53;
-  }
+  double uniform() { return kernels::unit_interval(train::random_bits(seed_, probe_stream, counter_++)); }
 
  private:
   uint64_t seed_, counter_;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "experiments/study/csv.h"
 #include "experiments/study/groups.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -73,11 +74,6 @@ Labelled against_all_anomalies(const Study& study, const SystemScores& system, s
     }
   }
   return out;
-}
-
-std::string csv_interval(const Interval& interval) {
-  const auto number = [](double value) { return std::isnan(value) ? "" : fmt::format("{}", value); };
-  return fmt::format("{},{},{}", interval.value, number(interval.low), number(interval.high));
 }
 
 }  // namespace

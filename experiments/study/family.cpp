@@ -9,6 +9,7 @@
 
 #include "experiments/choose/candidates.h"
 #include "experiments/console.h"
+#include "experiments/study/csv.h"
 #include "experiments/study/tables.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -36,7 +37,7 @@ std::vector<System> family_systems(const io::Config& base) {
     System system;
     system.name = name;
     system.title = title;
-    system.config = parse_candidates({settings}, base).front().config;
+    system.config = make_candidates({parse_settings(settings)}, base).front().config;
     systems.push_back(std::move(system));
   }
   return systems;
@@ -182,12 +183,11 @@ Family run_family(const FamilyOptions& options) {
 std::string to_csv(const Family& family) {
   std::string text =
       "rail,severity,background,tonality,variation,system,score,all,seen,unseen,false_alarms_unseen,found\n";
-  const auto number = [](double value) { return std::isnan(value) ? "" : fmt::format("{}", value); };
   for (const FamilyRow& row : family.rows) {
-    text +=
-        fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", row.rail, row.settings.severity, row.settings.background,
-                    row.settings.tonality, row.settings.variation, row.system, row.score, number(row.all),
-                    number(row.seen), number(row.unseen), number(row.false_alarms_unseen), number(row.found));
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", row.rail, row.settings.severity,
+                        row.settings.background, row.settings.tonality, row.settings.variation, row.system, row.score,
+                        csv_number(row.all), csv_number(row.seen), csv_number(row.unseen),
+                        csv_number(row.false_alarms_unseen), csv_number(row.found));
   }
   return text;
 }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "experiments/console.h"
+#include "experiments/study/csv.h"
 #include "experiments/study/groups.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -216,13 +217,6 @@ class Tables {
   train::OperatingPoints trained_;
   StudyTables tables_;
 };
-
-std::string csv_number(double value) {
-  return std::isnan(value) ? "" : fmt::format("{}", value);
-}
-std::string csv_interval(const Interval& interval) {
-  return csv_number(interval.value) + "," + csv_number(interval.low) + "," + csv_number(interval.high);
-}
 
 }  // namespace
 

@@ -31,6 +31,12 @@ using train::testing::tiny_config;
 
 // ---- candidates
 
+std::vector<Candidate> parse_candidates(const std::vector<std::string>& texts, const io::Config& base) {
+  std::vector<std::vector<KeyFlag>> settings;
+  std::transform(texts.begin(), texts.end(), std::back_inserter(settings), parse_settings);
+  return make_candidates(settings, base);
+}
+
 TEST(Candidates, AreTheBaseWithTheirSettings) {
   const std::vector<Candidate> candidates =
       parse_candidates({"", "model.coupling=tanh condition.k=0.01", "condition.k=[0.01,0.1]"}, tiny_config());
@@ -71,16 +77,19 @@ TEST(Candidates, HaveNamesThatTellThemApart) {
 TEST(Candidates, AreUsuallyWhatTheModelAndTheParameterAllow) {
   const std::vector<double> values = {100, 200, 300};
   io::Config config = tiny_config();
-  EXPECT_EQ(usual_candidates(config, values, "v", true).size(), 8U);
-  EXPECT_EQ(usual_candidates(config, values, "", true).size(), 4U) << "no speed";
-  EXPECT_EQ(usual_candidates(config, {0, 100, 200}, "v", true).size(), 4U) << "a speed of 0";
-  EXPECT_EQ(usual_candidates(config, values, "v", false).size(), 4U) << "k is of several parameters";
+  EXPECT_EQ(usual_settings(config, values, "v", true).size(), 8U);
+  EXPECT_EQ(usual_settings(config, values, "", true).size(), 4U) << "no speed";
+  EXPECT_EQ(make_candidates(usual_settings(config, values, "rpm, of the spindle", true), config)[1]
+                .config.augment.speed_parameter,
+            "rpm, of the spindle");
+  EXPECT_EQ(usual_settings(config, {0, 100, 200}, "v", true).size(), 4U) << "a speed of 0";
+  EXPECT_EQ(usual_settings(config, values, "v", false).size(), 4U) << "k is of several parameters";
   config.condition.k = {0.5};
-  const std::vector<std::string> given = usual_candidates(config, values, "v", true);
+  const std::vector<std::vector<KeyFlag>> given = usual_settings(config, values, "v", true);
   EXPECT_EQ(given.size(), 4U);
-  EXPECT_EQ(parse_candidates(given, config).front().config.condition.k, config.condition.k) << "a given k stays";
+  EXPECT_EQ(make_candidates(given, config).front().config.condition.k, config.condition.k) << "a given k stays";
   config.model.kind = io::ModelKind::vae;
-  EXPECT_EQ(usual_candidates(config, values, "v", true).size(), 2U);
+  EXPECT_EQ(usual_settings(config, values, "v", true).size(), 2U);
 }
 
 // ---- probes
