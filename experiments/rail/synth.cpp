@@ -12,6 +12,7 @@
 #include "frontend/audio.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/output_folder.h"
 #include "kernels/parallel.h"
 
 namespace evenflow::experiments {
@@ -159,6 +160,20 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   }
   io::write_text(result.manifest, manifest);
   return result;
+}
+
+bool make_recordings(const std::filesystem::path& folder, const std::string& title, const SynthOptions& options) {
+  io::make_folder(folder);
+  const std::filesystem::path file = folder / "recordings.txt";
+  const std::string text = title + describe(options);
+  if (!std::filesystem::exists(file)) {
+    io::write_text(file, text);
+  } else if (io::read_text(file) != text) {
+    throw io::UsageError(
+        fmt::format("the folder '{}' holds a study of other recordings ('{}' tells which); choose another folder",
+                    folder.string(), file.string()));
+  }
+  return std::filesystem::exists(folder / "rail" / "manifest.csv") || !synth_dataset(folder / "rail", options).stopped;
 }
 
 }  // namespace evenflow::experiments

@@ -41,6 +41,11 @@ struct SynthResult {
   bool stopped = false;
 };
 
+/// A data set of an experiment's, FOLDER/rail, made where it is not there yet. FOLDER/recordings.txt says what it is
+/// made from: `title` and describe(options). False: stopped. io::UsageError: the folder holds other recordings; else as
+/// synth_dataset.
+bool make_recordings(const std::filesystem::path& folder, const std::string& title, const SynthOptions& options);
+
 /// Writes the data set into `folder` (made if missing; an old manifest there goes first). io::DataError if it cannot be
 /// written; io::UsageError on counts, velocities or distances that make no sense or are listed twice.
 SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOptions& options);

@@ -11,9 +11,7 @@
 #include "experiments/console.h"
 #include "experiments/study/csv.h"
 #include "experiments/study/tables.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/output_folder.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -98,7 +96,7 @@ class FamilyRun {
   bool run_rail(const RailSettings& rail) {
     const std::string name = rail_name(rail);
     const fs::path folder = o_.folder / name;
-    if (!make_recordings(rail, folder)) {
+    if (!make_rail(rail, folder)) {
       return false;
     }
     StudyOptions options;
@@ -119,8 +117,7 @@ class FamilyRun {
   }
 
   /// False: stopped.
-  bool make_recordings(const RailSettings& rail, const fs::path& folder) const {
-    io::make_folder(folder);
+  bool make_rail(const RailSettings& rail, const fs::path& folder) const {
     SynthOptions data = o_.data;
     data.rail = rail;
     data.threads = o_.config.train.threads;
@@ -128,15 +125,7 @@ class FamilyRun {
     data.progress = [&](size_t done, size_t total) {
       o_.progress(folder.filename().string() + ": recordings", static_cast<double>(done) / static_cast<double>(total));
     };
-    const fs::path file = folder / "recordings.txt";
-    if (!fs::exists(file)) {
-      io::write_text(file, describe(data));
-    } else if (io::read_text(file) != describe(data)) {
-      throw io::UsageError(
-          fmt::format("the folder '{}' holds other recordings ('{}' tells which); choose another folder",
-                      folder.string(), file.string()));
-    }
-    return fs::exists(folder / "rail" / "manifest.csv") || !synth_dataset(folder / "rail", data).stopped;
+    return make_recordings(folder, "# evenflow experiment family: the recordings of this folder\n", data);
   }
 
   void add_rows(const std::string& name, const RailSettings& rail, const Study& study) {

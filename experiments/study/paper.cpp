@@ -6,9 +6,7 @@
 #include <numeric>
 
 #include "experiments/console.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/output_folder.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -109,37 +107,18 @@ std::vector<uint64_t> first_seeds(int64_t count) {
   return seeds;
 }
 
-/// What the folder holds. Trainings tell their own settings.
-std::string describe(const PaperPlan& plan) {
-  return fmt::format("# evenflow experiment paper: the recordings of this folder\nscale = {}\n", plan.scale) +
-         describe(plan.data);
-}
-
-void claim(const fs::path& folder, const PaperPlan& plan) {
-  io::make_folder(folder);
-  const fs::path file = folder / "recordings.txt";
-  if (!fs::exists(file)) {
-    io::write_text(file, describe(plan));
-  } else if (io::read_text(file) != describe(plan)) {
-    throw io::UsageError(
-        fmt::format("the folder '{}' holds a study of other recordings ('{}' tells which); choose "
-                    "another folder",
-                    folder.string(), file.string()));
-  }
-}
-
 /// False: stopped.
-bool make_recordings(const PaperOptions& options) {
-  if (fs::exists(options.folder / "rail" / "manifest.csv")) {
-    return true;
-  }
+bool make_rail(const PaperOptions& options) {
   SynthOptions data = options.plan.data;
   data.threads = options.plan.config.train.threads;
   data.stop = options.stop;
   data.progress = [&](size_t done, size_t total) {
     options.progress("recordings", static_cast<double>(done) / static_cast<double>(total));
   };
-  return !synth_dataset(options.folder / "rail", data).stopped;
+  return make_recordings(
+      options.folder,
+      fmt::format("# evenflow experiment paper: the recordings of this folder\nscale = {}\n", options.plan.scale),
+      data);
 }
 
 Study run(const PaperOptions& options, const std::vector<System>& systems) {
@@ -230,10 +209,9 @@ double choose_k(const std::vector<SweepPoint>& sweep) {
 PaperStudy run_paper(const PaperOptions& options) {
   const PaperPlan& plan = options.plan;
   const int blocks = plan.config.model.blocks;
-  claim(options.folder, plan);
   PaperStudy paper;
   paper.plan = plan;
-  paper.study.interrupted = !make_recordings(options);
+  paper.study.interrupted = !make_rail(options);
   if (paper.study.interrupted) {
     return paper;
   }

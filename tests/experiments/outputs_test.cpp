@@ -392,5 +392,13 @@ TEST_F(Outputs, ItsOwnFolderIsUsedAgainBesideNotes) {
   EXPECT_FALSE(fs::exists(at("own/.evenflow-lock")));
 }
 
+TEST(ChoiceFolder, ReplacesNoForeignSettings) {
+  const Folder folder;
+  std::filesystem::create_directory(folder / "choice");
+  put(folder / "choice/choice.toml", "[train]\nepochs = 3\n");
+  expect_refused(run({"choose", SmallWorld::get().shard(), "--out", folder / "choice"}), 2, {"choice.toml", "--force"});
+  EXPECT_EQ(get(folder / "choice/choice.toml"), "[train]\nepochs = 3\n");
+}
+
 }  // namespace
 }  // namespace evenflow::experiments::test
