@@ -14,6 +14,7 @@
 #include "train/detect/score_clips.h"
 #include "train/detect/score_set.h"
 #include "train/detect/speeds.h"
+#include "train/loop/normal_clips.h"
 
 namespace evenflow::train {
 namespace {
@@ -128,6 +129,27 @@ class OtherSpeedsTest : public ScoreTest {
     return network;
   }
 };
+
+// Too few clips only where the training ends: the model then decides by what it has.
+TEST_F(OtherSpeedsTest, AScoreThatCannotBeHadLeavesTheDecisionToTheUsualOne) {
+  HeldOut clips{{{&data_}, {}}, {{&data_}, {}}, {}};
+  for (const int32_t clip : std::span(clips_).first(6)) {
+    clips.train.clips.emplace_back(0, clip);
+  }
+  const ScoreSet own(network_->scores(), {});
+  const ClipScoring asked{.engine = *engine_,
+                          .model = *network_,
+                          .parameters = model_.condition.names,
+                          .window = model_.config.window,
+                          .score = model_.config.score,
+                          .scores = own,
+                          .score_name = "score_calibrated"};
+  const NormalClips normal = score_normal_clips(asked, clips, model_.config);
+  EXPECT_EQ(normal.score_name, "nll");
+  EXPECT_FALSE(normal.normal.calibration.has_value());
+  EXPECT_THAT(normal.calibration, HasSubstr("no calibrated score"));
+  EXPECT_EQ(normal.scores.training.size(), 6U);
+}
 
 TEST_F(OtherSpeedsTest, AsItIsAClipScoresAsEver) {
   const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
