@@ -5,21 +5,35 @@
 #include <cmath>
 
 #include "kernels/copy.h"
+#include "kernels/row_moments.h"
 #include "kernels/trace.h"
 
 namespace evenflow::flow {
 namespace {
 
+int64_t pooled_size(const GlowShape& shape) {
+  int64_t rows = 0;
+  for (int block = 0; block < shape.blocks; ++block) {
+    rows += shape.channels(block) / 2 * shape.block_height(block);
+  }
+  return 2 * rows;
+}
+
 class GlowModelPass final : public Pass {
  public:
   GlowModelPass(const Glow& glow, const LatentPrior& prior, int64_t n, PassMode mode)
-      : glow_(glow), prior_(prior), pass_(glow, n, mode) {}
+      : glow_(glow), prior_(prior), pass_(glow, n, mode) {
+    if (glow.device() != kernels::Device{}) {
+      pooled_ = kernels::Buffer<float>(n * pooled_size(glow.shape()), glow.device());
+    }
+  }
 
   kernels::Map input() override { return pass_.input(); }
 
   void score(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, WindowScores& out,
              int64_t first) override {
     pass_.forward(stream, x);
+    pool(stream, x.n, out, first);
     prior_.score(stream, pass_, glow_.constant_log_det(), v, out, first);
   }
 
@@ -62,9 +76,25 @@ class GlowModelPass final : public Pass {
   }
 
  private:
+  void pool(kernels::Stream& stream, int64_t m, WindowScores& out, int64_t first) {
+    const int64_t size = pooled_size(glow_.shape());
+    const kernels::Array<float> rows{out.descriptors[first].data(), m * size, {}};
+    const kernels::Array<float> on_device = pooled_.size() == 0 ? rows : pooled_.view().slice(0, m * size);
+    int64_t at = 0;
+    for (int block = 0; block < glow_.shape().blocks; ++block) {
+      const kernels::Map z = pass_.zc(block);
+      kernels::row_moments(stream, {.z = z, .moments = on_device.slice(at, on_device.size - at), .stride = size});
+      at += 2 * z.c * z.h;
+    }
+    if (pooled_.size() != 0) {
+      kernels::copy<float>(stream, on_device, rows);
+    }
+  }
+
   const Glow& glow_;
   const LatentPrior& prior_;
   GlowPass pass_;
+  kernels::Buffer<float> pooled_;  // [n, pooled_size]; empty on the CPU, where rows are written in their place
 };
 
 }  // namespace
@@ -73,6 +103,10 @@ std::string GlowModel::describe() const {
   const GlowShape& shape = glow_.shape();
   return fmt::format("{} blocks of {} steps, hidden width {}{}", shape.blocks, shape.steps, shape.hidden,
                      shape.coupling == kernels::CouplingKind::additive ? ", additive couplings" : "");
+}
+
+int64_t GlowModel::descriptor_size() const {
+  return pooled_size(glow_.shape());
 }
 
 std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) const {

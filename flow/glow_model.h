@@ -29,6 +29,8 @@ class GlowModel final : public Model {
   const std::vector<Score>& scores() const override { return latent_scores(); }
   const std::vector<std::string>& terms() const override { return latent_terms(); }
   std::string overflowed(const WindowScores& scores, int64_t window) const override;
+  /// zc pooled over time: of each block, mean and root mean square of the rows of its part (kernels/row_moments.h).
+  int64_t descriptor_size() const override;
   std::string describe() const override;
 
   const ArenaLayout& layout() const override { return glow_.layout(); }

@@ -378,6 +378,28 @@ std::optional<CalibrationData> read_calibration(const Hdf5File& file, size_t par
   return calibration;
 }
 
+void write_points(Hdf5File& file, const PointData& points) {
+  const size_t length = static_cast<size_t>(points.length), clips = length > 0 ? points.values.size() / length : 0;
+  if (clips * length != points.values.size() || clips < 2) {
+    file.fail("/points does not hold two descriptors of one length or more");
+  }
+  file.make_group("/points");
+  file.write("/points/descriptor", {clips, length}, points.values.data());
+}
+
+std::optional<PointData> read_points(const Hdf5File& file) {
+  if (!file.exists("/points")) {
+    return std::nullopt;
+  }
+  Shape shape;
+  PointData points;
+  points.values = file.read<float>("/points/descriptor", shape);
+  require(file, shape.size() == 2 && shape[0] >= 2 && shape[1] >= 1, "/points does not hold two descriptors or more");
+  require_finite(file, "/points/descriptor", points.values);
+  points.length = static_cast<int64_t>(shape[1]);
+  return points;
+}
+
 void write_provenance(Hdf5File& file, const Provenance& provenance) {
   file.make_group("/provenance");
   file.write_attribute("/provenance", "commit", provenance.commit);
@@ -560,6 +582,9 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   write_condition(file, model.condition);
   write_threshold(file, model.threshold);
   write_references(file, model.normal.references);
+  if (model.normal.points) {
+    write_points(file, *model.normal.points);
+  }
   if (model.normal.calibration) {
     write_calibration(file, *model.normal.calibration, model.condition.names.size());
   }
@@ -611,6 +636,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.threshold = read_threshold(file, model.config);
   model.normal.references = read_references(file);
   model.normal.calibration = read_calibration(file, model.condition.names.size());
+  model.normal.points = read_points(file);
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;

@@ -69,10 +69,18 @@ struct CalibrationData {
   bool operator==(const CalibrationData&) const = default;
 };
 
+/// What the model makes of normal clips: their descriptors (flow/model.h), each the mean over a clip's windows.
+struct PointData {
+  int64_t length = 0;         ///< of a descriptor
+  std::vector<float> values;  ///< [clips, length]
+  bool operator==(const PointData&) const = default;
+};
+
 /// What is known of normal clips, for scores that rest on it.
 struct NormalData {
   std::vector<ScoreReference> references = {};      ///< empty: not fitted, or of an older program
   std::optional<CalibrationData> calibration = {};  ///< none: no estimates, too few clips, or of an older program
+  std::optional<PointData> points = {};             ///< none: too few clips, or of an older program
 };
 
 struct Provenance {

@@ -22,6 +22,7 @@
   X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward)                   \
   X(AdditiveForward) X(AdditiveInverse) X(AdditiveBackward)                                   \
   X(GaussianMoments) X(GaussianSquares) X(GaussianBackward)                                   \
+  X(RowMoments)                                                                               \
   X(LatentLoss)                                                                               \
   X(LinearForward) X(LinearBackward)                                                          \
   X(CodeSample) X(CodeLoss) X(CodeBackward)                                                   \

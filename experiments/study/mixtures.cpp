@@ -140,9 +140,6 @@ train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& sha
     return all;
   };
   const Descriptors training = gather(sides.train), held_out = gather(sides.validation);
-  if (training.length == 0) {
-    throw io::DataError("mixtures need what an autoencoder or a classifier says about a window; this model is a flow");
-  }
   std::unique_ptr<ConditionMixtures> best;
   double lowest = std::numeric_limits<double>::infinity();
   for (const int64_t components : {1, 2, 4}) {

@@ -1,5 +1,6 @@
 // Gaussian mixtures of normal sound, one for each condition the machine was heard in, over what another model says of a
-// window: an autoencoder's errors by mel band, a classifier's embedding. The systems before flows that the paper cites.
+// window: an autoencoder's errors by mel band, a classifier's embedding, a flow's pooled zc. The systems before flows
+// that the paper cites.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +46,7 @@ class ConditionMixtures {
 /// A trained model's scores of a shard's clips and, behind them, score_gmm (mean over a clip's windows), which becomes
 /// `score`:
 /// mixtures of the windows of the run's own training clips, of 1, 2 or 4 components, whichever gives the normal clips
-/// that the run held out the lowest mean. io::DataError: a model without descriptors (a flow).
+/// that the run held out the lowest mean.
 train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& shard, uint64_t seed);
 
 }  // namespace evenflow::experiments

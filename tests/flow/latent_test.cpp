@@ -1,6 +1,8 @@
 #include "flow/latent.h"
 
 #include "flow/factory.h"
+#include "flow/glow_model.h"
+#include "flow/random.h"
 
 #include <cmath>
 #include <functional>
@@ -12,6 +14,8 @@
 #include <gtest/gtest.h>
 
 #include "io/error.h"
+#include "kernels/copy.h"
+#include "tests/support/backends.h"
 #include "tests/support/error_message.h"
 #include "tests/support/guard.h"
 
@@ -248,6 +252,56 @@ TEST(RequireCondition, RefusesWhatAFileMayHold) {
   io::ConditionData data = good;
   data.v0[0] = nan;
   EXPECT_THROW(require_condition(data), io::DataError);
+}
+
+// A window's descriptor, again from its latents.
+TEST(GlowModel, ItsDescriptorIsZcPooledOverTime) {
+  for (const tests::BackendUnderTest& backend : tests::devices_under_test()) {
+    SCOPED_TRACE(backend.name);
+    const tests::SelectedBackend selected(backend);
+    const kernels::Device device = backend.device;
+    GlowShape shape;
+    shape.blocks = 2;
+    shape.steps = 1;
+    shape.hidden = 3;
+    shape.height = 8;
+    shape.width = 12;
+    const GlowModel model(shape, condition_of(1), 3, device);
+    constexpr int64_t windows = 3;
+    kernels::Stream stream(device);
+    Random random(2);
+    std::vector<float> x;
+    for (int64_t i = 0; i < windows * model.dimensions(); ++i) {
+      x.push_back(static_cast<float>(random.normal()));
+    }
+    kernels::Buffer<float> on_device(static_cast<int64_t>(x.size()), device);
+    kernels::upload<float>(stream, x, on_device.view());
+    const auto pass = model.make_pass(windows, PassMode::score);
+    WindowScores scores(model, windows + 1);
+    pass->score(stream, kernels::make_map(on_device.data(), windows, 1, shape.height, shape.width, device), {}, scores,
+                1);
+    ASSERT_EQ(model.descriptor_size(), 2 * (2 * 4 + 4 * 2));
+    for (int64_t i = 0; i < windows; ++i) {
+      std::vector<float> latents(static_cast<size_t>(model.zc_size() + model.zd_size()));
+      pass->copy_latents(stream, i, latents);
+      stream.synchronise();
+      const std::span<const float> descriptor = scores.descriptors[i + 1];
+      size_t latent = 0, at = 0;
+      for (const auto& [rows, width] : {std::pair<size_t, size_t>{2 * 4, 6}, {4 * 2, 3}}) {
+        for (size_t row = 0; row < rows; ++row) {
+          double sum = 0, squares = 0;
+          for (size_t k = 0; k < width; ++k, ++latent) {
+            sum += latents[latent];
+            squares += static_cast<double>(latents[latent]) * latents[latent];
+          }
+          const double length = static_cast<double>(width), root = std::sqrt(squares / length);
+          EXPECT_TRUE(std::abs(descriptor[at + row] - sum / length) <= 1e-6 * root) << i << " " << row;
+          EXPECT_TRUE(std::abs(descriptor[at + rows + row] - root) <= 1e-6 * root) << i << " " << row;
+        }
+        at += 2 * rows;
+      }
+    }
+  }
 }
 
 }  // namespace

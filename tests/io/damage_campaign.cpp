@@ -118,6 +118,10 @@ void add_model(Fingerprint& print, const fs::path& file) {
     print.text(reference.score);
     print.numbers(std::vector<double>{reference.mean, reference.deviation});
   }
+  if (const auto& points = model.normal.points) {
+    print.number(points->length);
+    print.numbers(points->values);
+  }
   if (const auto& calibration = model.normal.calibration) {
     print.number(calibration->clips);
     print.numbers(calibration->estimate);

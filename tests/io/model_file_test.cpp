@@ -228,13 +228,32 @@ TEST(ModelFile, WhatScoresWereInTrainingComesBackOrIsRefused) {
   }
 }
 
-TEST(ModelFile, ACalibrationComesBack) {
+TEST(ModelFile, ACalibrationAndPointsComeBack) {
   const TempFolder folder;
   ModelData model = checkpoint();
+  model.normal.points = PointData{3, {1, 2, 3, -4.5F, 0, 1e-3F}};
   model.normal.calibration = small_calibration();
   model.normal.calibration->scores.push_back({"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5}});
   write_model(folder / "m.h5", model);
   EXPECT_EQ(read_model(folder / "m.h5").normal.calibration, model.normal.calibration);
+  EXPECT_EQ(read_model(folder / "m.h5").normal.points, model.normal.points);
+}
+
+TEST(ModelFile, PointsThatCannotBeAreRefused) {
+  const TempFolder folder;
+  const auto error = [&](PointData points) {
+    ModelData model = checkpoint();
+    model.normal.points = std::move(points);
+    return error_of<DataError>([&] {
+      write_model(folder / "m.h5", model);
+      read_model(folder / "m.h5");
+    });
+  };
+  EXPECT_THAT(error({3, {1, 2, 3}}), HasSubstr("/points does not hold two descriptors"));
+  EXPECT_THAT(error({3, {1, 2, 3, 4}}), HasSubstr("/points does not hold two descriptors"));
+  EXPECT_THAT(error({0, {}}), HasSubstr("/points does not hold two descriptors"));
+  EXPECT_THAT(error({1, {1, std::numeric_limits<float>::infinity()}}),
+              HasSubstr("/points/descriptor has a value that"));
 }
 
 TEST(ModelFile, ACalibrationThatCannotBeIsRefused) {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "train/detect/calibration.h"
+#include "train/statistics/finite.h"
+#include "train/statistics/normal_points.h"
 
 namespace evenflow::train {
 namespace {
@@ -35,6 +38,19 @@ Derivation calibrated(const std::string& of, size_t index, const io::NormalData&
       };
 }
 
+/// A figure of the clip's descriptor among those of normal clips; NaN where the descriptor is not finite.
+template <double (NormalPoints::*figure)(std::span<const float>) const>
+Derivation among_points(const std::string&, size_t, const io::NormalData& normal) {
+  if (!normal.points) {
+    return {};
+  }
+  return [points = std::make_shared<const NormalPoints>(normal.points->values, normal.points->length)](
+             const ClipScore& clip) {
+    const bool usable = static_cast<int64_t>(clip.descriptor.size()) == points->length() && all_finite(clip.descriptor);
+    return DerivedValue{usable ? (*points.*figure)(clip.descriptor) : std::numeric_limits<double>::quiet_NaN()};
+  };
+}
+
 }  // namespace
 
 const std::vector<DerivedScore>& derived_scores() {
@@ -52,7 +68,21 @@ const std::vector<DerivedScore>& derived_scores() {
         "spreads"},
        "score_zc",
        calibration,
-       calibrated}};
+       calibrated},
+      {{"score_mahalanobis",
+        "How far what the model makes of the sound is from its mean over the training clips, by their "
+        "covariance",
+        "squared spreads"},
+       "",
+       points,
+       among_points<&NormalPoints::mahalanobis>},
+      {{"score_nearest",
+        "How far what the model makes of the sound is from the nearest training clips, by how far these are "
+        "from each other",
+        "distances"},
+       "",
+       points,
+       among_points<&NormalPoints::nearest>}};
   return scores;
 }
 

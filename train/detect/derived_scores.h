@@ -19,15 +19,15 @@ struct DerivedValue {
 using Derivation = std::function<DerivedValue(const ClipScore& clip)>;
 
 struct DerivedScore {
-  enum class RestsOn { reference, calibration };
+  enum class RestsOn { reference, calibration, points };
   flow::Score score;
-  std::string of;  ///< the model's score that it is computed over
+  std::string of;  ///< the model's score that it is computed over; empty: the clip's descriptor
   RestsOn rests_on;
-  /// How, where `of` is the clip's score of this index; empty where `normal` lacks what it rests on.
+  /// How, where `of`, if it is one, is the clip's score of this index; empty where `normal` lacks what it rests on.
   Derivation (*derivation)(const std::string& of, size_t index, const io::NormalData& normal);
 };
 
-/// All there are. A model has those whose score it has, and whose grounds its file holds.
+/// All there are. A model has those whose score, if they are of one, it has, and whose grounds its file holds.
 const std::vector<DerivedScore>& derived_scores();
 
 }  // namespace evenflow::train

@@ -67,6 +67,21 @@ std::vector<double> mean_estimates(const Windows& windows) {
   return mean;
 }
 
+std::vector<float> mean_descriptor(const Windows& windows) {
+  std::vector<double> mean(windows.all.descriptors[windows.first].size(), 0.0);
+  for (int64_t w = windows.first; w < windows.end; ++w) {
+    const std::span<const float> of_window = windows.all.descriptors[w];
+    for (size_t i = 0; i < mean.size(); ++i) {
+      mean[i] += of_window[i];
+    }
+  }
+  std::vector<float> out;
+  for (const double sum : mean) {
+    out.push_back(static_cast<float>(sum / static_cast<double>(windows.size())));
+  }
+  return out;
+}
+
 /// Why the score or an estimate is not finite, as far as the windows tell.
 std::string fault_of(const ClipScore& clip, bool finite_frames, const ClipScoring& scoring, const Windows& windows) {
   const bool estimated =
@@ -91,7 +106,11 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   out.clip = clip;
   out.scores = aggregate_scores(scoring, windows);
   out.estimate = mean_estimates(windows);
+  out.descriptor = mean_descriptor(windows);
   scoring.scores.derive(out);
+  if (!scoring.keep_descriptors) {
+    out.descriptor = {};
+  }
   out.windows = windows.size();
   const std::optional<size_t> deciding = scoring.scores.find(scoring.score_name);
   out.score = deciding ? out.scores[*deciding] : unknown;

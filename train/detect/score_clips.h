@@ -22,6 +22,7 @@ struct ClipScoring {
   const ScoreSet& scores;                        ///< that clips get
   std::string score_name;                        ///< the one that decides, not "auto"; NaN where `scores` lacks it
   const io::ThresholdData* threshold = nullptr;  ///< none: decision -1
+  bool keep_descriptors = false;                 ///< in the clips' scores
 };
 
 /// Clips collected for one batch: their frames end to end and their windows.

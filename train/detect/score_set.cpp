@@ -23,7 +23,7 @@ std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
   const size_t of_model = names.size();
   for (const DerivedScore& derived : derived_scores()) {
     const auto end = names.begin() + static_cast<std::ptrdiff_t>(of_model);
-    if (std::find(names.begin(), end, derived.of) != end) {
+    if (derived.of.empty() || std::find(names.begin(), end, derived.of) != end) {
       names.push_back(derived.score.name);
     }
   }
@@ -36,7 +36,7 @@ ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, const io::NormalDat
   for (const DerivedScore& derived : derived_scores()) {
     const auto of =
         std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (of == of_model.end()) {
+    if (of == of_model.end() && !derived.of.empty()) {
       continue;
     }
     Derivation derivation = derived.derivation(derived.of, static_cast<size_t>(of - of_model.begin()), normal);

@@ -13,6 +13,7 @@
 #include "kernels/augment.h"
 #include "train/detect/calibration.h"
 #include "train/detect/speeds.h"
+#include "train/statistics/finite.h"
 #include "train/statistics/random.h"
 
 namespace evenflow::train {
@@ -194,6 +195,26 @@ void require_widths(const std::vector<double>& bandwidth, const std::vector<std:
   }
 }
 
+/// A model holds so many descriptors at most; of more, so many are drawn.
+constexpr size_t most_points = 128;
+
+/// Of the clips trained on: those held out then tell how far new clips lie. None if fewer than two are finite.
+std::optional<io::PointData> points_of(std::span<const ClipScore> trained_on, uint64_t seed) {
+  const std::vector<bool> taken = drawn(trained_on.size(), most_points, seed);
+  io::PointData points;
+  size_t clips = 0;
+  for (size_t i = 0; i < trained_on.size(); ++i) {
+    const std::vector<float>& descriptor = trained_on[i].descriptor;
+    if (!taken[i] || descriptor.empty() || !all_finite(descriptor)) {
+      continue;
+    }
+    points.length = static_cast<int64_t>(descriptor.size());
+    points.values.insert(points.values.end(), descriptor.begin(), descriptor.end());
+    ++clips;
+  }
+  return clips < 2 ? std::nullopt : std::optional(std::move(points));
+}
+
 }  // namespace
 
 std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSelection& clips) {
@@ -212,14 +233,17 @@ std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSel
   return scores;
 }
 
-NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config) {
+NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, const io::Config& config) {
   NormalClips out;
+  ClipScoring scoring = asked;
+  scoring.keep_descriptors = true;
   std::vector<ClipScore> scored = score_selection(scoring, clips.train);
   const size_t training = scored.size();
   for (ClipScore& clip : score_selection(scoring, clips.validation)) {
     scored.push_back(std::move(clip));
   }
   out.normal.references = references_of(scoring.model.scores(), scored);
+  out.normal.points = points_of(std::span(scored).first(training), config.train.seed);
   if (!scoring.parameters.empty() && !calibrated_scores(scoring.model.scores()).empty()) {
     calibrate(scoring, clips, scored, config, out);
   }

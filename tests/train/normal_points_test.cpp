@@ -1,0 +1,200 @@
+// Distances from normal points, against float64 written out.
+#include "train/statistics/normal_points.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "flow/random.h"
+#include "io/error.h"
+
+namespace evenflow::train {
+namespace {
+
+std::vector<float> normal_points(int64_t n, int64_t length, uint64_t seed) {
+  flow::Random random = flow::stream_of(seed, 0);
+  std::vector<float> points;
+  for (int64_t i = 0; i < n; ++i) {
+    const double shared = random.normal();
+    for (int64_t j = 0; j < length; ++j) {
+      points.push_back(static_cast<float>(3.0 * static_cast<double>(j) + shared +
+                                          0.5 * (1.0 + static_cast<double>(j)) * random.normal()));
+    }
+  }
+  return points;
+}
+
+/// Points of mean 0 and deviation 1, and x the same way.
+struct Scaled {
+  std::vector<std::vector<double>> rows;
+  std::vector<double> x;
+};
+
+Scaled scale(const std::vector<float>& points, int64_t length, const std::vector<float>& x) {
+  const size_t n = points.size() / static_cast<size_t>(length);
+  Scaled out{std::vector<std::vector<double>>(n), {}};
+  for (size_t j = 0; j < static_cast<size_t>(length); ++j) {
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < n; ++i) {
+      mean += points[i * static_cast<size_t>(length) + j] / static_cast<double>(n);
+    }
+    for (size_t i = 0; i < n; ++i) {
+      variance += std::pow(points[i * static_cast<size_t>(length) + j] - mean, 2) / static_cast<double>(n);
+    }
+    const double deviation = variance > 0 ? std::sqrt(variance) : 1.0;
+    for (size_t i = 0; i < n; ++i) {
+      out.rows[i].push_back((points[i * static_cast<size_t>(length) + j] - mean) / deviation);
+    }
+    out.x.push_back((x[j] - mean) / deviation);
+  }
+  return out;
+}
+
+/// Solves A y = b by elimination with pivoting.
+std::vector<double> solve(std::vector<std::vector<double>> a, std::vector<double> b) {
+  const size_t d = b.size();
+  for (size_t c = 0; c < d; ++c) {
+    size_t pivot = c;
+    for (size_t r = c; r < d; ++r) {
+      pivot = std::abs(a[r][c]) > std::abs(a[pivot][c]) ? r : pivot;
+    }
+    std::swap(a[c], a[pivot]);
+    std::swap(b[c], b[pivot]);
+    for (size_t r = c + 1; r < d; ++r) {
+      const double factor = a[r][c] / a[c][c];
+      for (size_t k = c; k < d; ++k) {
+        a[r][k] -= factor * a[c][k];
+      }
+      b[r] -= factor * b[c];
+    }
+  }
+  for (size_t c = d; c-- > 0;) {
+    for (size_t k = c + 1; k < d; ++k) {
+      b[c] -= a[c][k] * b[k];
+    }
+    b[c] /= a[c][c];
+  }
+  return b;
+}
+
+/// Ledoit and Wolf's covariance as their paper writes it, and x^T S^-1 x / length.
+double mahalanobis_by_the_paper(const Scaled& s) {
+  const size_t n = s.rows.size(), d = s.x.size();
+  const auto N = static_cast<double>(n), D = static_cast<double>(d);
+  std::vector<std::vector<double>> sample(d, std::vector<double>(d));
+  for (const auto& row : s.rows) {
+    for (size_t i = 0; i < d; ++i) {
+      for (size_t j = 0; j < d; ++j) {
+        sample[i][j] += row[i] * row[j] / N;
+      }
+    }
+  }
+  double m = 0;
+  for (size_t i = 0; i < d; ++i) {
+    m += sample[i][i] / D;
+  }
+  double d2 = 0, b2 = 0;
+  for (size_t i = 0; i < d; ++i) {
+    for (size_t j = 0; j < d; ++j) {
+      d2 += std::pow(sample[i][j] - (i == j ? m : 0.0), 2) / D;
+      for (const auto& row : s.rows) {
+        b2 += std::pow(row[i] * row[j] - sample[i][j], 2) / D / (N * N);
+      }
+    }
+  }
+  const double weight = std::min(b2, d2) / d2;
+  for (size_t i = 0; i < d; ++i) {
+    for (size_t j = 0; j < d; ++j) {
+      sample[i][j] = (1 - weight) * sample[i][j] + (i == j ? weight * m : 0.0);
+    }
+  }
+  const std::vector<double> y = solve(sample, s.x);
+  double square = 0;
+  for (size_t i = 0; i < d; ++i) {
+    square += s.x[i] * y[i] / D;
+  }
+  return square;
+}
+
+TEST(NormalPoints, MahalanobisIsLedoitAndWolfs) {
+  for (const auto& [n, length] : {std::pair{40, 5}, std::pair{12, 30}, std::pair{3, 4}}) {
+    const std::vector<float> points = normal_points(n, length, 4);
+    const NormalPoints normal(points, length);
+    EXPECT_EQ(normal.size(), n);
+    EXPECT_EQ(normal.length(), length);
+    for (const float off : {0.0F, 2.0F, -30.0F}) {
+      std::vector<float> x(points.begin(), points.begin() + length);
+      x[1] += off;
+      const double expected = mahalanobis_by_the_paper(scale(points, length, x));
+      const double actual = normal.mahalanobis(x);
+      EXPECT_TRUE(std::abs(actual - expected) <= 1e-9 * (1 + expected)) << n << ": " << actual << " " << expected;
+    }
+  }
+}
+
+TEST(NormalPoints, NearestIsOverTheNeighboursOwnReach) {
+  constexpr int64_t n = 20, length = 4;
+  const std::vector<float> points = normal_points(n, length, 9);
+  const NormalPoints normal(points, length);
+  const auto nearest = [&](const std::vector<float>& x) {
+    const Scaled s = scale(points, length, x);
+    const auto five = [&](const std::vector<double>& from) {
+      std::vector<std::pair<double, size_t>> all;
+      for (size_t i = 0; i < s.rows.size(); ++i) {
+        double square = 0;
+        for (size_t j = 0; j < from.size(); ++j) {
+          square += std::pow(from[j] - s.rows[i][j], 2);
+        }
+        if (square > 1e-9) {
+          all.emplace_back(std::sqrt(square), i);
+        }
+      }
+      std::sort(all.begin(), all.end());
+      all.resize(5);
+      return all;
+    };
+    const auto mean = [](const auto& found) {
+      double sum = 0;
+      for (const auto& [distance, row] : found) {
+        sum += distance / static_cast<double>(found.size());
+      }
+      return sum;
+    };
+    const auto found = five(s.x);
+    double reach = 0;
+    for (const auto& [distance, row] : found) {
+      reach += mean(five(s.rows[row])) / 5.0;
+    }
+    return mean(found) / reach;
+  };
+  for (const float off : {0.0F, 1.0F, 20.0F}) {
+    std::vector<float> x(points.begin() + 8, points.begin() + 12);
+    x[2] += off;
+    EXPECT_NEAR(normal.nearest(x), nearest(x), 1e-9) << off;
+  }
+}
+
+TEST(NormalPoints, TwoAreEnough) {
+  const std::vector<float> two = {1, 2, 3, 2, 4, 5};
+  const NormalPoints normal(two, 3);
+  const std::vector<float> between = {1.5F, 3, 4}, beside = {1.5F, 3, 5};
+  EXPECT_TRUE(normal.mahalanobis(between) <= 1e-9) << normal.mahalanobis(between);
+  EXPECT_TRUE(normal.mahalanobis(beside) > normal.mahalanobis(two) && std::isfinite(normal.mahalanobis(beside)));
+}
+
+TEST(NormalPoints, AreFiniteWherePointsAreOne) {
+  const std::vector<float> one = {1, 2, 3, 1, 2, 3, 1, 2, 3};
+  const NormalPoints normal(one, 3);
+  const std::vector<float> same = {1, 2, 3}, other = {1, 2, 4};
+  EXPECT_EQ(normal.nearest(same), 0.0);
+  EXPECT_EQ(normal.mahalanobis(same), 0.0);
+  EXPECT_TRUE(std::isfinite(normal.nearest(other)) && normal.nearest(other) > 1.0);
+  EXPECT_TRUE(std::isfinite(normal.mahalanobis(other)) && normal.mahalanobis(other) > 1.0);
+  EXPECT_THROW(NormalPoints(std::span(one).first(3), 3), io::DataError);
+}
+
+}  // namespace
+}  // namespace evenflow::train

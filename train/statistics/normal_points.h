@@ -1,0 +1,41 @@
+// How far a point lies from given ones, where nothing else is known of them: by their covariance, and by the nearest.
+//
+// Each element is first divided by its standard deviation over the points (of one that never changes: by 1). All in
+// float64; the same bits for the same points.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace evenflow::train {
+
+class NormalPoints {
+ public:
+  /// points [n, length], n >= 2, all finite. io::DataError: fewer points.
+  NormalPoints(std::span<const float> points, int64_t length);
+  ~NormalPoints();
+  NormalPoints(NormalPoints&&) noexcept;
+  NormalPoints& operator=(NormalPoints&&) noexcept;
+
+  int64_t size() const;
+  int64_t length() const;
+
+  /// Squared Mahalanobis distance from the points' mean over `length`, so that normal points are near 1. The covariance
+  /// is shrunk towards a multiple of the identity as far as its own noise calls for (Ledoit and Wolf 2004, Journal of
+  /// Multivariate Analysis 88, 365-411).
+  double mahalanobis(std::span<const float> x) const;
+
+  /// Mean distance from the nearest k = min(5, n - 1) points, over what that is for these points themselves: near 1
+  /// inside, and where the points lie wide as well as where they lie close (the idea of Breunig, Kriegel, Ng and Sander
+  /// 2000, "LOF"). Points that are `x` itself do not count, so that a given point is judged by the others; 0 if all
+  /// are.
+  double nearest(std::span<const float> x) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace evenflow::train
