@@ -76,6 +76,7 @@ std::vector<float> mean_descriptor(const Windows& windows) {
     }
   }
   std::vector<float> out;
+  out.reserve(mean.size());
   for (const double sum : mean) {
     out.push_back(static_cast<float>(sum / static_cast<double>(windows.size())));
   }
