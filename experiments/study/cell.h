@@ -15,6 +15,7 @@ struct Cell {
   std::string title;          ///< for people: "multi-scale, constrained, seed 1"
   io::Config config;
   std::filesystem::path shard;  ///< what it is trained on
+  bool goes_further = false;    ///< more epochs than it was begun with are no difference
 };
 
 /// What many trainings in a row need of who started them.

@@ -347,77 +347,29 @@ Picture learning_picture(const std::vector<const SystemScores*>& systems) {
   return picture;
 }
 
-Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& tables, double chosen,
-                      const std::string& unit) {
-  Picture picture{1100, 900, "", ""};
-  picture.script = multiplot(2, 2) + "set logscale x\nset xlabel 'k, 1/(" + unit + ")' noenhanced\n";
-  const auto [least, most] =
-      std::minmax_element(sweep.begin(), sweep.end(), [](const auto& a, const auto& b) { return a.k < b.k; });
-  if (least != sweep.end()) {
-    picture.script += fmt::format("set xrange [{:g}:{:g}]\n", least->k / 1.5, most->k * 1.5);
-  }
-  picture.script += fmt::format(
-      "set arrow 1 from first {0:g}, graph 0 to first {0:g}, graph 1 nohead dt 2 lc rgb '#999999'\n", chosen);
-  const auto series = [&](const std::string& name, bool centred, const auto& figure) {
-    Table rows;
-    for (const SweepPoint& point : sweep) {
-      if (point.centred == centred) {
-        rows.push_back({point.k, figure(point)});
-      }
-    }
-    picture.data += data_block(name, rows);
-    return !rows.empty();
-  };
-  const auto panel = [&](const std::string& title, const std::string& label, const auto& lines) {
-    std::string plots;
-    for (size_t i = 0; i < lines.size(); ++i) {
-      const auto& [name, legend, figure] = lines[i];
-      for (const bool centred : {true, false}) {
-        const std::string block = name + (centred ? "_centred" : "_plain");
-        if (!series(block, centred, figure)) {
-          continue;
-        }
-        // The caption tells filled from hollow.
-        const bool titled = centred && lines.size() > 1;
-        plots += fmt::format("{}${} using 1:2 with linespoints pt {} dt {} lw 1.6 lc rgb '{}' {}",
-                             plots.empty() ? "plot " : ", ", block, centred ? 7 : 6, centred ? 1 : 3, colour(i),
-                             titled ? fmt::format("title '{}'", legend) : "notitle");
-      }
-    }
-    picture.script += fmt::format("set title '{}'\nset ylabel '{}'\n{}\n", title, label, plots);
-  };
-  struct Line {
-    std::string name, legend;
-    std::function<double(const SweepPoint&)> figure;
-  };
-  const auto auc_of = [&](const char* score) {
-    return [&tables, score](const SweepPoint& point) {
-      const AucRow* row = find_auc(tables, point.system, score, "unseen");
-      return row == nullptr ? missing : 100 * row->over_seeds.value;
-    };
-  };
-  const auto estimate_of = [&](bool correlation) {
-    return [&tables, correlation](const SweepPoint& point) {
-      for (const EstimateRow& row : tables.estimates) {
-        if (row.system != point.system || row.group != "unseen") {
-          continue;
-        }
-        return correlation ? row.correlation.value : row.calibrated_error.value;
-      }
-      return missing;
-    };
-  };
+Picture score_curve_picture(const std::vector<ScoreCurve>& curves) {
+  Picture picture{1100, 380 * static_cast<int>(curves.size()), "", ""};
+  picture.script = multiplot(static_cast<int>(curves.size()), 1);
+  picture.script += "set logscale x\nset yrange [0:100]\nset xlabel 'epochs'\nset ylabel 'AUC, %'\n";
   picture.script += "set key outside right center\n";
-  panel("Held-out normal clips: what chooses k", "marginal nll, nats per dimension",
-        std::vector<Line>{{"nll", "nll", [](const SweepPoint& point) { return point.held_out_nll; }}});
-  panel("Unseen values", "AUC, %",
-        std::vector<Line>{{"auc_nll", "nll", auc_of("nll")},
-                          {"auc_zc", "zc", auc_of("score_zc")},
-                          {"auc_scatter", "scatter", auc_of("score_scatter")},
-                          {"auc_given", "nll given v", auc_of("nll_given_v")}});
-  panel("Estimates of unseen values", "correlation", std::vector<Line>{{"corr", "correlation", estimate_of(true)}});
-  panel("Estimates of unseen values", "mean error after calibration",
-        std::vector<Line>{{"error", "error", estimate_of(false)}});
+  for (size_t c = 0; c < curves.size(); ++c) {
+    std::vector<std::string> scores;
+    std::map<std::string, Table> rows;
+    for (const CurvePoint& point : curves[c].points) {
+      if (!rows.contains(point.score)) {
+        scores.push_back(point.score);
+      }
+      rows[point.score].push_back({static_cast<double>(point.epochs), 100 * point.all});
+    }
+    std::string plots;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      const std::string block = fmt::format("curve{}_{}", c, i);
+      picture.data += data_block(block, rows[scores[i]]);
+      plots += fmt::format("{}${} using 1:2 with linespoints pt {} lw 1.6 lc rgb '{}' title {}",
+                           i == 0 ? "plot " : ", ", block, 5 + 2 * (i / 7), colour(i), gnuplot_text(scores[i]));
+    }
+    picture.script += fmt::format("set title {}\n{}\n", gnuplot_text(curves[c].system.title), plots);
+  }
   picture.script += "unset multiplot\n";
   return picture;
 }

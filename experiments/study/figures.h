@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "experiments/report/gnuplot.h"
+#include "experiments/study/score_curves.h"
 #include "experiments/study/study.h"
 #include "experiments/study/tables.h"
 
@@ -34,17 +35,8 @@ Picture auc_by_value_picture(const Study& study, const StudyTables& tables, cons
 /// Loss per epoch, mean over the seeds with their extremes as a band, training and held out; a panel per system.
 Picture learning_picture(const std::vector<const SystemScores*>& systems);
 
-/// One k of the sweep, centred (v0 = mean of the training values) or not (v0 = 0).
-struct SweepPoint {
-  double k = 0;
-  bool centred = true;
-  std::string system;
-  double held_out_nll = 0;  ///< mean over the sweep's seeds, nats per dimension
-};
-/// Over k, three panels: the held-out likelihood that chooses it, AUC of the unseen values by score, and the error of
-/// the estimates.
-Picture sweep_picture(const std::vector<SweepPoint>& sweep, const StudyTables& tables, double chosen,
-                      const std::string& unit);
+/// AUC over all test clips by the epochs trained, a panel per curve and a line per score.
+Picture score_curve_picture(const std::vector<ScoreCurve>& curves);
 
 /// metrics.csv of a run: a row per epoch of epoch, training loss and held-out loss (NaN if there is none).
 std::vector<std::vector<double>> learning_curve(const std::filesystem::path& run);

@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "experiments/console.h"
-#include "io/error.h"
+#include "io/atomic_file.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -15,22 +14,8 @@ namespace fs = std::filesystem;
 
 constexpr double dense_learning_rate = 1e-3;  // of autoencoders and classifiers
 
-System constrained(const PaperPlan& plan, int blocks, double k, bool centred, bool zd_first = false) {
-  System system;
-  system.config = plan.config;
-  system.config.model.blocks = blocks;
-  system.config.condition.k = {k};
-  if (!centred) {
-    system.config.condition.v0 = {0.0};
-  }
-  if (zd_first) {
-    system.config.condition.zd_half = io::ZdHalf::first;
-  }
-  system.name = fmt::format("{}_scale_k_{:g}{}{}", blocks == 1 ? "single" : "multi", k, centred ? "" : "_v0_0",
-                            zd_first ? "_zd_first" : "");
-  system.title = fmt::format("{}-scale, constrained (k {:g}{}{})", blocks == 1 ? "single" : "multi", k,
-                             centred ? "" : ", v0 = 0", zd_first ? ", zd first half" : "");
-  return system;
+std::string scale_of(int blocks) {
+  return blocks == 1 ? "single" : "multi";
 }
 
 System conventional(const PaperPlan& plan, int blocks) {
@@ -38,9 +23,30 @@ System conventional(const PaperPlan& plan, int blocks) {
   system.config = plan.config;
   system.config.model.blocks = blocks;
   system.config.condition.enabled = false;
-  const std::string scale = blocks == 1 ? "single" : "multi";
-  system.name = scale + "_scale_conventional";
-  system.title = scale + "-scale, conventional";
+  system.name = scale_of(blocks) + "_scale_conventional";
+  system.title = scale_of(blocks) + "-scale, conventional";
+  return system;
+}
+
+System constrained(const PaperPlan& plan, int blocks, const std::vector<double>& k, io::CouplingKind coupling) {
+  System system;
+  system.config = plan.config;
+  system.config.model.blocks = blocks;
+  system.config.model.coupling = coupling;
+  system.config.condition.k = k;
+  const bool additive = coupling == io::CouplingKind::additive;
+  system.name = scale_of(blocks) + (additive ? "_scale_additive" : "_scale_constrained");
+  system.title = scale_of(blocks) + (additive ? "-scale, constrained, additive" : "-scale, constrained");
+  return system;
+}
+
+/// The chosen settings, trained as everything else.
+System chosen_system(const PaperPlan& plan, const Choice& choice) {
+  System system;
+  system.config = choice.chosen;
+  system.config.train = plan.config.train;
+  system.name = "chosen";
+  system.title = "multi-scale, chosen on normal clips";
   return system;
 }
 
@@ -55,9 +61,9 @@ System dense(const PaperPlan& plan, io::ModelKind kind, const std::string& name,
   return system;
 }
 
-System autoencoder(const PaperPlan& plan, double k) {
-  System system = dense(plan, io::ModelKind::vae, fmt::format("vae_k_{:g}", k), "autoencoder (VAE)");
-  system.config.condition.k = {k};
+System autoencoder(const PaperPlan& plan, const std::vector<double>& k) {
+  System system = dense(plan, io::ModelKind::vae, "vae", "autoencoder (VAE)");
+  system.config.condition.k = k;
   return system;
 }
 
@@ -93,11 +99,18 @@ System clip_statistics_system(const PaperPlan& plan) {
   return system;
 }
 
-System longer(const PaperPlan& plan, System system) {
-  system.config.train.epochs *= plan.long_factor;
-  system.name += "_long";
-  system.title += fmt::format(", {} epochs", system.config.train.epochs);
-  system.seeds = 1;
+/// The paper's training (section 6.2): Adam at a constant rate of 1e-4, batches of 128, all windows.
+System literally(const PaperPlan& plan, System system) {
+  io::TrainSettings& train = system.config.train;
+  const io::TrainSettings as_ours = train;
+  train = {};
+  train.device = as_ours.device;
+  train.threads = as_ours.threads;
+  train.batch = 128;
+  train.learning_rate = 1e-4;
+  train.epochs = plan.literal_epochs.back();
+  system.name += "_literal";
+  system.title += ", trained as in the paper";
   return system;
 }
 
@@ -133,13 +146,55 @@ Study run(const PaperOptions& options, const std::vector<System>& systems) {
   return run_study(study);
 }
 
+/// Settings and score, on the normal training clips alone.
+Choice choose_settings(const PaperOptions& options, const std::filesystem::path& features) {
+  ChooseOptions choose_options;
+  choose_options.shard = features;
+  choose_options.folder = options.folder / "choice";
+  choose_options.candidates = options.plan.candidates;
+  choose_options.config = options.plan.config;
+  choose_options.config.train.epochs = options.plan.choice_epochs;
+  choose_options.stop = options.stop;
+  choose_options.log = options.log;
+  choose_options.progress = options.progress;
+  Choice choice = choose(choose_options);
+  if (!choice.interrupted) {
+    io::write_text(choose_options.folder / "choice.csv", to_csv(choice));
+    options.log(fmt::format("chosen on normal clips: {}, decided by {}", choice.rows.front().candidate,
+                            choice.rows.front().score));
+  }
+  return choice;
+}
+
+std::vector<ScoreCurve> literal_curves(const PaperOptions& options, const Study& study,
+                                       const std::vector<System>& systems) {
+  std::vector<ScoreCurve> curves;
+  for (const System& system : systems) {
+    CurveOptions curve;
+    curve.system = literally(options.plan, system);
+    curve.epochs = options.plan.literal_epochs;
+    curve.folder = options.folder / "cells" / curve.system.name / "seed_1";
+    curve.stop = options.stop;
+    curve.log = options.log;
+    curve.progress = options.progress;
+    curves.push_back(score_curve(study, curve));
+    if (curves.back().interrupted) {
+      break;
+    }
+  }
+  return curves;
+}
+
 }  // namespace
+
+std::vector<int64_t> literal_epochs() {
+  return {10, 25, 50, 100, 200, 400, 700, 1000};
+}
 
 PaperPlan paper_plan(PaperScale scale) {
   PaperPlan plan;
   plan.scale = "full";
   plan.data = synth_preset("paper");
-  plan.k = {0.001, 0.003, 0.01, 0.03, 0.1};
   io::TrainSettings& train = plan.config.train;
   train.epochs = 40;
   train.batch = 32;
@@ -154,8 +209,10 @@ PaperPlan paper_plan(PaperScale scale) {
 
   plan.scale = "quick";
   plan.seeds = 2;
-  plan.sweep_seeds = 1;
-  plan.k = {0.003, 0.01, 0.03};
+  plan.candidates = {"condition.k=0.01", "model.coupling=additive condition.k=0.01",
+                     "condition.k=0.01 augment.speed=60 augment.noise=0.2",
+                     "model.coupling=additive condition.k=0.01 augment.speed=60 augment.noise=0.2"};
+  plan.choice_epochs = 6;
   plan.data.train_distances_mm = {250, 500};
   plan.data.train_clips = 4;
   plan.data.test_normal_clips = 4;
@@ -166,7 +223,9 @@ PaperPlan paper_plan(PaperScale scale) {
   }
 
   plan.scale = "miniature";
-  plan.k = {0.01, 0.03};
+  plan.candidates = {"condition.k=0.01", "model.coupling=additive condition.k=0.01"};
+  plan.choice_epochs = 1;
+  plan.literal_epochs = {1, 2};
   plan.data.train_velocities_mm_s = {200, 400, 600};
   plan.data.test_velocities_mm_s = {200, 300, 400, 500};
   plan.data.train_distances_mm = {250};
@@ -188,24 +247,6 @@ PaperPlan paper_plan(PaperScale scale) {
   return plan;
 }
 
-double choose_k(const std::vector<SweepPoint>& sweep) {
-  const SweepPoint* best = nullptr;
-  for (const SweepPoint& point : sweep) {
-    if (!point.centred || !(point.held_out_nll == point.held_out_nll)) {
-      continue;
-    }
-    const bool better = best == nullptr || point.held_out_nll < best->held_out_nll ||
-                        (point.held_out_nll == best->held_out_nll && point.k < best->k);
-    if (better) {
-      best = &point;
-    }
-  }
-  if (best == nullptr) {
-    throw io::DataError("no k of the sweep trained to a finite likelihood of the held-out clips");
-  }
-  return best->k;
-}
-
 PaperStudy run_paper(const PaperOptions& options) {
   const PaperPlan& plan = options.plan;
   const int blocks = plan.config.model.blocks;
@@ -216,42 +257,27 @@ PaperStudy run_paper(const PaperOptions& options) {
     return paper;
   }
 
-  std::vector<System> systems;
-  for (const bool centred : {true, false}) {
-    for (const double k : plan.k) {
-      systems.push_back(constrained(plan, blocks, k, centred));
-      systems.back().seeds = plan.sweep_seeds;
-      paper.sweep.push_back({k, centred, systems.back().name, 0});
-    }
-  }
-  paper.study = run(options, systems);
+  const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
+  const System statistics = clip_statistics_system(plan);
+  paper.study = run(options, {statistics, multi_plain});
   if (paper.study.interrupted) {
     return paper;
   }
-  for (SweepPoint& point : paper.sweep) {
-    const std::vector<double> nll = held_out_nll(paper.study.find(point.system));
-    point.held_out_nll = std::accumulate(nll.begin(), nll.end(), 0.0) / static_cast<double>(nll.size());
+  paper.choice = choose_settings(options, paper.study.features);
+  if (paper.choice.interrupted) {
+    paper.study.interrupted = true;
+    return paper;
   }
-  paper.k = choose_k(paper.sweep);
-  options.log(fmt::format("k = {:g} per mm/s: the lowest nll of held-out normal clips", paper.k));
 
-  // The chosen k's sweep cells are the table's first seeds.
-  const System multi = constrained(plan, blocks, paper.k, true), single = constrained(plan, 1, paper.k, true);
-  for (System& system : systems) {
-    if (system.name == multi.name) {
-      system.seeds = 0;
-    }
-  }
-  System multi_first = constrained(plan, blocks, paper.k, true, true),
-         single_first = constrained(plan, 1, paper.k, true, true);
-  multi_first.seeds = single_first.seeds = plan.sweep_seeds;
-  const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
-  const System vae = autoencoder(plan, paper.k);
+  const std::vector<double>& k = paper.choice.chosen.condition.k;
+  const System chosen = chosen_system(plan, paper.choice);
+  const System multi = constrained(plan, blocks, k, io::CouplingKind::sigmoid);
+  const System multi_additive = constrained(plan, blocks, k, io::CouplingKind::additive);
+  const System single = constrained(plan, 1, k, io::CouplingKind::sigmoid);
+  const System single_additive = constrained(plan, 1, k, io::CouplingKind::additive);
+  const System vae = autoencoder(plan, k);
   const System errors = plain_autoencoder(plan), classes = classifier(plan), adapted = centred(plan);
-  const System statistics = clip_statistics_system(plan);
-  systems.insert(systems.begin(), {vae, single_plain, single, multi_plain, errors, classes, adapted, statistics});
-  const System long_plain = longer(plan, single_plain), long_single = longer(plan, single);
-  systems.insert(systems.end(), {single_first, multi_first, long_plain, long_single});
+  paper.chosen = chosen.name;
   paper.vae = vae.name;
   paper.autoencoder_gmm = errors.name;
   paper.classifier_gmm = classes.name;
@@ -261,11 +287,15 @@ PaperStudy run_paper(const PaperOptions& options) {
   paper.multi_conventional = multi_plain.name;
   paper.single_constrained = single.name;
   paper.multi_constrained = multi.name;
-  paper.single_zd_first = single_first.name;
-  paper.multi_zd_first = multi_first.name;
-  paper.single_conventional_long = long_plain.name;
-  paper.single_constrained_long = long_single.name;
-  paper.study = run(options, systems);
+  paper.single_additive = single_additive.name;
+  paper.multi_additive = multi_additive.name;
+  paper.study = run(options, {chosen, multi_plain, statistics, multi_additive, multi, single_plain, single_additive,
+                              single, vae, errors, classes, adapted});
+  if (paper.study.interrupted || plan.literal_epochs.empty()) {
+    return paper;
+  }
+  paper.curves = literal_curves(options, paper.study, {single_plain, single, single_additive});
+  paper.study.interrupted = paper.curves.back().interrupted;
   return paper;
 }
 

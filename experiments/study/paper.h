@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "experiments/choose/choice.h"
 #include "experiments/rail/synth.h"
-#include "experiments/study/figures.h"
+#include "experiments/study/score_curves.h"
 #include "experiments/study/study.h"
 
 namespace evenflow::experiments {
@@ -24,13 +25,16 @@ enum class PaperScale {
 struct PaperPlan {
   std::string scale;  ///< "full", "quick", "miniature"
   SynthOptions data;
-  io::Config config;  ///< of every training, but for blocks, condition and seed
+  io::Config config;  ///< of every training, but for blocks, coupling, condition, augmentation and seed
   int64_t seeds = 5;
-  int64_t sweep_seeds = 2;  ///< the first so many: of the sweep over k and of zd's other half
-  std::vector<double> k;    ///< to choose from, 1/(mm/s), ascending
-  int long_factor = 4;      ///< epochs of the two long trainings (single-scale, the first seed), in those of the others
+  std::vector<std::string> candidates;  ///< of the choice (choose/candidates.h); empty: the usual ones
+  int64_t choice_epochs = 12;           ///< of the choice's trainings
+  /// Epochs after which the paper's own trainings are looked at, ascending (score_curves.h); empty: there are none.
+  std::vector<int64_t> literal_epochs;
 };
 PaperPlan paper_plan(PaperScale scale);
+/// Epochs at which the paper's 1000 are looked at.
+std::vector<int64_t> literal_epochs();
 
 struct PaperOptions {
   std::filesystem::path folder;
@@ -42,23 +46,19 @@ struct PaperOptions {
 
 struct PaperStudy {
   PaperPlan plan;
-  Study study;  ///< every system; interrupted: what is here is not whole
-  std::vector<SweepPoint> sweep;
-  double k = 0;  ///< the chosen one
-  // Names of systems: the table's autoencoder and four flows, what else was the best of its day, and the constrained
-  // ones with zd in the other half.
+  Study study;         ///< every system; interrupted: what is here is not whole
+  Choice choice;       ///< settings and score, on normal training clips alone
+  std::string chosen;  ///< the system of these settings
+  // Names of the other systems.
   std::string vae, autoencoder_gmm, classifier_gmm, multi_centred, clip_statistics;
-  std::string single_conventional, multi_conventional, single_constrained, multi_constrained;
-  std::string single_zd_first, multi_zd_first;
-  std::string single_conventional_long, single_constrained_long;  ///< more epochs, the first seed alone
+  std::string single_conventional, multi_conventional;
+  std::string single_constrained, multi_constrained;  ///< affine, with the chosen k
+  std::string single_additive, multi_additive;        ///< constrained, with the chosen k
+  std::vector<ScoreCurve> curves;                     ///< of the paper's own trainings
 };
 
-/// Makes the recordings, runs what is not done yet, chooses k. Errors as run_study's; io::UsageError: a folder that
-/// holds a study of another plan.
+/// Makes the recordings, chooses, and runs what is not done yet. Errors as run_study's and choose's; io::UsageError: a
+/// folder that holds a study of another plan.
 PaperStudy run_paper(const PaperOptions& options);
-
-/// The rule: of the centred k, the one whose multi-scale models give the held-out normal clips the lowest marginal nll,
-/// mean over the sweep's seeds; the lower k of two that are equal.
-double choose_k(const std::vector<SweepPoint>& sweep);
 
 }  // namespace evenflow::experiments

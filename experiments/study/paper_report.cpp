@@ -1,17 +1,17 @@
 #include "experiments/study/paper_report.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <optional>
+#include <set>
 
 #include "experiments/console.h"
 #include "experiments/report/page.h"
 #include "experiments/study/evidence.h"
+#include "experiments/study/figures.h"
 #include "io/atomic_file.h"
 #include "io/version.h"
 #include "train/loop/run_log.h"
@@ -39,8 +39,13 @@ std::vector<TableRow> table_rows(const PaperStudy& p) {
           {"VAE, loss (1)", p.vae, "score_loss", {{62.3, 64.8, 60.3}}},
           {"single-scale Glow, conventional (NLL)", p.single_conventional, "nll", {{78.6, 89.1, 72.7}}},
           {"single-scale Glow, proposed (zc)", p.single_constrained, "score_zc", {{91.8, 97.7, 87.3}}},
+          {"single-scale Glow, proposed, additive (zc)", p.single_additive, "score_zc", {{91.8, 97.7, 87.3}}},
           {"multi-scale Glow, conventional (NLL)", p.multi_conventional, "nll", {{91.9, 100.0, 86.0}}},
           {"multi-scale Glow, proposed (zc)", p.multi_constrained, "score_zc", {{94.5, 100.0, 89.9}}},
+          {"multi-scale Glow, proposed, additive (zc)", p.multi_additive, "score_zc", {{94.5, 100.0, 89.9}}},
+          {"multi-scale Glow, chosen on normal clips", p.chosen, p.choice.chosen.score.score},
+          {"autoencoder, reconstruction error", p.autoencoder_gmm, "score_reconstruction"},
+          {"autoencoder, Mahalanobis distance of its errors", p.autoencoder_gmm, "score_mahalanobis"},
           {"autoencoder, GMM of its errors", p.autoencoder_gmm, "score_gmm"},
           {"classifier, GMM of its embedding", p.classifier_gmm, "score_gmm"},
           {"multi-scale Glow, target-mean adaptation", p.multi_centred, "nll"},
@@ -55,7 +60,7 @@ std::string auc_cell(const StudyTables& tables, const std::string& system, const
   return row == nullptr ? "–" : per_cent(row->over_seeds);
 }
 
-constexpr double correlation_aim = 0.97, error_aim = 40.0;
+constexpr double correlation_aim = 0.99, error_aim = 30.0;
 
 bool estimate_reaches_aim(const EstimateRow* row) {
   return row != nullptr && row->correlation.value >= correlation_aim && row->calibrated_error.value <= error_aim;
@@ -71,6 +76,16 @@ std::string difference_cell(const StudyTables& tables, const std::string& system
   return row == nullptr ? "–" : points(row->difference);
 }
 
+/// The rail of the paper preset (docs/study.md).
+bool is_drifting(const RailSettings& rail) {
+  const RailSettings preset = synth_preset("paper").rail;
+  return rail.severity == preset.severity && rail.tonality == preset.tonality;
+}
+
+constexpr const char* drifting_rule =
+    "; the severity was set once so that the conventional single-scale flow's nll lies between 75 and 82 % over all "
+    "velocities (the paper's is at 78.6), and never changed for another flow's sake";
+
 class Report {
  public:
   Report(const PaperStudy& paper, const StudyTables& tables, const fs::path& folder)
@@ -79,8 +94,8 @@ class Report {
         folder_(folder),
         page_("Anomalous machine sound that a change of speed does not imitate",
               "A reproduction of Dohi, Endo and Kawaguchi (2021, arXiv 2111.06539) on generated recordings of a slide "
-              "rail, with what the paper leaves out: other scores, the strength of the constraint, and how sure each "
-              "figure is.") {}
+              "rail, with what the paper leaves out: other scores, settings that are chosen on normal clips alone, and "
+              "how sure each figure is.") {}
 
   void write() {
     introduce();
@@ -92,9 +107,8 @@ class Report {
     estimates();
     distributions();
     by_value();
-    sweep();
-    halves();
-    longer();
+    choice();
+    literal_training();
     learning();
     how_it_was_made();
     io::write_text(folder_ / "report.html", page_.html());
@@ -160,8 +174,10 @@ class Report {
         count_text(p_.plan.seeds, "seed"));
     page_.table(table);
     page_.paragraph(
+        "Two of the proposed rows have additive couplings: their log-determinant does not depend on the sound, which "
+        "the paper's score takes for granted. What the chosen row is, a section below says. "
         "The two GMM rows and target-mean adaptation are what the paper cites as the strongest before it, on the same "
-        "features. Both GMM rows "
+        "features; reconstruction error and Mahalanobis distance are the two scores of DCASE's baseline. Both GMM rows "
         "fit a mixture of Gaussians to the normal windows of each training velocity (the log of an autoencoder's "
         "squared error by mel band; the embedding of a network trained to tell the velocities apart) and score a "
         "window by the velocity that fits it best. Target-mean adaptation moves each velocity's mean spectrum to the "
@@ -170,14 +186,19 @@ class Report {
         "The "
         "rows on clip statistics need no network: percentiles of each mel band over a clip, compared with those of the "
         "training clips.");
-    for (const bool multi : {false, true}) {
-      const std::string& name = multi ? p_.multi_constrained : p_.single_constrained;
-      const DifferenceRow* gain = find_difference(t_, name, "score_zc", "all");
-      if (gain == nullptr) {
+    for (const std::string& name :
+         {p_.single_constrained, p_.single_additive, p_.multi_constrained, p_.multi_additive}) {
+      const DifferenceRow *all = find_difference(t_, name, "score_zc", "all"),
+                          *unseen = find_difference(t_, name, "score_zc", "unseen");
+      if (all == nullptr || unseen == nullptr) {
         continue;
       }
-      page_.paragraph(fmt::format("{}-scale: proposed minus conventional is {} points over all velocities: {}.",
-                                  multi ? "Multi" : "Single", points(gain->difference), verdict(gain->difference)));
+      page_.paragraph(
+          fmt::format("{}: `score_zc` less the conventional flow's `nll` is {} points over all velocities and {} "
+                      "points over unseen "
+                      "ones: {}.",
+                      system(name)->system.title, points(all->difference), points(unseen->difference),
+                      verdict(unseen->difference)));
     }
   }
 
@@ -186,7 +207,7 @@ class Report {
       return "the paper's gain is found here too";
     }
     if (gain.high < 0) {
-      return "**the proposed score is worse here**; the next sections show why";
+      return "**the proposed score is worse there**; the next sections show why";
     }
     return "**no gain can be told from chance**; the next sections show why";
   }
@@ -199,37 +220,47 @@ class Report {
         "coupling layer's depends on the sound). Each row below changes one thing. `nll` of a constrained flow is its "
         "whole likelihood with the velocity integrated out over the training velocities; `score_scatter` measures zd "
         "about its own mean, so that the velocity cannot move it; `nll_given_v` uses the true velocity, which a plant "
-        "with a sensor knows.");
+        "with a sensor knows. The calibrated scores are `nll` and `score_zc` against what normal clips at the clip's "
+        "own "
+        "estimated velocity have; the last two look at what the flow makes of a clip, not at a likelihood.");
     for (const bool multi : {false, true}) {
-      const std::string& plain = multi ? p_.multi_conventional : p_.single_conventional;
-      const std::string& bound = multi ? p_.multi_constrained : p_.single_constrained;
       page_.subheading(multi ? "Multi-scale" : "Single-scale");
       PageTable table;
-      table.head = {"flow", "score", "all %", "seen %", "unseen %", "unseen, against conventional `nll`"};
-      for (const bool constrained : {false, true}) {
-        bool first = true;
-        for (const char* score : {"nll", "score_zc_logdet", "score_zc", "score_scatter", "nll_given_v"}) {
-          const std::string& name = constrained ? bound : plain;
-          if (find_auc(t_, name, score, "all") == nullptr) {
-            continue;
-          }
-          table.rows.push_back({first ? (constrained ? "constrained" : "conventional") : "", fmt::format("`{}`", score),
-                                auc_cell(t_, name, score, "all"), auc_cell(t_, name, score, "seen"),
-                                auc_cell(t_, name, score, "unseen"),
-                                constrained ? difference_cell(t_, name, score, "unseen") : "–"});
-          first = false;
-        }
+      table.head = {
+          "flow", "score", "all %", "seen %", "unseen %", "all, against conventional `nll`", "unseen, against it"};
+      std::vector<std::string> flows = {multi ? p_.multi_conventional : p_.single_conventional,
+                                        multi ? p_.multi_constrained : p_.single_constrained,
+                                        multi ? p_.multi_additive : p_.single_additive};
+      if (multi) {
+        flows.push_back(p_.chosen);
       }
-      table.caption = "Last column: points of AUC with the 95 % interval of a paired bootstrap over clips and seeds.";
+      for (const std::string& name : flows) {
+        add_scores(name, table);
+      }
+      table.caption = "Last columns: points of AUC with the 95 % interval of a paired bootstrap over clips and seeds.";
       page_.table(table);
-      const DifferenceRow* own = find_difference(t_, bound, "nll", "unseen");
-      if (own != nullptr) {
-        page_.paragraph(fmt::format(
-            "Our own score, named before the study was run: the constrained flow's marginal `nll`, {} points on unseen "
-            "velocities. The aim was 10 or more with the interval above 5: {}.",
-            points(own->difference),
-            own->difference.value >= 0.10 && own->difference.low > 0.05 ? "reached" : "**not reached**"));
+    }
+    const DifferenceRow* own = find_difference(t_, p_.chosen, p_.choice.chosen.score.score, "all");
+    if (own != nullptr) {
+      page_.paragraph(
+          fmt::format("The chosen settings and score, less the conventional multi-scale flow's `nll`: {} points over "
+                      "all velocities.",
+                      points(own->difference)));
+    }
+  }
+
+  void add_scores(const std::string& name, PageTable& table) const {
+    bool first = true;
+    for (const char* score : {"nll", "score_zc_logdet", "score_zc", "score_scatter", "nll_given_v", "score_calibrated",
+                              "score_zc_calibrated", "score_mahalanobis", "score_nearest"}) {
+      if (find_auc(t_, name, score, "all") == nullptr) {
+        continue;
       }
+      table.rows.push_back({first ? system(name)->system.title : "", fmt::format("`{}`", score),
+                            auc_cell(t_, name, score, "all"), auc_cell(t_, name, score, "seen"),
+                            auc_cell(t_, name, score, "unseen"), difference_cell(t_, name, score, "all"),
+                            difference_cell(t_, name, score, "unseen")});
+      first = false;
     }
   }
 
@@ -265,10 +296,10 @@ class Report {
     table.head = {"flow", "part", "gap, nats", "spread, nats", "drift, nats", "gap / spread", "gap / both"};
     std::string csv = "system,part,gap,spread,drift\n";
     std::vector<std::string> after;
-    after.reserve(2);
+    after.reserve(5);
     EvidenceRow plain_nll;
-    for (const std::string& name :
-         {p_.single_conventional, p_.single_constrained, p_.multi_conventional, p_.multi_constrained}) {
+    for (const std::string& name : {p_.single_conventional, p_.single_constrained, p_.single_additive,
+                                    p_.multi_conventional, p_.multi_constrained, p_.multi_additive, p_.chosen}) {
       bool first = true;
       const std::vector<EvidenceRow> rows = evidence(p_.study, *system(name));
       for (const EvidenceRow& row : rows) {
@@ -290,11 +321,11 @@ class Report {
           "{}: of the {:+.0f} nats by which the fault moves the nll, zc holds {:+.0f}, zd {:+.0f} and the "
           "log-determinant {:+.0f}; the paper's score keeps {:.0f} % of them. Over the velocities normal clips drift "
           "by {:.0f} nats in the nll and by {:.0f} in zc. The conventional flow's nll has a gap of {:+.0f} and a drift "
-          "of {:.0f} nats{}: our own score, the nll of this flow, can gain only by what the constraint changes in "
-          "these two.",
+          "of {:.0f} nats{}.",
           system(name)->system.title, rows[3].gap, rows[0].gap, rows[1].gap, rows[2].gap,
           100 * rows[0].gap / rows[3].gap, rows[3].drift, rows[0].drift, plain_nll.gap, plain_nll.drift,
-          at_single_velocities(name == p_.multi_constrained ? p_.multi_conventional : p_.single_conventional)));
+          at_single_velocities(system(name)->system.config.model.blocks == 1 ? p_.single_conventional
+                                                                             : p_.multi_conventional)));
     }
     io::write_text(folder_ / "evidence.csv", csv);
     table.caption =
@@ -353,14 +384,16 @@ class Report {
   void estimates() {
     page_.heading("What zd says about the velocity");
     figure("figure2_estimates",
-           estimate_picture(p_.study, {system(p_.vae), system(p_.single_constrained), system(p_.multi_constrained)}),
+           estimate_picture(p_.study, {system(p_.vae), system(p_.single_constrained), system(p_.multi_constrained),
+                                       system(p_.chosen)}),
            "Figure 2. The velocity as estimated from zd (for the autoencoder, from its first latent), on normal test "
            "clips: mean and standard deviation between clips. Those in orange were never trained on.",
-           "Estimated over true velocity for the autoencoder and both constrained flows");
+           "Estimated over true velocity for the autoencoder and constrained flows");
     PageTable table;
     table.head = {"flow", "velocities", "correlation", fmt::format("mean error, {}", unit),
                   fmt::format("after calibration, {}", unit)};
-    for (const std::string& name : {p_.vae, p_.single_constrained, p_.multi_constrained}) {
+    for (const std::string& name :
+         {p_.vae, p_.single_constrained, p_.single_additive, p_.multi_constrained, p_.multi_additive, p_.chosen}) {
       for (const char* group : {"seen", "unseen"}) {
         const EstimateRow* row = find_estimate(t_, name, group);
         if (row == nullptr) {
@@ -375,10 +408,10 @@ class Report {
         "Mean over the seeds ± half of the 95 % interval. Calibration: the straight line through the mean estimates of "
         "the training clips at the lowest and the highest velocity; no test clip enters it.";
     page_.table(table);
-    const bool reached = estimate_reaches_aim(find_estimate(t_, p_.multi_constrained, "unseen"));
+    const bool reached = estimate_reaches_aim(find_estimate(t_, p_.chosen, "unseen"));
     page_.paragraph(
         fmt::format("The aim on unseen velocities was a correlation of {:.2f} and an error of at most {:g} {} after "
-                    "calibration, multi-scale: {}. The sweep below shows how it depends on k.",
+                    "calibration, with the chosen settings: {}.",
                     correlation_aim, error_aim, unit, reached ? "reached" : "**not reached**"));
   }
 
@@ -398,6 +431,13 @@ class Report {
                                  {system(p_.multi_constrained), "nll", "multi-scale, constrained: marginal nll"}}),
            "Figure 4. The same for the constrained flows: the paper's score, and the marginal nll.",
            "Box plots of the constrained flows' scores by velocity");
+    const std::string& score = p_.choice.chosen.score.score;
+    figure("figure5_chosen",
+           distribution_picture(p_.study, {{system(p_.multi_additive), "score_zc", "multi-scale, additive: score_zc"},
+                                           {system(p_.chosen), "nll", "chosen settings: nll"},
+                                           {system(p_.chosen), score, "chosen settings and score: " + score}}),
+           "Figure 5. The same for additive couplings, and for what was chosen on normal clips.",
+           "Box plots of the additive flow's and the chosen flow's scores by velocity");
   }
 
   void by_value() {
@@ -410,118 +450,85 @@ class Report {
                                 {{system(p_.multi_conventional), "nll", "conventional, nll"},
                                  {system(p_.multi_constrained), "score_zc", "constrained, zc"},
                                  {system(p_.multi_constrained), "nll", "constrained, marginal nll"},
-                                 {system(p_.multi_constrained), "score_scatter", "constrained, scatter"}}),
+                                 {system(p_.chosen), p_.choice.chosen.score.score, "chosen"}}),
            "Multi-scale flows. Bars are 95 % intervals of a bootstrap over clips and seeds; neighbouring points are "
            "moved apart a little to be told apart.",
            "AUC over velocity for four scores of the multi-scale flows");
   }
 
-  void sweep() {
-    page_.heading("How strong the constraint should be");
+  void choice() {
+    page_.heading("What was chosen, and on what grounds");
     page_.paragraph(fmt::format(
-        "k says how far zd moves per {}. The rule, written before any result: of the centred k (v0 the mean of the "
-        "training velocities), take the one whose multi-scale flow gives held-out **normal training** clips the lowest "
-        "marginal nll. No test clip is looked at. It chose k = {:g}.",
-        unit, p_.k));
-    figure("sweep", sweep_picture(p_.sweep, t_, p_.k, unit),
-           "Over k, multi-scale. Filled: centred; hollow: v0 = 0, the paper's literal k v. The dashed line is the "
-           "chosen k. What the test clips would have preferred is shown, not used.",
-           "Held-out likelihood, AUC and errors of the estimates over k");
+        "Settings and score are chosen by `evenflow choose`, on normal training clips alone: every candidate is "
+        "trained "
+        "without each of the training velocities in turn ({} epochs). The clips of the velocity left out say how many "
+        "false alarms to expect where nothing was recorded, and copies of them with a small departure how much would "
+        "be "
+        "missed; the lowest mean of the two wins. No anomalous clip and no test clip is looked at. It chose **{}**, "
+        "decided by `{}`. The constrained rows above take its k.",
+        p_.plan.choice_epochs, p_.choice.rows.front().candidate, p_.choice.rows.front().score));
     PageTable table;
-    table.head = {"k",
-                  "v0",
-                  "held-out nll",
-                  "`nll` %",
-                  "`score_zc` %",
-                  "`score_scatter` %",
-                  "correlation",
-                  fmt::format("error, {}", unit)};
-    std::string csv = "k,centred,system,held_out_nll\n";
-    std::vector<std::string> reached;
-    for (const SweepPoint& point : p_.sweep) {
-      const EstimateRow* estimate = find_estimate(t_, point.system, "unseen");
-      if (point.centred && estimate_reaches_aim(estimate)) {
-        reached.push_back(fmt::format("{:g}", point.k));
+    table.head = {"candidate",       "decided by", "false alarms %",
+                  "missed probes %", "error %",    fmt::format("estimate off by, {}", unit)};
+    std::set<std::string> shown;
+    constexpr size_t first_rows = 10;
+    for (size_t i = 0; i < p_.choice.rows.size(); ++i) {
+      const ChoiceRow& row = p_.choice.rows[i];
+      if (shown.insert(row.candidate).second || i < first_rows) {
+        table.rows.push_back({row.candidate, fmt::format("`{}`", row.score),
+                              fmt::format("{:.1f}", 100 * row.false_alarms), fmt::format("{:.1f}", 100 * row.missed),
+                              per_cent(row.error),
+                              std::isnan(row.estimate_error) ? "–" : fmt::format("{:.0f}", row.estimate_error)});
       }
-      table.rows.push_back({fmt::format("{:g}", point.k), point.centred ? "mean" : "0",
-                            fmt::format("{:.4f}", point.held_out_nll), auc_cell(t_, point.system, "nll", "unseen"),
-                            auc_cell(t_, point.system, "score_zc", "unseen"),
-                            auc_cell(t_, point.system, "score_scatter", "unseen"),
-                            estimate == nullptr ? "–" : with_half_width(estimate->correlation, 3),
-                            estimate == nullptr ? "–" : with_half_width(estimate->calibrated_error, 0)});
-      csv += fmt::format("{},{},{},{}\n", point.k, point.centred ? "true" : "false", point.system, point.held_out_nll);
     }
-    io::write_text(folder_ / "sweep.csv", csv);
-    table.caption = fmt::format("{} (the chosen k: all). AUC, correlation and calibrated error of unseen velocities.",
-                                count_text(p_.plan.sweep_seeds, "seed"));
+    table.caption =
+        "The best ten, and the best of every candidate; means over the velocities left out. All: choice/choice.csv.";
     page_.table(table);
-    const double smallest = *std::min_element(p_.plan.k.begin(), p_.plan.k.end());
+    page_.list(p_.choice.notes);
+  }
+
+  void literal_training() {
+    if (p_.curves.empty()) {
+      return;
+    }
+    page_.heading("The paper's own training");
+    const io::TrainSettings& t = p_.curves.front().system.config.train;
     page_.paragraph(fmt::format(
-        "{}The estimates of unseen velocities reach their aim, centred, {}.",
-        p_.k == smallest
-            ? "It is the weakest constraint of the sweep: the rule weighs the likelihood of the sound, not how "
-              "well zd tells the velocity. "
-            : "",
-        reached.empty() ? "at no k" : fmt::format("at k = {}", fmt::join(reached, ", "))));
-  }
-
-  void halves() {
-    page_.heading("Which half carries the velocity");
-    page_.paragraph(
-        "The last block's channels are divided into two halves; the second is the one its last coupling has just "
-        "changed. The paper does not say which half is zd.");
+        "Everything above was trained for {} epochs. The paper trains for 1000, on all windows, in batches of "
+        "{} with a constant learning rate of {:g}. So were the single-scale flows here, one seed, up to {} "
+        "epochs. Does zc's share of the fault grow on the way?",
+        p_.plan.config.train.epochs, t.batch, t.learning_rate, p_.plan.literal_epochs.back()));
+    figure("scores_over_epochs", score_curve_picture(p_.curves),
+           "AUC over all velocities by the model as it was after so many epochs.", "AUC over epochs for each score");
     PageTable table;
-    table.head = {"flow", "zd", "`score_zc` unseen %", "`nll` unseen %", "correlation", fmt::format("error, {}", unit)};
-    const std::vector<std::pair<std::string, bool>> rows = {{p_.single_constrained, false},
-                                                            {p_.single_zd_first, true},
-                                                            {p_.multi_constrained, false},
-                                                            {p_.multi_zd_first, true}};
-    for (const auto& [name, first] : rows) {
-      const EstimateRow* estimate = find_estimate(t_, name, "unseen");
-      table.rows.push_back({system(name)->system.config.model.blocks == 1 ? "single-scale" : "multi-scale",
-                            first ? "first half" : "second half (default)", auc_cell(t_, name, "score_zc", "unseen"),
-                            auc_cell(t_, name, "nll", "unseen"),
-                            estimate == nullptr ? "–" : with_half_width(estimate->correlation, 3),
-                            estimate == nullptr ? "–" : with_half_width(estimate->calibrated_error, 0)});
+    table.head = {"flow", "epochs", "`nll` all %", "`nll` unseen %", "`score_zc` all %", "`score_zc` unseen %"};
+    for (const ScoreCurve& curve : p_.curves) {
+      for (const int64_t epochs : p_.plan.literal_epochs) {
+        Cells cells = {curve.system.title, std::to_string(epochs)};
+        for (const char* score : {"nll", "score_zc"}) {
+          for (const auto group : {&CurvePoint::all, &CurvePoint::unseen}) {
+            const auto point = std::find_if(curve.points.begin(), curve.points.end(), [&](const CurvePoint& p) {
+              return p.epochs == epochs && p.score == score;
+            });
+            cells.push_back(point == curve.points.end() ? "–" : fmt::format("{:.1f}", 100 * (*point).*group));
+          }
+        }
+        table.rows.push_back(cells);
+      }
     }
-    table.caption = fmt::format("First half: {}; second half: {}.", count_text(p_.plan.sweep_seeds, "seed"),
-                                count_text(p_.plan.seeds, "seed"));
+    table.caption = "AUC in %. A single seed has no interval over seeds. Every score: score_curves.csv.";
     page_.table(table);
-  }
-
-  void longer() {
-    page_.heading("Whether longer training changes it");
-    page_.paragraph(
-        fmt::format("The paper trains for 1000 epochs of all windows; here it is {} of {}. To see where more of it "
-                    "leads, the single-scale flows of the first seed were also trained {} times as long.",
-                    p_.plan.config.train.epochs,
-                    p_.plan.config.train.windows_per_clip == 0
-                        ? std::string("all")
-                        : fmt::format("{} windows per clip", p_.plan.config.train.windows_per_clip),
-                    p_.plan.long_factor));
-    PageTable table;
-    table.head = {
-        "flow", "epochs", "seeds", "`nll` all %", "`nll` unseen %", "`score_zc` all %", "`score_zc` unseen %"};
-    for (const std::string& name :
-         {p_.single_conventional, p_.single_conventional_long, p_.single_constrained, p_.single_constrained_long}) {
-      const SystemScores& s = *system(name);
-      table.rows.push_back({s.system.config.condition.enabled ? "constrained" : "conventional",
-                            std::to_string(s.system.config.train.epochs), std::to_string(s.runs.size()),
-                            auc_cell(t_, name, "nll", "all"), auc_cell(t_, name, "nll", "unseen"),
-                            auc_cell(t_, name, "score_zc", "all"), auc_cell(t_, name, "score_zc", "unseen")});
-    }
-    table.caption = "AUC in %. A single seed has no interval over seeds.";
-    page_.table(table);
+    io::write_text(folder_ / "score_curves.csv", to_csv(p_.curves));
   }
 
   void learning() {
     page_.heading("Learning curves");
     figure("learning",
            learning_picture({system(p_.vae), system(p_.single_conventional), system(p_.single_constrained),
-                             system(p_.multi_conventional), system(p_.multi_constrained)}),
+                             system(p_.multi_conventional), system(p_.multi_constrained), system(p_.chosen)}),
            "Loss per epoch, mean over the seeds with their extremes as a band. The model of the epoch with the lowest "
            "held-out loss is kept. The axes leave out first epochs that are far above the rest.",
-           "Training and held-out loss over epochs for the autoencoder and four flows");
+           "Training and held-out loss over epochs for the autoencoder and five flows");
   }
 
   void how_it_was_made() {
@@ -531,24 +538,31 @@ class Report {
     page_.list(
         {fmt::format(
              "Recordings: {} conditions in training, {} normal clips each, of {:g} s; {} test velocities at {:g} "
-             "mm stroke with {} normal and {} anomalous clips each; severity of the fault {:g}, set once so "
-             "that the conventional single-scale flow's nll lies between 75 and 82 % over all velocities (the "
-             "paper's is at 78.6), and never changed for another flow's sake.",
+             "mm stroke with {} normal and {} anomalous clips each. Severity of the fault {:g}, tonality {:g}{}.",
              d.train_velocities_mm_s.size() * d.train_distances_mm.size(), d.train_clips, d.rail.duration_s,
              d.test_velocities_mm_s.size(), d.test_distances_mm.front(), d.test_normal_clips, d.test_anomaly_clips,
-             d.rail.severity),
+             d.rail.severity, d.rail.tonality, is_drifting(d.rail) ? drifting_rule : ""),
          fmt::format(
              "Every flow: {} epochs ({} windows per clip and epoch; 0: all), batches of {}, Adam with a learning rate "
              "of {:g} ({}), gradients clipped at {:g}; {:.0f} % of the normal training clips are held out.",
              t.epochs, t.windows_per_clip, t.batch, t.learning_rate, io::name_of(t.schedule), t.clip_norm,
              100 * t.validation_fraction),
-         "Every choice is made on held-out normal training clips by a rule that was written beforehand "
+         "Every choice is made on normal training clips by a rule that was written beforehand "
          "(docs/study.md). Test labels choose nothing.",
          fmt::format("Software: evenflow {} ({}), {}. Tables as CSV and pictures as SVG, PNG and gnuplot scripts lie "
                      "beside this page; each training's folder below cells/ holds its model, log and scores.",
                      io::version(), io::commit(), train::utc_now())});
-    page_.code(p_.plan.scale == "full" ? std::string("evenflow experiment paper")
-                                       : "evenflow experiment paper --" + p_.plan.scale);
+    page_.code(command());
+  }
+
+  std::string command() const {
+    std::string text = "evenflow experiment paper";
+    const std::string& scale = p_.plan.scale;
+    text += scale == "full" ? "" : fmt::format(" --{}", scale);
+    text += p_.curves.empty() || scale != "full" ? "" : " --literal";
+    const RailSettings& rail = p_.plan.data.rail;
+    return is_drifting(rail) ? text
+                             : fmt::format("{} --severity {:g} --tonality {:g}", text, rail.severity, rail.tonality);
   }
 
   const PaperStudy& p_;
@@ -575,18 +589,9 @@ std::string to_text(const PaperStudy& paper, const StudyTables& tables) {
     cells.push_back(row.paper ? fmt::format("{:.1f}", row.paper->front()) : "-");
     table.add(cells);
   }
-  for (const std::string& name : {paper.single_constrained, paper.multi_constrained}) {
-    for (const char* score : {"nll", "score_scatter"}) {
-      Cells cells = {paper.study.find(name).system.title, score};
-      for (const char* group : {"all", "seen", "unseen"}) {
-        cells.push_back(auc_cell(tables, name, score, group));
-      }
-      cells.emplace_back("-");
-      table.add(cells);
-    }
-  }
-  return table.text() + fmt::format("\n{}, mean ± half of the 95 % interval; k = {:g} by held-out normal clips.\n",
-                                    count_text(paper.plan.seeds, "seed"), paper.k);
+  return table.text() + fmt::format("\n{}, mean ± half of the 95 % interval. Chosen on normal clips: {}, by {}.\n",
+                                    count_text(paper.plan.seeds, "seed"), paper.choice.rows.front().candidate,
+                                    paper.choice.rows.front().score);
 }
 
 }  // namespace evenflow::experiments

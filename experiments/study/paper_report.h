@@ -8,8 +8,8 @@
 
 namespace evenflow::experiments {
 
-/// report.html, table1.csv, auc.csv, differences.csv, estimates.csv, sweep.csv and figures/ in `folder`. Errors as
-/// draw()'s and io::write_text's.
+/// report.html, table1.csv, auc.csv, differences.csv, estimates.csv, evidence.csv, score_curves.csv and figures/ in
+/// `folder`. Errors as draw()'s and io::write_text's.
 void write_paper_report(const PaperStudy& paper, const StudyTables& tables, const std::filesystem::path& folder);
 
 /// For the terminal: the paper's Table 1 and the differences that the study is about.

@@ -154,7 +154,7 @@ def result(world, out):
         name = str(path.relative_to(out))
         if path.suffix in (".wav", ".gp", ".png") or path.name in (
                 "f.h5", "l.h5", "x.h5", "features.h5", "centred.h5", "scores.csv", "s.csv", "auc.csv",
-                "differences.csv", "estimates.csv", "table1.csv", "sweep.csv", "evidence.csv", "evaluation.csv",
+                "differences.csv", "estimates.csv", "table1.csv", "score_curves.csv", "choice.csv", "evidence.csv", "evaluation.csv",
                 "evaluation.json", "manifest.csv") or "dcase" in name or name.startswith("d/"):
             found[name] = path.read_bytes().replace(str(out).encode(), b"OUT")
         elif path.name in ("model.h5", "last.h5") and "cells" not in path.parts:  # a cell's scores are there
