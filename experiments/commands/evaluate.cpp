@@ -26,6 +26,7 @@
 #include "io/temporary.h"
 #include "train/detect/score.h"
 #include "train/loop/scatter_picture.h"
+#include "train/loop/selection.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
@@ -134,18 +135,42 @@ void add_training_clips(TrainingValues& training, std::vector<io::Clip> clips, c
   }
 }
 
+/// What shards were trained on: by the settings of the model if there are any, else every normal training clip.
+void add_shards(TrainingValues& training, const std::vector<fs::path>& paths, const io::TrainSettings* settings) {
+  std::vector<io::Shard> files;
+  files.reserve(paths.size());
+  std::vector<const io::Shard*> shards;
+  shards.reserve(paths.size());
+  for (const fs::path& path : paths) {
+    shards.push_back(&files.emplace_back(path));
+  }
+  if (settings == nullptr) {
+    for (const io::Shard& shard : files) {
+      add_training_clips(training, shard.clips(), shard.parameter_names());
+    }
+    return;
+  }
+  train::require_alike(shards);
+  std::vector<io::Clip> clips;
+  for (const auto& [file, clip] : train::clips_to_train_on(shards, *settings).clips) {
+    clips.push_back(files[static_cast<size_t>(file)].clips()[static_cast<size_t>(clip)]);
+  }
+  add_training_clips(training, std::move(clips), files.front().parameter_names());
+}
+
 /// What the model was trained on, from whatever tells: the model, shards, training clips among the scores.
 TrainingValues training_values(const EvaluateArguments& arguments, const train::ScoreTable& scores) {
   TrainingValues training;
+  std::optional<io::TrainSettings> settings;
   if (arguments.model) {
-    const io::ConditionData condition = io::read_model(*arguments.model).condition;
-    for (size_t p = 0; p < condition.names.size(); ++p) {
-      add_values(training, condition.names[p], condition.training_values[p]);
+    const io::ModelData model = io::read_model(*arguments.model);
+    settings = model.config.train;
+    for (size_t p = 0; p < model.condition.names.size(); ++p) {
+      add_values(training, model.condition.names[p], model.condition.training_values[p]);
     }
   }
-  for (const fs::path& file : arguments.training) {
-    const io::Shard shard(file);
-    add_training_clips(training, shard.clips(), shard.parameter_names());
+  if (!arguments.training.empty()) {
+    add_shards(training, arguments.training, settings ? &*settings : nullptr);
   }
   if (!training.empty()) {
     return training;

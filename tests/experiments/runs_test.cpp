@@ -16,6 +16,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 /// A training that goes on until it is ended from outside.
 class Runs : public ::testing::Test {
@@ -125,6 +126,19 @@ TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_THAT(trained.out, HasSubstr("trained without velocity_mm_s=100"));
   EXPECT_THAT(run({"info", run_ + "/model.h5"}).out, HasSubstr("left out       velocity_mm_s=100\n"));
+}
+
+TEST_F(Runs, AValueThatWasLeftOutIsUnseenInItsShardToo) {
+  const SmallWorld& world = SmallWorld::get();
+  const std::string scores = folder_ / "scores.csv", model = run_ + "/model.h5";
+  const auto evaluated = [&](const Words& more) {
+    EXPECT_EQ(run(world.train_words(run_, "1") + Words{"--condition.enabled", "false", "--replace"} + more).code, 0);
+    EXPECT_EQ(run({"score", "--model", model, world.shard(), "--out", scores}).code, 0);
+    return run({"evaluate", scores, "--model", model, "--training", world.shard()}).out;
+  };
+  EXPECT_THAT(evaluated({}), HasSubstr("Seen in training: velocity_mm_s within 20 of 100 and 300"));
+  EXPECT_THAT(evaluated({"--train.leave_out", "velocity_mm_s=100"}),
+              AllOf(HasSubstr("Seen in training: velocity_mm_s"), Not(HasSubstr("100 and 300"))));
 }
 
 }  // namespace
