@@ -150,10 +150,10 @@ class Choosing {
     }
     io::make_folder(o_.folder);
     const fs::path file = o_.folder / "choice.txt";
-    const std::string text =
-        fmt::format("data {}\nparameter {}\nfalse alarms {:g}\nseed {}\nmachine {}\nleft out {}\n", shard_.data_hash(),
-                    shard_.parameter_names()[column_], o_.false_alarms, o_.config.train.seed, o_.config.train.machine,
-                    fmt::join(o_.config.train.leave_out, ", "));
+    const std::string text = fmt::format(
+        "data {}\nparameter {}\nfalse alarms {:g}\nprobes {:g} to {:g} dB\nseed {}\nmachine {}\nleft out {}\n",
+        shard_.data_hash(), shard_.parameter_names()[column_], o_.false_alarms, softest_probe_db, loudest_probe_db,
+        o_.config.train.seed, o_.config.train.machine, fmt::join(o_.config.train.leave_out, ", "));
     if (!fs::exists(file)) {
       io::write_text(file, text);
     } else if (io::read_text(file) != text) {
@@ -319,21 +319,28 @@ class Choosing {
     }
   }
 
-  static ChoiceRow row_of(const Candidate& candidate, const std::string& score, const std::vector<Outcome>& outcomes,
-                          double estimate_error) {
-    std::vector<double> false_alarms, missed, error;
+  ChoiceRow row_of(const Candidate& candidate, const std::string& score, const std::vector<Outcome>& outcomes,
+                   double estimate_error) const {
+    std::vector<double> false_alarms, missed;
     for (const Outcome& of_value : outcomes) {
       false_alarms.push_back(of_value.false_alarms);
       missed.push_back(of_value.missed);
-      error.push_back(0.5 * (of_value.false_alarms + of_value.missed));
     }
     return {.candidate = candidate.name,
             .score = score,
-            .false_alarms = mean_of(false_alarms),
+            .false_alarms = train::bounded_mean_interval(false_alarms, 0.0, 1.0),
             .worst_false_alarms = *std::max_element(false_alarms.begin(), false_alarms.end()),
             .missed = mean_of(missed),
-            .error = train::bounded_mean_interval(error, 0.0, 1.0),
+            .holds = mean_of(false_alarms) <= tolerated * o_.false_alarms,
             .estimate_error = estimate_error};
+  }
+
+  static bool is_better(const ChoiceRow& a, const ChoiceRow& b) {
+    if (a.holds != b.holds) {
+      return a.holds;
+    }
+    const std::pair of_a(a.missed, a.false_alarms.value), of_b(b.missed, b.false_alarms.value);
+    return a.holds ? of_a < of_b : std::pair(of_a.second, of_a.first) < std::pair(of_b.second, of_b.first);
   }
 
   void compare(Choice& choice) const {
@@ -343,21 +350,22 @@ class Choosing {
     if (choice.rows.empty()) {
       throw io::DataError("no candidate has a score that can be compared: " + choice.notes.front());
     }
-    std::stable_sort(choice.rows.begin(), choice.rows.end(), [](const ChoiceRow& a, const ChoiceRow& b) {
-      return std::pair(a.error.value, a.false_alarms) < std::pair(b.error.value, b.false_alarms);
-    });
+    std::stable_sort(choice.rows.begin(), choice.rows.end(), is_better);
     const ChoiceRow& best = choice.rows.front();
-    const auto level = std::count_if(choice.rows.begin(), choice.rows.end(),
-                                     [&](const ChoiceRow& row) { return row.error.value == best.error.value; });
-    if (!(best.error.value < 0.5) || best.error.high >= 0.5) {
-      choice.notes.push_back(
-          fmt::format("no score is shown to be better than guessing (50 %): train longer, or record "
-                      "more clips at each value"));
+    const auto level = std::count_if(choice.rows.begin(), choice.rows.end(), [&](const ChoiceRow& row) {
+      return !is_better(best, row) && !is_better(row, best);
+    });
+    if (!best.holds) {
+      choice.notes.push_back(fmt::format(
+          "no score keeps to twice the false alarms that were asked for ({:g} %): the one with the fewest is "
+          "taken; record more values, or closer ones",
+          100.0 * tolerated * o_.false_alarms));
+    } else if (1.0 - best.missed <= best.false_alarms.value) {
+      choice.notes.emplace_back(
+          "no score that keeps to the false alarms finds more of the probes than it raises false alarms: train longer, "
+          "or record more clips at each value");
     } else if (level > 1) {
-      choice.notes.push_back(
-          fmt::format("{} rows have the same lowest error; the first of those with the fewest false "
-                      "alarms is taken",
-                      level));
+      choice.notes.push_back(fmt::format("{} rows are equally good; the first of them is taken", level));
     }
     const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
                                         [&](const Candidate& known) { return known.name == best.candidate; });
@@ -385,10 +393,11 @@ Choice choose(const ChooseOptions& options) {
 
 std::string to_csv(const Choice& choice) {
   std::string text =
-      "candidate,score,false_alarms,worst_false_alarms,missed_probes,error,error_low,error_high,estimate_error\n";
+      "candidate,score,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,holds,"
+      "estimate_error\n";
   for (const ChoiceRow& row : choice.rows) {
-    text += fmt::format("{},{},{},{},{},{},{}\n", row.candidate, row.score, row.false_alarms, row.worst_false_alarms,
-                        row.missed, csv_interval(row.error), csv_number(row.estimate_error));
+    text += fmt::format("{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_interval(row.false_alarms),
+                        row.worst_false_alarms, row.missed, row.holds, csv_number(row.estimate_error));
   }
   return text;
 }
@@ -396,7 +405,7 @@ std::string to_csv(const Choice& choice) {
 std::string to_text(const Choice& choice) {
   constexpr size_t most_rows = 20;
   TextTable table;
-  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "error %", "estimate off by"});
+  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "estimate off by"});
   std::set<std::string> shown;
   for (size_t i = 0; i < choice.rows.size(); ++i) {
     const ChoiceRow& row = choice.rows[i];
@@ -404,9 +413,9 @@ std::string to_text(const Choice& choice) {
       continue;
     }
     shown.insert(row.candidate);
-    table.add({row.candidate, row.score, fmt::format("{:.1f}", 100.0 * row.false_alarms),
+    table.add({row.candidate, row.score, per_cent(row.false_alarms),
                fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
-               per_cent(row.error), estimate_text(row.estimate_error)});
+               estimate_text(row.estimate_error)});
   }
   return fmt::format("Without {} = {} in turn, what was left out then being the test:\n\n{}", choice.parameter,
                      fmt::join(choice.values, ", "), table.text());

@@ -32,20 +32,24 @@ struct ChooseOptions {
 /// A candidate decided by one of its scores. Shares from 0 to 1, means over the values left out.
 struct ChoiceRow {
   std::string candidate, score;
-  double false_alarms = 0;        ///< normal clips of the value left out that lie above the threshold
+  train::Interval
+      false_alarms;  ///< normal clips of the value left out above the threshold; Student's t over the values
   double worst_false_alarms = 0;  ///< the same at the value where they are most
-  double missed = 0;              ///< probes of that value that do not
-  train::Interval error;          ///< mean of the two, with Student's t over the values
+  double missed = 0;              ///< probes of that value that do not lie above it
+  bool holds = false;             ///< no more false alarms than `tolerated` times what was asked for
   double estimate_error = 0;      ///< mean distance of the estimate from the value left out; NaN without an estimate
 };
+
+/// A handful of clips at a handful of values cannot tell 5 % from 8.
+inline constexpr double tolerated = 2.0;
 
 struct Choice {
   std::string parameter;
   std::vector<std::string> values;  ///< left out in turn: "100", readings as "98 to 102"
-  std::vector<ChoiceRow> rows;      ///< by `error`, the lowest first
-  std::vector<std::string> notes;   ///< what could not be compared: a sentence each
-  io::Config chosen;                ///< the first row's, with its score
-  bool interrupted = false;         ///< then without rows
+  std::vector<ChoiceRow> rows;  ///< those that hold, the fewest missed first; then the others, the fewest alarms first
+  std::vector<std::string> notes;  ///< what could not be compared: a sentence each
+  io::Config chosen;               ///< the first row's, with its score
+  bool interrupted = false;        ///< then without rows
 };
 
 /// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does

@@ -10,7 +10,6 @@ namespace evenflow::experiments {
 namespace {
 
 constexpr uint64_t probe_stream = 0x70726f6265;
-constexpr double softest_db = 1.0, loudest_db = 8.0;
 constexpr std::array<const char*, probe_kinds> kind_names = {"tone", "band", "clicks"};
 
 /// The draws of one probe, in their order.
@@ -35,7 +34,8 @@ void raise(float* frame, int64_t first, int64_t count, float gain_db) {
 
 void make_probe(std::vector<float>& frames, int64_t bands, ProbeKind kind, uint64_t seed, uint64_t number) {
   Draws draws(seed, number * probe_kinds + static_cast<uint64_t>(kind));
-  const auto gain_db = static_cast<float>(softest_db * std::pow(loudest_db / softest_db, draws.uniform()));
+  const auto gain_db =
+      static_cast<float>(softest_probe_db * std::pow(loudest_probe_db / softest_probe_db, draws.uniform()));
   const int64_t count = static_cast<int64_t>(frames.size()) / bands;
   const int64_t width = kind == ProbeKind::tone   ? std::min<int64_t>(2, bands)
                         : kind == ProbeKind::band ? std::max<int64_t>(1, bands / 8)

@@ -17,9 +17,11 @@ enum class ProbeKind {
   clicks,  ///< all bands are louder for two frames in every 8 to 24
 };
 inline constexpr int probe_kinds = 3;
+/// From what hardly any detector can find to what every one should.
+inline constexpr double softest_probe_db = 1.0, loudest_probe_db = 32.0;
 
 /// Makes a clip's frames [frames, bands] in dB a probe of one kind. How much louder, which bands, which frames are
-/// drawn by (seed, number): 1 to 8 dB, evenly on a logarithmic scale.
+/// drawn by (seed, number): softest_probe_db to loudest_probe_db, evenly on a logarithmic scale.
 void make_probe(std::vector<float>& frames, int64_t bands, ProbeKind kind, uint64_t seed, uint64_t number);
 
 /// Writes a shard with a probe of each kind of every clip in `clips`, labelled anomalous, of split test. Probe `p` of

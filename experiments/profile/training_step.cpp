@@ -37,6 +37,8 @@ class Untraced {
   kernels::Tracer* tracer_;
 };
 
+constexpr double speed_range = 60.0;  // between values that are 100 apart, where the range is automatic
+
 template <class T>
 Buffer<T> uploaded(kernels::Stream& stream, const std::vector<T>& values) {
   Buffer<T> buffer(static_cast<int64_t>(values.size()), stream.device());
@@ -141,13 +143,15 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   loss_ = Buffer<double>(most_steps, device);
   norm_ = Buffer<double>(most_steps, device);
   state_ = Buffer<kernels::StepState>(1, device);
-  if (config.augment.any()) {
+  const io::AugmentSettings augment =
+      train::with_range(config.augment, model.parameter_count() > 0 ? speed_range : 0.0);
+  if (augment.any()) {
     changes_ = Buffer<kernels::WindowChange>(windows, device);
     moved_values_ = uploaded(stream_, set.values);
     augment_ = train::TrainingStep::Augment{};
     augment_->mels_per_band = train::mels_per_band(config.frontend);
     kernels::DrawChanges& draw = augment_->draw;
-    draw.augmentation = train::augmentation_of(config.augment);
+    draw.augmentation = train::augmentation_of(augment);
     draw.seed = config.train.seed;
     draw.step = {&state_.data()->adam_step, 1, device};
     draw.speed_column = model.parameter_count() > 0 ? 0 : -1;

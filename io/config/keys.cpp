@@ -131,16 +131,18 @@ std::vector<Row> augment_rows() {
   constexpr auto section = &Config::augment;
   return {
       real(
-          "augment.speed", Field{section, &Section::speed}, {0.0, infinity},
+          "augment.speed", Field{section, &Section::speed}, {-1.0, infinity},
           "training windows are warped along frequency as if their speed were up to this higher or lower, in its unit; "
-          "0: not"),
+          "0: not; -1: by three fifths of the smallest step between the training speeds, where zd carries one"),
       real("augment.speed_probability", Field{section, &Section::speed_probability}, {0.0, 1.0},
            "share of the windows that are warped"),
       text(
           "augment.speed_parameter", Field{section, &Section::speed_parameter}, "text",
           [](std::string_view) { return true; }, "the speed that is meant, where there are several"),
-      real("augment.noise", Field{section, &Section::noise}, {0.0, 1000.0},
-           "standard deviation of Gaussian noise on the normalised training windows; 0: none"),
+      real(
+          "augment.noise", Field{section, &Section::noise}, {-1.0, 1000.0},
+          "standard deviation of Gaussian noise on the normalised training windows; 0: none; -1: 0.2 where windows are "
+          "warped"),
       integer("augment.mask_bands", Field{section, &Section::mask_bands}, 0, 4096,
               "most mel bands in a row that are masked in a training window; 0: none"),
       integer("augment.mask_frames", Field{section, &Section::mask_frames}, 0, 65536,

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <limits>
 #include <set>
 #include <string>
@@ -79,6 +81,12 @@ void check_mask(const char* key, int widest, const char* length_key, int length)
   }
 }
 
+void check_automatic(const char* key, double value) {
+  if (value < 0 && value != AugmentSettings::automatic) {
+    throw UsageError(fmt::format("{} = {:g} is neither -1, which leaves it to the program, nor 0 or more", key, value));
+  }
+}
+
 }  // namespace
 
 void validate(const Config& config) {
@@ -95,6 +103,8 @@ void validate(const Config& config) {
     }
   }
   check_calibration(config);
+  check_automatic("augment.speed", config.augment.speed);
+  check_automatic("augment.noise", config.augment.noise);
   check_mask("augment.mask_bands", config.augment.mask_bands, "frontend.mel_bands", config.frontend.mel_bands);
   check_mask("augment.mask_frames", config.augment.mask_frames, "window.window_frames", config.window.window_frames);
 }

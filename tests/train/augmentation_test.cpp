@@ -268,5 +268,57 @@ TEST_F(RefusedAugmentation, OfARangeInAnotherUnit) {
               AllOf(HasSubstr("augment.speed = 60000"), HasSubstr("at most 500"), HasSubstr("unit")));
 }
 
+/// What is left to the program, for a shard of speeds that are 100 apart.
+class AutomaticAugmentation : public ::testing::Test {
+ protected:
+  std::pair<double, double> speed_and_noise(const testing::ShardSpec& spec = {}) const {
+    testing::write_shard(folder_ / "shard.h5", spec);
+    const TrainingData data = open_training_data(config_, {folder_ / "shard.h5"});
+    EXPECT_EQ(data.augment.has_value(), data.augmentation.speed > 0);
+    return {data.augmentation.speed, data.augmentation.noise};
+  }
+  static constexpr double automatic_ = io::AugmentSettings::automatic;
+  io::Config config_ = [] {
+    io::Config config = testing::tiny_config();
+    config.augment.speed = config.augment.noise = automatic_;
+    return config;
+  }();
+  testing::TempFolder folder_;
+};
+
+TEST_F(AutomaticAugmentation, IsThreeFifthsOfTheSmallestStep) {
+  EXPECT_EQ(speed_and_noise(), std::pair(60.0, 0.2));
+  config_.augment.noise = 0.1;
+  EXPECT_EQ(speed_and_noise(), std::pair(60.0, 0.1));
+  config_.augment = {.speed = 30, .noise = automatic_};
+  EXPECT_EQ(speed_and_noise(), std::pair(30.0, 0.2));
+}
+
+TEST_F(AutomaticAugmentation, IsNoneWhereNoSpeedCanBeMoved) {
+  const std::pair none(0.0, 0.0);
+  EXPECT_EQ(speed_and_noise({.parameter = false, .more_parameters = {"load"}}), none);
+  EXPECT_EQ(speed_and_noise({.more_parameters = {"rpm"}}), none);
+  EXPECT_EQ(speed_and_noise({.change_clip = [](size_t, io::Clip& c) { c.parameter[0] -= 100; }}), none);
+  config_.augment.speed_probability = 0;
+  EXPECT_EQ(speed_and_noise(), none);
+  config_.augment = {.speed = 0, .noise = automatic_};
+  EXPECT_EQ(speed_and_noise(), none);
+  config_.augment = {.speed = automatic_, .noise = automatic_};
+  config_.condition.enabled = false;
+  EXPECT_EQ(speed_and_noise(), none);
+}
+
+TEST_F(AutomaticAugmentation, TakesTheSpeedThatIsMeant) {
+  config_.condition.parameters = {"velocity_mm_s", "rpm"};
+  config_.augment.speed_parameter = "velocity_mm_s";
+  EXPECT_EQ(speed_and_noise({.more_parameters = {"rpm"}}), std::pair(60.0, 0.2));
+}
+
+TEST(AugmentSettings, OnlyOneNegativeNumberHasAMeaning) {
+  io::Config config;
+  config.augment.noise = -0.5;
+  EXPECT_THAT(message_of<io::UsageError>([&] { io::validate(config); }), HasSubstr("augment.noise = -0.5"));
+}
+
 }  // namespace
 }  // namespace evenflow::train

@@ -8,6 +8,7 @@
 
 #include "io/error.h"
 #include "train/detect/speeds.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::train {
 namespace {
@@ -79,6 +80,29 @@ void check_speeds(const ClipSelection& clips, size_t column, const std::string& 
   }
 }
 
+/// 0: no speed that can be moved without being asked.
+double usual_range(const io::Config& config, const ClipSelection& clips, const std::vector<std::string>& parameters) {
+  std::vector<std::string> speeds = speeds_among(clips.shards[0]->parameter_names(), config.condition);
+  if (!config.augment.speed_parameter.empty()) {
+    speeds = {speed_to_move(config, clips.shards[0]->parameter_names())};
+  }
+  std::erase_if(speeds, [&](const std::string& name) { return index_of(name, parameters) == std::ssize(parameters); });
+  if (speeds.size() != 1) {
+    return 0.0;
+  }
+  const auto column = static_cast<size_t>(index_of(speeds[0], clips.shards[0]->parameter_names()));
+  std::vector<double> values;
+  values.reserve(clips.clips.size());
+  for (const auto& [shard, index] : clips.clips) {
+    values.push_back(clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)].parameter[column]);
+  }
+  const OperatingPoints points(values);
+  constexpr double tolerances = 6;  // a tolerance is a tenth of the smallest step
+  const double range = tolerances * points.tolerance();
+  const bool all_faster = std::all_of(values.begin(), values.end(), [&](double v) { return !(std::abs(v) <= range); });
+  return all_faster ? range : 0.0;
+}
+
 }  // namespace
 
 kernels::Augmentation augmentation_of(const io::AugmentSettings& settings) {
@@ -89,14 +113,35 @@ kernels::Augmentation augmentation_of(const io::AugmentSettings& settings) {
           .mask_frames = settings.mask_frames};
 }
 
+io::AugmentSettings with_range(io::AugmentSettings settings, double range) {
+  constexpr double usual_noise = 0.2;
+  if (settings.speed == io::AugmentSettings::automatic) {
+    settings.speed = range;
+  }
+  if (settings.noise == io::AugmentSettings::automatic) {
+    settings.noise = settings.speed > 0 ? usual_noise : 0.0;
+  }
+  return settings;
+}
+
+io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
+                                         const std::vector<std::string>& parameters) {
+  const bool asked = config.augment.speed == io::AugmentSettings::automatic && config.augment.speed_probability > 0;
+  return with_range(config.augment, asked ? usual_range(config, clips, parameters) : 0.0);
+}
+
 std::string describe_augmentation(const io::AugmentSettings& settings) {
   std::vector<std::string> parts;
-  if (settings.speed > 0) {
+  if (settings.speed == io::AugmentSettings::automatic) {
+    parts.emplace_back("speed automatically");
+  } else if (settings.speed > 0) {
     parts.push_back(fmt::format("{} by up to {:g} in {:g} % of the windows",
                                 settings.speed_parameter.empty() ? "speed" : settings.speed_parameter, settings.speed,
                                 100 * settings.speed_probability));
   }
-  if (settings.noise > 0) {
+  if (settings.noise == io::AugmentSettings::automatic) {
+    parts.emplace_back("noise automatically");
+  } else if (settings.noise > 0) {
     parts.push_back(fmt::format("noise {:g}", settings.noise));
   }
   if (settings.mask_bands > 0) {

@@ -15,7 +15,16 @@ namespace evenflow::train {
 /// What the settings draw from.
 kernels::Augmentation augmentation_of(const io::AugmentSettings& settings);
 
-/// For a log: "speed by up to 60 in 50 % of the windows, noise 0.2"; "" where nothing is changed.
+/// The settings with what is automatic in numbers: the speed by `range`, and noise of 0.2 where that is not 0.
+io::AugmentSettings with_range(io::AugmentSettings settings, double range);
+/// The same for these training clips of a model that has `parameters`: three fifths of the smallest step between the
+/// operating points (seen.h) of the speed among them, so that warped windows cover what lies between, in part twice.
+/// 0 where there is no such speed, several and none is meant, fewer than two points, or one at or below that range.
+io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
+                                         const std::vector<std::string>& parameters);
+
+/// For a log: "speed by up to 60 in 50 % of the windows, noise 0.2"; "" where nothing is changed. What is automatic is
+/// called so.
 std::string describe_augmentation(const io::AugmentSettings& settings);
 
 struct AugmentPlan {

@@ -347,7 +347,7 @@ void Training::log_start() {
                                                            : "unconstrained: no parameter varies in training");
   }
   if (data_.augment) {
-    log_.line("training windows are changed at random: " + describe_augmentation(config_.augment));
+    log_.line("training windows are changed at random: " + describe_augmentation(data_.augmentation));
   }
   if (steps_per_epoch_ == 1) {
     log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
@@ -636,7 +636,12 @@ ClipScoring Training::scoring() const {
 
 // None if the parameters cannot be used.
 NormalClips Training::normal_clips() {
-  return assemble() ? score_normal_clips(scoring(), data_.clips, config_) : NormalClips{};
+  if (!assemble()) {
+    return {};
+  }
+  io::Config config = config_;
+  config.augment = data_.augmentation;
+  return score_normal_clips(scoring(), data_.clips, config);
 }
 
 io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {

@@ -133,9 +133,11 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
                                      machines.size(), fmt::join(machines, ", ")));
   }
   flow::require_model(config, data.condition);
-  require_calibration(config, data.clips, data.condition.names);
+  io::Config in_numbers = config;
+  in_numbers.augment = data.augmentation = resolve_augmentation(config, data.clips.train, data.condition.names);
+  require_calibration(in_numbers, data.clips, data.condition.names);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
-  data.augment = plan_augmentation(config, data.clips.train, data.condition.names);
+  data.augment = plan_augmentation(in_numbers, data.clips.train, data.condition.names);
   std::vector<int> train_columns = columns;
   if (data.augment && data.augment->extra_column) {
     train_columns.push_back(*data.augment->extra_column);

@@ -22,6 +22,7 @@ struct TrainingData {
   HeldOut clips;
   std::vector<std::string> notes;      ///< what was left out or put together: a sentence each
   io::ConditionData condition;         ///< names, k and v0 from the training clips; no names: unconstrained
+  io::AugmentSettings augmentation;    ///< the configuration's, what is automatic in numbers
   std::optional<AugmentPlan> augment;  ///< of the windows of `train`; its extra column is the last of their values
   std::unique_ptr<Loader> train, validation;
   std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
