@@ -96,14 +96,16 @@ bool is_profile(const fs::path& file) {
 }
 
 bool is_study_table(const std::string& text) {
-  constexpr std::array<std::string_view, 8> headers = {"system,score,group,normal,anomalous,auc,",
-                                                       "system,score,against_system,against_score,group,",
-                                                       "system,group,clips,correlation,",
-                                                       "system,score,group,normal,anomalous,false_alarms,",
-                                                       "system,score,source_auc,",
-                                                       "system,score,gap,",
-                                                       "candidate,score,false_alarms,",
-                                                       "rail,severity,"};
+  constexpr std::array<std::string_view, 10> headers = {"system,score,group,normal,anomalous,auc,",
+                                                        "system,score,against_system,against_score,group,",
+                                                        "system,group,clips,correlation,",
+                                                        "system,score,group,normal,anomalous,false_alarms,",
+                                                        "system,score,source_auc,",
+                                                        "system,score,gap,",
+                                                        "candidate,score,false_alarms,",
+                                                        "rail,severity,",
+                                                        "system,score,figure,folds,",
+                                                        "left_out,system,score,"};
   return std::any_of(headers.begin(), headers.end(), [&](std::string_view header) { return text.starts_with(header); });
 }
 

@@ -97,10 +97,25 @@ std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& 
   return candidates;
 }
 
+std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed) {
+  constexpr double range_in_steps = 0.6, noise = 0.2;
+  const bool stands_still = std::find(training_values.begin(), training_values.end(), 0.0) != training_values.end();
+  if (speed.empty() || stands_still) {
+    return {};
+  }
+  double step = std::numeric_limits<double>::infinity();
+  for (size_t i = 1; i < training_values.size(); ++i) {
+    step = std::min(step, training_values[i] - training_values[i - 1]);
+  }
+  return {{"augment.speed", fmt::format("{:.3g}", range_in_steps * step)},
+          {"augment.speed_parameter", speed},
+          {"augment.noise", fmt::format("{:g}", noise)}};
+}
+
 std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const std::vector<double>& training_values,
                                                  const std::string& speed, bool only_parameter) {
   using Alternatives = std::vector<std::vector<KeyFlag>>;
-  constexpr double span = 6.0, smaller = 1.0 / 3.0, range_in_steps = 0.6, noise = 0.2;
+  constexpr double span = 6.0, smaller = 1.0 / 3.0;
   const bool flow = base.model.kind == io::ModelKind::glow;
   Alternatives couplings = {{}}, slopes = {{}}, augmentations = {{}};
   if (flow) {
@@ -110,15 +125,8 @@ std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const s
     const double k = span / (training_values.back() - training_values.front());
     slopes = {{{"condition.k", fmt::format("{:.3g}", k)}}, {{"condition.k", fmt::format("{:.3g}", smaller * k)}}};
   }
-  const bool stands_still = std::find(training_values.begin(), training_values.end(), 0.0) != training_values.end();
-  if (!speed.empty() && !stands_still) {
-    double step = std::numeric_limits<double>::infinity();
-    for (size_t i = 1; i < training_values.size(); ++i) {
-      step = std::min(step, training_values[i] - training_values[i - 1]);
-    }
-    augmentations.push_back({{"augment.speed", fmt::format("{:.3g}", range_in_steps * step)},
-                             {"augment.speed_parameter", speed},
-                             {"augment.noise", fmt::format("{:g}", noise)}});
+  if (std::vector<KeyFlag> augmentation = usual_augmentation(training_values, speed); !augmentation.empty()) {
+    augmentations.push_back(std::move(augmentation));
   }
   Alternatives all;
   for (const std::vector<KeyFlag>& coupling : couplings) {

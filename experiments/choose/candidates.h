@@ -23,11 +23,14 @@ std::vector<KeyFlag> parse_settings(const std::string& text);
 /// decides), two candidates that are the same.
 std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& settings, const io::Config& base);
 
+/// Settings of an augmentation by three fifths of the smallest step between the values, with a noise of 0.2. None for a
+/// parameter that is 0 somewhere or is no speed (`speed` is empty). training_values: two or more, ascending.
+std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed);
+
 /// What is tried where no candidates are named: every combination of the affine and the additive coupling (of a flow),
 /// of a slope k that spans [-3, 3] over the training values and a third of it (of a constrained flow with one
-/// parameter, if the base gives no k), and of no augmentation and one by three fifths of the smallest step between the
-/// values with a noise of 0.2 (of a speed that is never 0). training_values: ascending; speed: its name, empty if the
-/// parameter is none.
+/// parameter, if the base gives no k), and of no augmentation and one by usual_augmentation. training_values:
+/// ascending; speed: its name, empty if the parameter is none.
 std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const std::vector<double>& training_values,
                                                  const std::string& speed, bool only_parameter);
 

@@ -14,6 +14,7 @@
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
+#include "experiments/study/leave_out.h"
 #include "experiments/study/tables.h"
 #include "io/output_folder.h"
 
@@ -26,6 +27,7 @@ struct StudyArguments {
   fs::path manifest, out;
   ConfigSource config;
   int seeds = 5;
+  bool leave_each_out = false;
   bool force = false;  ///< replace what is not evenflow's own
 };
 
@@ -35,6 +37,8 @@ void declare(Options& options, StudyArguments& arguments) {
   options.file("--out", arguments.out, "the study's folder").required().shown_as("FOLDER");
   options.force(arguments.force);
   options.number("--seeds", arguments.seeds, 1, 1000, "trainings of each flow, with the seeds 1, 2, ...");
+  options.flag("--leave-each-out", arguments.leave_each_out,
+               "a study without each value of the first parameter in turn, and simple detectors beside the flows");
   options.config(
       arguments.config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; }, true);
 }
@@ -55,30 +59,14 @@ bool is_older_study(const fs::path& folder) {
   return false;
 }
 
-int run(const StudyArguments& arguments) {
-  Outputs outputs(arguments.force);
-  outputs.reads(arguments.config);
-  outputs.reads_recordings(arguments.manifest);
-  outputs.writes_below(arguments.out, "features.h5", FileKind::shard);
-  for (const std::string& name : study_table_files()) {
-    outputs.writes_below(arguments.out, name, FileKind::study_table);
-  }
-  StudyOptions options;
-  options.manifest = arguments.manifest;
-  options.folder = arguments.out;
+constexpr const char* interrupted_text = "Interrupted; what is done is kept. The same command goes on.\n";
+
+int run_one(const StudyArguments& arguments, StudyOptions options, StatusLine& status) {
   options.systems = flow_systems(resolve(arguments.config));
-  options.seeds.resize(static_cast<size_t>(arguments.seeds));
-  std::iota(options.seeds.begin(), options.seeds.end(), uint64_t{1});
-  options.stop = &stop_on_signals();
-  std::optional<io::OutputFolder> folder;
-  options.claim = [&] { folder.emplace(arguments.out, "study", is_older_study, arguments.force); };
-  StatusLine status;
-  options.log = [&](const std::string& line) { status.print(line); };
-  options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
   const Study study = run_study(options);
   status.clear();
   if (study.interrupted) {
-    fmt::print("Interrupted; what is done is kept. The same command goes on.\n");
+    fmt::print(interrupted_text);
     return exit_interrupted;
   }
   const StudyTables tables = study_tables(study);
@@ -86,6 +74,49 @@ int run(const StudyArguments& arguments) {
   fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), options.folder.string(),
              fmt::join(study_table_files(), ", "));
   return exit_ok;
+}
+
+int run_folds(const StudyArguments& arguments, const StudyOptions& options, StatusLine& status) {
+  const LeaveOut study = run_leave_out(options, resolve(arguments.config));
+  status.clear();
+  if (study.interrupted) {
+    fmt::print(interrupted_text);
+    return exit_interrupted;
+  }
+  const LeaveOutTables tables = leave_out_tables(study);
+  write_tables(tables, options.folder);
+  fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), options.folder.string(),
+             fmt::join(leave_out_files(), ", "));
+  return exit_ok;
+}
+
+int run(const StudyArguments& arguments) {
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.config);
+  outputs.reads_recordings(arguments.manifest);
+  outputs.writes_below(arguments.out, "features.h5", FileKind::shard);
+  for (const std::string& name : arguments.leave_each_out ? leave_out_files() : study_table_files()) {
+    outputs.writes_below(arguments.out, name, FileKind::study_table);
+  }
+  StudyOptions options;
+  options.manifest = arguments.manifest;
+  options.folder = arguments.out;
+  options.seeds.resize(static_cast<size_t>(arguments.seeds));
+  std::iota(options.seeds.begin(), options.seeds.end(), uint64_t{1});
+  options.stop = &stop_on_signals();
+  std::optional<io::OutputFolder> folder;
+  options.claim = [&] {
+    if (arguments.leave_each_out) {
+      folder.emplace(
+          arguments.out, "study of values left out", [](const fs::path&) { return false; }, arguments.force);
+    } else {
+      folder.emplace(arguments.out, "study", is_older_study, arguments.force);
+    }
+  };
+  StatusLine status;
+  options.log = [&](const std::string& line) { status.print(line); };
+  options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
+  return arguments.leave_each_out ? run_folds(arguments, options, status) : run_one(arguments, options, status);
 }
 
 }  // namespace
@@ -97,9 +128,12 @@ Command study_command() {
       "multi-scale, conventional and constrained) are trained with several seeds on the training clips of a manifest, "
       "and tables say how well each of their scores tells anomalous test clips from normal ones: AUC over all, seen "
       "and unseen values of the parameter and value by value, with 95 % intervals, differences to the conventional "
-      "flow, and the estimates of the parameter. Ctrl-C stops; the same command goes on, and skips what is finished.",
+      "flow, and the estimates of the parameter. With --leave-each-out every value of the parameter is unseen once, "
+      "additive and augmented flows and detectors on clip statistics are compared too, and the tables are over those "
+      "folds. Ctrl-C stops; the same command goes on, and skips what is finished.",
       "  evenflow experiment study rails/manifest.csv --out studies/rails --config experiments/configs/demo.toml\n"
-      "  evenflow experiment study bldc/manifest.csv --out bldc --config experiments/configs/bldc.toml --seeds 3",
+      "  evenflow experiment study bldc/manifest.csv --out bldc --config experiments/configs/bldc.toml --seeds 3 \\\n"
+      "    --leave-each-out",
       declare, run);
 }
 

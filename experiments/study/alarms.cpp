@@ -4,10 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "experiments/study/csv.h"
-#include "experiments/study/groups.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
@@ -21,39 +19,6 @@ using train::Interval;
 
 bool all_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
-
-/// The threshold of each run, or none if one has none.
-std::optional<std::vector<double>> thresholds(const SystemScores& system, const std::string& score,
-                                              double false_alarms) {
-  io::ScoreSettings settings = system.system.config.score;
-  settings.threshold_quantile = 1.0 - false_alarms;
-  std::vector<double> values;
-  for (size_t run = 0; run < system.runs.size(); ++run) {
-    try {
-      values.push_back(train::fit_threshold(normal_scores(system, run, score), settings, score).data.value);
-    } catch (const io::DataError&) {
-      return std::nullopt;
-    }
-  }
-  return values;
-}
-
-/// The share of the clips of one label that lie above each run's threshold.
-Interval share_above(const train::RunScores& runs, const std::vector<double>& thresholds, const ClipGroup& group,
-                     int label) {
-  std::vector<double> shares;
-  for (size_t run = 0; run < runs.size(); ++run) {
-    double above = 0, clips = 0;
-    for (size_t i = 0; i < group.labels.size(); ++i) {
-      if (group.labels[i] == label) {
-        clips += 1.0;
-        above += runs[run][i] > thresholds[run] ? 1.0 : 0.0;
-      }
-    }
-    shares.push_back(above / clips);
-  }
-  return train::bounded_mean_interval(shares, 0, 1);
 }
 
 /// Scores and labels of one run.
@@ -78,12 +43,44 @@ Labelled against_all_anomalies(const Study& study, const SystemScores& system, s
 
 }  // namespace
 
+std::optional<std::vector<double>> alarm_thresholds(const SystemScores& system, const std::string& score,
+                                                    double false_alarms) {
+  io::ScoreSettings settings = system.system.config.score;
+  settings.threshold_quantile = 1.0 - false_alarms;
+  std::vector<double> values;
+  for (size_t run = 0; run < system.runs.size(); ++run) {
+    try {
+      values.push_back(train::fit_threshold(normal_scores(system, run, score), settings, score).data.value);
+    } catch (const io::DataError&) {
+      return std::nullopt;
+    }
+  }
+  return values;
+}
+
+std::vector<double> shares_above(const train::RunScores& runs, const std::vector<double>& thresholds,
+                                 const ClipGroup& group, int label) {
+  std::vector<double> shares;
+  for (size_t run = 0; run < runs.size(); ++run) {
+    double above = 0, clips = 0;
+    for (size_t i = 0; i < group.labels.size(); ++i) {
+      if (group.labels[i] == label) {
+        clips += 1.0;
+        above += runs[run][i] > thresholds[run] ? 1.0 : 0.0;
+      }
+    }
+    shares.push_back(above / clips);
+  }
+  return shares;
+}
+
 std::vector<AlarmRow> alarms(const Study& study, double false_alarms) {
+  const auto share = [](const auto&... of) { return train::bounded_mean_interval(shares_above(of...), 0, 1); };
   std::vector<AlarmRow> rows;
   const std::vector<ClipGroup> groups = test_groups(study);
   for (const SystemScores& system : study.systems) {
     for (const std::string& score : scores_to_compare(system)) {
-      const auto levels = thresholds(system, score, false_alarms);
+      const auto levels = alarm_thresholds(system, score, false_alarms);
       if (!levels) {
         continue;
       }
@@ -91,7 +88,7 @@ std::vector<AlarmRow> alarms(const Study& study, double false_alarms) {
         const train::RunScores runs = scores_in(system, score, group);
         if (std::all_of(runs.begin(), runs.end(), all_finite)) {
           rows.push_back({system.system.name, score, group.name, group.normal(), group.anomalous(),
-                          share_above(runs, *levels, group, 0), share_above(runs, *levels, group, 1)});
+                          share(runs, *levels, group, 0), share(runs, *levels, group, 1)});
         }
       }
     }

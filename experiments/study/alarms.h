@@ -3,13 +3,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/study/groups.h"
 #include "experiments/study/study.h"
 #include "train/statistics/intervals.h"
 
 namespace evenflow::experiments {
+
+/// The threshold of each run that a share `false_alarms` of normal clips is meant to exceed; none if a run has none.
+std::optional<std::vector<double>> alarm_thresholds(const SystemScores& system, const std::string& score,
+                                                    double false_alarms);
+/// The share of a group's clips of one label that lie above each run's threshold; NaN without such clips.
+std::vector<double> shares_above(const train::RunScores& runs, const std::vector<double>& thresholds,
+                                 const ClipGroup& group, int label);
 
 /// One system decided by one score, in one group of test clips (groups.h). Shares from 0 to 1, means over the seeds
 /// with Student's t, cut at 0 and 1.

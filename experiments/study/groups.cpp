@@ -1,7 +1,6 @@
 #include "experiments/study/groups.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "train/statistics/seen.h"
 
@@ -11,19 +10,6 @@ namespace {
 using train::ClipScore;
 
 constexpr const char* compare_first = "nll";
-
-ClipGroup group_of(const Study& study, const std::string& name, const std::function<bool(const ClipScore&)>& wanted) {
-  ClipGroup group{name, {}, {}};
-  const std::vector<ClipScore>& clips = study.systems.front().runs.front().clips;
-  for (size_t i = 0; i < clips.size(); ++i) {
-    if (!is_tested(clips[i]) || !wanted(clips[i])) {
-      continue;
-    }
-    group.rows.push_back(i);
-    group.labels.push_back(clips[i].clip.label);
-  }
-  return group;
-}
 
 }  // namespace
 
@@ -42,6 +28,19 @@ bool is_tested(const ClipScore& clip) {
 std::string side_of(const Study& study, const ClipScore& clip) {
   const train::Familiarity familiarity = train::OperatingPoints(study.training_values).of(clip.clip.parameter.front());
   return familiarity == train::Familiarity::unknown ? "" : familiarity == train::Familiarity::seen ? "seen" : "unseen";
+}
+
+ClipGroup group_of(const Study& study, const std::string& name, const std::function<bool(const ClipScore&)>& wanted) {
+  ClipGroup group{name, {}, {}};
+  const std::vector<ClipScore>& clips = study.systems.front().runs.front().clips;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (!is_tested(clips[i]) || !wanted(clips[i])) {
+      continue;
+    }
+    group.rows.push_back(i);
+    group.labels.push_back(clips[i].clip.label);
+  }
+  return group;
 }
 
 std::vector<ClipGroup> test_groups(const Study& study) {

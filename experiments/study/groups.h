@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct ClipGroup {
 bool is_tested(const train::ClipScore& clip);
 /// "seen" or "unseen" in training, or "" where the value of the study's parameter is not known.
 std::string side_of(const Study& study, const train::ClipScore& clip);
+/// The test clips for which `wanted` holds.
+ClipGroup group_of(const Study& study, const std::string& name,
+                   const std::function<bool(const train::ClipScore&)>& wanted);
 /// Those with clips of both classes; the values last, ascending.
 std::vector<ClipGroup> test_groups(const Study& study);
 /// The scores that every run of a system has; nll, with which others are compared, first.

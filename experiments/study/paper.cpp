@@ -89,16 +89,6 @@ System centred(const PaperPlan& plan) {
   return system;
 }
 
-System clip_statistics_system(const PaperPlan& plan) {
-  System system;
-  system.config = plan.config;
-  system.config.condition.enabled = false;
-  system.name = "clip_statistics";
-  system.title = "clip statistics (10th, 50th, 90th percentile by mel band)";
-  system.statistics = ClipStatistics::percentiles;
-  return system;
-}
-
 /// The paper's training (section 6.2): Adam at a constant rate of 1e-4, batches of 128, all windows.
 System literally(const PaperPlan& plan, System system) {
   io::TrainSettings& train = system.config.train;
@@ -258,7 +248,7 @@ PaperStudy run_paper(const PaperOptions& options) {
   }
 
   const System single_plain = conventional(plan, 1), multi_plain = conventional(plan, blocks);
-  const System statistics = clip_statistics_system(plan);
+  const System statistics = clip_statistics_system(plan.config);
   paper.study = run(options, {statistics, multi_plain});
   if (paper.study.interrupted) {
     return paper;

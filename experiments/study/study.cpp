@@ -73,18 +73,47 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   }
 }
 
+std::string to_csv(const io::Manifest& manifest) {
+  // Most have neither, and studies of older programs have neither column.
+  const bool places = std::any_of(manifest.clips.begin(), manifest.clips.end(),
+                                  [](const io::Clip& clip) { return !clip.domain.empty() || !clip.section.empty(); });
+  std::string text = places ? "path,split,label,machine,domain,section" : "path,split,label,machine";
+  for (const std::string& name : manifest.parameter_names) {
+    text += fmt::format(",{}", io::csv_cell(name));
+  }
+  text += "\n";
+  for (const io::Clip& clip : manifest.clips) {
+    text += fmt::format("{},{},{},{}", io::csv_cell(file_of(manifest, clip).string()),
+                        clip.split == io::Split::train ? "train" : "test", clip.label, io::csv_cell(clip.machine));
+    if (places) {
+      text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
+    }
+    for (const double value : clip.parameter) {
+      text += std::isnan(value) ? "," : fmt::format(",{}", value);
+    }
+    text += "\n";
+  }
+  return text;
+}
+
 class Running {
  public:
-  explicit Running(const StudyOptions& options) : o_(options), manifest_(read_clips(options.manifest)) {}
+  explicit Running(const StudyOptions& options)
+      : o_(options), manifest_(options.recordings ? *options.recordings : read_clips(options.manifest)) {}
 
   Study run() {
-    require_study(manifest_, o_.manifest);
+    if (!o_.recordings) {
+      require_study(manifest_, o_.manifest);
+    }
     require_recordings(manifest_, o_.manifest);
     drop_repeated(manifest_, o_.manifest);
     for (const std::string& note : manifest_.notes) {
       o_.log("note: " + note);
     }
-    claim_folder();
+    if (o_.claim) {
+      o_.claim();
+    }
+    claim_recordings(manifest_, o_.manifest, o_.folder);
     Study study;
     study.seeds = o_.seeds;
     study.parameter = manifest_.parameter_names.front();
@@ -152,47 +181,6 @@ class Running {
       return rows;
     };
     return {rows_of(sides.train), rows_of(sides.validation)};
-  }
-
-  // The manifest's copy says what the study is of.
-  void claim_folder() {
-    if (o_.claim) {
-      o_.claim();
-    }
-    io::make_folder(o_.folder);
-    const fs::path copy = o_.folder / "manifest.csv";
-    const std::string text = to_csv();
-    if (!fs::exists(copy)) {
-      io::write_text(copy, text);
-    } else if (io::read_text(copy) != text) {
-      throw io::UsageError(
-          fmt::format("the folder '{}' holds a study of other recordings than '{}'; choose another "
-                      "folder",
-                      o_.folder.string(), o_.manifest.string()));
-    }
-  }
-
-  std::string to_csv() const {
-    // Most have neither, and studies of older programs have neither column.
-    const bool places = std::any_of(manifest_.clips.begin(), manifest_.clips.end(),
-                                    [](const io::Clip& clip) { return !clip.domain.empty() || !clip.section.empty(); });
-    std::string text = places ? "path,split,label,machine,domain,section" : "path,split,label,machine";
-    for (const std::string& name : manifest_.parameter_names) {
-      text += fmt::format(",{}", io::csv_cell(name));
-    }
-    text += "\n";
-    for (const io::Clip& clip : manifest_.clips) {
-      text += fmt::format("{},{},{},{}", io::csv_cell(file_of(manifest_, clip).string()),
-                          clip.split == io::Split::train ? "train" : "test", clip.label, io::csv_cell(clip.machine));
-      if (places) {
-        text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
-      }
-      for (const double value : clip.parameter) {
-        text += std::isnan(value) ? "," : fmt::format(",{}", value);
-      }
-      text += "\n";
-    }
-    return text;
   }
 
   /// Features that lie in the folder are of the recordings of this study.
@@ -304,8 +292,31 @@ const SystemScores& Study::find(const std::string& name) const {
   return *found;
 }
 
+System clip_statistics_system(const io::Config& base) {
+  System system;
+  system.config = base;
+  system.config.condition.enabled = false;
+  system.name = "clip_statistics";
+  system.title = "clip statistics (10th, 50th, 90th percentile by mel band)";
+  system.statistics = ClipStatistics::percentiles;
+  return system;
+}
+
 Study run_study(const StudyOptions& options) {
   return Running(options).run();
+}
+
+void claim_recordings(const io::Manifest& manifest, const fs::path& file, const fs::path& folder) {
+  io::make_folder(folder);
+  const fs::path copy = folder / "manifest.csv";
+  const std::string text = to_csv(manifest);
+  if (!fs::exists(copy)) {
+    io::write_text(copy, text);
+  } else if (io::read_text(copy) != text) {
+    throw io::UsageError(
+        fmt::format("the folder '{}' holds a study of other recordings than '{}'; choose another folder",
+                    folder.string(), file.string()));
+  }
 }
 
 std::vector<double> held_out_nll(const SystemScores& system) {

@@ -36,6 +36,8 @@ struct System {
 /// The paper's four flows over the settings of `base`: single-scale (one block) and multi-scale (base's blocks, or
 /// three), each conventional and constrained.
 std::vector<System> flow_systems(const io::Config& base);
+/// The detectors on percentiles of a clip's log-mel, fitted to the clips that `base` trains on.
+System clip_statistics_system(const io::Config& base);
 
 struct StudyOptions {
   std::filesystem::path manifest, folder;
@@ -45,6 +47,9 @@ struct StudyOptions {
   std::function<void()> claim;  ///< called once the recordings are found good, before anything is written in the folder
   std::function<void(const std::string& line)> log;
   std::function<void(const std::string& what, double fraction)> progress;
+  /// In place of those that `manifest` lists, which only names them then. Whether they have unseen values and clips of
+  /// both classes is not looked at.
+  std::optional<io::Manifest> recordings = {};
 };
 
 /// Rows of a run's table: the normal clips that it was trained on, and those that it held out.
@@ -76,6 +81,11 @@ struct Study {
 /// values, without a test value that was not trained on, or without both classes in the test; io::UsageError: a folder
 /// that holds another study, by the key that differs.
 Study run_study(const StudyOptions& options);
+
+/// Writes folder/manifest.csv, which says what a study is of, or looks whether it is of these recordings. `file`: of
+/// the manifest. io::UsageError if it is of others.
+void claim_recordings(const io::Manifest& manifest, const std::filesystem::path& file,
+                      const std::filesystem::path& folder);
 
 /// Marginal negative log-likelihood per dimension, nats, of the normal clips that each run held out of its training.
 /// Comparable between models of the same clips: a density of the sound, whatever the model was told. A value per run.
