@@ -335,6 +335,10 @@ TEST(LeaveOutProgram, MakesEverySpeedUnseenOnceAndGoesOn) {
         "multi_scale_constrained_additive,score_zc,auc_seen,3,", "200,multi_scale_constrained_augmented,nll,2,1,"}) {
     EXPECT_THAT(tables, HasSubstr(row));
   }
+  const Outcome again = run(leaving_out(manifest, folder / "a"));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, Not(HasSubstr(": done"))) << "nothing is trained twice";
+  EXPECT_EQ(leave_out_of(folder / "a"), tables);
   // In one go: the same.
   ASSERT_EQ(run(leaving_out(manifest, folder / "b")).code, 0);
   EXPECT_EQ(leave_out_of(folder / "b"), tables);
