@@ -15,8 +15,6 @@
 namespace evenflow::experiments {
 namespace {
 
-using train::Interval;
-
 bool all_finite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "experiments/choose/candidates.h"
@@ -16,9 +17,8 @@ namespace {
 
 std::vector<double> fold_values(const std::vector<Fold>& folds) {
   std::vector<double> values;
-  for (const Fold& fold : folds) {
-    values.push_back(fold.value.centre());
-  }
+  std::transform(folds.begin(), folds.end(), std::back_inserter(values),
+                 [](const Fold& fold) { return fold.value.centre(); });
   return values;
 }
 
