@@ -50,7 +50,7 @@ std::vector<System> leave_out_systems(const io::Config& base, const std::vector<
       }
       System system = constrained;
       system.config = resolve({std::nullopt, settings}, constrained.config);
-      system.name += fmt::format("{}{}", additive ? "_additive" : "", augmented ? "_augmented" : "");
+      system.name = fmt::format("multi_scale{}{}", additive ? "_additive" : "", augmented ? "_augmented" : "");
       system.title += fmt::format("{}{}", additive ? ", additive" : "", augmented ? ", augmented" : "");
       systems.push_back(std::move(system));
     }

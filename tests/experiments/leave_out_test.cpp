@@ -114,9 +114,8 @@ TEST(LeaveOutSystems, AreFlowsTheirVariantsAndClipStatistics) {
   };
   const std::vector<System> all = leave_out_systems({}, {100, 150, 250}, "velocity_mm_s");
   EXPECT_THAT(names_of(all), ElementsAre("single_scale_conventional", "single_scale_constrained",
-                                         "multi_scale_conventional", "multi_scale_constrained",
-                                         "multi_scale_constrained_augmented", "multi_scale_constrained_additive",
-                                         "multi_scale_constrained_additive_augmented", "clip_statistics"));
+                                         "multi_scale_conventional", "multi_scale_constrained", "multi_scale_augmented",
+                                         "multi_scale_additive", "multi_scale_additive_augmented", "clip_statistics"));
   EXPECT_EQ(all[4].config.augment.speed, 30);
   EXPECT_EQ(all[4].config.augment.noise, 0.2);
   EXPECT_EQ(all[5].config.model.coupling, io::CouplingKind::additive);
@@ -323,7 +322,7 @@ TEST(LeaveOutProgram, MakesEverySpeedUnseenOnceAndGoesOn) {
     EXPECT_EQ(program.finish().code, 130);
   }
   EXPECT_FALSE(fs::exists(folder / "a/leave_out.csv"));
-  const fs::path first = folder / "a/without_100/cells/multi_scale_constrained_additive_augmented/seed_1/scores.csv";
+  const fs::path first = folder / "a/without_100/cells/multi_scale_additive_augmented/seed_1/scores.csv";
   const auto made = fs::last_write_time(first);
   const Outcome outcome = run(leaving_out(manifest, folder / "a"));
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -331,9 +330,8 @@ TEST(LeaveOutProgram, MakesEverySpeedUnseenOnceAndGoesOn) {
   EXPECT_THAT(outcome.out, HasSubstr("velocity_mm_s = 200: no training clip, so every other normal clip trains"));
   EXPECT_THAT(outcome.out, HasSubstr("without 300: multi-scale, constrained, additive, seed 1: done"));
   const std::string tables = leave_out_of(folder / "a");
-  for (const char* row :
-       {"single_scale_conventional,nll,auc_unseen,3,", "clip_statistics,score_pca,auc_all,3,",
-        "multi_scale_constrained_additive,score_zc,auc_seen,3,", "200,multi_scale_constrained_augmented,nll,2,1,"}) {
+  for (const char* row : {"single_scale_conventional,nll,auc_unseen,3,", "clip_statistics,score_pca,auc_all,3,",
+                          "multi_scale_additive,score_zc,auc_seen,3,", "200,multi_scale_augmented,nll,2,1,"}) {
     EXPECT_THAT(tables, HasSubstr(row));
   }
   const Outcome again = run(leaving_out(manifest, folder / "a"));
