@@ -37,11 +37,12 @@ std::vector<System> leave_out_systems(const io::Config& base, const std::vector<
   const System constrained = systems.back();
   const std::vector<KeyFlag> augmentation =
       base.augment.any() ? std::vector<KeyFlag>{} : usual_augmentation(values, speed);
+  const bool has_other_coupling =
+      base.model.kind == io::ModelKind::glow && base.model.coupling != io::CouplingKind::additive;
   for (const bool additive : {false, true}) {
     for (const bool augmented : {false, true}) {
-      const bool is_new = (additive || augmented) && !(additive && base.model.coupling == io::CouplingKind::additive) &&
-                          !(augmented && augmentation.empty());
-      if (!is_new) {
+      const bool is_known = !additive && !augmented;
+      if (is_known || (additive && !has_other_coupling) || (augmented && augmentation.empty())) {
         continue;
       }
       std::vector<KeyFlag> settings = augmented ? augmentation : std::vector<KeyFlag>{};

@@ -123,6 +123,9 @@ TEST(LeaveOutSystems, AreFlowsTheirVariantsAndClipStatistics) {
   io::Config base;
   base.model.coupling = io::CouplingKind::additive;
   EXPECT_EQ(leave_out_systems(base, {100, 150, 250}, "").size(), 5U) << "neither a speed nor another coupling";
+  base.model.kind = io::ModelKind::vae;
+  base.model.coupling = io::CouplingKind::sigmoid;
+  EXPECT_EQ(leave_out_systems(base, {100, 150, 250}, "").size(), 5U) << "an autoencoder has no coupling";
 }
 
 // ---- tables
