@@ -440,12 +440,12 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   scores[4].outside_calibration = -1;
   const std::filesystem::path file = *folder_ / "scores.csv";
   write_scores(file, scored);
-  EXPECT_THAT(
-      io::read_text(file),
-      ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
-                            "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_mahalanobis,score_nearest,"
-                            "estimate_velocity_mm_s,"
-                            "decision,split,domain,section,outside_calibration\n"));
+  EXPECT_THAT(io::read_text(file),
+              ::testing::StartsWith(
+                  "path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
+                  "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_mahalanobis,score_nearest,"
+                  "estimate_velocity_mm_s,"
+                  "decision,split,domain,section,outside_calibration\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
   EXPECT_EQ(table.score_names, detector.score_names());
