@@ -95,20 +95,6 @@ bool is_profile(const fs::path& file) {
   return text.starts_with("{") && text.find("\"evenflow profile\"") != std::string::npos;
 }
 
-bool is_study_table(const std::string& text) {
-  constexpr std::array<std::string_view, 10> headers = {"system,score,group,normal,anomalous,auc,",
-                                                        "system,score,against_system,against_score,group,",
-                                                        "system,group,clips,correlation,",
-                                                        "system,score,group,normal,anomalous,false_alarms,",
-                                                        "system,score,source_auc,",
-                                                        "system,score,gap,",
-                                                        "candidate,score,false_alarms,",
-                                                        "rail,severity,",
-                                                        "system,score,figure,folds,",
-                                                        "left_out,system,score,"};
-  return std::any_of(headers.begin(), headers.end(), [&](std::string_view header) { return text.starts_with(header); });
-}
-
 bool is_own(const fs::path& file, FileKind kind) {
   std::error_code error;
   if (fs::file_size(file, error) == 0 && !error) {
@@ -129,7 +115,7 @@ bool is_own(const fs::path& file, FileKind kind) {
     case FileKind::choice:
       return io::read_beginning(file).starts_with("# Chosen by evenflow choose");
     case FileKind::study_table:
-      return is_study_table(io::read_beginning(file));
+      return is_study_table(file);
     default:
       return is_profile(file);
   }
@@ -158,6 +144,24 @@ void require_ending(const fs::path& file, const Kind& kind) {
 }
 
 }  // namespace
+
+bool is_study_table(const fs::path& file) {
+  const std::string text = io::read_beginning(file);
+  constexpr std::array<std::string_view, 13> headers = {"system,score,group,normal,anomalous,auc,",
+                                                        "system,score,against_system,against_score,group,",
+                                                        "system,group,clips,correlation,",
+                                                        "system,score,group,normal,anomalous,false_alarms,",
+                                                        "system,score,source_auc,",
+                                                        "system,score,gap,",
+                                                        "system,score,paper,group,",
+                                                        "system,part,gap,",
+                                                        "system,epochs,score,",
+                                                        "candidate,score,false_alarms,",
+                                                        "rail,severity,",
+                                                        "system,score,figure,folds,",
+                                                        "left_out,system,score,"};
+  return std::any_of(headers.begin(), headers.end(), [&](std::string_view header) { return text.starts_with(header); });
+}
 
 bool is_scores_table(const fs::path& file) {
   const std::string text = io::read_beginning(file);

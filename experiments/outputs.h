@@ -14,6 +14,9 @@ namespace evenflow::experiments {
 
 enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile, page, study_table, choice };
 
+/// A table that a study, a family or a choice wrote.
+bool is_study_table(const std::filesystem::path& file);
+
 /// The files of one command. Tell what is read first, then what is written.
 class Outputs {
  public:

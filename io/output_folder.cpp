@@ -15,13 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view mark_begin = "evenflow ";
+
 std::string mark_of(const std::string& kind) {
-  return "evenflow " + kind + "\n";
+  return std::string(mark_begin) + kind + "\n";
 }
 
 bool is_marked(const fs::path& folder, const std::string& kind) {
-  std::error_code error;
-  return fs::is_regular_file(folder / mark_name, error) && read_text(folder / mark_name) == mark_of(kind);
+  return kind_of_folder(folder) == kind;
 }
 
 std::vector<std::string> names_in(const fs::path& folder) {
@@ -85,6 +86,18 @@ FileLock claimed(const fs::path& folder, const std::string& kind, const std::fun
 }
 
 }  // namespace
+
+std::string kind_of_folder(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_regular_file(folder / mark_name, error)) {
+    return "";
+  }
+  const std::string mark = read_text(folder / mark_name);
+  if (!mark.starts_with(mark_begin) || !mark.ends_with('\n')) {
+    return "";
+  }
+  return mark.substr(mark_begin.size(), mark.size() - mark_begin.size() - 1);
+}
 
 void make_folder(const fs::path& folder) {
   std::error_code error;

@@ -14,6 +14,9 @@ namespace evenflow::io {
 /// Makes a folder, and those above it, where they are missing; one behind a link too. DataError says why not.
 void make_folder(const std::filesystem::path& folder);
 
+/// What a folder was claimed for ("study"); empty if it was not.
+std::string kind_of_folder(const std::filesystem::path& folder);
+
 /// Claims a folder for one kind of content, until destruction, and makes it where it is missing. A hidden file
 /// `.evenflow` in it names the kind: with it, files that a person keeps there are no obstacle. `.evenflow-lock` keeps a
 /// second writer out. What dead programs left in it is cleared.

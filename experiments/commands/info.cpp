@@ -21,6 +21,7 @@
 #include "io/latents_file.h"
 #include "io/manifest.h"
 #include "io/model_file.h"
+#include "io/output_folder.h"
 #include "io/run_folder.h"
 #include "io/samples_file.h"
 #include "io/shard.h"
@@ -280,8 +281,38 @@ void describe_run(const fs::path& folder) {
   }
 }
 
+void describe_study_table(const fs::path& file) {
+  const auto rows = io::read_csv(file);
+  fmt::print("{}: table of a study\n", io::escaped(file.string()));
+  line("rows", std::to_string(rows.size() - 1));
+  line("columns", fmt::format("{}", fmt::join(rows.front(), ", ")));
+}
+
+/// What a study, a family of rails, or a choice left, finished or not.
+void describe_experiment(const fs::path& folder, const std::string& kind) {
+  fmt::print("{}: {}\n", io::escaped(folder.string()), kind);
+  int64_t begun = 0, finished = 0;
+  std::vector<std::string> tables;
+  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
+    const fs::path& path = entry->path();
+    if (path.filename() == "run") {
+      ++begun;
+      finished += fs::exists(path.parent_path() / "scores.csv") ? 1 : 0;
+      entry.disable_recursion_pending();
+    } else if (path.extension() == ".csv" && is_study_table(path)) {
+      tables.push_back(fs::relative(path, folder).string());
+    }
+  }
+  std::sort(tables.begin(), tables.end());
+  line("trainings", fmt::format("{} begun, {} finished", begun, finished));
+  line("tables", tables.empty() ? "none yet" : fmt::format("{}", fmt::join(tables, ", ")));
+}
+
 void describe_folder(const fs::path& folder) {
-  if (fs::exists(folder / "config.toml")) {
+  const std::string kind = io::kind_of_folder(folder);
+  if (kind.starts_with("study") || kind == "choice" || kind.starts_with("family")) {
+    describe_experiment(folder, kind);
+  } else if (fs::exists(folder / "config.toml")) {
     describe_run(folder);
   } else if (fs::exists(folder / "manifest.csv")) {
     describe_recordings(folder / "manifest.csv", "manifest");
@@ -307,6 +338,8 @@ void describe_text(const fs::path& file) {
     throw io::DataError("'" + file.string() + "' is not of a kind that evenflow knows; check the path");
   } else if (is_scores_table(file)) {
     describe_scores(file);
+  } else if (is_study_table(file)) {
+    describe_study_table(file);
   } else {
     describe_recordings(file, "manifest");
   }
@@ -340,7 +373,7 @@ Command info_command() {
   return make_command<InfoArguments>(
       "info",
       "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
-      "run folders, folders of recordings, and recordings.",
+      "run folders, studies, choices and their tables, folders of recordings, and recordings.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

@@ -79,6 +79,9 @@ int run(const PaperArguments& arguments) {
   for (const std::string& name : study_table_files()) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
   }
+  for (const char* name : {"table1.csv", "evidence.csv", "score_curves.csv", "choice/choice.csv"}) {
+    outputs.writes_below(arguments.out, name, FileKind::study_table);
+  }
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

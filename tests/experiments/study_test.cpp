@@ -20,6 +20,7 @@ namespace evenflow::experiments::test {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 // ---- tables
@@ -466,6 +467,11 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   ASSERT_EQ(miniature(folder / "a", {"--seeds", "3"}).code, 0);
   EXPECT_EQ(fs::last_write_time(model), trained);
   EXPECT_TRUE(fs::exists(folder / "a/cells/single_scale_conventional/seed_3/scores.csv"));
+  EXPECT_THAT(run({"info", folder / "a"}).out, AllOf(HasSubstr("a: study of the paper\n"), HasSubstr("begun, "),
+                                                     HasSubstr("choice/choice.csv"), HasSubstr("table1.csv")));
+  for (const char* name : {"auc.csv", "alarms.csv", "score_curves.csv", "choice/choice.csv", "evidence.csv"}) {
+    EXPECT_THAT(run({"info", (folder / "a/") + name}).out, AllOf(HasSubstr("table of a study"), HasSubstr("columns")));
+  }
   // A page about one of its trainings.
   const std::string training = folder / "a/cells/multi_scale_conventional/seed_1/run";
   for (const std::string& one : {training, (folder / "a/cells/vae/seed_1/run")}) {
