@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "io/error.h"
+#include "tests/train/solve.h"
 #include "train/statistics/random.h"
 
 namespace evenflow::train {
@@ -31,26 +32,6 @@ LocalPoints scattered(int64_t n, int64_t predictors, double spread, const Value&
 }
 
 // ---- the definition, by another road: normal equations of the weighted plane in float64, solved by elimination
-
-std::vector<double> solve(std::vector<std::vector<double>> a, std::vector<double> b) {
-  const size_t n = b.size();
-  for (size_t k = 0; k < n; ++k) {
-    for (size_t r = k + 1; r < n; ++r) {
-      const double factor = a[r][k] / a[k][k];
-      for (size_t c = k; c < n; ++c) {
-        a[r][c] -= factor * a[k][c];
-      }
-      b[r] -= factor * b[k];
-    }
-  }
-  for (size_t k = n; k-- > 0;) {
-    for (size_t c = k + 1; c < n; ++c) {
-      b[k] -= a[k][c] * b[c];
-    }
-    b[k] /= a[k][k];
-  }
-  return b;
-}
 
 struct Defined {
   double mean, about, effective;
@@ -91,7 +72,7 @@ Defined defined(const LocalPoints& points, const std::vector<double>& y, std::sp
   for (size_t p = 1; p <= predictors; ++p) {
     a[p][p] += 0.1 / effective;
   }
-  return {solve(a, b)[0], about, effective};
+  return {tests::solve(a, b)[0], about, effective};
 }
 
 TEST(LocalLinear, IsWhatItsHeaderSays) {

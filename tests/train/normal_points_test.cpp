@@ -10,6 +10,7 @@
 
 #include "flow/random.h"
 #include "io/error.h"
+#include "tests/train/solve.h"
 
 namespace evenflow::train {
 namespace {
@@ -53,33 +54,6 @@ Scaled scale(const std::vector<float>& points, int64_t length, const std::vector
   return out;
 }
 
-/// Solves A y = b by elimination with pivoting.
-std::vector<double> solve(std::vector<std::vector<double>> a, std::vector<double> b) {
-  const size_t d = b.size();
-  for (size_t c = 0; c < d; ++c) {
-    size_t pivot = c;
-    for (size_t r = c; r < d; ++r) {
-      pivot = std::abs(a[r][c]) > std::abs(a[pivot][c]) ? r : pivot;
-    }
-    std::swap(a[c], a[pivot]);
-    std::swap(b[c], b[pivot]);
-    for (size_t r = c + 1; r < d; ++r) {
-      const double factor = a[r][c] / a[c][c];
-      for (size_t k = c; k < d; ++k) {
-        a[r][k] -= factor * a[c][k];
-      }
-      b[r] -= factor * b[c];
-    }
-  }
-  for (size_t c = d; c-- > 0;) {
-    for (size_t k = c + 1; k < d; ++k) {
-      b[c] -= a[c][k] * b[k];
-    }
-    b[c] /= a[c][c];
-  }
-  return b;
-}
-
 /// Ledoit and Wolf's covariance as their paper writes it, and x^T S^-1 x / length.
 double mahalanobis_by_the_paper(const Scaled& s) {
   const size_t n = s.rows.size(), d = s.x.size();
@@ -111,7 +85,7 @@ double mahalanobis_by_the_paper(const Scaled& s) {
       sample[i][j] = (1 - weight) * sample[i][j] + (i == j ? weight * m : 0.0);
     }
   }
-  const std::vector<double> y = solve(sample, s.x);
+  const std::vector<double> y = tests::solve(sample, s.x);
   double square = 0;
   for (size_t i = 0; i < d; ++i) {
     square += s.x[i] * y[i] / D;
