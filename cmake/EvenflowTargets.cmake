@@ -33,8 +33,8 @@ function(evenflow_test_options name)
   target_link_libraries(${name} PRIVATE evenflow::options GTest::gmock GTest::gtest_main)
 endfunction()
 
-# evenflow_test_parts(NAME ROOM): the cases of program NAME in a few processes. Under a sanitizer a process costs more than
-# most cases. tests/summary.py counts the cases in what each part leaves.
+# evenflow_test_parts(NAME ROOM): the cases of program NAME in a few processes. Under a sanitizer a process costs more
+# than most cases. tests/summary.py counts the cases in what each part leaves.
 function(evenflow_test_parts name room)
   set(parts 4)
   foreach(part RANGE 1 ${parts})

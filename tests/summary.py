@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the failed and skipped tests of ctest's JUnit reports and the sum of all; fails if one failed: summary.py REPORT...
+"""Prints the failed and skipped tests of ctest's JUnit reports and their sum; fails if one failed: summary.py REPORT...
 
 Of a part of a test program (cmake/EvenflowTargets.cmake) the cases count, which GoogleTest reports in cases/PART.xml
 beside ctest's report. A part that fails though no case did, or that ends before its report, is a failed test itself.
