@@ -139,6 +139,7 @@ struct ConditionSettings {
 
 /// How training's windows are changed, each anew at every step; by default not at all.
 struct AugmentSettings {
+  static constexpr double automatic = -1;
   /// A window's speed moves by up to this, in the parameter's unit, and its sound with it; automatic: as far as the
   /// training speeds lie apart calls for (train/loop/augmentation.h).
   double speed = 0;
@@ -146,9 +147,9 @@ struct AugmentSettings {
   std::string speed_parameter{};        ///< empty: the only speed there is
   double noise = 0;                     ///< standard deviation on the normalised input, or automatic
   int mask_bands = 0, mask_frames = 0;  ///< the widest masks
-  static constexpr double automatic = -1;
   bool any() const { return speed != 0 || noise != 0 || mask_bands > 0 || mask_frames > 0; }
   bool operator==(const AugmentSettings&) const = default;
+  static AugmentSettings none() { return {.speed = 0, .noise = 0}; }
 };
 
 struct TrainSettings {

@@ -335,12 +335,45 @@ class Choosing {
             .estimate_error = estimate_error};
   }
 
-  static bool is_better(const ChoiceRow& a, const ChoiceRow& b) {
+  /// Of two scores of a candidate.
+  static bool decides_better(const ChoiceRow& a, const ChoiceRow& b) {
     if (a.holds != b.holds) {
       return a.holds;
     }
     const std::pair of_a(a.missed, a.false_alarms.value), of_b(b.missed, b.false_alarms.value);
     return a.holds ? of_a < of_b : std::pair(of_a.second, of_a.first) < std::pair(of_b.second, of_b.first);
+  }
+
+  /// Of two candidates, by their best scores. One without an estimate comes behind all that have one.
+  static bool is_better(const ChoiceRow& a, const ChoiceRow& b) {
+    const auto estimate_of = [](const ChoiceRow& row) {
+      return std::isnan(row.estimate_error) ? std::numeric_limits<double>::infinity() : row.estimate_error;
+    };
+    if (a.holds && b.holds && estimate_of(a) != estimate_of(b)) {
+      return estimate_of(a) < estimate_of(b);
+    }
+    return decides_better(a, b);
+  }
+
+  static std::vector<ChoiceRow> in_order(const std::vector<ChoiceRow>& rows) {
+    std::vector<std::vector<ChoiceRow>> candidates;
+    for (const ChoiceRow& row : rows) {
+      if (candidates.empty() || candidates.back().front().candidate != row.candidate) {
+        candidates.emplace_back();
+      }
+      candidates.back().push_back(row);
+    }
+    for (std::vector<ChoiceRow>& of_candidate : candidates) {
+      std::stable_sort(of_candidate.begin(), of_candidate.end(), decides_better);
+    }
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const auto& a, const auto& b) { return is_better(a.front(), b.front()); });
+    std::vector<ChoiceRow> ordered;
+    ordered.reserve(rows.size());
+    for (const std::vector<ChoiceRow>& of_candidate : candidates) {
+      ordered.insert(ordered.end(), of_candidate.begin(), of_candidate.end());
+    }
+    return ordered;
   }
 
   void compare(Choice& choice) const {
@@ -350,11 +383,8 @@ class Choosing {
     if (choice.rows.empty()) {
       throw io::DataError("no candidate has a score that can be compared: " + choice.notes.front());
     }
-    std::stable_sort(choice.rows.begin(), choice.rows.end(), is_better);
+    choice.rows = in_order(choice.rows);
     const ChoiceRow& best = choice.rows.front();
-    const auto level = std::count_if(choice.rows.begin(), choice.rows.end(), [&](const ChoiceRow& row) {
-      return !is_better(best, row) && !is_better(row, best);
-    });
     if (!best.holds) {
       choice.notes.push_back(fmt::format(
           "no score keeps to twice the false alarms that were asked for ({:g} %): the one with the fewest is "
@@ -364,8 +394,6 @@ class Choosing {
       choice.notes.emplace_back(
           "no score that keeps to the false alarms finds more of the probes than it raises false alarms: train longer, "
           "or record more clips at each value");
-    } else if (level > 1) {
-      choice.notes.push_back(fmt::format("{} rows are equally good; the first of them is taken", level));
     }
     const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
                                         [&](const Candidate& known) { return known.name == best.candidate; });
@@ -403,16 +431,14 @@ std::string to_csv(const Choice& choice) {
 }
 
 std::string to_text(const Choice& choice) {
-  constexpr size_t most_rows = 20;
+  constexpr size_t most_rows = 3;  // of a candidate
   TextTable table;
   table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "estimate off by"});
-  std::set<std::string> shown;
-  for (size_t i = 0; i < choice.rows.size(); ++i) {
-    const ChoiceRow& row = choice.rows[i];
-    if (i >= most_rows && shown.contains(row.candidate)) {
+  std::map<std::string, size_t> shown;
+  for (const ChoiceRow& row : choice.rows) {
+    if (++shown[row.candidate] > most_rows) {
       continue;
     }
-    shown.insert(row.candidate);
     table.add({row.candidate, row.score, per_cent(row.false_alarms),
                fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
                estimate_text(row.estimate_error)});

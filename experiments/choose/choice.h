@@ -46,7 +46,7 @@ inline constexpr double tolerated = 2.0;
 struct Choice {
   std::string parameter;
   std::vector<std::string> values;  ///< left out in turn: "100", readings as "98 to 102"
-  std::vector<ChoiceRow> rows;  ///< those that hold, the fewest missed first; then the others, the fewest alarms first
+  std::vector<ChoiceRow> rows;  ///< candidate by candidate, the chosen one first; of a candidate, the best score first
   std::vector<std::string> notes;  ///< what could not be compared: a sentence each
   io::Config chosen;               ///< the first row's, with its score
   bool interrupted = false;        ///< then without rows

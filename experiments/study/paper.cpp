@@ -185,6 +185,7 @@ PaperPlan paper_plan(PaperScale scale) {
   PaperPlan plan;
   plan.scale = "full";
   plan.data = synth_preset("paper");
+  plan.config.augment = io::AugmentSettings::none();
   io::TrainSettings& train = plan.config.train;
   train.epochs = 40;
   train.batch = 32;
@@ -279,6 +280,11 @@ PaperStudy run_paper(const PaperOptions& options) {
   paper.multi_constrained = multi.name;
   paper.single_additive = single_additive.name;
   paper.multi_additive = multi_additive.name;
+  // What decides the study comes first.
+  paper.study = run(options, {chosen, multi_plain, statistics});
+  if (paper.study.interrupted) {
+    return paper;
+  }
   paper.study = run(options, {chosen, multi_plain, statistics, multi_additive, multi, single_plain, single_additive,
                               single, vae, errors, classes, adapted});
   if (paper.study.interrupted || plan.literal_epochs.empty()) {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <optional>
-#include <set>
 
 #include "experiments/console.h"
 #include "experiments/report/page.h"
@@ -464,25 +464,28 @@ class Report {
         "without each of the training velocities in turn ({} epochs). The clips of the velocity left out say how many "
         "false alarms to expect where nothing was recorded, and copies of them with a small departure how much would "
         "be "
-        "missed. Of what keeps to twice the 5 % of false alarms asked for, what misses least wins. No anomalous clip "
+        "missed. Of a candidate's scores that keep to twice the 5 % of false alarms asked for, the one that misses "
+        "least "
+        "decides; of the candidates that have such a score, the one whose estimate of the velocity left out is best is "
+        "chosen. No anomalous clip "
         "and no test clip is looked at. It chose **{}**, "
         "decided by `{}`. The constrained rows above take its k.",
         p_.plan.choice_epochs, p_.choice.rows.front().candidate, p_.choice.rows.front().score));
     PageTable table;
     table.head = {"candidate", "decided by", "false alarms %", "missed probes %",
                   fmt::format("estimate off by, {}", unit)};
-    std::set<std::string> shown;
-    constexpr size_t first_rows = 10;
-    for (size_t i = 0; i < p_.choice.rows.size(); ++i) {
-      const ChoiceRow& row = p_.choice.rows[i];
-      if (shown.insert(row.candidate).second || i < first_rows) {
+    std::map<std::string, int> shown;
+    constexpr int most_rows = 3;
+    for (const ChoiceRow& row : p_.choice.rows) {
+      if (++shown[row.candidate] <= most_rows) {
         table.rows.push_back({row.candidate, fmt::format("`{}`", row.score), per_cent(row.false_alarms),
                               fmt::format("{:.1f}", 100 * row.missed),
                               std::isnan(row.estimate_error) ? "–" : fmt::format("{:.0f}", row.estimate_error)});
       }
     }
     table.caption =
-        "The best ten, and the best of every candidate; means over the velocities left out. All: choice/choice.csv.";
+        "The best three scores of every candidate, the chosen one first; means over the velocities left out. All: "
+        "choice/choice.csv.";
     page_.table(table);
     page_.list(p_.choice.notes);
   }

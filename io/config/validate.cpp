@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <limits>
 #include <set>
 #include <string>
@@ -83,7 +81,7 @@ void check_mask(const char* key, int widest, const char* length_key, int length)
 
 void check_automatic(const char* key, double value) {
   if (value < 0 && value != AugmentSettings::automatic) {
-    throw UsageError(fmt::format("{} = {:g} is neither -1, which leaves it to the program, nor 0 or more", key, value));
+    config_rows::refuse(key, config_rows::float_text(value), "-1, which leaves it to the program, or 0 or more");
   }
 }
 

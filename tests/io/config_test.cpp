@@ -377,9 +377,9 @@ TEST(Config, NothingIsAugmentedByDefault) {
   EXPECT_TRUE(config_of("[augment]\nnoise = 0.2\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nmask_bands = 8\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nmask_frames = 8\n").augment.any());
-  EXPECT_THAT(usage_error("[augment]\nspeed = -1\n"), HasSubstr("augment.speed"));
+  EXPECT_THAT(usage_error("[augment]\nspeed = -2\n"), HasSubstr("augment.speed"));
   EXPECT_THAT(usage_error("[augment]\nspeed_probability = 1.5\n"), HasSubstr("augment.speed_probability"));
-  EXPECT_THAT(usage_error("[augment]\nnoise = -0.1\n"), HasSubstr("augment.noise"));
+  EXPECT_THAT(usage_error("[augment]\nnoise = -2\n"), HasSubstr("augment.noise"));
 }
 
 }  // namespace
