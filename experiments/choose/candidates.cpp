@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "io/error.h"
+#include "train/loop/augmentation.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -98,18 +99,13 @@ std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& 
 }
 
 std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed) {
-  constexpr double range_in_steps = 0.6, noise = 0.2;
-  const bool stands_still = std::find(training_values.begin(), training_values.end(), 0.0) != training_values.end();
-  if (speed.empty() || stands_still) {
+  const double range = speed.empty() ? 0.0 : train::usual_speed_range(training_values);
+  if (range == 0) {
     return {};
   }
-  double step = std::numeric_limits<double>::infinity();
-  for (size_t i = 1; i < training_values.size(); ++i) {
-    step = std::min(step, training_values[i] - training_values[i - 1]);
-  }
-  return {{"augment.speed", fmt::format("{:.3g}", range_in_steps * step)},
+  return {{"augment.speed", fmt::format("{:.3g}", range)},
           {"augment.speed_parameter", speed},
-          {"augment.noise", fmt::format("{:g}", noise)}};
+          {"augment.noise", fmt::format("{:g}", train::usual_noise)}};
 }
 
 std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const std::vector<double>& training_values,

@@ -23,8 +23,8 @@ std::vector<KeyFlag> parse_settings(const std::string& text);
 /// decides), two candidates that are the same.
 std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& settings, const io::Config& base);
 
-/// Settings of an augmentation by three fifths of the smallest step between the values, with a noise of 0.2. None for a
-/// parameter that is 0 somewhere or is no speed (`speed` is empty). training_values: two or more, ascending.
+/// Settings of an augmentation by train::usual_speed_range of the values, with train::usual_noise. None where that is
+/// 0, or for a parameter that is no speed (`speed` is empty). training_values: two or more, ascending.
 std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed);
 
 /// What is tried where no candidates are named: every combination of the affine and the additive coupling (of a flow),

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "experiments/choose/probes.h"
@@ -22,16 +21,13 @@
 #include "train/detect/speeds.h"
 #include "train/detect/threshold.h"
 #include "train/loop/selection.h"
+#include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-
-double mean_of(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 /// What one training without a value says of the clips, by one score.
 struct Outcome {
@@ -275,7 +271,7 @@ class Choosing {
       errors.push_back(
           std::abs(clip.estimate[static_cast<size_t>(found - names.begin())] - clip.clip.parameter[column_]));
     }
-    return mean_of(errors);
+    return train::mean(errors);
   }
 
   /// io::DataError unless the tables of a cell hold the clips that they are of.
@@ -314,7 +310,7 @@ class Choosing {
     }
     for (const std::string& score : scores) {
       if (outcomes[score].size() == points_.size()) {
-        choice.rows.push_back(row_of(candidate, score, outcomes[score], mean_of(estimates)));
+        choice.rows.push_back(row_of(candidate, score, outcomes[score], train::mean(estimates)));
       }
     }
   }
@@ -330,8 +326,8 @@ class Choosing {
             .score = score,
             .false_alarms = train::bounded_mean_interval(false_alarms, 0.0, 1.0),
             .worst_false_alarms = *std::max_element(false_alarms.begin(), false_alarms.end()),
-            .missed = mean_of(missed),
-            .holds = mean_of(false_alarms) <= tolerated * o_.false_alarms,
+            .missed = train::mean(missed),
+            .holds = train::mean(false_alarms) <= tolerated * o_.false_alarms,
             .estimate_error = estimate_error};
   }
 

@@ -32,8 +32,7 @@ struct ChooseOptions {
 /// A candidate decided by one of its scores. Shares from 0 to 1, means over the values left out.
 struct ChoiceRow {
   std::string candidate, score;
-  train::Interval
-      false_alarms;  ///< normal clips of the value left out above the threshold; Student's t over the values
+  train::Interval false_alarms;   ///< normal clips of the value left out above the threshold, Student's t
   double worst_false_alarms = 0;  ///< the same at the value where they are most
   double missed = 0;              ///< probes of that value that do not lie above it
   bool holds = false;             ///< no more false alarms than `tolerated` times what was asked for

@@ -95,8 +95,7 @@ Command choose_command() {
       "choose",
       "Chooses settings and a score by normal clips alone. Each candidate is trained without each value of the "
       "parameter in turn. The normal clips of the value left out then say how many false alarms to expect where "
-      "nothing "
-      "was recorded, and copies of them with a departure (probes) how much would be missed. Of a candidate's "
+      "nothing was recorded, and copies of them with a departure (probes) how much would be missed. Of a candidate's "
       "scores that keep to twice the false alarms asked for, the one that misses least decides; of the candidates, the "
       "one that estimates the value left out best is chosen. No anomaly and no test clip is looked at. Without "
       "--candidate, affine and additive couplings are compared, with two slopes k if there is one parameter, and with "

@@ -288,23 +288,28 @@ void describe_study_table(const fs::path& file) {
   line("columns", fmt::format("{}", fmt::join(rows.front(), ", ")));
 }
 
+bool has_scores(const fs::path& cell) {
+  return std::any_of(fs::directory_iterator(cell), fs::directory_iterator(),
+                     [](const fs::directory_entry& entry) { return is_scores_table(entry.path()); });
+}
+
 /// What a study, a family of rails, or a choice left, finished or not.
 void describe_experiment(const fs::path& folder, const std::string& kind) {
   fmt::print("{}: {}\n", io::escaped(folder.string()), kind);
-  int64_t begun = 0, finished = 0;
+  int64_t begun = 0, scored = 0;
   std::vector<std::string> tables;
   for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
     const fs::path& path = entry->path();
     if (path.filename() == "run") {
       ++begun;
-      finished += fs::exists(path.parent_path() / "scores.csv") ? 1 : 0;
+      scored += has_scores(path.parent_path()) ? 1 : 0;
       entry.disable_recursion_pending();
     } else if (path.extension() == ".csv" && is_study_table(path)) {
       tables.push_back(fs::relative(path, folder).string());
     }
   }
   std::sort(tables.begin(), tables.end());
-  line("trainings", fmt::format("{} begun, {} finished", begun, finished));
+  line("trainings", fmt::format("{} begun, {} scored", begun, scored));
   line("tables", tables.empty() ? "none yet" : fmt::format("{}", fmt::join(tables, ", ")));
 }
 

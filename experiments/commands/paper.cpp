@@ -44,7 +44,7 @@ void declare(Options& options, PaperArguments& arguments) {
   options.number("--severity", arguments.severity, 0, 1e9, "of the fault; default 1.4");
   options.number("--tonality", arguments.tonality, 0, 1e9, "how much each speed sounds its own; default 1");
   options.number("--seeds", arguments.seeds, 1, 1000, "trainings of each system, with the seeds 1, 2, ...");
-  options.number("--epochs", arguments.epochs, 1, 1e9, "of every training");
+  options.number("--epochs", arguments.epochs, 1, 1e9, "of every training but those of the choice");
   options.compute(arguments.compute);
 }
 

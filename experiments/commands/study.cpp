@@ -59,34 +59,18 @@ bool is_older_study(const fs::path& folder) {
   return false;
 }
 
-constexpr const char* interrupted_text = "Interrupted; what is done is kept. The same command goes on.\n";
-
-int run_one(const StudyArguments& arguments, StudyOptions options, StatusLine& status) {
-  options.systems = flow_systems(resolve(arguments.config));
-  const Study study = run_study(options);
+/// What is told and written of a study that has run.
+template <class Outcome, class MakeTables>
+int finish(const Outcome& study, const MakeTables& tables_of, const std::vector<std::string>& files,
+           const fs::path& folder, StatusLine& status) {
   status.clear();
   if (study.interrupted) {
-    fmt::print(interrupted_text);
+    fmt::print("Interrupted; what is done is kept. The same command goes on.\n");
     return exit_interrupted;
   }
-  const StudyTables tables = study_tables(study);
-  write_tables(tables, options.folder);
-  fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), options.folder.string(),
-             fmt::join(study_table_files(), ", "));
-  return exit_ok;
-}
-
-int run_folds(const StudyArguments& arguments, const StudyOptions& options, StatusLine& status) {
-  const LeaveOut study = run_leave_out(options, resolve(arguments.config));
-  status.clear();
-  if (study.interrupted) {
-    fmt::print(interrupted_text);
-    return exit_interrupted;
-  }
-  const LeaveOutTables tables = leave_out_tables(study);
-  write_tables(tables, options.folder);
-  fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), options.folder.string(),
-             fmt::join(leave_out_files(), ", "));
+  const auto tables = tables_of(study);
+  write_tables(tables, folder);
+  fmt::print("{}\nTables in {}: {}\n", to_text(tables, study), folder.string(), fmt::join(files, ", "));
   return exit_ok;
 }
 
@@ -116,7 +100,13 @@ int run(const StudyArguments& arguments) {
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
   options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
-  return arguments.leave_each_out ? run_folds(arguments, options, status) : run_one(arguments, options, status);
+  const io::Config config = resolve(arguments.config);
+  if (arguments.leave_each_out) {
+    return finish(run_leave_out(options, config), leave_out_tables, leave_out_files(), arguments.out, status);
+  }
+  options.systems = flow_systems(config);
+  const auto tables_of = [](const Study& study) { return study_tables(study); };
+  return finish(run_study(options), tables_of, study_table_files(), arguments.out, status);
 }
 
 }  // namespace

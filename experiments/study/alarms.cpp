@@ -10,14 +10,11 @@
 #include "io/error.h"
 #include "io/manifest.h"
 #include "train/detect/threshold.h"
+#include "train/statistics/finite.h"
 #include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {
-
-bool all_finite(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
 
 /// Scores and labels of one run.
 struct Labelled {
@@ -84,7 +81,7 @@ std::vector<AlarmRow> alarms(const Study& study, double false_alarms) {
       }
       for (const ClipGroup& group : groups) {
         const train::RunScores runs = scores_in(system, score, group);
-        if (std::all_of(runs.begin(), runs.end(), all_finite)) {
+        if (are_finite(runs)) {
           rows.push_back({system.system.name, score, group.name, group.normal(), group.anomalous(),
                           share(runs, *levels, group, 0), share(runs, *levels, group, 1)});
         }
@@ -103,7 +100,7 @@ std::vector<ChallengeRow> challenge_figures(const Study& study) {
         const Labelled all = against_all_anomalies(study, system, run, score, "");
         const Labelled seen = against_all_anomalies(study, system, run, score, "seen");
         const Labelled unseen = against_all_anomalies(study, system, run, score, "unseen");
-        if (!all_finite(all.scores) || !seen.has_normal() || !unseen.has_normal()) {
+        if (!train::all_finite(all.scores) || !seen.has_normal() || !unseen.has_normal()) {
           break;
         }
         source.push_back(train::auc(seen.scores, seen.labels));

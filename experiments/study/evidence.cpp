@@ -2,20 +2,17 @@
 
 #include <cmath>
 #include <functional>
-#include <numeric>
 #include <utility>
 
 #include "experiments/study/groups.h"
+#include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 namespace {
 
 using train::ClipScore;
-
-double mean(const std::vector<double>& x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
-}
+using train::mean;
 
 double deviation(const std::vector<double>& x) {
   if (x.size() < 2) {

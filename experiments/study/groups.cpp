@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "train/statistics/finite.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
@@ -80,6 +81,10 @@ std::vector<std::string> scores_to_compare(const SystemScores& system) {
     }
   }
   return names;
+}
+
+bool are_finite(const train::RunScores& runs) {
+  return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& run) { return train::all_finite(run); });
 }
 
 train::RunScores scores_in(const SystemScores& system, const std::string& score, const ClipGroup& group) {

@@ -30,6 +30,8 @@ ClipGroup group_of(const Study& study, const std::string& name,
 std::vector<ClipGroup> test_groups(const Study& study);
 /// The scores that every run of a system has; nll, with which others are compared, first.
 std::vector<std::string> scores_to_compare(const SystemScores& system);
+/// Is every score of every run finite?
+bool are_finite(const train::RunScores& runs);
 /// A score of the group's clips, a row per run. io::DataError: a run without that score.
 train::RunScores scores_in(const SystemScores& system, const std::string& score, const ClipGroup& group);
 

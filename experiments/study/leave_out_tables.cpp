@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "experiments/console.h"
@@ -31,16 +30,6 @@ constexpr std::array fold_figures = {
     FoldFigure{"auc_all", &FoldRow::auc_all, true}, FoldFigure{"false_alarms", &FoldRow::false_alarms, false},
     FoldFigure{"found", &FoldRow::found, false}};
 
-double average(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-bool are_finite(const train::RunScores& runs) {
-  return std::all_of(runs.begin(), runs.end(), [](const std::vector<double>& scores) {
-    return std::all_of(scores.begin(), scores.end(), [](double score) { return std::isfinite(score); });
-  });
-}
-
 /// Mean over the runs, or NaN.
 double mean_auc(const train::RunScores& runs, const ClipGroup& group) {
   if (group.normal() == 0 || group.anomalous() == 0 || !are_finite(runs)) {
@@ -50,7 +39,7 @@ double mean_auc(const train::RunScores& runs, const ClipGroup& group) {
   for (const std::vector<double>& scores : runs) {
     of_runs.push_back(train::auc(scores, group.labels));
   }
-  return average(of_runs);
+  return train::mean(of_runs);
 }
 
 /// The test clips of a fold.
@@ -89,8 +78,8 @@ FoldRow row_of(const FoldStudy& fold, const FoldGroups& groups, const SystemScor
               .false_alarms = std::nan(""),
               .found = std::nan("")};
   if (const auto thresholds = alarm_thresholds(system, score, wanted_false_alarms); thresholds && are_finite(unseen)) {
-    row.false_alarms = average(shares_above(unseen, *thresholds, groups.unseen, 0));
-    row.found = average(shares_above(unseen, *thresholds, groups.unseen, 1));
+    row.false_alarms = train::mean(shares_above(unseen, *thresholds, groups.unseen, 0));
+    row.found = train::mean(shares_above(unseen, *thresholds, groups.unseen, 1));
   }
   return row;
 }
@@ -145,9 +134,9 @@ const OneOfAll* best_simple(const std::vector<OneOfAll>& all, double FoldRow::*f
     if (!one.system->statistics || values.empty()) {
       continue;
     }
-    if (best == nullptr || average(values) > highest) {
+    if (best == nullptr || train::mean(values) > highest) {
       best = &one;
-      highest = average(values);
+      highest = train::mean(values);
     }
   }
   return best;

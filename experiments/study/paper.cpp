@@ -200,8 +200,8 @@ PaperPlan paper_plan(PaperScale scale) {
 
   plan.scale = "quick";
   plan.seeds = 2;
-  plan.candidates = {"condition.k=0.01", "model.coupling=additive condition.k=0.01",
-                     "condition.k=0.01 augment.speed=60 augment.noise=0.2",
+  plan.candidates = {"model.coupling=sigmoid condition.k=0.01", "model.coupling=additive condition.k=0.01",
+                     "model.coupling=sigmoid condition.k=0.01 augment.speed=60 augment.noise=0.2",
                      "model.coupling=additive condition.k=0.01 augment.speed=60 augment.noise=0.2"};
   plan.choice_epochs = 6;
   plan.data.train_distances_mm = {250, 500};
@@ -214,7 +214,7 @@ PaperPlan paper_plan(PaperScale scale) {
   }
 
   plan.scale = "miniature";
-  plan.candidates = {"condition.k=0.01", "model.coupling=additive condition.k=0.01"};
+  plan.candidates = {"model.coupling=sigmoid condition.k=0.01", "model.coupling=additive condition.k=0.01"};
   plan.choice_epochs = 1;
   plan.literal_epochs = {1, 2};
   plan.data.train_velocities_mm_s = {200, 400, 600};

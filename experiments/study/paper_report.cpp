@@ -550,8 +550,9 @@ class Report {
              "of {:g} ({}), gradients clipped at {:g}; {:.0f} % of the normal training clips are held out.",
              t.epochs, t.windows_per_clip, t.batch, t.learning_rate, io::name_of(t.schedule), t.clip_norm,
              100 * t.validation_fraction),
-         "Every choice is made on normal training clips by a rule that was written beforehand "
-         "(docs/study.md). Test labels choose nothing.",
+         "Every choice is made on normal training clips, by rules that docs/study.md has, and how they came about. "
+         "Test "
+         "labels choose nothing.",
          fmt::format("Software: evenflow {} ({}), {}. Tables as CSV and pictures as SVG, PNG and gnuplot scripts lie "
                      "beside this page; each training's folder below cells/ holds its model, log and scores.",
                      io::version(), io::commit(), train::utc_now())});
@@ -562,7 +563,7 @@ class Report {
     std::string text = "evenflow experiment paper";
     const std::string& scale = p_.plan.scale;
     text += scale == "full" ? "" : fmt::format(" --{}", scale);
-    text += p_.curves.empty() || scale != "full" ? "" : " --literal";
+    text += p_.curves.empty() || scale == "miniature" ? "" : " --literal";
     const RailSettings& rail = p_.plan.data.rail;
     return is_drifting(rail) ? text
                              : fmt::format("{} --severity {:g} --tonality {:g}", text, rail.severity, rail.tonality);

@@ -10,6 +10,7 @@
 #include "experiments/study/groups.h"
 #include "io/error.h"
 #include "train/detect/score.h"
+#include "train/statistics/finite.h"
 #include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
@@ -26,8 +27,7 @@ double auc_in(const std::vector<ClipGroup>& groups, const std::string& name, con
     return std::nan("");
   }
   const std::vector<double> values = scores_in(system, score, *group).front();
-  const bool finite = std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-  return finite ? train::auc(values, group->labels) : std::nan("");
+  return train::all_finite(values) ? train::auc(values, group->labels) : std::nan("");
 }
 
 void add_points(const Study& study, int64_t epochs, train::ScoreTable table, ScoreCurve& curve) {

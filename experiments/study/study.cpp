@@ -124,12 +124,9 @@ class Running {
     }
     study.training_values = training_values();
     // Seed by seed: the table is complete, if rough, after the first.
-    for (size_t i = 0; i < o_.seeds.size(); ++i) {
+    for (const uint64_t seed : o_.seeds) {
       for (const System& system : o_.systems) {
-        if (i >= seeds_of(system).size()) {
-          continue;
-        }
-        study.interrupted = study.interrupted || !run_cell(system, o_.seeds[i]);
+        study.interrupted = study.interrupted || !run_cell(system, seed);
         if (study.interrupted) {
           return study;
         }
@@ -137,7 +134,7 @@ class Running {
     }
     for (const System& system : o_.systems) {
       SystemScores scores{system, {}, {}, {}};
-      for (const uint64_t seed : seeds_of(system)) {
+      for (const uint64_t seed : o_.seeds) {
         scores.runs.push_back(train::read_scores(cell(system, seed) / "scores.csv"));
         scores.folders.push_back(cell(system, seed) / "run");
         scores.normal.push_back(normal_rows(system, seed));
@@ -152,10 +149,6 @@ class Running {
   fs::path features_of(const System& system) const { return system.centred ? o_.folder / "centred.h5" : features(); }
   fs::path cell(const System& system, uint64_t seed) const {
     return o_.folder / "cells" / system.name / fmt::format("seed_{}", seed);
-  }
-  std::span<const uint64_t> seeds_of(const System& system) const {
-    const std::span<const uint64_t> all(o_.seeds);
-    return system.seeds > 0 ? all.first(std::min(all.size(), static_cast<size_t>(system.seeds))) : all;
   }
 
   std::vector<double> training_values() const {
@@ -317,21 +310,6 @@ void claim_recordings(const io::Manifest& manifest, const fs::path& file, const 
         fmt::format("the folder '{}' holds a study of other recordings than '{}'; choose another folder",
                     folder.string(), file.string()));
   }
-}
-
-std::vector<double> held_out_nll(const SystemScores& system) {
-  const io::Config& config = system.system.config;
-  const double dimensions = static_cast<double>(config.frontend.mel_bands) * config.window.window_frames;
-  std::vector<double> out;
-  for (size_t run = 0; run < system.runs.size(); ++run) {
-    const std::vector<double> nll = normal_scores(system, run, "nll").held_out;
-    double sum = 0;
-    for (const double of_clip : nll) {
-      sum += of_clip / dimensions;
-    }
-    out.push_back(sum / static_cast<double>(nll.size()));
-  }
-  return out;
 }
 
 train::NormalScores normal_scores(const SystemScores& system, size_t run, const std::string& score) {

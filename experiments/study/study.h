@@ -26,7 +26,6 @@ struct System {
   std::string name;   ///< of its folder: "multi_scale_constrained"
   std::string title;  ///< for people: "multi-scale, constrained"
   io::Config config;  ///< but for the seed
-  int64_t seeds = 0;  ///< the first so many of the study's; 0: all
   /// Decided by Gaussian mixtures over what the model says (mixtures.h), not by the model's own score.
   bool mixtures = false;
   std::optional<ClipStatistics> statistics = {};  ///< no model: detectors on clip statistics
@@ -86,10 +85,6 @@ Study run_study(const StudyOptions& options);
 /// the manifest. io::UsageError if it is of others.
 void claim_recordings(const io::Manifest& manifest, const std::filesystem::path& file,
                       const std::filesystem::path& folder);
-
-/// Marginal negative log-likelihood per dimension, nats, of the normal clips that each run held out of its training.
-/// Comparable between models of the same clips: a density of the sound, whatever the model was told. A value per run.
-std::vector<double> held_out_nll(const SystemScores& system);
 
 /// A score of a run's normal training clips.
 train::NormalScores normal_scores(const SystemScores& system, size_t run, const std::string& score);

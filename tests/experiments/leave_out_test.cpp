@@ -289,34 +289,13 @@ Words leaving_out(const std::string& manifest, const std::string& out, const Wor
          more;
 }
 
-Words three_speeds(const std::string& folder) {
-  return {"synth",
-          folder,
-          "--train-velocities",
-          "100,300",
-          "--test-velocities",
-          "100,200,300",
-          "--train-distances",
-          "250",
-          "--test-distances",
-          "250",
-          "--train-clips",
-          "2",
-          "--normal-clips",
-          "2",
-          "--anomaly-clips",
-          "1",
-          "--duration",
-          "1.6"};
-}
-
 std::string leave_out_of(const std::string& folder) {
   return get(folder + "/leave_out.csv") + get(folder + "/leave_out_folds.csv");
 }
 
 TEST(LeaveOutProgram, MakesEverySpeedUnseenOnceAndGoesOn) {
   const Folder folder;
-  ASSERT_EQ(run(three_speeds(folder / "rails")).code, 0);
+  ASSERT_EQ(run(synth_three_speeds(folder / "rails", {.train = 2, .normal = 2, .anomalous = 1})).code, 0);
   const std::string manifest = folder / "rails/manifest.csv";
   {
     Program program(leaving_out(manifest, folder / "a"));

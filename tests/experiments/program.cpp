@@ -177,4 +177,25 @@ std::string get(const fs::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+Words synth_three_speeds(const std::string& folder, const SynthClips& clips) {
+  return {"synth",
+          folder,
+          "--train-velocities",
+          "100,300",
+          "--test-velocities",
+          "100,200,300",
+          "--train-distances",
+          "250",
+          "--test-distances",
+          "250",
+          "--duration",
+          "1.6",
+          "--train-clips",
+          std::to_string(clips.train),
+          "--normal-clips",
+          std::to_string(clips.normal),
+          "--anomaly-clips",
+          std::to_string(clips.anomalous)};
+}
+
 }  // namespace evenflow::experiments::test

@@ -71,4 +71,11 @@ class Folder {
 void put(const std::filesystem::path& file, const std::string& bytes);
 std::string get(const std::filesystem::path& file);
 
+/// Clips of each speed that synth_three_speeds makes.
+struct SynthClips {
+  int train = 0, normal = 0, anomalous = 0;
+};
+/// `synth` of next to nothing: training at 100 and 300 mm/s, tests at 200 too.
+Words synth_three_speeds(const std::string& folder, const SynthClips& clips);
+
 }  // namespace evenflow::experiments::test

@@ -296,27 +296,6 @@ TEST(StudyTables, ScoresOfOtherClipsAreRefused) {
 
 // ---- the program
 
-Words synth(const std::string& folder) {
-  return {"synth",
-          folder,
-          "--train-velocities",
-          "100,300",
-          "--test-velocities",
-          "100,200,300",
-          "--train-distances",
-          "250",
-          "--test-distances",
-          "250",
-          "--train-clips",
-          "4",
-          "--normal-clips",
-          "2",
-          "--anomaly-clips",
-          "2",
-          "--duration",
-          "1.6"};
-}
-
 Words study(const std::string& manifest, const std::string& out, const Words& more = {}) {
   Words words = {"experiment", "study", manifest, "--out", out, "--seeds", "2", "--epochs", "2", "--threads", "2"};
   for (const char* word : {"--model.blocks", "2", "--model.steps", "1", "--model.hidden", "2", "--batch", "4",
@@ -333,7 +312,9 @@ std::string tables_of(const std::string& folder) {
 
 class StudyProgram : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_EQ(run(synth(folder_ / "rails")).code, 0); }
+  void SetUp() override {
+    ASSERT_EQ(run(synth_three_speeds(folder_ / "rails", {.train = 4, .normal = 2, .anomalous = 2})).code, 0);
+  }
   std::string manifest() const { return folder_ / "rails/manifest.csv"; }
   void expect_refused(const std::string& text, const std::string& why) {
     put(folder_ / "rails/other.csv", text);
@@ -370,7 +351,7 @@ TEST_F(StudyProgram, WritesTablesAndDoesFinishedWorkOnce) {
   const Outcome other = run(study(manifest(), folder_ / "a", {"--learning-rate", "0.01"}));
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("train.learning_rate"));
-  ASSERT_EQ(run(synth(folder_ / "others")).code, 0);
+  ASSERT_EQ(run(synth_three_speeds(folder_ / "others", {.train = 4, .normal = 2, .anomalous = 2})).code, 0);
   const Outcome data = run(study(folder_ / "others/manifest.csv", folder_ / "a"));
   EXPECT_EQ(data.code, 2);
   EXPECT_THAT(data.err, HasSubstr("a study of other recordings"));

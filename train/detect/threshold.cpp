@@ -7,7 +7,6 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "io/error.h"
@@ -18,14 +17,11 @@
 namespace evenflow::train {
 namespace {
 
-double mean_of(std::span<const double> x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
-}
-
 /// Mean and spread of a sample.
 struct Moments {
   double n = 0, mean = 0, squares = 0;  // sum of squares about the mean
-  explicit Moments(std::span<const double> x) : n(static_cast<double>(x.size())), mean(x.empty() ? 0.0 : mean_of(x)) {
+  explicit Moments(std::span<const double> x)
+      : n(static_cast<double>(x.size())), mean(x.empty() ? 0.0 : train::mean(x)) {
     for (const double value : x) {
       squares += (value - mean) * (value - mean);
     }
@@ -205,7 +201,7 @@ class Fitting {
     take(ranked ? "rank" : "normal", ranked ? rank_bound(held_out, q_) : normal_bound(held_out, normal_.training, q_),
          fmt::format("the held-out clips score {:.3g} higher than those trained on, by more than chance, so the "
                      "threshold comes from them alone",
-                     mean_of(held_out) - mean_of(normal_.training)));
+                     train::mean(held_out) - train::mean(normal_.training)));
     out_.of_held_out = true;
   }
 

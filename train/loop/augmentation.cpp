@@ -96,11 +96,7 @@ double usual_range(const io::Config& config, const ClipSelection& clips, const s
   for (const auto& [shard, index] : clips.clips) {
     values.push_back(clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)].parameter[column]);
   }
-  const OperatingPoints points(values);
-  constexpr double tolerances = 6;  // a tolerance is a tenth of the smallest step
-  const double range = tolerances * points.tolerance();
-  const bool all_faster = std::all_of(values.begin(), values.end(), [&](double v) { return !(std::abs(v) <= range); });
-  return all_faster ? range : 0.0;
+  return usual_speed_range(values);
 }
 
 }  // namespace
@@ -113,8 +109,13 @@ kernels::Augmentation augmentation_of(const io::AugmentSettings& settings) {
           .mask_frames = settings.mask_frames};
 }
 
+double usual_speed_range(const std::vector<double>& speeds) {
+  constexpr double tolerances = 6;  // a tolerance is a tenth of the smallest step
+  const bool stands_still = std::find(speeds.begin(), speeds.end(), 0.0) != speeds.end();
+  return stands_still ? 0.0 : tolerances * OperatingPoints(speeds).tolerance();
+}
+
 io::AugmentSettings with_range(io::AugmentSettings settings, double range) {
-  constexpr double usual_noise = 0.2;
   if (settings.speed == io::AugmentSettings::automatic) {
     settings.speed = range;
   }

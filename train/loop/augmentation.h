@@ -15,11 +15,16 @@ namespace evenflow::train {
 /// What the settings draw from.
 kernels::Augmentation augmentation_of(const io::AugmentSettings& settings);
 
-/// The settings with what is automatic in numbers: the speed by `range`, and noise of 0.2 where that is not 0.
+/// What windows are warped by, and the noise beside it, where nothing else is asked for: three fifths of the smallest
+/// step between the operating points (seen.h) of a speed, so that warped windows cover what lies between, in part
+/// twice. 0 where there is one point only, or one of 0.
+double usual_speed_range(const std::vector<double>& speeds);
+inline constexpr double usual_noise = 0.2;
+
+/// The settings with what is automatic in numbers: the speed by `range`, and usual_noise where that is not 0.
 io::AugmentSettings with_range(io::AugmentSettings settings, double range);
-/// The same for these training clips of a model that has `parameters`: three fifths of the smallest step between the
-/// operating points (seen.h) of the speed among them, so that warped windows cover what lies between, in part twice.
-/// 0 where there is no such speed, several and none is meant, fewer than two points, or one at or below that range.
+/// The same for these training clips of a model that has `parameters`: usual_speed_range of the
+/// speed among them; 0 where there is none, or several and none is meant.
 io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
                                          const std::vector<std::string>& parameters);
 

@@ -1,7 +1,9 @@
-// Is every float of a row finite?
+// Is every number of a row finite?
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <span>
 
@@ -15,6 +17,10 @@ inline bool all_finite(std::span<const float> values) {
     finite &= (std::bit_cast<uint32_t>(value) & exponent) != exponent;
   }
   return finite;
+}
+
+inline bool all_finite(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
 }  // namespace evenflow::train

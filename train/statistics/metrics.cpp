@@ -71,15 +71,15 @@ RocCurve roc_curve(std::span<const double> scores, std::span<const int> labels, 
   return curve;
 }
 
-double mean(std::span<const double> x) {
-  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
-}
-
 double ratio(int64_t numerator, int64_t denominator) {
   return denominator == 0 ? 0.0 : static_cast<double>(numerator) / static_cast<double>(denominator);
 }
 
 }  // namespace
+
+double mean(std::span<const double> x) {
+  return std::accumulate(x.begin(), x.end(), 0.0) / static_cast<double>(x.size());
+}
 
 double auc(std::span<const double> scores, std::span<const int> labels) {
   const RocCurve curve = roc_curve(scores, labels, "AUC");

@@ -10,6 +10,9 @@
 
 namespace evenflow::train {
 
+/// NaN of none.
+double mean(std::span<const double> x);
+
 /// Area under the ROC curve in [0, 1]: trapezoid over distinct scores, so ties count half. Exact up to one rounding.
 /// io::DataError if all labels are the same. Source: scikit-learn's roc_auc_score.
 double auc(std::span<const double> scores, std::span<const int> labels);
