@@ -162,7 +162,7 @@ class RunReport {
       return;
     }
     page_.heading("How it learnt");
-    const System system{"run", "loss per epoch", model_.config, 0};
+    const System system{"run", "loss per epoch", model_.config};
     const SystemScores scores{system, {}, {run_.path()}};
     figure("learning", learning_picture({&scores}),
            "Training and held-out loss, nats per dimension. The model of the epoch with the lowest held-out loss is "
@@ -326,7 +326,7 @@ class RunReport {
     for (ClipScore& clip : moved.clips) {
       std::swap(clip.clip.parameter.front(), clip.clip.parameter[index]);
     }
-    study.systems.push_back({{"run", "this training", model_.config, 0}, {moved}, {run_.path()}});
+    study.systems.push_back({{"run", "this training", model_.config}, {moved}, {run_.path()}});
     const SystemScores& system = study.systems.front();
     page_.heading("Over " + study.parameter);
     figure("estimates", estimate_picture(study, {&system}),

@@ -180,9 +180,9 @@ TEST(ClipStatistics, AreBandByBandOverTime) {
 
 TEST(PrincipalComponents, LeaveOverWhatIsOutsideOfThem) {
   flow::Random random = flow::stream_of(5, 0);
-  std::vector<float> normal;
-  for (int i = 0; i < 4 * 5; ++i) {
-    normal.push_back(static_cast<float>(random.normal()));
+  std::vector<float> normal(size_t{4} * 5);
+  for (float& value : normal) {
+    value = static_cast<float>(random.normal());
   }
   const PrincipalComponents components(normal, 5);
   for (size_t clip = 0; clip < 4; ++clip) {

@@ -57,25 +57,25 @@ Scaled scale(const std::vector<float>& points, int64_t length, const std::vector
 /// Ledoit and Wolf's covariance as their paper writes it, and x^T S^-1 x / length.
 double mahalanobis_by_the_paper(const Scaled& s) {
   const size_t n = s.rows.size(), d = s.x.size();
-  const auto N = static_cast<double>(n), D = static_cast<double>(d);
+  const auto points = static_cast<double>(n), length = static_cast<double>(d);
   std::vector<std::vector<double>> sample(d, std::vector<double>(d));
   for (const auto& row : s.rows) {
     for (size_t i = 0; i < d; ++i) {
       for (size_t j = 0; j < d; ++j) {
-        sample[i][j] += row[i] * row[j] / N;
+        sample[i][j] += row[i] * row[j] / points;
       }
     }
   }
   double m = 0;
   for (size_t i = 0; i < d; ++i) {
-    m += sample[i][i] / D;
+    m += sample[i][i] / length;
   }
   double d2 = 0, b2 = 0;
   for (size_t i = 0; i < d; ++i) {
     for (size_t j = 0; j < d; ++j) {
-      d2 += std::pow(sample[i][j] - (i == j ? m : 0.0), 2) / D;
+      d2 += std::pow(sample[i][j] - (i == j ? m : 0.0), 2) / length;
       for (const auto& row : s.rows) {
-        b2 += std::pow(row[i] * row[j] - sample[i][j], 2) / D / (N * N);
+        b2 += std::pow(row[i] * row[j] - sample[i][j], 2) / length / (points * points);
       }
     }
   }
@@ -88,7 +88,7 @@ double mahalanobis_by_the_paper(const Scaled& s) {
   const std::vector<double> y = tests::solve(sample, s.x);
   double square = 0;
   for (size_t i = 0; i < d; ++i) {
-    square += s.x[i] * y[i] / D;
+    square += s.x[i] * y[i] / length;
   }
   return square;
 }
