@@ -95,7 +95,7 @@ train::ScoreTable statistics_scores(const io::Shard& shard, const io::TrainSetti
     const std::vector<float> own = statistics_of(i);
     train::ClipScore clip;
     clip.clip = shard.clips()[i];
-    clip.scores = {points.mahalanobis(own), components.residual(own), points.nearest(own)};
+    clip.scores = {points.mahalanobis(own, own), components.residual(own), points.nearest(own, own)};
     clip.score = clip.scores.back();
     table.clips.push_back(std::move(clip));
   }

@@ -54,18 +54,24 @@ Scaled scale(const std::vector<float>& points, int64_t length, const std::vector
   return out;
 }
 
-/// Ledoit and Wolf's covariance as their paper writes it, and x^T S^-1 x / length.
-double mahalanobis_by_the_paper(const Scaled& s) {
-  const size_t n = s.rows.size(), d = s.x.size();
-  const auto points = static_cast<double>(n), length = static_cast<double>(d);
+std::vector<std::vector<double>> sample_covariance(const Scaled& s) {
+  const size_t d = s.x.size();
   std::vector<std::vector<double>> sample(d, std::vector<double>(d));
   for (const auto& row : s.rows) {
     for (size_t i = 0; i < d; ++i) {
       for (size_t j = 0; j < d; ++j) {
-        sample[i][j] += row[i] * row[j] / points;
+        sample[i][j] += row[i] * row[j] / static_cast<double>(s.rows.size());
       }
     }
   }
+  return sample;
+}
+
+/// Weights of the identity and of the sample covariance, as Ledoit and Wolf's paper writes them.
+std::pair<double, double> ledoit_wolf_weights(const Scaled& s) {
+  const std::vector<std::vector<double>> sample = sample_covariance(s);
+  const size_t d = s.x.size();
+  const auto points = static_cast<double>(s.rows.size()), length = static_cast<double>(d);
   double m = 0;
   for (size_t i = 0; i < d; ++i) {
     m += sample[i][i] / length;
@@ -80,15 +86,23 @@ double mahalanobis_by_the_paper(const Scaled& s) {
     }
   }
   const double weight = std::min(b2, d2) / d2;
+  return {weight * m, 1 - weight};
+}
+
+/// x^T S^-1 x / length with their covariance S.
+double mahalanobis_by_the_paper(const Scaled& s) {
+  std::vector<std::vector<double>> covariance = sample_covariance(s);
+  const auto [identity, sample] = ledoit_wolf_weights(s);
+  const size_t d = s.x.size();
   for (size_t i = 0; i < d; ++i) {
     for (size_t j = 0; j < d; ++j) {
-      sample[i][j] = (1 - weight) * sample[i][j] + (i == j ? weight * m : 0.0);
+      covariance[i][j] = sample * covariance[i][j] + (i == j ? identity : 0.0);
     }
   }
-  const std::vector<double> y = tests::solve(sample, s.x);
+  const std::vector<double> y = tests::solve(covariance, s.x);
   double square = 0;
   for (size_t i = 0; i < d; ++i) {
-    square += s.x[i] * y[i] / length;
+    square += s.x[i] * y[i] / static_cast<double>(d);
   }
   return square;
 }
@@ -99,13 +113,53 @@ TEST(NormalPoints, MahalanobisIsLedoitAndWolfs) {
     const NormalPoints normal(points, length);
     EXPECT_EQ(normal.size(), n);
     EXPECT_EQ(normal.length(), length);
-    for (const float off : {0.0F, 2.0F, -30.0F}) {
+    for (const float off : {0.25F, 2.0F, -30.0F}) {
       std::vector<float> x(points.begin(), points.begin() + length);
       x[1] += off;
       const double expected = mahalanobis_by_the_paper(scale(points, length, x));
-      const double actual = normal.mahalanobis(x);
+      const double actual = normal.mahalanobis(x, x);
       EXPECT_TRUE(std::abs(actual - expected) <= 1e-9 * (1 + expected)) << n << ": " << actual << " " << expected;
     }
+  }
+}
+
+TEST(NormalPoints, AGivenPointIsJudgedByTheOthers) {
+  // With the same scale and the same weight of the identity as all points have, mean and scatter are of the others.
+  constexpr int64_t n = 12, length = 5;
+  const std::vector<float> points = normal_points(n, length, 6);
+  const NormalPoints normal(points, length);
+  for (const float off : {0.0F, 0.5F, -8.0F}) {
+    constexpr size_t given = 3;
+    const auto begin = points.begin() + static_cast<std::ptrdiff_t>(given * length);
+    const std::vector<float> own(begin, begin + length);
+    std::vector<float> x = own;
+    x[2] += off;
+    Scaled s = scale(points, length, x);
+    const auto [identity, sample] = ledoit_wolf_weights(s);
+    s.rows.erase(s.rows.begin() + static_cast<std::ptrdiff_t>(given));
+    std::vector<double> mean(length), from_mean(length);
+    for (size_t i = 0; i < length; ++i) {
+      for (const auto& row : s.rows) {
+        mean[i] += row[i] / static_cast<double>(n - 1);
+      }
+      from_mean[i] = s.x[i] - mean[i];
+    }
+    std::vector<std::vector<double>> covariance(length, std::vector<double>(length));
+    for (size_t i = 0; i < length; ++i) {
+      for (size_t j = 0; j < length; ++j) {
+        covariance[i][j] = i == j ? identity : 0.0;
+        for (const auto& row : s.rows) {
+          covariance[i][j] += sample * (row[i] - mean[i]) * (row[j] - mean[j]) / n;
+        }
+      }
+    }
+    const std::vector<double> y = tests::solve(covariance, from_mean);
+    double expected = 0;
+    for (size_t i = 0; i < length; ++i) {
+      expected += from_mean[i] * y[i] / length;
+    }
+    const double actual = normal.mahalanobis(x, own);
+    EXPECT_TRUE(std::abs(actual - expected) <= 1e-9 * (1 + expected)) << off << ": " << actual << " " << expected;
   }
 }
 
@@ -147,26 +201,28 @@ TEST(NormalPoints, NearestIsOverTheNeighboursOwnReach) {
   for (const float off : {0.0F, 1.0F, 20.0F}) {
     std::vector<float> x(points.begin() + 8, points.begin() + 12);
     x[2] += off;
-    EXPECT_NEAR(normal.nearest(x), nearest(x), 1e-9) << off;
+    EXPECT_NEAR(normal.nearest(x, x), nearest(x), 1e-9) << off;
   }
 }
 
 TEST(NormalPoints, TwoAreEnough) {
   const std::vector<float> two = {1, 2, 3, 2, 4, 5};
   const NormalPoints normal(two, 3);
-  const std::vector<float> between = {1.5F, 3, 4}, beside = {1.5F, 3, 5};
-  EXPECT_TRUE(normal.mahalanobis(between) <= 1e-9) << normal.mahalanobis(between);
-  EXPECT_TRUE(normal.mahalanobis(beside) > normal.mahalanobis(two) && std::isfinite(normal.mahalanobis(beside)));
+  const std::vector<float> between = {1.5F, 3, 4}, along = {2.5F, 5, 6}, beside = {1.5F, 3, 5};
+  EXPECT_TRUE(normal.mahalanobis(between, between) <= 1e-9) << normal.mahalanobis(between, between);
+  EXPECT_TRUE(normal.mahalanobis(beside, beside) > normal.mahalanobis(along, along) &&
+              std::isfinite(normal.mahalanobis(beside, beside)));
+  EXPECT_TRUE(std::isfinite(normal.mahalanobis(std::span(two).first(3), std::span(two).first(3))));
 }
 
 TEST(NormalPoints, AreFiniteWherePointsAreOne) {
   const std::vector<float> one = {1, 2, 3, 1, 2, 3, 1, 2, 3};
   const NormalPoints normal(one, 3);
   const std::vector<float> same = {1, 2, 3}, other = {1, 2, 4};
-  EXPECT_EQ(normal.nearest(same), 0.0);
-  EXPECT_EQ(normal.mahalanobis(same), 0.0);
-  EXPECT_TRUE(std::isfinite(normal.nearest(other)) && normal.nearest(other) > 1.0);
-  EXPECT_TRUE(std::isfinite(normal.mahalanobis(other)) && normal.mahalanobis(other) > 1.0);
+  EXPECT_EQ(normal.nearest(same, same), 0.0);
+  EXPECT_EQ(normal.mahalanobis(same, same), 0.0);
+  EXPECT_TRUE(std::isfinite(normal.nearest(other, other)) && normal.nearest(other, other) > 1.0);
+  EXPECT_TRUE(std::isfinite(normal.mahalanobis(other, other)) && normal.mahalanobis(other, other) > 1.0);
   EXPECT_THROW(NormalPoints(std::span(one).first(3), 3), io::DataError);
 }
 

@@ -444,7 +444,7 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
               ::testing::StartsWith(
                   "path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
                   "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_mahalanobis,score_nearest,"
-                  "estimate_velocity_mm_s,"
+                  "score_mahalanobis_calibrated,score_nearest_calibrated,estimate_velocity_mm_s,"
                   "decision,split,domain,section,outside_calibration\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
@@ -578,7 +578,8 @@ TEST_F(ScoreTest, ATrainingCalibratesItsScores) {
   EXPECT_EQ(detector.model().normal.calibration->clips, 30);
   const ScoreTable table = detector.table(
       {}, detector.score(io::Shard(shard()), [](const io::Clip& clip) { return clip.split == io::Split::train; }));
-  for (const char* score : {"score_calibrated", "score_zc_calibrated"}) {
+  for (const char* score :
+       {"score_calibrated", "score_zc_calibrated", "score_mahalanobis_calibrated", "score_nearest_calibrated"}) {
     double sum = 0, squares = 0;
     for (const ClipScore& clip : table.clips) {
       EXPECT_EQ(clip.outside_calibration, 0);
@@ -603,8 +604,10 @@ TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
   };
   const io::CalibrationData copied = run("copies");
   EXPECT_EQ(copied.clips, 30);
-  EXPECT_EQ(copied.estimate.size(), 150U);
-  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"), HasSubstr("calibration: 30 clips and 120 warped copies"));
+  const size_t copies = copied.estimate.size() - 30;
+  EXPECT_TRUE(copies > 110 && copies <= 120) << copies;  // a strange one may be left out
+  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"),
+              HasSubstr("calibration: 30 clips and " + std::to_string(copies) + " warped copies"));
   EXPECT_EQ(run("again"), copied);
   config.train.threads = 2;
   EXPECT_EQ(run("threads"), copied);
@@ -614,7 +617,7 @@ TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
   // Without a range of its own it is that of the augmentation.
   config.calibration.range = 0;
   config.augment.speed = 50;
-  EXPECT_EQ(run("augmented").estimate.size(), 150U);
+  EXPECT_EQ(run("augmented").estimate.size(), 30 + copies);
   config.calibration.copies = 0;
   EXPECT_EQ(run("none").estimate.size(), 30U);
 }

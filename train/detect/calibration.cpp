@@ -164,13 +164,13 @@ std::vector<double> levelled(std::span<const ReferenceClip> clips, size_t score)
 
 }  // namespace
 
-std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model) {
+std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores) {
   std::vector<size_t> places;
   for (const DerivedScore& derived : derived_scores()) {
     const auto of =
-        std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (derived.rests_on == DerivedScore::RestsOn::calibration && of != of_model.end()) {
-      places.push_back(static_cast<size_t>(of - of_model.begin()));
+        std::find_if(scores.begin(), scores.end(), [&](const auto& score) { return score.name == derived.of; });
+    if (derived.rests_on == DerivedScore::RestsOn::calibration && of != scores.end()) {
+      places.push_back(static_cast<size_t>(of - scores.begin()));
     }
   }
   return places;
@@ -198,12 +198,11 @@ std::string calibration_fault(const std::vector<std::string>& parameters,
   return "";
 }
 
-io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
-                                    const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
-                                    const std::vector<double>& bandwidth) {
-  const std::vector<size_t> scores = calibrated_scores(of_model);
-  std::vector<ReferenceClip> used = usable(clips, scores);
-  drop_strange_copies(used, scores);
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
+                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth) {
+  const std::vector<size_t> calibrated = calibrated_scores(scores);
+  std::vector<ReferenceClip> used = usable(clips, calibrated);
+  drop_strange_copies(used, calibrated);
   if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
     throw io::DataError(fault);
   }
@@ -213,11 +212,11 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
     data.clips += clip.copy ? 0 : 1;
     data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
   }
-  for (const size_t s : scores) {
+  for (const size_t s : calibrated) {
     const LocalPoints points{static_cast<int64_t>(parameters.size()), data.estimate, levelled(used, s), data.clips};
     const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups) : bandwidth;
     const LocalLinear line(points, chosen);
-    data.scores.push_back({of_model[s].name, chosen, points.y, line.squared_residuals()});
+    data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
   }
   return data;
 }

@@ -25,7 +25,7 @@ struct ReferenceClip {
   std::vector<double> recorded_at;  ///< the parameters' values in the recording
   std::vector<double> v;            ///< its own: a copy's have moved
   std::vector<double> estimate;     ///< of each parameter
-  std::vector<double> scores;       ///< by Model::scores()
+  std::vector<double> scores;       ///< those that are to be calibrated among them
   size_t clip = 0;                  ///< the recorded clip's number, which its copies share
   bool copy = false;
 };
@@ -33,8 +33,8 @@ struct ReferenceClip {
 /// A calibration rests on so many recorded clips at most; of more, so many are drawn.
 inline constexpr size_t most_calibration_clips = 300;
 
-/// Places of the model's scores that have calibrated ones (derived_scores.h).
-std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model);
+/// Places of those scores that have calibrated ones (derived_scores.h).
+std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores);
 
 /// Why scores cannot be calibrated on clips recorded at these values (NaN: unknown, no part in it); empty if they can.
 /// It takes a parameter, 10 clips for each parameter, and two operating points (statistics/seen.h) more than
@@ -42,15 +42,14 @@ std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& of_model);
 std::string calibration_fault(const std::vector<std::string>& parameters,
                               std::span<const std::vector<double>> recorded_at);
 
-/// Calibrates the scores that have calibrated ones. Points without a finite score and estimate are left out. What sets
-/// copies apart from their clips is taken off the copies: the median over clips of the mean difference of their copies.
-/// A copy whose difference is further from the median of all differences, in a score, than 5 robust deviations (1.4826
-/// times the median distance) is left out. Bandwidths as
-/// set, one a parameter, or (empty) by leaving out all that was recorded at one operating point, which the recorded
-/// clips there then judge. io::DataError: why it cannot be done.
-io::CalibrationData fit_calibration(const std::vector<flow::Score>& of_model,
-                                    const std::vector<std::string>& parameters, std::span<const ReferenceClip> clips,
-                                    const std::vector<double>& bandwidth);
+/// Calibrates those of the clips' scores, which are `scores`, that have calibrated ones. Points without a finite score
+/// and estimate are left out. What sets copies apart from their clips is taken off the copies: the median over clips of
+/// the mean difference of their copies. A copy whose difference is further from the median of all differences, in a
+/// score, than 5 robust deviations (1.4826 times the median distance) is left out. Bandwidths as set, one a parameter,
+/// or (empty) by leaving out all that was recorded at one operating point, which the recorded clips there then judge.
+/// io::DataError: why it cannot be done.
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
+                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth);
 
 /// Root mean square of estimate - v, per parameter, where both are known.
 std::vector<double> estimate_errors(std::span<const ReferenceClip> clips);

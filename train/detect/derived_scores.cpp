@@ -39,7 +39,7 @@ Derivation calibrated(const std::string& of, size_t index, const io::NormalData&
 }
 
 /// A figure of the clip's descriptor among those of normal clips; NaN where the descriptor is not finite.
-template <double (NormalPoints::*figure)(std::span<const float>) const>
+template <double (NormalPoints::*figure)(std::span<const float>, std::span<const float>) const>
 Derivation among_points(const std::string&, size_t, const io::NormalData& normal) {
   if (!normal.points) {
     return {};
@@ -47,7 +47,8 @@ Derivation among_points(const std::string&, size_t, const io::NormalData& normal
   return [points = std::make_shared<const NormalPoints>(normal.points->values, normal.points->length)](
              const ClipScore& clip) {
     const bool usable = static_cast<int64_t>(clip.descriptor.size()) == points->length() && all_finite(clip.descriptor);
-    return DerivedValue{usable ? (*points.*figure)(clip.descriptor) : std::numeric_limits<double>::quiet_NaN()};
+    const std::vector<float>& own = clip.copied_descriptor.empty() ? clip.descriptor : clip.copied_descriptor;
+    return DerivedValue{usable ? (*points.*figure)(clip.descriptor, own) : std::numeric_limits<double>::quiet_NaN()};
   };
 }
 
@@ -82,7 +83,17 @@ const std::vector<DerivedScore>& derived_scores() {
         "distances"},
        "",
        points,
-       among_points<&NormalPoints::nearest>}};
+       among_points<&NormalPoints::nearest>},
+      {{"score_mahalanobis_calibrated",
+        "How far score_mahalanobis is above what normal clips have at the estimated operating point", "spreads"},
+       "score_mahalanobis",
+       calibration,
+       calibrated},
+      {{"score_nearest_calibrated",
+        "How far score_nearest is above what normal clips have at the estimated operating point", "spreads"},
+       "score_nearest",
+       calibration,
+       calibrated}};
   return scores;
 }
 

@@ -20,10 +20,8 @@ std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
       names.push_back(score.name);
     }
   }
-  const size_t of_model = names.size();
   for (const DerivedScore& derived : derived_scores()) {
-    const auto end = names.begin() + static_cast<std::ptrdiff_t>(of_model);
-    if (derived.of.empty() || std::find(names.begin(), end, derived.of) != end) {
+    if (derived.of.empty() || std::find(names.begin(), names.end(), derived.of) != names.end()) {
       names.push_back(derived.score.name);
     }
   }
@@ -34,12 +32,11 @@ std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
 
 ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, const io::NormalData& normal) : scores_(of_model) {
   for (const DerivedScore& derived : derived_scores()) {
-    const auto of =
-        std::find_if(of_model.begin(), of_model.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (of == of_model.end() && !derived.of.empty()) {
+    const std::optional<size_t> of = find(derived.of);
+    if (!of && !derived.of.empty()) {
       continue;
     }
-    Derivation derivation = derived.derivation(derived.of, static_cast<size_t>(of - of_model.begin()), normal);
+    Derivation derivation = derived.derivation(derived.of, of.value_or(0), normal);
     if (!derivation) {
       continue;
     }
@@ -67,14 +64,12 @@ std::optional<size_t> ScoreSet::find(const std::string& name) const {
 }
 
 void ScoreSet::derive(ClipScore& clip) const {
-  std::vector<double> values;
   bool outside = false;
   for (const Derivation& derivation : derivations_) {
     const DerivedValue value = derivation(clip);
-    values.push_back(value.score);
+    clip.scores.push_back(value.score);
     outside = outside || value.outside;
   }
-  clip.scores.insert(clip.scores.end(), values.begin(), values.end());
   clip.outside_calibration = calibrated_ ? (outside ? 1 : 0) : -1;
 }
 

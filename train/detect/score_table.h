@@ -24,7 +24,8 @@ struct ClipScore {
   int outside_calibration = -1;  ///< 1 its estimate lies outside of what was calibrated, 0 inside, -1 nothing was
   int64_t windows = 0;
   std::vector<float> descriptor;  ///< the model's (flow::Model::descriptor_size), mean over windows, while it is needed
-  std::string fault;              ///< why `score` or an estimate is not finite; empty if all are
+  std::vector<float> copied_descriptor;  ///< of a changed copy: that of its recording
+  std::string fault;                     ///< why `score` or an estimate is not finite; empty if all are
 };
 
 struct ScoreTable {

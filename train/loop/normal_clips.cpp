@@ -63,8 +63,11 @@ double range_of(const io::Config& config) {
 /// Clips that scores are calibrated on: normal clips that the model has scored, and warped copies of them.
 class CalibrationClips {
  public:
-  CalibrationClips(const ClipScoring& scoring, const io::Config& config, const std::vector<std::string>& names)
+  /// `before`: the scores that clips have before any is calibrated.
+  CalibrationClips(const ClipScoring& scoring, const ScoreSet& before, const io::Config& config,
+                   const std::vector<std::string>& names)
       : scoring_(scoring),
+        before_(before),
         settings_(config.calibration),
         range_(range_of(config)),
         seed_(config.train.seed),
@@ -72,31 +75,34 @@ class CalibrationClips {
     speed_ = speed_among(scoring.parameters, names, config);
   }
 
-  /// Those clips of a side that are `taken`, their scores as score_selection gave them; the side's first is number
-  /// `first` of all.
+  /// Those clips of a side that are `taken`, with all their scores; the side's first is number `first` of all.
   void add(ClipSelection side, std::span<const ClipScore> scored, size_t first, const std::vector<bool>& taken) {
     std::stable_sort(side.clips.begin(), side.clips.end(), [](auto a, auto b) { return a.first < b.first; });
     ClipSelection kept{side.shards, {}};
-    std::vector<std::vector<double>> recorded_at;
-    std::vector<size_t> number;
+    std::vector<Recorded> recorded;
     for (size_t i = 0; i < scored.size(); ++i) {
       if (!taken[first + i]) {
         continue;
       }
       kept.clips.push_back(side.clips[i]);
-      number.push_back(first + i);
-      recorded_at.push_back(values_of(scored[i].clip, names_, scoring_.parameters));
-      clips_.push_back(
-          {recorded_at.back(), recorded_at.back(), scored[i].estimate, scored[i].scores, first + i, false});
+      recorded.push_back({values_of(scored[i].clip, names_, scoring_.parameters), first + i, scored[i].descriptor});
+      const std::vector<double>& v = recorded.back().v;
+      clips_.push_back({v, v, scored[i].estimate, scored[i].scores, first + i, false});
     }
     for (int copy = 0; speed_ && range_ > 0 && copy < settings_.copies; ++copy) {
-      add_copies(kept, recorded_at, number, copy);
+      add_copies(kept, recorded, copy);
     }
   }
 
   const std::vector<ReferenceClip>& clips() const { return clips_; }
 
  private:
+  struct Recorded {
+    std::vector<double> v;
+    size_t number;
+    std::vector<float> descriptor;
+  };
+
   /// Where a copy's speed is: the range is divided evenly among a clip's copies, each drawn in its own part. NaN where
   /// the clip's is unknown, or 0, which moves nowhere.
   double moved(double speed, size_t number, int copy) const {
@@ -109,8 +115,7 @@ class CalibrationClips {
     return speed + kernels::speed_step(speed, range_, (copy + u) / settings_.copies);
   }
 
-  void add_copies(const ClipSelection& kept, const std::vector<std::vector<double>>& recorded_at,
-                  const std::vector<size_t>& number, int copy) {
+  void add_copies(const ClipSelection& kept, const std::vector<Recorded>& recorded, int copy) {
     size_t next = 0;
     for (size_t s = 0; s < kept.shards.size(); ++s) {
       std::vector<int32_t> clips;
@@ -118,21 +123,25 @@ class CalibrationClips {
       const size_t begin = next;
       for (; next < kept.clips.size() && static_cast<size_t>(kept.clips[next].first) == s; ++next) {
         clips.push_back(kept.clips[next].second);
-        speeds.push_back(moved(recorded_at[next][*speed_], number[next], copy));
+        speeds.push_back(moved(recorded[next].v[*speed_], recorded[next].number, copy));
       }
       const OtherSpeeds other{scoring_.parameters[*speed_], speeds};
-      const std::vector<ClipScore> scored = score_clips_at(other, scoring_, *kept.shards[s], clips);
+      std::vector<ClipScore> scored = score_clips_at(other, scoring_, *kept.shards[s], clips);
       for (size_t i = 0; i < scored.size(); ++i) {
         if (!std::isnan(speeds[i])) {
-          std::vector<double> v = recorded_at[begin + i];
+          const auto& [recorded_at, number, descriptor] = recorded[begin + i];
+          scored[i].copied_descriptor = descriptor;
+          before_.derive(scored[i]);
+          std::vector<double> v = recorded_at;
           v[*speed_] = speeds[i];
-          clips_.push_back({recorded_at[begin + i], v, scored[i].estimate, scored[i].scores, number[begin + i], true});
+          clips_.push_back({recorded_at, v, scored[i].estimate, scored[i].scores, number, true});
         }
       }
     }
   }
 
   const ClipScoring& scoring_;
+  const ScoreSet& before_;
   io::CalibrationSettings settings_;
   double range_;
   uint64_t seed_;
@@ -157,16 +166,16 @@ std::vector<bool> drawn(size_t count, size_t most, uint64_t seed) {
   return taken;
 }
 
-void calibrate(const ClipScoring& scoring, const HeldOut& normal, std::span<const ClipScore> scored,
-               const io::Config& config, NormalClips& out) {
+void calibrate(const ClipScoring& scoring, const ScoreSet& before, const HeldOut& normal,
+               std::span<const ClipScore> scored, const io::Config& config, NormalClips& out) {
   try {
-    CalibrationClips clips(scoring, config, normal.train.shards[0]->parameter_names());
+    CalibrationClips clips(scoring, before, config, normal.train.shards[0]->parameter_names());
     const size_t training = normal.train.clips.size();
     const std::vector<bool> taken = drawn(scored.size(), most_calibration_clips, config.train.seed);
     clips.add(normal.train, scored.first(training), 0, taken);
     clips.add(normal.validation, scored.subspan(training), training, taken);
     out.normal.calibration =
-        fit_calibration(scoring.model.scores(), scoring.parameters, clips.clips(), config.calibration.bandwidth);
+        fit_calibration(before.scores(), scoring.parameters, clips.clips(), config.calibration.bandwidth);
     out.calibration = calibration_text(*out.normal.calibration, clips.clips(), scoring.parameters);
   } catch (const io::DataError& error) {
     out.calibration = fmt::format("no calibrated score: {}", error.what());
@@ -256,8 +265,13 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   }
   out.normal.references = references_of(scoring.model.scores(), scored);
   out.normal.points = points_of(std::span(scored).first(training), config.train.seed);
-  if (!scoring.parameters.empty() && !calibrated_scores(scoring.model.scores()).empty()) {
-    calibrate(scoring, clips, scored, config, out);
+  const ScoreSet before(scoring.model.scores(), out.normal);
+  if (!scoring.parameters.empty() && !calibrated_scores(before.scores()).empty()) {
+    std::vector<ClipScore> reference = scored;
+    for (ClipScore& clip : reference) {
+      before.derive(clip);
+    }
+    calibrate(scoring, before, clips, reference, config, out);
   }
   // A derived score may be the one that decides, and is known only now.
   const ScoreSet set(scoring.model.scores(), out.normal);

@@ -5,6 +5,7 @@
 #include <Eigen/Cholesky>
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "io/error.h"
@@ -50,17 +51,41 @@ struct NormalPoints::State {
   std::vector<double> reach;   ///< of each row: mean distance from its nearest
   size_t neighbours = 1;
 
+  /// The row at this point, if there is one.
+  std::optional<Index> row_at(const VectorXd& z) const {
+    const VectorXd products = rows * z;
+    const double square_norm = z.squaredNorm();
+    for (Index i = 0; i < rows.rows(); ++i) {
+      const double norms = square_norm + square_norms[i];
+      if (norms - 2.0 * products[i] <= same * norms) {
+        return i;
+      }
+    }
+    return std::nullopt;
+  }
+
+  /// x^T S^-1 y, where S = a I + b X^T X is the covariance. By Woodbury, for points are few and long:
+  /// S^-1 = (I - X^T (a / b I + X X^T)^-1 X) / a.
+  double inverse_product(const VectorXd& x, const VectorXd& y) const {
+    double product = x.dot(y);
+    if (covariance.b > 0) {
+      product -= (rows * x).dot(inner.solve(rows * y));
+    }
+    return product / covariance.a;
+  }
+
   VectorXd scaled(std::span<const float> x) const {
     return (Eigen::Map<const Eigen::VectorXf>(x.data(), mean.size()).cast<double>() - mean).cwiseQuotient(deviation);
   }
 
   /// Distances and rows of the nearest to a point, by its square norm and its products with the rows; rows at distance
-  /// 0 do not count.
-  std::vector<std::pair<double, Index>> nearest(double square_norm, const VectorXd& products) const {
+  /// 0, and row `own`, do not count.
+  std::vector<std::pair<double, Index>> nearest(double square_norm, const VectorXd& products,
+                                                std::optional<Index> own = {}) const {
     std::vector<std::pair<double, Index>> found;
     for (Index i = 0; i < rows.rows(); ++i) {
       const double norms = square_norm + square_norms[i], square = norms - 2.0 * products[i];
-      if (square > same * norms) {
+      if (square > same * norms && i != own) {
         found.emplace_back(std::sqrt(square), i);
       }
     }
@@ -127,20 +152,28 @@ int64_t NormalPoints::length() const {
   return state_->rows.cols();
 }
 
-// (a I + b X^T X)^-1 = (I - X^T (a / b I + X X^T)^-1 X) / a (Woodbury): points are few and long.
-double NormalPoints::mahalanobis(std::span<const float> x) const {
-  const VectorXd z = state_->scaled(x);
-  double square = z.squaredNorm();
-  if (state_->covariance.b > 0) {
-    const VectorXd along = state_->rows * z;
-    square -= along.dot(state_->inner.solve(along));
+double NormalPoints::mahalanobis(std::span<const float> x, std::span<const float> own) const {
+  const State& s = *state_;
+  const std::optional<Index> at = s.row_at(s.scaled(own));
+  VectorXd z = s.scaled(x);
+  double square = 0;
+  if (!at) {
+    square = s.inverse_product(z, z);
+  } else {
+    // Without the row r, the mean is -r / (n - 1), and the scatter less by n / (n - 1) r r^T (Sherman and Morrison).
+    constexpr double least = 1e-12;
+    const VectorXd row = s.rows.row(*at).transpose();
+    const double others = static_cast<double>(size() - 1), weight = s.covariance.b * (others + 1) / others;
+    z += row / others;
+    const double across = s.inverse_product(z, row), along = s.inverse_product(row, row);
+    square = s.inverse_product(z, z) + weight * across * across / std::max(1.0 - weight * along, least);
   }
-  return std::max(square, 0.0) / state_->covariance.a / static_cast<double>(length());
+  return std::max(square, 0.0) / static_cast<double>(length());
 }
 
-double NormalPoints::nearest(std::span<const float> x) const {
+double NormalPoints::nearest(std::span<const float> x, std::span<const float> own) const {
   const VectorXd z = state_->scaled(x);
-  const auto found = state_->nearest(z.squaredNorm(), state_->rows * z);
+  const auto found = state_->nearest(z.squaredNorm(), state_->rows * z, state_->row_at(state_->scaled(own)));
   double reach = 0;
   for (const auto& [distance, row] : found) {
     reach += state_->reach[static_cast<size_t>(row)];

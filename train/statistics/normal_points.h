@@ -22,16 +22,18 @@ class NormalPoints {
   int64_t size() const;
   int64_t length() const;
 
+  // Of both: a given point at `own` does not count. With x's own descriptor a given point is judged by the others; with
+  // that of the recording which x is a changed copy of, x is judged by other recordings.
+
   /// Squared Mahalanobis distance from the points' mean over `length`, so that normal points are near 1. The covariance
   /// is shrunk towards a multiple of the identity as far as its own noise calls for (Ledoit and Wolf 2004, Journal of
-  /// Multivariate Analysis 88, 365-411).
-  double mahalanobis(std::span<const float> x) const;
+  /// Multivariate Analysis 88, 365-411); this weight and the scale are those of all points, `own` or not.
+  double mahalanobis(std::span<const float> x, std::span<const float> own) const;
 
   /// Mean distance from the nearest k = min(5, n - 1) points, over what that is for these points themselves: near 1
   /// inside, and where the points lie wide as well as where they lie close (the idea of Breunig, Kriegel, Ng and Sander
-  /// 2000, "LOF"). Points that are `x` itself do not count, so that a given point is judged by the others; 0 if all
-  /// are.
-  double nearest(std::span<const float> x) const;
+  /// 2000, "LOF"). Points at x itself do not count either; 0 if none does.
+  double nearest(std::span<const float> x, std::span<const float> own) const;
 
  private:
   struct State;
