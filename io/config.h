@@ -142,10 +142,10 @@ struct AugmentSettings {
   static constexpr double automatic = -1;
   /// A window's speed moves by up to this, in the parameter's unit, and its sound with it; automatic: as far as the
   /// training speeds lie apart calls for (train/loop/augmentation.h).
-  double speed = automatic;
+  double speed = 0;
   double speed_probability = 0.5;
   std::string speed_parameter{};        ///< empty: the only speed there is
-  double noise = automatic;             ///< standard deviation on the normalised input, or automatic
+  double noise = 0;                     ///< standard deviation on the normalised input, or automatic
   int mask_bands = 0, mask_frames = 0;  ///< the widest masks
   bool any() const { return speed != 0 || noise != 0 || mask_bands > 0 || mask_frames > 0; }
   bool operator==(const AugmentSettings&) const = default;
@@ -224,9 +224,6 @@ const ConfigKey& config_key(const std::string& name);
 /// Reads a TOML file over `base`. UsageError names file, line and, for an unknown key, the nearest known one.
 Config read_config(const std::filesystem::path& file, const Config& base = {});
 Config parse_config(std::string_view toml, const std::string& origin, const Config& base = {});
-/// What the record of a training says of keys that it lacks: the defaults, but no augmentation, for evenflow 0.1 knew
-/// none. The base to read a model's or a run's configuration over.
-Config unrecorded();
 
 /// The whole configuration as TOML with a comment per key; parse_config gives it back exactly.
 std::string to_toml(const Config& config);

@@ -602,7 +602,7 @@ void write_contents(Hdf5File& file, const ModelData& model) {
 
 Config read_configuration(const Hdf5File& file) {
   try {
-    Config config = parse_config(file.read_text("/config"), "/config", unrecorded());
+    Config config = parse_config(file.read_text("/config"), "/config");
     validate(config);
     return config;
   } catch (const UsageError& error) {

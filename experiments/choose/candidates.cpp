@@ -122,9 +122,6 @@ std::vector<std::vector<KeyFlag>> usual_settings(const io::Config& base, const s
     slopes = {{{"condition.k", fmt::format("{:.3g}", k)}}, {{"condition.k", fmt::format("{:.3g}", smaller * k)}}};
   }
   if (std::vector<KeyFlag> augmentation = usual_augmentation(training_values, speed); !augmentation.empty()) {
-    if (base.augment == io::AugmentSettings{}) {
-      augmentations.front() = {{"augment.speed", "0"}, {"augment.noise", "0"}};
-    }
     augmentations.push_back(std::move(augmentation));
   }
   Alternatives all;

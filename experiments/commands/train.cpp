@@ -136,7 +136,7 @@ int run(const TrainArguments& arguments) {
   }
   if (arguments.resume) {
     const io::RunFolder folder = io::RunFolder::open(arguments.run);
-    options.config = resolve(arguments.config, io::read_config(folder.config(), io::unrecorded()));
+    options.config = resolve(arguments.config, io::read_config(folder.config()));
     options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;
   } else {
     if (arguments.shards.empty()) {

@@ -46,8 +46,8 @@ json identity(const io::Config& config, bool warm) {
               {"mel_bands", config.frontend.mel_bands},
               {"window_frames", config.window.window_frames},
               {"parameters", config.condition.enabled ? std::max<size_t>(1, config.condition.parameters.size()) : 0}};
-  if (const io::AugmentSettings augment = train::with_range(config.augment, 0); augment.any()) {
-    out["augmented"] = train::describe_augmentation(augment);
+  if (config.augment.any()) {
+    out["augmented"] = train::describe_augmentation(config.augment);
   }
   if (cpu) {
     out["threads"] = config.train.threads;

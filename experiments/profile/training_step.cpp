@@ -37,6 +37,8 @@ class Untraced {
   kernels::Tracer* tracer_;
 };
 
+constexpr double speed_range = 60.0;  // between values that are 100 apart, where the range is automatic
+
 template <class T>
 Buffer<T> uploaded(kernels::Stream& stream, const std::vector<T>& values) {
   Buffer<T> buffer(static_cast<int64_t>(values.size()), stream.device());
@@ -141,7 +143,8 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   loss_ = Buffer<double>(most_steps, device);
   norm_ = Buffer<double>(most_steps, device);
   state_ = Buffer<kernels::StepState>(1, device);
-  const io::AugmentSettings augment = train::with_range(config.augment, 0);  // no data say how far, by itself
+  const io::AugmentSettings augment =
+      train::with_range(config.augment, model.parameter_count() > 0 ? speed_range : 0.0);
   if (augment.any()) {
     changes_ = Buffer<kernels::WindowChange>(windows, device);
     moved_values_ = uploaded(stream_, set.values);

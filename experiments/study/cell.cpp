@@ -16,7 +16,7 @@ void require_same_training(const Cell& cell) {
   if (!fs::exists(begun)) {
     return;
   }
-  const auto differs = train::first_difference(io::read_config(begun, io::unrecorded()), cell.config, [&](const std::string& key) {
+  const auto differs = train::first_difference(io::read_config(begun), cell.config, [&](const std::string& key) {
     const bool more = cell.goes_further && key == "train.epochs";
     return !more && key != "train.threads" && key != "train.checkpoint_epochs" && key != "train.resident_mib";
   });

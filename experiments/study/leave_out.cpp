@@ -36,7 +36,7 @@ std::vector<System> leave_out_systems(const io::Config& base, const std::vector<
   std::vector<System> systems = flow_systems(base);
   const System constrained = systems.back();
   const std::vector<KeyFlag> augmentation =
-      constrained.config.augment.any() ? std::vector<KeyFlag>{} : usual_augmentation(values, speed);
+      base.augment.any() ? std::vector<KeyFlag>{} : usual_augmentation(values, speed);
   const bool has_other_coupling =
       base.model.kind == io::ModelKind::glow && base.model.coupling != io::CouplingKind::additive;
   for (const bool additive : {false, true}) {

@@ -266,9 +266,6 @@ std::vector<System> flow_systems(const io::Config& base) {
   for (const bool multi : {false, true}) {
     for (const bool constrained : {false, true}) {
       io::Config config = base;
-      if (base.augment == io::AugmentSettings{}) {
-        config.augment = io::AugmentSettings::none();  // of constrained flows alone it would be no fair comparison
-      }
       config.model.blocks = !multi ? 1 : base.model.blocks > 1 ? base.model.blocks : io::ModelSettings{}.blocks;
       config.condition.enabled = constrained;
       const std::string scale = multi ? "multi" : "single";

@@ -78,12 +78,6 @@ Config parse_config(std::string_view toml, const std::string& origin, const Conf
   return config;
 }
 
-Config unrecorded() {
-  Config config;
-  config.augment = AugmentSettings::none();
-  return config;
-}
-
 const ConfigKey& config_key(const std::string& name) {
   for (const ConfigKey& key : config_keys()) {
     if (key.name == name) {

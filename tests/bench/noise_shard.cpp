@@ -34,7 +34,6 @@ void write_noise_shard(const std::filesystem::path& file, const io::Config& conf
 
 io::Config noise_configuration() {
   io::Config config;
-  config.augment = io::AugmentSettings::none();  // as in the references
   config.train.epochs = 1000;
   config.train.checkpoint_epochs = 1000;
   config.train.validation_fraction = 0.01;

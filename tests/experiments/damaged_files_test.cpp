@@ -83,14 +83,10 @@ class DamagedFiles : public ::testing::Test {
     EXPECT_EQ(outcome.code, 0) << arguments[0] << ": " << outcome.err;
     return outcome.out;
   }
-  /// A short training on the features, with files of the present format; not augmented, as those of the version before.
+  /// A short training on the features, with files of the present format.
   void train() const {
     done({"train",
           features(),
-          "--augment.speed",
-          "0",
-          "--augment.noise",
-          "0",
           "--run",
           file("run"),
           "--epochs",

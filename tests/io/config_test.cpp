@@ -371,10 +371,8 @@ TEST(Config, ValidateSeesCombinations) {
   EXPECT_NO_THROW(validate(c));
 }
 
-TEST(Config, AugmentationIsLeftToTheProgram) {
-  EXPECT_EQ(Config().augment.speed, AugmentSettings::automatic);
-  EXPECT_EQ(Config().augment.noise, AugmentSettings::automatic);
-  EXPECT_FALSE(AugmentSettings::none().any());
+TEST(Config, NothingIsAugmentedByDefault) {
+  EXPECT_FALSE(Config().augment.any());
   EXPECT_TRUE(config_of("[augment]\nspeed = 60\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nnoise = 0.2\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nmask_bands = 8\n").augment.any());

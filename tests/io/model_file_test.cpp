@@ -348,23 +348,6 @@ TEST(ModelFile, MissingPartsAreNamed) {
   }
 }
 
-TEST(ModelFile, WithoutAWordOnAugmentationThereWasNone) {
-  const TempFolder folder;
-  write_model(folder / "m.h5", full_model());
-  ASSERT_NE(read_model(folder / "m.h5").config.augment, AugmentSettings::none());
-  std::string bytes = get(folder / "m.h5");
-  for (const std::string key : {"\nspeed = ", "\nnoise = "}) {  // comments now, as in a file of evenflow 0.1
-    const size_t at = bytes.find(key);
-    ASSERT_NE(at, std::string::npos);
-    bytes[at + 1] = '#';
-  }
-  put(folder / "m.h5", bytes);
-  const hid_t file = H5Fopen((folder / "m.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
-  testing::reseal(file, "/config");
-  ASSERT_GE(H5Fclose(file), 0);
-  EXPECT_EQ(read_model(folder / "m.h5").config.augment, AugmentSettings::none());
-}
-
 TEST(ModelFile, AKeyThisProgramDoesNotKnowIsNamed) {
   const TempFolder folder;
   write_model(folder / "m.h5", {});

@@ -548,7 +548,6 @@ TEST_F(ScoreTest, TypicalIsTheDistanceOfNllFromItsMeanInTraining) {
     EXPECT_TRUE(std::abs(table.value(clip, "score_typical") - expected) <= 1e-9 * std::abs(mean));
   }
   data.normal = {};
-  data.threshold.score = "nll";
   EXPECT_EQ(Detector(data, "cpu", 1).score_names(),
             (std::vector<std::string>{"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v"}));
   data.threshold.score = "score_typical";

@@ -104,7 +104,6 @@ io::Config tiny_config() {
   config.model.blocks = 2;
   config.model.steps = 2;
   config.model.hidden = 8;
-  config.augment = io::AugmentSettings::none();
   config.train.device = "cpu";
   config.train.threads = 1;
   config.train.batch = 8;

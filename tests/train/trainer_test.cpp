@@ -71,7 +71,7 @@ TEST_P(TrainerTest, LeavesAWholeRunFolder) {
   }
   const io::ModelData model = io::read_model(run("a") / "model.h5");
   EXPECT_EQ(model.condition.names, std::vector<std::string>{"velocity_mm_s"});
-  EXPECT_EQ(model.threshold.score, "score_calibrated");
+  EXPECT_EQ(model.threshold.score, "nll");
   EXPECT_TRUE(std::isfinite(model.threshold.value));
   EXPECT_FALSE(model.optimizer.has_value());
   EXPECT_EQ(model.provenance.data_hash, io::Shard(shard()).data_hash());

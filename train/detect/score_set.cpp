@@ -129,14 +129,6 @@ bool needs_calibration(const std::string& score) {
   });
 }
 
-std::string calibrated_form(const std::string& score) {
-  const std::vector<DerivedScore>& all = derived_scores();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const DerivedScore& derived) {
-    return derived.of == score && derived.rests_on == DerivedScore::RestsOn::calibration;
-  });
-  return found == all.end() ? "" : found->score.name;
-}
-
 std::string resolve_score(const io::Config& config) {
   return config.score.score == "auto" ? flow::factory_of(config).decides_by : config.score.score;
 }

@@ -40,10 +40,7 @@ std::vector<io::ScoreReference> references_of(const std::vector<flow::Score>& of
 void require_score(const io::Config& config);
 /// Is it a score that rests on a calibration?
 bool needs_calibration(const std::string& score);
-/// The calibrated form of a score of a model; empty if it has none.
-std::string calibrated_form(const std::string& score);
-/// The score that decides: config's, or for "auto" that of the model's kind (flow/factory.h), before its calibrated
-/// form is known to exist.
+/// The score that decides: config's, or for "auto" that of the model's kind (flow/factory.h).
 std::string resolve_score(const io::Config& config);
 /// The score that a trained model decides by, which its file names. io::DataError if it has no such score.
 std::string decided_by(const io::ModelData& model);

@@ -224,18 +224,6 @@ std::optional<io::PointData> points_of(std::span<const ClipScore> trained_on, ui
   return clips < 2 ? std::nullopt : std::optional(std::move(points));
 }
 
-/// Known once there is a calibration or none.
-std::string deciding_score(const io::Config& config, const ScoreSet& set) {
-  const std::string asked = resolve_score(config);
-  if (config.score.score != "auto" && set.find(asked)) {
-    return asked;
-  }
-  io::Config usual = config;
-  usual.score.score = "auto";
-  const std::string of_kind = resolve_score(usual), calibrated = calibrated_form(of_kind);
-  return set.find(calibrated) ? calibrated : of_kind;
-}
-
 }  // namespace
 
 std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSelection& clips) {
@@ -275,7 +263,12 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   }
   // A derived score may be the one that decides, and is known only now.
   const ScoreSet set(scoring.model.scores(), out.normal);
-  out.score_name = deciding_score(config, set);
+  out.score_name = scoring.score_name;
+  if (!set.find(out.score_name)) {
+    io::Config usual = config;
+    usual.score.score = "auto";
+    out.score_name = resolve_score(usual);
+  }
   const std::optional<size_t> deciding = set.find(out.score_name);
   for (size_t i = 0; i < scored.size(); ++i) {
     set.derive(scored[i]);

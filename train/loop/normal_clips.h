@@ -12,8 +12,7 @@
 namespace evenflow::train {
 
 struct NormalClips {
-  /// The one that decides: what was asked for; for "auto", and where there are no grounds for what was asked for, that
-  /// of the model's kind, calibrated if the clips allow that.
+  /// The one that decides: what was asked for or, where there are no grounds for it, that of the model's kind.
   std::string score_name;
   NormalScores scores;                   ///< that the threshold is fitted to
   std::vector<ClipScore> without_score;  ///< not finite: they have no part in it

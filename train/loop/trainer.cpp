@@ -654,8 +654,7 @@ io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say)
   if (say && !clips.calibration.empty()) {
     log_.line(clips.calibration);
   }
-  const bool was_asked_for = config_.score.score != "auto";
-  if (say && was_asked_for && !clips.score_name.empty() && clips.score_name != score_name()) {
+  if (say && !clips.score_name.empty() && clips.score_name != score_name()) {
     log_.line(fmt::format("warning: {} cannot be had, so {} decides", score_name(), clips.score_name));
   }
   const std::string deciding = clips.score_name.empty() ? score_name() : clips.score_name;
