@@ -34,7 +34,7 @@ void declare(Options& options, PaperArguments& arguments) {
   options.file("--out", arguments.out, "the study's folder").shown_as("FOLDER").default_text("paper");
   options.force(arguments.force);
   const Option quick = options.flag("--quick", arguments.quick,
-                                    "fewer clips, epochs and seeds: a first look in under 15 minutes on two cores");
+                                    "fewer clips, epochs and seeds: a first look in 19 minutes of processor time");
   options
       .flag("--miniature", arguments.miniature,
             "the same code on next to nothing, in seconds; its figures mean nothing")

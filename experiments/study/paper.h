@@ -18,7 +18,7 @@ namespace evenflow::experiments {
 
 enum class PaperScale {
   full,       ///< the paper's recordings, five seeds: hours
-  quick,      ///< a first look in under 15 minutes on two cores
+  quick,      ///< a first look: 19 minutes of processor time
   miniature,  ///< the same code on next to nothing, for tests: its figures mean nothing
 };
 

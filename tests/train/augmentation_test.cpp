@@ -252,6 +252,19 @@ TEST_F(RefusedAugmentation, OfAParameterThatIsNoSpeedOrNotThere) {
               AllOf(HasSubstr("'lode'"), HasSubstr("velocity_mm_s, load")));
 }
 
+TEST_F(RefusedAugmentation, ANameThatTheDataLackIsToldWhetherWindowsAreChangedOrNot) {
+  config_.augment.speed = 0;
+  for (const bool constrained : {true, false}) {
+    config_.condition.enabled = constrained;
+    config_.augment.speed_parameter = "lode";
+    EXPECT_THAT(refusal<io::UsageError>({}), AllOf(HasSubstr("'lode'"), HasSubstr("velocity_mm_s")));
+    config_.augment.speed_parameter = "";
+    config_.condition.speeds = {"velocity"};
+    EXPECT_THAT(refusal<io::UsageError>({}), AllOf(HasSubstr("condition.speeds names 'velocity'"), HasSubstr("_mm_s")));
+    config_.condition.speeds = {};
+  }
+}
+
 TEST_F(RefusedAugmentation, OfAMachineThatStandsStill) {
   const auto still = [](size_t clip, io::Clip& c) { c.parameter[0] = clip == 3 ? 0.0 : c.parameter[0]; };
   config_.train.validation_fraction = 0;

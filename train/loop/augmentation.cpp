@@ -127,6 +127,12 @@ io::AugmentSettings with_range(io::AugmentSettings settings, double range) {
 
 io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
                                          const std::vector<std::string>& parameters) {
+  const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+  if (config.augment.speed_parameter.empty()) {
+    speeds_among(names, config.condition);
+  } else {
+    speed_to_move(config, names);
+  }
   const bool asked = config.augment.speed == io::AugmentSettings::automatic && config.augment.speed_probability > 0;
   return with_range(config.augment, asked ? usual_range(config, clips, parameters) : 0.0);
 }

@@ -24,7 +24,9 @@ inline constexpr double usual_noise = 0.2;
 /// The settings with what is automatic in numbers: the speed by `range`, and usual_noise where that is not 0.
 io::AugmentSettings with_range(io::AugmentSettings settings, double range);
 /// The same for these training clips of a model that has `parameters`: usual_speed_range of the
-/// speed among them; 0 where there is none, or several and none is meant.
+/// speed among them; 0 where there is none, or several and none is meant. io::UsageError, whether windows are changed
+/// or not: condition.speeds or augment.speed_parameter names what the clips do not have, or the latter what is no
+/// speed.
 io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
                                          const std::vector<std::string>& parameters);
 
