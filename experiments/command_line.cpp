@@ -81,12 +81,13 @@ void declare(const std::vector<Command>& commands, CLI::App& parent, std::vector
   for (const Command& command : commands) {
     CLI::App* app = parent.add_subcommand(command.name, command.about);
     app->footer("Example:\n" + command.example);
-    if (command.subcommands.empty()) {
+    // Before the command that they are below: of those that are asked for, the first runs.
+    declare(command.subcommands, *app, all);
+    if (command.declare) {
       Options options(*app);
       all.push_back({app, command.declare(options)});
     } else {
       app->require_subcommand(1);
-      declare(command.subcommands, *app, all);
     }
   }
 }
