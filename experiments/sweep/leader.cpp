@@ -484,6 +484,18 @@ class Leader {
 
   void stop() {
     io::write_text(stop_file(sweep_.folder), "");
+    while (running() > 0) {
+      // Again and again: one that SLURM has just put back into its queue was not there to be told.
+      runner_->stop(places());
+      o_.progress(sweep_);
+      runner_->wait();
+      collect(true);
+    }
+    std::error_code ignored;
+    fs::remove(stop_file(sweep_.folder), ignored);
+  }
+
+  std::vector<std::string> places() const {
     std::vector<std::string> where;
     for (const Trial& trial : state_.trials()) {
       for (const Repeat& repeat : trial.repeats) {
@@ -492,16 +504,7 @@ class Leader {
         }
       }
     }
-    if (!where.empty()) {
-      runner_->stop(where);
-    }
-    while (running() > 0) {
-      o_.progress(sweep_);
-      runner_->wait();
-      collect(true);
-    }
-    std::error_code ignored;
-    fs::remove(stop_file(sweep_.folder), ignored);
+    return where;
   }
 
   Sweep& sweep_;

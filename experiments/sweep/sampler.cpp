@@ -52,13 +52,15 @@ class SobolSampler : public FixedSampler {
       : space_(std::move(space)), seed_(seed), engine_(space_.size()) {}
   std::optional<Point> ask(int64_t after) override {
     const int64_t index = after + 1;
-    if (index != next_) {
-      engine_.seed(static_cast<uint64_t>(index));
+    if (index > 0 && index != next_) {
+      engine_.seed(static_cast<uint64_t>(index - 1));
     }
     next_ = index + 1;
     std::vector<double> unit(space_.size());
     for (size_t i = 0; i < unit.size(); ++i) {
-      unit[i] = kernels::unit_interval(engine_() ^ kernels::random_bits(seed_, i, 0));
+      // Boost's begins behind the sequence's first point, zero, without which the next ones are less even.
+      const uint64_t bits = index == 0 ? 0 : engine_();
+      unit[i] = kernels::unit_interval(bits ^ kernels::random_bits(seed_, i, 0));
     }
     return Point{index, values_at(space_, unit)};
   }
@@ -67,7 +69,7 @@ class SobolSampler : public FixedSampler {
   std::vector<io::Domain> space_;
   uint64_t seed_;
   boost::random::sobol engine_;
-  int64_t next_ = 0;
+  int64_t next_ = 1;  ///< the index of its next point
 };
 
 }  // namespace
