@@ -161,6 +161,13 @@ void require_sweep(const fs::path& folder) {
   }
 }
 
+/// Trials that wait at a rung have done their part.
+bool is_finished(const Sweep& sweep) {
+  const auto counts = sweep.state.counts();
+  return static_cast<int64_t>(sweep.state.trials().size()) >= sweep.trials() && !counts.contains(TrialState::waiting) &&
+         !counts.contains(TrialState::running);
+}
+
 int run_status(const FolderArguments& arguments) {
   require_sweep(arguments.folder);
   const Sweep sweep = open_sweep(arguments.folder);
@@ -168,6 +175,8 @@ int run_status(const FolderArguments& arguments) {
   fmt::print("{}\n", progress_text(sweep));
   if (io::FileLock::is_held(lock)) {
     fmt::print("Led by {}, on {}.\n", io::FileLock::holder(lock), sweep.where);
+  } else if (is_finished(sweep)) {
+    fmt::print("It has all its trials.\n");
   } else {
     fmt::print("Nobody leads it. To go on:\n  evenflow sweep resume {}\n", shell_word(arguments.folder.string()));
   }

@@ -35,8 +35,8 @@ copies = 0
 [sweep]
 sampler = "grid"
 [space]
-train.epochs = [400, 401, 402, 403, 404, 405, 406, 407, 408, 409, LONG]
-condition.parameters = { choice = [["velocity_mm_s"], ["nothing"]], when = { train.epochs = 400 } }
+train.epochs = [150, 151, 152, 153, 154, 155, 156, 157, 158, 159, LONG]
+condition.parameters = { choice = [["velocity_mm_s"], ["nothing"]], when = { train.epochs = 150 } }
 [slurm]
 time = 1
 grace_s = 40
@@ -152,7 +152,7 @@ def main():
     if why:
         print(f"sweep_test.py: Skipped\n{why}\n")
         sys.exit(77)
-    long_epochs = os.environ.get("EVENFLOW_LONG_TRIAL", "6000")
+    long_epochs = os.environ.get("EVENFLOW_LONG_TRIAL", "1500")
     with tempfile.TemporaryDirectory() as name:
         scenario = Scenario(sys.argv[1], pathlib.Path(name))
         scenario.make_features()

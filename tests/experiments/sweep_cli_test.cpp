@@ -205,7 +205,8 @@ TEST_F(Sweeps, MoreTrialsAndRepeatsGoOn) {
     EXPECT_EQ(io::read_config(trial / "seed_2/run/config.toml").train.seed, 2U);
   }
   EXPECT_THAT(attempts(), SizeIs(6));
-  EXPECT_THAT(run({"sweep", "status", sweep()}).out, AllOf(HasSubstr("3 of 3 trials"), HasSubstr("Nobody leads it")));
+  EXPECT_THAT(run({"sweep", "status", sweep()}).out,
+              AllOf(HasSubstr("3 of 3 trials"), HasSubstr("It has all its trials")));
 }
 
 TEST_F(Sweeps, CtrlCSavesAndTheSweepGoesOn) {
@@ -425,6 +426,60 @@ TEST_F(Sweeps, SaysWhenThereIsNoOptuna) {
   EXPECT_FALSE(fs::exists(sweep()));
 }
 
+/// Enough of SLURM for a sweep: a task is a process in the background, and its number stands in a file.
+constexpr const char* fake_sbatch = R"sh(#!/bin/sh
+[ "$1" != --version ] || exit 0
+for word; do
+  case $word in
+    --array=0-*) last=${word#--array=0-} ;;
+    --job-name=*) name=${word#--job-name=} ;;
+  esac
+  script=$list list=$word
+done
+task=0
+while [ "$task" -le "$last" ]; do
+  SLURM_ARRAY_TASK_ID=$task setsid sh "$script" "$list" >/dev/null 2>&1 </dev/null &
+  echo "$! $name" >"$(dirname "$0")/task_${name}_$task"
+  task=$((task + 1))
+done
+echo 1
+)sh";
+constexpr const char* fake_squeue = R"sh(#!/bin/sh
+for file in "$(dirname "$0")"/task_*; do
+  read -r process name <"$file" || continue
+  ! kill -0 "$process" 2>/dev/null || echo "$process ${name}_${file##*_} RUNNING"
+done
+)sh";
+constexpr const char* fake_scancel = R"sh(#!/bin/sh
+for word; do
+  case $word in
+    -*) ;;
+    *) kill -TERM "$word" ;;
+  esac
+done
+)sh";
+
+TEST_F(Sweeps, RunsAsArraysOfSlurm) {
+  for (const auto& [name, text] : {std::pair{"sbatch", fake_sbatch}, std::pair{"squeue", fake_squeue},
+                                   std::pair{"scancel", fake_scancel}, std::pair{"scontrol", "#!/bin/sh\nexit 1\n"}}) {
+    put(folder_.path() / "bin" / name, text);
+    ::chmod((folder_.path() / "bin" / name).c_str(), 0755);
+  }
+  const Variable path("PATH", (folder_.path() / "bin").string() + ":" + std::getenv("PATH"));
+  const std::string space = base("40") + grid + four_points;
+  Program program(words(space + "[slurm]\npoll_s = 0.2\npartition = \"cpu\"\n") + Words{"--on", "slurm"});
+  ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
+  expect_done(run({"sweep", "stop", sweep()}));
+  EXPECT_EQ(program.finish().code, 130);
+  // Nobody leads it while this one is killed, and its trainings go on.
+  Program resumed({"sweep", "resume", sweep(), "--jobs", "2"});
+  ASSERT_TRUE(wait_for_epochs(resumed, 10)) << resumed.finish().err;
+  resumed.send(SIGKILL);
+  resumed.finish();
+  expect_same_as_undisturbed(space);
+  EXPECT_THAT(column("state"), Each("finished"));
+}
+
 /// Speaks as optuna_sampler.py does, and notes down what it hears.
 constexpr const char* fake_optuna = R"(#!/bin/sh
 [ "$1" != -c ] || exit 0
@@ -457,6 +512,7 @@ TEST_F(Sweeps, TheReportHasEveryPart) {
   expect_done(
       run(words(base("1") + "[sweep]\ntrials = 12\n[space]\ntrain.learning_rate = { log_uniform = [1e-4, 1e-1] }\n"
                             "model.coupling = [\"sigmoid\", \"additive\"]\n")));
+  EXPECT_THAT(run({"info", sweep()}).out, AllOf(HasSubstr("sweep"), HasSubstr("12 of 12 trials"), HasSubstr("best ")));
   expect_done(run({"sweep", "report", sweep()}));
   const std::string page = get(sweep() + "/report.html");
   for (const char* part : {"parallel coordinates", "held_out_loss over time", "importance of each key", "[train]",
