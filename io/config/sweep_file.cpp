@@ -254,11 +254,15 @@ class SweepReader {
     }
   }
 
-  /// A value as its key takes it, as text.
+  /// A value as its key takes it, as text. A list of one may go without its brackets.
   std::string value_text(const Row& row, const toml::node& node) const {
     return at(node.source(), [&] {
       Config config = sweep_.base;
-      row.set_toml(config, node);
+      if (row.key.type.starts_with("list") && (node.is_number() || node.is_string())) {
+        row.key.set(config, node.is_string() ? node.as_string()->get() : node_text(node));
+      } else {
+        row.set_toml(config, node);
+      }
       return row.key.get(config);
     });
   }

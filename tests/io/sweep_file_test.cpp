@@ -87,6 +87,7 @@ TEST_F(SweepFiles, TheThreeWaysToWriteAKeyAreOne) {
   const SweepFile plain = read("[space]\ntrain.batch = [8, 16]\n");
   EXPECT_EQ(read("[space]\n\"train.batch\" = [8, 16]\n"), plain);
   EXPECT_EQ(read("[space.train]\nbatch = [8, 16]\n"), plain);
+  EXPECT_EQ(read("[space]\ncondition.k = [0.1, [0.2]]\n"), read("[space]\ncondition.k = [[0.1], [0.2]]\n"));
   EXPECT_EQ(plain.sampler, SamplerKind::sobol);
   EXPECT_THAT(plain.objectives, ElementsAre(Objective::held_out_loss));
 }
