@@ -147,9 +147,10 @@ std::vector<double> forest_importance(const Table& table, const std::vector<size
                     squared_error(tree, table, out_of_bag, out_of_bag, key);
     }
   }
-  constexpr double variance_of_ranks = 1.0 / 12.0;  // spread evenly over [0, 1]
+  // Ranks are spread evenly over [0, 1]; two that have nothing to do with each other differ by twice their variance.
+  constexpr double of_strangers = 2.0 / 12.0;
   for (double& value : grown) {
-    value /= static_cast<double>(trees) * variance_of_ranks;
+    value /= static_cast<double>(trees) * of_strangers;
   }
   return grown;
 }

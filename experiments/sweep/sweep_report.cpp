@@ -118,37 +118,57 @@ class SweepReport {
 
   // ------------------------------------------------------------------------------------------------ figures
 
+  /// Where an axis of values ends: a few diverged trainings must not press all others to a line.
+  double edge(size_t o) const {
+    constexpr double kept = 0.75, margin = 0.5;
+    std::vector<double> values;
+    for (const size_t t : order_) {
+      values.push_back(values_of(trial(t))[o]);
+    }
+    std::sort(values.begin(), values.end());
+    if (sweep_.maximised(o)) {
+      std::reverse(values.begin(), values.end());
+    }
+    const double reached = values[static_cast<size_t>(kept * static_cast<double>(values.size() - 1))];
+    const double end = reached + margin * (reached - values.front());
+    return sweep_.maximised(o) ? std::max(end, values.back()) : std::min(end, values.back());
+  }
+
   void over_time() {
     page_.heading("Objectives over time");
     for (size_t o = 0; o < sweep_.file.objectives.size(); ++o) {
       std::vector<size_t> by_end = order_;
       std::sort(by_end.begin(), by_end.end(), [&](size_t a, size_t b) { return trial(a).ended < trial(b).ended; });
-      const double begin = trial(0).begun;
+      const double begin = trial(0).begun, limit = edge(o);
+      constexpr double minute = 60, hour = 3600;
+      const bool in_hours = trial(by_end.back()).ended - begin > 2 * hour;
       Rows points, line;
       double leader = std::numeric_limits<double>::quiet_NaN();
       for (const size_t t : by_end) {
-        const double hours = (trial(t).ended - begin) / 3600.0, value = values_of(trial(t))[o];
-        points.push_back({hours, value});
+        const double time = (trial(t).ended - begin) / (in_hours ? hour : minute), value = values_of(trial(t))[o];
+        points.push_back({time, sweep_.maximised(o) ? std::max(value, limit) : std::min(value, limit)});
         // Those of fewer epochs cannot be the best.
         if (rung_with_values(trial(t)) == rung_with_values(trial(order_.front())) &&
             !(sweep_.maximised(o) ? value <= leader : value >= leader)) {
           leader = value;
         }
-        line.push_back({hours, leader});
+        line.push_back({time, leader});
       }
       Picture picture;
       picture.height_px = 380;
       picture.data = data_block("trials", points) + data_block("best", line);
       picture.script = fmt::format(
-          "set xlabel 'hours since the start'\nset ylabel {}\nset key top right\n"
+          "set xlabel '{} since the start'\nset ylabel {}\nset key top right\n"
           "plot $trials using 1:2 with points pt 7 ps 0.6 lc rgb '#7fa6c4' title 'trials', \\\n"
           "  $best using 1:2 with steps lw 2 lc rgb '#0b3c6f' title 'best so far'\n",
-          gnuplot_text(objective_name(o)));
+          in_hours ? "hours" : "minutes", gnuplot_text(objective_name(o)));
       const std::string name(io::name_of(sweep_.file.objectives[o]));
       figure(picture, "over_time_" + name,
-             sweep_.rungs.size() > 1
-                 ? "Each trial at its end, or where it was paused; the best so far among those that trained longest."
-                 : "Each trial at its end, and the best so far.",
+             std::string("Each trial at its end") +
+                 (sweep_.rungs.size() > 1
+                      ? ", or where it was paused, and the best so far among those that trained longest."
+                      : ", and the best so far.") +
+                 " Values far off are drawn at the edge.",
              name + " over time");
     }
   }
@@ -227,7 +247,7 @@ class SweepReport {
     picture.script =
         axes + fmt::format(
                    "set xtics ({})\nunset ytics\nunset grid\nunset border\nunset colorbox\nset cbrange [0:1]\n"
-                   "set xrange [-0.2:{}]\nset yrange [-0.18:1.08]\n"
+                   "set xrange [-0.45:{}]\nset yrange [-0.18:1.08]\n"
                    "plot $segments using 1:2:3:4:5 with vectors nohead lw 1.4 lc palette notitle\n",
                    names, static_cast<double>(space.size()) + 0.6);
     figure(picture, "parallel_coordinates",
@@ -254,7 +274,7 @@ class SweepReport {
       picture.height_px = 130 + 34 * static_cast<int>(found.size());
       picture.data = data_block("bars", bars);
       picture.script = fmt::format(
-          "set lmargin at screen 0.28\nset ytics ({})\nset yrange [-0.7:{}]\nset xlabel 'share of the variance'\n"
+          "set lmargin at screen 0.28\nset ytics ({})\nset yrange [-0.7:{}]\nset xlabel 'importance, from 0 to 1'\n"
           "plot $bars using 1:2:3:4 with xerrorbars pt 7 ps 1 lw 2 lc rgb '#0b3c6f' notitle\n",
           names, static_cast<double>(found.size()) - 0.3);
       const std::string name(io::name_of(sweep_.file.objectives[o]));
