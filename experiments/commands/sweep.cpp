@@ -89,6 +89,11 @@ void print_standing(const Sweep& sweep, size_t most) {
 }
 
 int lead(Sweep& sweep, const LeadArguments& arguments, bool retry_failed) {
+  if (!arguments.where.empty() && arguments.where != sweep.where &&
+      sweep.state.counts().contains(TrialState::running)) {
+    throw io::UsageError(fmt::format("trainings of this sweep still run on {}; stop them first: evenflow sweep stop {}",
+                                     sweep.where, shell_word(sweep.folder.string())));
+  }
   sweep.where = arguments.where.empty() ? sweep.where : arguments.where;
   sweep.file.trials = arguments.trials.value_or(sweep.file.trials);
   save_settings(sweep);
@@ -196,10 +201,10 @@ int run_stop(const FolderArguments& arguments) {
   Sweep sweep = open_sweep(arguments.folder);
   if (sweep.state.counts().contains(TrialState::running)) {
     const io::OutputFolder folder = claimed(arguments.folder, false);
-    const std::atomic<bool> stop{true};
     LeadOptions options;
     options.program = own_program();
-    options.stop = &stop;
+    options.only_stop = true;
+    options.stop = &stop_on_signals();
     options.log = [](const std::string&) {};
     options.progress = [](const Sweep&) {};
     lead_sweep(sweep, options);

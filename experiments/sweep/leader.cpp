@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
-#include <set>
+#include <sstream>
 #include <string_view>
 #include <thread>
 
@@ -33,18 +34,24 @@ fs::path stop_file(const fs::path& folder) {
   return folder / "stop";
 }
 
-int gpus_for(const std::string& device) {
-  if (device == "cpu") {
-    return 0;
+/// The GPUs that trainings may be spread over, as CUDA_VISIBLE_DEVICES names them; none where they run elsewhere.
+std::vector<std::string> gpus_for(const std::string& device) {
+  constexpr int most = 64;
+  std::vector<std::string> gpus;
+  if (device != "auto") {
+    return gpus;
   }
-  int count = 0;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  std::istringstream names(visible == nullptr ? "" : visible);
   try {
-    for (; count < 64; ++count) {
-      kernels::parse_device(fmt::format("cuda:{}", count));
+    for (int i = 0; i < most; ++i) {
+      kernels::parse_device(fmt::format("cuda:{}", i));
+      std::string name;
+      gpus.push_back(std::getline(names, name, ',') ? name : std::to_string(i));
     }
   } catch (const kernels::DeviceError&) {  // there are no more
   }
-  return device == "auto" ? count : std::min(count, 1);
+  return gpus;
 }
 
 bool is_full_disk(const std::string& why) {
@@ -71,7 +78,8 @@ class Leader {
         state_(sweep.state),
         o_(options),
         journal_(journal_of(sweep.folder)),
-        sampler_(is_optunas(sweep.file.sampler)
+        // Whoever only stops a sweep need not have Optuna: it hears of what has ended when the sweep goes on.
+        sampler_(is_optunas(sweep.file.sampler) && !options.only_stop
                      ? make_optuna_sampler(sweep.file, sweep.folder, directions(), known_indices())
                      : make_sampler(sweep.file)),
         runner_(sweep.where == "slurm" ? make_slurm_runner(sweep.folder, sweep.file.slurm)
@@ -94,7 +102,7 @@ class Leader {
   SweepEnd run() {
     for (;;) {
       collect();
-      if (stop_asked()) {
+      if (o_.only_stop || stop_asked()) {
         stop();
         return SweepEnd::stopped;
       }
@@ -136,15 +144,16 @@ class Leader {
     const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
     const io::TrainSettings& train = sweep_.file.base.train;
     const bool local = sweep_.where != "slurm";
-    gpus_ = local ? gpus_for(train.device) : 0;
+    gpus_ = local ? gpus_for(train.device) : std::vector<std::string>();
     jobs_ = o_.jobs;
     if (jobs_ == 0) {
       const bool timed = std::find(sweep_.file.objectives.begin(), sweep_.file.objectives.end(),
                                    io::Objective::windows_per_s) != sweep_.file.objectives.end();
-      jobs_ = !local      ? usual_on_slurm
-              : timed     ? 1  // trainings beside each other would be measured with each other's load
-              : gpus_ > 0 ? gpus_
-                          : std::max<int64_t>(1, cores / std::max(1, train.threads));
+      const bool on_one_gpu = train.device.starts_with("cuda:");
+      jobs_ = !local                ? usual_on_slurm
+              : timed || on_one_gpu ? 1  // beside each other they would be measured with each other's load
+              : !gpus_.empty()      ? static_cast<int64_t>(gpus_.size())
+                                    : std::max<int64_t>(1, cores / std::max(1, train.threads));
       jobs_ = std::min(jobs_, sweep_.trials() * sweep_.file.repeats);
     }
     threads_ = varies("train.threads") ? -1
@@ -302,7 +311,8 @@ class Leader {
       throw io::DataError(
           fmt::format("a training could not write: {}; free some space, and the same command goes on", full_disk_));
     }
-    const auto has_failed = [](const Trial& trial) { return trial.failed; };
+    // One whose settings do not go together says nothing of the others.
+    const auto has_failed = [](const Trial& trial) { return trial.failed && !trial.hash.empty(); };
     const auto& trials = state_.trials();
     const auto failed = std::count_if(trials.begin(), trials.end(), has_failed);
     if (failed < most_failures ||
@@ -396,17 +406,16 @@ class Leader {
   /// Takes up a point that no trial has. False: there are enough, or there is none.
   bool ask() {
     constexpr int most_known = 1000;
-    if (static_cast<int64_t>(state_.trials().size()) >= sweep_.trials()) {
-      return false;
-    }
-    for (int i = 0; i < most_known; ++i) {
+    for (int known = 0; known < most_known && static_cast<int64_t>(state_.trials().size()) < sweep_.trials();) {
       const std::optional<Sampler::Point> point = sampler_->ask(last_index_);
       if (!point) {
         return false;
       }
       last_index_ = point->index;
-      if (take_up(*point)) {
-        return !state_.trials().back().failed || ask();
+      if (!take_up(*point)) {
+        ++known;
+      } else if (!state_.trials().back().failed) {
+        return true;
       }
     }
     return false;
@@ -452,7 +461,7 @@ class Leader {
       job.until_epoch = sweep_.rungs[static_cast<size_t>(trial.rung)];
       job.attempt = trial.repeats[r].attempt + 1;
       job.threads = threads_;
-      job.device = gpus_ > 0 && sweep_.file.base.train.device == "auto" ? std::to_string(next_gpu_++ % gpus_) : "-";
+      job.device = gpus_.empty() ? "-" : gpus_[next_gpu_++ % gpus_.size()];
       jobs.push_back(std::move(job));
     }
     try {
@@ -483,7 +492,10 @@ class Leader {
   // ------------------------------------------------------------------------------------------------ stopping
 
   void stop() {
-    io::write_text(stop_file(sweep_.folder), "");
+    try {
+      io::write_text(stop_file(sweep_.folder), "");
+    } catch (const io::DataError&) {  // the disk is full, and the trainings are told all the same
+    }
     while (running() > 0) {
       // Again and again: one that SLURM has just put back into its queue was not there to be told.
       runner_->stop(places());
@@ -515,7 +527,8 @@ class Leader {
   std::unique_ptr<Runner> runner_;
   int64_t jobs_ = 1;
   int threads_ = 0;  ///< of each training; -1: the space's
-  int gpus_ = 0, next_gpu_ = 0;
+  std::vector<std::string> gpus_;
+  size_t next_gpu_ = 0;
   int64_t last_index_ = -1;
   std::map<std::string, int> gone_;  ///< how often a job was found gone, by where it was
   std::string full_disk_;

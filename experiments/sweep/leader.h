@@ -17,6 +17,7 @@ namespace evenflow::experiments {
 struct LeadOptions {
   int64_t jobs = 0;               ///< trainings at once; 0: as many as cores or GPUs serve, on SLURM 100
   bool retry_failed = false;      ///< trials that failed are tried again
+  bool only_stop = false;         ///< starts nothing: what still runs is stopped
   std::filesystem::path program;  ///< evenflow's own, absolute
   const std::atomic<bool>* stop = nullptr;
   std::function<void(const std::string& line)> log;

@@ -88,9 +88,11 @@ class LocalRunner : public Runner {
     std::vector<bool> alive;
     for (const std::string& text : where) {
       const Place place(text);
-      // Whoever runs on another machine is none of ours to ask; its lock on the run keeps a second one out.
-      alive.push_back(place.host != host_ || children_.contains(place.process) ||
-                      (place.process > 0 && start_of(place.process) == place.start && !place.start.empty()));
+      // One of another machine, whose leader has gone, went with it or has lost it: its lock on the run keeps a second
+      // training out as long as it lives.
+      alive.push_back(place.host == host_ &&
+                      (children_.contains(place.process) ||
+                       (place.process > 0 && start_of(place.process) == place.start && !place.start.empty())));
     }
     return alive;
   }
@@ -126,6 +128,7 @@ class LocalRunner : public Runner {
     std::vector<std::string> words = words_of(job);
     words.insert(words.begin(), {"/bin/sh", script_});
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) {
       argv.push_back(word.data());
     }

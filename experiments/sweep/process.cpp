@@ -62,6 +62,7 @@ pid_t spawn(const std::vector<std::string>& words, int in, int out, int err) {
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   std::vector<std::string> own = words;
   std::vector<char*> argv;
+  argv.reserve(own.size() + 1);
   for (std::string& word : own) {
     argv.push_back(word.data());
   }

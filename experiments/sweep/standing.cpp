@@ -79,14 +79,6 @@ std::string epochs_text(const Sweep& sweep, const Trial& trial) {
   return epochs == 0 ? "all" : std::to_string(epochs);
 }
 
-std::string settings_text(const Trial& trial) {
-  std::string text;
-  for (const auto& [key, value] : trial.values) {
-    text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, value);
-  }
-  return text;
-}
-
 }  // namespace
 
 int64_t rung_with_values(const Trial& trial) {
@@ -152,7 +144,9 @@ std::string best_text(const Sweep& sweep, size_t most) {
   for (const io::Objective objective : sweep.file.objectives) {
     head.emplace_back(io::name_of(objective));
   }
-  head.emplace_back("settings");
+  for (const io::Domain& domain : sweep.file.space) {
+    head.push_back(domain.key);
+  }
   table.add(head);
   for (size_t i = 0; i < std::min(most, order.size()); ++i) {
     const Trial& trial = sweep.state.trials()[order[i]];
@@ -160,7 +154,10 @@ std::string best_text(const Sweep& sweep, size_t most) {
     for (size_t o = 0; o < sweep.file.objectives.size(); ++o) {
       row.push_back(fmt::format("{:.5g}", values_of(trial)[o]));
     }
-    row.push_back(settings_text(trial));
+    for (const io::Domain& domain : sweep.file.space) {
+      const auto value = trial.values.find(domain.key);
+      row.push_back(value == trial.values.end() ? "-" : value->second);
+    }
     table.add(std::move(row));
   }
   return table.text();

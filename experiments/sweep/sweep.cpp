@@ -65,6 +65,9 @@ Sweep of_file(io::SweepFile file, std::vector<fs::path> features, const fs::path
   }
   sweep.rungs = rung_epochs(file.halving, file.base.train);
   sweep.state = SweepState(static_cast<int64_t>(sweep.rungs.size()), file.base.train.seed, file.repeats);
+  if (file.sampler == io::SamplerKind::grid) {
+    sweep.grid_points = static_cast<int64_t>(grid_of(file.space).size());
+  }
   sweep.file = std::move(file);
   sweep.features = std::move(features);
   return sweep;
@@ -80,8 +83,6 @@ void require_sound(const Sweep& sweep) {
   }
   if (is_optunas(sweep.file.sampler)) {
     require_optuna();
-  } else {
-    make_sampler(sweep.file);
   }
 }
 
@@ -111,7 +112,7 @@ int64_t Sweep::trials() const {
   if (file.trials > 0) {
     return file.trials;
   }
-  return file.sampler == io::SamplerKind::grid ? static_cast<int64_t>(grid_of(file.space).size()) : usual;
+  return grid_points > 0 ? grid_points : usual;
 }
 
 bool Sweep::maximised(size_t objective) const {

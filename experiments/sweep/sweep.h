@@ -20,6 +20,7 @@ struct Sweep {
   std::string where = "local";                  ///< or "slurm"
   std::vector<int64_t> rungs;                   ///< epochs of each; the last is 0, the whole training
   SweepState state{1, 1, 1};
+  int64_t grid_points = 0;  ///< of a grid
 
   int64_t trials() const;  ///< that are asked for
   bool maximised(size_t objective) const;
