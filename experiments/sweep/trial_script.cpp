@@ -34,7 +34,7 @@ esac
 
 child= told=
 tell() {
-  [ -n "$told" ] || [ -z "$child" ] || kill -TERM "$child" 2>/dev/null
+  [ -n "$told" ] || [ -z "$child" ] || kill -HUP "$child" 2>/dev/null
   told=yes
 }
 trap tell TERM INT HUP
@@ -57,6 +57,7 @@ once() {
     kill -0 "$child" 2>/dev/null || break
   done
   child=
+  [ -z "$told" ] || [ "$code" -le 128 ] || code=130
 }
 
 run() {
