@@ -496,9 +496,8 @@ class Leader {
       io::write_text(stop_file(sweep_.folder), "");
     } catch (const io::DataError&) {  // the disk is full, and the trainings are told all the same
     }
-    while (running() > 0) {
-      // Again and again: one that SLURM has just put back into its queue was not there to be told.
-      runner_->stop(places());
+    // Again and again: one that SLURM has just put back into its queue was not there to be told.
+    for (runner_->stop(places()); running() > 0; runner_->stop(places())) {
       o_.progress(sweep_);
       runner_->wait();
       collect(true);

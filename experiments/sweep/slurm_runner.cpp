@@ -73,8 +73,11 @@ class SlurmRunner : public Runner {
     const std::set<std::string> wanted(where.begin(), where.end());
     std::vector<std::string> pending, running;
     for (const Task& task : queue().value_or(std::vector<Task>{})) {
-      if (wanted.contains(task.where)) {
-        (task.state == "PENDING" ? pending : running).push_back(task.id);
+      // SLURM may put a task back into its queue though it has told how it ended: on a node that went down, say.
+      if (task.state == "PENDING" && task.where.starts_with(name_ + "-")) {
+        pending.push_back(task.id);
+      } else if (wanted.contains(task.where)) {
+        running.push_back(task.id);
       }
     }
     tell({"scancel", "--quiet"}, pending);

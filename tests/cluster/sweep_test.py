@@ -117,7 +117,10 @@ def disturb(scenario, cluster, space):
     Cluster.wait(lambda: scenario.epochs(5), 120)
     scenario.run("sweep", "stop", scenario.sweep)
     expect(leader.wait(120) == 130, "a sweep that is stopped ends with 130")
-    Cluster.wait(lambda: not cluster.run("squeue", "-h"), 30)  # nothing is left behind
+    try:
+        Cluster.wait(lambda: not cluster.run("squeue", "-h"), 30)
+    except TimeoutError as left:
+        raise AssertionError("a sweep that was stopped left behind:\n" + cluster.run("squeue", "--array")) from left
     print("it was stopped", flush=True)
 
     leader = scenario.start(cluster.environment, "resume", scenario.sweep)

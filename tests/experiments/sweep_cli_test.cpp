@@ -265,6 +265,28 @@ TEST_F(Sweeps, AKilledTrainingGoesOn) {
   expect_same_as_undisturbed(space);
 }
 
+TEST_F(Sweeps, ATrainingThatIsToldTogetherWithItsShellSaves) {
+  const std::string space = base("60") + grid + four_points;
+  Program program(words(space));
+  ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
+  // As SLURM ends a task: every process of it hears the signal. A task is a process group here.
+  const std::string journal = get(sweep() + "/journal/00000001.jsonl");
+  const size_t where = journal.find("\"where\":\"");
+  std::istringstream place(journal.substr(where + std::string("\"where\":\"").size()));
+  std::string host;
+  pid_t group = -1;
+  ASSERT_TRUE(where != std::string::npos && place >> host >> group && group > 1) << journal;
+  ::kill(-group, SIGTERM);
+  EXPECT_EQ(program.finish().code, 0);
+  std::string log;
+  for (const fs::path& trial : trials()) {
+    log += get(trial / "seed_1/log.txt");
+  }
+  EXPECT_THAT(log, HasSubstr("Interrupted after"));
+  EXPECT_THAT(column("state"), Each("finished"));
+  expect_same_as_undisturbed(space);
+}
+
 TEST_F(Sweeps, HalvingTrainsTheBestToTheEndOnTheScheduleOfTheWhole) {
   expect_done(run(words(base("9") + "[sweep]\ntrials = 6\n[halving]\nmin_epochs = 1\n[space]\ntrain.learning_rate = { "
                                     "log_uniform = [1e-4, 1e-1] }\n")));
