@@ -25,7 +25,7 @@ struct Command {
   std::string about;                      ///< its first sentence stands in the program's list of commands
   std::string example;                    ///< lines to type, each indented by two blanks
   std::function<Run(Options&)> declare;   ///< what it gives back may run once the options are filled
-  std::vector<Command> subcommands = {};  ///< of a group, such as "experiment", which has no `declare`
+  std::vector<Command> subcommands = {};  ///< a group, such as "experiment", has no `declare`; "sweep" has both
 };
 
 /// `declare` names the options and the places in the arguments that they fill. `run` prints its result to standard

@@ -81,12 +81,13 @@ void declare(const std::vector<Command>& commands, CLI::App& parent, std::vector
   for (const Command& command : commands) {
     CLI::App* app = parent.add_subcommand(command.name, command.about);
     app->footer("Example:\n" + command.example);
-    if (command.subcommands.empty()) {
+    // Before the command that they are below: of those that are asked for, the first runs.
+    declare(command.subcommands, *app, all);
+    if (command.declare) {
       Options options(*app);
       all.push_back({app, command.declare(options)});
     } else {
       app->require_subcommand(1);
-      declare(command.subcommands, *app, all);
     }
   }
 }
@@ -139,7 +140,8 @@ std::optional<std::string> option_fault(const std::vector<std::string>& extra, c
 /// What to tell of an error of CLI11's: its own text, with the nearest option where one is unknown.
 std::string fault(const CLI::ParseError& error, const CLI::App& program, const CLI::App& command) {
   const std::vector<std::string> extra = program.remaining(true);
-  const std::vector<std::string> below = command_names(command);
+  const bool is_group = command.get_require_subcommand_min() > 0;
+  const std::vector<std::string> below = is_group ? command_names(command) : std::vector<std::string>();
   const auto surplus = std::find_if(extra.begin(), extra.end(), [&](const std::string& word) {
     return word != "--" && (below.empty() || !word.starts_with('-'));
   });

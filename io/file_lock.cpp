@@ -117,6 +117,24 @@ std::optional<FileLock> FileLock::take(const fs::path& file) {
   }
 }
 
+bool FileLock::is_held(const fs::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (descriptor < 0) {
+    return false;
+  }
+  struct flock whole = {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+#ifdef F_OFD_GETLK
+  const int command = F_OFD_GETLK;
+#else
+  const int command = F_GETLK;
+#endif
+  const bool held = ::fcntl(descriptor, command, &whole) == 0 && whole.l_type != F_UNLCK;
+  ::close(descriptor);
+  return held;
+}
+
 std::string FileLock::holder(const fs::path& file) {
   std::array<char, 512> text = {};
   const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

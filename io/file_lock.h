@@ -23,6 +23,8 @@ class FileLock {
  public:
   /// None: another holds it, or the file's folder has gone. DataError: the file cannot be made, or is a person's.
   static std::optional<FileLock> take(const std::filesystem::path& file);
+  /// True if another process holds it now; asks, and locks nothing.
+  static bool is_held(const std::filesystem::path& file);
   /// Who holds it, as far as the file tells: "process 123 on host, since 2026-01-31 12:00:00 UTC".
   static std::string holder(const std::filesystem::path& file);
   /// True for a lock's file: empty, or one line that tells a holder.

@@ -6,6 +6,7 @@ namespace evenflow::experiments {
 Command prepare_command();
 Command train_command();
 Command choose_command();
+Command sweep_command();
 Command score_command();
 Command evaluate_command();
 Command encode_command();
@@ -23,6 +24,7 @@ std::vector<Command> commands() {
       prepare_command(),
       train_command(),
       choose_command(),
+      sweep_command(),
       score_command(),
       evaluate_command(),
       encode_command(),

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <system_error>
 
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
+#include "experiments/sweep/standing.h"
+#include "experiments/sweep/sweep.h"
 #include "flow/factory.h"
 #include "frontend/audio.h"
 #include "frontend/features.h"
@@ -45,7 +48,7 @@ void declare(Options& options, InfoArguments& arguments) {
   options.file("FILE", arguments.file, "a file or folder").required();
 }
 
-void line(const char* name, const std::string& value) {
+void line(std::string_view name, const std::string& value) {
   fmt::print("  {:<14} {}\n", io::escaped(name), io::escaped(value));
 }
 
@@ -313,10 +316,28 @@ void describe_experiment(const fs::path& folder, const std::string& kind) {
   line("tables", tables.empty() ? "none yet" : fmt::format("{}", fmt::join(tables, ", ")));
 }
 
+void describe_sweep(const fs::path& folder) {
+  const Sweep sweep = open_sweep(folder);
+  fmt::print("{}: sweep\n", io::escaped(folder.string()));
+  line("trials", progress_text(sweep));
+  line("sampler", std::string(io::name_of(sweep.file.sampler)));
+  for (size_t i = 0; i < sweep.file.objectives.size(); ++i) {
+    const std::vector<size_t> best = best_of(sweep);
+    line(io::name_of(sweep.file.objectives[i]),
+         best.empty() ? "unknown yet"
+                      : fmt::format("best {}", value_text(sweep, sweep.state.trials()[best.front()], i)));
+  }
+  for (const io::Domain& domain : sweep.file.space) {
+    line("varies", domain.key);
+  }
+}
+
 void describe_folder(const fs::path& folder) {
   const std::string kind = io::kind_of_folder(folder);
   if (kind.starts_with("study") || kind == "choice" || kind.starts_with("family")) {
     describe_experiment(folder, kind);
+  } else if (kind == "sweep") {
+    describe_sweep(folder);
   } else if (fs::exists(folder / "config.toml")) {
     describe_run(folder);
   } else if (fs::exists(folder / "manifest.csv")) {
@@ -378,7 +399,7 @@ Command info_command() {
   return make_command<InfoArguments>(
       "info",
       "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
-      "run folders, studies, choices and their tables, folders of recordings, and recordings.",
+      "run folders, studies, choices and their tables, sweeps, folders of recordings, and recordings.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

@@ -22,6 +22,7 @@ struct TrainArguments {
   std::vector<fs::path> shards;
   fs::path run;
   ConfigSource config;
+  int64_t until_epoch = 0;
   bool resume = false, replace = false;
 };
 
@@ -30,6 +31,11 @@ void declare(Options& options, TrainArguments& arguments) {
   options.file("--run", arguments.run, "the run folder").required().shown_as("FOLDER");
   options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
   options.flag("--replace", arguments.replace, "replace a run that is already in the folder");
+  options
+      .number("--until-epoch", arguments.until_epoch, 0, 1e6,
+              "stop after this epoch, to go on later; the learning rate's schedule stays that of the whole training. "
+              "0: train to the end")
+      .shown_as("N");
   options.config(
       arguments.config, [](const std::string&) { return true; }, true);
 }
@@ -131,6 +137,7 @@ int run(const TrainArguments& arguments) {
   options.resume = arguments.resume;
   options.replace = arguments.replace;
   options.remember_shards = true;
+  options.until_epoch = arguments.until_epoch;
   if (arguments.resume && arguments.replace) {
     throw io::UsageError("--resume and --replace exclude each other; give one");
   }
@@ -154,6 +161,11 @@ int run(const TrainArguments& arguments) {
   options.log = [&](const std::string& text) { display.log(text); };
   const train::TrainResult result = train::train(options);
   display.clear();
+  if (result.interrupted && !options.stop->load()) {
+    fmt::print("Stopped after {}, as asked; all is saved. To go on:\n  evenflow train --run {} --resume\n",
+               count_text(result.epochs, "epoch"), shell_word(arguments.run.string()));
+    return exit_ok;
+  }
   if (result.interrupted) {
     fmt::print("Interrupted after {} and {}; all is saved. To go on:\n  evenflow train --run {} --resume\n",
                count_text(result.epochs, "epoch"), count_text(result.steps, "step"),

@@ -29,6 +29,9 @@ const std::vector<Row>& table();
 /// "train.epochs" as its section and its name there; without a section, "".
 std::pair<std::string, std::string> split_key(const std::string& name);
 
+/// Sets what a table says. UsageError names `origin` and the line.
+void apply_table(Config& config, const toml::table& values, const std::string& prefix, const std::string& origin);
+
 template <class Section, class T>
 struct Field {
   Section Config::*section;

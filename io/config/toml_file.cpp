@@ -38,7 +38,10 @@ std::string location(const std::string& origin, const toml::source_region& sourc
   return origin + ":" + std::to_string(source.begin.line) + ": ";
 }
 
-void apply(Config& config, const toml::table& values, const std::string& prefix, const std::string& origin) {
+}  // namespace
+
+void config_rows::apply_table(Config& config, const toml::table& values, const std::string& prefix,
+                              const std::string& origin) {
   for (const auto& [key, node] : values) {
     const std::string name = prefix + std::string(key.str());
     const auto row = std::find_if(table().begin(), table().end(), [&](const Row& r) { return r.key.name == name; });
@@ -62,16 +65,14 @@ void apply(Config& config, const toml::table& values, const std::string& prefix,
       throw UsageError(location(origin, key.source()) + "unknown key '" + name + "'; did you mean '" +
                        nearest_key(name) + "'?");
     }
-    apply(config, *section, name + ".", origin);
+    apply_table(config, *section, name + ".", origin);
   }
 }
-
-}  // namespace
 
 Config parse_config(std::string_view toml, const std::string& origin, const Config& base) {
   Config config = base;
   try {
-    apply(config, parse_toml(toml, origin), "", origin);
+    apply_table(config, parse_toml(toml, origin), "", origin);
   } catch (const toml::parse_error& error) {
     throw UsageError(location(origin, error.source()) + "not valid TOML: " + std::string(error.description()));
   }

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 
+#include "io/manifest.h"
 #include "tests/experiments/small_world.h"
 
 namespace evenflow::experiments::test {
@@ -118,6 +119,27 @@ TEST_F(Runs, LeftoversOfTheSameProcessNumberAreNoObstacle) {
     put(folder_ / ("f.h5.tmp" + std::to_string(pid) + "-0"), "half");
   }
   EXPECT_EQ(run({"prepare", world.manifest(), "--out", folder_ / "f.h5", "--config", world.config()}).code, 0);
+}
+
+TEST_F(Runs, UntilAnEpochTheScheduleIsThatOfTheWhole) {
+  const SmallWorld& world = SmallWorld::get();
+  const auto losses = [](const std::string& folder) {
+    std::vector<std::string> rows;
+    for (const auto& row : io::read_csv(folder + "/metrics.csv")) {
+      rows.push_back(row[0] + " " + row[2] + " " + row[3]);
+    }
+    return rows;
+  };
+  const Words cosine = {"--train.schedule", "cosine"};
+  const Outcome stopped = run(world.train_words(run_, "5") + cosine + Words{"--until-epoch", "2"});
+  EXPECT_EQ(stopped.code, 0) << stopped.err;
+  EXPECT_THAT(stopped.out, AllOf(HasSubstr("Stopped after 2 epochs, as asked"), HasSubstr("--resume")));
+  EXPECT_EQ(losses(run_).size(), 3U);
+  EXPECT_EQ(run({"train", "--run", run_, "--resume", "--until-epoch", "2"}).code, 0);
+  EXPECT_EQ(losses(run_).size(), 3U);
+  EXPECT_EQ(run({"train", "--run", run_, "--resume"}).code, 0);
+  EXPECT_EQ(run(world.train_words(folder_ / "whole", "5") + cosine).code, 0);
+  EXPECT_EQ(losses(run_), losses(folder_ / "whole"));
 }
 
 TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {

@@ -117,10 +117,12 @@ TEST(FileLock, KeepsTheSecondOutAndNamesTheHolder) {
     ASSERT_TRUE(lock);
     EXPECT_TRUE(lock->works());
     EXPECT_FALSE(FileLock::take(file));
+    EXPECT_TRUE(FileLock::is_held(file));
     EXPECT_THAT(FileLock::holder(file), HasSubstr("process " + std::to_string(::getpid()) + " on "));
     EXPECT_THAT(FileLock::holder(file), HasSubstr(", since 20"));
   }
   EXPECT_FALSE(fs::exists(file));
+  EXPECT_FALSE(FileLock::is_held(file));
   EXPECT_TRUE(FileLock::take(file));
 }
 

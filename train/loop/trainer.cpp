@@ -392,6 +392,10 @@ void Training::log_held_out() {
 TrainResult Training::run() {
   clock_ = {};
   while (!finished()) {
+    if (options_.until_epoch > 0 && epoch_ >= options_.until_epoch) {
+      interrupted_ = true;
+      break;
+    }
     const Stopwatch epoch_clock;
     const int64_t before = windows_done_;
     if (!run_epoch()) {

@@ -31,6 +31,7 @@ struct TrainOptions {
   bool resume = false;                      ///< go on from run/checkpoint.h5 (bit-exact); config and data must match
   bool replace = false;                     ///< a new run may take the place of one that is already in the folder
   bool remember_shards = false;             ///< in data.txt, so that a resume need not be given them
+  int64_t until_epoch = 0;                  ///< stop once so many epochs are made, as if interrupted; 0: at the end
   int64_t stop_after_steps = 0;             ///< tests: behave as if interrupted after so many steps; 0: never
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: finish the step, save, return
   std::function<void(const TrainProgress&)> progress;

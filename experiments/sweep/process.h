@@ -1,0 +1,40 @@
+// Other programs: one that runs to its end, and one that is talked with line by line.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace evenflow::experiments {
+
+struct ProgramOutput {
+  int code = -1;    ///< exit code, 128 + the signal that ended it; -1: there is no such program
+  std::string out;  ///< standard output
+  std::string err;
+};
+
+/// Runs a program, found as a shell finds it, with nothing to read, and waits for its end.
+ProgramOutput run_program(const std::vector<std::string>& words);
+
+/// A child process that answers a line with a line. It ends with this object, or when this process does.
+class Conversation {
+ public:
+  explicit Conversation(const std::vector<std::string>& words);
+  ~Conversation();
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+  /// io::DataError: the program has ended, with the last line that it complained with.
+  std::string ask(const std::string& line);
+
+ private:
+  std::string complaint() const;
+  std::vector<std::string> words_;
+  pid_t child_ = -1;
+  int socket_ = -1;  ///< to its input and from its output
+  std::FILE* from_ = nullptr;
+  std::FILE* complaints_ = nullptr;
+};
+
+}  // namespace evenflow::experiments
