@@ -119,12 +119,21 @@ class Tables {
     if (!flow || !system.system.config.condition.enabled) {
       return nullptr;
     }
-    const auto found = std::find_if(study_.systems.begin(), study_.systems.end(), [&](const SystemScores& other) {
-      return !other.system.config.condition.enabled && !other.system.centred && !other.system.statistics &&
-             other.system.config.model == system.system.config.model &&
-             train::describe_budget(other.system.config.train) == train::describe_budget(system.system.config.train);
-    });
-    return found == study_.systems.end() ? nullptr : &*found;
+    const io::Config& config = system.system.config;
+    const SystemScores* found = nullptr;
+    for (const SystemScores& other : study_.systems) {
+      io::ModelSettings model = other.system.config.model;
+      const bool same_coupling = model.coupling == config.model.coupling;
+      model.coupling = config.model.coupling;
+      const bool fits = !other.system.config.condition.enabled && !other.system.centred && !other.system.statistics &&
+                        model == config.model &&
+                        train::describe_budget(other.system.config.train) == train::describe_budget(config.train);
+      // A study may have conventional flows of one kind of coupling only.
+      if (fits && (found == nullptr || same_coupling)) {
+        found = &other;
+      }
+    }
+    return found;
   }
 
   void add_differences(const SystemScores& system, const ClipGroup& group) {

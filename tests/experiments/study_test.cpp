@@ -438,6 +438,8 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
                           "target-mean adaptation\",nll,,seen,0."}) {
     EXPECT_THAT(get(folder / "a/table1.csv"), HasSubstr(row));
   }
+  EXPECT_THAT(get(folder / "a/differences.csv"),
+              HasSubstr("\nmulti_scale_additive,score_zc,multi_scale_conventional,nll,"));
   const std::vector<const char*> tables = {"auc.csv",          "differences.csv", "estimates.csv",    "evidence.csv",
                                            "score_curves.csv", "table1.csv",      "choice/choice.csv"};
   ASSERT_EQ(miniature(folder / "b").code, 0);
