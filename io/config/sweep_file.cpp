@@ -447,7 +447,8 @@ class SweepReader {
                         std::map<std::string, std::vector<std::string>>& wanted) const {
     for (const DomainCondition& condition : p.domain.when) {
       const Placed& asked = *placed(condition.key);
-      const auto [known, fresh] = wanted.try_emplace(condition.key, condition.values);
+      const auto [known, inserted] = wanted.try_emplace(condition.key, condition.values);
+      const bool fresh = inserted;
       std::erase_if(known->second, [&](const std::string& value) {
         return !may_have(asked.domain, value) ||
                (!fresh && std::find(condition.values.begin(), condition.values.end(), value) == condition.values.end());

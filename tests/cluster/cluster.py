@@ -119,7 +119,8 @@ class Cluster:
     @staticmethod
     def wait(met, seconds):
         end = time.monotonic() + seconds
-        while not met():
+        while not (found := met()):
             if time.monotonic() > end:
                 raise TimeoutError(f"not met in {seconds} s")
             time.sleep(0.1)
+        return found

@@ -18,6 +18,8 @@ import time
 
 from cluster import Cluster, missing
 
+LONG = 1500  # epochs
+
 BASE = """
 [config.window]
 window_frames = 8
@@ -59,14 +61,24 @@ class Scenario:
                  "--duration", "0.4")
         self.run("prepare", rails / "manifest.csv", "--out", self.folder / "f.h5", "--config", small)
 
-    def epochs_in(self, seconds):
-        """So many epochs take one training about as long; more on machines that are faster now."""
-        tried = 400
-        begin = time.monotonic()
-        self.run("train", self.folder / "f.h5", "--run", self.folder / "timed", "--epochs", tried, "--window.window_frames", 8,
-                 "--window.window_hop_frames", 4, "--model.blocks", 1, "--model.steps", 1, "--model.hidden", 4,
-                 "--train.batch", 8, "--train.threads", 1, "--calibration.copies", 0)
-        return int(tried * seconds / (time.monotonic() - begin))
+    def hold_the_long_trial(self):
+        """Twice, keeps it from training until SLURM's time limit has it told to save."""
+        def told(process):
+            pending = re.search(r"ShdPnd:\s*(\w+)", pathlib.Path(f"/proc/{process}/status").read_text())
+            return int(pending[1], 16) >> (signal.SIGTERM - 1) & 1
+        run = next(file.parent for file in self.sweep.glob("trials/*/config.toml")
+                   if f"epochs = {LONG}\n" in file.read_text()) / "seed_1/run"
+        before = 0
+        for _ in range(2):
+            def begun():
+                lock = run / ".evenflow-lock"
+                holder = re.match(r"process (\d+)", lock.read_text()) if lock.exists() else None
+                return int(holder[1]) if holder and int(holder[1]) != before else 0
+            process = Cluster.wait(begun, 120)
+            os.kill(process, signal.SIGSTOP)
+            Cluster.wait(lambda: told(process), 180)
+            os.kill(process, signal.SIGCONT)
+            before = process
 
     def run(self, *words):
         subprocess.run([self.evenflow, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
@@ -133,7 +145,9 @@ def disturb(scenario, cluster, space):
     print("it was stopped", flush=True)
 
     leader = scenario.start(cluster.environment, "resume", scenario.sweep)
-    expect(leader.wait(400) == 0, "the sweep did not come to its end")
+    scenario.hold_the_long_trial()
+    print("the time limit ended a trial twice", flush=True)
+    expect(leader.wait(600) == 0, "the sweep did not come to its end")
 
 
 def compare(scenario):
@@ -168,8 +182,7 @@ def main():
         scenario = Scenario(sys.argv[1], pathlib.Path(name))
         scenario.make_features()
         space = scenario.folder / "space.toml"
-        long = scenario.epochs_in(50)  # SLURM tells a training to save 15 s after it began
-        space.write_text(BASE.replace("LONG", str(long)))
+        space.write_text(BASE.replace("LONG", str(LONG)))
         begin = time.monotonic()
         with Cluster(scenario.folder / "cluster") as cluster:
             disturb(scenario, cluster, space)
