@@ -266,7 +266,7 @@ TEST_F(Sweeps, AKilledTrainingGoesOn) {
 }
 
 TEST_F(Sweeps, ATrainingThatIsToldTogetherWithItsShellSaves) {
-  const std::string space = base("60") + grid + four_points;
+  const std::string space = base("240") + grid + four_points;
   Program program(words(space));
   ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
   // As SLURM ends a task: every process of it hears the signal. A task is a process group here.
