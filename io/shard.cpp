@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "io/atomic_file.h"
+#include "io/checksum.h"
 #include "io/clip_table.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
@@ -115,26 +116,6 @@ FrontendSettings read_frontend(const Hdf5File& file) {
   require_in_range(file, frontend);
   return frontend;
 }
-
-class Fnv1a64 {
- public:
-  void add(const void* data, size_t size) {
-    const auto* bytes = static_cast<const unsigned char*>(data);
-    for (size_t i = 0; i < size; ++i) {
-      state_ = (state_ ^ bytes[i]) * 0x100000001b3;
-    }
-  }
-  std::string hex() const {
-    std::string out(16, '0');
-    for (size_t i = 0; i < 16; ++i) {
-      out[i] = "0123456789abcdef"[(state_ >> (60 - 4 * i)) & 15];
-    }
-    return out;
-  }
-
- private:
-  uint64_t state_ = 0xcbf29ce484222325;
-};
 
 /// A sum of a clip's frames in which every 8 bytes count by their place: five times as fast as a CRC, and enough where
 /// chunks of frames have one.

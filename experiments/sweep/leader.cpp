@@ -134,11 +134,6 @@ class Leader {
     return indices;
   }
 
-  bool varies(const std::string& key) const {
-    return std::any_of(sweep_.file.space.begin(), sweep_.file.space.end(),
-                       [&](const io::Domain& domain) { return domain.key == key; });
-  }
-
   void plan_jobs() {
     constexpr int64_t usual_on_slurm = 100;
     const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
@@ -156,10 +151,10 @@ class Leader {
                                     : std::max<int64_t>(1, cores / std::max(1, train.threads));
       jobs_ = std::min(jobs_, sweep_.trials() * sweep_.file.repeats);
     }
-    threads_ = varies("train.threads") ? -1
-               : train.threads > 0     ? train.threads
-               : local                 ? static_cast<int>(std::max<int64_t>(1, cores / jobs_))
-                                       : 0;
+    threads_ = varies(sweep_.file.space, "train.threads") ? -1
+               : train.threads > 0                        ? train.threads
+               : local                                    ? static_cast<int>(std::max<int64_t>(1, cores / jobs_))
+                                                          : 0;
   }
 
   bool stop_asked() const { return o_.stop->load() || fs::exists(stop_file(sweep_.folder)); }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 
+#include "experiments/sweep/space.h"
 #include "io/error.h"
 #include "io/manifest.h"
 #include "io/shard.h"
@@ -52,14 +53,6 @@ double least(const std::vector<double>& values) {
   return best;
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) {
-    return nan;
-  }
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 double auc_of(const fs::path& scores) {
   const train::ScoreTable table = train::read_scores(scores);
   std::vector<double> values;
@@ -95,17 +88,13 @@ double estimate_error_of(const fs::path& scores) {
 
 // ------------------------------------------------------------------------------------------------ can it be reported?
 
-bool varies(const io::SweepFile& sweep, const std::string& key) {
-  return std::any_of(sweep.space.begin(), sweep.space.end(), [&](const io::Domain& d) { return d.key == key; });
-}
-
 [[noreturn]] void cannot(Objective objective, const std::string& why) {
   throw io::UsageError(fmt::format("no trial can report {}: {}", io::name_of(objective), why));
 }
 
 void require_comparable(const io::SweepFile& sweep, Objective objective, const std::string& key,
                         const std::string& why) {
-  if (varies(sweep, key)) {
+  if (varies(sweep.space, key)) {
     throw io::UsageError(
         fmt::format("trials that differ in {} cannot be compared by {}: {}; leave the key out of the "
                     "space, or choose another objective",
@@ -154,7 +143,8 @@ void require_labels(const io::SweepFile& sweep, Objective objective) {
     cannot(objective,
            fmt::format("'{}' has no normal test clip with a known parameter; name another shard", sweep.labelled));
   }
-  if (objective == Objective::estimate_error && !sweep.base.condition.enabled && !varies(sweep, "condition.enabled")) {
+  if (objective == Objective::estimate_error && !sweep.base.condition.enabled &&
+      !varies(sweep.space, "condition.enabled")) {
     cannot(objective, "condition.enabled is false, so no model estimates a parameter; set it to true");
   }
 }
@@ -170,7 +160,8 @@ void require_values_to_leave_out(const io::SweepFile& sweep, Objective objective
                     "early; leave it out",
                     io::name_of(objective)));
   }
-  if (varies(sweep, "train.leave_out") || varies(sweep, "score.threshold_quantile") || varies(sweep, "score.score")) {
+  if (varies(sweep.space, "train.leave_out") || varies(sweep.space, "score.threshold_quantile") ||
+      varies(sweep.space, "score.score")) {
     cannot(objective,
            "`evenflow choose`, which computes it, sets train.leave_out, score.score and "
            "score.threshold_quantile itself; leave them out of the space");
@@ -238,8 +229,10 @@ double value_of(Objective objective, const RepeatFiles& files) {
   switch (objective) {
     case Objective::held_out_loss:
       return least(column_of(files.run / "metrics.csv", "validation_loss"));
-    case Objective::windows_per_s:
-      return median(column_of(files.run / "metrics.csv", "windows_per_s"));
+    case Objective::windows_per_s: {
+      const std::vector<double> epochs = column_of(files.run / "metrics.csv", "windows_per_s");
+      return epochs.empty() ? nan : train::quantile(epochs, 0.5);
+    }
     case Objective::auc:
       return auc_of(files.scores);
     case Objective::estimate_error:
@@ -275,7 +268,7 @@ void require_reportable(const io::SweepFile& sweep, const std::vector<fs::path>&
     throw io::UsageError(
         "[halving] stops trials by one objective, and the sweep has several; name one, or leave it out");
   }
-  if (sweep.halving.min_epochs > 0 && (varies(sweep, "train.epochs") || varies(sweep, "train.steps"))) {
+  if (sweep.halving.min_epochs > 0 && (varies(sweep.space, "train.epochs") || varies(sweep.space, "train.steps"))) {
     throw io::UsageError(
         "[halving] compares trials after the same epochs, and the space varies their number; leave "
         "train.epochs and train.steps out of the space");

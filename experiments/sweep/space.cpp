@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "experiments/configuration.h"
+#include "io/checksum.h"
 #include "io/error.h"
 
 namespace evenflow::experiments {
@@ -128,13 +129,14 @@ io::Config config_at(const io::Config& base, const Values& values) {
   return resolve({std::nullopt, flags}, base);
 }
 
-std::string text_hash(std::string_view text) {
-  // Fowler, Noll and Vo's FNV-1a.
-  uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  }
-  return fmt::format("{:016x}", hash);
+bool varies(const std::vector<Domain>& space, const std::string& key) {
+  return std::any_of(space.begin(), space.end(), [&](const Domain& domain) { return domain.key == key; });
+}
+
+std::string text_hash(const std::string& text) {
+  io::Fnv1a64 hash;
+  hash.add(text.data(), text.size());
+  return hash.hex();
 }
 
 std::string hash_of(const io::Config& config) {

@@ -5,7 +5,6 @@
 #include <map>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "io/sweep_file.h"
@@ -22,6 +21,9 @@ Values values_at(const std::vector<io::Domain>& space, std::span<const double> u
 /// io::UsageError: a range without `points`, more than a million of them.
 std::vector<Values> grid_of(const std::vector<io::Domain>& space);
 
+/// Is the key one of the space's?
+bool varies(const std::vector<io::Domain>& space, const std::string& key);
+
 /// The base with the values, checked as a whole. io::UsageError: a combination that is not allowed.
 io::Config config_at(const io::Config& base, const Values& values);
 
@@ -29,7 +31,7 @@ io::Config config_at(const io::Config& base, const Values& values);
 std::string hash_of(const io::Config& config);
 
 /// The same of any text.
-std::string text_hash(std::string_view text);
+std::string text_hash(const std::string& text);
 
 /// Where a value lies between its key's bounds, from 0 to 1, on the scale that it is drawn on; a choice by its place in
 /// the list.

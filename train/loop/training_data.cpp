@@ -11,6 +11,7 @@
 #include "flow/latent.h"
 #include "frontend/normaliser.h"
 #include "frontend/silence.h"
+#include "io/checksum.h"
 #include "io/error.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
@@ -166,13 +167,12 @@ std::string data_hash(std::span<const io::Shard* const> shards) {
   if (shards.size() == 1) {
     return shards[0]->data_hash();
   }
-  uint64_t hash = 0xcbf29ce484222325;
+  io::Fnv1a64 hash;
   for (const io::Shard* shard : shards) {
-    for (const char c : shard->data_hash()) {
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    }
+    const std::string own = shard->data_hash();
+    hash.add(own.data(), own.size());
   }
-  return fmt::format("{:016x}", hash);
+  return hash.hex();
 }
 
 io::NormaliserData fit_normaliser_to(const TrainingData& data, io::Normalisation mode,
