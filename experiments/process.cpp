@@ -1,4 +1,4 @@
-#include "experiments/sweep/process.h"
+#include "experiments/process.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -46,7 +46,7 @@ std::string contents(std::FILE* file) {
 }
 
 /// -1: there is no such program.
-pid_t spawn(const std::vector<std::string>& words, int in, int out, int err) {
+pid_t spawn(const std::vector<std::string>& words, int in, int out, int err, const std::filesystem::path& folder = {}) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   if (in < 0) {
@@ -56,7 +56,10 @@ pid_t spawn(const std::vector<std::string>& words, int in, int out, int err) {
   }
   posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-  // Ctrl-C on the terminal is for the sweep, which tells its programs.
+  if (!folder.empty()) {
+    posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
+  }
+  // Ctrl-C on the terminal is for this process, which ends its programs as it sees fit.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
@@ -83,9 +86,9 @@ int wait_for(pid_t child) {
 
 }  // namespace
 
-ProgramOutput run_program(const std::vector<std::string>& words) {
+ProgramOutput run_program(const std::vector<std::string>& words, const std::filesystem::path& folder) {
   const File out = nameless(), err = nameless();
-  const pid_t child = spawn(words, -1, ::fileno(out.get()), ::fileno(err.get()));
+  const pid_t child = spawn(words, -1, ::fileno(out.get()), ::fileno(err.get()), folder);
   if (child < 0) {
     return {};
   }

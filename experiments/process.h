@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,9 @@ struct ProgramOutput {
   std::string err;
 };
 
-/// Runs a program, found as a shell finds it, with nothing to read, and waits for its end.
-ProgramOutput run_program(const std::vector<std::string>& words);
+/// Runs a program, found as a shell finds it, in a folder (empty: this process's), with nothing to read, and waits for
+/// its end. io::DataError: there is no room for what it says.
+ProgramOutput run_program(const std::vector<std::string>& words, const std::filesystem::path& folder = {});
 
 /// A child process that answers a line with a line. It ends with this object, or when this process does.
 class Conversation {

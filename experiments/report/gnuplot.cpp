@@ -1,59 +1,20 @@
 #include "experiments/report/gnuplot.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include "experiments/process.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/temporary.h"
-
-extern char** environ;
 
 namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int not_started = -1;
-
-/// Runs gnuplot in `folder`, everything it says into `said`; its exit code.
-int run(std::vector<std::string> words, const fs::path& folder, const fs::path& said) {
-  words.insert(words.begin(), "gnuplot");
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (std::string& word : words) {
-    argv.push_back(word.data());
-  }
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, said.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
-  pid_t child = -1;
-  const int error = posix_spawnp(&child, "gnuplot", &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) {
-    return not_started;
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) {
-      return not_started;
-    }
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
 
 // The same commands for both kinds of file.
 std::string whole_script(const Picture& picture, const std::string& name) {
@@ -99,7 +60,7 @@ std::string gnuplot_text(const std::string& text) {
 }
 
 void require_gnuplot() {
-  if (run({"--version"}, ".", "/dev/null") == 0) {
+  if (run_program({"gnuplot", "--version"}).code == 0) {
     return;
   }
   throw io::UsageError(
@@ -124,24 +85,22 @@ std::string run_gnuplot(const fs::path& script) {
   // Drawn aside and moved: a picture appears whole.
   const fs::path whole = fs::absolute(script);
   const io::TemporaryFolder aside(whole.parent_path());
-  const fs::path said = aside.path() / "said";
-  const int code = run({whole.string()}, aside.path(), said);
-  std::error_code ignored;
-  const std::string words = fs::exists(said, ignored) ? io::read_text(said) : "";
-  if (code == 0) {
+  const ProgramOutput gnuplot = run_program({"gnuplot", whole.string()}, aside.path());
+  if (gnuplot.code == 0) {
     for (const auto& entry : fs::directory_iterator(aside.path())) {
       const std::string name = entry.path().filename().string();
-      if (name != "said" && name != io::lock_name) {
+      if (name != io::lock_name) {
         fs::rename(entry.path(), whole.parent_path() / name);
       }
     }
     return "";
   }
-  if (code == not_started) {
+  if (gnuplot.code < 0) {
     return "gnuplot is not installed (gnuplot-nox)";
   }
+  const std::string words = gnuplot.out + gnuplot.err;
   return fmt::format("gnuplot failed on '{}': {}", script.string(),
-                     words.empty() ? fmt::format("exit code {}", code) : words);
+                     words.empty() ? fmt::format("exit code {}", gnuplot.code) : words);
 }
 
 std::string draw(const Picture& picture, const fs::path& stem) {

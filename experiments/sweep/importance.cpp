@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/random.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -202,11 +203,9 @@ std::vector<KeyImportance> importances(const Sweep& sweep, size_t objective) {
   }
   std::vector<KeyImportance> all;
   for (size_t key = 0; key < keys; ++key) {
-    std::vector<double>& values = drawn[key];
-    std::sort(values.begin(), values.end());
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(subsamples);
-    all.push_back(
-        {sweep.file.space[key].key, {mean, values[subsamples / 40], values[subsamples - 1 - subsamples / 40]}});
+    const std::vector<double>& values = drawn[key];
+    all.push_back({sweep.file.space[key].key,
+                   {train::mean(values), train::quantile(values, 0.025), train::quantile(values, 0.975)}});
   }
   std::sort(all.begin(), all.end(),
             [](const auto& a, const auto& b) { return a.importance.value > b.importance.value; });

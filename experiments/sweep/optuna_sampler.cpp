@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "experiments/process.h"
 #include "experiments/sweep/optuna_source.h"
-#include "experiments/sweep/process.h"
 #include "experiments/sweep/sampler.h"
 #include "experiments/sweep/sweep.h"
 #include "io/atomic_file.h"

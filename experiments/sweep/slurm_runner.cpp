@@ -14,8 +14,8 @@
 
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/process.h"
 #include "experiments/sweep/journal.h"
-#include "experiments/sweep/process.h"
 #include "experiments/sweep/runner.h"
 #include "experiments/sweep/space.h"
 #include "io/error.h"
