@@ -162,6 +162,16 @@ std::vector<double> levelled(std::span<const ReferenceClip> clips, size_t score)
   return values;
 }
 
+/// Those of them that are the model's own; all, if none is.
+std::vector<size_t> own_scores(const std::vector<flow::Score>& scores, const std::vector<size_t>& places) {
+  std::vector<size_t> own;
+  std::copy_if(places.begin(), places.end(), std::back_inserter(own), [&](size_t s) {
+    return std::none_of(derived_scores().begin(), derived_scores().end(),
+                        [&](const DerivedScore& derived) { return derived.score.name == scores[s].name; });
+  });
+  return own.empty() ? places : own;
+}
+
 }  // namespace
 
 std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores) {
@@ -202,7 +212,7 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, cons
                                     std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth) {
   const std::vector<size_t> calibrated = calibrated_scores(scores);
   std::vector<ReferenceClip> used = usable(clips, calibrated);
-  drop_strange_copies(used, calibrated);
+  drop_strange_copies(used, own_scores(scores, calibrated));
   if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
     throw io::DataError(fault);
   }
