@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -139,6 +140,18 @@ class Sweeps : public ::testing::Test {
       return false;
     });
   }
+  /// The process of one that is on its way, which its lock names; this one if there is none.
+  pid_t a_training() const {
+    for (const std::string& name : folder_.files()) {
+      std::string word;
+      pid_t process = -1;
+      if (name.ends_with("run/.evenflow-lock") && std::istringstream(get(folder_ / name)) >> word >> process &&
+          process > 1) {
+        return process;
+      }
+    }
+    return ::getpid();
+  }
   /// Finishes what was interrupted, and compares with a sweep that was not.
   void expect_same_as_undisturbed(const std::string& space) {
     expect_done(run({"sweep", "resume", sweep(), "--jobs", "2"}));
@@ -247,18 +260,9 @@ TEST_F(Sweeps, AKilledTrainingGoesOn) {
   const std::string space = base("40") + grid + four_points;
   Program program(words(space));
   ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
-  // The training's own lock names its process.
-  for (const std::string& name : folder_.files()) {
-    if (name.ends_with("run/.evenflow-lock")) {
-      std::istringstream holder(get(folder_ / name));
-      std::string word;
-      pid_t process = -1;
-      if (holder >> word >> process && process > 1) {
-        ::kill(process, SIGKILL);
-        break;
-      }
-    }
-  }
+  const pid_t training = a_training();
+  ASSERT_NE(training, ::getpid());
+  ::kill(training, SIGKILL);
   EXPECT_EQ(program.finish().code, 0);
   EXPECT_THAT(attempts(), ::testing::Contains("exit.2"));
   EXPECT_THAT(column("state"), Each("finished"));
@@ -270,12 +274,11 @@ TEST_F(Sweeps, ATrainingThatIsToldTogetherWithItsShellSaves) {
   Program program(words(space));
   ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
   // As SLURM ends a task: every process of it hears the signal. A task is a process group here.
-  const std::string journal = get(sweep() + "/journal/00000001.jsonl");
-  const size_t where = journal.find("\"where\":\"");
-  std::istringstream place(journal.substr(where + std::string("\"where\":\"").size()));
-  std::string host;
-  pid_t group = -1;
-  ASSERT_TRUE(where != std::string::npos && place >> host >> group && group > 1) << journal;
+  const pid_t training = a_training();
+  ASSERT_NE(training, ::getpid());
+  const pid_t group = ::getpgid(training);
+  ASSERT_GT(group, 1);
+  ASSERT_NE(group, ::getpgrp());
   ::kill(-group, SIGTERM);
   EXPECT_EQ(program.finish().code, 0);
   std::string log;
