@@ -2,9 +2,10 @@
 """A sweep of twelve trials on a SLURM of its own, with all that can go wrong: sweep_test.py EVENFLOW
 
 One trial fails, one training is killed, a node goes down, the controller is restarted, the sweep is stopped and resumed, and
-on a slow machine the longest trial meets the time limit. In the end nothing is lost, nothing was trained twice, and every loss is, digit by digit,
+one trial meets the time limit twice. In the end nothing is lost, nothing was trained twice, and every loss is, digit by digit,
 that of a sweep on this machine alone.
 """
+import contextlib
 import csv
 import json
 import os
@@ -18,7 +19,7 @@ import time
 
 from cluster import Cluster, missing
 
-LONG = 1500  # epochs
+LONG = 3000  # epochs
 
 BASE = """
 [config.window]
@@ -60,6 +61,33 @@ class Scenario:
                  "--test-distances", "100", "--train-clips", "4", "--normal-clips", "1", "--anomaly-clips", "1",
                  "--duration", "0.4")
         self.run("prepare", rails / "manifest.csv", "--out", self.folder / "f.h5", "--config", small)
+
+    def hold_the_long_trial(self, cluster):
+        """Twice, keeps it from training until SLURM's time limit has it told to save: fast machines meet the limit too."""
+        run = next(file.parent for file in self.sweep.glob("trials/*/config.toml")
+                   if f"epochs = {LONG}\n" in file.read_text()) / "seed_1/run"
+        before = 0
+
+        def begun():
+            cluster.start_requeued()
+            lock = run / ".evenflow-lock"
+            holder = re.match(r"process (\d+)", lock.read_text()) if lock.exists() else None
+            return int(holder[1]) if holder and int(holder[1]) != before else 0
+
+        def told(process):
+            try:
+                pending = re.search(r"ShdPnd:\s*(\w+)", pathlib.Path(f"/proc/{process}/status").read_text())
+            except FileNotFoundError:  # SLURM has let it go on, and it has saved
+                return True
+            return int(pending[1], 16) >> (signal.SIGTERM - 1) & 1
+
+        for _ in range(2):
+            process = Cluster.wait(begun, 240)
+            os.kill(process, signal.SIGSTOP)
+            Cluster.wait(lambda held=process: told(held), 180)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+            before = process
 
     def run(self, *words):
         subprocess.run([self.evenflow, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
@@ -126,6 +154,9 @@ def disturb(scenario, cluster, space):
     print("it was stopped", flush=True)
 
     leader = scenario.start(cluster.environment, "resume", scenario.sweep)
+    scenario.hold_the_long_trial(cluster)
+    print("the time limit ended a trial twice", flush=True)
+    Cluster.wait(lambda: cluster.start_requeued() or leader.poll() is not None, 600)
     expect(leader.wait(600) == 0, "the sweep did not come to its end")
 
 
@@ -142,6 +173,10 @@ def compare(scenario):
     for run in scenario.sweep.glob("trials/*/seed_1/run"):
         log = (run / "log.txt").read_text()
         expect(log.count(" evenflow ") - log.count("resumed after") == 1, f"{run} was begun more than once")
+    longest = max(scenario.metrics(scenario.sweep).items(), key=lambda one: len(one[1]))[0]
+    interruptions = (scenario.sweep / "trials" / longest / "seed_1/log.txt").read_text().count("Interrupted after")
+    expect(interruptions >= 2, f"the time limit ended the long trial {interruptions} times")
+
     ours, alone = scenario.metrics(scenario.sweep), scenario.metrics(scenario.folder / "alone")
     expect(ours == alone, "losses differ from those of a sweep on this machine alone")
     best = [(scenario.folder / name / "best.toml").read_text() for name in ("sweep", "alone")]
