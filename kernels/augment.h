@@ -29,6 +29,13 @@ struct Augmentation {
   int64_t mask_bands = 0, mask_frames = 0;  ///< the widest masks; 0: none
 };
 
+/// What differs between the models of one launch (lanes.h).
+struct LaneDraws {
+  Augmentation augmentation;
+  uint64_t seed = 0;
+  int64_t speed_column = -1;
+};
+
 /// Draws the change of every window of a batch by (seed, step, place in the batch) alone, with the same bits on every
 /// device:
 /// - speed: with `speed_probability`, v becomes v + d, d uniform in [-speed, speed], of which only that part is taken
@@ -47,11 +54,24 @@ struct DrawChanges {
   int64_t bands = 0, frames = 0;  ///< of a window
   Array<WindowChange> changes;    ///< [n] out
   Array<double> v;                ///< [n, P], P <= columns, out: the first P columns, with what was moved
+  /// [1], on the device: holds in place of augmentation, seed and speed_column, and is not checked. Empty: they hold.
+  Array<const LaneDraws> of_lane{};
 };
 void draw_changes(Stream& stream, const DrawChanges& task);
 Cost cost(const DrawChanges& task);
 
 // ---- of one window, for the backends
+
+/// Puts what of_lane holds, if anything, in its place.
+EVENFLOW_ANYWHERE inline void use_own_draws(DrawChanges& task) {
+  if (task.of_lane.size == 0) {
+    return;
+  }
+  const LaneDraws& own = task.of_lane.data[0];
+  task.augmentation = own.augmentation;
+  task.seed = own.seed;
+  task.speed_column = own.speed_column;
+}
 
 /// d of a window whose speed is v, from u uniform in [0, 1).
 EVENFLOW_ANYWHERE inline double speed_step(double v, double range, double u) {

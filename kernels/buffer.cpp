@@ -1,11 +1,17 @@
 #include "kernels/buffer.h"
 
+#include "kernels/lanes.h"
 #include "kernels/runtime.h"
 
 namespace evenflow::kernels {
 
 Memory::Memory(size_t bytes, Device device) : device_(device) {
-  if (bytes != 0) {
+  if (bytes == 0) {
+    return;
+  }
+  data_ = take_lane_memory(bytes, device);
+  of_lane_ = data_ != nullptr;
+  if (!of_lane_) {
     data_ = runtime_of(device).allocate(bytes, device);
   }
 }
@@ -21,7 +27,7 @@ Memory Memory::pinned(size_t bytes, Device device) {
 }
 
 Memory::~Memory() {
-  if (data_ == nullptr) {
+  if (data_ == nullptr || of_lane_) {
     return;
   }
   if (pinned_) {

@@ -9,7 +9,8 @@
 
 namespace evenflow::kernels {
 
-/// Untyped owner; use Buffer<T>. allocate throws DeviceError naming the size when the device has no room.
+/// Untyped owner; use Buffer<T>. allocate throws DeviceError naming the size when the device has no room. In a
+/// MemoryScope (lanes.h) it may be a lane's memory, which goes with all lanes'.
 class Memory {
  public:
   Memory() = default;
@@ -33,10 +34,11 @@ class Memory {
     std::swap(data_, other.data_);
     std::swap(device_, other.device_);
     std::swap(pinned_, other.pinned_);
+    std::swap(of_lane_, other.of_lane_);
   }
   void* data_ = nullptr;
   Device device_{};
-  bool pinned_ = false;
+  bool pinned_ = false, of_lane_ = false;
 };
 
 template <class T>

@@ -16,6 +16,7 @@ void copy_bytes(Stream& stream, const void* from, Device from_device, void* to, 
   check(reaches(stream, from_device) && reaches(stream, to_device), "copy",
         "memory of the stream's device or the host");
   check(bytes >= 0, "copy", "no negative size");
+  check(stream.lanes().count == 1, "copy", "a stream that serves one model");
   if (bytes == 0) {
     return;
   }

@@ -69,6 +69,10 @@ double log_det_bytes(const CouplingShape& s, ConstMap x) {
 
 }  // namespace
 
+bool coupling_serves_lanes(Device device, const CouplingShape& shape) {
+  return sizes_of("coupling_serves_lanes", device, shape, 0).serves_lanes;
+}
+
 int64_t coupling_packed_floats(Device device, const CouplingShape& shape) {
   return sizes_of("coupling_packed_floats", device, shape, 0).packed;
 }

@@ -57,6 +57,9 @@ int64_t coupling_saved_floats(Device device, const CouplingShape& shape);
 /// Scratch of one call over n samples.
 int64_t coupling_workspace_floats(Device device, const CouplingShape& shape, int64_t n);
 
+/// Whether it can be computed on a stream that serves lanes (lanes.h): on a GPU's fused path.
+bool coupling_serves_lanes(Device device, const CouplingShape& shape);
+
 /// Of each step, the parameters in the backend's layout.
 struct PackedCoupling {
   CouplingShape shape;

@@ -45,6 +45,7 @@ namespace evenflow::kernels {
 /// In the operation's own unit; 0 for what it has not.
 struct BufferSizes {
   int64_t packed = 0, saved = 0, workspace = 0;
+  bool serves_lanes = false;  ///< lanes.h
 };
 
 // clang-format off

@@ -36,11 +36,15 @@ class Runtime {
   virtual void release_pinned(void* data) noexcept { release(data, {}); }
   /// As cudaMemcpyDefault: the places say themselves where they lie.
   virtual void copy(Stream& stream, const void* from, void* to, int64_t bytes) = 0;
+  /// On a stream that serves lanes, the same bytes of every lane.
   virtual void zero(Stream& stream, void* data, int64_t bytes) = 0;
 
   virtual void* create_stream(Device) { return nullptr; }
   virtual void release_stream(void*, Device) noexcept {}
   virtual void synchronise(Stream&) {}
+  // stream.h says what these are.
+  virtual int64_t scratch_bytes(Stream&) { return 0; }
+  virtual void reserve_scratch(Stream&, int64_t) {}
   virtual void begin_capture(Stream&) {}
   virtual void* end_capture(Stream&) { return nullptr; }
   virtual void launch_graph(Stream&, void*) {}

@@ -16,6 +16,7 @@ struct StepState {
   int64_t good_step = 0;  ///< updates made when the state kept as good was reached
   int64_t halted = 0;     ///< 1: the step at `position` was not finite; nothing changes any more until the host says
   int64_t accepted = 0;   ///< 1: the last step judged was finite
+  double clip_norm = 0;   ///< gradients longer than this are scaled down to it; 0: none are
 };
 
 /// The windows of the step at `position`: window w = order[position * stride + i] gives batch_start[i] = start[w] and
@@ -34,12 +35,11 @@ void select_batch(Stream& stream, const SelectBatch& task);
 Cost cost(const SelectBatch& task);
 
 /// Judges the step and, if it is finite and nothing is halted, keeps parameter, m and v as the last good state and
-/// makes one Adam update (adam.h) with the learning rate of `position`, the gradient scaled down to clip_norm if it is
-/// longer. Else halts. loss[position] and norm[position] are written in both cases. The update has the bits of
-/// AdamUpdate's.
+/// makes one Adam update (adam.h) with the learning rate of `position`, the gradient scaled down to the state's
+/// clip_norm if it is longer. Else halts. loss[position] and norm[position] are written in both cases. The update has
+/// the bits of AdamUpdate's.
 struct GuardedUpdate {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double clip_norm = 0;               ///< 0: none
   double loss_scale = 1;              ///< loss = loss_scale times the sum of nll
   Array<StepState> state;             ///< [1]
   Array<const double> learning_rate;  ///< [steps of the epoch]

@@ -109,7 +109,7 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
       windows_(windows),
       rows_(gradient_rows),
       row_floats_((model.raw_gradient_size() + 15) / 16 * 16),
-      clip_norm_(config.train.clip_norm) {
+      first_state_{.clip_norm = config.train.clip_norm} {
   const kernels::Device device = model.device();
   const flow::GlowShape& shape = model.glow().shape();
   const int64_t parameters = model.layout().size();
@@ -142,7 +142,7 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   learning_rate_ = uploaded(stream_, std::vector<double>(most_steps, profiled_learning_rate));
   loss_ = Buffer<double>(most_steps, device);
   norm_ = Buffer<double>(most_steps, device);
-  state_ = Buffer<kernels::StepState>(1, device);
+  state_ = uploaded(stream_, std::vector<kernels::StepState>{first_state_});
   const io::AugmentSettings augment =
       train::with_range(config.augment, model.parameter_count() > 0 ? speed_range : 0.0);
   if (augment.any()) {
@@ -171,8 +171,7 @@ void TrainingStep::run() {
 void TrainingStep::prepare() {
   if (position_ == most_steps) {
     const Untraced untraced(stream_);
-    kernels::zero(stream_, state_.view());
-    stream_.synchronise();
+    kernels::upload<kernels::StepState>(stream_, {&first_state_, 1}, state_.view());
     position_ = 0;
   }
   ++position_;
@@ -209,7 +208,6 @@ void TrainingStep::queue() {
   if (rows_ > 1) {
     step.rows = {.all = raw_.view(), .count = rows_, .stride = row_floats_, .sum = sum_.view()};
   }
-  step.update.clip_norm = clip_norm_;
   step.update.state = state_.view();
   step.update.learning_rate = learning_rate_.view();
   step.update.m = m_.view();

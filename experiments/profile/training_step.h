@@ -53,7 +53,7 @@ class TrainingStep {
   kernels::Stream stream_;
   std::unique_ptr<flow::Pass> pass_;
   int64_t windows_, rows_, row_floats_, position_ = 0;
-  double clip_norm_;
+  kernels::StepState first_state_;
   kernels::Buffer<float> frames_, mean_, inverse_std_, raw_, sum_, m_, v_, good_parameters_, good_m_, good_v_;
   kernels::Buffer<int64_t> order_, start_, batch_start_;
   kernels::Buffer<double> values_, batch_values_, nll_, squared_norm_, learning_rate_, loss_, norm_;

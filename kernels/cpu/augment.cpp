@@ -4,7 +4,9 @@
 
 namespace evenflow::kernels::cpu {
 
-void run(Stream&, const DrawChanges& task) {
+void run(Stream&, const DrawChanges& given) {
+  DrawChanges task = given;
+  use_own_draws(task);
   for (int64_t window = 0; window < task.changes.size; ++window) {
     draw_change_of(task, window);
   }

@@ -42,13 +42,13 @@ void run(Stream& stream, const GuardedUpdate& task) {
   std::copy_n(task.m.data, size, task.good_m.data);
   std::copy_n(task.v.data, size, task.good_v.data);
   state.good_step = state.adam_step;
-  const bool clipped = task.clip_norm > 0.0 && norm > task.clip_norm;
+  const bool clipped = state.clip_norm > 0.0 && norm > state.clip_norm;
   const AdamSettings settings{.learning_rate = task.learning_rate[state.position],
                               .beta1 = task.beta1,
                               .beta2 = task.beta2,
                               .epsilon = task.epsilon,
                               .step = ++state.adam_step,
-                              .gradient_scale = clipped ? task.clip_norm / norm : 1.0};
+                              .gradient_scale = clipped ? state.clip_norm / norm : 1.0};
   run(stream,
       AdamUpdate{
           .settings = settings, .gradient = task.gradient, .parameter = task.parameter, .m = task.m, .v = task.v});

@@ -19,9 +19,10 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 template <int kWidth>
-__global__ void actnorm_forward_kernel(PackedPlanes planes, const float* x, int64_t x_stride,
+__global__ void actnorm_forward_kernel(LaneStrides lanes, PackedPlanes planes, const float* x, int64_t x_stride,
                                        const float* __restrict__ bias, const float* __restrict__ log_scale, float* y,
                                        int64_t y_stride) {
+  to_lane(lanes, x, bias, log_scale, y);
   const PlanePlace at = plane_place(planes);
   if (at.n >= planes.n) {
     return;
@@ -55,14 +56,16 @@ struct Sums {
 };
 
 template <int kWidth>
-__global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, const float* y, int64_t y_stride,
-                                        const float* dy, int64_t dy_stride, const float* __restrict__ log_scale,
-                                        float* dx, int64_t dx_stride, Sums* __restrict__ partials) {
+__global__ void actnorm_backward_kernel(LaneStrides lanes, PackedPlanes planes, int64_t per_block, const float* y,
+                                        int64_t y_stride, const float* dy, int64_t dy_stride,
+                                        const float* __restrict__ log_scale, float* dx, int64_t dx_stride,
+                                        Sums* __restrict__ partials) {
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const int64_t c = blockIdx.x;
+  to_lane(lanes, log_scale);
   const float scale = expf(log_scale[c]);
-  const int64_t offset = c * planes.packs * kWidth;
+  const int64_t offset = c * planes.packs * kWidth + lane_offset(lanes, y, dy, dx);
   const int64_t first = blockIdx.y * per_block;
   const int64_t end = first + per_block < planes.n * planes.packs ? first + per_block : planes.n * planes.packs;
   const int64_t step = blockDim.x;
@@ -103,14 +106,17 @@ __global__ void actnorm_backward_kernel(PackedPlanes planes, int64_t per_block, 
   }
   const Sums block = {block_sum(mine.dy, sums), block_sum(mine.dyy, sums)};
   if (threadIdx.x == 0) {
+    scratch_to_lane(lanes, partials);
     partials[c * gridDim.y + blockIdx.y] = block;
   }
 }
 
 // One warp per channel: lane l adds pieces l, l + 32, ..., then a tree.
-__global__ void actnorm_backward_sum_kernel(const Sums* __restrict__ partials, int pieces,
+__global__ void actnorm_backward_sum_kernel(LaneStrides lanes, const Sums* __restrict__ partials, int pieces,
                                             const float* __restrict__ log_scale, float* __restrict__ dbias,
                                             float* __restrict__ dlog_scale) {
+  scratch_to_lane(lanes, partials);
+  to_lane(lanes, log_scale, dbias, dlog_scale);
   const unsigned c = blockIdx.x;
   Sums sum;
   for (int piece = static_cast<int>(threadIdx.x); piece < pieces; piece += warp_size) {

@@ -36,10 +36,12 @@ __global__ void additive_kernel(Halves s, const float* in, const float* __restri
 }
 
 template <int kWidth>
-__global__ void additive_backward_kernel(Halves s, const float* dy, float* dx, float* __restrict__ dshift) {
+__global__ void additive_backward_kernel(LaneStrides lanes, Halves s, const float* dy, float* dx,
+                                         float* __restrict__ dshift) {
+  const int64_t lane = lane_offset(lanes, dy, dx, dshift);
   for (int64_t item = first_item(); item < s.n * s.packs; item += item_stride()) {
     const int64_t n = item / s.packs;
-    const int64_t at = (item - n * s.packs) * kWidth;
+    const int64_t at = lane + (item - n * s.packs) * kWidth;
     const float* from = dy + n * s.in_stride + at;
     float* to = dx + n * s.out_stride + at;
     const int64_t half = s.packs * kWidth;

@@ -17,13 +17,14 @@ namespace {
 struct PlaneNetwork {
   const float *s, *t;
   float bias_s, bias_t, gain_s, gain_t;
-  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels)
-      : s(raw + (blockIdx.y * 2 * half_c + blockIdx.x) * pixels),
+  __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels,
+                          int64_t lane = 0)
+      : s(raw + ((blockIdx.y * 2 * half_c + blockIdx.x) * pixels + lane)),
         t(s + half_c * pixels),
-        bias_s(bias[blockIdx.x]),
-        bias_t(bias[half_c + blockIdx.x]),
-        gain_s(expf(3.0F * log_gain[blockIdx.x])),
-        gain_t(expf(3.0F * log_gain[half_c + blockIdx.x])) {}
+        bias_s(bias[lane + blockIdx.x]),
+        bias_t(bias[lane + half_c + blockIdx.x]),
+        gain_s(expf(3.0F * log_gain[lane + blockIdx.x])),
+        gain_t(expf(3.0F * log_gain[lane + half_c + blockIdx.x])) {}
   __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
   __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
 };
@@ -69,8 +70,10 @@ __global__ void affine_inverse_kernel(AffineTask task) {
 }
 
 /// out[n] += sum over the sample's planes, in order.
-__global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __restrict__ of_planes,
+__global__ void add_planes_kernel(LaneStrides lanes, int64_t n, int64_t planes, const double* __restrict__ of_planes,
                                   double* __restrict__ out) {
+  scratch_to_lane(lanes, of_planes);
+  to_lane(lanes, out);
   for (int64_t i = first_item(); i < n; i += item_stride()) {
     double sum = 0;
     for (int64_t plane = 0; plane < planes; ++plane) {
@@ -84,16 +87,18 @@ __global__ void add_planes_kernel(int64_t n, int64_t planes, const double* __res
 constexpr int affine_sums = 4;
 
 template <CouplingKind kKind>
-__global__ void affine_backward_kernel(AffineBackwardTask task, double* __restrict__ sums_of_planes) {
+__global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask task,
+                                       double* __restrict__ sums_of_planes) {
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const AffineTask& f = task.forward;
-  const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels);
-  const int64_t b = (f.half + blockIdx.x) * f.pixels;
+  const int64_t lane = lane_offset(lanes, f.raw, f.bias, f.log_gain, f.in, task.dy, task.dx, task.d_raw);
+  const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels, lane);
+  const int64_t b = (f.half + blockIdx.x) * f.pixels + lane;
   const float* xb = f.in + blockIdx.y * f.in_stride + b;
   const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
   float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
-  float* d_raw_s = task.d_raw + (blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels;
+  float* d_raw_s = task.d_raw + ((blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels + lane);
   float* d_raw_t = d_raw_s + f.half * f.pixels;
   double total[affine_sums] = {};
   for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
@@ -114,13 +119,18 @@ __global__ void affine_backward_kernel(AffineBackwardTask task, double* __restri
   for (int k = 0; k < affine_sums; ++k) {
     const double sum = block_sum(total[k], sums);
     if (threadIdx.x == 0) {
-      sums_of_planes[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+      double* to = sums_of_planes;
+      scratch_to_lane(lanes, to);
+      to[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
     }
   }
 }
 
-__global__ void add_gain_gradient_kernel(int64_t n, int64_t outputs, const double* __restrict__ of_planes,
-                                         float* __restrict__ dlog_gain, float* __restrict__ dbias) {
+__global__ void add_gain_gradient_kernel(LaneStrides lanes, int64_t n, int64_t outputs,
+                                         const double* __restrict__ of_planes, float* __restrict__ dlog_gain,
+                                         float* __restrict__ dbias) {
+  scratch_to_lane(lanes, of_planes);
+  to_lane(lanes, dlog_gain, dbias);
   const int64_t columns = 2 * outputs;
   for (int64_t i = first_item(); i < columns; i += item_stride()) {
     double sum = 0;

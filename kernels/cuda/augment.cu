@@ -9,7 +9,9 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-__global__ void draw_changes_kernel(DrawChanges task) {
+__global__ void draw_changes_kernel(LaneStrides lanes, DrawChanges task) {
+  to_lane(lanes, task.step.data, task.of_lane.data, task.values.data, task.changes.data, task.v.data);
+  use_own_draws(task);
   const int64_t window = first_item();
   if (window < task.changes.size) {
     draw_change_of(task, window);

@@ -10,6 +10,16 @@
 //   copy_async(shared, device), commit_copies(), wait_copies<left>() 16 bytes from device to shared memory
 //   mma_tf32(d, a, b), mma_bf16(d, a, b)        m16n8k8 and m16n8k16 tile products of a warp, float32 sums
 //   launch(stream, {name, grid, block, shared bytes}, kernel, arguments...)
+//
+// A kernel that serves lanes (kernels/lanes.h) has LaneStrides as its first parameter, which launch() fills in, beside
+// one block of the grid per lane along z. It begins with
+//   to_lane(lanes, p, q, ...)                   pointers into the first lane's memory become the block's lane's
+//   scratch_to_lane(lanes, p)                   the same for the operation's scratch memory
+//   lane_offset(lanes, p, q, ...)               or the elements from one to the other, to be added to indices: where
+//   many
+//                                               pointers share an index, moving each costs two registers
+// which is all it does for lanes. With one lane both add zero. (A null pointer does not stay one.) Any other kernel is
+// refused on a stream of several.
 #pragma once
 
 #ifdef __CUDACC__

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
 #include "kernels/check.h"
 #include "kernels/stream.h"
@@ -76,6 +77,31 @@ __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
+/// From the memory of one lane to that of the next, in bytes.
+struct LaneStrides {
+  int64_t memory = 0, scratch = 0;
+};
+
+template <class Pointer>
+__device__ void move_bytes(Pointer& p, int64_t bytes) {
+  using Element = std::remove_reference_t<decltype(*p)>;
+  using Byte = std::conditional_t<std::is_const_v<Element>, const unsigned char, unsigned char>;
+  p = reinterpret_cast<Element*>(reinterpret_cast<Byte*>(p) + bytes);
+}
+template <class... Pointers>
+__device__ void to_lane(const LaneStrides& lanes, Pointers&... p) {
+  const int64_t bytes = blockIdx.z * lanes.memory;
+  (move_bytes(p, bytes), ...);
+}
+template <class Pointer>
+__device__ void scratch_to_lane(const LaneStrides& lanes, Pointer& p) {
+  move_bytes(p, blockIdx.z * lanes.scratch);
+}
+template <class First, class... Pointers>
+__device__ int64_t lane_offset(const LaneStrides& lanes, First /*p*/, Pointers... /*p*/) {
+  return blockIdx.z * (lanes.memory / static_cast<int64_t>(sizeof(std::remove_pointer_t<First>)));
+}
+
 /// To tf32's 10 bits of mantissa, ties away from zero; the result is a float32 with zeros below.
 __device__ inline float to_tf32(float x) {
   uint32_t bits;
@@ -130,16 +156,19 @@ struct Launch {
 
 /// What a profiler learns of a launch.
 void note_launch(const Launch& shape, const void* kernel);
-/// The stream's own, with the calling thread's device set to the stream's.
+/// The stream's own, with the calling thread's device set to the stream's: for what serves one model. DeviceError on a
+/// stream that serves several lanes.
 cudaStream_t queue_of(Stream& stream);
+/// The same for what serves all of the stream's lanes.
+cudaStream_t queue_of_lanes(Stream& stream);
+/// The stream's, scratch memory as runtime.h's scratch() last dealt it out.
+LaneStrides strides_of(Stream& stream);
 
-/// Queues a kernel; nothing if the grid is empty.
 template <class... Parameters, class... Arguments>
-void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+void launch_on(cudaStream_t queue, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
     return;
   }
-  const cudaStream_t queue = queue_of(stream);
   const void* function = reinterpret_cast<const void*>(kernel);
   constexpr size_t without_asking = 48 * 1024;
   if (shape.shared_bytes > without_asking) {
@@ -154,6 +183,18 @@ void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), 
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = queue;
   check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), shape.name);
+}
+
+/// Queues a kernel; nothing if the grid is empty.
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+  launch_on(queue_of(stream), shape, kernel, arguments...);
+}
+/// The same, once for each of the stream's lanes; the grid's z is theirs.
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, Launch shape, void (*kernel)(LaneStrides, Parameters...), Arguments... arguments) {
+  shape.grid.z = static_cast<unsigned>(stream.lanes().count);
+  launch_on(queue_of_lanes(stream), shape, kernel, strides_of(stream), arguments...);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -101,8 +101,10 @@ __device__ void pack_vector(const float* from, int size, int padded, float* to) 
   }
 }
 
-__global__ void fused_pack_kernel(Steps<FusedPackStep> steps) {
-  const FusedPackStep& p = steps.step[blockIdx.y];
+__global__ void fused_pack_kernel(LaneStrides lanes, Steps<FusedPackStep> steps) {
+  FusedPackStep p = steps.step[blockIdx.y];
+  to_lane(lanes, p.conv1_weight, p.conv1_bias, p.conv2_weight, p.conv2_bias, p.conv3_weight, p.conv3_bias, p.log_gain,
+          p.to);
   const FusedShape& s = p.shape;
   const int f = s.hidden;
   const int in = s.half;
@@ -194,7 +196,8 @@ BufferSizes sizes(const CouplingBuffers& buffers) {
   const CouplingShape& s = buffers.shape;
   return {.packed = fused_shape(s).packed_floats,
           .saved = s.outputs() * s.height * s.width,
-          .workspace = backward_workspace_floats(s, buffers.n)};
+          .workspace = backward_workspace_floats(s, buffers.n),
+          .serves_lanes = true};
 }
 
 void run(Stream& stream, const CouplingPack& task) {

@@ -6,8 +6,8 @@
 // strip again, and 2 out (d x_a); per block one row of all gradients out, read once by the second launch. Sums: a
 // weight gradient over the block's pixels in the order of its rounds, float32 (tensor cores); blocks in order, float64.
 // The number of blocks is fixed, not the GPU's multiprocessors: the order of summation depends on it. Hidden maps are
-// not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: variants for padded hidden widths between 16,
-// 32 and 64, each of which is a kernel more to compile.
+// not kept for it: at hidden width 32 they are 4 to 16 times x. Lanes have kernels of their own, as forward has.
+// Dropped: variants for padded hidden widths between 16, 32 and 64, each of which is a kernel more to compile.
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
@@ -202,8 +202,9 @@ __device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile
 // 16 hidden pixels of a strip through the network and back: their maps go to the stage, their share of d x_a to v, and
 // the bias gradients' sums grow.
 template <int kTiles, Precision kPrecision>
-__device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, const BackwardMemory& memory, int round,
-                             const LanePlace& at, float (&bias1)[kTiles][2], float (&bias2)[kTiles][2]) {
+__device__ void carry_pixels(const BackwardTask& task, int64_t lane, const StripPlace& strip,
+                             const BackwardMemory& memory, int round, const LanePlace& at, float (&bias1)[kTiles][2],
+                             float (&bias2)[kTiles][2]) {
   const FusedShape& s = task.shape;
   const Stage& stage = memory.stage;
   const int row = at.warp * tile_pixels;  // of the stage
@@ -228,14 +229,14 @@ __device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, 
   unsigned signs2 = 0;
   {
     float h1[kTiles][4];
-    start_with_bias(h1, task.packed + s.bias1, at);
+    start_with_bias(h1, task.packed + (lane + s.bias1), at);
     gather_product<kTiles, kPrecision>(h1, memory.x_tile, memory.x_offset, x_base, s.conv1.k_tiles,
-                                       task.packed + s.conv1.offset, at);
+                                       task.packed + (lane + s.conv1.offset), at);
     relu_and_round<kTiles, kPrecision>(h1);
     signs1 = signs_of(h1);
     float h2[kTiles][4];
-    start_with_bias(h2, task.packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, task.packed + s.conv2.offset, at);
+    start_with_bias(h2, task.packed + (lane + s.bias2), at);
+    chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
     relu_and_round<kTiles, kPrecision>(h2);
     signs2 = signs_of(h2);
 #pragma unroll
@@ -246,20 +247,21 @@ __device__ void carry_pixels(const BackwardTask& task, const StripPlace& strip, 
   }
   float dz2[kTiles][4] = {};
   gather_product<kTiles, kPrecision>(dz2, memory.d_raw_tile, memory.d_raw_offset, d_raw_base, s.conv3_back.k_tiles,
-                                     task.packed + s.conv3_back.offset, at);
+                                     task.packed + (lane + s.conv3_back.offset), at);
   through_relu<kTiles, kPrecision>(dz2, signs2, own, bias2, stage.dz2, stage.stride, row, at);
   float dz1[kTiles][4] = {};
-  chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + s.conv2_back.offset, at);
+  chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + (lane + s.conv2_back.offset), at);
   through_relu<kTiles, kPrecision>(dz1, signs1, own, bias1, stage.dz1, stage.stride, row, at);
-  scatter_product<kTiles, kPrecision>(dz1, task.packed + s.conv1_back.offset, s.conv1_back.n_tiles, memory.v,
+  scatter_product<kTiles, kPrecision>(dz1, task.packed + (lane + s.conv1_back.offset), s.conv1_back.n_tiles, memory.v,
                                       memory.v_stride, pixel, strip.hidden_pixels, at);
 }
 
 // d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
-__device__ inline void write_dxa(const BackwardTask& task, const StripPlace& strip, const BackwardMemory& memory) {
+__device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const StripPlace& strip,
+                                 const BackwardMemory& memory) {
   const FusedShape& s = task.shape;
-  const float* dy = task.dy + strip.window * task.dy_stride;
-  float* dx = task.dx + strip.window * task.dx_stride;
+  const float* dy = task.dy + (lane + strip.window * task.dy_stride);
+  float* dx = task.dx + (lane + strip.window * task.dx_stride);
   const int plane = s.height * s.width;
   const int pixels = (strip.last - strip.first) * s.width;
   for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
@@ -316,8 +318,10 @@ __device__ void write_bias_share(const FusedShape& s, const Stage& stage, const 
 // A block takes strips of rows of windows, a fixed share of them, and keeps the weight gradients' tiles in registers,
 // each tile in one warp, until it has done all. Of a strip: hidden pixels of its rows and one on either side pass
 // through the network and back, 16 to a warp at a time; the strip's own pixels make the weight gradients.
-template <int kTiles, Precision kPrecision, int kOwned>
-__global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(BackwardTask task) {
+template <int kTiles, Precision kPrecision, int kOwned, bool kLanes>
+__global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
+  const int64_t lane =
+      kLanes ? lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.d_raw, task.partials) : 0;
   const FusedShape& s = task.shape;
   const LanePlace at;
   SharedMemory shared;
@@ -335,12 +339,12 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
     const int from = strip.hidden_first - 1;
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
-    load_tile<kPrecision>(s, task.x + strip.window * task.x_stride, s.half, from, rows, memory.x_tile);
-    load_tile<kPrecision>(s, task.d_raw + strip.window * s.outputs * s.height * s.width, s.outputs, from, rows,
+    load_tile<kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows, memory.x_tile);
+    load_tile<kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width), s.outputs, from, rows,
                           memory.d_raw_tile);
     sync_block();
     for (int round = 0; round < strip.hidden_pixels; round += round_pixels) {
-      carry_pixels<kTiles, kPrecision>(task, strip, memory, round, at, bias1, bias2);
+      carry_pixels<kTiles, kPrecision>(task, lane, strip, memory, round, at, bias1, bias2);
       sync_block();
 #pragma unroll
       for (int i = 0; i < kOwned; ++i) {
@@ -352,12 +356,12 @@ __global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(Backwa
       }
       sync_block();
     }
-    write_dxa(task, strip, memory);
+    write_dxa(task, lane, strip, memory);
   }
 
   // The block's share of every gradient, to be added up in the order of the blocks.
   const PartialRow row(s);
-  float* partial = task.partials + static_cast<int64_t>(blockIdx.x) * row.floats;
+  float* partial = task.partials + (lane + static_cast<int64_t>(blockIdx.x) * row.floats);
 #pragma unroll
   for (int i = 0; i < kOwned; ++i) {
     const int index = at.warp + i * fused_warps;
@@ -383,7 +387,9 @@ struct GradientSums {
 };
 
 // A thread per element of the gradients, a block's rows one after the other.
-__global__ void add_fused_gradients_kernel(GradientSums task) {
+__global__ void add_fused_gradients_kernel(LaneStrides lanes, GradientSums task) {
+  to_lane(lanes, task.partials, task.conv1_weight, task.conv1_bias, task.conv2_weight, task.conv2_bias,
+          task.conv3_weight);
   const FusedShape& s = task.shape;
   const PartialRow row(s);
   const int f = s.hidden;
@@ -419,24 +425,30 @@ __global__ void add_fused_gradients_kernel(GradientSums task) {
   }
 }
 
-using BackwardKernel = void (*)(BackwardTask);
+using BackwardKernel = void (*)(LaneStrides, BackwardTask);
 
-BackwardKernel kernel_for(const FusedShape& s, Precision precision) {
+template <int kTiles, Precision kPrecision, int kOwned>
+BackwardKernel backward_kernel(bool lanes) {
+  return lanes ? fused_backward_kernel<kTiles, kPrecision, kOwned, true>
+               : fused_backward_kernel<kTiles, kPrecision, kOwned, false>;
+}
+
+BackwardKernel kernel_for(const FusedShape& s, Precision precision, bool lanes) {
   return for_width_and_precision(s, precision, [&](auto tiles, auto rounding) -> BackwardKernel {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(rounding)::value;
     const int owned = (gradient_tiles(s) + fused_warps - 1) / fused_warps;
     if constexpr (feature_tiles <= 4) {
       if (owned <= 3) {
-        return fused_backward_kernel<feature_tiles, arithmetic, 3>;
+        return backward_kernel<feature_tiles, arithmetic, 3>(lanes);
       }
     }
     if constexpr (feature_tiles >= 4) {
       if (owned > 8) {
-        return fused_backward_kernel<feature_tiles, arithmetic, 20>;
+        return backward_kernel<feature_tiles, arithmetic, 20>(lanes);
       }
     }
-    return fused_backward_kernel<feature_tiles, arithmetic, 8>;
+    return backward_kernel<feature_tiles, arithmetic, 8>(lanes);
   });
 }
 
@@ -516,7 +528,7 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   const int64_t blocks = blocks_of(strips, x.n);
   launch(stream,
          {"fused_backward", {static_cast<unsigned>(blocks)}, fused_threads, static_cast<size_t>(strips.shared_bytes)},
-         kernel_for(s, shape.precision), task);
+         kernel_for(s, shape.precision, stream.lanes().count > 1), task);
   const int64_t elements = d.conv1_weight.size + d.conv2_weight.size + d.conv3_weight.size + 2 * shape.hidden;
   constexpr int few_threads = 64;  // so that the elements spread over the multiprocessors
   launch(stream, {"add_fused_gradients", blocks_for(elements, few_threads), few_threads}, add_fused_gradients_kernel,

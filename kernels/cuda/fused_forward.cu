@@ -6,7 +6,8 @@
 // reads two rows of x_a more than its own. Packed weights come through the first-level cache, 256 bytes a tile product.
 // Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an output pixel its taps in
 // order; log_det in float64, the block's tree, then the strips in order (affine.cu). Strips are as high as two blocks
-// to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it.
+// to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it. Lanes have kernels of their
+// own: the compiler takes other registers where an offset is added to every pointer.
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/coupling.h"
@@ -47,8 +48,9 @@ __device__ void sum_neighbours(const FusedShape& s, Shared<float> u, int hidden_
   }
 }
 
-template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
-__global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTask task) {
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, bool kLanes>
+__global__ __launch_bounds__(fused_threads) void fused_forward_kernel(LaneStrides lanes, ForwardTask task) {
+  const int64_t lane = kLanes ? lane_offset(lanes, task.in, task.out, task.packed, task.kept) : 0;
   const FusedShape& s = task.shape;
   const int first = static_cast<int>(blockIdx.x) * task.rows;
   const int last = first + task.rows < s.height ? first + task.rows : s.height;
@@ -64,8 +66,8 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
   const Shared<float> u = memory.take<float>(hidden_pixels * stride);
   const Shared<double> sums = memory.take<double>(most_warps);
 
-  const float* in = task.in + blockIdx.y * task.in_stride;
-  float* out = task.out + blockIdx.y * task.out_stride;
+  const float* in = task.in + (lane + blockIdx.y * task.in_stride);
+  float* out = task.out + (lane + blockIdx.y * task.out_stride);
   load_tile<kPrecision>(s, in, s.half, hidden_first - 1, hidden_rows + 2, tile);
   fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, offset);
   sync_block();
@@ -81,20 +83,21 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
       base[r] = (q / s.width * (s.width + 2) + q % s.width) * s.half;
     }
     float h1[kTiles][4];
-    start_with_bias(h1, task.packed + s.bias1, at);
-    gather_product<kTiles, kPrecision>(h1, tile, offset, base, s.conv1.k_tiles, task.packed + s.conv1.offset, at);
+    start_with_bias(h1, task.packed + (lane + s.bias1), at);
+    gather_product<kTiles, kPrecision>(h1, tile, offset, base, s.conv1.k_tiles, task.packed + (lane + s.conv1.offset),
+                                       at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
-    start_with_bias(h2, task.packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, task.packed + s.conv2.offset, at);
+    start_with_bias(h2, task.packed + (lane + s.bias2), at);
+    chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, task.packed + s.conv3.offset, s.conv3.n_tiles, u, stride, pixel,
+    scatter_product<kTiles, kPrecision>(h2, task.packed + (lane + s.conv3.offset), s.conv3.n_tiles, u, stride, pixel,
                                         hidden_pixels, at);
   }
   sync_block();
 
-  const float* bias = task.packed + s.bias3;
-  const float* log_gain = task.packed + s.log_gain;
+  const float* bias = task.packed + (lane + s.bias3);
+  const float* log_gain = task.packed + (lane + s.log_gain);
   const int plane = s.height * s.width;
   const int pixels = (last - first) * s.width;
   double log_det = 0;
@@ -109,14 +112,14 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
       sum_neighbours(s, u, hidden_first, y, x, channel, raw);
       const float shift = (raw[0] + bias[channel]) * expf(3.0F * log_gain[channel]);
       if (task.kept != nullptr) {
-        task.kept[blockIdx.y * static_cast<int64_t>(s.half) * plane + a] = shift;
+        task.kept[lane + blockIdx.y * static_cast<int64_t>(s.half) * plane + a] = shift;
       }
       out[b] = kInverse ? in[b] - shift : in[b] + shift;
     } else {
       float raw[2] = {};
       sum_neighbours(s, u, hidden_first, y, x, channel, raw);
       if (task.kept != nullptr) {
-        float* kept = task.kept + static_cast<int64_t>(blockIdx.y) * s.outputs * plane;
+        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.y) * s.outputs * plane);
         kept[a] = raw[0];
         kept[b] = raw[1];
       }
@@ -133,29 +136,46 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(ForwardTas
   if constexpr (!kInverse && kKind != CouplingKind::additive) {
     log_det = block_sum(log_det, sums);
     if (threadIdx.x == 0) {
-      task.log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+      double* log_det_of_strips = task.log_det_of_strips;
+      if constexpr (kLanes) {
+        scratch_to_lane(lanes, log_det_of_strips);
+      }
+      log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
     }
   }
+}
+
+using ForwardKernel = void (*)(LaneStrides, ForwardTask);
+
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
+ForwardKernel forward_kernel(bool lanes) {
+  if constexpr (!kInverse) {
+    if (lanes) {
+      return fused_forward_kernel<kTiles, kPrecision, kKind, kInverse, true>;
+    }
+  }
+  return fused_forward_kernel<kTiles, kPrecision, kKind, kInverse, false>;
 }
 
 template <bool kInverse>
 void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
   const Strips strips = forward_strips(task.shape);
   task.rows = strips.rows;
-  using Kernel = void (*)(ForwardTask);
-  const Kernel kernel = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> Kernel {
-    constexpr int feature_tiles = decltype(tiles)::value;
-    constexpr Precision arithmetic = decltype(precision)::value;
-    switch (shape.kind) {
-      case CouplingKind::tanh:
-        return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>;
-      case CouplingKind::additive:
-        return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::additive, kInverse>;
-      case CouplingKind::sigmoid:
-        break;
-    }
-    return fused_forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>;
-  });
+  const bool lanes = stream.lanes().count > 1;
+  const auto kernel =
+      for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> ForwardKernel {
+        constexpr int feature_tiles = decltype(tiles)::value;
+        constexpr Precision arithmetic = decltype(precision)::value;
+        switch (shape.kind) {
+          case CouplingKind::tanh:
+            return forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>(lanes);
+          case CouplingKind::additive:
+            return forward_kernel<feature_tiles, arithmetic, CouplingKind::additive, kInverse>(lanes);
+          case CouplingKind::sigmoid:
+            break;
+        }
+        return forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>(lanes);
+      });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
           {static_cast<unsigned>(strips.count), static_cast<unsigned>(n)},
@@ -195,6 +215,7 @@ void run(Stream& stream, const CouplingInverse& coupling) {
   if (y.n == 0) {
     return;
   }
+  require_one_model(stream);
   launch_forward<true>(stream, coupling.shape, y.n,
                        {.shape = fused_shape(coupling.shape),
                         .in = y.data,

@@ -1,7 +1,7 @@
-// Grid: x is the window, y and z a tile of 32 bands by 32 frames; 32 x 8 threads. A transpose through shared memory,
-// read and written in whole lines; rows one longer than the tile keep the reads down a column apart. Where windows are
-// changed, one warp finds in float64 where the tile's bands lie; a window's own numbers are the same for a whole block.
-// Traffic: 8 bytes per element; a warped one reads two neighbours, from the same lines but for the edges.
+// Grid: x is the window, y a tile of 32 bands by 32 frames, bands first; 32 x 8 threads. A transpose through shared
+// memory, read and written in whole lines; rows one longer than the tile keep the reads down a column apart. Where
+// windows are changed, one warp finds in float64 where the tile's bands lie; a window's own numbers are the same for a
+// whole block. Traffic: 8 bytes per element; a warped one reads two neighbours, from the same lines but for the edges.
 // Sums: none.
 #include "kernels/gather.h"
 
@@ -18,6 +18,7 @@ constexpr int rows = 8;
 
 struct Windows {
   int64_t bands, frames, stride;
+  unsigned band_tiles;
   double mels_per_band;
 };
 
@@ -47,18 +48,21 @@ __device__ inline float noisy_and_masked(const Windows& s, const WindowChange& c
 }
 
 template <bool kChanged>
-__global__ void gather_windows_kernel(Windows s, const float* __restrict__ frames, const int64_t* __restrict__ start,
-                                      const float* __restrict__ mean, const float* __restrict__ inverse_std,
-                                      const WindowChange* __restrict__ changes, float* __restrict__ x) {
+__global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float* __restrict__ frames,
+                                      const int64_t* __restrict__ start, const float* __restrict__ mean,
+                                      const float* __restrict__ inverse_std, const WindowChange* __restrict__ changes,
+                                      float* __restrict__ x) {
+  to_lane(lanes, start, mean, inverse_std, x);
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(side * (side + 1));
   const auto across = static_cast<int>(threadIdx.x);
-  const int64_t first_band = static_cast<int64_t>(blockIdx.y) * side;
-  const int64_t first_frame = static_cast<int64_t>(blockIdx.z) * side;
+  const int64_t first_band = static_cast<int64_t>(blockIdx.y % s.band_tiles) * side;
+  const int64_t first_frame = static_cast<int64_t>(blockIdx.y / s.band_tiles) * side;
   const int64_t band = first_band + across;
   WindowChange change;
   Shared<BandPosition> positions{};
   if constexpr (kChanged) {
+    to_lane(lanes, changes);
     change = changes[blockIdx.x];
     positions = memory.take<BandPosition>(side);
     if (change.warp != 1.0F && threadIdx.y == 0 && band < s.bands) {
@@ -119,12 +123,12 @@ void run(Stream& stream, const GatherWindows& task) {
   const bool changed = task.changes.size != 0;
   launch(stream,
          {"gather_windows",
-          {static_cast<unsigned>(x.n), tiles(x.h), tiles(x.w)},
+          {static_cast<unsigned>(x.n), tiles(x.h) * tiles(x.w)},
           {side, rows},
           sizeof(float) * side * (side + 1) + (changed ? sizeof(BandPosition) * side : 0)},
          changed ? gather_windows_kernel<true> : gather_windows_kernel<false>,
-         Windows{x.h, x.w, x.sample_stride, task.mels_per_band}, task.frames.data, task.start.data, task.mean.data,
-         task.inverse_std.data, task.changes.data, x.data);
+         Windows{x.h, x.w, x.sample_stride, tiles(x.h), task.mels_per_band}, task.frames.data, task.start.data,
+         task.mean.data, task.inverse_std.data, task.changes.data, x.data);
 }
 
 }  // namespace evenflow::kernels::cuda

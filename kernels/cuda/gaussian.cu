@@ -30,8 +30,9 @@ __device__ double sum_packs(const float* z, int64_t packs, Shared<double> memory
 }
 
 template <int kWidth>
-__global__ void gaussian_moments_kernel(const float* __restrict__ z, int64_t stride, int64_t packs,
+__global__ void gaussian_moments_kernel(LaneStrides lanes, const float* __restrict__ z, int64_t stride, int64_t packs,
                                         double* __restrict__ sums, double* __restrict__ centred_squares) {
+  to_lane(lanes, z, sums, centred_squares);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   const float* mine = z + blockIdx.x * stride;
@@ -47,8 +48,9 @@ __global__ void gaussian_moments_kernel(const float* __restrict__ z, int64_t str
 }
 
 template <int kWidth>
-__global__ void gaussian_squares_kernel(const float* __restrict__ z, int64_t stride, int64_t packs,
+__global__ void gaussian_squares_kernel(LaneStrides lanes, const float* __restrict__ z, int64_t stride, int64_t packs,
                                         double* __restrict__ squares) {
+  to_lane(lanes, z, squares);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   const double sum =
@@ -59,8 +61,9 @@ __global__ void gaussian_squares_kernel(const float* __restrict__ z, int64_t str
 }
 
 template <int kWidth>
-__global__ void gaussian_backward_kernel(PackedPlanes samples, const float* z, int64_t z_stride,
+__global__ void gaussian_backward_kernel(LaneStrides lanes, PackedPlanes samples, const float* z, int64_t z_stride,
                                          const double* __restrict__ shift, float scale, float* dz, int64_t dz_stride) {
+  to_lane(lanes, z, shift, dz);
   const PlanePlace at = plane_place(samples);
   if (at.n >= samples.n) {
     return;

@@ -22,8 +22,9 @@ struct Channels {
 };
 
 template <int kChannels, int kWidth>
-__global__ void invconv_apply_kernel(Channels s, const float* __restrict__ x, const float* __restrict__ weight,
-                                     float* __restrict__ y) {
+__global__ void invconv_apply_kernel(LaneStrides lanes, Channels s, const float* __restrict__ x,
+                                     const float* __restrict__ weight, float* __restrict__ y) {
+  to_lane(lanes, x, weight, y);
   SharedMemory memory;
   const Shared<float> w = memory.take<float>(kChannels * kChannels);
   for (int i = static_cast<int>(threadIdx.x); i < kChannels * kChannels; i += static_cast<int>(blockDim.x)) {
@@ -191,8 +192,9 @@ __device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t f
 }
 
 template <bool kWeightShared, int kWidth>
-__global__ void invconv_apply_tiled_kernel(Channels s, Tiling tiling, const float* __restrict__ x,
+__global__ void invconv_apply_tiled_kernel(LaneStrides lanes, Channels s, Tiling tiling, const float* __restrict__ x,
                                            const float* __restrict__ weight, float* __restrict__ y) {
+  to_lane(lanes, x, weight, y);
   SharedMemory memory;
   const int c = static_cast<int>(s.c);
   const Shared<float> tile = memory.take<float>(c * tiling.row_floats);
@@ -290,10 +292,12 @@ __device__ void multiply_out(int c, const Tiling& tiling, const Products& produc
 
 // One reading of x and dy gives dx and the tile's share of dW; invconv_backward_sum_kernel adds the shares up.
 template <int kSide, bool kWeightShared, int kWidth>
-__global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products products, const float* __restrict__ x,
-                                        int64_t x_stride, const float* __restrict__ dy,
+__global__ void invconv_backward_kernel(LaneStrides lanes, Channels s, Tiling tiling, Products products,
+                                        const float* __restrict__ x, int64_t x_stride, const float* __restrict__ dy,
                                         const float* __restrict__ weight, float* __restrict__ dx,
                                         float* __restrict__ partials) {
+  to_lane(lanes, x, dy, weight, dx);
+  scratch_to_lane(lanes, partials);
   SharedMemory memory;
   const int c = static_cast<int>(s.c);
   const Shared<float> x_tile = memory.take<float>(c * tiling.row_floats);
@@ -313,8 +317,10 @@ __global__ void invconv_backward_kernel(Channels s, Tiling tiling, Products prod
 
 // dW += the tiles' shares: thread (x, y) adds shares y, y + blockDim.y, ... of one element in float64, then y's in
 // order.
-__global__ void invconv_backward_sum_kernel(const float* __restrict__ partials, int64_t tiles, int64_t elements,
-                                            float* __restrict__ dweight) {
+__global__ void invconv_backward_sum_kernel(LaneStrides lanes, const float* __restrict__ partials, int64_t tiles,
+                                            int64_t elements, float* __restrict__ dweight) {
+  scratch_to_lane(lanes, partials);
+  to_lane(lanes, dweight);
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(static_cast<int>(blockDim.x * blockDim.y));
   const int64_t element = first_item();

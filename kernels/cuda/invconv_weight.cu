@@ -179,10 +179,17 @@ struct Workspace {
   int64_t each = 0;
 };
 
+__device__ void parameters_to_lane(const LaneStrides& lanes, PluParameters& p) {
+  to_lane(lanes, p.permutation.data, p.lower.data, p.upper.data, p.log_s.data, p.sign.data);
+}
+
 template <bool kShared>
-__global__ void invconv_assemble_plu_kernel(Steps<PluAssembly> steps, Workspace workspace, double* log_det) {
+__global__ void invconv_assemble_plu_kernel(LaneStrides lanes, Steps<PluAssembly> steps, Workspace workspace,
+                                            double* log_det) {
   SharedMemory memory;
-  const PluAssembly& step = steps.step[blockIdx.x];
+  PluAssembly step = steps.step[blockIdx.x];
+  parameters_to_lane(lanes, step.parameters);
+  to_lane(lanes, step.weight.data, step.inverse.data, log_det);
   const int elements = static_cast<int>(step.parameters.log_s.size * step.parameters.log_s.size);
   const Shared<double> sums = memory.take<double>(most_warps);
   if constexpr (kShared) {
@@ -191,6 +198,7 @@ __global__ void invconv_assemble_plu_kernel(Steps<PluAssembly> steps, Workspace 
     const Shared<double> inverse = memory.take<double>(elements);
     assemble_plu(step, lower, upper, inverse, sums, log_det + blockIdx.x);
   } else {
+    scratch_to_lane(lanes, workspace.data);
     double* mine = workspace.data + blockIdx.x * workspace.each;
     assemble_plu(step, mine, mine + elements, mine + 2 * elements, sums, log_det + blockIdx.x);
   }
@@ -201,10 +209,11 @@ struct Sides {
 };
 
 template <bool kShared>
-__global__ void invconv_assemble_dense_kernel(Steps<DenseAssembly> steps, Sides sides, Workspace workspace,
-                                              double* log_det) {
+__global__ void invconv_assemble_dense_kernel(LaneStrides lanes, Steps<DenseAssembly> steps, Sides sides,
+                                              Workspace workspace, double* log_det) {
   SharedMemory memory;
-  const DenseAssembly& step = steps.step[blockIdx.x];
+  DenseAssembly step = steps.step[blockIdx.x];
+  to_lane(lanes, step.weight.data, step.inverse.data, log_det);
   const int c = sides.side[blockIdx.x];
   const Shared<double> sums = memory.take<double>(most_warps);
   const Shared<int> pivot_row = memory.take<int>(1);
@@ -213,6 +222,7 @@ __global__ void invconv_assemble_dense_kernel(Steps<DenseAssembly> steps, Sides 
     const Shared<double> inverse = memory.take<double>(c * c);
     assemble_dense(step, c, upper, inverse, sums, pivot_row, log_det + blockIdx.x);
   } else {
+    scratch_to_lane(lanes, workspace.data);
     double* mine = workspace.data + blockIdx.x * workspace.each;
     assemble_dense(step, c, mine, mine + c * c, sums, pivot_row, log_det + blockIdx.x);
   }
@@ -227,8 +237,10 @@ __device__ double upper_element(const PluParameters& p, int c, int i, int j) {
   return static_cast<double>(p.sign.data[i]) * exp(static_cast<double>(p.log_s.data[i]));
 }
 
-__global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
-  const PluBackward& step = steps.step[blockIdx.x];
+__global__ void invconv_plu_backward_kernel(LaneStrides lanes, Steps<PluBackward> steps) {
+  PluBackward step = steps.step[blockIdx.x];
+  parameters_to_lane(lanes, step.parameters);
+  to_lane(lanes, step.dweight.data, step.gradients.lower.data, step.gradients.upper.data, step.gradients.log_s.data);
   const PluParameters& p = step.parameters;
   const int c = static_cast<int>(p.log_s.size);
   const float* dweight = step.dweight.data;
@@ -266,8 +278,9 @@ __global__ void invconv_plu_backward_kernel(Steps<PluBackward> steps) {
   }
 }
 
-__global__ void invconv_dense_backward_kernel(Steps<DenseBackward> steps, int64_t most_side) {
-  const DenseBackward& step = steps.step[blockIdx.x];
+__global__ void invconv_dense_backward_kernel(LaneStrides lanes, Steps<DenseBackward> steps, int64_t most_side) {
+  DenseBackward step = steps.step[blockIdx.x];
+  to_lane(lanes, step.inverse.data, step.dweight.data, step.gradient.data);
   int64_t c = most_side;
   while (c * c > step.gradient.size) {
     --c;

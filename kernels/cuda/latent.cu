@@ -9,7 +9,9 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-__global__ void latent_loss_kernel(LatentLoss task) {
+__global__ void latent_loss_kernel(LaneStrides lanes, LatentLoss task) {
+  to_lane(lanes, task.groups.data, task.zc_squares.data, task.zd_sum.data, task.zd_centred.data,
+          task.coupling_log_det.data, task.constant_log_det.data, task.v.data, task.nll.data, task.shift.data);
   const int64_t windows = task.nll.size;
   const int64_t groups = task.groups.size;
   const int64_t i = first_item();

@@ -12,13 +12,15 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-__global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool adds,
+__global__ void constant_log_det_kernel(LaneStrides lanes, Steps<LogDetTerm> steps, int count, bool adds,
                                         const double* __restrict__ invconv_log_det, double* total) {
+  to_lane(lanes, invconv_log_det);
   SharedMemory memory;
   const Shared<double> terms = memory.take<double>(count);
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   for (int i = static_cast<int>(threadIdx.x) / warp_size; i < count; i += static_cast<int>(blockDim.x) / warp_size) {
-    const LogDetTerm& term = steps.step[i];
+    LogDetTerm term = steps.step[i];
+    to_lane(lanes, term.log_scale.data);
     double sum = 0;
     for (int64_t c = lane; c < term.log_scale.size; c += warp_size) {
       sum += static_cast<double>(term.log_scale.data[c]);
@@ -34,6 +36,7 @@ __global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool
   if (threadIdx.x != 0) {
     return;
   }
+  to_lane(lanes, total);
   double sum = adds ? *total : 0.0;
   for (int i = 0; i < count; ++i) {
     sum += terms[i];
@@ -41,8 +44,9 @@ __global__ void constant_log_det_kernel(Steps<LogDetTerm> steps, int count, bool
   *total = sum;
 }
 
-__global__ void actnorm_log_det_backward_kernel(Steps<LogDetGradient> steps) {
-  const LogDetGradient& term = steps.step[blockIdx.x];
+__global__ void actnorm_log_det_backward_kernel(LaneStrides lanes, Steps<LogDetGradient> steps) {
+  LogDetGradient term = steps.step[blockIdx.x];
+  to_lane(lanes, term.dlog_scale.data);
   for (int64_t c = threadIdx.x; c < term.dlog_scale.size; c += blockDim.x) {
     term.dlog_scale.data[c] += static_cast<float>(term.gradient);
   }

@@ -29,7 +29,10 @@ __global__ void sum_rows_kernel(const float* __restrict__ in, int64_t rows, int6
 }
 
 template <int kWidth>
-__global__ void squared_norm_kernel(const float* __restrict__ x, int64_t packs, double* __restrict__ partials) {
+__global__ void squared_norm_kernel(LaneStrides lanes, const float* __restrict__ x, int64_t packs,
+                                    double* __restrict__ partials) {
+  to_lane(lanes, x);
+  scratch_to_lane(lanes, partials);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   double sum = 0;
@@ -48,7 +51,9 @@ __global__ void squared_norm_kernel(const float* __restrict__ x, int64_t packs, 
   }
 }
 
-__global__ void squared_norm_sum_kernel(const double* __restrict__ partials, int count, double* __restrict__ out) {
+__global__ void squared_norm_sum_kernel(LaneStrides lanes, const double* __restrict__ partials, int count,
+                                        double* __restrict__ out) {
+  scratch_to_lane(lanes, partials);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   double sum = 0;
@@ -57,6 +62,7 @@ __global__ void squared_norm_sum_kernel(const double* __restrict__ partials, int
   }
   const double total = block_sum(sum, warps);
   if (threadIdx.x == 0) {
+    to_lane(lanes, out);
     *out = total;
   }
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -30,7 +31,8 @@ struct Queue {
   cudaStream_t stream = nullptr;
   bool capturing = false;
   std::vector<void*> scratch;  // the last is in use; recorded graphs may know the others
-  int64_t scratch_bytes = 0;
+  int64_t scratch_bytes = 0;   // of the last
+  int64_t scratch_stride = 0;  // from a lane's to the next one's, as last dealt out
   std::array<std::shared_ptr<void>, static_cast<size_t>(Attachment::count)> attachments;
 };
 
@@ -59,8 +61,17 @@ struct CapturedGraph {
 }  // namespace
 
 cudaStream_t queue_of(Stream& stream) {
+  require_one_model(stream);
+  return queue_of_lanes(stream);
+}
+
+cudaStream_t queue_of_lanes(Stream& stream) {
   use_device(stream.device().index);
   return state_of(stream).stream;
+}
+
+LaneStrides strides_of(Stream& stream) {
+  return {.memory = stream.lanes().stride, .scratch = state_of(stream).scratch_stride};
 }
 
 const DeviceLimits& limits_of(int index) {
@@ -79,8 +90,10 @@ const DeviceLimits& limits_of(int index) {
   return limits;
 }
 
-void* scratch(Stream& stream, int64_t bytes) {
+void* scratch(Stream& stream, int64_t bytes_of_lane) {
   Queue& queue = state_of(stream);
+  queue.scratch_stride = scratch_stride(bytes_of_lane);
+  const int64_t bytes = stream.lanes().count * queue.scratch_stride;
   if (bytes > queue.scratch_bytes) {
     if (queue.capturing) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
@@ -244,26 +257,41 @@ class CudaRuntime final : public Runtime {
   }
 
   void synchronise(Stream& stream) override {
-    check_cuda(cudaStreamSynchronize(queue_of(stream)), "running the queued operations");
+    check_cuda(cudaStreamSynchronize(queue_of_lanes(stream)), "running the queued operations");
   }
+
+  int64_t scratch_bytes(Stream& stream) override { return state_of(stream).scratch_bytes; }
+  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override { scratch(stream, bytes_of_lane); }
 
   void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue_of(stream)), "copy");
   }
 
   void zero(Stream& stream, void* data, int64_t bytes) override {
-    check_cuda(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), queue_of(stream)), "zero");
+    const Lanes& lanes = stream.lanes();
+    const cudaStream_t queue = queue_of_lanes(stream);
+    // One fill for all lanes, if their stride has no more than the 31 bits that it takes.
+    if (lanes.count > 1 && lanes.stride <= std::numeric_limits<int>::max()) {
+      check_cuda(cudaMemset2DAsync(data, static_cast<size_t>(lanes.stride), 0, static_cast<size_t>(bytes),
+                                   static_cast<size_t>(lanes.count), queue),
+                 "zero");
+      return;
+    }
+    for (int64_t lane = 0; lane < lanes.count; ++lane) {
+      check_cuda(cudaMemsetAsync(static_cast<char*>(data) + lane * lanes.stride, 0, static_cast<size_t>(bytes), queue),
+                 "zero");
+    }
   }
 
   void begin_capture(Stream& stream) override {
-    check_cuda(cudaStreamBeginCapture(queue_of(stream), cudaStreamCaptureModeThreadLocal), "beginning a graph");
+    check_cuda(cudaStreamBeginCapture(queue_of_lanes(stream), cudaStreamCaptureModeThreadLocal), "beginning a graph");
     state_of(stream).capturing = true;
   }
 
   void* end_capture(Stream& stream) override {
     cudaGraph_t graph = nullptr;
     state_of(stream).capturing = false;
-    check_cuda(cudaStreamEndCapture(queue_of(stream), &graph), "ending a graph");
+    check_cuda(cudaStreamEndCapture(queue_of_lanes(stream), &graph), "ending a graph");
     auto* captured = new CapturedGraph;
     size_t nodes = 0;
     const cudaError_t counted = cudaGraphGetNodes(graph, nullptr, &nodes);
@@ -279,7 +307,7 @@ class CudaRuntime final : public Runtime {
   }
 
   void launch_graph(Stream& stream, void* graph) override {
-    check_cuda(cudaGraphLaunch(static_cast<CapturedGraph*>(graph)->exec, queue_of(stream)), "launching a graph");
+    check_cuda(cudaGraphLaunch(static_cast<CapturedGraph*>(graph)->exec, queue_of_lanes(stream)), "launching a graph");
   }
 
   int64_t graph_nodes(void* graph) override { return static_cast<CapturedGraph*>(graph)->nodes; }
@@ -300,7 +328,7 @@ class CudaRuntime final : public Runtime {
   void release_event(void* event) noexcept override { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
 
   void record_event(Stream& stream, void* event) override {
-    check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), queue_of(stream)), "recording an event");
+    check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), queue_of_lanes(stream)), "recording an event");
   }
 
   double event_seconds(void* from, void* to) override {

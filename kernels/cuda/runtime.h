@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
+#include "kernels/check.h"
 #include "kernels/runtime.h"
 #include "kernels/stream.h"
 
@@ -11,6 +13,14 @@ namespace evenflow::kernels::cuda {
 
 /// The GPU's (runtime.cu), or its stand-in (tests/emulation).
 Runtime& runtime();
+
+/// DeviceError if the stream serves several lanes: before what serves one model.
+inline void require_one_model(const Stream& stream) {
+  if (stream.lanes().count > 1) {
+    throw DeviceError("an operation that serves one model was asked to serve " + std::to_string(stream.lanes().count) +
+                      " lanes");
+  }
+}
 
 struct DeviceLimits {
   int multiprocessors = 0;
@@ -21,8 +31,13 @@ const DeviceLimits& limits_of(int index);
 
 /// Device memory of the stream for one operation's own use, 256-byte aligned, until the next operation asks. It grows
 /// when more is asked for than ever before, which cannot be while a graph is recorded: run an operation once before
-/// that.
+/// that. On a stream that serves lanes it is the first lane's, with as much behind it for each of the others.
 void* scratch(Stream& stream, int64_t bytes);
+/// How far a lane's scratch memory of so many bytes carries.
+constexpr int64_t scratch_stride(int64_t bytes) {
+  constexpr int64_t alignment = 256;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 inline double* scratch_doubles(Stream& stream, int64_t count) {
   return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
 }

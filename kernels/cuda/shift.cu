@@ -31,9 +31,11 @@ __global__ void shift_kernel(PackedPlanes planes, const float* __restrict__ bias
 // Per plane: the sums over pixels that make the gradients of log gain and bias.
 constexpr int shift_sums = 2;
 
-__global__ void shift_backward_kernel(int64_t pixels, const float* __restrict__ log_gain,
+__global__ void shift_backward_kernel(LaneStrides lanes, int64_t pixels, const float* __restrict__ log_gain,
                                       const float* __restrict__ shift, float* __restrict__ d,
                                       double* __restrict__ sums_of_planes) {
+  to_lane(lanes, log_gain, shift, d);
+  scratch_to_lane(lanes, sums_of_planes);
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const float gain = expf(3.0F * log_gain[blockIdx.x]);

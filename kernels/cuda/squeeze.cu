@@ -28,7 +28,9 @@ __device__ Place place_of(const SqueezeShape& s, int64_t item) {
           n * s.coarse_stride + 4 * c * s.h * s.w + y * s.w + x};
 }
 
-__global__ void squeeze_kernel(SqueezeShape s, const float* __restrict__ fine, float* __restrict__ coarse) {
+__global__ void squeeze_kernel(LaneStrides lanes, SqueezeShape s, const float* __restrict__ fine,
+                               float* __restrict__ coarse) {
+  to_lane(lanes, fine, coarse);
   const int64_t items = s.n * s.c * s.h * s.w;
   const int64_t plane = s.h * s.w;
   for (int64_t item = first_item(); item < items; item += item_stride()) {
@@ -42,7 +44,9 @@ __global__ void squeeze_kernel(SqueezeShape s, const float* __restrict__ fine, f
   }
 }
 
-__global__ void unsqueeze_kernel(SqueezeShape s, const float* __restrict__ coarse, float* __restrict__ fine) {
+__global__ void unsqueeze_kernel(LaneStrides lanes, SqueezeShape s, const float* __restrict__ coarse,
+                                 float* __restrict__ fine) {
+  to_lane(lanes, coarse, fine);
   const int64_t items = s.n * s.c * s.h * s.w;
   const int64_t plane = s.h * s.w;
   for (int64_t item = first_item(); item < items; item += item_stride()) {

@@ -15,7 +15,9 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-__global__ void select_batch_kernel(SelectBatch task) {
+__global__ void select_batch_kernel(LaneStrides lanes, SelectBatch task) {
+  to_lane(lanes, task.state.data, task.order.data, task.start.data, task.v.data, task.batch_start.data,
+          task.batch_v.data);
   const int64_t i = first_item();
   const int64_t at = task.state.data[0].position * task.stride + i;
   if (i >= task.batch_start.size || at >= task.order.size) {
@@ -36,7 +38,10 @@ struct Verdict {
 };
 
 // One block: the loss, the state and the step's factors, so that no thread of the update needs float64.
-__global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verdict) {
+__global__ void judge_step_kernel(LaneStrides lanes, GuardedUpdate task, Verdict* __restrict__ verdict) {
+  to_lane(lanes, task.state.data, task.learning_rate.data, task.nll.data, task.squared_norm.data, task.loss.data,
+          task.norm.data);
+  scratch_to_lane(lanes, verdict);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
   double mine = 0;
@@ -56,7 +61,7 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
     task.norm.data[state.position] = norm;
     if (is_finite(loss) && is_finite(norm)) {
       const double rate = task.learning_rate.data[state.position];
-      const bool clipped = task.clip_norm > 0.0 && norm > task.clip_norm;
+      const bool clipped = state.clip_norm > 0.0 && norm > state.clip_norm;
       state.good_step = state.adam_step;
       ++state.adam_step;
       ++state.position;
@@ -66,7 +71,7 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
                                        .beta2 = task.beta2,
                                        .epsilon = task.epsilon,
                                        .step = state.adam_step,
-                                       .gradient_scale = clipped ? task.clip_norm / norm : 1.0});
+                                       .gradient_scale = clipped ? state.clip_norm / norm : 1.0});
       verdict->update = 1;
     } else {
       state.halted = 1;
@@ -76,12 +81,17 @@ __global__ void judge_step_kernel(GuardedUpdate task, Verdict* __restrict__ verd
 }
 
 template <int kWidth>
-__global__ void guarded_update_kernel(GuardedUpdate task, int64_t packs, const Verdict* __restrict__ verdict) {
+__global__ void guarded_update_kernel(LaneStrides lanes, GuardedUpdate task, int64_t packs,
+                                      const Verdict* __restrict__ verdict) {
+  scratch_to_lane(lanes, verdict);
   if (verdict->update == 0) {
     return;
   }
+  const int64_t lane = lane_offset(lanes, task.gradient.data, task.parameter.data, task.m.data, task.v.data,
+                                   task.good_parameter.data, task.good_m.data, task.good_v.data) /
+                       kWidth;
   const AdamFactors a = verdict->factors;
-  for (int64_t item = first_item(); item < packs; item += item_stride()) {
+  for (int64_t item = lane + first_item(); item < lane + packs; item += item_stride()) {
     const int64_t at = item * kWidth;
     const Pack<kWidth> g = load_pack<kWidth>(task.gradient.data + at);
     Pack<kWidth> p = load_pack<kWidth>(task.parameter.data + at);

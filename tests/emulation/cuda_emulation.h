@@ -183,7 +183,10 @@ class SharedPointer {
   int64_t size_ = 0, offset_ = 0;
 };
 
+/// What serves one model: DeviceError on a stream that serves several lanes.
 void run_later(kernels::Stream& stream, std::function<void()> work);
+/// What serves all of the stream's lanes.
+void run_later_for_lanes(kernels::Stream& stream, std::function<void()> work);
 void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 
 }  // namespace evenflow::emulation
@@ -298,6 +301,40 @@ void wait_copies() {
   }
 }
 
+/// As on a GPU; the emulation knows where the first lane's memory lies, and faults a pointer from elsewhere.
+struct LaneStrides {
+  int64_t memory = 0, scratch = 0;
+  const unsigned char *lane = nullptr, *scratch_of_lane = nullptr;
+};
+
+template <class T>
+void check_lane(T* p, int64_t stride, const unsigned char* first) {
+  const auto* at = reinterpret_cast<const unsigned char*>(p);
+  if (gridDim.z > 1 && p != nullptr && !(at >= first && at < first + stride)) {
+    emulation::fault("a pointer that is to be moved to a lane is not into the first lane's memory", {});
+  }
+}
+template <class Pointer>
+void move_bytes(Pointer& p, int64_t stride, const unsigned char* first) {
+  check_lane(p, stride, first);
+  // As an integer: what is null, and never read, may be moved too.
+  p = reinterpret_cast<Pointer>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(blockIdx.z * stride));
+}
+template <class... Pointers>
+void to_lane(const LaneStrides& lanes, Pointers&... p) {
+  (move_bytes(p, lanes.memory, lanes.lane), ...);
+}
+template <class Pointer>
+void scratch_to_lane(const LaneStrides& lanes, Pointer& p) {
+  move_bytes(p, lanes.scratch, lanes.scratch_of_lane);
+}
+template <class First, class... Pointers>
+int64_t lane_offset(const LaneStrides& lanes, First p, Pointers... more) {
+  check_lane(p, lanes.memory, lanes.lane);
+  (check_lane(more, lanes.memory, lanes.lane), ...);
+  return blockIdx.z * (lanes.memory / static_cast<int64_t>(sizeof(*p)));
+}
+
 /// The bits below a float32's first 23 - kDropped of mantissa rounded off: half away from zero (tf32), or to even.
 inline float to_tf32(float x) {
   if (!std::isfinite(x)) {
@@ -369,17 +406,27 @@ struct Launch {
 };
 
 void note_launch(const Launch& shape);
+LaneStrides strides_of(Stream& stream);
 
-template <class... Parameters, class... Arguments>
-void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+template <class Later, class... Parameters, class... Arguments>
+void launch_by(const Later& later, Stream& stream, const Launch& shape, void (*kernel)(Parameters...),
+               Arguments... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
     return;
   }
   note_launch(shape);
-  emulation::run_later(stream, [shape, kernel,
-                                values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+  later(stream, [shape, kernel, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
     emulation::run_kernel(shape.name, shape.grid, shape.block, shape.shared_bytes, [&] { std::apply(kernel, values); });
   });
+}
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+  launch_by(emulation::run_later, stream, shape, kernel, arguments...);
+}
+template <class... Parameters, class... Arguments>
+void launch(Stream& stream, Launch shape, void (*kernel)(LaneStrides, Parameters...), Arguments... arguments) {
+  shape.grid.z = static_cast<unsigned>(stream.lanes().count);
+  launch_by(emulation::run_later_for_lanes, stream, shape, kernel, strides_of(stream), arguments...);
 }
 
 }  // namespace evenflow::kernels::cuda

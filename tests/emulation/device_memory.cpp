@@ -87,6 +87,15 @@ class Heap {
     free_[begin] = size;
   }
 
+  int64_t bytes() {
+    const std::lock_guard lock(mutex_);
+    int64_t sum = 0;
+    for (const auto& [data, used] : used_) {
+      sum += static_cast<int64_t>(used.bytes);
+    }
+    return sum;
+  }
+
   bool holds(const void* data) const {
     const auto* at = static_cast<const unsigned char*>(data);
     return at >= base_ && at < base_ + capacity;
@@ -148,6 +157,9 @@ void device_release(void* data) noexcept {
 }
 bool is_device(const void* data) {
   return heap().holds(data);
+}
+int64_t device_bytes() {
+  return heap().bytes();
 }
 DeviceMemoryOpen::DeviceMemoryOpen() {
   heap().open();

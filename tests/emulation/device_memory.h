@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace evenflow::emulation {
 
@@ -11,6 +12,8 @@ inline constexpr size_t most_shared_bytes = 227 * 1024;
 void* device_allocate(size_t bytes);
 void device_release(void* data) noexcept;
 bool is_device(const void* data);
+/// Of all that is allocated, as asked for.
+int64_t device_bytes();
 
 /// While one lives, device memory can be touched.
 class DeviceMemoryOpen {

@@ -28,7 +28,7 @@ struct Queue {
   bool capturing = false;
   std::exception_ptr failure;  // of work that ran when nobody could be told
   std::vector<void*> scratch;
-  int64_t scratch_bytes = 0;
+  int64_t scratch_bytes = 0, scratch_stride = 0;
   std::array<std::shared_ptr<void>, static_cast<size_t>(kernels::cuda::Attachment::count)> attachments;
 };
 
@@ -73,6 +73,11 @@ void run_all_quietly(Queue& queue) noexcept {
 }  // namespace
 
 void run_later(kernels::Stream& stream, Work work) {
+  kernels::cuda::require_one_model(stream);
+  run_later_for_lanes(stream, std::move(work));
+}
+
+void run_later_for_lanes(kernels::Stream& stream, Work work) {
   Queue& queue = queue_of(stream);
   (queue.capturing ? queue.captured : queue.waiting).push_back(std::move(work));
 }
@@ -85,6 +90,7 @@ using emulation::Event;
 using emulation::Graph;
 using emulation::Queue;
 using emulation::run_later;
+using emulation::run_later_for_lanes;
 
 namespace {
 LaunchListener* listener = nullptr;
@@ -98,8 +104,18 @@ const DeviceLimits& limits_of(int) {
   return limits;
 }
 
-void* scratch(Stream& stream, int64_t bytes) {
+LaneStrides strides_of(Stream& stream) {
+  const Queue& queue = emulation::queue_of(stream);
+  return {.memory = stream.lanes().stride,
+          .scratch = queue.scratch_stride,
+          .lane = static_cast<const unsigned char*>(stream.lanes().memory),
+          .scratch_of_lane = queue.scratch.empty() ? nullptr : static_cast<unsigned char*>(queue.scratch.back())};
+}
+
+void* scratch(Stream& stream, int64_t bytes_of_lane) {
   Queue& queue = emulation::queue_of(stream);
+  queue.scratch_stride = scratch_stride(bytes_of_lane);
+  const int64_t bytes = stream.lanes().count * queue.scratch_stride;
   if (bytes > queue.scratch_bytes) {
     if (queue.capturing) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
@@ -112,7 +128,8 @@ void* scratch(Stream& stream, int64_t bytes) {
     return nullptr;
   }
   // What an operation left there is none of the next one's business.
-  run_later(stream, [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
+  run_later_for_lanes(stream,
+                      [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
   return queue.scratch.back();
 }
 
@@ -187,12 +204,19 @@ class EmulatedRuntime final : public Runtime {
     emulation::run_all(queue);
   }
 
+  int64_t scratch_bytes(Stream& stream) override { return emulation::queue_of(stream).scratch_bytes; }
+  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override { scratch(stream, bytes_of_lane); }
+
   void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
     run_later(stream, [=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
   }
 
   void zero(Stream& stream, void* data, int64_t bytes) override {
-    run_later(stream, [=] { std::memset(data, 0, static_cast<size_t>(bytes)); });
+    run_later_for_lanes(stream, [=, lanes = stream.lanes()] {
+      for (int64_t lane = 0; lane < lanes.count; ++lane) {
+        std::memset(static_cast<unsigned char*>(data) + lane * lanes.stride, 0, static_cast<size_t>(bytes));
+      }
+    });
   }
 
   void begin_capture(Stream& stream) override { emulation::queue_of(stream).capturing = true; }
@@ -205,7 +229,7 @@ class EmulatedRuntime final : public Runtime {
 
   void launch_graph(Stream& stream, void* graph) override {
     for (const auto& work : static_cast<Graph*>(graph)->work) {
-      run_later(stream, work);
+      run_later_for_lanes(stream, work);
     }
   }
 
@@ -220,7 +244,7 @@ class EmulatedRuntime final : public Runtime {
   void record_event(Stream& stream, void* event) override {
     auto* e = static_cast<Event*>(event);
     e->queue = &emulation::queue_of(stream);
-    run_later(stream, [e] { e->time = std::chrono::steady_clock::now(); });
+    run_later_for_lanes(stream, [e] { e->time = std::chrono::steady_clock::now(); });
   }
 
   double event_seconds(void* from, void* to) override {

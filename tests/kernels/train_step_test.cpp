@@ -25,13 +25,14 @@ class TrainStep : public OpTest<Arena> {
     double nll = 2.0, squared_norm = 25.0, clip_norm = 0.0;
   };
   StepState update(const StepState& before, const Settings& settings) {
-    state_.set(0, before);
+    StepState begin = before;
+    begin.clip_norm = settings.clip_norm;
+    state_.set(0, begin);
     std::vector<double> nll(static_cast<size_t>(shape().windows), 2.0);
     nll.back() = settings.nll;
     nll_.set(nll);
     squared_norm_.set(0, settings.squared_norm);
     kernels::GuardedUpdate task;
-    task.clip_norm = settings.clip_norm;
     task.loss_scale = 0.25;
     task.state = state_.view();
     task.learning_rate = rate_.view();

@@ -36,13 +36,15 @@ std::vector<BackendUnderTest> backends_under_test() {
   return out;
 }
 
+std::vector<BackendUnderTest> gpus_under_test() {
+  std::vector<BackendUnderTest> gpus = backends_under_test();
+  std::erase_if(gpus, [](const BackendUnderTest& backend) { return backend.device.type == kernels::DeviceType::cpu; });
+  return gpus;
+}
+
 std::vector<BackendUnderTest> devices_under_test() {
-  std::vector<BackendUnderTest> out = {{.device = {}, .instruction_set = 0, .emulated = false, .name = "cpu"}};
-  for (const BackendUnderTest& backend : backends_under_test()) {
-    if (backend.device.type != kernels::DeviceType::cpu) {
-      out.push_back(backend);
-    }
-  }
+  std::vector<BackendUnderTest> out = gpus_under_test();
+  out.insert(out.begin(), {.device = {}, .instruction_set = 0, .emulated = false, .name = "cpu"});
   return out;
 }
 

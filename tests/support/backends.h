@@ -27,6 +27,7 @@ std::vector<BackendUnderTest> backends_under_test();
 
 /// As the program would find them: the CPU with its best instruction set, and the GPUs of backends_under_test.
 std::vector<BackendUnderTest> devices_under_test();
+std::vector<BackendUnderTest> gpus_under_test();
 
 /// Restores run-time dispatch when it ends.
 class SelectedBackend {
@@ -72,9 +73,7 @@ auto on_every_instruction_set(const std::vector<Shape>& shapes) {
 /// Of suites of the CUDA backend's own kernels.
 template <class Shape>
 auto on_every_gpu(const std::vector<Shape>& shapes) {
-  std::vector<BackendUnderTest> gpus = backends_under_test();
-  std::erase_if(gpus, [](const BackendUnderTest& backend) { return backend.device.type == kernels::DeviceType::cpu; });
-  return testing::Combine(testing::ValuesIn(gpus), testing::ValuesIn(shapes));
+  return testing::Combine(testing::ValuesIn(gpus_under_test()), testing::ValuesIn(shapes));
 }
 
 }  // namespace evenflow::tests

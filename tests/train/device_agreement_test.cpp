@@ -14,12 +14,6 @@
 namespace evenflow::train {
 namespace {
 
-std::vector<tests::BackendUnderTest> gpus() {
-  std::vector<tests::BackendUnderTest> out = tests::devices_under_test();
-  std::erase_if(out, [](const auto& device) { return device.device.type == kernels::DeviceType::cpu; });
-  return out;
-}
-
 /// |a - b| / |b| over all elements, the largest of either in place of |b|.
 double relative_difference(std::span<const float> a, std::span<const float> b) {
   double difference = 0;
@@ -68,7 +62,7 @@ class DeviceAgreement : public ::testing::TestWithParam<tests::BackendUnderTest>
   tests::SelectedBackend selected_{GetParam()};
   testing::TempFolder folder_;
 };
-INSTANTIATE_TEST_SUITE_P(Gpus, DeviceAgreement, ::testing::ValuesIn(gpus()),
+INSTANTIATE_TEST_SUITE_P(Gpus, DeviceAgreement, ::testing::ValuesIn(tests::gpus_under_test()),
                          [](const auto& tested) { return tested.param.name; });
 
 TEST_P(DeviceAgreement, TrainingFollowsTheCpu) {

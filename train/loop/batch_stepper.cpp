@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/check.h"
 #include "kernels/copy.h"
 #include "kernels/random_order.h"
 #include "train/loop/training_step.h"
@@ -13,9 +14,6 @@ namespace {
 using kernels::Array;
 using kernels::Buffer;
 
-// Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
-constexpr int64_t most_queued = 64;
-
 template <class T>
 Array<const T> host_view(const std::vector<T>& values) {
   return {values.data(), static_cast<int64_t>(values.size()), {}};
@@ -23,7 +21,11 @@ Array<const T> host_view(const std::vector<T>& values) {
 
 }  // namespace
 
-BatchStepper::BatchStepper(const StepParts& parts)
+BatchStepper::BatchStepper(const StepParts& parts) : BatchStepper(parts, nullptr) {}
+
+BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes& shared) : BatchStepper(parts, &shared) {}
+
+BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
     : parts_(parts),
       engine_(dynamic_cast<BatchEngine&>(parts.engine)),
       stream_(engine_.stream()),
@@ -32,10 +34,12 @@ BatchStepper::BatchStepper(const StepParts& parts)
       loaded_values_(parameters_ + (parts.augment && parts.augment->extra_column ? 1 : 0)),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
       resident_(parts.loader.resident()),
+      lane_(shared != nullptr),
       device_state_(1, device_),
       host_state_(Buffer<kernels::StepState>::pinned(1, device_)),
       batch_start_(parts.settings.batch, device_),
       changes_(parts.augment ? parts.settings.batch : 0, device_),
+      draws_(lane_ && parts.augment ? 1 : 0, device_),
       batch_values_(parts.augment ? parts.settings.batch * loaded_values_ : 0, device_),
       batch_v_(parts.settings.batch * parameters_, device_),
       nll_(parts.settings.batch, device_),
@@ -49,17 +53,29 @@ BatchStepper::BatchStepper(const StepParts& parts)
       good_parameters_(parts.model.layout().size(), device_),
       good_m_(parts.model.layout().size(), device_),
       good_v_(parts.model.layout().size(), device_) {
+  if (draws_.size() > 0) {
+    const kernels::DrawChanges& draw = parts.augment->draw;
+    const kernels::LaneDraws own{draw.augmentation, draw.seed, draw.speed_column};
+    kernels::upload<kernels::LaneDraws>(stream_, {&own, 1}, draws_.view());
+  }
   if (resident_) {
-    engine_.hold(parts.loader.resident_frames());
     const WindowTable table = parts.loader.window_table();
     start_ = Buffer<int64_t>(static_cast<int64_t>(table.start.size()), device_);
     v_ = Buffer<double>(static_cast<int64_t>(table.v.size()), device_);
     kernels::upload<int64_t>(stream_, table.start, start_.view());
     kernels::upload<double>(stream_, table.v, v_.view());
     order_ = Buffer<int64_t>(epoch_windows_, device_);
+    if (lane_) {
+      shared_ = *shared;
+      position_ = steps();
+      return;
+    }
+    engine_.hold(parts.loader.resident_frames());
     order_workspace_ = Buffer<unsigned char>(kernels::random_order_workspace_bytes(device_, epoch_windows_), device_);
+    shared_ = {engine_.held(parts.loader.resident_frames()), order_workspace_.view()};
     return;
   }
+  kernels::check(!lane_, "BatchStepper", "resident frames of a lane");
   const int64_t floats = parts.settings.batch * parts.model.dimensions();
   for (Source& source : sources_) {
     source.host = Buffer<float>::pinned(floats, device_);
@@ -103,7 +119,10 @@ void BatchStepper::order_windows() {
     kernels::random_order(stream_, {.seed = s.seed,
                                     .order_stream = epoch_order_stream(epoch_),
                                     .order = order_.view(),
-                                    .workspace = order_workspace_.view()});
+                                    .workspace = shared_.order_workspace});
+    if (lane_) {
+      stream_.synchronise();  // another lane's order is made in the same memory
+    }
     return;
   }
   // windows_per_clip draws some of them.
@@ -124,7 +143,8 @@ void BatchStepper::set_state() {
             .adam_step = parts_.optimizer.step(),
             .good_step = parts_.guard.good().step,
             .halted = 0,
-            .accepted = 0};
+            .accepted = 0,
+            .clip_norm = parts_.settings.clip_norm};
   kernels::upload<kernels::StepState>(stream_, {&state_, 1}, device_state_.view());
   std::vector<double> rates(static_cast<size_t>(steps()));
   for (size_t i = 0; i < rates.size(); ++i) {
@@ -134,15 +154,37 @@ void BatchStepper::set_state() {
   state_known_ = true;
 }
 
-std::span<const StepOutcome> BatchStepper::run(int64_t count) {
+void BatchStepper::begin() {
   if (!state_known_) {
     set_state();
   }
+}
+
+void BatchStepper::pause() {
+  state_ = {};
+  state_.halted = 1;
+  kernels::upload<kernels::StepState>(stream_, {&state_, 1}, device_state_.view());
+  state_known_ = false;
+}
+
+int64_t BatchStepper::alike_ahead() const {
+  const int64_t full = epoch_windows_ / parts_.settings.batch;
+  return position_ < full ? full - position_ : steps() - position_;
+}
+
+std::span<const StepOutcome> BatchStepper::run(int64_t count) {
+  begin();
   const int64_t first = position_;
   const int64_t queued = std::min({count, most_queued, steps() - first});
   for (int64_t i = 0; i < queued; ++i) {
     queue(first + i);
   }
+  return collect(queued);
+}
+
+// Of the steps queued from `position_` on.
+std::span<const StepOutcome> BatchStepper::collect(int64_t queued) {
+  const int64_t first = position_;
   kernels::copy(stream_, device_state_.view(), host_state_.view());
   kernels::copy(stream_, loss_.slice(first, queued), host_loss_.slice(first, queued));
   kernels::copy(stream_, norm_.slice(first, queued), host_norm_.slice(first, queued));
@@ -177,12 +219,12 @@ void BatchStepper::queue(int64_t step) {
   Step& recorded = step_for(source, windows);
   // Libraries choose their plans, and scratch memory grows, when an operation first runs: not while it is recorded.
   if (!recorded.warm) {
-    queue_operations(source, windows);
+    queue_operations(stream_, source, windows);
     recorded.warm = true;
     return;
   }
   if (recorded.graph.empty()) {
-    recorded.graph = kernels::Graph(stream_, [this, source, windows] { queue_operations(source, windows); });
+    recorded.graph = kernels::Graph(stream_, [this, source, windows] { queue_operations(stream_, source, windows); });
   }
   recorded.graph.launch(stream_);
 }
@@ -215,7 +257,7 @@ BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
   return recorded_.back();
 }
 
-void BatchStepper::queue_operations(int64_t source, int64_t windows) {
+void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int64_t windows) {
   const Array<double> v = batch_v_.slice(0, windows * parameters_);
   TrainingStep step{.model = parts_.model,
                     .pass = engine_.pass(),
@@ -231,7 +273,7 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
                     .squared_norm = squared_norm_.view(),
                     .update = {}};
   if (resident_) {
-    step.frames = engine_.held(parts_.loader.resident_frames());
+    step.frames = shared_.frames;
     step.select.emplace();
     step.select->state = device_state_.view();
     step.select->order = order_.view();
@@ -248,8 +290,8 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
     draw.values = batch_values_.slice(0, windows * loaded_values_);
     draw.changes = changes_.slice(0, windows);
     draw.v = v;
+    draw.of_lane = draws_.view();
   }
-  step.update.clip_norm = parts_.settings.clip_norm;
   step.update.state = device_state_.view();
   step.update.learning_rate = learning_rate_.view();
   step.update.m = parts_.optimizer.m();
@@ -259,7 +301,7 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
   step.update.good_v = good_v_.view();
   step.update.loss = loss_.view();
   step.update.norm = norm_.view();
-  queue_training_step(stream_, step);
+  queue_training_step(stream, step);
 }
 
 void BatchStepper::settle() {
@@ -278,7 +320,7 @@ NonFinite BatchStepper::trace(int64_t step) {
   const int64_t windows = windows_of(step);
   parts_.loader.start_epoch(s.seed, epoch_, s.batch, s.windows_per_clip, step);
   WindowBatch batch = resident_ ? parts_.loader.next() : fill(0);
-  queue_operations(0, windows);
+  queue_operations(stream_, 0, windows);
   std::vector<kernels::WindowChange> changes;
   if (parts_.augment) {
     changes = kernels::to_host(stream_, changes_.slice(0, windows));

@@ -14,13 +14,38 @@
 
 namespace evenflow::train {
 
+/// What the lanes of a pack share (packed_stepper.h), on the device.
+struct SharedByLanes {
+  kernels::Array<const float> frames;             ///< the loaders' resident ones
+  kernels::Array<unsigned char> order_workspace;  ///< of one epoch's order at a time
+};
+
 class BatchStepper final : public Stepper {
  public:
   explicit BatchStepper(const StepParts& parts);
+  /// A lane's: made in its memory, with no epoch begun.
+  BatchStepper(const StepParts& parts, const SharedByLanes& shared);
 
   void start_epoch(int64_t epoch, int64_t first_step) override;
   std::span<const StepOutcome> run(int64_t count) override;
   void settle() override;
+
+  // ---- run(), in parts, for a pack: begin(), then steps queued, then collect() of them
+
+  /// Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
+  static constexpr int64_t most_queued = 64;
+  /// The step that comes next.
+  int64_t position() const { return position_; }
+  /// How many steps of as many windows as that one lie ahead of it, itself included.
+  int64_t alike_ahead() const;
+  int64_t steps() const;  ///< of an epoch
+  int64_t windows_of(int64_t step) const;
+  /// The device knows where the run stands.
+  void begin();
+  /// Steps that are queued change nothing until begin().
+  void pause();
+  void queue_operations(kernels::Stream& stream, int64_t source, int64_t windows);
+  std::span<const StepOutcome> collect(int64_t queued);
 
  private:
   // Where a step's windows come from: the frames held on the device, or one of two buffers filled by the host.
@@ -37,15 +62,13 @@ class BatchStepper final : public Stepper {
     kernels::Graph graph;
   };
 
-  int64_t windows_of(int64_t step) const;
-  int64_t steps() const;
+  BatchStepper(const StepParts& parts, const SharedByLanes* shared);
   void order_windows();
   void set_state();
   void queue(int64_t step);
   WindowBatch fill(int64_t source);
   kernels::Buffer<double>& loaded() { return parts_.augment ? batch_values_ : batch_v_; }
   Step& step_for(int64_t source, int64_t windows);
-  void queue_operations(int64_t source, int64_t windows);
   NonFinite trace(int64_t step);
 
   StepParts parts_;
@@ -54,13 +77,15 @@ class BatchStepper final : public Stepper {
   kernels::Device device_;
   // Values of a window: the model's own and, before it is augmented, perhaps a speed.
   int64_t parameters_, loaded_values_, epoch_windows_, epoch_ = 0, position_ = 0;
-  bool resident_, state_known_ = false, good_known_ = false;
+  bool resident_, lane_, state_known_ = false, good_known_ = false;
   kernels::StepState state_;
 
   kernels::Buffer<kernels::StepState> device_state_, host_state_;
+  SharedByLanes shared_;  // or this training's own
   kernels::Buffer<int64_t> order_, start_, batch_start_;
   kernels::Buffer<unsigned char> order_workspace_;
   kernels::Buffer<kernels::WindowChange> changes_;
+  kernels::Buffer<kernels::LaneDraws> draws_;  // a lane's
   kernels::Buffer<double> v_, batch_values_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<double> host_loss_, host_norm_;
   kernels::Buffer<float> raw_, good_parameters_, good_m_, good_v_;
