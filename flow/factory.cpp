@@ -13,11 +13,26 @@ namespace {
 using io::ConditionData;
 using io::Config;
 
+std::string why_not_lanes_of_layers(const Config&, kernels::Device) {
+  return "fully connected layers are computed by cuBLAS, which serves one model at a time; set model.kind to glow";
+}
+
+std::string why_not_lanes_of_glow(const Config& config, kernels::Device device) {
+  if (serves_lanes(glow_shape(config), device)) {
+    return "";
+  }
+  return "couplings are computed layer by layer by cuDNN and cuBLAS, which serve one model at a time; set "
+         "train.precision to tf32 or bf16, train.kernels to auto and model.hidden to 16 to 64";
+}
+
 ModelFactory glow_factory() {
-  return {io::ModelKind::glow, latent_scores, "nll",
+  return {io::ModelKind::glow,
+          latent_scores,
+          "nll",
           [](const Config& config, const ConditionData& condition) {
             const LatentPrior deals_evenly(glow_shape(config), condition);
           },
+          why_not_lanes_of_glow,
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
             return std::make_unique<GlowModel>(glow_shape(config), condition, seed, device);
@@ -25,8 +40,11 @@ ModelFactory glow_factory() {
 }
 
 ModelFactory vae_factory() {
-  return {io::ModelKind::vae, vae_scores, "score_reconstruction",
+  return {io::ModelKind::vae,
+          vae_scores,
+          "score_reconstruction",
           [](const Config& config, const ConditionData& condition) { vae_shape(config, condition); },
+          why_not_lanes_of_layers,
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
             return std::make_unique<Vae>(vae_shape(config, condition), condition, seed, device);
@@ -34,8 +52,11 @@ ModelFactory vae_factory() {
 }
 
 ModelFactory classifier_factory() {
-  return {io::ModelKind::classifier, classifier_scores, "score_confidence",
+  return {io::ModelKind::classifier,
+          classifier_scores,
+          "score_confidence",
           [](const Config& config, const ConditionData& condition) { classifier_shape(config, condition); },
+          why_not_lanes_of_layers,
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
             return std::make_unique<Classifier>(classifier_shape(config, condition), condition, seed, device);
@@ -57,6 +78,10 @@ const ModelFactory& factory_of(const Config& config) {
 
 void require_model(const Config& config, const ConditionData& condition) {
   factory_of(config).require(config, condition);
+}
+
+std::string why_not_lanes(const Config& config, kernels::Device device) {
+  return factory_of(config).why_not_lanes(config, device);
 }
 
 std::unique_ptr<Model> make_model(const Config& config, const ConditionData& condition, uint64_t seed,

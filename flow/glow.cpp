@@ -150,6 +150,25 @@ GlowShape glow_shape(const io::Config& config) {
   return shape;
 }
 
+kernels::CouplingShape GlowShape::coupling_of(int block) const {
+  return {.channels = channels(block),
+          .hidden = hidden,
+          .height = block_height(block),
+          .width = block_width(block),
+          .kind = coupling,
+          .path = path,
+          .precision = precision};
+}
+
+bool serves_lanes(const GlowShape& shape, kernels::Device device) {
+  for (int block = 0; block < shape.blocks; ++block) {
+    if (!kernels::coupling_serves_lanes(device, shape.coupling_of(block))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
     : shape_(shape), device_(device), constant_log_det_(1, device) {
   const int64_t hidden = shape.hidden;
@@ -159,13 +178,7 @@ Glow::Glow(const GlowShape& shape, uint64_t seed, kernels::Device device)
       Step step;
       step.name = fmt::format("block{}.step{}", block + 1, s + 1);
       step.block = block;
-      step.shape = {.channels = c,
-                    .hidden = hidden,
-                    .height = shape.block_height(block),
-                    .width = shape.block_width(block),
-                    .kind = shape.coupling,
-                    .path = shape.path,
-                    .precision = shape.precision};
+      step.shape = shape.coupling_of(block);
       step.first_entry = layout_.entries().size();
       const auto add = [&](const char* name, std::vector<int64_t> dims) {
         layout_.add(step.name + "." + name, std::move(dims));

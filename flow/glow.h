@@ -34,11 +34,15 @@ struct GlowShape {
   int64_t channels(int block) const { return int64_t{4} << block; }
   int64_t block_height(int block) const { return height >> (block + 1); }
   int64_t block_width(int block) const { return width >> (block + 1); }
+  kernels::CouplingShape coupling_of(int block) const;
 };
 
 /// The model's shape, computing as training does (train.precision, train.kernels). io::UsageError if a window does not
 /// divide by 2^blocks.
 GlowShape glow_shape(const io::Config& config);
+
+/// Whether streams that serve lanes (kernels/lanes.h) can train such models on the device.
+bool serves_lanes(const GlowShape& shape, kernels::Device device);
 
 class Glow {
  public:

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/gather.h"
+#include "kernels/lanes.h"
 #include "kernels/probe.h"
 
 namespace evenflow::train {
@@ -49,7 +51,12 @@ void BatchEngine::hold(std::span<const float> frames) {
   if (frames.empty() || held(frames).size > 0) {
     return;
   }
-  held_.push_back({frames, to_device(stream_, frames)});
+  const kernels::MemoryScope beside_lanes;
+  hold(frames, std::make_shared<kernels::Buffer<float>>(to_device(stream_, frames)));
+}
+
+void BatchEngine::hold(std::span<const float> frames, std::shared_ptr<const kernels::Buffer<float>> on_device) {
+  held_.push_back({frames, std::move(on_device)});
 }
 
 kernels::Array<const float> BatchEngine::held(std::span<const float> frames) const {
@@ -59,7 +66,7 @@ kernels::Array<const float> BatchEngine::held(std::span<const float> frames) con
   if (found == held_.end()) {
     return {};
   }
-  return found->device.view();
+  return found->device->view();
 }
 
 // Frames that are not held are copied for these windows alone, from the first frame they need to the last.

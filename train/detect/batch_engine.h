@@ -17,6 +17,8 @@ class BatchEngine final : public Engine {
 
   std::string describe() const override;
   void hold(std::span<const float> frames) override;
+  /// The same, of a copy on the device that other engines view too.
+  void hold(std::span<const float> frames, std::shared_ptr<const kernels::Buffer<float>> on_device);
   double loss(const WindowBatch& batch, std::span<double> nll) override;
   void score(const WindowBatch& batch, flow::WindowScores& out) override;
   void encode(const WindowBatch& batch, flow::WindowScores& out, const LatentVisitor& visit) override;
@@ -41,7 +43,7 @@ class BatchEngine final : public Engine {
 
   struct Held {
     std::span<const float> host;
-    kernels::Buffer<float> device;
+    std::shared_ptr<const kernels::Buffer<float>> device;
   };
   const flow::Model& model_;
   int64_t batch_;
