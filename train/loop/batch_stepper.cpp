@@ -5,7 +5,6 @@
 
 #include "kernels/copy.h"
 #include "kernels/random_order.h"
-#include "train/loop/training_step.h"
 
 namespace evenflow::train {
 namespace {
@@ -15,6 +14,10 @@ using kernels::Buffer;
 
 // Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
 constexpr int64_t most_queued = 64;
+
+int64_t round_up(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 template <class T>
 Array<const T> host_view(const std::vector<T>& values) {
@@ -31,6 +34,9 @@ BatchStepper::BatchStepper(const StepParts& parts)
       parameters_(parts.model.parameter_count()),
       loaded_values_(parameters_ + (parts.augment && parts.augment->extra_column ? 1 : 0)),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
+      most_windows_(round_up(parts.settings.batch, engine_.shares().ranks().ranks()) /
+                    engine_.shares().ranks().ranks()),
+      row_(alone() ? parts.model.raw_gradient_size() : round_up(parts.model.raw_gradient_size(), 16)),
       resident_(parts.loader.resident()),
       device_state_(1, device_),
       host_state_(Buffer<kernels::StepState>::pinned(1, device_)),
@@ -38,17 +44,21 @@ BatchStepper::BatchStepper(const StepParts& parts)
       changes_(parts.augment ? parts.settings.batch : 0, device_),
       batch_values_(parts.augment ? parts.settings.batch * loaded_values_ : 0, device_),
       batch_v_(parts.settings.batch * parameters_, device_),
-      nll_(parts.settings.batch, device_),
+      nll_(most_windows_ * engine_.shares().ranks().ranks(), device_),
       squared_norm_(1, device_),
       learning_rate_(steps(), device_),
       loss_(steps(), device_),
       norm_(steps(), device_),
       host_loss_(Buffer<double>::pinned(steps(), device_)),
       host_norm_(Buffer<double>::pinned(steps(), device_)),
-      raw_(parts.model.raw_gradient_size(), device_),
+      raw_(row_ * engine_.shares().ranks().ranks(), device_),
+      sum_(alone() ? 0 : row_, device_),
       good_parameters_(parts.model.layout().size(), device_),
       good_m_(parts.model.layout().size(), device_),
       good_v_(parts.model.layout().size(), device_) {
+  if (!alone()) {
+    device_ranks_ = std::make_unique<kernels::DeviceRanks>(device_, engine_.shares().ranks());
+  }
   if (resident_) {
     engine_.hold(parts.loader.resident_frames());
     const WindowTable table = parts.loader.window_table();
@@ -194,10 +204,10 @@ WindowBatch BatchStepper::fill(int64_t index) {
   if (source.in_use) {
     source.copied.wait();
   }
-  std::copy(batch.frames.begin(), batch.frames.end(), source.host.data());
-  std::copy(batch.v.begin(), batch.v.end(), source.host_v.data());
-  const auto floats = static_cast<int64_t>(batch.frames.size());
-  const auto values = static_cast<int64_t>(batch.v.size());
+  const Range mine = engine_.share(batch.size());
+  const int64_t floats = mine.count * parts_.model.dimensions(), values = mine.count * loaded_values_;
+  std::copy_n(batch.frames.data() + mine.first * parts_.model.dimensions(), floats, source.host.data());
+  std::copy_n(batch.v.data() + mine.first * loaded_values_, values, source.host_v.data());
   kernels::copy(stream_, source.host.slice(0, floats), source.device.slice(0, floats));
   kernels::copy(stream_, source.host_v.slice(0, values), loaded().slice(0, values));
   source.copied.record(stream_);
@@ -215,7 +225,9 @@ BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
   return recorded_.back();
 }
 
-void BatchStepper::queue_operations(int64_t source, int64_t windows) {
+void BatchStepper::queue_operations(int64_t source, int64_t batch_windows) {
+  const auto [first, windows] = engine_.share(batch_windows);
+  const int rank = engine_.shares().ranks().rank();
   const Array<double> v = batch_v_.slice(0, windows * parameters_);
   TrainingStep step{.model = parts_.model,
                     .pass = engine_.pass(),
@@ -225,16 +237,16 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
                     .inverse_std = engine_.inverse_std(),
                     .batch_start = batch_start_.slice(0, windows),
                     .batch_v = v,
-                    .raw = raw_.view(),
+                    .raw = raw_.slice(rank * row_, parts_.model.raw_gradient_size()),
                     .rows = {},
-                    .nll = nll_.slice(0, windows),
+                    .nll = nll_.slice(rank * most_windows_, windows),
                     .squared_norm = squared_norm_.view(),
                     .update = {}};
   if (resident_) {
     step.frames = engine_.held(parts_.loader.resident_frames());
     step.select.emplace();
     step.select->state = device_state_.view();
-    step.select->order = order_.view();
+    step.select->order = order_.slice(first, order_.size() - first);
     step.select->start = start_.view();
     step.select->v = v_.view();
     step.select->stride = parts_.settings.batch;
@@ -248,6 +260,10 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
     draw.values = batch_values_.slice(0, windows * loaded_values_);
     draw.changes = changes_.slice(0, windows);
     draw.v = v;
+    draw.first = first;
+  }
+  if (!alone()) {
+    share_with_ranks(step, batch_windows);
   }
   step.update.clip_norm = parts_.settings.clip_norm;
   step.update.state = device_state_.view();
@@ -260,6 +276,31 @@ void BatchStepper::queue_operations(int64_t source, int64_t windows) {
   step.update.loss = loss_.view();
   step.update.norm = norm_.view();
   queue_training_step(stream_, step);
+}
+
+// Every rank hands in a row of as many numbers, so those that it has no window for are 0.
+void BatchStepper::share_with_ranks(TrainingStep& step, int64_t windows) {
+  const kernels::Communicator& ranks = engine_.shares().ranks();
+  kernels::zero(stream_, nll_.slice(ranks.rank() * most_windows_, most_windows_));
+  step.rows = {.all = raw_.view(), .count = ranks.ranks(), .stride = row_, .sum = sum_.view()};
+  step.shared.emplace(TrainingStep::Shared{
+      .ranks = *device_ranks_,
+      .gathered = {kernels::RankRows{raw_.data(), row_ * static_cast<int64_t>(sizeof(float))},
+                   kernels::RankRows{nll_.data(), most_windows_ * static_cast<int64_t>(sizeof(double))}},
+      .windows = windows,
+      .first = engine_.share(windows).first,
+      .nll = nll_.view()});
+}
+
+// Without the gaps between the ranks'.
+std::vector<double> BatchStepper::nll_of_batch(int64_t windows) {
+  const std::vector<double> all = kernels::to_host(stream_, nll_.view());
+  std::vector<double> nll;
+  for (int rank = 0; rank < engine_.shares().ranks().ranks(); ++rank) {
+    const auto begin = all.begin() + rank * most_windows_;
+    nll.insert(nll.end(), begin, begin + engine_.shares().of(rank, windows, 1).count);
+  }
+  return nll;
 }
 
 void BatchStepper::settle() {
@@ -281,12 +322,16 @@ NonFinite BatchStepper::trace(int64_t step) {
   queue_operations(0, windows);
   std::vector<kernels::WindowChange> changes;
   if (parts_.augment) {
-    changes = kernels::to_host(stream_, changes_.slice(0, windows));
+    const Range mine = engine_.share(windows);
+    const std::vector<kernels::WindowChange> own = kernels::to_host(stream_, changes_.slice(0, mine.count));
+    changes.resize(static_cast<size_t>(windows));
+    std::copy(own.begin(), own.end(), changes.begin() + mine.first);
     batch.changes = changes;
     batch.mels_per_band = parts_.augment->mels_per_band;
   }
-  const std::vector<double> nll = kernels::to_host(stream_, nll_.slice(0, windows));
-  const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.model.layout().size()));
+  const std::vector<double> nll = nll_of_batch(windows);
+  const std::vector<float> gradient =
+      kernels::to_host(stream_, (alone() ? raw_ : sum_).slice(0, parts_.model.layout().size()));
   return trace_non_finite(engine_, parts_.model.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));
 }
 

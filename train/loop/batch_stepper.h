@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/event.h"
@@ -11,6 +12,7 @@
 #include "kernels/train_step.h"
 #include "train/detect/batch_engine.h"
 #include "train/loop/stepper.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::train {
 
@@ -30,13 +32,15 @@ class BatchStepper final : public Stepper {
     kernels::Event copied;
     bool in_use = false;
   };
-  // A step over so many windows of one source: queued piece by piece at first, recorded the second time.
+  // A step over so many windows, of all ranks, from one source: queued piece by piece at first, recorded the second
+  // time.
   struct Step {
     int64_t source = 0, windows = 0;
     bool warm = false;
     kernels::Graph graph;
   };
 
+  bool alone() const { return engine_.shares().alone(); }
   int64_t windows_of(int64_t step) const;
   int64_t steps() const;
   void order_windows();
@@ -46,6 +50,8 @@ class BatchStepper final : public Stepper {
   kernels::Buffer<double>& loaded() { return parts_.augment ? batch_values_ : batch_v_; }
   Step& step_for(int64_t source, int64_t windows);
   void queue_operations(int64_t source, int64_t windows);
+  void share_with_ranks(TrainingStep& step, int64_t windows);
+  std::vector<double> nll_of_batch(int64_t windows);
   NonFinite trace(int64_t step);
 
   StepParts parts_;
@@ -54,6 +60,7 @@ class BatchStepper final : public Stepper {
   kernels::Device device_;
   // Values of a window: the model's own and, before it is augmented, perhaps a speed.
   int64_t parameters_, loaded_values_, epoch_windows_, epoch_ = 0, position_ = 0;
+  int64_t most_windows_, row_;  // this rank's of a batch, at most; floats of a rank's gradient
   bool resident_, state_known_ = false, good_known_ = false;
   kernels::StepState state_;
 
@@ -63,7 +70,8 @@ class BatchStepper final : public Stepper {
   kernels::Buffer<kernels::WindowChange> changes_;
   kernels::Buffer<double> v_, batch_values_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<double> host_loss_, host_norm_;
-  kernels::Buffer<float> raw_, good_parameters_, good_m_, good_v_;
+  kernels::Buffer<float> raw_, sum_, good_parameters_, good_m_, good_v_;  // raw_: a row of each rank
+  std::unique_ptr<kernels::DeviceRanks> device_ranks_;
   std::array<Source, 2> sources_;
   std::vector<Step> recorded_;
   std::vector<StepOutcome> outcomes_;

@@ -1,0 +1,41 @@
+#include "experiments/ranks.h"
+
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <thread>
+
+namespace evenflow::experiments {
+namespace {
+
+std::unique_ptr<kernels::Communicator> joined;
+
+}  // namespace
+
+kernels::Communicator& join_ranks() {
+  if (!joined) {
+    joined = kernels::join_ranks();
+  }
+  return *joined;
+}
+
+void leave_ranks() {
+  joined.reset();
+}
+
+void let_first_rank_speak() {
+  const kernels::Started job = kernels::started();
+  if (job.together <= 1 || job.number == 0) {
+    return;
+  }
+  std::signal(SIGTERM, SIG_DFL);  // how mpirun and srun end a process; a training may have caught it
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+}
+
+void end_ranks(int code) {
+  if (joined) {
+    joined->abort(code);
+  }
+}
+
+}  // namespace evenflow::experiments
