@@ -28,8 +28,9 @@ void let_first_rank_speak() {
   if (job.together <= 1 || job.number == 0) {
     return;
   }
-  std::signal(SIGTERM, SIG_DFL);  // how mpirun and srun end a process; a training may have caught it
-  std::this_thread::sleep_for(std::chrono::seconds(1));
+  std::signal(SIGTERM, SIG_DFL);                    // how mpirun and srun end a process; a training may have caught it
+  constexpr std::chrono::seconds longest_start{3};  // by which one process may lag behind another
+  std::this_thread::sleep_for(longest_start);
 }
 
 void end_ranks(int code) {

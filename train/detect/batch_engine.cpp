@@ -181,8 +181,8 @@ kernels::Buffer<float> BatchEngine::normalised(const WindowBatch& batch) {
     const kernels::ConstMap windows = load(batch, first, count, false);
     kernels::copy(stream_, kernels::Array<const float>{windows.data, windows.size(), model_.device()},
                   x.slice(first * model_.dimensions(), windows.size()));
+    stream_.synchronise();  // the next load's starts take the place of these
   }
-  stream_.synchronise();
   return x;
 }
 
