@@ -20,7 +20,7 @@ using namespace evenflow;
 
 int complain(int code, const std::string& sentence) {
   std::fflush(stdout);
-  experiments::let_first_rank_speak();
+  experiments::let_first_rank_speak(code);
   fmt::print(stderr, "evenflow: {}\n", io::escaped(experiments::one_line(sentence)));
   experiments::end_ranks(code);
   return code;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 
@@ -9,6 +10,7 @@ namespace evenflow::experiments {
 namespace {
 
 std::unique_ptr<kernels::Communicator> joined;
+volatile std::sig_atomic_t exit_code = 0;
 
 }  // namespace
 
@@ -23,12 +25,14 @@ void leave_ranks() {
   joined.reset();
 }
 
-void let_first_rank_speak() {
+void let_first_rank_speak(int code) {
   const kernels::Started job = kernels::started();
   if (job.together <= 1 || job.number == 0) {
     return;
   }
-  std::signal(SIGTERM, SIG_DFL);                    // how mpirun and srun end a process; a training may have caught it
+  // How mpirun and srun end a process; a training may have caught it to save.
+  exit_code = code;
+  std::signal(SIGTERM, [](int) { std::_Exit(exit_code); });
   constexpr std::chrono::seconds longest_start{3};  // by which one process may lag behind another
   std::this_thread::sleep_for(longest_start);
 }

@@ -11,8 +11,8 @@ kernels::Communicator& join_ranks();
 void leave_ranks();
 
 /// Of processes started together that fail alike, only the first is to be heard: the others wait here for a moment, in
-/// which its end ends them.
-void let_first_rank_speak();
+/// which its end ends them, with this exit code.
+void let_first_rank_speak(int code);
 /// After an error: ends the other processes too, with this exit code.
 void end_ranks(int code);
 
