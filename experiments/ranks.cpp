@@ -10,7 +10,7 @@ namespace evenflow::experiments {
 namespace {
 
 std::unique_ptr<kernels::Communicator> joined;
-volatile std::sig_atomic_t exit_code = 0;
+volatile std::sig_atomic_t code_if_ended = 0;
 
 }  // namespace
 
@@ -31,8 +31,8 @@ void let_first_rank_speak(int code) {
     return;
   }
   // How mpirun and srun end a process; a training may have caught it to save.
-  exit_code = code;
-  std::signal(SIGTERM, [](int) { std::_Exit(exit_code); });
+  code_if_ended = code;
+  std::signal(SIGTERM, [](int) { std::_Exit(code_if_ended); });
   constexpr std::chrono::seconds longest_start{3};  // by which one process may lag behind another
   std::this_thread::sleep_for(longest_start);
 }

@@ -254,6 +254,7 @@ Training::Training(const TrainOptions& options)
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
+  require_same(ranks_, "data", provenance_.data_hash);
   if (checkpoint_) {
     require_own(*checkpoint_);
   }
