@@ -34,8 +34,9 @@ for room, allowed in BELOW.items():
                 faults += 1
 # Within kernels: what operations stand on, the operations, the backends that implement them.
 KERNELS = ROOT / "kernels"
-FLOOR = {"anywhere", "backend", "buffer", "check", "copy", "cost", "device", "event", "graph", "lanes", "launch_listener",
-         "operations", "parallel", "precision", "probe", "random", "runtime", "stream", "trace", "view"}
+FLOOR = {"anywhere", "backend", "buffer", "check", "communicator", "copy", "cost", "device", "device_ranks", "event", "graph",
+         "lanes", "launch_listener", "library", "operations", "parallel", "precision", "probe", "random", "runtime", "stream",
+         "trace", "view"}
 for path in sorted(KERNELS.rglob("*")):
     if path.suffix not in {".h", ".cpp", ".cu"}:
         continue

@@ -9,6 +9,7 @@
 #include "experiments/command_line.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
+#include "experiments/ranks.h"
 #include "io/error.h"
 #include "io/text.h"
 #include "kernels/check.h"
@@ -19,7 +20,9 @@ using namespace evenflow;
 
 int complain(int code, const std::string& sentence) {
   std::fflush(stdout);
+  experiments::let_first_rank_speak(code);
   fmt::print(stderr, "evenflow: {}\n", io::escaped(experiments::one_line(sentence)));
+  experiments::end_ranks(code);
   return code;
 }
 
@@ -28,6 +31,7 @@ int run(int argc, char** argv) {
   if (std::fflush(stdout) != 0 && code == experiments::exit_ok) {
     throw io::DataError("cannot write to standard output; is its disk full?");
   }
+  experiments::leave_ranks();
   return code;
 }
 

@@ -31,6 +31,8 @@ class RunFolder {
   static RunFolder resume(const std::filesystem::path& folder);
   /// An existing run, to read. DataError if it is not one.
   static RunFolder open(const std::filesystem::path& folder);
+  /// The names alone, of a run that another process writes.
+  static RunFolder named(const std::filesystem::path& folder) { return RunFolder(folder); }
 
   /// Runs `work`, which writes into the run; its errors name the run's place, not the folder aside.
   void fill(const std::function<void()>& work) const;

@@ -54,6 +54,7 @@ struct DrawChanges {
   int64_t bands = 0, frames = 0;  ///< of a window
   Array<WindowChange> changes;    ///< [n] out
   Array<double> v;                ///< [n, P], P <= columns, out: the first P columns, with what was moved
+  int64_t first = 0;              ///< the first window's place in its batch
   /// [1], on the device: holds in place of augmentation, seed and speed_column, and is not checked. Empty: they hold.
   Array<const LaneDraws> of_lane{};
 };
@@ -98,7 +99,7 @@ enum class AugmentDraw : uint64_t { warped, speed_step, noise, band_width, first
 EVENFLOW_ANYWHERE inline uint64_t augment_bits(const DrawChanges& task, int64_t window, AugmentDraw draw) {
   constexpr uint64_t augment_stream = 0x6175676d656e74;
   const uint64_t step = mix_bits(mix_bits(augment_stream) ^ static_cast<uint64_t>(task.step.data[0]));
-  return random_bits(task.seed, step ^ static_cast<uint64_t>(window), static_cast<uint64_t>(draw));
+  return random_bits(task.seed, step ^ static_cast<uint64_t>(task.first + window), static_cast<uint64_t>(draw));
 }
 EVENFLOW_ANYWHERE inline double augment_uniform(const DrawChanges& task, int64_t window, AugmentDraw draw) {
   return unit_interval(augment_bits(task, window, draw));

@@ -1,36 +1,16 @@
 #include "kernels/backend.h"
 
 #include <dlfcn.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "kernels/check.h"
+#include "kernels/library.h"
 
 namespace evenflow::kernels {
 namespace {
-
-// Whether the loader would find the library, without loading it: cuBLAS and its like would come along, 265 MB.
-bool library_is_there() {
-  void* program = dlopen(nullptr, RTLD_LAZY);
-  Dl_serinfo size{};
-  if (program == nullptr || dlinfo(program, RTLD_DI_SERINFOSIZE, &size) != 0) {
-    return false;
-  }
-  std::vector<Dl_serinfo> room(size.dls_size / sizeof(Dl_serinfo) + 1);
-  Dl_serinfo* found = room.data();
-  if (dlinfo(program, RTLD_DI_SERINFOSIZE, found) != 0 || dlinfo(program, RTLD_DI_SERINFO, found) != 0) {
-    return false;
-  }
-  const Dl_serpath* path = found->dls_serpath;
-  return std::any_of(path, path + found->dls_cnt, [](const Dl_serpath& folder) {
-    return access((std::string(folder.dls_name) + "/" + cuda_library_name).c_str(), R_OK) == 0;
-  });
-}
 
 // The ways in which a machine has no usable CUDA device, told apart in one place.
 const Backend* load_cuda_backend() {
@@ -38,7 +18,7 @@ const Backend* load_cuda_backend() {
   const std::string without =
       "this evenflow was built without CUDA (" + name + " is missing); use --device cpu, or build with the preset cuda";
   if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == nullptr) {
-    if (!library_is_there()) {
+    if (!library_is_there(cuda_library_name)) {
       throw DeviceError(without);
     }
     throw DeviceError("no NVIDIA driver on this machine (libcuda.so.1 is missing); install one or use --device cpu");
@@ -46,7 +26,7 @@ const Backend* load_cuda_backend() {
   void* library = dlopen(cuda_library_name, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const std::string why = dlerror();
-    if (why.starts_with(name + ":") && !library_is_there()) {
+    if (why.starts_with(name + ":") && !library_is_there(cuda_library_name)) {
       throw DeviceError(without);
     }
     throw DeviceError(name + " cannot be loaded (" + why + "); install what it needs, or use --device cpu");

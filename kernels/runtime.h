@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "kernels/communicator.h"
 #include "kernels/launch_listener.h"
 #include "kernels/precision.h"
 #include "kernels/stream.h"
@@ -12,6 +15,12 @@
 namespace evenflow::kernels {
 
 class Tracer;
+
+/// One row from each rank of a job, `bytes` long: rank r's begins at all + r * bytes.
+struct RankRows {
+  void* all = nullptr;
+  int64_t bytes = 0;
+};
 
 /// A backend's runtime. Defaults are those of a device that runs everything at once, on the calling thread: it has no
 /// queue of its own, records no graph, and its memory is the host's.
@@ -54,6 +63,21 @@ class Runtime {
   virtual void release_event(void*) noexcept {}
   virtual void record_event(Stream&, void*) {}
   virtual double event_seconds(void*, void*) { return 0; }
+
+  // device_ranks.h says what these are.
+  virtual std::string identity(Device) { return ""; }
+  virtual void* join_ranks(Device, Communicator& ranks) { return &ranks; }
+  virtual void leave_ranks(void* /*joined*/) noexcept {}
+  virtual void gather_ranks(Stream&, void* joined, std::span<const RankRows> rows) {
+    auto& ranks = *static_cast<Communicator*>(joined);
+    for (const RankRows& part : rows) {
+      std::vector<int64_t> offsets;
+      for (int r = 0; r <= ranks.ranks(); ++r) {
+        offsets.push_back(r * part.bytes);
+      }
+      ranks.gather(part.all, offsets);
+    }
+  }
 
   // probe.h says what these are.
   virtual int64_t cache_bytes(Device) { return 0; }

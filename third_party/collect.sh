@@ -29,7 +29,7 @@ while read -r group package _; do
   [[ $group == build || $group == test ]] || continue
   case $package in
     # Tools that the other machine has, or that its build does without.
-    g++ | cmake | ccache | git | python3) ;;
+    g++ | cmake | ccache | git | python3 | libopenmpi-dev | openmpi-bin) ;;
     *) packages+=("$package") ;;
   esac
 done < <(grep -v '^#' third_party/packages.txt)

@@ -8,6 +8,7 @@
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
+#include "experiments/ranks.h"
 #include "experiments/recordings.h"
 #include "io/error.h"
 #include "io/run_folder.h"
@@ -132,7 +133,9 @@ void print_next_steps(const TrainArguments& arguments, const std::vector<fs::pat
 }
 
 int run(const TrainArguments& arguments) {
+  kernels::Communicator& ranks = join_ranks();
   train::TrainOptions options;
+  options.ranks = &ranks;
   options.run = arguments.run;
   options.resume = arguments.resume;
   options.replace = arguments.replace;
@@ -161,7 +164,11 @@ int run(const TrainArguments& arguments) {
   options.log = [&](const std::string& text) { display.log(text); };
   const train::TrainResult result = train::train(options);
   display.clear();
-  if (result.interrupted && !options.stop->load()) {
+  const bool signalled = result.stopped || options.stop->load();
+  if (!ranks.leads()) {
+    return result.interrupted && signalled ? exit_interrupted : exit_ok;
+  }
+  if (result.interrupted && !signalled) {
     fmt::print("Stopped after {}, as asked; all is saved. To go on:\n  evenflow train --run {} --resume\n",
                count_text(result.epochs, "epoch"), shell_word(arguments.run.string()));
     return exit_ok;
@@ -197,10 +204,12 @@ Command train_command() {
       "train",
       "Trains a model on the normal training clips of one or more shards. It leaves a run folder: config.toml, "
       "model.h5 (best), last.h5, checkpoint.h5, metrics.csv, tensorboard/, log.txt. Ctrl-C saves; --resume goes on "
-      "exactly where it stopped.",
+      "exactly where it stopped. Under mpirun or srun --mpi=pmix the processes train one model together, each on a "
+      "GPU or on its part of the cores.",
       "  evenflow train features.h5 --run runs/first --epochs 20 --learning-rate 1e-3\n"
       "  evenflow train features.h5 --run runs/paper --config experiments/configs/paper.toml --seed 2\n"
-      "  evenflow train --run runs/first --resume",
+      "  evenflow train --run runs/first --resume\n"
+      "  mpirun -n 4 evenflow train features.h5 --run runs/first",
       declare, run);
 }
 

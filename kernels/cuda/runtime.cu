@@ -7,11 +7,13 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cuda/execution.h"
+#include "kernels/cuda/nccl.h"
 #include "kernels/cuda/probe.h"
 
 namespace evenflow::kernels::cuda {
@@ -337,6 +339,22 @@ class CudaRuntime final : public Runtime {
     check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
                "reading an event");
     return static_cast<double>(milliseconds) * 1e-3;
+  }
+
+  std::string identity(Device device) override {
+    constexpr int longest = 64;
+    std::array<char, longest> id{};
+    check_cuda(cudaDeviceGetPCIBusId(id.data(), longest, device.index), "asking for the GPU's place");
+    return id.data();
+  }
+
+  void* join_ranks(Device device, Communicator& ranks) override {
+    use_device(device.index);
+    return join_nccl(ranks);
+  }
+  void leave_ranks(void* joined) noexcept override { leave_nccl(joined); }
+  void gather_ranks(Stream& stream, void* joined, std::span<const RankRows> rows) override {
+    gather_by_nccl(stream, joined, rows);
   }
 
   void set_launch_listener(LaunchListener* next) override { listener = next; }

@@ -252,6 +252,13 @@ class EmulatedRuntime final : public Runtime {
     return std::chrono::duration<double>(static_cast<Event*>(to)->time - static_cast<Event*>(from)->time).count();
   }
 
+  // Through the host, in NCCL's place.
+  void gather_ranks(Stream& stream, void* joined, std::span<const RankRows> rows) override {
+    run_later(stream, [this, &stream, joined, parts = std::vector<RankRows>(rows.begin(), rows.end())] {
+      Runtime::gather_ranks(stream, joined, parts);
+    });
+  }
+
   void set_launch_listener(LaunchListener* next) override { listener = next; }
 
   int64_t cache_bytes(Device device) override { return limits_of(device.index).l2_bytes; }

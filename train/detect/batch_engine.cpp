@@ -28,8 +28,10 @@ kernels::Buffer<float> inverse_to_device(kernels::Stream& stream, const std::vec
 
 }  // namespace
 
-BatchEngine::BatchEngine(const flow::Model& model, const io::NormaliserData& normaliser, int64_t batch, bool training)
+BatchEngine::BatchEngine(const flow::Model& model, const io::NormaliserData& normaliser, int64_t batch, bool training,
+                         kernels::Communicator& ranks)
     : model_(model),
+      shares_(ranks),
       batch_(batch),
       stream_(model.device()),
       pass_(model.make_pass(batch, training ? flow::PassMode::train : flow::PassMode::score)),
@@ -130,15 +132,18 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
 }
 
 double BatchEngine::loss(const WindowBatch& batch, std::span<double> nll) {
-  for (int64_t first = 0; first < batch.size(); first += batch_) {
-    const int64_t count = std::min(batch_, batch.size() - first);
+  const Range mine = share(batch.size());
+  const int64_t end = mine.first + mine.count;
+  for (int64_t first = mine.first; first < end; first += batch_) {
+    const int64_t count = std::min(batch_, end - first);
     const kernels::ConstMap x = load(batch, first, count, true);
     pass_->loss(stream_, x, v_.slice(0, count * model_.parameter_count()), nll_.slice(0, count));
     kernels::download<double>(stream_, nll_.slice(0, count),
                               nll.subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
   }
-  const auto own = nll.first(static_cast<size_t>(batch.size()));
-  return std::accumulate(own.begin(), own.end(), 0.0) /
+  const auto all = nll.first(static_cast<size_t>(batch.size()));
+  shares_.gather(all, 1);
+  return std::accumulate(all.begin(), all.end(), 0.0) /
          (static_cast<double>(batch.size()) * static_cast<double>(model_.dimensions()));
 }
 
@@ -183,13 +188,14 @@ kernels::Buffer<float> BatchEngine::normalised(const WindowBatch& batch) {
     const kernels::ConstMap windows = load(batch, first, count, false);
     kernels::copy(stream_, kernels::Array<const float>{windows.data, windows.size(), model_.device()},
                   x.slice(first * model_.dimensions(), windows.size()));
+    stream_.synchronise();  // the next load's starts take the place of these
   }
-  stream_.synchronise();
   return x;
 }
 
 std::string BatchEngine::first_non_finite(const WindowBatch& batch, int64_t window) {
-  return pass_->first_non_finite(stream_, load(batch, window, 1, false));
+  return shares_.from_owner(window, batch.size(), 1,
+                            [&] { return pass_->first_non_finite(stream_, load(batch, window, 1, false)); });
 }
 
 }  // namespace evenflow::train

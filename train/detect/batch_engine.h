@@ -13,8 +13,11 @@ namespace evenflow::train {
 
 class BatchEngine final : public Engine {
  public:
-  BatchEngine(const flow::Model& model, const io::NormaliserData& normaliser, int64_t batch, bool training);
+  /// `ranks` outlives it.
+  BatchEngine(const flow::Model& model, const io::NormaliserData& normaliser, int64_t batch, bool training,
+              kernels::Communicator& ranks = kernels::alone());
 
+  Range share(int64_t windows) const override { return shares_.mine(windows, 1); }
   std::string describe() const override;
   void hold(std::span<const float> frames) override;
   /// The same, of a copy on the device that other engines view too.
@@ -28,6 +31,7 @@ class BatchEngine final : public Engine {
   // ---- for training steps, which are recorded from these parts (batch_stepper.h)
   kernels::Stream& stream() { return stream_; }
   flow::Pass& pass() { return *pass_; }
+  const Shares& shares() const { return shares_; }
   int64_t most_windows() const { return batch_; }
   /// The held copy of these frames; empty if they are not held.
   kernels::Array<const float> held(std::span<const float> frames) const;
@@ -46,6 +50,7 @@ class BatchEngine final : public Engine {
     std::shared_ptr<const kernels::Buffer<float>> device;
   };
   const flow::Model& model_;
+  Shares shares_;
   int64_t batch_;
   kernels::Stream stream_;
   std::unique_ptr<flow::Pass> pass_;

@@ -18,9 +18,9 @@ void require_bands(const io::NormaliserData& normaliser, const flow::Model& mode
 std::unique_ptr<Engine> make_engine(const flow::Model& model, const io::NormaliserData& normaliser,
                                     const EngineSettings& settings) {
   if (model.device().type == kernels::DeviceType::cpu) {
-    return std::make_unique<Workers>(model, normaliser, settings.threads, settings.training);
+    return std::make_unique<Workers>(model, normaliser, settings.threads, settings.training, *settings.ranks);
   }
-  return std::make_unique<BatchEngine>(model, normaliser, settings.batch, settings.training);
+  return std::make_unique<BatchEngine>(model, normaliser, settings.batch, settings.training, *settings.ranks);
 }
 
 }  // namespace evenflow::train

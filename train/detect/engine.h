@@ -10,6 +10,7 @@
 
 #include "flow/model.h"
 #include "kernels/gather.h"
+#include "train/detect/shares.h"
 
 namespace evenflow::train {
 
@@ -28,6 +29,8 @@ struct WindowBatch {
 /// What `encode` hands on of each window: its index, zc and zd.
 using LatentVisitor = std::function<void(int64_t window, std::span<const float> zc, std::span<const float> zd)>;
 
+/// Where ranks share a training (EngineSettings::ranks), all of them call loss and first_non_finite for the same batch,
+/// of which each needs only its share's frames, and each gets the whole result. The rest is every rank's own.
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -35,6 +38,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  /// Of a batch of so many windows, those that this rank carries.
+  virtual Range share(int64_t windows) const = 0;
   /// For a log: "2 threads", "batches of 128".
   virtual std::string describe() const = 0;
   /// Frames that many batches will view: a GPU keeps a copy. They must stay where they are. DeviceError if they do not
@@ -58,6 +63,7 @@ struct EngineSettings {
   int threads = 0;        ///< CPU; 0: one per core
   int64_t batch = 128;    ///< GPU: windows carried at once
   bool training = false;  ///< with gradient memory
+  kernels::Communicator* ranks = &kernels::alone();
 };
 
 /// io::DataError unless the normaliser is of the model's mel bands.

@@ -6,6 +6,7 @@
 #include "io/error.h"
 #include "kernels/gather.h"
 #include "kernels/reduce.h"
+#include "train/detect/column_exchange.h"
 
 namespace evenflow::train {
 namespace {
@@ -30,14 +31,18 @@ kernels::Buffer<float> to_buffer(std::span<const float> values) {
 }  // namespace
 
 struct Workers::State {
-  State(const flow::Model& model_in, const io::NormaliserData& normaliser, int threads, bool training_in)
+  State(const flow::Model& model_in, const io::NormaliserData& normaliser, int threads, bool training_in,
+        kernels::Communicator& ranks)
       : model(model_in),
+        shares(ranks),
         pool(threads),
         training(training_in),
         at_once(model_in.windows_at_once()),
         dimensions(model_in.dimensions()),
         mean(to_buffer(normaliser.mean)),
-        inverse_std(to_buffer(normaliser.std)) {
+        inverse_std(to_buffer(normaliser.std)),
+        row(divide_up(model_in.raw_gradient_size(), 16) * 16),
+        columns(shares, row) {
     require_bands(normaliser, model);
     for (int64_t i = 0; i < inverse_std.size(); ++i) {
       inverse_std[i] = 1.0F / inverse_std[i];
@@ -50,7 +55,6 @@ struct Workers::State {
     if (!training) {
       return;
     }
-    row = divide_up(model.raw_gradient_size(), 16) * 16;  // whole cache lines: no two chunks share one
     sum = kernels::Buffer<float>(row);
   }
 
@@ -104,7 +108,7 @@ struct Workers::State {
   struct LossJob {
     const WindowBatch& batch;
     std::span<double> nll;
-    int64_t chunk_size;
+    int64_t chunk_size, first_chunk;
     double scale;
   };
 
@@ -112,8 +116,9 @@ struct Workers::State {
     return {v.data(), static_cast<int64_t>(v.size()), {}};
   }
 
-  void train_chunk(const LossJob& job, int64_t chunk, int worker) {
-    const kernels::Array<float> raw = chunks.slice(chunk * row, model.raw_gradient_size());
+  /// `chunk` of the batch, the rank's own `at`-th.
+  void train_chunk(const LossJob& job, int64_t chunk, int64_t at, int worker) {
+    const kernels::Array<float> raw = chunks.slice(at * row, model.raw_gradient_size());
     std::fill_n(raw.data, raw.size, 0.0F);
     const int64_t end = std::min((chunk + 1) * job.chunk_size, job.batch.size());
     for (int64_t i = chunk * job.chunk_size; i < end; i += at_once) {
@@ -121,15 +126,52 @@ struct Workers::State {
       pass(part).loss_and_gradient(stream(part), load(job.batch, part), view(values(job.batch, part)), job.scale,
                                    {step.view(), i}, {job.nll.data() + i, part.count, {}}, raw);
     }
+    if (!shares.alone()) {
+      columns.put(at, chunks.data() + at * row);
+    }
   }
 
-  void sum_chunks(int64_t count, int64_t block, int worker) {
+  /// The chunks' rows, and where their sum goes.
+  struct Rows {
+    kernels::Array<const float> all;
+    int64_t count, stride;
+    kernels::Array<float> sum;
+  };
+
+  void sum_rows(const Rows& rows, int64_t block, int worker) {
     const int64_t first = block * sum_block;
-    const int64_t columns = std::min(sum_block, row - first);
-    kernels::sum_rows(streams[static_cast<size_t>(worker)], {.in = chunks.slice(first, (count - 1) * row + columns),
-                                                             .rows = count,
-                                                             .row_stride = row,
-                                                             .out = sum.slice(first, columns)});
+    const int64_t width = std::min(sum_block, rows.sum.size - first);
+    kernels::sum_rows(streams[static_cast<size_t>(worker)],
+                      {.in = rows.all.slice(first, (rows.count - 1) * rows.stride + width),
+                       .rows = rows.count,
+                       .row_stride = rows.stride,
+                       .out = rows.sum.slice(first, width)});
+  }
+
+  void sum_rows(const Rows& rows) {
+    // Two pointers fit std::function's own storage: no allocation.
+    pool.run(divide_up(rows.sum.size, sum_block),
+             [this, &rows](int64_t block, int worker) { sum_rows(rows, block, worker); });
+  }
+
+  /// Of so many chunks of all ranks, into `sum`.
+  void sum_chunks(int64_t count) {
+    if (shares.alone()) {
+      sum_rows({chunks.view(), count, row, sum.view()});
+      return;
+    }
+    columns.exchange();
+    const auto [first, width] = columns.columns();
+    sum_rows({columns.received(), count, width, sum.slice(first, width)});
+    columns.gather(sum.view());
+  }
+
+  int64_t chunk_size(int64_t windows) const { return divide_up(divide_up(windows, max_chunks), at_once) * at_once; }
+
+  /// The mean over the batch, of which each rank knows its share.
+  double gather_loss(std::span<double> nll) const {
+    shares.gather(nll, chunk_size(static_cast<int64_t>(nll.size())));
+    return mean_per_dimension(nll);
   }
 
   double mean_per_dimension(std::span<const double> nll) const {
@@ -141,25 +183,32 @@ struct Workers::State {
   }
 
   const flow::Model& model;
+  Shares shares;
   kernels::ThreadPool pool;
   bool training;
   int64_t at_once, dimensions;
   kernels::Buffer<float> mean, inverse_std;
   std::vector<std::unique_ptr<flow::Pass>> passes;
   std::vector<kernels::Stream> streams;
-  int64_t row = 0;
+  int64_t row;  // a chunk's gradient in whole cache lines: no two chunks share one
+  ColumnExchange columns;
   kernels::Buffer<float> chunks, sum;
   kernels::Buffer<int64_t> step{1};
   std::vector<float> latents;
 };
 
-Workers::Workers(const flow::Model& model, const io::NormaliserData& normaliser, int threads, bool training)
-    : state_(std::make_unique<State>(model, normaliser, threads, training)) {}
+Workers::Workers(const flow::Model& model, const io::NormaliserData& normaliser, int threads, bool training,
+                 kernels::Communicator& ranks)
+    : state_(std::make_unique<State>(model, normaliser, threads, training, ranks)) {}
 
 Workers::~Workers() = default;
 
 int Workers::threads() const {
   return state_->pool.threads();
+}
+
+Range Workers::share(int64_t windows) const {
+  return state_->shares.mine(windows, state_->chunk_size(windows));
 }
 
 std::string Workers::describe() const {
@@ -171,28 +220,32 @@ double Workers::loss_and_gradient(const WindowBatch& batch, std::span<double> nl
   s.step[0] = step;
   const int64_t windows = batch.size();
   const double scale = 1.0 / (static_cast<double>(windows) * static_cast<double>(s.dimensions));
-  const int64_t chunk_size = divide_up(divide_up(windows, max_chunks), s.at_once) * s.at_once;
-  const State::LossJob job{batch, nll, chunk_size, scale};
+  const int64_t chunk_size = s.chunk_size(windows);
   const int64_t chunks = divide_up(windows, chunk_size);
-  if (s.chunks.size() < chunks * s.row) {
-    s.chunks = kernels::Buffer<float>(chunks * s.row);
+  const Range mine = s.shares.mine(chunks, 1);
+  const State::LossJob job{batch, nll, chunk_size, mine.first, scale};
+  if (s.chunks.size() < mine.count * s.row) {
+    s.chunks = kernels::Buffer<float>(mine.count * s.row);
+  }
+  if (!s.shares.alone()) {
+    s.columns.begin(chunks);
   }
   // Two pointers fit std::function's own storage: no allocation.
-  s.pool.run(chunks, [&s, &job](int64_t chunk, int worker) { s.train_chunk(job, chunk, worker); });
-  s.pool.run(divide_up(s.row, sum_block),
-             [&s, chunks](int64_t block, int worker) { s.sum_chunks(chunks, block, worker); });
+  s.pool.run(mine.count, [&s, &job](int64_t at, int worker) { s.train_chunk(job, job.first_chunk + at, at, worker); });
+  s.sum_chunks(chunks);
   s.model.finish_gradient(s.streams[0], s.sum.slice(0, s.model.raw_gradient_size()),
                           1.0 / static_cast<double>(s.dimensions));
-  return s.mean_per_dimension(nll.first(static_cast<size_t>(windows)));
+  return s.gather_loss(nll.first(static_cast<size_t>(windows)));
 }
 
 double Workers::loss(const WindowBatch& batch, std::span<double> nll) {
   State& s = *state_;
-  s.deal(0, batch.size(), [&](const State::Part& part) {
+  const Range mine = share(batch.size());
+  s.deal(mine.first, mine.count, [&](const State::Part& part) {
     s.pass(part).loss(s.stream(part), s.load(batch, part), State::view(s.values(batch, part)),
                       {nll.data() + part.first, part.count, {}});
   });
-  return s.mean_per_dimension(nll.first(static_cast<size_t>(batch.size())));
+  return s.gather_loss(nll.first(static_cast<size_t>(batch.size())));
 }
 
 kernels::Array<float> Workers::gradient() {
@@ -236,8 +289,10 @@ kernels::Buffer<float> Workers::normalised(const WindowBatch& batch) {
 
 std::string Workers::first_non_finite(const WindowBatch& batch, int64_t window) {
   State& s = *state_;
-  const State::Part part{window, 1, 0};
-  return s.pass(part).first_non_finite(s.stream(part), s.load(batch, part));
+  return s.shares.from_owner(window, batch.size(), s.chunk_size(batch.size()), [&] {
+    const State::Part part{window, 1, 0};
+    return s.pass(part).first_non_finite(s.stream(part), s.load(batch, part));
+  });
 }
 
 }  // namespace evenflow::train

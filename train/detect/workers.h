@@ -2,7 +2,8 @@
 // fixed order.
 //
 // Windows are grouped into chunks whose size depends on the batch alone; each chunk has its own gradient arena and the
-// arenas are summed in order, so results are the same bits for any number of threads.
+// arenas are summed in order, so results are the same bits for any number of threads, and of ranks, which share the
+// chunks.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +18,17 @@ namespace evenflow::train {
 
 class Workers final : public Engine {
  public:
-  /// threads = 0: one per core. `training` false: no gradient memory.
-  Workers(const flow::Model& model, const io::NormaliserData& normaliser, int threads, bool training);
+  /// threads = 0: one per core. `training` false: no gradient memory. `ranks` outlives it.
+  Workers(const flow::Model& model, const io::NormaliserData& normaliser, int threads, bool training,
+          kernels::Communicator& ranks = kernels::alone());
   ~Workers() override;
 
   int threads() const;
-  /// Engine::loss with its gradient in gradient(). `step` names what a model draws in training.
+  /// Engine::loss with its gradient in gradient(), of all ranks together. `step` names what a model draws in training.
   double loss_and_gradient(const WindowBatch& batch, std::span<double> nll, int64_t step = 0);
   kernels::Array<float> gradient();
 
+  Range share(int64_t windows) const override;
   std::string describe() const override;
   void hold(std::span<const float> /*frames*/) override {}
   double loss(const WindowBatch& batch, std::span<double> nll) override;

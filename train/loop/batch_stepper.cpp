@@ -6,13 +6,16 @@
 #include "kernels/check.h"
 #include "kernels/copy.h"
 #include "kernels/random_order.h"
-#include "train/loop/training_step.h"
 
 namespace evenflow::train {
 namespace {
 
 using kernels::Array;
 using kernels::Buffer;
+
+int64_t round_up(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 template <class T>
 Array<const T> host_view(const std::vector<T>& values) {
@@ -33,23 +36,28 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
       parameters_(parts.model.parameter_count()),
       loaded_values_(parameters_ + (parts.augment && parts.augment->extra_column ? 1 : 0)),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
+      most_windows_(round_up(parts.settings.batch, engine_.shares().ranks().ranks()) /
+                    engine_.shares().ranks().ranks()),
+      row_(alone() ? parts.model.raw_gradient_size() : round_up(parts.model.raw_gradient_size(), 16)),
       resident_(parts.loader.resident()),
       lane_(shared != nullptr),
       device_state_(1, device_),
       host_state_(Buffer<kernels::StepState>::pinned(1, device_)),
+      shared_(lane_ ? *shared : SharedByLanes{{}, {}, parts.loader.windows(), epoch_windows_}),
       batch_start_(parts.settings.batch, device_),
       changes_(parts.augment ? parts.settings.batch : 0, device_),
       draws_(lane_ && parts.augment ? 1 : 0, device_),
       batch_values_(parts.augment ? parts.settings.batch * loaded_values_ : 0, device_),
       batch_v_(parts.settings.batch * parameters_, device_),
-      nll_(parts.settings.batch, device_),
+      nll_(most_windows_ * engine_.shares().ranks().ranks(), device_),
       squared_norm_(1, device_),
-      learning_rate_(steps(), device_),
-      loss_(steps(), device_),
-      norm_(steps(), device_),
+      learning_rate_(steps_of(shared_.epoch_windows), device_),
+      loss_(learning_rate_.size(), device_),
+      norm_(learning_rate_.size(), device_),
       host_loss_(Buffer<double>::pinned(steps(), device_)),
       host_norm_(Buffer<double>::pinned(steps(), device_)),
-      raw_(parts.model.raw_gradient_size(), device_),
+      raw_(row_ * engine_.shares().ranks().ranks(), device_),
+      sum_(alone() ? 0 : row_, device_),
       good_parameters_(parts.model.layout().size(), device_),
       good_m_(parts.model.layout().size(), device_),
       good_v_(parts.model.layout().size(), device_) {
@@ -58,21 +66,24 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
     const kernels::LaneDraws own{draw.augmentation, draw.seed, draw.speed_column};
     kernels::upload<kernels::LaneDraws>(stream_, {&own, 1}, draws_.view());
   }
+  if (!alone()) {
+    device_ranks_ = std::make_unique<kernels::DeviceRanks>(device_, engine_.shares().ranks());
+  }
   if (resident_) {
     const WindowTable table = parts.loader.window_table();
-    start_ = Buffer<int64_t>(static_cast<int64_t>(table.start.size()), device_);
-    v_ = Buffer<double>(static_cast<int64_t>(table.v.size()), device_);
-    kernels::upload<int64_t>(stream_, table.start, start_.view());
-    kernels::upload<double>(stream_, table.v, v_.view());
-    order_ = Buffer<int64_t>(epoch_windows_, device_);
+    start_ = Buffer<int64_t>(shared_.windows, device_);
+    v_ = Buffer<double>(shared_.windows * loaded_values_, device_);
+    kernels::upload<int64_t>(stream_, table.start, start_.slice(0, parts.loader.windows()));
+    kernels::upload<double>(stream_, table.v, v_.slice(0, parts.loader.windows() * loaded_values_));
+    order_ = Buffer<int64_t>(shared_.epoch_windows, device_);
     if (lane_) {
-      shared_ = *shared;
       position_ = steps();
       return;
     }
     engine_.hold(parts.loader.resident_frames());
     order_workspace_ = Buffer<unsigned char>(kernels::random_order_workspace_bytes(device_, epoch_windows_), device_);
-    shared_ = {engine_.held(parts.loader.resident_frames()), order_workspace_.view()};
+    shared_.frames = engine_.held(parts.loader.resident_frames());
+    shared_.order_workspace = order_workspace_.view();
     return;
   }
   kernels::check(!lane_, "BatchStepper", "resident frames of a lane");
@@ -92,7 +103,11 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
 }
 
 int64_t BatchStepper::steps() const {
-  return (epoch_windows_ + parts_.settings.batch - 1) / parts_.settings.batch;
+  return steps_of(epoch_windows_);
+}
+
+int64_t BatchStepper::steps_of(int64_t windows) const {
+  return (windows + parts_.settings.batch - 1) / parts_.settings.batch;
 }
 
 int64_t BatchStepper::windows_of(int64_t step) const {
@@ -118,7 +133,7 @@ void BatchStepper::order_windows() {
   if (epoch_windows_ == parts_.loader.windows()) {
     kernels::random_order(stream_, {.seed = s.seed,
                                     .order_stream = epoch_order_stream(epoch_),
-                                    .order = order_.view(),
+                                    .order = order_.slice(0, epoch_windows_),
                                     .workspace = shared_.order_workspace});
     if (lane_) {
       stream_.synchronise();  // another lane's order is made in the same memory
@@ -127,7 +142,7 @@ void BatchStepper::order_windows() {
   }
   // windows_per_clip draws some of them.
   const std::vector<int64_t> drawn = parts_.loader.epoch_windows(s.seed, epoch_, s.windows_per_clip);
-  kernels::upload<int64_t>(stream_, drawn, order_.view());
+  kernels::upload<int64_t>(stream_, drawn, order_.slice(0, epoch_windows_));
 }
 
 // Tells the device where the run stands: at an epoch's start, and after a step was rejected.
@@ -150,7 +165,7 @@ void BatchStepper::set_state() {
   for (size_t i = 0; i < rates.size(); ++i) {
     rates[i] = parts_.learning_rate(static_cast<int64_t>(i));
   }
-  kernels::upload<double>(stream_, rates, learning_rate_.view());
+  kernels::upload<double>(stream_, rates, learning_rate_.slice(0, steps()));
   state_known_ = true;
 }
 
@@ -236,10 +251,10 @@ WindowBatch BatchStepper::fill(int64_t index) {
   if (source.in_use) {
     source.copied.wait();
   }
-  std::copy(batch.frames.begin(), batch.frames.end(), source.host.data());
-  std::copy(batch.v.begin(), batch.v.end(), source.host_v.data());
-  const auto floats = static_cast<int64_t>(batch.frames.size());
-  const auto values = static_cast<int64_t>(batch.v.size());
+  const Range mine = engine_.share(batch.size());
+  const int64_t floats = mine.count * parts_.model.dimensions(), values = mine.count * loaded_values_;
+  std::copy_n(batch.frames.data() + mine.first * parts_.model.dimensions(), floats, source.host.data());
+  std::copy_n(batch.v.data() + mine.first * loaded_values_, values, source.host_v.data());
   kernels::copy(stream_, source.host.slice(0, floats), source.device.slice(0, floats));
   kernels::copy(stream_, source.host_v.slice(0, values), loaded().slice(0, values));
   source.copied.record(stream_);
@@ -257,7 +272,9 @@ BatchStepper::Step& BatchStepper::step_for(int64_t source, int64_t windows) {
   return recorded_.back();
 }
 
-void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int64_t windows) {
+void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int64_t batch_windows) {
+  const auto [first, windows] = engine_.share(batch_windows);
+  const int rank = engine_.shares().ranks().rank();
   const Array<double> v = batch_v_.slice(0, windows * parameters_);
   TrainingStep step{.model = parts_.model,
                     .pass = engine_.pass(),
@@ -267,16 +284,16 @@ void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int
                     .inverse_std = engine_.inverse_std(),
                     .batch_start = batch_start_.slice(0, windows),
                     .batch_v = v,
-                    .raw = raw_.view(),
+                    .raw = raw_.slice(rank * row_, parts_.model.raw_gradient_size()),
                     .rows = {},
-                    .nll = nll_.slice(0, windows),
+                    .nll = nll_.slice(rank * most_windows_, windows),
                     .squared_norm = squared_norm_.view(),
                     .update = {}};
   if (resident_) {
     step.frames = shared_.frames;
     step.select.emplace();
     step.select->state = device_state_.view();
-    step.select->order = order_.view();
+    step.select->order = order_.slice(first, order_.size() - first);
     step.select->start = start_.view();
     step.select->v = v_.view();
     step.select->stride = parts_.settings.batch;
@@ -290,7 +307,11 @@ void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int
     draw.values = batch_values_.slice(0, windows * loaded_values_);
     draw.changes = changes_.slice(0, windows);
     draw.v = v;
+    draw.first = first;
     draw.of_lane = draws_.view();
+  }
+  if (!alone()) {
+    share_with_ranks(step, batch_windows);
   }
   step.update.state = device_state_.view();
   step.update.learning_rate = learning_rate_.view();
@@ -302,6 +323,31 @@ void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int
   step.update.loss = loss_.view();
   step.update.norm = norm_.view();
   queue_training_step(stream, step);
+}
+
+// Every rank hands in a row of as many numbers, so those that it has no window for are 0.
+void BatchStepper::share_with_ranks(TrainingStep& step, int64_t windows) {
+  const kernels::Communicator& ranks = engine_.shares().ranks();
+  kernels::zero(stream_, nll_.slice(ranks.rank() * most_windows_, most_windows_));
+  step.rows = {.all = raw_.view(), .count = ranks.ranks(), .stride = row_, .sum = sum_.view()};
+  step.shared.emplace(TrainingStep::Shared{
+      .ranks = *device_ranks_,
+      .gathered = {kernels::RankRows{raw_.data(), row_ * static_cast<int64_t>(sizeof(float))},
+                   kernels::RankRows{nll_.data(), most_windows_ * static_cast<int64_t>(sizeof(double))}},
+      .windows = windows,
+      .first = engine_.share(windows).first,
+      .nll = nll_.view()});
+}
+
+// Without the gaps between the ranks'.
+std::vector<double> BatchStepper::nll_of_batch(int64_t windows) {
+  const std::vector<double> all = kernels::to_host(stream_, nll_.view());
+  std::vector<double> nll;
+  for (int rank = 0; rank < engine_.shares().ranks().ranks(); ++rank) {
+    const auto begin = all.begin() + rank * most_windows_;
+    nll.insert(nll.end(), begin, begin + engine_.shares().of(rank, windows, 1).count);
+  }
+  return nll;
 }
 
 void BatchStepper::settle() {
@@ -323,12 +369,16 @@ NonFinite BatchStepper::trace(int64_t step) {
   queue_operations(stream_, 0, windows);
   std::vector<kernels::WindowChange> changes;
   if (parts_.augment) {
-    changes = kernels::to_host(stream_, changes_.slice(0, windows));
+    const Range mine = engine_.share(windows);
+    const std::vector<kernels::WindowChange> own = kernels::to_host(stream_, changes_.slice(0, mine.count));
+    changes.resize(static_cast<size_t>(windows));
+    std::copy(own.begin(), own.end(), changes.begin() + mine.first);
     batch.changes = changes;
     batch.mels_per_band = parts_.augment->mels_per_band;
   }
-  const std::vector<double> nll = kernels::to_host(stream_, nll_.slice(0, windows));
-  const std::vector<float> gradient = kernels::to_host(stream_, raw_.slice(0, parts_.model.layout().size()));
+  const std::vector<double> nll = nll_of_batch(windows);
+  const std::vector<float> gradient =
+      kernels::to_host(stream_, (alone() ? raw_ : sum_).slice(0, parts_.model.layout().size()));
   return trace_non_finite(engine_, parts_.model.layout(), batch, parts_.loader.refs(), nll, host_view(gradient));
 }
 

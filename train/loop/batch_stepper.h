@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/event.h"
@@ -11,6 +12,7 @@
 #include "kernels/train_step.h"
 #include "train/detect/batch_engine.h"
 #include "train/loop/stepper.h"
+#include "train/loop/training_step.h"
 
 namespace evenflow::train {
 
@@ -18,6 +20,7 @@ namespace evenflow::train {
 struct SharedByLanes {
   kernels::Array<const float> frames;             ///< the loaders' resident ones
   kernels::Array<unsigned char> order_workspace;  ///< of one epoch's order at a time
+  int64_t windows = 0, epoch_windows = 0;         ///< for which each lane has room
 };
 
 class BatchStepper final : public Stepper {
@@ -34,8 +37,9 @@ class BatchStepper final : public Stepper {
 
   /// Steps queued before the host looks: long enough to hide the look, short enough to stop at once when asked to.
   static constexpr int64_t most_queued = 64;
-  /// The step that comes next.
+  /// The step that comes next, and its epoch.
   int64_t position() const { return position_; }
+  int64_t epoch() const { return epoch_; }
   /// How many steps of as many windows as that one lie ahead of it, itself included.
   int64_t alike_ahead() const;
   int64_t steps() const;  ///< of an epoch
@@ -55,7 +59,8 @@ class BatchStepper final : public Stepper {
     kernels::Event copied;
     bool in_use = false;
   };
-  // A step over so many windows of one source: queued piece by piece at first, recorded the second time.
+  // A step over so many windows, of all ranks, from one source: queued piece by piece at first, recorded the second
+  // time.
   struct Step {
     int64_t source = 0, windows = 0;
     bool warm = false;
@@ -63,12 +68,16 @@ class BatchStepper final : public Stepper {
   };
 
   BatchStepper(const StepParts& parts, const SharedByLanes* shared);
+  bool alone() const { return engine_.shares().alone(); }
+  int64_t steps_of(int64_t windows) const;
   void order_windows();
   void set_state();
   void queue(int64_t step);
   WindowBatch fill(int64_t source);
   kernels::Buffer<double>& loaded() { return parts_.augment ? batch_values_ : batch_v_; }
   Step& step_for(int64_t source, int64_t windows);
+  void share_with_ranks(TrainingStep& step, int64_t windows);
+  std::vector<double> nll_of_batch(int64_t windows);
   NonFinite trace(int64_t step);
 
   StepParts parts_;
@@ -77,6 +86,7 @@ class BatchStepper final : public Stepper {
   kernels::Device device_;
   // Values of a window: the model's own and, before it is augmented, perhaps a speed.
   int64_t parameters_, loaded_values_, epoch_windows_, epoch_ = 0, position_ = 0;
+  int64_t most_windows_, row_;  // this rank's of a batch, at most; floats of a rank's gradient
   bool resident_, lane_, state_known_ = false, good_known_ = false;
   kernels::StepState state_;
 
@@ -88,7 +98,8 @@ class BatchStepper final : public Stepper {
   kernels::Buffer<kernels::LaneDraws> draws_;  // a lane's
   kernels::Buffer<double> v_, batch_values_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<double> host_loss_, host_norm_;
-  kernels::Buffer<float> raw_, good_parameters_, good_m_, good_v_;
+  kernels::Buffer<float> raw_, sum_, good_parameters_, good_m_, good_v_;  // raw_: a row of each rank
+  std::unique_ptr<kernels::DeviceRanks> device_ranks_;
   std::array<Source, 2> sources_;
   std::vector<Step> recorded_;
   std::vector<StepOutcome> outcomes_;

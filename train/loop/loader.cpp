@@ -174,10 +174,12 @@ struct Loader::State {
   void copy_frames(Slot& slot) const {
     const int64_t size = static_cast<int64_t>(window.window_frames) * bands;
     slot.frames.resize(slot.refs.size() * static_cast<size_t>(size));
-    for (size_t i = 0; i < slot.refs.size(); ++i) {
-      const WindowRef& ref = slot.refs[i];
-      selection.shards[static_cast<size_t>(ref.shard)]->read_frames(
-          ref.frame, window.window_frames, slot.frames.data() + static_cast<int64_t>(i) * size);
+    const auto windows = static_cast<int64_t>(slot.refs.size());
+    const Range mine = share ? share(windows) : Range{0, windows};
+    for (int64_t i = mine.first; i < mine.first + mine.count; ++i) {
+      const WindowRef& ref = slot.refs[static_cast<size_t>(i)];
+      selection.shards[static_cast<size_t>(ref.shard)]->read_frames(ref.frame, window.window_frames,
+                                                                    slot.frames.data() + i * size);
     }
   }
 
@@ -266,6 +268,7 @@ struct Loader::State {
   bool resident = true;
   std::vector<float> resident_frames;
 
+  Share share;
   std::vector<Item> order;
   int64_t batch = 1, consumed = 0;
   std::array<Slot, 2> slots;
@@ -301,6 +304,11 @@ int64_t Loader::windows_per_epoch(int windows_per_clip) const {
     total += windows_per_clip > 0 ? std::min<int64_t>(windows_per_clip, clip.windows) : clip.windows;
   }
   return total;
+}
+
+void Loader::read_only(Share share) {
+  state_->stop_prefetch();
+  state_->share = std::move(share);
 }
 
 void Loader::start_epoch(uint64_t seed, int64_t epoch, int64_t batch, int windows_per_clip, int64_t first_batch) {

@@ -45,6 +45,11 @@ class Loader {
   int64_t windows() const;  ///< in all
   int64_t windows_per_epoch(int windows_per_clip) const;
 
+  /// From the next start on, frames of a batch are read only of the windows of its share (streamed; resident frames are
+  /// all there). Empty: of all.
+  using Share = std::function<Range(int64_t windows)>;
+  void read_only(Share share);
+
   /// Starts an epoch: batches of `batch` windows from batch `first_batch` on; windows_per_clip 0: all of them.
   void start_epoch(uint64_t seed, int64_t epoch, int64_t batch, int windows_per_clip, int64_t first_batch = 0);
   /// Windows in clip order, no shuffling (validation, statistics).

@@ -53,10 +53,12 @@ kernels::LaneLayout PackedStepper::measure(const PackParts& parts) {
   const std::string reason = why_not_packed(parts, device_);
   kernels::check(reason.empty(), "PackedStepper", "trainings that can be packed: " + reason);
   held_.push_back({parts.loader.resident_frames(), on_device(stream_, parts.loader.resident_frames())});
-  const int64_t epoch_windows = parts.loader.windows_per_epoch(parts.config.train.windows_per_clip);
+  const int64_t windows = std::max(parts.windows, parts.loader.windows());
+  const int64_t epoch_windows =
+      std::max(parts.epoch_windows, parts.loader.windows_per_epoch(parts.config.train.windows_per_clip));
   order_workspace_ =
       kernels::Buffer<unsigned char>(kernels::random_order_workspace_bytes(device_, epoch_windows), device_);
-  shared_ = {held_[0].device->view(), order_workspace_.view()};
+  shared_ = {held_[0].device->view(), order_workspace_.view(), windows, epoch_windows};
 
   kernels::LaneLayout layout;
   auto heard = std::make_unique<kernels::MemoryScope>(device_, layout);
@@ -104,8 +106,10 @@ void PackedStepper::hold(std::span<const float> frames) {
 
 void PackedStepper::put(int64_t lane, const StepParts& parts) {
   kernels::check(!present(lane), "PackedStepper::put", "an absent lane");
-  kernels::check(parts.loader.resident_frames().data() == held_[0].host.data(), "PackedStepper::put",
-                 "windows of the pack's frames");
+  kernels::check(parts.loader.resident_frames().data() == held_[0].host.data() &&
+                     parts.loader.windows() <= shared_.windows &&
+                     parts.loader.windows_per_epoch(parts.settings.windows_per_clip) <= shared_.epoch_windows,
+                 "PackedStepper::put", "windows of the pack's frames, no more than there is room for");
   auto& engine = dynamic_cast<BatchEngine&>(parts.engine);
   for (const Frames& frames : held_) {
     engine.hold(frames.host, frames.device);
@@ -139,10 +143,10 @@ std::vector<int64_t> PackedStepper::lanes_to_step(int64_t windows) {
   std::vector<int64_t> out;
   for (int64_t lane = 0; lane < lanes(); ++lane) {
     BatchStepper* const stepper = lanes_[static_cast<size_t>(lane)].get();
-    if (stepper == nullptr || stepper->alike_ahead() == 0) {
+    if (stepper == nullptr) {
       continue;
     }
-    if (stepper->windows_of(stepper->position()) == windows) {
+    if (stepper->alike_ahead() > 0 && stepper->windows_of(stepper->position()) == windows) {
       stepper->begin();
       out.push_back(lane);
     } else {
@@ -154,15 +158,17 @@ std::vector<int64_t> PackedStepper::lanes_to_step(int64_t windows) {
 
 const std::vector<std::span<const StepOutcome>>& PackedStepper::run(int64_t count) {
   std::fill(outcomes_.begin(), outcomes_.end(), std::span<const StepOutcome>());
-  int64_t windows = 0;
+  const BatchStepper* last = nullptr;  // furthest behind
+  const auto progress = [](const BatchStepper& stepper) { return std::pair(stepper.epoch(), stepper.position()); };
   for (const auto& stepper : lanes_) {
-    if (stepper != nullptr && stepper->alike_ahead() > 0) {
-      windows = std::max(windows, stepper->windows_of(stepper->position()));
+    if (stepper != nullptr && stepper->alike_ahead() > 0 && (last == nullptr || progress(*stepper) < progress(*last))) {
+      last = stepper.get();
     }
   }
-  if (windows == 0) {
+  if (last == nullptr) {
     return outcomes_;
   }
+  const int64_t windows = last->windows_of(last->position());
   const std::vector<int64_t> lanes = lanes_to_step(windows);
   int64_t steps = std::min(count, BatchStepper::most_queued);
   for (const int64_t lane : lanes) {

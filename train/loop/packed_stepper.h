@@ -3,8 +3,8 @@
 //
 // A lane is an ordinary training: its model, engine, optimiser and guard are its own, made in scope(). Only its steps
 // are made here, all lanes' at once. Lanes differ in numbers: seed, learning rate, k and v0, clipping, amounts of
-// augmentation, and which windows of the frames they take. They have the frames, the number of windows, shapes and
-// batches in common, and whether windows are changed at all.
+// augmentation, and which windows of the frames they take. They have the frames, shapes and batches in common, and
+// whether windows are changed at all.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +28,8 @@ struct PackParts {
   const io::NormaliserData& normaliser;
   Loader& loader;
   const std::optional<AugmentPlan>& augment;
+  /// The most that one of them has, in all and in an epoch; 0: as many as this one.
+  int64_t windows = 0, epoch_windows = 0;
 };
 
 /// Why such trainings cannot be packed on the device: a sentence without its end, with what would help. Empty: they
@@ -70,9 +72,10 @@ class PackedStepper {
   void start_epoch(int64_t lane, int64_t epoch, int64_t first_step);
   void settle(int64_t lane);
   /// Makes up to `count` steps of every lane that has some left in its epoch, and at least one of some lane; one
-  /// element per lane, empty where none was made. Lanes go side by side; one that a step that was not finite has set
-  /// back (its outcomes end with it, and the caller rejects it before the next call) is waited for where the last,
-  /// smaller batch of an epoch begins. Valid until the next call.
+  /// element per lane, empty where none was made. Lanes go side by side while their batches are of a size; where the
+  /// last, smaller one of an epoch comes, those that are furthest behind go first. One that a step that was not finite
+  /// has set back (its outcomes end with it, and the caller rejects it before the next call) is waited for there. Valid
+  /// until the next call.
   const std::vector<std::span<const StepOutcome>>& run(int64_t count);
 
  private:

@@ -46,6 +46,9 @@ RunLog::RunLog(const std::filesystem::path& file, std::function<void(const std::
     : file_(file), out_(file, std::ios::app | std::ios::binary), also_(std::move(also)) {}
 
 void RunLog::line(const std::string& text) {
+  if (file_.empty()) {
+    return;
+  }
   append_line(out_, file_, utc_now() + " " + text + "\n");
   if (also_) {
     also_(text);

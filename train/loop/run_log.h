@@ -13,6 +13,8 @@ namespace evenflow::train {
 /// Lines with their UTC time, appended to log.txt and handed on. Each is on its way to the disk when line() returns.
 class RunLog {
  public:
+  /// Says nothing.
+  RunLog() = default;
   RunLog(const std::filesystem::path& file, std::function<void(const std::string&)> also);
   void line(const std::string& text);
 

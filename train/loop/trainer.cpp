@@ -16,6 +16,7 @@
 #include "io/version.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/device_ranks.h"
 #include "train/detect/config_match.h"
 #include "train/loop/budget.h"
 #include "train/loop/checkpoint.h"
@@ -23,6 +24,7 @@
 #include "train/loop/guard.h"
 #include "train/loop/normal_clips.h"
 #include "train/loop/optimizer.h"
+#include "train/loop/rank_agreement.h"
 #include "train/loop/run_log.h"
 #include "train/loop/stepper.h"
 #include "train/loop/training_data.h"
@@ -41,7 +43,34 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// The same settings, program and kind of device on all ranks, so that what each decides by itself is the same.
+kernels::Device agreed_device(const TrainOptions& options) {
+  kernels::Communicator& ranks = *options.ranks;
+  std::string settings = fmt::format("{} {} {} {}\n{}", options.run.string(), options.resume, options.until_epoch,
+                                     options.stop_after_steps, io::to_toml(options.config));
+  for (const std::filesystem::path& shard : options.shards) {
+    settings += shard.string() + "\n";
+  }
+  require_same(ranks, "settings", settings);
+  require_same(ranks, "versions of evenflow", fmt::format("{} {}", io::version(), io::commit()));
+  const kernels::Device device = kernels::device_of_rank(options.config.train.device, ranks);
+  require_same(ranks, "devices", kernels::describe(device));
+  return device;
+}
+
+EngineSettings engine_settings(const TrainOptions& options) {
+  const io::TrainSettings& train = options.config.train;
+  const int64_t ranks = options.ranks->ranks();
+  return {.threads = train.threads > 0 ? train.threads : options.ranks->cores(),
+          .batch = (train.batch + ranks - 1) / ranks,
+          .training = true,
+          .ranks = options.ranks};
+}
+
 io::RunFolder open_run(const TrainOptions& options) {
+  if (!options.ranks->leads()) {
+    return io::RunFolder::named(options.run);
+  }
   if (options.resume) {
     return io::RunFolder::resume(options.run);
   }
@@ -122,10 +151,12 @@ class Training {
 
  private:
   // ---- beginning
+  io::NormaliserData fit_normaliser();
   void start_new();
   void require_own(const Checkpoint& checkpoint) const;
   void resume(const Checkpoint& checkpoint);
   void initialise_model();
+  void take_first_ranks_model();
   void log_start();
   void log_held_out();
 
@@ -141,7 +172,7 @@ class Training {
   void record(const EpochMetrics& row);
   void draw_pictures();
   void report(bool epoch_end) const;
-  bool stop_asked() const;
+  bool stop_asked();
   bool out_of_patience() const;
   bool finished() const { return epoch_ >= epochs_ || out_of_patience(); }
 
@@ -166,6 +197,7 @@ class Training {
 
   const TrainOptions& options_;
   const io::Config& config_;
+  kernels::Communicator& ranks_;
   kernels::Device device_;
   TrainingData data_;
   io::RunFolder run_;
@@ -193,7 +225,7 @@ class Training {
   std::unique_ptr<EventLog> events_;
 
   int64_t steps_done_ = 0, windows_done_ = 0;  // in this session
-  bool interrupted_ = false;
+  bool interrupted_ = false, stopped_ = false;
   Stopwatch clock_;
 };
 
@@ -202,18 +234,16 @@ class Training {
 Training::Training(const TrainOptions& options)
     : options_(options),
       config_(options.config),
-      device_(kernels::parse_device(config_.train.device)),
-      data_(open_training_data(config_, options.shards)),
+      ranks_(*options.ranks),
+      device_(agreed_device(options)),
+      data_(open_training_data(config_, options.shards, ranks_.leads())),
       run_(open_run(options)),
-      log_(run_.log(), options.log),
+      log_(ranks_.leads() ? RunLog(run_.log(), options.log) : RunLog()),
       checkpoint_(open_checkpoint(options, run_)),
-      normaliser_(checkpoint_ ? checkpoint_->model.normaliser
-                              : fit_normaliser_to(data_, config_.window.normalise,
-                                                  [this](const std::string& text) { log_.line(text); })),
+      normaliser_(checkpoint_ ? checkpoint_->model.normaliser : fit_normaliser()),
       condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
       model_(flow::make_model(config_, condition_, config_.train.seed, device_)),
-      engine_(make_engine(*model_, normaliser_,
-                          {.threads = config_.train.threads, .batch = config_.train.batch, .training = true})),
+      engine_(make_engine(*model_, normaliser_, engine_settings(options))),
       own_scores_(model_->scores(), {}),
       optimizer_(model_->parameters()),
       guard_(optimizer_),
@@ -224,6 +254,7 @@ Training::Training(const TrainOptions& options)
   nll_.resize(static_cast<size_t>(config_.train.batch));
   provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
+  require_same(ranks_, "data", provenance_.data_hash);
   if (checkpoint_) {
     require_own(*checkpoint_);
   }
@@ -235,6 +266,11 @@ Training::Training(const TrainOptions& options)
     start_new();
   }
   engine_->hold(data_.validation->resident_frames());
+  if (ranks_.ranks() > 1) {
+    for (Loader* loader : {data_.train.get(), data_.validation.get()}) {
+      loader->read_only([this](int64_t of_batch) { return engine_->share(of_batch); });
+    }
+  }
   stepper_ = make_stepper({.settings = config_.train,
                            .model = *model_,
                            .engine = *engine_,
@@ -243,16 +279,44 @@ Training::Training(const TrainOptions& options)
                            .guard = guard_,
                            .learning_rate = [this](int64_t step) { return learning_rate(step); },
                            .augment = data_.augment});
+  if (!ranks_.leads()) {
+    return;
+  }
   const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
   metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
   events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
 }
 
+io::NormaliserData Training::fit_normaliser() {
+  const auto bands = static_cast<size_t>(data_.shards[0]->mel_bands());
+  io::NormaliserData fitted{std::vector<float>(bands), std::vector<float>(bands)};
+  if (ranks_.leads()) {
+    fitted = fit_normaliser_to(data_, config_.window.normalise, [this](const std::string& text) { log_.line(text); });
+  }
+  take_from_first(ranks_, fitted.mean);
+  take_from_first(ranks_, fitted.std);
+  return fitted;
+}
+
 void Training::start_new() {
-  initialise_model();
+  if (ranks_.leads()) {
+    initialise_model();
+  }
+  take_first_ranks_model();
   guard_.start();
-  run_.fill([this] { save_checkpoint(); });
-  run_.appear();
+  if (ranks_.leads()) {
+    run_.fill([this] { save_checkpoint(); });
+    run_.appear();
+  }
+}
+
+void Training::take_first_ranks_model() {
+  if (ranks_.ranks() == 1) {
+    return;
+  }
+  std::vector<float> parameters = kernels::to_host(stream_, model_->parameters());
+  take_from_first(ranks_, parameters);
+  kernels::upload<float>(stream_, parameters, model_->parameters());
 }
 
 // io::DataError unless checkpoint, data and models belong together.
@@ -264,7 +328,9 @@ void Training::require_own(const Checkpoint& checkpoint) const {
                         "); give the same shards in the same order, or train a new run");
   }
   require_possible(options_.run, checkpoint, steps_per_epoch_);
-  require_own_models(run_, checkpoint.model);
+  if (ranks_.leads()) {
+    require_own_models(run_, checkpoint.model);
+  }
 }
 
 void Training::resume(const Checkpoint& checkpoint) {
@@ -282,6 +348,9 @@ void Training::resume(const Checkpoint& checkpoint) {
   best_loss_ = model.progress->best_loss;
   best_epoch_ = model.progress->best_epoch;
   sums_ = checkpoint.sums;
+  if (!ranks_.leads()) {
+    return;
+  }
   io::write_text(run_.config(), io::to_toml(config_));
   if (options_.remember_shards) {
     run_.write_shards(options_.shards);
@@ -316,6 +385,10 @@ void Training::initialise_model() {
 void Training::log_start() {
   log_.line(fmt::format("evenflow {} ({}) on {}, {}", provenance_.version, provenance_.commit, provenance_.device,
                         engine_->describe()));
+  if (ranks_.ranks() > 1) {
+    log_.line(fmt::format("{} ranks train together, {} of them on the first one's node", ranks_.ranks(),
+                          ranks_.ranks_on_node()));
+  }
   if (!run_.is_locked()) {
     log_.line("the run folder's file system has no locks: nothing keeps a second training out");
   }
@@ -442,9 +515,9 @@ void Training::take(const StepOutcome& outcome) {
   report(false);
 }
 
-bool Training::stop_asked() const {
-  return (options_.stop != nullptr && options_.stop->load()) ||
-         (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
+bool Training::stop_asked() {
+  stopped_ = ranks_.any(options_.stop != nullptr && options_.stop->load());
+  return stopped_ || (options_.stop_after_steps > 0 && steps_done_ >= options_.stop_after_steps);
 }
 
 bool Training::out_of_patience() const {
@@ -492,15 +565,17 @@ void Training::end_epoch(double seconds, int64_t windows) {
   row.seconds = seconds;
   row.windows_per_s = static_cast<double>(windows) / seconds;
   keep_best(data_.validation->clips() > 0 ? validation : train_loss_);
-  metrics_->append(row);
-  record(row);
+  if (ranks_.leads()) {
+    metrics_->append(row);
+    record(row);
+  }
   log_.line(fmt::format("epoch {}: loss {:.6f}, validation {:.6f}, {:.0f} windows/s", row.epoch, row.train_loss,
                         row.validation_loss, row.windows_per_s));
   ++epoch_;
   step_in_epoch_ = 0;
   sums_ = {};
   const bool due = config_.train.checkpoint_epochs > 0 && epoch_ % config_.train.checkpoint_epochs == 0;
-  if (finished() || due) {
+  if (ranks_.leads() && (finished() || due)) {
     draw_pictures();
     save_checkpoint();
   }
@@ -539,7 +614,9 @@ void Training::keep_best(double loss) {
   }
   best_loss_ = loss;
   best_epoch_ = epoch_ + 1;
-  io::write_model(run_.model(), model_data());
+  if (ranks_.leads()) {
+    io::write_model(run_.model(), model_data());
+  }
 }
 
 void Training::record(const EpochMetrics& row) {
@@ -571,7 +648,7 @@ void Training::draw_pictures() {
 }
 
 void Training::report(bool epoch_end) const {
-  if (!options_.progress) {
+  if (!options_.progress || !ranks_.leads()) {
     return;
   }
   TrainProgress progress;
@@ -695,6 +772,9 @@ void Training::log_threshold(const FittedThreshold& fitted) {
 
 // last.h5 and model.h5 with their thresholds. Afterwards the model holds the best model's parameters.
 void Training::finish_models() {
+  if (!ranks_.leads()) {
+    return;
+  }
   stepper_->settle();
   NormalClips clips = normal_clips();
   const bool no_score = clips.scores.training.empty() && clips.scores.held_out.empty();
@@ -727,7 +807,7 @@ void Training::finish() {
                     "prepare the recordings again",
                     options_.run.string()));
   }
-  if (interrupted_) {
+  if (interrupted_ && ranks_.leads()) {
     save_checkpoint();
   }
   finish_models();
@@ -741,12 +821,13 @@ TrainResult Training::result() const {
   result.epochs = epoch_;
   result.steps = steps_done_;
   result.loss = train_loss_;
-  result.validation_loss = metrics_->last_validation_loss();
+  result.validation_loss = metrics_ ? metrics_->last_validation_loss() : nan;
   result.best_loss = best_loss_;
   result.best_epoch = best_epoch_;
   result.seconds = clock_.seconds();
   result.windows_per_second = static_cast<double>(windows_done_) / result.seconds;
   result.interrupted = interrupted_;
+  result.stopped = stopped_;
   result.out_of_patience = epoch_ < epochs_ && out_of_patience();
   return result;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/config.h"
+#include "kernels/communicator.h"
 
 namespace evenflow::train {
 
@@ -34,6 +35,8 @@ struct TrainOptions {
   int64_t until_epoch = 0;                  ///< stop once so many epochs are made, as if interrupted; 0: at the end
   int64_t stop_after_steps = 0;             ///< tests: behave as if interrupted after so many steps; 0: never
   const std::atomic<bool>* stop = nullptr;  ///< set by Ctrl-C: finish the step, save, return
+  /// Who trains the same model together, each with these options; the first alone writes, logs and shows progress.
+  kernels::Communicator* ranks = &kernels::alone();
   std::function<void(const TrainProgress&)> progress;
   std::function<void(const std::string&)> log;  ///< each line also goes to log.txt
 };
@@ -44,6 +47,7 @@ struct TrainResult {
   int64_t best_epoch = -1;
   double seconds = 0, windows_per_second = 0;
   bool interrupted = false;
+  bool stopped = false;          ///< by `stop`, on whichever rank
   bool out_of_patience = false;  ///< ended by train.patience, before its epochs were made
 };
 

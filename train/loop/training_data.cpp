@@ -109,7 +109,8 @@ std::string check_sound(const TrainingData& data) {
 
 }  // namespace
 
-TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards) {
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
+                                bool listen) {
   if (shards.empty()) {
     throw io::UsageError("no shard to train on; make one with evenflow prepare");
   }
@@ -148,7 +149,9 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
   data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget);
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
-  data.silence = check_sound(data);
+  if (listen) {
+    data.silence = check_sound(data);
+  }
   return data;
 }
 

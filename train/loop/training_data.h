@@ -32,8 +32,10 @@ struct TrainingData {
 /// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
 /// each other or the configuration, no clips, a clip too short, clips that all say
 /// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
-/// model of a shape that cannot be, what plan_augmentation refuses.
-TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards);
+/// model of a shape that cannot be, what plan_augmentation refuses. `listen` false: whether clips say anything is not
+/// looked at, which takes all their frames.
+TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
+                                bool listen = true);
 
 /// The machines of the training clips on both sides, distinct and sorted; clips of unknown machine do not count.
 std::vector<std::string> machines_of(const TrainingData& data);

@@ -14,6 +14,9 @@ using kernels::TraceRange;
 void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale) {
   const TraceRange phase(stream, "update");
   Array<float> raw = step.raw;
+  if (step.shared) {
+    step.shared->ranks.gather(stream, step.shared->gathered);
+  }
   if (step.rows) {
     kernels::sum_rows(
         stream,
@@ -25,7 +28,7 @@ void update(kernels::Stream& stream, const TrainingStep& step, double loss_scale
   task.gradient = raw.slice(0, step.model.layout().size());
   kernels::squared_norm(stream, {.x = task.gradient, .out = step.squared_norm});
   task.loss_scale = loss_scale;
-  task.nll = step.nll;
+  task.nll = step.shared ? step.shared->nll : step.nll;
   task.squared_norm = step.squared_norm;
   task.parameter = step.model.parameters();
   kernels::guarded_update(stream, task);
@@ -51,9 +54,9 @@ kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step
 }
 
 void queue_training_step(kernels::Stream& stream, const TrainingStep& step) {
-  const double scale =
-      1.0 / (static_cast<double>(step.batch_start.size) * static_cast<double>(step.model.dimensions()));
-  const kernels::ConstMap x = gather_batch(stream, step);
+  const int64_t own = step.batch_start.size, windows = step.shared ? step.shared->windows : own;
+  const double scale = 1.0 / (static_cast<double>(windows) * static_cast<double>(step.model.dimensions()));
+  const kernels::ConstMap x = own > 0 ? gather_batch(stream, step) : kernels::ConstMap{};
   {
     const TraceRange phase(stream, "assemble");
     step.model.assemble(stream);
@@ -62,8 +65,11 @@ void queue_training_step(kernels::Stream& stream, const TrainingStep& step) {
     const TraceRange phase(stream, "backward");
     kernels::zero(stream, step.raw);
   }
-  const flow::Draws draws{{&step.update.state.data->adam_step, 1, step.update.state.device}, 0};
-  step.pass.loss_and_gradient(stream, x, step.batch_v, scale, draws, step.nll, step.raw);
+  if (own > 0) {
+    const flow::Draws draws{{&step.update.state.data->adam_step, 1, step.update.state.device},
+                            step.shared ? step.shared->first : 0};
+    step.pass.loss_and_gradient(stream, x, step.batch_v, scale, draws, step.nll, step.raw);
+  }
   update(stream, step, scale);
 }
 

@@ -2,6 +2,7 @@
 // (On the CPU the passes of a step are dealt to threads: worker_stepper.h.)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,11 +10,13 @@
 
 #include "flow/model.h"
 #include "kernels/augment.h"
+#include "kernels/device_ranks.h"
 #include "kernels/train_step.h"
 
 namespace evenflow::train {
 
-/// What a step reads and writes, on the model's device. n windows of `batch_start`.
+/// What a step reads and writes, on the model's device. n windows of `batch_start`; none is possible where ranks share
+/// the batch.
 struct TrainingStep {
   flow::Model& model;
   flow::Pass& pass;                               ///< made for training, of n windows or more
@@ -29,14 +32,22 @@ struct TrainingStep {
     double mels_per_band = 0;
   };
   std::optional<Augment> augment{};
-  /// Where other passes of the same batch left their gradients: `raw` is the first of `count` rows, and their sum goes
-  /// to `sum`, as long as a row.
+  /// Where other passes of the same batch left their gradients: `raw` is one of `count` rows, and their sum goes to
+  /// `sum`, as long as a row.
   struct Rows {
     kernels::Array<const float> all;
     int64_t count = 0, stride = 0;
     kernels::Array<float> sum;
   };
   std::optional<Rows> rows;
+  /// Those passes are other ranks': each gathers `rows` and nll of all before the sum.
+  struct Shared {
+    kernels::DeviceRanks& ranks;
+    std::array<kernels::RankRows, 2> gathered;  ///< the rows, and nll
+    int64_t windows = 0, first = 0;             ///< of the whole batch; the first of these n among them
+    kernels::Array<double> nll;                 ///< of all ranks, 0 where none has a window
+  };
+  std::optional<Shared> shared{};
   kernels::Array<double> nll;           ///< [n]
   kernels::Array<double> squared_norm;  ///< [1] of the gradient
   /// Of it loss_scale, nll, squared_norm, gradient and parameter are the step's to set. state names what the model
