@@ -2,17 +2,16 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <new>
 
 #include <fmt/format.h>
 
+#include "experiments/command.h"
 #include "experiments/command_line.h"
 #include "experiments/console.h"
-#include "experiments/interrupt.h"
+#include "experiments/failure.h"
 #include "experiments/ranks.h"
 #include "io/error.h"
 #include "io/text.h"
-#include "kernels/check.h"
 
 namespace {
 
@@ -42,15 +41,8 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run(argc, argv);
-  } catch (const experiments::Interrupted& error) {
-    return complain(experiments::exit_interrupted, error.what());
-  } catch (const io::UsageError& error) {
-    return complain(experiments::exit_usage, error.what());
-  } catch (const kernels::DeviceError& error) {
-    return complain(experiments::exit_usage, error.what());
-  } catch (const std::bad_alloc&) {
-    return complain(experiments::exit_data, "out of memory; lower train.batch, train.resident_mib or --threads");
-  } catch (const std::exception& error) {
-    return complain(experiments::exit_data, error.what());
+  } catch (const std::exception&) {
+    const experiments::Failure failure = experiments::failure_of(std::current_exception());
+    return complain(failure.code, failure.sentence);
   }
 }

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "io/config.h"
+#include "io/error.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -178,6 +179,21 @@ void Options::config(ConfigSource& target, const std::function<bool(const std::s
     if (const std::string text = key.get(defaults); !text.empty()) {
       option->default_str(text);
     }
+  }
+}
+
+void fill_from_words(std::vector<std::string> words, const std::function<void(Options&)>& declare) {
+  CLI::App app;
+  app.set_help_flag();
+  Options options(app);
+  declare(options);
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ExtrasError&) {
+    throw io::UsageError(fmt::format("'{}' is not an option there", fmt::join(app.remaining(), " ")));
+  } catch (const CLI::ParseError& error) {
+    throw io::UsageError(error.what());
   }
 }
 

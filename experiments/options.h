@@ -75,4 +75,7 @@ class Options {
   CLI::App& app_;
 };
 
+/// Fills what `declare` names from words, as from a command line of its own. io::UsageError.
+void fill_from_words(std::vector<std::string> words, const std::function<void(Options&)>& declare);
+
 }  // namespace evenflow::experiments

@@ -65,6 +65,8 @@ Kind kind_of(FileKind kind) {
       return {"a report of evenflow's", ""};
     case FileKind::choice:
       return {"a choice of evenflow's", ""};
+    case FileKind::trainings:
+      return {"a table of evenflow's trainings", "CSV"};
     case FileKind::study_table:
       break;
   }
@@ -114,6 +116,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return is_own_page(io::read_beginning(file));
     case FileKind::choice:
       return io::read_beginning(file).starts_with("# Chosen by evenflow choose");
+    case FileKind::trainings:
+      return io::read_beginning(file).starts_with("exit_code,run,");
     case FileKind::study_table:
       return is_study_table(file);
     default:

@@ -12,7 +12,19 @@
 
 namespace evenflow::experiments {
 
-enum class FileKind { shard, latents, samples, scores, picture, evaluation, profile, page, study_table, choice };
+enum class FileKind {
+  shard,
+  latents,
+  samples,
+  scores,
+  picture,
+  evaluation,
+  profile,
+  page,
+  study_table,
+  choice,
+  trainings
+};
 
 /// A table that a study, a family or a choice wrote.
 bool is_study_table(const std::filesystem::path& file);

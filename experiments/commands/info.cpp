@@ -253,19 +253,22 @@ void describe_recording(const fs::path& file) {
   line("windows", std::to_string(frontend::windows_in(frames, {})));
 }
 
-/// Header and last row of a run's metrics.csv, by column.
-void describe_progress(const fs::path& metrics) {
+/// The last row of a run's metrics.csv; empty: there is none.
+std::string progress_text(const fs::path& metrics) {
+  if (!fs::exists(metrics)) {
+    return "";
+  }
   const auto rows = io::read_csv(metrics);
   if (rows.size() < 2) {
-    return;
+    return "";
   }
   const auto value = [&](const std::string& column) -> std::string {
     const auto found = std::find(rows[0].begin(), rows[0].end(), column);
     const auto i = static_cast<size_t>(found - rows[0].begin());
     return i < rows.back().size() ? rows.back()[i] : "";
   };
-  line("last epoch", fmt::format("{}: loss {}, validation {}, {} windows/s", value("epoch"), value("train_loss"),
-                                 value("validation_loss"), value("windows_per_s")));
+  return fmt::format("{}: loss {}, validation {}, {} windows/s", value("epoch"), value("train_loss"),
+                     value("validation_loss"), value("windows_per_s"));
 }
 
 void describe_run(const fs::path& folder) {
@@ -274,13 +277,35 @@ void describe_run(const fs::path& folder) {
   for (const fs::path& shard : run.shards()) {
     line("shard", shard.string());
   }
-  if (fs::exists(run.metrics())) {
-    describe_progress(run.metrics());
+  if (const std::string progress = progress_text(run.metrics()); !progress.empty()) {
+    line("last epoch", progress);
   }
   for (const fs::path& file : {run.model(), run.checkpoint()}) {
     if (fs::exists(file)) {
       describe_model(file);
     }
+  }
+}
+
+/// The run folders in a folder, in the order of their names.
+std::vector<io::RunFolder> runs_in(const fs::path& folder) {
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (fs::exists(entry.path() / "config.toml") && fs::exists(entry.path() / "log.txt")) {
+      found.push_back(entry.path());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<io::RunFolder> runs;
+  std::transform(found.begin(), found.end(), std::back_inserter(runs), io::RunFolder::open);
+  return runs;
+}
+
+void describe_runs(const fs::path& folder, const std::vector<io::RunFolder>& runs) {
+  fmt::print("{}: folder of {}\n", io::escaped(folder.string()), count_text(std::ssize(runs), "run"));
+  for (const io::RunFolder& run : runs) {
+    const std::string progress = progress_text(run.metrics());
+    line(run.path().filename().string(), progress.empty() ? "no epoch yet" : "epoch " + progress);
   }
 }
 
@@ -342,6 +367,8 @@ void describe_folder(const fs::path& folder) {
     describe_run(folder);
   } else if (fs::exists(folder / "manifest.csv")) {
     describe_recordings(folder / "manifest.csv", "manifest");
+  } else if (const std::vector<io::RunFolder> runs = runs_in(folder); !runs.empty()) {
+    describe_runs(folder, runs);
   } else {
     describe_recordings(folder, io::is_dcase_folder(folder) ? "DCASE folder" : "folder of recordings");
   }
@@ -399,7 +426,8 @@ Command info_command() {
   return make_command<InfoArguments>(
       "info",
       "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
-      "run folders, studies, choices and their tables, sweeps, folders of recordings, and recordings.",
+      "run folders and folders of them, studies, choices and their tables, sweeps, folders of recordings, and "
+      "recordings.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

@@ -1,7 +1,12 @@
 // evenflow train: shards to a run folder.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iomanip>
+#include <map>
+#include <optional>
+#include <sstream>
 
 #include "experiments/command.h"
 #include "experiments/configuration.h"
@@ -10,6 +15,8 @@
 #include "experiments/outputs.h"
 #include "experiments/ranks.h"
 #include "experiments/recordings.h"
+#include "experiments/train_pack.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
 #include "train/loop/trainer.h"
@@ -19,6 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// One training.
 struct TrainArguments {
   std::vector<fs::path> shards;
   fs::path run;
@@ -27,9 +35,16 @@ struct TrainArguments {
   bool resume = false, replace = false;
 };
 
-void declare(Options& options, TrainArguments& arguments) {
+/// One, or several at once.
+struct TrainCommandArguments : TrainArguments {
+  int pack = 0;
+  std::optional<fs::path> list, results;
+  bool force = false;
+};
+
+void declare_one(Options& options, TrainArguments& arguments) {
   options.files("SHARD", arguments.shards, "feature shards that `prepare` wrote; with --resume those of the run");
-  options.file("--run", arguments.run, "the run folder").required().shown_as("FOLDER");
+  options.file("--run", arguments.run, "the run folder; always needed but with --list").shown_as("FOLDER");
   options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
   options.flag("--replace", arguments.replace, "replace a run that is already in the folder");
   options
@@ -37,8 +52,28 @@ void declare(Options& options, TrainArguments& arguments) {
               "stop after this epoch, to go on later; the learning rate's schedule stays that of the whole training. "
               "0: train to the end")
       .shown_as("N");
+}
+
+void declare_configuration(Options& options, TrainArguments& arguments) {
   options.config(
       arguments.config, [](const std::string&) { return true; }, true);
+}
+
+void declare(Options& options, TrainCommandArguments& arguments) {
+  declare_one(options, arguments);
+  options.number(
+      "--pack", arguments.pack, 0, 4096,
+      "train N models at once, with the seeds SEED, SEED + 1, ..., in FOLDER/seed_SEED, ...; each is, bit by "
+      "bit, the one that it would be alone");
+  options.file("--list", arguments.list,
+               "train many at once: a line each, with what would follow `evenflow train`; a word with blanks in double "
+               "quotes");
+  options
+      .file("--results", arguments.results,
+            "of --pack and --list: a CSV, a row each with its exit code and its best loss")
+      .shown_as("FILE.csv");
+  options.force(arguments.force);
+  declare_configuration(options, arguments);
 }
 
 /// What makes --run and --resume enough to go on.
@@ -132,10 +167,12 @@ void print_next_steps(const TrainArguments& arguments, const std::vector<fs::pat
              shell_word(run.model().string()), shell_word(shards.front().string()));
 }
 
-int run(const TrainArguments& arguments) {
-  kernels::Communicator& ranks = join_ranks();
+/// io::UsageError, io::DataError: what is wrong with the arguments before any work.
+train::TrainOptions options_of(const TrainArguments& arguments) {
+  if (arguments.run.empty()) {
+    throw io::UsageError("--run is required: the run folder");
+  }
   train::TrainOptions options;
-  options.ranks = &ranks;
   options.run = arguments.run;
   options.resume = arguments.resume;
   options.replace = arguments.replace;
@@ -157,7 +194,13 @@ int run(const TrainArguments& arguments) {
     require_inputs_elsewhere(arguments);
   }
   require_distinct(options.shards);
+  return options;
+}
 
+int train_one(const TrainArguments& arguments) {
+  kernels::Communicator& ranks = join_ranks();
+  train::TrainOptions options = options_of(arguments);
+  options.ranks = &ranks;
   Display display;
   options.stop = &stop_on_signals();
   options.progress = [&](const train::TrainProgress& progress) { display.show(progress); };
@@ -197,10 +240,132 @@ int run(const TrainArguments& arguments) {
   return exit_ok;
 }
 
+/// Of a training among several, which tells where it comes from.
+train::TrainOptions options_of(const TrainArguments& arguments, const std::string& where) {
+  try {
+    return options_of(arguments);
+  } catch (const io::UsageError& error) {
+    throw io::UsageError(where + ": " + error.what());
+  } catch (const io::DataError& error) {
+    throw io::DataError(where + ": " + error.what());
+  }
+}
+
+/// The same training with the seeds that follow each other.
+std::vector<train::TrainOptions> seeds_of(const TrainCommandArguments& arguments) {
+  if (!arguments.run.empty() && fs::exists(arguments.run / "config.toml")) {
+    throw io::UsageError(fmt::format("'{}' is a run itself; give --pack a folder for runs", arguments.run.string()));
+  }
+  const auto first = static_cast<int64_t>(resolve(arguments.config).train.seed);
+  std::vector<train::TrainOptions> trainings;
+  for (int64_t seed = first; seed < first + arguments.pack; ++seed) {
+    TrainArguments one = arguments;
+    one.run = arguments.run.empty() ? fs::path() : arguments.run / fmt::format("seed_{}", seed);
+    one.config.flags.push_back({"train.seed", std::to_string(seed)});
+    const bool is_there = fs::exists(one.run / "config.toml");
+    if (is_there && !arguments.resume && !arguments.replace) {
+      throw io::UsageError(fmt::format(
+          "'{}' is a run already; --resume goes on with the runs that are there, --replace trains them anew",
+          one.run.string()));
+    }
+    one.resume = arguments.resume && is_there;
+    trainings.push_back(options_of(one, fmt::format("seed {}", seed)));
+  }
+  return trainings;
+}
+
+std::vector<std::string> words_in(const std::string& line) {
+  std::istringstream in(line);
+  std::vector<std::string> words;
+  for (std::string word; in >> std::quoted(word);) {
+    words.push_back(word);
+  }
+  return words;
+}
+
+/// io::UsageError also where two lines train into one folder.
+std::vector<train::TrainOptions> read_list(const fs::path& file) {
+  std::vector<train::TrainOptions> trainings;
+  std::map<fs::path, size_t> line_of;
+  std::istringstream text(io::read_text(file));
+  std::string line;
+  for (size_t number = 1; std::getline(text, line); ++number) {
+    std::vector<std::string> words = words_in(line);
+    if (words.empty() || words.front().starts_with('#')) {
+      continue;
+    }
+    const std::string where = fmt::format("'{}', line {}", file.string(), number);
+    TrainArguments one;
+    try {
+      fill_from_words(std::move(words), [&](Options& options) {
+        declare_one(options, one);
+        declare_configuration(options, one);
+      });
+    } catch (const io::UsageError& error) {
+      throw io::UsageError(where + ": " + error.what());
+    }
+    trainings.push_back(options_of(one, where));
+    const auto [before, is_new] = line_of.emplace(fs::weakly_canonical(one.run), number);
+    if (!is_new) {
+      throw io::UsageError(fmt::format("{}: line {} trains in '{}' too; give each a folder of its own", where,
+                                       before->second, one.run.string()));
+    }
+  }
+  if (trainings.empty()) {
+    throw io::UsageError(
+        fmt::format("'{}' lists no training; a line is what would follow `evenflow train`", file.string()));
+  }
+  return trainings;
+}
+
+std::vector<train::TrainOptions> trainings_of(const TrainCommandArguments& arguments) {
+  if (!arguments.list) {
+    return seeds_of(arguments);
+  }
+  const bool of_lines = !arguments.shards.empty() || !arguments.run.empty() || arguments.pack > 0 ||
+                        arguments.config.file || arguments.resume || arguments.replace || arguments.until_epoch > 0;
+  const auto is_threads = [](const KeyFlag& flag) { return flag.key == "train.threads"; };
+  if (of_lines || !std::all_of(arguments.config.flags.begin(), arguments.config.flags.end(), is_threads)) {
+    throw io::UsageError(
+        "with --list each line says what to train; beside it stands nothing but --threads and --results");
+  }
+  return read_list(*arguments.list);
+}
+
+int run(const TrainCommandArguments& arguments) {
+  if (!arguments.list && arguments.pack == 0) {
+    if (arguments.results) {
+      throw io::UsageError("--results is of several trainings; give --pack or --list, or leave it out");
+    }
+    return train_one(arguments);
+  }
+  if (const int together = kernels::started().together; together > 1) {
+    throw io::UsageError(
+        fmt::format("{} processes were started together, which train one model; start --pack and --list "
+                    "by themselves (without mpirun, srun --ntasks 1)",
+                    together));
+  }
+  const std::vector<train::TrainOptions> trainings = trainings_of(arguments);
+  if (arguments.results) {
+    Outputs outputs(arguments.force);
+    outputs.reads(arguments.config);
+    if (arguments.list) {
+      outputs.reads(*arguments.list, "the list");
+    }
+    for (const train::TrainOptions& training : trainings) {
+      for (const fs::path& shard : training.shards) {
+        outputs.reads(shard, "a shard");
+      }
+    }
+    outputs.writes(*arguments.results, FileKind::trainings);
+  }
+  return run_pack(trainings, resolve(arguments.config).train.threads, arguments.results);
+}
+
 }  // namespace
 
 Command train_command() {
-  return make_command<TrainArguments>(
+  return make_command<TrainCommandArguments>(
       "train",
       "Trains a model on the normal training clips of one or more shards. It leaves a run folder: config.toml, "
       "model.h5 (best), last.h5, checkpoint.h5, metrics.csv, tensorboard/, log.txt. Ctrl-C saves; --resume goes on "
@@ -209,6 +374,7 @@ Command train_command() {
       "  evenflow train features.h5 --run runs/first --epochs 20 --learning-rate 1e-3\n"
       "  evenflow train features.h5 --run runs/paper --config experiments/configs/paper.toml --seed 2\n"
       "  evenflow train --run runs/first --resume\n"
+      "  evenflow train features.h5 --run runs/five --pack 5\n"
       "  mpirun -n 4 evenflow train features.h5 --run runs/first",
       declare, run);
 }

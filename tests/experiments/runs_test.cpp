@@ -29,6 +29,13 @@ class Runs : public ::testing::Test {
       return std::count(metrics.begin(), metrics.end(), '\n') > 2;
     });
   }
+  static Words column_of(const std::string& run, size_t column) {
+    Words cells;
+    for (const auto& row : io::read_csv(run + "/metrics.csv")) {
+      cells.push_back(row.at(column));
+    }
+    return cells;
+  }
   /// Files of evenflow's that are nobody's result.
   Words leftovers() const {
     Words names;
@@ -140,6 +147,60 @@ TEST_F(Runs, UntilAnEpochTheScheduleIsThatOfTheWhole) {
   EXPECT_EQ(run({"train", "--run", run_, "--resume"}).code, 0);
   EXPECT_EQ(run(world.train_words(folder_ / "whole", "5") + cosine).code, 0);
   EXPECT_EQ(losses(run_), losses(folder_ / "whole"));
+}
+
+TEST_F(Runs, ManyAtOnceAreTheSameAsAlone) {
+  const std::string runs = folder_ / "runs";
+  expect_done(run(SmallWorld::get().train_words(runs, "3") + Words{"--pack", "3", "--seed", "5"}));
+  for (const std::string seed : {"5", "6", "7"}) {
+    const std::string alone = folder_ / ("alone_" + seed);
+    expect_done(run(SmallWorld::get().train_words(alone, "3") + Words{"--seed", seed}));
+    EXPECT_EQ(get(alone + "/config.toml"), get(runs + "/seed_" + seed + "/config.toml"));
+    EXPECT_EQ(column_of(alone, 3), column_of(runs + "/seed_" + seed, 3));
+  }
+  expect_refused(run(SmallWorld::get().train_words(runs + "/seed_5", "3") + Words{"--pack", "2"}), 2,
+                 {"seed_5", "is a run itself"});
+  expect_refused(run(SmallWorld::get().train_words(runs, "3") + Words{"--pack", "3", "--seed", "7"}), 2,
+                 {"seed_7", "--resume"});
+  EXPECT_FALSE(fs::exists(runs + "/seed_8"));
+  EXPECT_THAT(run({"info", runs}).out, AllOf(HasSubstr("folder of 3 runs"), HasSubstr("seed_6"), HasSubstr("epoch 3")));
+}
+
+TEST_F(Runs, AListSaysWhatIsTrainedAtOnce) {
+  const auto line = [](const Words& words) {
+    std::string text;
+    for (size_t i = 1; i < words.size(); ++i) {
+      text += "\"" + words[i] + "\" ";
+    }
+    return text + "\n";
+  };
+  const std::string list = folder_ / "list.txt", results = folder_ / "results.csv";
+  put(list, "# two trainings\n" + line(SmallWorld::get().train_words(folder_ / "with blank", "3")) + "\n" +
+                line(SmallWorld::get().train_words(folder_ / "b", "2")));
+  expect_done(run({"train", "--list", list, "--results", results}));
+  const auto rows = io::read_csv(results);
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_THAT(rows[1], AllOf(::testing::Contains(folder_ / "with blank"), ::testing::Contains("3")));
+  EXPECT_EQ(rows[1][0] + rows[2][0], "00");
+  EXPECT_EQ(column_of(folder_ / "with blank", 0).size(), 4U);
+
+  put(list, line(SmallWorld::get().train_words(folder_ / "with blank", "3")) +
+                line(SmallWorld::get().train_words(folder_ / "c", "2")));
+  const Outcome outcome = run({"train", "--list", list, "--results", results});
+  EXPECT_EQ(outcome.code, 3);
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("with blank"), HasSubstr("already")));
+  EXPECT_TRUE(fs::exists(folder_ / "c/model.h5"));
+  EXPECT_EQ(io::read_csv(results)[1][0], "3");
+
+  put(list, line(SmallWorld::get().train_words(run_, "3")) + line(SmallWorld::get().train_words(run_, "2")));
+  expect_refused(run({"train", "--list", list}), 2, {"line 2", "line 1", run_});
+  put(list, "features.h5 --run r --epoch 3\n");
+  expect_refused(run({"train", "--list", list}), 2, {"line 1", "--epoch"});
+  put(list, "\n# nothing\n");
+  expect_refused(run({"train", "--list", list}), 2, {"lists no training"});
+  expect_refused(run({"train", "--list", list, "--epochs", "3"}), 2, {"--list", "--threads"});
+  put(list, line(SmallWorld::get().train_words(run_, "3")));
+  expect_refused(run({"train", "--list", list, "--results", list}), 2, {list});
 }
 
 TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {

@@ -59,7 +59,7 @@ struct Loader::State {
   };
 
   State(ClipSelection selection_in, const io::WindowSettings& window_in, const std::vector<int>& parameters,
-        int64_t resident_bytes)
+        int64_t resident_bytes, const HeldFrames* held)
       : selection(std::move(selection_in)), window(window_in) {
     if (!selection.shards.empty()) {
       bands = selection.shards[0]->mel_bands();
@@ -70,10 +70,29 @@ struct Loader::State {
       total_frames += clips.back().frames;
       total_windows += clips.back().windows;
     }
+    if (held != nullptr && find_in(*held)) {
+      resident_frames = held->frames();
+      return;
+    }
     resident = total_frames * bands * static_cast<int64_t>(sizeof(float)) <= resident_bytes;
     if (resident) {
       read_all(total_frames);
     }
+  }
+
+  bool find_in(const HeldFrames& held) {
+    std::vector<int64_t> first;
+    for (size_t i = 0; i < clips.size(); ++i) {
+      const std::optional<int64_t> found = held.first_frame(shard_of(i), selection.clips[i].second);
+      if (!found) {
+        return false;
+      }
+      first.push_back(*found);
+    }
+    for (size_t i = 0; i < clips.size(); ++i) {
+      clips[i].resident_frame = first[i];
+    }
+    return true;
   }
 
   ~State() { stop_prefetch(); }
@@ -101,11 +120,12 @@ struct Loader::State {
   }
 
   void read_all(int64_t total_frames) {
-    resident_frames.resize(static_cast<size_t>(total_frames * bands));
+    own_frames.resize(static_cast<size_t>(total_frames * bands));
     for (size_t i = 0; i < clips.size(); ++i) {
       shard_of(i).read_frames(clips[i].first_frame, clips[i].frames,
-                              resident_frames.data() + clips[i].resident_frame * bands);
+                              own_frames.data() + clips[i].resident_frame * bands);
     }
+    resident_frames = own_frames;
   }
 
   // ---- which windows, in which order
@@ -186,8 +206,7 @@ struct Loader::State {
   int64_t count_at(int64_t first) const { return std::min(batch, static_cast<int64_t>(order.size()) - first); }
 
   WindowBatch view(const Slot& slot) const {
-    return {resident ? std::span<const float>(resident_frames) : std::span<const float>(slot.frames), slot.start,
-            slot.v};
+    return {resident ? resident_frames : std::span<const float>(slot.frames), slot.start, slot.v};
   }
 
   // ---- the prefetch thread: fills slots[k % 2] for batch k while the caller works on the one before
@@ -266,7 +285,8 @@ struct Loader::State {
   std::vector<ClipWindows> clips;
   int64_t total_windows = 0;
   bool resident = true;
-  std::vector<float> resident_frames;
+  std::vector<float> own_frames;
+  std::span<const float> resident_frames;  // own_frames, or those held for others too
 
   Share share;
   std::vector<Item> order;
@@ -283,8 +303,8 @@ struct Loader::State {
 };
 
 Loader::Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-               int64_t resident_bytes)
-    : state_(std::make_unique<State>(std::move(selection), window, parameters, resident_bytes)) {}
+               int64_t resident_bytes, const HeldFrames* held)
+    : state_(std::make_unique<State>(std::move(selection), window, parameters, resident_bytes, held)) {}
 
 Loader::~Loader() = default;
 
@@ -337,7 +357,7 @@ void Loader::visit_frames(const std::function<void(std::span<const float>)>& sin
   for (size_t i = 0; i < s.clips.size(); ++i) {
     const auto size = static_cast<size_t>(s.clips[i].frames * s.bands);
     if (s.resident) {
-      sink(std::span(s.resident_frames).subspan(static_cast<size_t>(s.clips[i].resident_frame * s.bands), size));
+      sink(s.resident_frames.subspan(static_cast<size_t>(s.clips[i].resident_frame * s.bands), size));
       continue;
     }
     frames.resize(size);

@@ -10,6 +10,7 @@
 #include "io/config.h"
 #include "io/shard.h"
 #include "train/detect/engine.h"
+#include "train/loop/held_frames.h"
 
 namespace evenflow::train {
 
@@ -35,9 +36,10 @@ struct WindowTable {
 class Loader {
  public:
   /// `parameters`: the columns of the shards' parameters that make up a window's values. Frames up to `resident_bytes`
-  /// are held in memory, more are streamed by a prefetch thread.
+  /// are held in memory, more are streamed by a prefetch thread. Where all are among `held`, which outlives the loader,
+  /// those are used.
   Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-         int64_t resident_bytes);
+         int64_t resident_bytes, const HeldFrames* held = nullptr);
   ~Loader();
 
   bool resident() const;

@@ -22,6 +22,7 @@
 #include "train/loop/checkpoint.h"
 #include "train/loop/event_log.h"
 #include "train/loop/guard.h"
+#include "train/loop/lane.h"
 #include "train/loop/normal_clips.h"
 #include "train/loop/optimizer.h"
 #include "train/loop/rank_agreement.h"
@@ -56,15 +57,6 @@ kernels::Device agreed_device(const TrainOptions& options) {
   const kernels::Device device = kernels::device_of_rank(options.config.train.device, ranks);
   require_same(ranks, "devices", kernels::describe(device));
   return device;
-}
-
-EngineSettings engine_settings(const TrainOptions& options) {
-  const io::TrainSettings& train = options.config.train;
-  const int64_t ranks = options.ranks->ranks();
-  return {.threads = train.threads > 0 ? train.threads : options.ranks->cores(),
-          .batch = (train.batch + ranks - 1) / ranks,
-          .training = true,
-          .ranks = options.ranks};
 }
 
 io::RunFolder open_run(const TrainOptions& options) {
@@ -161,6 +153,9 @@ class Training {
   void log_held_out();
 
   // ---- one epoch
+  std::unique_ptr<Engine> make_training_engine() const;
+  void make_training_stepper();
+  void take_threads();
   bool run_epoch();
   void take(const StepOutcome& outcome);
   bool assemble();
@@ -199,6 +194,8 @@ class Training {
   const io::Config& config_;
   kernels::Communicator& ranks_;
   kernels::Device device_;
+  Lane alone_;
+  Lane& lane_;
   TrainingData data_;
   io::RunFolder run_;
   RunLog log_;
@@ -206,6 +203,8 @@ class Training {
   io::Provenance provenance_;
   io::NormaliserData normaliser_;
   io::ConditionData condition_;
+  int threads_;
+  std::unique_ptr<kernels::MemoryScope> memory_;  // of what follows, until the optimiser is made
   std::unique_ptr<flow::Model> model_;
   std::unique_ptr<Engine> engine_;
   ScoreSet own_scores_;  // the model's, without derived ones
@@ -236,18 +235,22 @@ Training::Training(const TrainOptions& options)
       config_(options.config),
       ranks_(*options.ranks),
       device_(agreed_device(options)),
-      data_(open_training_data(config_, options.shards, ranks_.leads())),
+      lane_(options.lane != nullptr ? *options.lane : alone_),
+      data_(open_training_data(config_, options.shards, {.held = lane_.frames(), .listen = ranks_.leads()})),
       run_(open_run(options)),
       log_(ranks_.leads() ? RunLog(run_.log(), options.log) : RunLog()),
       checkpoint_(open_checkpoint(options, run_)),
       normaliser_(checkpoint_ ? checkpoint_->model.normaliser : fit_normaliser()),
       condition_(checkpoint_ ? checkpoint_->model.condition : data_.condition),
+      threads_(lane_.threads()),
+      memory_(lane_.memory()),
       model_(flow::make_model(config_, condition_, config_.train.seed, device_)),
-      engine_(make_engine(*model_, normaliser_, engine_settings(options))),
+      engine_(make_training_engine()),
       own_scores_(model_->scores(), {}),
       optimizer_(model_->parameters()),
       guard_(optimizer_),
       stream_(device_) {
+  memory_.reset();
   const int64_t windows = data_.train->windows_per_epoch(config_.train.windows_per_clip);
   steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
   epochs_ = epochs_to_train(config_.train, steps_per_epoch_);
@@ -265,26 +268,52 @@ Training::Training(const TrainOptions& options)
   } else {
     start_new();
   }
-  engine_->hold(data_.validation->resident_frames());
-  if (ranks_.ranks() > 1) {
-    for (Loader* loader : {data_.train.get(), data_.validation.get()}) {
-      loader->read_only([this](int64_t of_batch) { return engine_->share(of_batch); });
-    }
-  }
-  stepper_ = make_stepper({.settings = config_.train,
-                           .model = *model_,
-                           .engine = *engine_,
-                           .loader = *data_.train,
-                           .optimizer = optimizer_,
-                           .guard = guard_,
-                           .learning_rate = [this](int64_t step) { return learning_rate(step); },
-                           .augment = data_.augment});
+  make_training_stepper();
   if (!ranks_.leads()) {
     return;
   }
   const int64_t first_step = options.resume ? epoch_ * steps_per_epoch_ + 1 : 0;
   metrics_ = std::make_unique<MetricsFile>(run_.metrics(), epoch_);
   events_ = std::make_unique<EventLog>(run_.tensorboard(), first_step);
+}
+
+std::unique_ptr<Engine> Training::make_training_engine() const {
+  const int64_t ranks = ranks_.ranks();
+  const int own_threads = config_.train.threads > 0 ? config_.train.threads : ranks_.cores();
+  return make_engine(*model_, normaliser_,
+                     {.threads = threads_ > 0 ? threads_ : own_threads,
+                      .batch = (config_.train.batch + ranks - 1) / ranks,
+                      .training = true,
+                      .ranks = &ranks_});
+}
+
+void Training::make_training_stepper() {
+  if (ranks_.ranks() > 1) {
+    for (Loader* loader : {data_.train.get(), data_.validation.get()}) {
+      loader->read_only([this](int64_t of_batch) { return engine_->share(of_batch); });
+    }
+  }
+  stepper_ = lane_.stepper({.settings = config_.train,
+                            .model = *model_,
+                            .engine = *engine_,
+                            .loader = *data_.train,
+                            .optimizer = optimizer_,
+                            .guard = guard_,
+                            .learning_rate = [this](int64_t step) { return learning_rate(step); },
+                            .augment = data_.augment});
+  engine_->hold(data_.validation->resident_frames());
+}
+
+// Beside others, the threads of those that have ended are free: results do not depend on how many there are.
+void Training::take_threads() {
+  const int threads = lane_.threads();
+  if (threads == threads_) {
+    return;
+  }
+  threads_ = threads;
+  stepper_.reset();
+  engine_ = make_training_engine();
+  make_training_stepper();
 }
 
 io::NormaliserData Training::fit_normaliser() {
@@ -407,6 +436,9 @@ void Training::log_start() {
   const auto [narrow, wide] = std::minmax_element(normaliser_.std.begin(), normaliser_.std.end());
   log_.line(fmt::format("normaliser {}: mean {:.2f} to {:.2f} dB, std {:.2f} to {:.2f} dB",
                         io::name_of(config_.window.normalise), *low, *high, *narrow, *wide));
+  if (const std::string note = lane_.note(); !note.empty()) {
+    log_.line("note: " + note);
+  }
   for (const std::string& note : data_.notes) {
     log_.line("note: " + note);
   }
@@ -486,6 +518,7 @@ TrainResult Training::run() {
 
 // False if it was stopped on the way.
 bool Training::run_epoch() {
+  take_threads();
   stepper_->start_epoch(epoch_, step_in_epoch_);
   while (step_in_epoch_ < steps_per_epoch_) {
     if (stop_asked()) {

@@ -25,6 +25,8 @@ struct TrainProgress {
   bool last = false;  ///< the training's last epoch has ended
 };
 
+class Lane;
+
 struct TrainOptions {
   io::Config config;
   std::vector<std::filesystem::path> shards;
@@ -39,6 +41,7 @@ struct TrainOptions {
   kernels::Communicator* ranks = &kernels::alone();
   std::function<void(const TrainProgress&)> progress;
   std::function<void(const std::string&)> log;  ///< each line also goes to log.txt
+  Lane* lane = nullptr;                         ///< among others (lane.h); null: alone
 };
 
 struct TrainResult {

@@ -110,7 +110,7 @@ std::string check_sound(const TrainingData& data) {
 }  // namespace
 
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
-                                bool listen) {
+                                const DataOptions& options) {
   if (shards.empty()) {
     throw io::UsageError("no shard to train on; make one with evenflow prepare");
   }
@@ -147,9 +147,9 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
-  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget);
-  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left);
-  if (listen) {
+  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget, options.held);
+  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left, options.held);
+  if (options.listen) {
     data.silence = check_sound(data);
   }
   return data;

@@ -28,14 +28,18 @@ struct TrainingData {
   std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
 };
 
+struct DataOptions {
+  const HeldFrames* held = nullptr;  ///< frames that are in memory already
+  bool listen = true;                ///< whether clips say anything is looked at, which takes all their frames
+};
+
 /// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
 /// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
 /// each other or the configuration, no clips, a clip too short, clips that all say
 /// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
-/// model of a shape that cannot be, what plan_augmentation refuses. `listen` false: whether clips say anything is not
-/// looked at, which takes all their frames.
+/// model of a shape that cannot be, what plan_augmentation refuses.
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
-                                bool listen = true);
+                                const DataOptions& options = {});
 
 /// The machines of the training clips on both sides, distinct and sorted; clips of unknown machine do not count.
 std::vector<std::string> machines_of(const TrainingData& data);
