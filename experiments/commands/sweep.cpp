@@ -30,7 +30,7 @@ constexpr const char* kind = "sweep";
 struct LeadArguments {
   std::string where;
   std::optional<int64_t> trials;
-  int64_t jobs = 0;
+  int64_t jobs = 0, pack = 0;
 };
 
 struct SweepArguments {
@@ -53,7 +53,11 @@ void declare_lead(Options& options, LeadArguments& arguments) {
   options.number("--trials", arguments.trials, 1, 1e6, "trials in all; default: as SPACE.toml says");
   options
       .number("--jobs", arguments.jobs, 0, 1e5,
-              "trainings at once; 0: one per GPU, or as many as there are cores; on SLURM 100")
+              "processes at once; 0: one per GPU, or as many as there are cores; on SLURM 100")
+      .shown_as("N");
+  options
+      .number("--pack", arguments.pack, 0, 4096,
+              "trainings side by side in each process; 0: on a GPU of this machine up to 32, else 1")
       .shown_as("N");
 }
 
@@ -100,6 +104,7 @@ int lead(Sweep& sweep, const LeadArguments& arguments, bool retry_failed) {
   StatusLine status;
   LeadOptions options;
   options.jobs = arguments.jobs;
+  options.pack = arguments.pack;
   options.retry_failed = retry_failed;
   options.program = own_program();
   options.stop = &stop_on_signals();

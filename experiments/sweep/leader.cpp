@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -135,22 +136,26 @@ class Leader {
   }
 
   void plan_jobs() {
-    constexpr int64_t usual_on_slurm = 100;
+    constexpr int64_t usual_on_slurm = 100, usual_on_gpu = 32;
     const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
     const io::TrainSettings& train = sweep_.file.base.train;
     const bool local = sweep_.where != "slurm";
     gpus_ = local ? gpus_for(train.device) : std::vector<std::string>();
+    const bool timed = std::find(sweep_.file.objectives.begin(), sweep_.file.objectives.end(),
+                                 io::Objective::windows_per_s) != sweep_.file.objectives.end();
+    const bool on_one_gpu = train.device.starts_with("cuda:");
+    const int64_t trainings = sweep_.trials() * sweep_.file.repeats;
     jobs_ = o_.jobs;
     if (jobs_ == 0) {
-      const bool timed = std::find(sweep_.file.objectives.begin(), sweep_.file.objectives.end(),
-                                   io::Objective::windows_per_s) != sweep_.file.objectives.end();
-      const bool on_one_gpu = train.device.starts_with("cuda:");
       jobs_ = !local                ? usual_on_slurm
               : timed || on_one_gpu ? 1  // beside each other they would be measured with each other's load
               : !gpus_.empty()      ? static_cast<int64_t>(gpus_.size())
                                     : std::max<int64_t>(1, cores / std::max(1, train.threads));
-      jobs_ = std::min(jobs_, sweep_.trials() * sweep_.file.repeats);
+      jobs_ = std::min(jobs_, trainings);
     }
+    const bool on_gpus = local && (on_one_gpu || !gpus_.empty());
+    const int64_t a_share = (trainings + jobs_ - 1) / std::max<int64_t>(1, jobs_);
+    pack_ = o_.pack > 0 ? o_.pack : on_gpus && !timed ? std::min(usual_on_gpu, std::max<int64_t>(1, a_share)) : 1;
     threads_ = varies(sweep_.file.space, "train.threads") ? -1
                : train.threads > 0                        ? train.threads
                : local                                    ? static_cast<int>(std::max<int64_t>(1, cores / jobs_))
@@ -176,13 +181,8 @@ class Leader {
             .attempt = repeat.attempt};
   }
 
-  int64_t running() const {
-    int64_t count = 0;
-    for (const Trial& trial : state_.trials()) {
-      count += std::count_if(trial.repeats.begin(), trial.repeats.end(), [](const Repeat& r) { return r.running; });
-    }
-    return count;
-  }
+  /// Processes, each of which runs a pack until the last of it has ended.
+  int64_t running() const { return static_cast<int64_t>(places().size()); }
 
   // ------------------------------------------------------------------------------------------------ what has ended
 
@@ -351,7 +351,7 @@ class Leader {
 
   void fill() {
     std::vector<std::pair<size_t, size_t>> chosen;
-    auto free = static_cast<size_t>(std::max<int64_t>(0, jobs_ - running()));
+    const auto free = static_cast<size_t>(std::max<int64_t>(0, jobs_ - running()) * pack_);
     const auto take_waiting = [&](size_t t) {
       const Trial& trial = state_.trials()[t];
       for (size_t r = 0; r < trial.repeats.size() && chosen.size() < free; ++r) {
@@ -449,18 +449,21 @@ class Leader {
   }
 
   void start(const std::vector<std::pair<size_t, size_t>>& chosen) {
-    std::vector<Job> jobs;
-    for (const auto& [t, r] : chosen) {
+    const auto processes = static_cast<size_t>((static_cast<int64_t>(chosen.size()) + pack_ - 1) / pack_);
+    std::vector<JobPack> packs(processes);
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      const auto [t, r] = chosen[i];
       const Trial& trial = state_.trials()[t];
       Job job = job_of(trial, trial.repeats[r]);
       job.until_epoch = sweep_.rungs[static_cast<size_t>(trial.rung)];
       job.attempt = trial.repeats[r].attempt + 1;
       job.threads = threads_;
-      job.device = gpus_.empty() ? "-" : gpus_[next_gpu_++ % gpus_.size()];
-      jobs.push_back(std::move(job));
+      job.device = gpus_.empty() ? "-" : gpus_[(next_gpu_ + i % processes) % gpus_.size()];
+      packs[i % processes].push_back(std::move(job));
     }
+    next_gpu_ += processes;
     try {
-      runner_->start(jobs, [&](const std::vector<std::string>& where) { note_starts(chosen, jobs, where); });
+      runner_->start(packs, [&](const std::vector<std::string>& where) { note_starts(chosen, packs, where); });
     } catch (const io::DataError&) {
       for (const auto& [t, r] : chosen) {
         if (const Repeat& repeat = state_.trials()[t].repeats[r]; repeat.running) {
@@ -472,13 +475,13 @@ class Leader {
     }
   }
 
-  void note_starts(const std::vector<std::pair<size_t, size_t>>& chosen, const std::vector<Job>& jobs,
+  void note_starts(const std::vector<std::pair<size_t, size_t>>& chosen, const std::vector<JobPack>& packs,
                    const std::vector<std::string>& where) {
     for (size_t i = 0; i < chosen.size(); ++i) {
       const auto [t, r] = chosen[i];
       Event event = event_of(EventKind::start, t, state_.trials()[t].repeats[r], state_.trials()[t].rung);
-      event.attempt = jobs[i].attempt;
-      event.where = where[i];
+      event.attempt = packs[i % packs.size()][i / packs.size()].attempt;
+      event.where = where[i % packs.size()];
       note(std::move(event));
     }
     journal_.flush();
@@ -501,16 +504,17 @@ class Leader {
     fs::remove(stop_file(sweep_.folder), ignored);
   }
 
+  /// Where jobs run, each place once.
   std::vector<std::string> places() const {
-    std::vector<std::string> where;
+    std::set<std::string> where;
     for (const Trial& trial : state_.trials()) {
       for (const Repeat& repeat : trial.repeats) {
         if (repeat.running) {
-          where.push_back(repeat.where);
+          where.insert(repeat.where);
         }
       }
     }
-    return where;
+    return {where.begin(), where.end()};
   }
 
   Sweep& sweep_;
@@ -519,7 +523,7 @@ class Leader {
   Journal journal_;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Runner> runner_;
-  int64_t jobs_ = 1;
+  int64_t jobs_ = 1, pack_ = 1;
   int threads_ = 0;  ///< of each training; -1: the space's
   std::vector<std::string> gpus_;
   size_t next_gpu_ = 0;

@@ -15,7 +15,8 @@
 namespace evenflow::experiments {
 
 struct LeadOptions {
-  int64_t jobs = 0;               ///< trainings at once; 0: as many as cores or GPUs serve, on SLURM 100
+  int64_t jobs = 0;               ///< processes at once; 0: as many as cores or GPUs serve, on SLURM 100
+  int64_t pack = 0;               ///< trainings side by side in each; 0: on a GPU of this machine many, else one
   bool retry_failed = false;      ///< trials that failed are tried again
   bool only_stop = false;         ///< starts nothing: what still runs is stopped
   std::filesystem::path program;  ///< evenflow's own, absolute

@@ -63,21 +63,21 @@ class LocalRunner : public Runner {
   }
   ~LocalRunner() override { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
-  void start(std::span<const Job> jobs, const Note& note) override {
+  void start(std::span<const JobPack> packs, const Note& note) override {
     std::array<int, 2> go = {-1, -1};
     if (::pipe2(go.data(), O_CLOEXEC) != 0) {
       throw io::DataError(fmt::format("cannot start a training: {}; lower --jobs", std::strerror(errno)));
     }
     const Descriptor wait_end{go[0]}, go_end{go[1]};
     std::vector<std::string> where;
-    where.reserve(jobs.size());
-    for (const Job& job : jobs) {
-      const pid_t child = fork_for(job, wait_end.value, go_end.value);
+    where.reserve(packs.size());
+    for (const JobPack& pack : packs) {
+      const pid_t child = fork_for(pack, wait_end.value, go_end.value);
       children_.insert(child);
       where.push_back(fmt::format("{} {} {}", host_, child, start_of(child)));
     }
     note(where);
-    const std::string bytes(jobs.size(), 'g');
+    const std::string bytes(packs.size(), 'g');
     if (::write(go_end.value, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
       throw io::DataError(fmt::format("cannot start a training: {}; lower --jobs", std::strerror(errno)));
     }
@@ -123,9 +123,9 @@ class LocalRunner : public Runner {
     Descriptor& operator=(const Descriptor&) = delete;
   };
 
-  /// A child that runs the job once it reads a byte from `wait_end`, and nothing if it reads the pipe's end.
-  pid_t fork_for(const Job& job, int wait_end, int go_end) const {
-    std::vector<std::string> words = words_of(job);
+  /// A child that runs the jobs once it reads a byte from `wait_end`, and nothing if it reads the pipe's end.
+  pid_t fork_for(const JobPack& pack, int wait_end, int go_end) const {
+    std::vector<std::string> words = words_of(pack);
     words.insert(words.begin(), {"/bin/sh", script_});
     std::vector<char*> argv;
     argv.reserve(words.size() + 1);

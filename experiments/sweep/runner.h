@@ -16,11 +16,12 @@ namespace evenflow::experiments {
 class Runner {
  public:
   virtual ~Runner() = default;
-  /// Hears where each job will be, before any of them begins: a text by which this runner, or one of another process,
+  /// Hears where each pack will be, before any of them begins: a text by which this runner, or one of another process,
   /// finds it again. Whoever notes it down never starts a job twice, whatever ends this process and when.
   using Note = std::function<void(const std::vector<std::string>& where)>;
-  /// Hands jobs over, each to run `sh FOLDER/trial.sh` with its words. io::DataError: they cannot be handed over.
-  virtual void start(std::span<const Job> jobs, const Note& note) = 0;
+  /// Hands packs of jobs over, each to run `sh FOLDER/trial.sh` with its words. io::DataError: they cannot be handed
+  /// over.
+  virtual void start(std::span<const JobPack> packs, const Note& note) = 0;
   /// Which of these still run, or wait to. What cannot be asked now counts as running.
   virtual std::vector<bool> alive(std::span<const std::string> where) = 0;
   /// Asks them to save and end; returns at once. Those that have not begun never do.

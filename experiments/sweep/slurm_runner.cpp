@@ -37,11 +37,11 @@ class SlurmRunner : public Runner {
     io::make_folder(folder_ / "slurm");
   }
 
-  void start(std::span<const Job> jobs, const Note& note) override {
+  void start(std::span<const JobPack> packs, const Note& note) override {
     std::vector<std::string> where;
     std::vector<std::pair<int64_t, size_t>> arrays;  // number, tasks
-    for (size_t first = 0; first < jobs.size(); first += largest_array_) {
-      const auto array = jobs.subspan(first, std::min(largest_array_, jobs.size() - first));
+    for (size_t first = 0; first < packs.size(); first += largest_array_) {
+      const auto array = packs.subspan(first, std::min(largest_array_, packs.size() - first));
       arrays.emplace_back(write_list(array), array.size());
       for (size_t task = 0; task < array.size(); ++task) {
         where.push_back(fmt::format("{}-{}_{}", name_, arrays.back().first, task));
@@ -150,10 +150,10 @@ class SlurmRunner : public Runner {
 
   /// The words of each task on a line. The list's number, by which the array is known: a name that is given before
   /// SLURM is asked.
-  int64_t write_list(std::span<const Job> jobs) {
+  int64_t write_list(std::span<const JobPack> packs) {
     std::string text;
-    for (const Job& job : jobs) {
-      text += fmt::format("{}\n", fmt::join(words_of(job), " "));
+    for (const JobPack& pack : packs) {
+      text += fmt::format("{}\n", fmt::join(words_of(pack), " "));
     }
     do {
       ++newest_;

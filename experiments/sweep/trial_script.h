@@ -1,8 +1,10 @@
-// FOLDER/trial.sh: what one training of a sweep runs, in the order of plain commands that a person could type.
+// FOLDER/trial.sh: what a training of a sweep runs, or several side by side, in the order of plain commands that a
+// person could type.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,12 +18,15 @@ struct Job {
   uint64_t seed = 0;
   int64_t until_epoch = 0;  ///< 0: to its end
   int64_t attempt = 0;
-  int threads = 0;           ///< 0: one per core; -1: as its configuration says
+  int threads = 0;           ///< of its process; 0: one per core; -1: as its configuration says
   std::string device = "-";  ///< the GPU that it sees; "-": whichever are there
 };
 
-/// The arguments of trial.sh.
-std::vector<std::string> words_of(const Job& job);
+/// Jobs that one process runs side by side, on one device.
+using JobPack = std::vector<Job>;
+
+/// The arguments of trial.sh: six for each job.
+std::vector<std::string> words_of(const JobPack& pack);
 
 /// Where a job runs, and the file that says how it ended: an exit code.
 std::filesystem::path repeat_folder(const std::filesystem::path& sweep, const std::string& trial, uint64_t seed);

@@ -290,6 +290,55 @@ TEST_F(Sweeps, ATrainingThatIsToldTogetherWithItsShellSaves) {
   expect_same_as_undisturbed(space);
 }
 
+TEST_F(Sweeps, TrainingsSideBySideInOneProcessAreTheSame) {
+  const Words side_by_side = {"--jobs", "1", "--pack", "3"};
+  const std::string space = base("6") + "[sweep]\ntrials = 8\n[halving]\nmin_epochs = 2\n[space]\n" +
+                            "train.learning_rate = { log_uniform = [1e-4, 1e-1] }\n";
+  Words words = this->words(space);
+  words.resize(words.size() - 2);
+  expect_done(run(words + side_by_side));
+  const Words files = folder_.files();
+  EXPECT_TRUE(std::any_of(files.begin(), files.end(),
+                          [](const std::string& name) { return name.ends_with("/side_by_side.1.csv"); }));
+  EXPECT_THAT(column("state"), Each(::testing::AnyOf("finished", "paused")));
+  for (const fs::path& trial : trials()) {
+    const fs::path alone = folder_.path() / ("alone_" + trial.filename().string());
+    const auto epochs = std::to_string(losses(trial / "seed_1/run").size() - 1);
+    expect_done(run({"train", shard_, "--run", alone, "--config", trial / "config.toml", "--until-epoch", epochs}));
+    EXPECT_EQ(losses(trial / "seed_1/run"), losses(alone));
+  }
+}
+
+TEST_F(Sweeps, TrainingsSideBySideStopAndGoOn) {
+  const std::string space = base("60") + grid + four_points;
+  Program program(words(space) + Words{"--pack", "2"});
+  ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
+  program.send(SIGTERM);
+  EXPECT_EQ(program.finish().code, 130);
+  EXPECT_THAT(run({"sweep", "status", sweep()}).out, HasSubstr("4 waiting"));
+  Program again({"sweep", "resume", sweep(), "--jobs", "1", "--pack", "4"});
+  ASSERT_TRUE(wait_for_epochs(again, 10)) << again.finish().err;
+  const pid_t training = a_training();
+  ASSERT_NE(training, ::getpid());
+  ::kill(training, SIGKILL);
+  EXPECT_EQ(again.finish().code, 0);
+  EXPECT_THAT(column("state"), Each("finished"));
+  expect_same_as_undisturbed(space);
+}
+
+TEST_F(Sweeps, OneOfSeveralSideBySideFailsAlone) {
+  const std::string space =
+      base("4") + grid + "[space]\ntrain.learning_rate = [1e-3, 1e-2]\n" + "condition.k = [[0.01], [0.01, 0.02]]\n";
+  expect_done(run(words(space) + Words{"--pack", "4"}));
+  std::map<std::string, int> states;
+  for (const auto& row : table()) {
+    ++states[row.at("state")];
+    EXPECT_EQ(row.at("why").find("condition.k") != std::string::npos, row.at("state") == "failed");
+  }
+  EXPECT_EQ(states["finished"], 2);
+  EXPECT_EQ(states["failed"], 2);
+}
+
 TEST_F(Sweeps, HalvingTrainsTheBestToTheEndOnTheScheduleOfTheWhole) {
   expect_done(run(words(base("9") + "[sweep]\ntrials = 6\n[halving]\nmin_epochs = 1\n[space]\ntrain.learning_rate = { "
                                     "log_uniform = [1e-4, 1e-1] }\n")));
@@ -496,8 +545,8 @@ TEST_F(Sweeps, RunsAsArraysOfSlurm) {
   ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
   expect_done(run({"sweep", "stop", sweep()}));
   EXPECT_EQ(program.finish().code, 130);
-  // Nobody leads it while this one is killed, and its trainings go on.
-  Program resumed({"sweep", "resume", sweep(), "--jobs", "2"});
+  // Nobody leads it while this one is killed, and its trainings, two in a task, go on.
+  Program resumed({"sweep", "resume", sweep(), "--jobs", "2", "--pack", "2"});
   ASSERT_TRUE(wait_for_epochs(resumed, 10)) << resumed.finish().err;
   resumed.send(SIGKILL);
   resumed.finish();
