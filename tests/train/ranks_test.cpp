@@ -25,13 +25,13 @@ io::Config glow() {
   config.calibration.copies = 0;
   return config;
 }
-io::Config streamed() {
+io::Config streamed_glow() {
   io::Config config = glow();
   config.train.resident_mib = 0;
   return config;
 }
 io::Config augmented() {
-  io::Config config = streamed();
+  io::Config config = streamed_glow();
   config.augment.noise = 0.1;
   config.augment.mask_bands = 3;
   return config;
@@ -88,7 +88,7 @@ TEST_P(SharedTraining, HasTheBitsOfOneProcess) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, SharedTraining,
                          ::testing::Values(Case{"two", glow, 2}, Case{"three", glow, 3}, Case{"four", glow, 4},
-                                           Case{"more_than_windows", glow, 11}, Case{"streamed", streamed, 3},
+                                           Case{"more_than_windows", glow, 11}, Case{"streamed", streamed_glow, 3},
                                            Case{"augmented", augmented, 3}, Case{"autoencoder", autoencoder, 2}),
                          [](const auto& one) { return std::string(one.param.name); });
 
@@ -139,10 +139,10 @@ TEST_F(RanksTest, TheGuardSaysWhatItSaysAlone) {
       }
     };
   };
-  TrainOptions alone = options(streamed(), "alone");
+  TrainOptions alone = options(streamed_glow(), "alone");
   alone.log = listen(said_alone);
   train(alone);
-  TrainOptions shared = options(streamed(), "shared");
+  TrainOptions shared = options(streamed_glow(), "shared");
   shared.log = listen(said_shared);
   train_on(3, shared);
   ASSERT_FALSE(said_alone.empty());
