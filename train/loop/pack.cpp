@@ -10,7 +10,6 @@
 #include <thread>
 #include <utility>
 
-#include "io/error.h"
 #include "kernels/check.h"
 #include "train/loop/held_frames.h"
 #include "train/loop/lane.h"
@@ -68,8 +67,8 @@ class CpuLane final : public Lane {
   const HeldFrames* frames_;
 };
 
-/// The frames of all trainings' clips, if they fit into the memory that each of them may take for its own. Whatever is
-/// wrong with shards or settings is left to be said by the training that meets it.
+/// The frames of all trainings' clips, if they fit into the memory that each of them may take for its own. What is
+/// wrong with shards or settings is left to be said by the training itself.
 std::unique_ptr<HeldFrames> hold_frames(const std::vector<TrainOptions>& trainings) {
   std::map<fs::path, std::unique_ptr<io::Shard>> shards;
   std::map<fs::path, std::set<int32_t>> clips;
@@ -88,10 +87,7 @@ std::unique_ptr<HeldFrames> hold_frames(const std::vector<TrainOptions>& trainin
       for (const auto& [shard, clip] : clips_to_train_on(own, training.config.train).clips) {
         clips[training.shards[static_cast<size_t>(shard)]].insert(clip);
       }
-    } catch (const io::UsageError&) {
-      return nullptr;
-    } catch (const io::DataError&) {
-      return nullptr;
+    } catch (const std::exception&) {  // the others share theirs
     }
   }
   std::vector<HeldFrames::Clips> all;
