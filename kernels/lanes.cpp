@@ -50,8 +50,11 @@ void* LaneMemory::take(int64_t lane, size_t bytes) {
                      ": lanes must be made alike, in the same order");
   }
   unsigned char* data = memory_.data() + lane * layout_.bytes() + taken.bytes;
-  zero_bytes(stream_, data, device(), static_cast<int64_t>(bytes));
-  stream_.synchronise();
+  {
+    const std::lock_guard lock(mutex_);
+    zero_bytes(stream_, data, device(), static_cast<int64_t>(bytes));
+    stream_.synchronise();
+  }
   ++taken.buffers;
   taken.bytes += LaneLayout::padded(bytes);
   return data;

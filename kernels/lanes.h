@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "kernels/buffer.h"
@@ -43,7 +44,8 @@ class LaneMemory {
   int64_t bytes() const { return memory_.size(); }
   /// What a stream needs that serves the lanes [first, first + count): `first` is the one whose views tasks name.
   Lanes serve(int64_t first, int64_t count) const;
-  /// The lane's next buffer, zeroed. ShapeError, an internal one, unless it is as the layout says.
+  /// The lane's next buffer, zeroed. ShapeError, an internal one, unless it is as the layout says. Lanes may be made by
+  /// threads side by side.
   void* take(int64_t lane, size_t bytes);
   /// The lane is empty again: its buffers' owners are gone.
   void clear(int64_t lane) { taken_[static_cast<size_t>(lane)] = {}; }
@@ -56,6 +58,7 @@ class LaneMemory {
   int64_t lanes_;
   LaneLayout layout_;
   Stream stream_;
+  std::mutex mutex_;  // of stream_
   Buffer<unsigned char> memory_;
   std::vector<Taken> taken_;
 };

@@ -164,7 +164,8 @@ def compare(scenario):
     with (scenario.sweep / "trials.csv").open() as rows:
         table = list(csv.DictReader(rows))
     states = sorted(row["state"] for row in table)
-    expect(states == ["failed"] + ["finished"] * 11, f"trials ended as {states}")
+    whys = [row["why"] for row in table if row["why"]]
+    expect(states == ["failed"] + ["finished"] * 11, f"trials ended as {states}: {whys}")
     expect("nothing" in next(row["why"] for row in table if row["state"] == "failed"), "the failure does not say why")
 
     done = [json.loads(line) for part in sorted(scenario.sweep.glob("journal/*.jsonl")) for line in part.read_text().splitlines()]
