@@ -136,6 +136,7 @@ class ThreadRank final : public kernels::Communicator {
 void run_ranks(int ranks, const std::function<void(kernels::Communicator& own)>& work) {
   Meeting meeting(ranks);
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&meeting, &work, rank] {
       try {

@@ -50,6 +50,7 @@ class PackTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
 
   std::vector<TrainOptions> trainings(const std::string& below, const std::vector<io::Config>& configurations) {
     std::vector<TrainOptions> trainings;
+    trainings.reserve(configurations.size());
     for (const io::Config& config : configurations) {
       trainings.push_back(tiny_options(shard(), run(below) / std::to_string(config.train.seed), config));
     }

@@ -169,7 +169,7 @@ TEST_F(RanksTest, StreamedFramesAreReadOfOnesOwnWindowsAlone) {
   own.start_in_order(5);
   const WindowBatch whole = all.next(), part = own.next();
   ASSERT_EQ(part.size(), 5);
-  const auto size = static_cast<size_t>(window.window_frames * testing::bands);
+  const auto size = static_cast<size_t>(window.window_frames) * testing::bands;
   const auto window_of = [&](const WindowBatch& batch, size_t i) {
     const auto begin = batch.frames.begin() + static_cast<std::ptrdiff_t>(i * size);
     return std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(size));
