@@ -83,7 +83,7 @@ class Leader {
         sampler_(is_optunas(sweep.file.sampler) && !options.only_stop
                      ? make_optuna_sampler(sweep.file, sweep.folder, directions(), known_indices())
                      : make_sampler(sweep.file)),
-        runner_(sweep.where == "slurm" ? make_slurm_runner(sweep.folder, sweep.file.slurm)
+        runner_(sweep.where == "slurm" ? make_slurm_runner(sweep.folder, slurm_settings())
                                        : make_local_runner(sweep.folder)) {
     plan_jobs();
     journal_.read();  // what open_sweep has replayed
@@ -135,20 +135,33 @@ class Leader {
     return indices;
   }
 
+  /// How fast a training is counts: beside others it would be measured with their load.
+  bool is_timed() const {
+    const auto& objectives = sweep_.file.objectives;
+    return std::find(objectives.begin(), objectives.end(), io::Objective::windows_per_s) != objectives.end();
+  }
+
+  io::SlurmSettings slurm_settings() const {
+    io::SlurmSettings settings = sweep_.file.slurm;
+    if (is_timed()) {
+      settings.arguments.emplace_back("--exclusive");
+    }
+    return settings;
+  }
+
   void plan_jobs() {
     constexpr int64_t usual_on_slurm = 100, usual_on_gpu = 32;
     const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
     const io::TrainSettings& train = sweep_.file.base.train;
     const bool local = sweep_.where != "slurm";
     gpus_ = local ? gpus_for(train.device) : std::vector<std::string>();
-    const bool timed = std::find(sweep_.file.objectives.begin(), sweep_.file.objectives.end(),
-                                 io::Objective::windows_per_s) != sweep_.file.objectives.end();
+    const bool timed = is_timed();
     const bool on_one_gpu = train.device.starts_with("cuda:");
     const int64_t trainings = sweep_.trials() * sweep_.file.repeats;
     jobs_ = o_.jobs;
     if (jobs_ == 0) {
       jobs_ = !local                ? usual_on_slurm
-              : timed || on_one_gpu ? 1  // beside each other they would be measured with each other's load
+              : timed || on_one_gpu ? 1
               : !gpus_.empty()      ? static_cast<int64_t>(gpus_.size())
                                     : std::max<int64_t>(1, cores / std::max(1, train.threads));
       jobs_ = std::min(jobs_, trainings);

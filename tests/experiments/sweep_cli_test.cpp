@@ -503,6 +503,7 @@ TEST_F(Sweeps, SaysWhenThereIsNoOptuna) {
 /// Enough of SLURM for a sweep: a task is a process in the background, and its number stands in a file.
 constexpr const char* fake_sbatch = R"sh(#!/bin/sh
 [ "$1" != --version ] || exit 0
+echo "$*" >>"$(dirname "$0")/submitted.txt"
 for word; do
   case $word in
     --array=0-*) last=${word#--array=0-} ;;
@@ -533,13 +534,26 @@ for word; do
 done
 )sh";
 
-TEST_F(Sweeps, RunsAsArraysOfSlurm) {
+/// A SLURM on the PATH that runs tasks at once.
+class SweepsOnSlurm : public Sweeps {
+ protected:
+  std::string submitted() const { return get(folder_.path() / "bin/submitted.txt"); }
+
+ private:
+  Variable path_{"PATH", programs() + ":" + std::getenv("PATH")};
+  std::string programs() const;
+};
+
+std::string SweepsOnSlurm::programs() const {
   for (const auto& [name, text] : {std::pair{"sbatch", fake_sbatch}, std::pair{"squeue", fake_squeue},
                                    std::pair{"scancel", fake_scancel}, std::pair{"scontrol", "#!/bin/sh\nexit 1\n"}}) {
     put(folder_.path() / "bin" / name, text);
     ::chmod((folder_.path() / "bin" / name).c_str(), 0755);
   }
-  const Variable path("PATH", (folder_.path() / "bin").string() + ":" + std::getenv("PATH"));
+  return folder_.path() / "bin";
+}
+
+TEST_F(SweepsOnSlurm, TrialsAreTasksOfArrays) {
   const std::string space = base("40") + grid + four_points;
   Program program(words(space + "[slurm]\npoll_s = 0.2\npartition = \"cpu\"\n") + Words{"--on", "slurm"});
   ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
@@ -552,6 +566,14 @@ TEST_F(Sweeps, RunsAsArraysOfSlurm) {
   resumed.finish();
   expect_same_as_undisturbed(space);
   EXPECT_THAT(column("state"), Each("finished"));
+  EXPECT_THAT(submitted(), AllOf(HasSubstr("--partition=cpu"), Not(HasSubstr("--exclusive"))));
+}
+
+TEST_F(SweepsOnSlurm, WhatIsTimedHasANodeToItself) {
+  const std::string space = base("2") + "[sweep]\nsampler = \"grid\"\nobjectives = [\"windows_per_s\"]\n" +
+                            "[slurm]\npoll_s = 0.2\n[space]\ntrain.batch = [4, 8]\n";
+  expect_done(run(words(space) + Words{"--on", "slurm"}));
+  EXPECT_THAT(submitted(), HasSubstr("--exclusive"));
 }
 
 /// Speaks as optuna_sampler.py does, and notes down what it hears.
