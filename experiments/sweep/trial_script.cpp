@@ -63,7 +63,9 @@ run() {
   for pause in 1 2 4 8 16 32 0; do
     once "$@"
     # One that was stopped a moment ago may still be saving.
-    [ "$code" = 3 ] && [ "$pause" != 0 ] && tail -n 1 "$here/log.txt" | grep -q "is being trained in" || break
+    [ "$code" = 3 ] && tail -n 1 "$here/log.txt" | grep -q "is being trained in" || break
+    # One that was taken for lost goes on: whoever leads the sweep will ask again.
+    [ "$pause" != 0 ] || code=130
     sleep "$pause"
   done
   if [ "$code" = 130 ] && requeue; then

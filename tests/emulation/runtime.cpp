@@ -79,6 +79,7 @@ void run_later(kernels::Stream& stream, Work work) {
 
 void run_later_for_lanes(kernels::Stream& stream, Work work) {
   Queue& queue = queue_of(stream);
+  const std::lock_guard lock(mutex);  // another thread that releases memory runs every queue
   (queue.capturing ? queue.captured : queue.waiting).push_back(std::move(work));
 }
 

@@ -269,6 +269,20 @@ TEST_F(Sweeps, AKilledTrainingGoesOn) {
   expect_same_as_undisturbed(space);
 }
 
+TEST_F(Sweeps, ATrainingThatGoesOnThoughItWasTakenForLostDidNotFail) {
+  Program program(words(base("100000") + grid + "[space]\ntrain.learning_rate = [1e-3]\n"));
+  ASSERT_TRUE(wait_for_epochs(program, 3)) << program.finish().err;
+  put(folder_.path() / "bin/sleep", "#!/bin/sh\n");
+  ::chmod((folder_.path() / "bin/sleep").c_str(), 0755);
+  const Variable path("PATH", (folder_.path() / "bin").string() + ":" + std::getenv("PATH"));
+  const fs::path trial = trials().at(0);
+  const std::string again = fmt::format("sh {}/trial.sh {} 1 0 2 1 -", sweep(), trial.filename().string());
+  EXPECT_NE(std::system(again.c_str()), 0);
+  EXPECT_EQ(get(trial / "seed_1/exit.2"), "130\n");
+  program.send(SIGTERM);
+  EXPECT_EQ(program.finish().code, 130);
+}
+
 TEST_F(Sweeps, ATrainingThatIsToldTogetherWithItsShellSaves) {
   const std::string space = base("240") + grid + four_points;
   Program program(words(space));
