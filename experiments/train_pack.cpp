@@ -3,20 +3,88 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cctype>
 #include <cstdio>
+#include <limits>
+#include <sstream>
+#include <utility>
 
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/failure.h"
 #include "experiments/interrupt.h"
 #include "io/atomic_file.h"
+#include "io/error.h"
 #include "io/manifest.h"
 #include "io/text.h"
 #include "train/loop/pack.h"
 
 namespace evenflow::experiments {
 namespace {
+
+namespace fs = std::filesystem;
+
+/// The words of a line. io::UsageError: a quote that is not closed.
+std::vector<std::string> words_in(const std::string& line) {
+  std::vector<std::string> words;
+  bool in_word = false, in_quotes = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (!in_quotes && std::isspace(static_cast<unsigned char>(c)) != 0) {
+      in_word = false;
+      continue;
+    }
+    if (!in_word) {
+      words.emplace_back();
+      in_word = true;
+    }
+    if (c == '"') {
+      in_quotes = !in_quotes;
+    } else if (in_quotes && c == '\\' && i + 1 < line.size()) {
+      words.back() += line[++i];
+    } else {
+      words.back() += c;
+    }
+  }
+  if (in_quotes) {
+    throw io::UsageError("a double quote is not closed; close it, or write \\\" between quotes for one of a name");
+  }
+  return words;
+}
+
+/// Runs `work`, whose errors then tell where they come from.
+template <class Work>
+auto telling(const std::string& where, const Work& work) {
+  try {
+    return work();
+  } catch (const io::UsageError& error) {
+    throw io::UsageError(where + ": " + error.what());
+  } catch (const io::DataError& error) {
+    throw io::DataError(where + ": " + error.what());
+  }
+}
+
+bool is_there(const TrainArguments& arguments) {
+  return fs::exists(arguments.run / "config.toml");
+}
+
+PackedTraining made_of(TrainArguments arguments, const std::string& name) {
+  return telling(name, [&] {
+    train::TrainOptions options = options_of(arguments);
+    for (const fs::path& shard : options.shards) {
+      if (!fs::exists(shard)) {
+        throw io::DataError("'" + shard.string() + "' does not exist; check the path");
+      }
+    }
+    return PackedTraining{std::move(arguments), std::move(options), name};
+  });
+}
+
+/// Without a slash at its end, and with links followed.
+fs::path place_of(const fs::path& run) {
+  const fs::path whole = fs::absolute(run).lexically_normal();
+  return fs::weakly_canonical(whole.has_filename() ? whole : whole.parent_path());
+}
 
 class PackDisplay {
  public:
@@ -41,9 +109,9 @@ class PackDisplay {
         fmt::format("{} {} of {} trained  {:.0f} windows/s", bar_text(fraction, 24), ended_, done_.size(), rate));
   }
   /// Of a run's log what asks for attention.
-  void log(const train::TrainOptions& training, const std::string& text) {
+  void log(const std::string& training, const std::string& text) {
     if (text.starts_with("warning: ") || text.starts_with("guard: ")) {
-      line_.print(fmt::format("{}: {}", training.run.string(), text));
+      line_.print(fmt::format("{}: {}", training, text));
     }
   }
   void end(size_t training) {
@@ -101,38 +169,125 @@ std::string to_csv(const std::vector<train::TrainOptions>& trainings, const std:
 
 }  // namespace
 
-int run_pack(std::vector<train::TrainOptions> trainings, int threads,
-             const std::optional<std::filesystem::path>& results_file) {
+std::vector<PackedTraining> seeds_of(const TrainArguments& arguments, int count) {
+  if (arguments.run.empty() || (arguments.resume && arguments.replace)) {
+    options_of(arguments);  // which says what is wrong
+  }
+  if (is_there(arguments)) {
+    throw io::UsageError(fmt::format("'{}' is a run itself; give --pack a folder for runs", arguments.run.string()));
+  }
+  const auto first = static_cast<int64_t>(resolve(arguments.config).train.seed);
+  if (first > std::numeric_limits<int64_t>::max() - count) {
+    throw io::UsageError(fmt::format("there are no {} seeds from {} on; give a smaller --seed", count, first));
+  }
+  std::vector<PackedTraining> trainings;
+  for (int64_t seed = first; seed < first + count; ++seed) {
+    TrainArguments one = arguments;
+    one.run = arguments.run / fmt::format("seed_{}", seed);
+    one.config.flags.push_back({"train.seed", std::to_string(seed)});
+    if (is_there(one) && !arguments.resume && !arguments.replace) {
+      throw io::UsageError(fmt::format(
+          "'{}' is a run already; --resume goes on with the runs that are there, --replace trains them anew",
+          one.run.string()));
+    }
+    one.resume = arguments.resume && is_there(one);
+    const std::string name = one.run.string();
+    trainings.push_back(made_of(std::move(one), name));
+  }
+  return trainings;
+}
+
+std::vector<PackedTraining> read_list(const fs::path& file, bool resume) {
+  std::vector<PackedTraining> trainings;
+  std::string all = io::read_text(file);
+  constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+  if (all.starts_with(byte_order_mark)) {
+    all.erase(0, byte_order_mark.size());
+  }
+  std::istringstream text(all);
+  std::string line;
+  for (size_t number = 1; std::getline(text, line); ++number) {
+    const std::string name = fmt::format("'{}', line {}", file.string(), number);
+    std::vector<std::string> words = telling(name, [&] { return words_in(line); });
+    if (words.empty() || words.front().starts_with('#')) {
+      continue;
+    }
+    TrainArguments one;
+    telling(name, [&] {
+      fill_from_words(std::move(words), [&](Options& options) {
+        declare_training(options, one);
+        declare_configuration(options, one);
+      });
+    });
+    if (resume && !one.run.empty() && is_there(one)) {
+      one.resume = true;
+      one.replace = false;
+    }
+    trainings.push_back(made_of(std::move(one), name));
+  }
+  if (trainings.empty()) {
+    throw io::UsageError(
+        fmt::format("'{}' lists no training; a line is what would follow `evenflow train`", file.string()));
+  }
+  return trainings;
+}
+
+void require_apart(const std::vector<PackedTraining>& trainings, Outputs& outputs) {
+  std::vector<std::pair<std::string, const PackedTraining*>> places;
+  for (const PackedTraining& training : trainings) {
+    places.emplace_back(place_of(training.options.run).string() + "/", &training);
+  }
+  std::sort(places.begin(), places.end());
+  // What lies in a folder follows it.
+  for (size_t i = 1; i < places.size(); ++i) {
+    if (places[i].first.starts_with(places[i - 1].first)) {
+      throw io::UsageError(fmt::format("{}: its run is that of {} too, or in it ('{}'); give each a folder of its own",
+                                       places[i].second->name, places[i - 1].second->name,
+                                       places[i].second->options.run.string()));
+    }
+  }
+  for (const PackedTraining& training : trainings) {
+    telling(training.name, [&] { note_files(outputs, training.arguments); });
+  }
+}
+
+int run_pack(const std::vector<PackedTraining>& trainings, int threads, const std::optional<fs::path>& results_file) {
   PackDisplay display(trainings.size());
   const std::atomic<bool>& stop = stop_on_signals();
+  std::vector<train::TrainOptions> options;
   for (size_t i = 0; i < trainings.size(); ++i) {
-    trainings[i].stop = &stop;
-    trainings[i].progress = [&display, i](const train::TrainProgress& progress) { display.show(i, progress); };
-    trainings[i].log = [&display, &training = trainings[i]](const std::string& text) { display.log(training, text); };
+    options.push_back(trainings[i].options);
+    options[i].stop = &stop;
+    options[i].progress = [&display, i](const train::TrainProgress& progress) { display.show(i, progress); };
+    options[i].log = [&display, &name = trainings[i].name](const std::string& text) { display.log(name, text); };
   }
   const std::vector<train::PackResult> results = train::train_pack(
-      {.trainings = trainings, .threads = threads, .ended = [&](size_t training) { display.end(training); }});
+      {.trainings = options, .threads = threads, .ended = [&](size_t training) { display.end(training); }});
   display.clear();
-  if (results_file) {
-    io::write_text(*results_file, to_csv(trainings, results));
-  }
-  print_table(trainings, results);
+  print_table(options, results);
   std::fflush(stdout);
-  int code = exit_ok;
+  int failed = exit_ok;
+  bool interrupted = false;
   for (size_t i = 0; i < results.size(); ++i) {
+    const int code = exit_code_of(results[i], options[i]);
+    interrupted = interrupted || code == exit_interrupted;
     if (!results[i].error) {
       continue;
     }
-    const Failure failure = failure_of(results[i].error);
-    fmt::print(stderr, "evenflow: {}: {}\n", io::escaped(trainings[i].run.string()),
-               io::escaped(one_line(failure.sentence)));
-    code = code == exit_ok ? failure.code : code;
+    fmt::print(stderr, "evenflow: {}: {}\n", io::escaped(trainings[i].name),
+               io::escaped(one_line(failure_of(results[i].error).sentence)));
+    failed = failed == exit_ok ? code : failed;
   }
-  if (code == exit_ok && stop.load()) {
+  if (results_file) {
+    io::write_text(*results_file, to_csv(options, results));
+  }
+  if (failed != exit_ok) {
+    return failed;
+  }
+  if (interrupted) {
     fmt::print("Interrupted; all is saved. The same command with --resume goes on.\n");
-    return exit_interrupted;
   }
-  return code;
+  return interrupted ? exit_interrupted : exit_ok;
 }
 
 }  // namespace evenflow::experiments

@@ -3,20 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
-#include <map>
 #include <optional>
-#include <sstream>
 
 #include "experiments/command.h"
-#include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/ranks.h"
-#include "experiments/recordings.h"
+#include "experiments/train_arguments.h"
 #include "experiments/train_pack.h"
-#include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
 #include "train/loop/trainer.h"
@@ -26,15 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One training.
-struct TrainArguments {
-  std::vector<fs::path> shards;
-  fs::path run;
-  ConfigSource config;
-  int64_t until_epoch = 0;
-  bool resume = false, replace = false;
-};
-
 /// One, or several at once.
 struct TrainCommandArguments : TrainArguments {
   int pack = 0;
@@ -42,28 +28,11 @@ struct TrainCommandArguments : TrainArguments {
   bool force = false;
 };
 
-void declare_one(Options& options, TrainArguments& arguments) {
-  options.files("SHARD", arguments.shards, "feature shards that `prepare` wrote; with --resume those of the run");
-  options.file("--run", arguments.run, "the run folder; always needed but with --list").shown_as("FOLDER");
-  options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
-  options.flag("--replace", arguments.replace, "replace a run that is already in the folder");
-  options
-      .number("--until-epoch", arguments.until_epoch, 0, 1e6,
-              "stop after this epoch, to go on later; the learning rate's schedule stays that of the whole training. "
-              "0: train to the end")
-      .shown_as("N");
-}
-
-void declare_configuration(Options& options, TrainArguments& arguments) {
-  options.config(
-      arguments.config, [](const std::string&) { return true; }, true);
-}
-
 void declare(Options& options, TrainCommandArguments& arguments) {
-  declare_one(options, arguments);
+  declare_training(options, arguments);
   options.number(
       "--pack", arguments.pack, 0, 4096,
-      "train N models at once, with the seeds SEED, SEED + 1, ..., in FOLDER/seed_SEED, ...; each is, bit by "
+      "0: one model; N: so many at once, with the seeds SEED, SEED + 1, ..., in FOLDER/seed_SEED, ...; each is, bit by "
       "bit, the one that it would be alone");
   options.file("--list", arguments.list,
                "train many at once: a line each, with what would follow `evenflow train`; a word with blanks in double "
@@ -74,39 +43,6 @@ void declare(Options& options, TrainCommandArguments& arguments) {
       .shown_as("FILE.csv");
   options.force(arguments.force);
   declare_configuration(options, arguments);
-}
-
-/// What makes --run and --resume enough to go on.
-std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
-  std::vector<fs::path> shards = run.shards();
-  if (shards.empty()) {
-    throw io::DataError("run folder '" + run.path().string() +
-                        "' does not say what it was trained on (no data.txt); give the shards again: evenflow train "
-                        "SHARD... --run " +
-                        shell_word(run.path().string()) + " --resume");
-  }
-  return shards;
-}
-
-/// A run that takes another's place removes that one's files, so none of them may be what it is made from.
-void require_inputs_elsewhere(const TrainArguments& arguments) {
-  Outputs outputs(false);
-  outputs.reads(arguments.config);
-  for (const fs::path& shard : arguments.shards) {
-    outputs.reads(shard, "a shard");
-  }
-  for (const char* name :
-       {"config.toml", "data.txt", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"}) {
-    outputs.writes_own(arguments.run / name);
-  }
-  std::error_code error;
-  const fs::path logs = fs::weakly_canonical(arguments.run / "tensorboard", error);
-  for (const fs::path& shard : arguments.shards) {
-    const fs::path below = fs::weakly_canonical(shard, error).lexically_relative(logs);
-    if (!below.empty() && *below.begin() != "..") {
-      throw io::UsageError("the shard '" + shard.string() + "' lies in the run's tensorboard/; move it elsewhere");
-    }
-  }
 }
 
 std::string loss_text(const train::TrainProgress& progress) {
@@ -167,36 +103,6 @@ void print_next_steps(const TrainArguments& arguments, const std::vector<fs::pat
              shell_word(run.model().string()), shell_word(shards.front().string()));
 }
 
-/// io::UsageError, io::DataError: what is wrong with the arguments before any work.
-train::TrainOptions options_of(const TrainArguments& arguments) {
-  if (arguments.run.empty()) {
-    throw io::UsageError("--run is required: the run folder");
-  }
-  train::TrainOptions options;
-  options.run = arguments.run;
-  options.resume = arguments.resume;
-  options.replace = arguments.replace;
-  options.remember_shards = true;
-  options.until_epoch = arguments.until_epoch;
-  if (arguments.resume && arguments.replace) {
-    throw io::UsageError("--resume and --replace exclude each other; give one");
-  }
-  if (arguments.resume) {
-    const io::RunFolder folder = io::RunFolder::open(arguments.run);
-    options.config = resolve(arguments.config, io::read_config(folder.config()));
-    options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;
-  } else {
-    if (arguments.shards.empty()) {
-      throw io::UsageError("no shard to train on; give the feature shards that `evenflow prepare` wrote");
-    }
-    options.config = resolve(arguments.config);
-    options.shards = arguments.shards;
-    require_inputs_elsewhere(arguments);
-  }
-  require_distinct(options.shards);
-  return options;
-}
-
 int train_one(const TrainArguments& arguments) {
   kernels::Communicator& ranks = join_ranks();
   train::TrainOptions options = options_of(arguments);
@@ -240,96 +146,18 @@ int train_one(const TrainArguments& arguments) {
   return exit_ok;
 }
 
-/// Of a training among several, which tells where it comes from.
-train::TrainOptions options_of(const TrainArguments& arguments, const std::string& where) {
-  try {
-    return options_of(arguments);
-  } catch (const io::UsageError& error) {
-    throw io::UsageError(where + ": " + error.what());
-  } catch (const io::DataError& error) {
-    throw io::DataError(where + ": " + error.what());
-  }
-}
-
-/// The same training with the seeds that follow each other.
-std::vector<train::TrainOptions> seeds_of(const TrainCommandArguments& arguments) {
-  if (!arguments.run.empty() && fs::exists(arguments.run / "config.toml")) {
-    throw io::UsageError(fmt::format("'{}' is a run itself; give --pack a folder for runs", arguments.run.string()));
-  }
-  const auto first = static_cast<int64_t>(resolve(arguments.config).train.seed);
-  std::vector<train::TrainOptions> trainings;
-  for (int64_t seed = first; seed < first + arguments.pack; ++seed) {
-    TrainArguments one = arguments;
-    one.run = arguments.run.empty() ? fs::path() : arguments.run / fmt::format("seed_{}", seed);
-    one.config.flags.push_back({"train.seed", std::to_string(seed)});
-    const bool is_there = fs::exists(one.run / "config.toml");
-    if (is_there && !arguments.resume && !arguments.replace) {
-      throw io::UsageError(fmt::format(
-          "'{}' is a run already; --resume goes on with the runs that are there, --replace trains them anew",
-          one.run.string()));
-    }
-    one.resume = arguments.resume && is_there;
-    trainings.push_back(options_of(one, fmt::format("seed {}", seed)));
-  }
-  return trainings;
-}
-
-std::vector<std::string> words_in(const std::string& line) {
-  std::istringstream in(line);
-  std::vector<std::string> words;
-  for (std::string word; in >> std::quoted(word);) {
-    words.push_back(word);
-  }
-  return words;
-}
-
-/// io::UsageError also where two lines train into one folder.
-std::vector<train::TrainOptions> read_list(const fs::path& file) {
-  std::vector<train::TrainOptions> trainings;
-  std::map<fs::path, size_t> line_of;
-  std::istringstream text(io::read_text(file));
-  std::string line;
-  for (size_t number = 1; std::getline(text, line); ++number) {
-    std::vector<std::string> words = words_in(line);
-    if (words.empty() || words.front().starts_with('#')) {
-      continue;
-    }
-    const std::string where = fmt::format("'{}', line {}", file.string(), number);
-    TrainArguments one;
-    try {
-      fill_from_words(std::move(words), [&](Options& options) {
-        declare_one(options, one);
-        declare_configuration(options, one);
-      });
-    } catch (const io::UsageError& error) {
-      throw io::UsageError(where + ": " + error.what());
-    }
-    trainings.push_back(options_of(one, where));
-    const auto [before, is_new] = line_of.emplace(fs::weakly_canonical(one.run), number);
-    if (!is_new) {
-      throw io::UsageError(fmt::format("{}: line {} trains in '{}' too; give each a folder of its own", where,
-                                       before->second, one.run.string()));
-    }
-  }
-  if (trainings.empty()) {
-    throw io::UsageError(
-        fmt::format("'{}' lists no training; a line is what would follow `evenflow train`", file.string()));
-  }
-  return trainings;
-}
-
-std::vector<train::TrainOptions> trainings_of(const TrainCommandArguments& arguments) {
+std::vector<PackedTraining> trainings_of(const TrainCommandArguments& arguments) {
   if (!arguments.list) {
-    return seeds_of(arguments);
+    return seeds_of(arguments, arguments.pack);
   }
   const bool of_lines = !arguments.shards.empty() || !arguments.run.empty() || arguments.pack > 0 ||
-                        arguments.config.file || arguments.resume || arguments.replace || arguments.until_epoch > 0;
+                        arguments.config.file || arguments.replace || arguments.until_epoch > 0;
   const auto is_threads = [](const KeyFlag& flag) { return flag.key == "train.threads"; };
   if (of_lines || !std::all_of(arguments.config.flags.begin(), arguments.config.flags.end(), is_threads)) {
     throw io::UsageError(
-        "with --list each line says what to train; beside it stands nothing but --threads and --results");
+        "with --list each line says what to train; beside it stands nothing but --resume, --threads and --results");
   }
-  return read_list(*arguments.list);
+  return read_list(*arguments.list, arguments.resume);
 }
 
 int run(const TrainCommandArguments& arguments) {
@@ -341,22 +169,17 @@ int run(const TrainCommandArguments& arguments) {
   }
   if (const int together = kernels::started().together; together > 1) {
     throw io::UsageError(
-        fmt::format("{} processes were started together, which train one model; start --pack and --list "
-                    "by themselves (without mpirun, srun --ntasks 1)",
+        fmt::format("{} processes were started together, which train one model; start --pack and --list by themselves "
+                    "(without mpirun, srun --ntasks 1)",
                     together));
   }
-  const std::vector<train::TrainOptions> trainings = trainings_of(arguments);
+  const std::vector<PackedTraining> trainings = trainings_of(arguments);
+  Outputs outputs(arguments.force);
+  if (arguments.list) {
+    outputs.reads(*arguments.list, "the list");
+  }
+  require_apart(trainings, outputs);
   if (arguments.results) {
-    Outputs outputs(arguments.force);
-    outputs.reads(arguments.config);
-    if (arguments.list) {
-      outputs.reads(*arguments.list, "the list");
-    }
-    for (const train::TrainOptions& training : trainings) {
-      for (const fs::path& shard : training.shards) {
-        outputs.reads(shard, "a shard");
-      }
-    }
     outputs.writes(*arguments.results, FileKind::trainings);
   }
   return run_pack(trainings, resolve(arguments.config).train.threads, arguments.results);

@@ -163,6 +163,14 @@ TEST_F(Runs, ManyAtOnceAreTheSameAsAlone) {
   expect_refused(run(SmallWorld::get().train_words(runs, "3") + Words{"--pack", "3", "--seed", "7"}), 2,
                  {"seed_7", "--resume"});
   EXPECT_FALSE(fs::exists(runs + "/seed_8"));
+  expect_refused(run(SmallWorld::get().train_words(run_, "3") + Words{"--pack", "2", "--seed", "9223372036854775807"}),
+                 2, {"no 2 seeds", "--seed"});
+  expect_refused(run({"train", folder_ / "none.h5", "--run", run_, "--pack", "3"}), 3, {"none.h5", "does not exist"});
+  const std::string metrics = get(runs + "/seed_5/metrics.csv");
+  expect_refused(run({"train", "--run", runs, "--pack", "3", "--seed", "5", "--resume", "--results",
+                      runs + "/seed_5/metrics.csv"}),
+                 2, {"metrics.csv"});
+  EXPECT_EQ(get(runs + "/seed_5/metrics.csv"), metrics);
   EXPECT_THAT(run({"info", runs}).out, AllOf(HasSubstr("folder of 3 runs"), HasSubstr("seed_6"), HasSubstr("epoch 3")));
 }
 
@@ -201,6 +209,41 @@ TEST_F(Runs, AListSaysWhatIsTrainedAtOnce) {
   expect_refused(run({"train", "--list", list, "--epochs", "3"}), 2, {"--list", "--threads"});
   put(list, line(SmallWorld::get().train_words(run_, "3")));
   expect_refused(run({"train", "--list", list, "--results", list}), 2, {list});
+  put(list, line(SmallWorld::get().train_words(run_, "3")) + line(SmallWorld::get().train_words(run_ + "/in/it", "3")));
+  expect_refused(run({"train", "--list", list}), 2, {"line 2", "line 1", "in/it"});
+  put(list, line(SmallWorld::get().train_words(run_ + "/", "3")) + line(SmallWorld::get().train_words(run_, "3")));
+  expect_refused(run({"train", "--list", list}), 2, {"line 2", "line 1"});
+  put(list, "features.h5 --run r --train.seed 3 \"--model.hidden 8\n");
+  expect_refused(run({"train", "--list", list}), 2, {"line 1", "double quote is not closed"});
+  put(list, line({"train", folder_ / "none.h5", "--run", run_}));
+  expect_refused(run({"train", "--list", list}), 3, {"line 1", "none.h5", "does not exist"});
+  EXPECT_FALSE(fs::exists(run_));
+}
+
+TEST_F(Runs, AListThatIsStoppedGoesOn) {
+  std::string lines;
+  for (const std::string name : {"a", "b", "c"}) {
+    for (const std::string& word : SmallWorld::get().train_words(folder_ / name, "2000") + Words{"--seed=\"1\""}) {
+      lines += word == "train" ? "" : word + " ";
+    }
+    lines += "\n";
+  }
+  const std::string list = folder_ / "list.txt";
+  put(list, lines);
+  Program program({"train", "--list", list, "--threads", "1"});
+  ASSERT_TRUE(program.wait_until([&] { return fs::exists(folder_ / "a/model.h5"); })) << program.finish().err;
+  program.send(SIGINT);
+  const Outcome outcome = program.finish();
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("--resume"));
+  EXPECT_FALSE(fs::exists(folder_ / "c"));
+  Program again({"train", "--list", list, "--threads", "1", "--resume"});
+  ASSERT_TRUE(again.wait_until([&] {
+    const std::string log = get(folder_ / "a/log.txt");
+    return log.find("resumed after") != std::string::npos;
+  })) << again.finish().err;
+  again.send(SIGINT);
+  EXPECT_EQ(again.finish().code, 130);
 }
 
 TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {

@@ -1,0 +1,98 @@
+#include "experiments/train_arguments.h"
+
+#include "experiments/console.h"
+#include "experiments/recordings.h"
+#include "io/error.h"
+#include "io/run_folder.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What makes --run and --resume enough to go on.
+std::vector<fs::path> recorded_shards(const io::RunFolder& run) {
+  std::vector<fs::path> shards = run.shards();
+  if (shards.empty()) {
+    throw io::DataError("run folder '" + run.path().string() +
+                        "' does not say what it was trained on (no data.txt); give the shards again: evenflow train "
+                        "SHARD... --run " +
+                        shell_word(run.path().string()) + " --resume");
+  }
+  return shards;
+}
+
+/// A run that takes another's place removes that one's files, so none of them may be what it is made from.
+void require_inputs_elsewhere(const TrainArguments& arguments) {
+  Outputs outputs(false);
+  note_files(outputs, arguments);
+  std::error_code error;
+  const fs::path logs = fs::weakly_canonical(arguments.run / "tensorboard", error);
+  for (const fs::path& shard : arguments.shards) {
+    const fs::path below = fs::weakly_canonical(shard, error).lexically_relative(logs);
+    if (!below.empty() && *below.begin() != "..") {
+      throw io::UsageError("the shard '" + shard.string() + "' lies in the run's tensorboard/; move it elsewhere");
+    }
+  }
+}
+
+}  // namespace
+
+void declare_training(Options& options, TrainArguments& arguments) {
+  options.files("SHARD", arguments.shards, "feature shards that `prepare` wrote; with --resume those of the run");
+  options.file("--run", arguments.run, "the run folder; always needed but with --list").shown_as("FOLDER");
+  options.flag("--resume", arguments.resume, "go on with the run in the folder, with its own configuration and shards");
+  options.flag("--replace", arguments.replace, "replace a run that is already in the folder");
+  options
+      .number("--until-epoch", arguments.until_epoch, 0, 1e6,
+              "stop after this epoch, to go on later; the learning rate's schedule stays that of the whole training. "
+              "0: train to the end")
+      .shown_as("N");
+}
+
+void declare_configuration(Options& options, TrainArguments& arguments) {
+  options.config(
+      arguments.config, [](const std::string&) { return true; }, true);
+}
+
+train::TrainOptions options_of(const TrainArguments& arguments) {
+  if (arguments.run.empty()) {
+    throw io::UsageError("--run is required: the run folder");
+  }
+  train::TrainOptions options;
+  options.run = arguments.run;
+  options.resume = arguments.resume;
+  options.replace = arguments.replace;
+  options.remember_shards = true;
+  options.until_epoch = arguments.until_epoch;
+  if (arguments.resume && arguments.replace) {
+    throw io::UsageError("--resume and --replace exclude each other; give one");
+  }
+  if (arguments.resume) {
+    const io::RunFolder folder = io::RunFolder::open(arguments.run);
+    options.config = resolve(arguments.config, io::read_config(folder.config()));
+    options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;
+  } else {
+    if (arguments.shards.empty()) {
+      throw io::UsageError("no shard to train on; give the feature shards that `evenflow prepare` wrote");
+    }
+    options.config = resolve(arguments.config);
+    options.shards = arguments.shards;
+    require_inputs_elsewhere(arguments);
+  }
+  require_distinct(options.shards);
+  return options;
+}
+
+void note_files(Outputs& outputs, const TrainArguments& arguments) {
+  outputs.reads(arguments.config);
+  for (const fs::path& shard : arguments.shards) {
+    outputs.reads(shard, "a shard");
+  }
+  for (const char* name :
+       {"config.toml", "data.txt", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt"}) {
+    outputs.writes_own(arguments.run / name);
+  }
+}
+
+}  // namespace evenflow::experiments
