@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace evenflow::kernels {
 
@@ -28,6 +29,14 @@ class Communicator {
   virtual void broadcast(void* /*data*/, int64_t /*bytes*/, int /*from*/ = 0) {}
   /// Rank r has written bytes [offsets[r], offsets[r + 1]) of `all`; afterwards every rank has all of it.
   virtual void gather(void* /*all*/, std::span<const int64_t> /*offsets*/) {}
+  /// Of as many bytes from each rank: rank r's begin at r * bytes.
+  void gather_rows(void* all, int64_t bytes) {
+    std::vector<int64_t> offsets;
+    for (int r = 0; r <= ranks(); ++r) {
+      offsets.push_back(r * bytes);
+    }
+    gather(all, offsets);
+  }
   /// Bytes [from_offsets[r], from_offsets[r + 1]) of `from` go to rank r; what comes from it lies at
   /// [to_offsets[r], to_offsets[r + 1]) of `to`.
   virtual void exchange(const void* from, std::span<const int64_t> from_offsets, void* to,

@@ -28,12 +28,8 @@ Place place_of(const std::string& identity) {
 void require_own_gpu(Device device, Communicator& ranks) {
   const std::string identity = runtime_of(device).identity(device);
   std::vector<Place> places(static_cast<size_t>(ranks.ranks()));
-  std::vector<int64_t> offsets;
-  for (int r = 0; r <= ranks.ranks(); ++r) {
-    offsets.push_back(r * static_cast<int64_t>(sizeof(Place)));
-  }
   places[static_cast<size_t>(ranks.rank())] = place_of(identity);
-  ranks.gather(places.data(), offsets);
+  ranks.gather_rows(places.data(), static_cast<int64_t>(sizeof(Place)));
   if (identity.empty()) {
     return;
   }

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "kernels/communicator.h"
 #include "kernels/launch_listener.h"
@@ -71,11 +70,7 @@ class Runtime {
   virtual void gather_ranks(Stream&, void* joined, std::span<const RankRows> rows) {
     auto& ranks = *static_cast<Communicator*>(joined);
     for (const RankRows& part : rows) {
-      std::vector<int64_t> offsets;
-      for (int r = 0; r <= ranks.ranks(); ++r) {
-        offsets.push_back(r * part.bytes);
-      }
-      ranks.gather(part.all, offsets);
+      ranks.gather_rows(part.all, part.bytes);
     }
   }
 

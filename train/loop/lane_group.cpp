@@ -146,8 +146,4 @@ int64_t LaneGroup::lanes() const {
   return meeting_->steps.lanes();
 }
 
-const PackMemory& LaneGroup::memory() const {
-  return meeting_->steps.memory();
-}
-
 }  // namespace evenflow::train

@@ -23,7 +23,6 @@ class LaneGroup {
   /// For one training, in a thread of its own; the lane's next one only once it is gone. The others make no step before
   /// this one has come to its first.
   std::unique_ptr<Lane> lane(int64_t number);
-  const PackMemory& memory() const;
 
  private:
   class Member;
