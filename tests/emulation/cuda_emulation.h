@@ -317,8 +317,10 @@ void check_lane(T* p, int64_t stride, const unsigned char* first) {
 template <class Pointer>
 void move_bytes(Pointer& p, int64_t stride, const unsigned char* first) {
   check_lane(p, stride, first);
-  // As an integer: what is null, and never read, may be moved too.
-  p = reinterpret_cast<Pointer>(reinterpret_cast<uintptr_t>(p) + static_cast<uintptr_t>(blockIdx.z * stride));
+  if (p != nullptr) {
+    const auto* at = reinterpret_cast<const unsigned char*>(p) + blockIdx.z * stride;
+    p = reinterpret_cast<Pointer>(const_cast<unsigned char*>(at));
+  }
 }
 template <class... Pointers>
 void to_lane(const LaneStrides& lanes, Pointers&... p) {
