@@ -216,7 +216,7 @@ void require_known(const Hdf5File& file, const ThresholdData& threshold, Config 
   } catch (const UsageError& error) {
     file.fail_damaged("/threshold: " + std::string(error.what()));
   }
-  static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal"};
+  static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal", "conformal"};
   if (!methods.contains(threshold.method)) {
     file.fail_damaged("/threshold: no method '" + threshold.method + "'");
   }
@@ -398,6 +398,56 @@ std::optional<PointData> read_points(const Hdf5File& file) {
   require_finite(file, "/points/descriptor", points.values);
   points.length = static_cast<int64_t>(shape[1]);
   return points;
+}
+
+void write_conformal(Hdf5File& file, const ConformalData& conformal) {
+  std::vector<std::string> names;
+  std::vector<double> values;
+  bool agree = conformal.clips > 0 && !conformal.scores.empty();
+  for (const ConformalData::Score& score : conformal.scores) {
+    agree = agree && static_cast<int64_t>(score.values.size()) == conformal.clips;
+    names.push_back(score.score);
+    values.insert(values.end(), score.values.begin(), score.values.end());
+  }
+  if (!agree) {
+    file.fail("/conformal does not have a value of each score for each clip");
+  }
+  file.make_group("/conformal");
+  file.write_attribute("/conformal", "clip_frames", conformal.clip_frames);
+  file.write_attribute("/conformal", "source", conformal.source);
+  file.write_attribute("/conformal", "date", conformal.date);
+  file.write_attribute("/conformal", "data_hash", conformal.data_hash);
+  file.write_texts("/conformal/scores", names);
+  file.write("/conformal/value", {names.size(), static_cast<hsize_t>(conformal.clips)}, values.data());
+}
+
+std::optional<ConformalData> read_conformal(const Hdf5File& file) {
+  if (!file.exists("/conformal")) {
+    return std::nullopt;
+  }
+  ConformalData conformal;
+  conformal.clip_frames = file.read_attribute<int64_t>("/conformal", "clip_frames");
+  conformal.source = file.read_text_attribute("/conformal", "source");
+  conformal.date = file.read_text_attribute("/conformal", "date");
+  conformal.data_hash = file.read_text_attribute("/conformal", "data_hash");
+  const std::vector<std::string> names = file.read_texts("/conformal/scores");
+  require(file, !names.empty() && std::all_of(names.begin(), names.end(), is_score_name),
+          "/conformal names what is no score");
+  require(file, std::set<std::string>(names.begin(), names.end()).size() == names.size(),
+          "/conformal names a score twice");
+  Shape shape;
+  const std::vector<double> values = file.read<double>("/conformal/value", shape);
+  require(file, shape.size() == 2 && shape[0] == names.size() && shape[1] > 0,
+          "/conformal/value does not have a row for each score");
+  require_below(file, "/conformal/value", values, most_figure);
+  require(file, conformal.clip_frames > 0, "/conformal has clips without a frame");
+  conformal.clips = static_cast<int64_t>(shape[1]);
+  for (size_t s = 0; s < names.size(); ++s) {
+    const auto first = values.begin() + static_cast<std::ptrdiff_t>(s) * conformal.clips;
+    require(file, std::is_sorted(first, first + conformal.clips), "/conformal/value is not in ascending order");
+    conformal.scores.push_back({names[s], {first, first + conformal.clips}});
+  }
+  return conformal;
 }
 
 void write_provenance(Hdf5File& file, const Provenance& provenance) {
@@ -588,6 +638,9 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   if (model.normal.calibration) {
     write_calibration(file, *model.normal.calibration, model.condition.names.size());
   }
+  if (model.conformal) {
+    write_conformal(file, *model.conformal);
+  }
   write_provenance(file, model.provenance);
   if (model.optimizer) {
     write_optimizer(file, *model.optimizer);
@@ -637,6 +690,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.normal.references = read_references(file);
   model.normal.calibration = read_calibration(file, model.condition.names.size());
   model.normal.points = read_points(file);
+  model.conformal = read_conformal(file);
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;

@@ -39,7 +39,7 @@ struct ConditionData {
 
 struct ThresholdData {
   std::string score;   ///< which score the threshold and the decision are on
-  std::string method;  ///< "gamma", "quantile", "rank" or "normal"
+  std::string method;  ///< "gamma", "quantile", "rank", "normal" or "conformal"
   double quantile = 0.9;
   double value = 0.0;         ///< anomalous when score > value; NaN: not fitted
   std::vector<double> gamma;  ///< shape, location, scale; empty for the other methods
@@ -83,6 +83,22 @@ struct NormalData {
   std::optional<PointData> points = {};             ///< none: too few clips, or of an older program
 };
 
+/// What scores were of normal clips that the model was not trained on: p-values rest on them, and thresholds of the
+/// method "conformal" (train/statistics/conformal.h).
+struct ConformalData {
+  struct Score {
+    std::string score;
+    std::vector<double> values;  ///< [clips], ascending
+    bool operator==(const Score&) const = default;
+  };
+  std::vector<Score> scores;
+  int64_t clips = 0;
+  int64_t clip_frames = 0;  ///< their median length
+  std::string source;       ///< "held-out clips of the training", or what `evenflow calibrate` was given
+  std::string date, data_hash;
+  bool operator==(const ConformalData&) const = default;
+};
+
 struct Provenance {
   std::string commit, data_hash, device, date, version;
   uint64_t seed = 0;
@@ -120,6 +136,7 @@ struct ModelData {
   ConditionData condition;
   ThresholdData threshold;
   NormalData normal;
+  std::optional<ConformalData> conformal;  ///< none: no held-out clips, or of an older program
   Provenance provenance;
   std::optional<OptimizerData> optimizer;  ///< with progress: a checkpoint
   std::optional<ProgressData> progress;

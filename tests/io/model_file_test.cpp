@@ -239,6 +239,39 @@ TEST(ModelFile, ACalibrationAndPointsComeBack) {
   EXPECT_EQ(read_model(folder / "m.h5").normal.points, model.normal.points);
 }
 
+ConformalData small_conformal() {
+  return {{{"nll", {-1.5, 2, 2}}, {"score_zc", {0, 1, 1e9}}}, 3, 313, "three clips", "2026-11-26", "abc"};
+}
+
+TEST(ModelFile, ScoresOfNormalClipsComeBack) {
+  const TempFolder folder;
+  ModelData model = checkpoint();
+  model.conformal = small_conformal();
+  write_model(folder / "m.h5", model);
+  EXPECT_EQ(read_model(folder / "m.h5").conformal, model.conformal);
+}
+
+TEST(ModelFile, ScoresOfNormalClipsThatCannotBeAreRefused) {
+  const TempFolder folder;
+  const auto error = [&](const auto& spoil) {
+    ModelData model = checkpoint();
+    model.conformal = small_conformal();
+    spoil(*model.conformal);
+    return error_of<DataError>([&] {
+      write_model(folder / "m.h5", model);
+      read_model(folder / "m.h5");
+    });
+  };
+  EXPECT_THAT(error([](ConformalData& c) { c.scores[1].values.pop_back(); }), HasSubstr("/conformal does not have"));
+  EXPECT_THAT(error([](ConformalData& c) { c.scores.clear(); }), HasSubstr("/conformal does not have"));
+  EXPECT_THAT(error([](ConformalData& c) { c.scores[1].score = "nll"; }), HasSubstr("/conformal names a score twice"));
+  EXPECT_THAT(error([](ConformalData& c) { c.scores[1].score = "speed"; }), HasSubstr("names what is no score"));
+  EXPECT_THAT(error([](ConformalData& c) { c.scores[0].values[0] = 7; }), HasSubstr("not in ascending order"));
+  EXPECT_THAT(error([](ConformalData& c) { c.scores[0].values[2] = std::numeric_limits<double>::infinity(); }),
+              HasSubstr("/conformal/value has a value that"));
+  EXPECT_THAT(error([](ConformalData& c) { c.clip_frames = 0; }), HasSubstr("/conformal has clips without a frame"));
+}
+
 TEST(ModelFile, PointsThatCannotBeAreRefused) {
   const TempFolder folder;
   const auto error = [&](PointData points) {
