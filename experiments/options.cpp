@@ -49,14 +49,17 @@ template <class T>
 constexpr const char* number_text = std::is_floating_point_v<T> ? "X" : "N";
 
 /// CLI11's own range check writes itself into the help.
+template <class T>
 std::function<std::string(const std::string&)> in_range(double low, double high) {
   return [=](const std::string& text) -> std::string {
-    double value = 0.0;
+    T value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size() && value >= low && value <= high) {
+    const bool read = error == std::errc() && end == text.data() + text.size();
+    if (read && static_cast<double>(value) >= low && static_cast<double>(value) <= high) {
       return "";
     }
-    return fmt::format("'{}' must be a number from {:g} to {:g}", text, low, high);
+    const char* kind = std::is_floating_point_v<T> ? "number" : "whole number";
+    return fmt::format("'{}' must be a {} from {:g} to {:g}", text, kind, low, high);
   };
 }
 
@@ -105,7 +108,7 @@ Option Options::files(const std::string& names, std::vector<fs::path>& target, c
 template <class T>
 Option Options::number(const std::string& names, T& target, double low, double high, const std::string& help) {
   CLI::Option* option = app_.add_option(names, target, help);
-  return Option(option->check(in_range(low, high))->capture_default_str()->type_name(number_text<T>));
+  return Option(option->check(in_range<T>(low, high))->capture_default_str()->type_name(number_text<T>));
 }
 
 template <class T>
@@ -113,7 +116,7 @@ Option Options::number(const std::string& names, std::optional<T>& target, doubl
                        const std::string& help) {
   const auto fill = [&target](const T& value) { target = value; };
   CLI::Option* option = app_.add_option_function<T>(names, fill, help);
-  return Option(option->check(in_range(low, high))->type_name(number_text<T>));
+  return Option(option->check(in_range<T>(low, high))->type_name(number_text<T>));
 }
 
 template Option Options::number(const std::string&, int&, double, double, const std::string&);

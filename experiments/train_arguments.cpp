@@ -1,5 +1,9 @@
 #include "experiments/train_arguments.h"
 
+#include <fmt/format.h>
+
+#include <system_error>
+
 #include "experiments/console.h"
 #include "experiments/recordings.h"
 #include "io/error.h"
@@ -32,6 +36,21 @@ void require_inputs_elsewhere(const TrainArguments& arguments) {
     const fs::path below = fs::weakly_canonical(shard, error).lexically_relative(logs);
     if (!below.empty() && *below.begin() != "..") {
       throw io::UsageError("the shard '" + shard.string() + "' lies in the run's tensorboard/; move it elsewhere");
+    }
+  }
+}
+
+/// io::UsageError if the folder is that of a pack, which holds runs and is none.
+void require_no_pack(const fs::path& folder) {
+  std::error_code error;
+  if (fs::exists(folder / "config.toml", error)) {
+    return;
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with("seed_") && fs::exists(entry.path() / "config.toml", error)) {
+      throw io::UsageError(fmt::format(
+          "'{}' holds runs, and is none; add --pack N to go on with all of them, or give one, such as --run {}",
+          folder.string(), shell_word(entry.path().string())));
     }
   }
 }
@@ -69,6 +88,7 @@ train::TrainOptions options_of(const TrainArguments& arguments) {
     throw io::UsageError("--resume and --replace exclude each other; give one");
   }
   if (arguments.resume) {
+    require_no_pack(arguments.run);
     const io::RunFolder folder = io::RunFolder::open(arguments.run);
     options.config = resolve(arguments.config, io::read_config(folder.config()));
     options.shards = arguments.shards.empty() ? recorded_shards(folder) : arguments.shards;

@@ -234,6 +234,7 @@ std::vector<PackedTraining> read_list(const fs::path& file, bool resume) {
 
 void require_apart(const std::vector<PackedTraining>& trainings, Outputs& outputs) {
   std::vector<std::pair<std::string, const PackedTraining*>> places;
+  places.reserve(trainings.size());
   for (const PackedTraining& training : trainings) {
     places.emplace_back(place_of(training.options.run).string() + "/", &training);
   }

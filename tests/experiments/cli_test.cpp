@@ -207,6 +207,7 @@ TEST(Usage, WrongArgumentsAreOneSentence) {
   expect_refused(run({"score", "--model", "m", "x", "--out", "y", "--split", "half"}), 2, {"half", "train|test|all"});
   expect_refused(run({"sample", "--model", "m"}), 2, {"--out", "--picture"});
   expect_refused(run({"synth", "x", "--preset", "large"}), 2, {"large", "demo|paper"});
+  expect_refused(run({"train", "x.h5", "--run", "r", "--pack", "1.5"}), 2, {"--pack", "'1.5'", "whole number from 0"});
 }
 
 TEST(Usage, BehindTwoDashesNothingIsAnOption) {

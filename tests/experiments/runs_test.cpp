@@ -166,6 +166,7 @@ TEST_F(Runs, ManyAtOnceAreTheSameAsAlone) {
   expect_refused(run(SmallWorld::get().train_words(run_, "3") + Words{"--pack", "2", "--seed", "9223372036854775807"}),
                  2, {"no 2 seeds", "--seed"});
   expect_refused(run({"train", folder_ / "none.h5", "--run", run_, "--pack", "3"}), 3, {"none.h5", "does not exist"});
+  expect_refused(run({"train", "--run", runs, "--resume"}), 2, {"holds runs", "--pack N", "/seed_"});
   const std::string metrics = get(runs + "/seed_5/metrics.csv");
   expect_refused(run({"train", "--run", runs, "--pack", "3", "--seed", "5", "--resume", "--results",
                       runs + "/seed_5/metrics.csv"}),
