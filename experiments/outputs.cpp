@@ -67,6 +67,8 @@ Kind kind_of(FileKind kind) {
       return {"a choice of evenflow's", ""};
     case FileKind::trainings:
       return {"a table of evenflow's trainings", "CSV"};
+    case FileKind::comparison:
+      return {"a comparison of evenflow's", "CSV"};
     case FileKind::study_table:
       break;
   }
@@ -75,6 +77,7 @@ Kind kind_of(FileKind kind) {
 
 bool is_evaluation(const std::string& text) {
   return text.starts_with("group,kind,normal,anomalous,measure,") ||
+         text.starts_with("machine,normal,anomalous,auc,pauc,decided,") ||
          (text.starts_with("{") && text.find("\"decided_by\"") != std::string::npos);
 }
 
@@ -118,6 +121,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return io::read_beginning(file).starts_with("# Chosen by evenflow choose");
     case FileKind::trainings:
       return io::read_beginning(file).starts_with("exit_code,run,");
+    case FileKind::comparison:
+      return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
     case FileKind::study_table:
       return is_study_table(file);
     default:

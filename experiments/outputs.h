@@ -23,7 +23,8 @@ enum class FileKind {
   page,
   study_table,
   choice,
-  trainings
+  trainings,
+  comparison
 };
 
 /// A table that a study, a family or a choice wrote.

@@ -38,6 +38,9 @@ struct ScoreTable {
   double value(const ClipScore& clip, const std::string& score) const { return clip.scores[column(score)]; }
 };
 
+/// The tables as one, in their order, with the columns of all: NaN where a table lacks one.
+ScoreTable joined(const std::vector<ScoreTable>& tables);
+
 /// Is it one that needs the parameters' values (flow::Score)? False of a score that no kind of model has.
 bool needs_parameters(const std::string& score);
 
