@@ -9,6 +9,7 @@ Command choose_command();
 Command sweep_command();
 Command score_command();
 Command evaluate_command();
+Command compare_command();
 Command encode_command();
 Command sample_command();
 Command info_command();
@@ -27,6 +28,7 @@ std::vector<Command> commands() {
       sweep_command(),
       score_command(),
       evaluate_command(),
+      compare_command(),
       encode_command(),
       sample_command(),
       info_command(),
