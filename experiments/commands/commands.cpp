@@ -8,6 +8,7 @@ Command train_command();
 Command choose_command();
 Command sweep_command();
 Command score_command();
+Command calibrate_command();
 Command evaluate_command();
 Command encode_command();
 Command sample_command();
@@ -26,6 +27,7 @@ std::vector<Command> commands() {
       choose_command(),
       sweep_command(),
       score_command(),
+      calibrate_command(),
       evaluate_command(),
       encode_command(),
       sample_command(),

@@ -134,11 +134,8 @@ void describe_model(const fs::path& file) {
   line("decision", std::isnan(threshold.value)
                        ? (model.progress ? "no threshold yet (the training has not finished)"
                                          : "no threshold: none could be fitted, or the training has not finished")
-                       : fmt::format("anomalous when {} > {:.6g} (rule {}, quantile {:g}{})", threshold.score,
-                                     threshold.value, threshold.method, threshold.quantile,
-                                     threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
-                                                                       threshold.above, threshold.clips)
-                                                         : ""));
+                       : fmt::format("anomalous when {} > {:.6g} ({})", threshold.score, threshold.value,
+                                     train::describe(threshold)));
   if (const auto& calibration = model.normal.calibration) {
     const auto copies = static_cast<int64_t>(calibration->scores.front().value.size()) - calibration->clips;
     line("calibration",

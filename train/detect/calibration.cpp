@@ -19,30 +19,6 @@ bool finite(std::span<const double> values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
 }
 
-/// Clips of the same operating point get the same number, from 0.
-std::vector<int64_t> operating_points(std::span<const std::vector<double>> recorded_at) {
-  const size_t parameters = recorded_at.empty() ? 0 : recorded_at.front().size();
-  std::vector<std::vector<size_t>> places(recorded_at.size());
-  for (size_t p = 0; p < parameters; ++p) {
-    std::vector<double> values;
-    values.reserve(recorded_at.size());
-    for (const std::vector<double>& v : recorded_at) {
-      values.push_back(v[p]);
-    }
-    const OperatingPoints points(values);
-    for (size_t i = 0; i < values.size(); ++i) {
-      places[i].push_back(points.nearest(values[i]));
-    }
-  }
-  std::map<std::vector<size_t>, int64_t> numbers;
-  std::vector<int64_t> out;
-  out.reserve(places.size());
-  for (const std::vector<size_t>& place : places) {
-    out.push_back(numbers.try_emplace(place, static_cast<int64_t>(numbers.size())).first->second);
-  }
-  return out;
-}
-
 std::vector<std::vector<double>> recorded_at(std::span<const ReferenceClip> clips, bool copies) {
   std::vector<std::vector<double>> out;
   for (const ReferenceClip& clip : clips) {
