@@ -198,7 +198,7 @@ void keep_normals(train::ScoreTable& table, const io::ModelData& model, std::vec
   leave_out("without any sound", [](const train::ClipScore& clip) { return clip.silent; });
   leave_out("whose score is not finite", [](const train::ClipScore& clip) { return !std::isfinite(clip.score); });
   std::set<uint64_t> met;
-  leave_out("that repeat another's sound",
+  leave_out("with the sound of another",
             [&](const train::ClipScore& clip) { return !met.insert(clip.frames_sum).second; });
   if (table.clips.empty()) {
     std::string why;

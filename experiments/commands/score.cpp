@@ -10,6 +10,7 @@
 #include "experiments/outputs.h"
 #include "experiments/report/evaluation.h"
 #include "experiments/scoring.h"
+#include "frontend/features.h"
 #include "io/error.h"
 #include "io/standard_output.h"
 #include "io/text.h"
@@ -66,6 +67,21 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
                      detector.score_name(), threshold.value, train::describe(threshold));
 }
 
+/// A line on clips of another length than those that p-values rest on; empty if there are none.
+std::string length_text(const train::Detector& detector, const std::vector<train::ClipScore>& clips) {
+  const io::ModelData& model = detector.model();
+  if (train::normal_scores(model, detector.score_name()).empty()) {
+    return "";
+  }
+  const int64_t windows = frontend::windows_in(model.conformal->clip_frames, model.config.window);
+  const auto others = std::count_if(clips.begin(), clips.end(), [=](const auto& c) { return c.windows != windows; });
+  if (others == 0) {
+    return "";
+  }
+  return fmt::format("note: p-values rest on clips of {}, and {} {} other lengths, whose scores vary more or less\n",
+                     count_text(windows, "window"), count_text(others, "clip"), others == 1 ? "has" : "have");
+}
+
 /// io::DataError if clips have no finite score, or no finite estimate: which, and why.
 void require_finite(const std::vector<train::ClipScore>& scores, const fs::path& out) {
   std::vector<std::string> faults;
@@ -117,6 +133,7 @@ int run(const ScoreArguments& arguments) {
   }
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
              arguments.out.string(), decisions_text(detector, table.clips));
+  fmt::print("{}", length_text(detector, table.clips));
   const auto any = [](const train::ClipScore&) { return true; };
   fmt::print("{}", without_value_text(train::without_value(table, any)));
   if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {

@@ -99,12 +99,11 @@ io::ThresholdData conformal_rule(const io::ModelData& model, const std::string& 
   }
   const std::optional<double> value = conformal_threshold(normal, false_alarms);
   if (!value) {
-    throw io::DataError(
-        fmt::format("{} normal clips do not support {} false alarms; it takes {}, and so many support {} or more: give "
-                    "more clips to "
-                    "`evenflow calibrate`, or ask for a higher rate",
-                    normal.size(), percent(false_alarms), conformal_clips(false_alarms),
-                    percent(1.0 / (static_cast<double>(normal.size()) + 1.0))));
+    throw io::DataError(fmt::format(
+        "{} normal clip{} not support {} false alarms, which take {}: give `evenflow calibrate` more, or ask for {} or "
+        "more",
+        normal.size(), normal.size() == 1 ? " does" : "s do", percent(false_alarms), conformal_clips(false_alarms),
+        percent(1.0 / (static_cast<double>(normal.size()) + 1.0))));
   }
   io::ThresholdData rule;
   rule.score = score;
