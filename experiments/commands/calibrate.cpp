@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "experiments/calibrate/normals.h"
+#include "experiments/calibrate/refit.h"
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -27,7 +28,8 @@ struct CalibrateArguments {
   fs::path model;
   std::optional<fs::path> out;
   ScoringRequest request = {.normal_only = true};
-  std::string score;  ///< empty: the model's
+  std::string score;   ///< empty: the model's
+  bool refit = false;  ///< learn the calibrated scores anew
   std::optional<double> false_alarms, per_day;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -50,6 +52,9 @@ void declare(Options& options, CalibrateArguments& arguments) {
               "the same as a number of false alarms in a day of listening without a pause")
       .excludes(rate);
   options.word("--score", arguments.score, {}, "the score to decide by").shown_as("NAME").default_text("the model's");
+  options.flag("--refit", arguments.refit,
+               "learn anew what the calibrated scores are measured against, from half of the clips (300 at most); the "
+               "others set the threshold");
   options.file("--out", arguments.out, "write the model there and leave MODEL as it is");
   options.force(arguments.force);
   declare_scoring(options, arguments.request);
@@ -111,6 +116,15 @@ void print_promise(const io::ModelData& model, double rate) {
       100.0 * range.high);
 }
 
+/// What clips are scored by: what will decide, as far as the model has it before a refit. The threshold is still to be
+/// found, and no decision is read.
+train::DecisionRequest scored_by(const CalibrateArguments& arguments) {
+  if (arguments.refit) {
+    return {};
+  }
+  return {.score = arguments.score, .threshold = 0.0};
+}
+
 int run(const CalibrateArguments& arguments) {
   stop_on_signals();
   Outputs outputs(arguments.force);
@@ -128,10 +142,12 @@ int run(const CalibrateArguments& arguments) {
   }
   const fs::path& out = arguments.out.value_or(arguments.model);
   require_writable(out);
-  // Clips are to have the score that will decide. The threshold is still to be found; no decision is read.
   const Compute& compute = arguments.request.compute;
-  train::Detector detector(arguments.model, compute.device, compute.threads,
-                           {.score = arguments.score, .threshold = 0.0});
+  train::Detector detector(arguments.model, compute.device, compute.threads, scored_by(arguments));
+  const std::string score = arguments.refit && !arguments.score.empty() ? arguments.score : detector.score_name();
+  if (arguments.refit) {
+    require_refit(detector, score);
+  }
   Scoring scoring(arguments.request, detector);
   scoring.run();
   scoring.finish();
@@ -140,13 +156,18 @@ int run(const CalibrateArguments& arguments) {
   keep_normals(table, before, notes);
 
   io::ModelData model = before;
+  if (arguments.refit) {
+    model.normal.calibration = refit_calibration(detector, score, table);
+    notes.push_back(fmt::format("calibrated scores were learnt anew from {}, without their operating points",
+                                count_text(model.normal.calibration->clips, "further clip")));
+  }
   model.conformal = train::conformal_data(table.score_names, table.clips);
   for (const fs::path& input : arguments.request.inputs) {
     model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + input.string();
   }
   model.conformal->date = train::utc_now();
   const double rate = rate_of(arguments, model, before.threshold);
-  model.threshold = rule_of(arguments, model, detector.score_name(), rate);
+  model.threshold = rule_of(arguments, model, score, rate);
   io::write_model(out, model);
 
   fmt::print("Calibrated on {} -> {}\nAnomalous when {} > {:.6g} ({}).\n",
