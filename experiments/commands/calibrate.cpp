@@ -105,15 +105,13 @@ io::ThresholdData rule_of(const CalibrateArguments& arguments, const io::ModelDa
 
 void print_promise(const io::ModelData& model, double rate) {
   const Clips clips = clips_of(model);
+  const double a_day = rate * clips.per_day();
   const train::RateRange range = train::conformal_rate_range(model.conformal->clips, rate);
   fmt::print(
-      "Of new clips like these at most {:.3g} % raise a false alarm: with clips of {:.1f} s, {:.3g} in a day of "
-      "listening "
-      "without a pause.\nThat is over all draws of {} normal clips; for these it may be {:.2g} to {:.2g} % (in 95 of "
-      "100 "
-      "draws).\n",
-      100.0 * rate, clips.seconds, rate * clips.per_day(), model.conformal->clips, 100.0 * range.low,
-      100.0 * range.high);
+      "Of new clips like these at most {:.3g} % raise a false alarm: with clips of {:.1f} s, {} in a day of listening "
+      "without a pause.\nThat is over all draws of {}; for these it may be {:.2g} to {:.2g} % (in 95 of 100 draws).\n",
+      100.0 * rate, clips.seconds, a_day < 100.0 ? fmt::format("{:.3g}", a_day) : fmt::format("{:.0f}", a_day),
+      count_text(model.conformal->clips, "normal clip"), 100.0 * range.low, 100.0 * range.high);
 }
 
 /// What clips are scored by: what will decide, as far as the model has it before a refit. The threshold is still to be

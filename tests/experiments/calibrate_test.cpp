@@ -139,14 +139,35 @@ TEST_F(Calibrate, OutLeavesTheModelAndACheckpointIsNone) {
 }
 
 TEST_F(Calibrate, ClipsThatAreNotAlikeAreSaid) {
-  // The small model has learnt next to nothing, so its score depends on the speed alone.
-  const Outcome outcome = calibrate({});
-  EXPECT_THAT(outcome.out,
-              ContainsRegex("warning: nll differs between operating points \\(p = .*\\): at velocity_mm_s = [13]00, "
-                            "[0-9] of 14 clips lie above the threshold"));
-  // Without a manifest nothing is known of the speeds, which rise along the files' names.
-  const Outcome unknown = calibrate({}, at("normals/test"));
-  EXPECT_THAT(unknown.out, ContainsRegex("warning: nll (rises|falls) along the recordings"));
+  const auto record = [&](const std::string& name, const Words& more) {
+    expect_done(run(Words{"synth", at(name), "--train-clips", "0", "--test-distances", "100", "--anomaly-clips", "0",
+                          "--seed", "6"} +
+                    more));
+    return at(name);
+  };
+  const std::string quiet = record("quiet", {"--test-velocities", "100", "--normal-clips", "14", "--duration", "0.4"});
+  const std::string loud =
+      record("loud", {"--test-velocities", "300", "--normal-clips", "14", "--duration", "0.4", "--background", "30"});
+  const std::string long_ones =
+      record("long", {"--test-velocities", "100", "--normal-clips", "3", "--duration", "0.8"});
+  const auto said = [&](const Words& inputs) {
+    const Outcome outcome = run(Words{"calibrate", model(), "--threads", "1", "--on"} + inputs);
+    expect_done(outcome);
+    return outcome.out;
+  };
+  EXPECT_THAT(said({normals()}), Not(HasSubstr("warning")));
+  EXPECT_THAT(said({quiet + "/manifest.csv", loud + "/manifest.csv"}),
+              AllOf(ContainsRegex("warning: nll differs between operating points \\(p = .*\\): at velocity_mm_s = 300, "
+                                  "1 of 14 clips lie above the threshold, 0 of 14 elsewhere"),
+                    Not(HasSubstr("along the recordings"))));
+  // Where no speed is known, nothing tells a drift from a change of the operating point.
+  EXPECT_THAT(said({quiet + "/test", loud + "/test"}), HasSubstr("warning: nll rises along the recordings"));
+  EXPECT_THAT(said({loud + "/test", quiet + "/test"}), HasSubstr("warning: nll falls along the recordings"));
+  EXPECT_THAT(said({quiet + "/manifest.csv", long_ones + "/manifest.csv"}),
+              HasSubstr("warning: the clips have 2 to 5 windows"));
+  expect_done(score(long_ones + "/manifest.csv"));
+  const Outcome longer = score(long_ones + "/manifest.csv");
+  EXPECT_THAT(longer.out, HasSubstr("p-values rest on clips of 2 windows, and 3 clips have other lengths"));
 }
 
 TEST_F(Calibrate, CalibratedScoresAreLearntAnew) {
