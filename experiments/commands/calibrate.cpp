@@ -103,6 +103,12 @@ io::ThresholdData rule_of(const CalibrateArguments& arguments, const io::ModelDa
   }
 }
 
+void print_result(const io::ModelData& model, const fs::path& out) {
+  fmt::print("Calibrated on {} -> {}\nAnomalous when {} > {:.6g} ({}).\n",
+             count_text(model.conformal->clips, "normal clip"), out.string(), model.threshold.score,
+             model.threshold.value, train::describe(model.threshold));
+}
+
 void print_promise(const io::ModelData& model, double rate) {
   const Clips clips = clips_of(model);
   const double a_day = rate * clips.per_day();
@@ -112,6 +118,18 @@ void print_promise(const io::ModelData& model, double rate) {
       "without a pause.\nThat is over all draws of {}; for these it may be {:.2g} to {:.2g} % (in 95 of 100 draws).\n",
       100.0 * rate, clips.seconds, a_day < 100.0 ? fmt::format("{:.3g}", a_day) : fmt::format("{:.0f}", a_day),
       count_text(model.conformal->clips, "normal clip"), 100.0 * range.low, 100.0 * range.high);
+}
+
+void print_notes(const std::vector<std::string>& notes, const Scoring& scoring) {
+  for (const std::string& note : notes) {
+    fmt::print("{}{}\n", note.starts_with("warning: ") ? "" : "note: ", io::escaped(note));
+  }
+  for (const std::string& line : scoring.notes()) {
+    fmt::print("{}\n", io::escaped(one_line(line)));
+  }
+  for (const std::string& sentence : scoring.bad()) {
+    fmt::print("skipped: {}\n", io::escaped(one_line(sentence)));
+  }
 }
 
 /// What clips are scored by: what will decide, as far as the model has it before a refit. The threshold is still to be
@@ -138,7 +156,7 @@ int run(const CalibrateArguments& arguments) {
     throw io::UsageError(fmt::format(
         "'{}' is a checkpoint, which a training goes on from; calibrate its run's model.h5", arguments.model.string()));
   }
-  const fs::path& out = arguments.out.value_or(arguments.model);
+  const fs::path out = arguments.out.value_or(arguments.model);
   require_writable(out);
   const Compute& compute = arguments.request.compute;
   train::Detector detector(arguments.model, compute.device, compute.threads, scored_by(arguments));
@@ -161,16 +179,14 @@ int run(const CalibrateArguments& arguments) {
   }
   model.conformal = train::conformal_data(table.score_names, table.clips);
   for (const fs::path& input : arguments.request.inputs) {
-    model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + input.string();
+    model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + io::escaped(input.string());
   }
   model.conformal->date = train::utc_now();
   const double rate = rate_of(arguments, model, before.threshold);
   model.threshold = rule_of(arguments, model, score, rate);
   io::write_model(out, model);
 
-  fmt::print("Calibrated on {} -> {}\nAnomalous when {} > {:.6g} ({}).\n",
-             count_text(model.conformal->clips, "normal clip"), out.string(), model.threshold.score,
-             model.threshold.value, train::describe(model.threshold));
+  print_result(model, out);
   print_promise(model, rate);
   for (std::string& note : unlike_normals(table, model.threshold.score, model.threshold.value)) {
     notes.push_back("warning: " + std::move(note));
@@ -178,15 +194,7 @@ int run(const CalibrateArguments& arguments) {
   if (std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
     notes.push_back(std::move(outside));
   }
-  for (const std::string& note : notes) {
-    fmt::print("{}{}\n", note.starts_with("warning: ") ? "" : "note: ", io::escaped(note));
-  }
-  for (const std::string& line : scoring.notes()) {
-    fmt::print("{}\n", io::escaped(one_line(line)));
-  }
-  for (const std::string& sentence : scoring.bad()) {
-    fmt::print("skipped: {}\n", io::escaped(one_line(sentence)));
-  }
+  print_notes(notes, scoring);
   return exit_ok;
 }
 
