@@ -46,7 +46,7 @@ void declare(Options& options, CalibrateArguments& arguments) {
   const Option rate = options
                           .number("--false-alarms", arguments.false_alarms, least_rate, most_rate,
                                   "the share of normal clips that may raise an alarm")
-                          .default_text("what the model's threshold was set for");
+                          .default_text("the model's");
   options
       .number("--per-day", arguments.per_day, least_rate, 1e9,
               "the same as a number of false alarms in a day of listening without a pause")
@@ -207,7 +207,7 @@ Command calibrate_command() {
       "that is asked for, whatever the scores' distribution; recordings that are too few for it are refused. From then "
       "on every clip's score has a p-value.",
       "  evenflow calibrate runs/first/model.h5 --on normals/ --false-alarms 0.05\n"
-      "  evenflow calibrate runs/first/model.h5 --on features.h5 --score score_calibrated --out calibrated.h5",
+      "  evenflow calibrate runs/first/model.h5 --on normals.h5 --score score_calibrated --refit --out calibrated.h5",
       declare, run);
 }
 
