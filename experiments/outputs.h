@@ -14,6 +14,7 @@ namespace evenflow::experiments {
 
 enum class FileKind {
   shard,
+  model,
   latents,
   samples,
   scores,

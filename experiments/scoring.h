@@ -25,13 +25,13 @@
 namespace evenflow::experiments {
 
 struct ScoringRequest {
-  std::vector<std::filesystem::path> inputs;
+  std::vector<std::filesystem::path> inputs = {};
   std::string split = "test";   ///< "train", "test" or "all"
   bool skip_bad = false;        ///< go on without recordings that cannot be used
   bool normal_only = false;     ///< leave out clips that are labelled as anomalies, with a note
   bool other_machines = false;  ///< score clips of machines that the model was not trained on
   bool each_machine = false;    ///< clips of one path are told apart by their machines
-  Compute compute;
+  Compute compute = {};
 };
 
 /// The options --split, --skip-bad, --other-machines and --device of such a command.

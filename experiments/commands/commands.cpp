@@ -8,6 +8,7 @@ Command train_command();
 Command choose_command();
 Command sweep_command();
 Command score_command();
+Command calibrate_command();
 Command evaluate_command();
 Command compare_command();
 Command encode_command();
@@ -27,6 +28,7 @@ std::vector<Command> commands() {
       choose_command(),
       sweep_command(),
       score_command(),
+      calibrate_command(),
       evaluate_command(),
       compare_command(),
       encode_command(),

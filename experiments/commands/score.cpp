@@ -14,6 +14,7 @@
 #include "experiments/recordings.h"
 #include "experiments/report/evaluation.h"
 #include "experiments/scoring.h"
+#include "frontend/features.h"
 #include "io/error.h"
 #include "io/standard_output.h"
 #include "io/text.h"
@@ -27,6 +28,7 @@ namespace fs = std::filesystem;
 struct ScoreArguments {
   fs::path model, out;
   ScoringRequest request;
+  train::DecisionRequest decision;
   bool force = false;  ///< replace what is not evenflow's own
 };
 
@@ -43,6 +45,16 @@ void declare(Options& options, ScoreArguments& arguments) {
   options.each_machine(arguments.request.each_machine,
                        "each clip by the model of its own machine; INPUT may also be a folder of shards");
   declare_scoring(options, arguments.request);
+  options.word("--score", arguments.decision.score, {}, "decide by this score in place of the model's, this time")
+      .shown_as("NAME");
+  constexpr double any = 1e300;
+  const Option threshold = options.number("--threshold", arguments.decision.threshold, -any, any,
+                                          "decide by this threshold in place of the model's, this time");
+  options
+      .number("--false-alarms", arguments.decision.false_alarms, 1e-9, 0.999,
+              "decide by the threshold that this share of normal clips exceeds, this time; the model must know normal "
+              "clips that it was not trained on (evenflow calibrate)")
+      .excludes(threshold);
 }
 
 constexpr size_t listed_at_most = 3;
@@ -50,7 +62,8 @@ constexpr size_t listed_at_most = 3;
 /// Of a single clip, what a person asked for.
 std::string clip_text(const train::Detector& detector, const train::ClipScore& clip) {
   const std::string decision = clip.decision == 1 ? "anomalous" : clip.decision == 0 ? "normal" : "no decision";
-  return fmt::format("{}: {} {:.6g}, {}", clip.clip.path.string(), detector.score_name(), clip.score, decision);
+  const std::string p = std::isnan(clip.p_value) ? std::string() : fmt::format(" (p {:.3g})", clip.p_value);
+  return fmt::format("{}: {} {:.6g}{}, {}", clip.clip.path.string(), detector.score_name(), clip.score, p, decision);
 }
 
 std::string decisions_text(const train::Detector& detector, const std::vector<train::ClipScore>& scores) {
@@ -59,11 +72,23 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
     return "The model has no threshold, so no decisions were made.";
   }
   const auto anomalous = std::count_if(scores.begin(), scores.end(), [](const auto& s) { return s.decision == 1; });
-  const std::string rests_on =
-      threshold.clips > 0 ? fmt::format("{} of {} training clips lie above", threshold.above, threshold.clips)
-                          : fmt::format("meant to leave {:.0f} % of normal clips below", 100.0 * threshold.quantile);
-  return fmt::format("{} decided anomalous: {} above {:.6g} (rule {}; {}).", count_text(anomalous, "clip"),
-                     detector.score_name(), threshold.value, threshold.method, rests_on);
+  return fmt::format("{} decided anomalous: {} above {:.6g} ({}).", count_text(anomalous, "clip"),
+                     detector.score_name(), threshold.value, train::describe(threshold));
+}
+
+/// A line on clips of another length than those that p-values rest on; empty if there are none.
+std::string length_text(const train::Detector& detector, const std::vector<train::ClipScore>& clips) {
+  const io::ModelData& model = detector.model();
+  if (train::normal_scores(model, detector.score_name()).empty()) {
+    return "";
+  }
+  const int64_t windows = frontend::windows_in(model.conformal->clip_frames, model.config.window);
+  const auto others = std::count_if(clips.begin(), clips.end(), [=](const auto& c) { return c.windows != windows; });
+  if (others == 0) {
+    return "";
+  }
+  return fmt::format("note: p-values rest on clips of {}, and {} {} other lengths, whose scores vary more or less\n",
+                     count_text(windows, "window"), count_text(others, "clip"), others == 1 ? "has" : "have");
 }
 
 /// io::DataError if clips have no finite score, or no finite estimate: which, and why.
@@ -117,7 +142,7 @@ int score_by_one(const ScoreArguments& arguments, Outputs& outputs) {
   outputs.reads(arguments.model, "the model");
   outputs.writes(arguments.out, FileKind::scores);
   const Compute& compute = arguments.request.compute;
-  train::Detector detector(arguments.model, compute.device, compute.threads);
+  train::Detector detector(arguments.model, compute.device, compute.threads, arguments.decision);
   Scoring scoring(arguments.request, detector);
   scoring.run();
   scoring.finish();
@@ -128,7 +153,7 @@ int score_by_one(const ScoreArguments& arguments, Outputs& outputs) {
   }
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
              arguments.out.string(), decisions_text(detector, table.clips));
-  fmt::print("{}", remarks_text(table, scoring));
+  fmt::print("{}{}", length_text(detector, table.clips), remarks_text(table, scoring));
   require_finite(table.clips, arguments.out);
   return exit_ok;
 }
@@ -179,6 +204,7 @@ int score_by_each(ScoreArguments arguments, Outputs& outputs) {
   std::vector<io::ModelData> loaded;
   for (const std::string& machine : machines) {
     loaded.push_back(io::read_model(models.at(machine)));
+    train::set_decision(loaded.back(), arguments.decision);
     require_own_machines({{machine, inputs->machines().at(machine)}}, loaded.back().provenance.machines,
                          arguments.request.other_machines);
   }
@@ -198,7 +224,8 @@ int score_by_each(ScoreArguments arguments, Outputs& outputs) {
     const double threshold = detector.model().threshold.value;
     shown.add({machines[i], std::to_string(clips.size()), std::isnan(threshold) ? "-" : std::to_string(anomalous),
                detector.score_name(), std::isnan(threshold) ? "-" : fmt::format("{:.6g}", threshold)});
-    if (const std::string text = remarks_text(tables.back(), scoring); !text.empty()) {
+    const std::string text = length_text(detector, tables.back().clips) + remarks_text(tables.back(), scoring);
+    if (!text.empty()) {
       remarks += fmt::format("\nMachine {}:\n{}", io::escaped(machines[i]), text);
     }
   }
@@ -232,10 +259,12 @@ Command score_command() {
   return make_command<ScoreArguments>(
       "score",
       "Scores clips with a trained model. It writes a CSV with every score, the estimated parameters and the "
-      "decision of each clip. INPUT is any mix of recordings, folders, manifests and shards; recordings go through "
+      "decision of each clip, with its p-value where the model knows normal clips that it was not trained on. INPUT is "
+      "any mix of recordings, folders, manifests and shards; recordings go through "
       "the model's own frontend settings.",
       "  evenflow score --model runs/first/model.h5 features.h5 --out scores.csv\n"
       "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv\n"
+      "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv --false-alarms 0.05\n"
       "  evenflow score --each machine --model runs shards --out scores.csv",
       declare, run);
 }

@@ -122,9 +122,7 @@ class RunReport {
     if (std::isnan(t.value)) {
       return "none yet";
     }
-    const std::string counted =
-        t.clips > 0 ? fmt::format("; {} of {} training clips lie above", t.above, t.clips) : std::string();
-    return fmt::format("{:.6g} (rule {}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
+    return fmt::format("{:.6g} ({})", t.value, train::describe(t));
   }
 
   void describe() {

@@ -132,6 +132,7 @@ class World {
 const std::vector<Words> commands = {{"prepare"},
                                      {"train"},
                                      {"score"},
+                                     {"calibrate"},
                                      {"evaluate"},
                                      {"encode"},
                                      {"sample"},
