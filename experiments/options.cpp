@@ -165,6 +165,18 @@ void Options::compute(Compute& target) {
   threads(target.threads);
 }
 
+void Options::other_machines(bool& target) {
+  flag("--other-machines", target, "take clips of machines that the model was not trained on, too");
+}
+
+void Options::each_machine(bool& target, const std::string& help) {
+  const auto fill = [&target](const std::string& /*machine*/) { target = true; };
+  CLI::Option* option = app_.add_option_function<std::string>("--each", fill, help);
+  option->type_name("machine")->check([](const std::string& text) {
+    return text == "machine" ? std::string() : fmt::format("'{}' must be machine", text);
+  });
+}
+
 void Options::config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names) {
   file("--config", target.file, "TOML file with the keys below; flags override it").shown_as("FILE.toml");
   const io::Config defaults;

@@ -62,10 +62,13 @@ class Options {
   Option words(const std::string& names, std::vector<std::string>& target, const std::string& help);
   Option flag(const std::string& names, bool& target, const std::string& help);
 
-  /// --force, --threads, --device with --threads: the same wherever they are taken.
+  /// --force, --threads, --device with --threads, --other-machines: the same wherever they are taken.
   void force(bool& target);
   void threads(int& target);
   void compute(Compute& target);
+  void other_machines(bool& target);
+  /// --each machine, whose help says what there is for each.
+  void each_machine(bool& target, const std::string& help);
 
   /// --config and a flag for every key for which `wanted` holds; with `short_names` the keys that are given most have
   /// a second one ("--epochs").

@@ -16,6 +16,7 @@
 #include "io/audio_names.h"
 #include "io/error.h"
 #include "io/hdf5_file.h"
+#include "io/model_file.h"
 #include "io/standard_output.h"
 
 namespace evenflow::experiments {
@@ -49,6 +50,8 @@ Kind kind_of(FileKind kind) {
   switch (kind) {
     case FileKind::shard:
       return {"a feature shard of evenflow's", "HDF5", "evenflow shard"};
+    case FileKind::model:
+      return {"a model that was calibrated", "HDF5", "evenflow model"};
     case FileKind::latents:
       return {"latents of evenflow's", "HDF5", "evenflow latents"};
     case FileKind::samples:
@@ -67,6 +70,8 @@ Kind kind_of(FileKind kind) {
       return {"a choice of evenflow's", ""};
     case FileKind::trainings:
       return {"a table of evenflow's trainings", "CSV"};
+    case FileKind::comparison:
+      return {"a comparison of evenflow's", "CSV"};
     case FileKind::study_table:
       break;
   }
@@ -75,6 +80,7 @@ Kind kind_of(FileKind kind) {
 
 bool is_evaluation(const std::string& text) {
   return text.starts_with("group,kind,normal,anomalous,measure,") ||
+         text.starts_with("machine,normal,anomalous,auc,pauc,decided,") ||
          (text.starts_with("{") && text.find("\"decided_by\"") != std::string::npos);
 }
 
@@ -97,13 +103,23 @@ bool is_profile(const fs::path& file) {
   return text.starts_with("{") && text.find("\"evenflow profile\"") != std::string::npos;
 }
 
+/// What a training has left may have taken days; what `calibrate` has made of it is made again.
+bool is_calibrated(const fs::path& model) {
+  try {
+    const io::ModelData data = io::read_model(model);
+    return data.threshold.method == "conformal" && !data.progress;
+  } catch (const io::DataError&) {
+    return false;
+  }
+}
+
 bool is_own(const fs::path& file, FileKind kind) {
   std::error_code error;
   if (fs::file_size(file, error) == 0 && !error) {
     return true;
   }
   if (const char* hdf5 = kind_of(kind).hdf5) {
-    return io::hdf5_kind(file) == hdf5;
+    return io::hdf5_kind(file) == hdf5 && (kind != FileKind::model || is_calibrated(file));
   }
   switch (kind) {
     case FileKind::scores:
@@ -118,6 +134,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return io::read_beginning(file).starts_with("# Chosen by evenflow choose");
     case FileKind::trainings:
       return io::read_beginning(file).starts_with("exit_code,run,");
+    case FileKind::comparison:
+      return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
     case FileKind::study_table:
       return is_study_table(file);
     default:

@@ -14,6 +14,7 @@ namespace evenflow::experiments {
 
 enum class FileKind {
   shard,
+  model,
   latents,
   samples,
   scores,
@@ -23,7 +24,8 @@ enum class FileKind {
   page,
   study_table,
   choice,
-  trainings
+  trainings,
+  comparison
 };
 
 /// A table that a study, a family or a choice wrote.

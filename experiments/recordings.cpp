@@ -185,6 +185,26 @@ std::string other_machines(const std::map<std::string, int64_t>& clips, const st
                      listed({trained.begin(), trained.end()}));
 }
 
+std::map<std::string, int64_t> count_machines(std::span<const io::Clip> clips) {
+  std::map<std::string, int64_t> counts;
+  for (const io::Clip& clip : clips) {
+    ++counts[clip.machine];
+  }
+  return counts;
+}
+
+void require_own_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained,
+                          bool allowed) {
+  const std::string others = other_machines(clips, trained);
+  if (others.empty()) {
+    return;
+  }
+  if (!allowed) {
+    throw io::UsageError(others + "; give clips of its own machine, or add --other-machines to take these too");
+  }
+  print_note(others);
+}
+
 std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names) {
   std::string out;
   std::set<std::string> machines, domains, sections;

@@ -46,6 +46,15 @@ std::string listed(const std::set<std::string>& names);
 /// none, or nothing is known of either.
 std::string other_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained);
 
+/// How many clips there are of each machine; those that do not say, under the empty name.
+std::map<std::string, int64_t> count_machines(std::span<const io::Clip> clips);
+
+/// What stands between a model and sound of machines that it was not trained on: io::UsageError naming both and
+/// --other-machines or, if that is `allowed`, a note. Nothing where clips or model do not say. `trained`:
+/// io::Provenance::machines. Every command that takes a model and other recordings calls it before any work.
+void require_own_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained,
+                          bool allowed);
+
 /// Lines on splits, labels, machines, domains and parameters, each indented by two blanks and ended.
 std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names);
 

@@ -6,16 +6,19 @@
 #include <cctype>
 #include <cstdio>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <utility>
 
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/failure.h"
+#include "experiments/fleet.h"
 #include "experiments/interrupt.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "io/shard.h"
 #include "io/text.h"
 #include "train/loop/pack.h"
 
@@ -78,6 +81,29 @@ PackedTraining made_of(TrainArguments arguments, const std::string& name) {
     }
     return PackedTraining{std::move(arguments), std::move(options), name};
   });
+}
+
+/// io::UsageError unless `arguments.run` can be a folder of several runs, which `option` asks for.
+void require_folder_of_runs(const TrainArguments& arguments, const std::string& option) {
+  if (arguments.run.empty() || (arguments.resume && arguments.replace)) {
+    options_of(arguments);  // which says what is wrong
+  }
+  if (is_there(arguments)) {
+    throw io::UsageError(
+        fmt::format("'{}' is a run itself; give {} a folder for runs", arguments.run.string(), option));
+  }
+}
+
+/// One of several in a folder: --resume goes on with it if it is there.
+PackedTraining begun_or_gone_on(TrainArguments one) {
+  if (is_there(one) && !one.resume && !one.replace) {
+    throw io::UsageError(
+        fmt::format("'{}' is a run already; --resume goes on with the runs that are there, --replace trains them anew",
+                    one.run.string()));
+  }
+  one.resume = one.resume && is_there(one);
+  const std::string name = one.run.string();
+  return made_of(std::move(one), name);
 }
 
 /// Without a slash at its end, and with links followed.
@@ -170,12 +196,7 @@ std::string to_csv(const std::vector<train::TrainOptions>& trainings, const std:
 }  // namespace
 
 std::vector<PackedTraining> seeds_of(const TrainArguments& arguments, int count) {
-  if (arguments.run.empty() || (arguments.resume && arguments.replace)) {
-    options_of(arguments);  // which says what is wrong
-  }
-  if (is_there(arguments)) {
-    throw io::UsageError(fmt::format("'{}' is a run itself; give --pack a folder for runs", arguments.run.string()));
-  }
+  require_folder_of_runs(arguments, "--pack");
   const auto first = static_cast<int64_t>(resolve(arguments.config).train.seed);
   if (first > std::numeric_limits<int64_t>::max() - count) {
     throw io::UsageError(fmt::format("there are no {} seeds from {} on; give a smaller --seed", count, first));
@@ -185,14 +206,53 @@ std::vector<PackedTraining> seeds_of(const TrainArguments& arguments, int count)
     TrainArguments one = arguments;
     one.run = arguments.run / fmt::format("seed_{}", seed);
     one.config.flags.push_back({"train.seed", std::to_string(seed)});
-    if (is_there(one) && !arguments.resume && !arguments.replace) {
-      throw io::UsageError(fmt::format(
-          "'{}' is a run already; --resume goes on with the runs that are there, --replace trains them anew",
-          one.run.string()));
+    trainings.push_back(begun_or_gone_on(std::move(one)));
+  }
+  return trainings;
+}
+
+std::vector<PackedTraining> machines_of(const TrainArguments& arguments) {
+  require_folder_of_runs(arguments, "--each machine");
+  if (!resolve(arguments.config).train.machine.empty()) {
+    throw io::UsageError("train.machine names one machine, and --each machine trains all; leave one of them out");
+  }
+  TrainArguments all = arguments;
+  all.shards = with_shards_of_folders(arguments.shards);
+  std::map<std::string, int64_t> clips;
+  std::map<std::string, std::vector<fs::path>> trained_on;  // by machine, the shards with training clips of it
+  for (const fs::path& path : all.shards) {
+    if (fs::is_directory(path)) {
+      throw io::DataError(fmt::format(
+          "no feature shard lies in the folder '{}'; prepare them (evenflow prepare --each machine)", path.string()));
     }
-    one.resume = arguments.resume && is_there(one);
-    const std::string name = one.run.string();
-    trainings.push_back(made_of(std::move(one), name));
+    const io::Shard shard(path);
+    for (const io::Clip& clip : shard.clips()) {
+      ++clips[clip.machine];
+      std::vector<fs::path>& shards = trained_on[clip.machine];
+      if (clip.split == io::Split::train && clip.label != 1 && (shards.empty() || shards.back() != path)) {
+        shards.push_back(path);
+      }
+    }
+  }
+  if (all.shards.empty()) {
+    options_of(all);  // which says what is wrong
+  }
+  require_file_names(clips, all.shards.front().string());
+  std::vector<PackedTraining> trainings;
+  for (const auto& [machine, shards] : trained_on) {
+    if (shards.empty()) {
+      print_note(fmt::format("machine {} gets no model: it has no normal training clip", io::escaped(machine)));
+      continue;
+    }
+    TrainArguments one = all;
+    one.shards = shards;
+    one.run = arguments.run / machine;
+    one.config.flags.push_back({"train.machine", machine});
+    trainings.push_back(begun_or_gone_on(std::move(one)));
+  }
+  if (trainings.empty()) {
+    throw io::DataError(fmt::format("no machine in '{}' has a normal training clip; prepare recordings of split train",
+                                    all.shards.front().string()));
   }
   return trainings;
 }

@@ -23,6 +23,11 @@ struct PackedTraining {
 /// --resume goes on with those that are there. io::UsageError, io::DataError: what is wrong before any work.
 std::vector<PackedTraining> seeds_of(const TrainArguments& arguments, int count);
 
+/// The same training of every machine in the shards, in folders of their names below its run. Folders among `shards`
+/// stand for the shards in them. Machines without a normal training clip are left out with a note. --resume goes on
+/// with those that are there. Errors as above; require_file_names'.
+std::vector<PackedTraining> machines_of(const TrainArguments& arguments);
+
 /// A line each, with what would follow `evenflow train`; `#` begins a comment line, double quotes hold blanks together.
 /// `resume`: of each that is there already. Errors name the line.
 std::vector<PackedTraining> read_list(const std::filesystem::path& file, bool resume);

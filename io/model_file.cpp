@@ -400,6 +400,21 @@ std::optional<PointData> read_points(const Hdf5File& file) {
   return points;
 }
 
+void write_trained_on(Hdf5File& file, const std::vector<uint64_t>& sums) {
+  if (!sums.empty()) {
+    file.write("/provenance/trained_on", sums);
+  }
+}
+
+std::vector<uint64_t> read_trained_on(const Hdf5File& file) {
+  if (!file.exists("/provenance/trained_on")) {
+    return {};
+  }
+  std::vector<uint64_t> sums = file.read<uint64_t>("/provenance/trained_on");
+  require(file, std::is_sorted(sums.begin(), sums.end()), "/provenance/trained_on is not in ascending order");
+  return sums;
+}
+
 void write_conformal(Hdf5File& file, const ConformalData& conformal) {
   std::vector<std::string> names;
   std::vector<double> values;
@@ -642,6 +657,7 @@ void write_contents(Hdf5File& file, const ModelData& model) {
     write_conformal(file, *model.conformal);
   }
   write_provenance(file, model.provenance);
+  write_trained_on(file, model.normal.trained_on);
   if (model.optimizer) {
     write_optimizer(file, *model.optimizer);
   }
@@ -690,6 +706,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.normal.references = read_references(file);
   model.normal.calibration = read_calibration(file, model.condition.names.size());
   model.normal.points = read_points(file);
+  model.normal.trained_on = read_trained_on(file);
   model.conformal = read_conformal(file);
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);

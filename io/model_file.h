@@ -43,8 +43,10 @@ struct ThresholdData {
   double quantile = 0.9;
   double value = 0.0;         ///< anomalous when score > value; NaN: not fitted
   std::vector<double> gamma;  ///< shape, location, scale; empty for the other methods
-  int64_t clips = 0;          ///< normal training clips it rests on; 0: of an older program, which did not say
-  int64_t above = 0;          ///< so many of them score higher
+  /// Normal clips that it rests on: those of the training or, of the method "conformal", those of ConformalData. 0: of
+  /// an older program, which did not say.
+  int64_t clips = 0;
+  int64_t above = 0;  ///< so many of them score higher
 };
 
 /// What a score was over the normal training clips.
@@ -81,6 +83,8 @@ struct NormalData {
   std::vector<ScoreReference> references = {};      ///< empty: not fitted, or of an older program
   std::optional<CalibrationData> calibration = {};  ///< none: no estimates, too few clips, or of an older program
   std::optional<PointData> points = {};             ///< none: too few clips, or of an older program
+  /// frames_sum (io/shard.h) of each clip that was trained on, held-out ones not, ascending; empty: of an older program
+  std::vector<uint64_t> trained_on = {};
 };
 
 /// What scores were of normal clips that the model was not trained on: p-values rest on them, and thresholds of the
@@ -95,7 +99,8 @@ struct ConformalData {
   int64_t clips = 0;
   int64_t clip_frames = 0;  ///< their median length
   std::string source;       ///< "held-out clips of the training", or what `evenflow calibrate` was given
-  std::string date, data_hash;
+  std::string date;
+  std::string data_hash;  ///< FNV-1a 64 over the clips' frames_sum (io/shard.h), ascending, as 16 hex digits
   bool operator==(const ConformalData&) const = default;
 };
 

@@ -143,13 +143,13 @@ class FramesSum {
   uint64_t sum_ = 0, weight_ = 1;
 };
 
-uint64_t sum_of(std::span<const float> frames) {
+}  // namespace
+
+uint64_t frames_sum(std::span<const float> frames) {
   FramesSum sum;
   sum.add(frames);
   return sum.value();
 }
-
-}  // namespace
 
 // ---------------------------------------------------------------------------------------------------- writing
 
@@ -204,7 +204,7 @@ struct ShardWriter::State {
     }
     offsets.push_back(offsets.back() + static_cast<int64_t>(count));
     table.clips.push_back(clip);
-    frames_sum.push_back(sum_of(values));
+    frames_sum.push_back(io::frames_sum(values));
   }
 
   void finish() {
@@ -365,7 +365,7 @@ struct Shard::State {
       }
       const auto bands = static_cast<size_t>(frontend.mel_bands);
       const float* frames_of = out + static_cast<size_t>(offsets[clip] - first) * bands;
-      check_clip(clip, sum_of({frames_of, static_cast<size_t>(end - offsets[clip]) * bands}));
+      check_clip(clip, io::frames_sum({frames_of, static_cast<size_t>(end - offsets[clip]) * bands}));
     }
   }
 

@@ -13,6 +13,9 @@
 
 namespace evenflow::io {
 
+/// Of a clip's frames [frames, bands], by which they are known again: the shard's `/clip/frames_sum`.
+uint64_t frames_sum(std::span<const float> frames);
+
 /// Writes a shard to a temporary name beside `file`; finish() fsyncs and renames. Without finish() nothing remains.
 class ShardWriter {
  public:

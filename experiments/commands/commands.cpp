@@ -8,7 +8,9 @@ Command train_command();
 Command choose_command();
 Command sweep_command();
 Command score_command();
+Command calibrate_command();
 Command evaluate_command();
+Command compare_command();
 Command encode_command();
 Command sample_command();
 Command info_command();
@@ -26,7 +28,9 @@ std::vector<Command> commands() {
       choose_command(),
       sweep_command(),
       score_command(),
+      calibrate_command(),
       evaluate_command(),
+      compare_command(),
       encode_command(),
       sample_command(),
       info_command(),

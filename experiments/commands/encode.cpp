@@ -1,8 +1,6 @@
 // evenflow encode: what the flow makes of a shard's windows.
 #include <fmt/format.h>
 
-#include <map>
-
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -18,6 +16,7 @@ namespace fs = std::filesystem;
 
 struct EncodeArguments {
   fs::path model, shard, out;
+  bool other_machines = false;
   Compute compute;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -27,6 +26,7 @@ void declare(Options& options, EncodeArguments& arguments) {
   options.file("SHARD", arguments.shard, "a feature shard that `prepare` wrote").required();
   options.file("--out", arguments.out, "the latents to write (HDF5)").required();
   options.force(arguments.force);
+  options.other_machines(arguments.other_machines);
   options.compute(arguments.compute);
 }
 
@@ -38,14 +38,7 @@ int run(const EncodeArguments& arguments) {
   outputs.writes(arguments.out, FileKind::latents);
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const io::Shard shard(arguments.shard);
-  std::map<std::string, int64_t> machines;
-  for (const io::Clip& clip : shard.clips()) {
-    ++machines[clip.machine];
-  }
-  const std::string others = other_machines(machines, detector.model().provenance.machines);
-  if (!others.empty()) {
-    print_note(others);
-  }
+  require_own_machines(count_machines(shard.clips()), detector.model().provenance.machines, arguments.other_machines);
   StatusLine status;
   detector.encode(shard, arguments.out, [&](int64_t done, int64_t total) {
     throw_if_stopped();

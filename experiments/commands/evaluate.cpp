@@ -15,7 +15,9 @@
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "experiments/report/dcase_files.h"
+#include "experiments/report/dcase_score.h"
 #include "experiments/report/evaluation.h"
+#include "experiments/report/fleet_table.h"
 #include "experiments/report/picture_file.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -38,6 +40,7 @@ struct EvaluateArguments {
   std::vector<fs::path> scores;
   std::optional<fs::path> model, out, dcase;
   std::vector<fs::path> training;
+  bool each_machine = false;
   bool force = false;  ///< replace what is not evenflow's own
 };
 
@@ -46,35 +49,18 @@ void declare(Options& options, EvaluateArguments& arguments) {
   options.file("--model", arguments.model, "the model; its training values tell seen from unseen ones");
   options.files("--training", arguments.training,
                 "shards the model was trained on; they tell the same for a model that knows no parameters");
-  options.file("--out", arguments.out, "folder for evaluation.csv, evaluation.json and a picture per parameter")
+  options.each_machine(arguments.each_machine,
+                       "each machine by itself, as it was scored: a row each, their means, and DCASE's official score");
+  options
+      .file("--out", arguments.out,
+            "folder for evaluation.csv, evaluation.json and a picture per parameter; with --each, for fleet.csv")
       .shown_as("FOLDER");
   options
       .file("--dcase", arguments.dcase,
             "folder for DCASE Task 2's anomaly_score_*.csv, decision_result_*.csv and result.csv, in the forms of 2021 "
-            "and of 2022 and later")
+            "and of 2022 and later; prints the official score")
       .shown_as("FOLDER");
   options.force(arguments.force);
-}
-
-constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
-
-/// Values in the columns of `from`, moved to those of `to`; NaN where there is none.
-std::vector<double> moved(const std::vector<double>& values, const std::vector<std::string>& from,
-                          const std::vector<std::string>& to) {
-  std::vector<double> out;
-  for (const std::string& name : to) {
-    const auto found = std::find(from.begin(), from.end(), name);
-    out.push_back(found == from.end() ? no_value : values[static_cast<size_t>(found - from.begin())]);
-  }
-  return out;
-}
-
-void add_missing(std::vector<std::string>& names, const std::vector<std::string>& more) {
-  for (const std::string& name : more) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      names.push_back(name);
-    }
-  }
 }
 
 bool is_evaluated(const train::ClipScore& clip) {
@@ -102,22 +88,11 @@ void add_counts(std::vector<std::pair<std::string, int64_t>>& all, const train::
 AllScores read_all(const std::vector<fs::path>& files) {
   std::vector<train::ScoreTable> tables;
   AllScores out;
-  train::ScoreTable& all = out.table;
   for (const fs::path& file : files) {
     tables.push_back(train::read_scores(file));
-    add_missing(all.parameter_names, tables.back().parameter_names);
-    add_missing(all.score_names, tables.back().score_names);
-    add_missing(all.estimated_names, tables.back().estimated_names);
     add_counts(out.without_value, tables.back());
   }
-  for (const train::ScoreTable& table : tables) {
-    for (train::ClipScore clip : table.clips) {
-      clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
-      clip.scores = moved(clip.scores, table.score_names, all.score_names);
-      clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);
-      all.clips.push_back(std::move(clip));
-    }
-  }
+  out.table = train::joined(tables);
   return out;
 }
 
@@ -323,8 +298,77 @@ void print_written(const std::vector<fs::path>& files) {
   }
 }
 
+void print_left_out(int64_t training_clips) {
+  if (training_clips > 0) {
+    fmt::print("\n{} left out.\n", count_text(training_clips, "training clip"));
+  }
+}
+
+/// A challenge's test clips have no labels: their files are all there is to write.
+int write_dcase_alone(const DcaseOutput& dcase) {
+  std::vector<fs::path> written;
+  dcase.make_folders();
+  dcase.write(written);
+  fmt::print("No clip has a label, so there is nothing to evaluate. Written:\n");
+  print_written(written);
+  return exit_ok;
+}
+
+void require_folders(const EvaluateArguments& arguments) {
+  if (arguments.dcase && io::is_standard_output(*arguments.dcase)) {
+    throw io::UsageError("--dcase takes a folder, and '" + arguments.dcase->string() +
+                         "' is standard output; name one");
+  }
+  if (arguments.out && io::is_standard_output(*arguments.out)) {
+    throw io::UsageError("--out takes a folder; the tables are on standard output without it");
+  }
+}
+
+/// Each machine by itself.
+int evaluate_each(const EvaluateArguments& arguments, const train::ScoreTable& table, bool labelled, int64_t left_out,
+                  Outputs& outputs) {
+  std::optional<FleetTable> fleet;
+  if (labelled || !arguments.dcase) {
+    fleet = fleet_table(table.clips);
+  }
+  if (arguments.out && fleet) {
+    outputs.writes_below(*arguments.out, "fleet.csv", FileKind::evaluation);
+  }
+  std::optional<DcaseOutput> dcase;
+  if (arguments.dcase) {
+    dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
+  }
+  if (!fleet) {
+    return write_dcase_alone(*dcase);
+  }
+  std::vector<train::ClipScore> finite = table.clips;
+  std::erase_if(finite, [](const train::ClipScore& clip) { return !std::isfinite(clip.score); });
+  fmt::print("{}\n{}", to_text(*fleet), official_scores_text(finite));
+  print_left_out(left_out);
+  std::vector<fs::path> written;
+  if (arguments.out) {
+    io::make_folder(*arguments.out);
+    written.push_back(*arguments.out / "fleet.csv");
+    io::write_text(written.back(), to_csv(*fleet));
+  }
+  if (dcase) {
+    dcase->make_folders();
+    dcase->write(written);
+  }
+  if (!written.empty()) {
+    fmt::print("\nWritten:\n");
+  }
+  print_written(written);
+  return exit_ok;
+}
+
 int run(const EvaluateArguments& arguments) {
   require_distinct(arguments.scores);
+  require_folders(arguments);
+  if (arguments.each_machine && (arguments.model || !arguments.training.empty())) {
+    throw io::UsageError(
+        "--each machine shows no seen and unseen values, which --model and --training tell; leave them out");
+  }
   Outputs outputs(arguments.force);
   for (const fs::path& file : arguments.scores) {
     outputs.reads(file, "a table of scores");
@@ -347,7 +391,9 @@ int run(const EvaluateArguments& arguments) {
   const bool labelled =
       std::any_of(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.clip.label >= 0; });
 
-  // A challenge's test clips have no labels: their files are all there is to write.
+  if (arguments.each_machine) {
+    return evaluate_each(arguments, table, labelled, left_out, outputs);
+  }
   std::optional<Evaluation> evaluation;
   if (labelled || !arguments.dcase) {
     evaluation = evaluate(table, training);
@@ -357,14 +403,7 @@ int run(const EvaluateArguments& arguments) {
   // All that is to be written is looked at before anything is.
   const auto table_file = [&](const char* name) { return *arguments.out / name; };
   std::map<std::string, fs::path> pictures;
-  if (arguments.dcase && io::is_standard_output(*arguments.dcase)) {
-    throw io::UsageError("--dcase takes a folder, and '" + arguments.dcase->string() +
-                         "' is standard output; name one");
-  }
   if (arguments.out && evaluation) {
-    if (io::is_standard_output(*arguments.out)) {
-      throw io::UsageError("--out takes a folder; the tables are on standard output without it");
-    }
     pictures = picture_files(table, *arguments.out);
     for (const char* name : {"evaluation.csv", "evaluation.json"}) {
       outputs.writes_below(*arguments.out, name, FileKind::evaluation);
@@ -386,15 +425,13 @@ int run(const EvaluateArguments& arguments) {
 
   std::vector<fs::path> written;
   if (!evaluation) {
-    dcase->write(written);
-    fmt::print("No clip has a label, so there is nothing to evaluate. Written:\n");
-    print_written(written);
-    return exit_ok;
+    return write_dcase_alone(*dcase);
   }
   fmt::print("{}", to_text(*evaluation));
-  if (left_out > 0) {
-    fmt::print("\n{} left out.\n", count_text(left_out, "training clip"));
+  if (dcase) {
+    fmt::print("\n{}", official_scores_text(table.clips));
   }
+  print_left_out(left_out);
   if (arguments.out) {
     written.push_back(table_file("evaluation.csv"));
     io::write_text(written.back(), to_csv(*evaluation));
@@ -421,7 +458,8 @@ Command evaluate_command() {
       "parameters, and the quality of the decisions, over all clips, seen and unseen parameter values, single "
       "values, domains and machines.",
       "  evenflow evaluate scores.csv --model runs/first/model.h5 --out report\n"
-      "  evenflow evaluate slider.csv fan.csv --dcase submission",
+      "  evenflow evaluate slider.csv fan.csv --dcase submission\n"
+      "  evenflow evaluate --each machine scores.csv",
       declare, run);
 }
 

@@ -34,6 +34,7 @@
 #include "train/detect/score_set.h"
 #include "train/loop/augmentation.h"
 #include "train/loop/budget.h"
+#include "train/statistics/conformal.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -100,6 +101,22 @@ void require_network(const fs::path& file, const io::ModelData& model) {
   }
 }
 
+/// What p-values rest on, and what the threshold keeps to if it rests on it as well.
+void describe_conformal(const io::ModelData& model) {
+  const io::ConformalData& conformal = *model.conformal;
+  line("p-values", fmt::format("of {} of {:.1f} s: {} ({}, data {})", count_text(conformal.clips, "normal clip"),
+                               seconds_of(conformal.clip_frames, model.config.frontend), conformal.source,
+                               conformal.date, conformal.data_hash));
+  if (model.threshold.method == "conformal") {
+    const double rate = 1.0 - model.threshold.quantile;
+    const train::RateRange range = train::conformal_rate_range(conformal.clips, rate);
+    line("false alarms",
+         fmt::format("of clips like these {:.3g} % at most, over all draws of {} normal clips; {:.2g} to "
+                     "{:.2g} % for 95 of 100 draws",
+                     100.0 * rate, conformal.clips, 100.0 * range.low, 100.0 * range.high));
+  }
+}
+
 void describe_model(const fs::path& file) {
   const io::ModelData model = io::read_model(file);
   const io::Config& config = model.config;
@@ -134,15 +151,15 @@ void describe_model(const fs::path& file) {
   line("decision", std::isnan(threshold.value)
                        ? (model.progress ? "no threshold yet (the training has not finished)"
                                          : "no threshold: none could be fitted, or the training has not finished")
-                       : fmt::format("anomalous when {} > {:.6g} (rule {}, quantile {:g}{})", threshold.score,
-                                     threshold.value, threshold.method, threshold.quantile,
-                                     threshold.clips > 0 ? fmt::format("; {} of {} training clips lie above",
-                                                                       threshold.above, threshold.clips)
-                                                         : ""));
+                       : fmt::format("anomalous when {} > {:.6g} ({})", threshold.score, threshold.value,
+                                     train::describe(threshold)));
   if (const auto& calibration = model.normal.calibration) {
     const auto copies = static_cast<int64_t>(calibration->scores.front().value.size()) - calibration->clips;
     line("calibration",
          fmt::format("{}, {} of them warped copies", count_text(calibration->clips + copies, "normal clip"), copies));
+  }
+  if (model.conformal) {
+    describe_conformal(model);
   }
   const train::ScoreSet scores(flow::factory_of(config).scores(), model.normal);
   for (const flow::Score& score : scores.scores()) {

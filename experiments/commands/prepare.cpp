@@ -4,14 +4,17 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <map>
 
 #include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
+#include "experiments/fleet.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "io/manifest.h"
+#include "io/output_folder.h"
 #include "kernels/device.h"
 
 namespace evenflow::experiments {
@@ -25,12 +28,14 @@ struct PrepareArguments {
   std::string device = "cpu";  ///< of the log-mel
   int threads = 0;
   bool skip_bad = false;
+  bool each_machine = false;
   bool force = false;  ///< replace what is not evenflow's own
 };
 
 void declare(Options& options, PrepareArguments& arguments) {
   options.file("INPUT", arguments.input, "manifest CSV, folder of recordings or one recording").required();
-  options.file("--out", arguments.out, "the feature shard to write (HDF5)").required();
+  options.file("--out", arguments.out, "the feature shard to write (HDF5); with --each, the folder of them").required();
+  options.each_machine(arguments.each_machine, "a shard for each machine: FOLDER/<machine>.h5");
   options.force(arguments.force);
   options.flag("--skip-bad", arguments.skip_bad, "list recordings that cannot be used and go on without them");
   options.word("--device", arguments.device, {},
@@ -42,6 +47,63 @@ void declare(Options& options, PrepareArguments& arguments) {
       [](const std::string& key) { return key.starts_with("frontend.") || key == "window.window_frames"; }, false);
 }
 
+/// The clips of each machine, as manifests of their own.
+std::map<std::string, io::Manifest> by_machine(const io::Manifest& all) {
+  std::map<std::string, io::Manifest> manifests;
+  for (const io::Clip& clip : all.clips) {
+    io::Manifest& own =
+        manifests.try_emplace(clip.machine, io::Manifest{all.root, all.parameter_names, {}, {}}).first->second;
+    own.clips.push_back(clip);
+  }
+  return manifests;
+}
+
+/// To exit_ok or exit_interrupted.
+int prepare_one(const io::Manifest& manifest, const fs::path& out, const frontend::PrepareOptions& options,
+                StatusLine& status) {
+  const auto begin = std::chrono::steady_clock::now();
+  const frontend::PrepareResult result = frontend::prepare(manifest, out, options);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  status.clear();
+  if (result.stopped) {
+    fmt::print("Interrupted: nothing was written to {}.\n", out.string());
+    return exit_interrupted;
+  }
+  fmt::print("Prepared {}, {:.2f} h of sound, in {} ({:.0f} times real time) -> {}\n",
+             count_text(static_cast<int64_t>(result.clips), "clip"), result.seconds_of_sound / 3600.0,
+             duration_text(seconds), result.seconds_of_sound / seconds, out.string());
+  for (const std::string& line : result.notes) {
+    fmt::print("{}\n", one_line(line));
+  }
+  if (result.skipped.empty()) {
+    fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
+  } else {
+    fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(result.skipped.size()), "recording"));
+    for (const std::string& sentence : result.skipped) {
+      fmt::print("  {}\n", one_line(sentence));
+    }
+  }
+  return exit_ok;
+}
+
+/// FOLDER/<machine>.h5 of each.
+int prepare_each(const io::Manifest& manifest, const PrepareArguments& arguments,
+                 const frontend::PrepareOptions& options, StatusLine& status, Outputs& outputs) {
+  require_file_names(count_machines(manifest.clips), arguments.input.string());
+  const std::map<std::string, io::Manifest> manifests = by_machine(manifest);
+  for (const auto& [machine, own] : manifests) {
+    outputs.writes_below(arguments.out, machine + ".h5", FileKind::shard);
+  }
+  io::make_folder(arguments.out);
+  for (const auto& [machine, own] : manifests) {
+    if (const int code = prepare_one(own, arguments.out / (machine + ".h5"), options, status); code != exit_ok) {
+      return code;
+    }
+  }
+  fmt::print("Next:\n  evenflow train --each machine {} --run runs\n", shell_word(arguments.out.string()));
+  return exit_ok;
+}
+
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
   const kernels::Device device = kernels::parse_device(arguments.device);
@@ -50,7 +112,9 @@ int run(const PrepareArguments& arguments) {
   outputs.reads(arguments.input, "an input");
   io::Manifest manifest = read_clips(arguments.input);
   outputs.reads_listed(manifest, arguments.input);
-  outputs.writes(arguments.out, FileKind::shard);
+  if (!arguments.each_machine) {
+    outputs.writes(arguments.out, FileKind::shard);
+  }
   if (!arguments.skip_bad) {
     require_recordings(manifest, arguments.input);
   }
@@ -68,29 +132,8 @@ int run(const PrepareArguments& arguments) {
   options.device = device;
   options.stop = &stop_on_signals();
   options.progress = status.clip_progress();
-  const auto begin = std::chrono::steady_clock::now();
-  const frontend::PrepareResult result = frontend::prepare(manifest, arguments.out, options);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  status.clear();
-  if (result.stopped) {
-    fmt::print("Interrupted: nothing was written to {}.\n", arguments.out.string());
-    return exit_interrupted;
-  }
-  fmt::print("Prepared {}, {:.2f} h of sound, in {} ({:.0f} times real time) -> {}\n",
-             count_text(static_cast<int64_t>(result.clips), "clip"), result.seconds_of_sound / 3600.0,
-             duration_text(seconds), result.seconds_of_sound / seconds, arguments.out.string());
-  for (const std::string& line : result.notes) {
-    fmt::print("{}\n", one_line(line));
-  }
-  if (result.skipped.empty()) {
-    fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
-  } else {
-    fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(result.skipped.size()), "recording"));
-    for (const std::string& sentence : result.skipped) {
-      fmt::print("  {}\n", one_line(sentence));
-    }
-  }
-  return exit_ok;
+  return arguments.each_machine ? prepare_each(manifest, arguments, options, status, outputs)
+                                : prepare_one(manifest, arguments.out, options, status);
 }
 
 }  // namespace
@@ -104,7 +147,8 @@ Command prepare_command() {
       "Task 2 (2020 to 2026), or by subfolders named normal, abnormal, train, test, id_00. Notes say what was guessed "
       "or left out.",
       "  evenflow prepare recordings/manifest.csv --out features.h5\n"
-      "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad",
+      "  evenflow prepare dev_data/slider --out slider.h5 --skip-bad\n"
+      "  evenflow prepare --each machine dev_data --out shards",
       declare, run);
 }
 

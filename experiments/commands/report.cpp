@@ -20,6 +20,7 @@ struct ReportArguments {
   fs::path run;
   std::vector<fs::path> features;
   std::optional<fs::path> out;
+  bool other_machines = false;
   Compute compute;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -29,6 +30,7 @@ void declare(Options& options, ReportArguments& arguments) {
   options.files("FEATURES", arguments.features, "feature shards to score");
   options.file("--out", arguments.out, "the report's folder; RUN/report if left out").shown_as("FOLDER");
   options.force(arguments.force);
+  options.other_machines(arguments.other_machines);
   options.compute(arguments.compute);
 }
 
@@ -42,6 +44,7 @@ int run(const ReportArguments& arguments) {
   options.device = arguments.compute.device;
   options.threads = arguments.compute.threads;
   options.force = arguments.force;
+  options.other_machines = arguments.other_machines;
   Outputs outputs(arguments.force);
   const io::RunFolder trained = io::RunFolder::open(arguments.run);
   outputs.reads(trained.model(), "the run's model");

@@ -8,6 +8,7 @@
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/outputs.h"
+#include "experiments/recordings.h"
 #include "experiments/report/heat_map.h"
 #include "frontend/features.h"
 #include "frontend/silence.h"
@@ -15,6 +16,7 @@
 #include "io/error.h"
 #include "io/parameter_value.h"
 #include "io/samples_file.h"
+#include "io/sound_format.h"
 #include "train/detect/score.h"
 
 namespace evenflow::experiments {
@@ -29,6 +31,7 @@ struct SampleArguments {
   int64_t count = 8;
   double temperature = 0.7;
   uint64_t seed = 1;
+  bool other_machines = false;
   Compute compute;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -45,6 +48,7 @@ void declare(Options& options, SampleArguments& arguments) {
   options.file("--out", arguments.out, "windows in dB to write (HDF5)");
   options.file("--picture", arguments.picture, "picture of the windows to write (PNG)");
   options.force(arguments.force);
+  options.other_machines(arguments.other_machines);
   options.compute(arguments.compute);
 }
 
@@ -206,6 +210,10 @@ int run(const SampleArguments& arguments) {
   const std::vector<double> at = values_for(detector.model().condition, asked);
   if (arguments.from && names.empty()) {
     throw io::UsageError("--from needs a model that knows a parameter; this one is unconstrained");
+  }
+  if (arguments.from && io::is_recording(*arguments.from)) {
+    require_own_machines(count_machines(read_clips(*arguments.from).clips), detector.model().provenance.machines,
+                         arguments.other_machines);
   }
   const Windows windows = arguments.from ? move(arguments, detector, at) : draw(arguments, detector, at);
   const auto is_finite = [](float value) { return std::isfinite(value); };

@@ -3,30 +3,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <memory>
-#include <set>
-#include <span>
-#include <unordered_map>
-#include <utility>
 
 #include "experiments/command.h"
 #include "experiments/console.h"
+#include "experiments/fleet.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "experiments/report/evaluation.h"
+#include "experiments/scoring.h"
 #include "frontend/features.h"
-#include "frontend/sound_notes.h"
 #include "io/error.h"
-#include "io/file_identity.h"
-#include "io/hdf5_file.h"
-#include "io/shard.h"
-#include "io/sound_format.h"
 #include "io/standard_output.h"
 #include "io/text.h"
-#include "kernels/parallel.h"
 #include "train/detect/score.h"
 
 namespace evenflow::experiments {
@@ -36,284 +27,43 @@ namespace fs = std::filesystem;
 
 struct ScoreArguments {
   fs::path model, out;
-  std::vector<fs::path> inputs;
-  std::string split = "test";  ///< "train", "test" or "all"
-  bool skip_bad = false;
-  Compute compute;
+  ScoringRequest request;
+  train::DecisionRequest decision;
   bool force = false;  ///< replace what is not evenflow's own
 };
 
 void declare(Options& options, ScoreArguments& arguments) {
-  options.file("--model", arguments.model, "the model (model.h5, last.h5)").required();
-  options.files("INPUT", arguments.inputs, "recordings, folders of recordings, manifests, DCASE folders or shards")
+  options
+      .file("--model", arguments.model,
+            "the model (model.h5, last.h5); with --each, the folder of runs that `train --each machine` wrote into")
+      .required();
+  options
+      .files("INPUT", arguments.request.inputs, "recordings, folders of recordings, manifests, DCASE folders or shards")
       .required();
   options.file("--out", arguments.out, "the scores to write (CSV); -: standard output").required();
   options.force(arguments.force);
-  options.word("--split", arguments.split, {"train", "test", "all"},
-               "which clips of manifests, folders and shards; a recording given by itself is always scored");
-  options.flag("--skip-bad", arguments.skip_bad, "list recordings that cannot be used and go on without them");
-  options.compute(arguments.compute);
+  options.each_machine(arguments.request.each_machine,
+                       "each clip by the model of its own machine; INPUT may also be a folder of shards");
+  declare_scoring(options, arguments.request);
+  options.word("--score", arguments.decision.score, {}, "decide by this score in place of the model's, this time")
+      .shown_as("NAME");
+  constexpr double any = 1e300;
+  const Option threshold = options.number("--threshold", arguments.decision.threshold, -any, any,
+                                          "decide by this threshold in place of the model's, this time");
+  options
+      .number("--false-alarms", arguments.decision.false_alarms, 1e-9, 0.999,
+              "decide by the threshold that this share of normal clips exceeds, this time; the model must know normal "
+              "clips that it was not trained on (evenflow calibrate)")
+      .excludes(threshold);
 }
 
 constexpr size_t listed_at_most = 3;
 
-/// Scores inputs: all are looked at first, so that one which is refused costs no work.
-class Scoring {
- public:
-  Scoring(const ScoreArguments& arguments, train::Detector& detector)
-      : arguments_(arguments),
-        detector_(detector),
-        pool_(arguments.compute.threads),
-        sound_notes_(detector.model().config.frontend, true) {}
-
-  void run() {
-    for (const fs::path& input : arguments_.inputs) {
-      open(input);
-    }
-    if (!repeated_.empty()) {
-      notes_.push_back(fmt::format("left out: {} given already, such as {}",
-                                   count_text(static_cast<int64_t>(repeated_.size()), "recording"), repeated_.front()));
-    }
-    const std::string others = other_machines(machines_, detector_.model().provenance.machines);
-    if (!others.empty()) {
-      notes_.push_back(others);
-    }
-    for (const std::string& note : notes_) {
-      print_note(note);
-    }
-    for (const Input& input : inputs_) {
-      if (input.shard) {
-        add_shard(*input.shard);
-      } else {
-        add_recordings(input.recordings);
-      }
-    }
-  }
-
-  /// io::DataError if recordings could not be used, or if nothing was left to score.
-  void finish() {
-    status_.clear();
-    if (!bad_.empty() && !arguments_.skip_bad) {
-      std::string text =
-          fmt::format("{} cannot be scored: ", count_text(static_cast<int64_t>(bad_.size()), "recording"));
-      for (size_t i = 0; i < std::min(bad_.size(), listed_at_most); ++i) {
-        text += (i == 0 ? "" : "; ") + bad_[i];
-      }
-      if (bad_.size() > listed_at_most) {
-        text += fmt::format("; and {} more", bad_.size() - listed_at_most);
-      }
-      throw io::DataError(text + "; repair them or add --skip-bad");
-    }
-    if (scores_.empty()) {
-      if (!bad_.empty()) {
-        throw io::DataError("none of the recordings can be scored: " + bad_.front());
-      }
-      throw io::DataError(fmt::format("no {} clip in '{}'; choose others with --split", arguments_.split,
-                                      arguments_.inputs.front().string()));
-    }
-    for (train::ClipScore& score : scores_) {
-      score.clip.parameter.resize(names_.size(), std::numeric_limits<double>::quiet_NaN());
-    }
-  }
-
-  /// What was scored; once.
-  train::ScoreTable table() { return detector_.table(std::move(names_), std::move(scores_)); }
-  const std::vector<std::string>& bad() const { return bad_; }
-  /// What is to be said of the sound that was scored, a line each.
-  std::vector<std::string> notes() const { return sound_notes_.lines(); }
-
- private:
-  /// One of the two. Paths of `recordings` stand in the table; `files` are theirs.
-  struct Recordings {
-    io::Manifest manifest;
-    std::vector<fs::path> files;
-  };
-  struct Input {
-    std::unique_ptr<io::Shard> shard;
-    Recordings recordings;
-  };
-
-  void open(const fs::path& path) {
-    Input input;
-    if (io::is_model(path)) {
-      throw io::UsageError("'" + path.string() + "' is a model, not sound; give recordings or shards to score");
-    } else if (io::looks_like_hdf5(path)) {
-      input.shard = std::make_unique<io::Shard>(path);
-      train::require_parameter_names(input.shard->parameter_names(), path);
-      for (const io::Clip& clip : input.shard->clips()) {
-        if (keep(clip)) {
-          list(clip);
-        }
-      }
-    } else {
-      input.recordings = open_recordings(path);
-      for (const io::Clip& clip : input.recordings.manifest.clips) {
-        list(clip);
-      }
-    }
-    inputs_.push_back(std::move(input));
-  }
-
-  /// Notes a clip of the input being opened. io::UsageError if an input before has one of the same path.
-  void list(const io::Clip& clip) {
-    ++machines_[clip.machine];
-    const auto [first, is_new] = inputs_by_path_.emplace(clip.path.string(), inputs_.size());
-    if (is_new || first->second == inputs_.size()) {
-      return;
-    }
-    throw io::UsageError(fmt::format(
-        "'{}' and '{}' both have a clip '{}', and rows of the scores could not be told apart; score them one at a time "
-        "(evaluate takes several tables)",
-        arguments_.inputs[first->second].string(), arguments_.inputs[inputs_.size()].string(), clip.path.string()));
-  }
-
-  /// The clips to score, under the paths by which the table's rows can be told apart: as given where a recording is
-  /// given itself or there are several inputs, else as the manifest has them or below the folder.
-  Recordings open_recordings(const fs::path& path) {
-    Recordings out{read_clips(path), {}};
-    io::Manifest& manifest = out.manifest;
-    const bool is_recording = !fs::is_directory(path) && io::is_recording(path);
-    const auto other_split = [&](const io::Clip& clip) { return !is_recording && !keep(clip); };
-    if (const auto others = static_cast<int64_t>(std::erase_if(manifest.clips, other_split)); others > 0) {
-      manifest.notes.push_back(
-          fmt::format("left out: {} of the other split (--split all takes both)", count_text(others, "clip")));
-    }
-    if (!arguments_.skip_bad) {
-      require_recordings(manifest, path);
-    }
-    drop_repeated(manifest, path);
-    const std::string of_which = arguments_.inputs.size() > 1 ? path.string() + ": " : std::string();
-    if (!is_recording) {
-      for (const std::string& note : manifest.notes) {
-        notes_.push_back(of_which + note);
-      }
-    }
-    std::erase_if(manifest.clips, [&](const io::Clip& clip) {
-      const fs::path file = file_of(manifest, clip);
-      const auto identity = io::identify(file);
-      if (!identity || identities_.insert(*identity).second) {
-        return false;
-      }
-      repeated_.push_back(fmt::format("'{}'", file.string()));
-      return true;
-    });
-    for (io::Clip& clip : manifest.clips) {
-      out.files.push_back(file_of(manifest, clip));
-      if (is_recording) {
-        clip.path = path;
-      } else if (arguments_.inputs.size() > 1) {
-        clip.path = out.files.back().lexically_normal();
-      }
-      if (const auto fault = io::text_fault(clip.path.string())) {
-        throw io::DataError("'" + clip.path.string() + "' " + fault->what + "; rename it");
-      }
-    }
-    return out;
-  }
-
-  bool keep(const io::Clip& clip) const {
-    return arguments_.split == "all" || (clip.split == io::Split::train) == (arguments_.split == "train");
-  }
-
-  void add_shard(const io::Shard& shard) {
-    const auto progress = [&](int64_t done, int64_t total) { show(done, total); };
-    const auto kept = [&](const io::Clip& clip) { return keep(clip); };
-    const size_t first = scores_.size();
-    take(detector_.score(shard, kept, progress), shard.parameter_names());
-    for (const train::ClipScore& score : std::span(scores_).subspan(first)) {
-      sound_notes_.add_frames(score.clip.path, score.silent);
-    }
-  }
-
-  void add_recordings(const Recordings& recordings) {
-    const io::Manifest& manifest = recordings.manifest;
-    // So many clips are decoded side by side, then scored in turn (a clip's windows side by side).
-    const size_t group = 8 * static_cast<size_t>(pool_.threads());
-    for (size_t first = 0; first < manifest.clips.size(); first += group) {
-      const size_t count = std::min(group, manifest.clips.size() - first);
-      score_group(recordings, first, count);
-      show(static_cast<int64_t>(first + count), static_cast<int64_t>(manifest.clips.size()));
-    }
-  }
-
-  void score_group(const Recordings& recordings, size_t first, size_t count) {
-    const io::Manifest& manifest = recordings.manifest;
-    std::vector<frontend::FileFeatures> features(count);
-    std::vector<std::string> errors(count);
-    pool_.run(static_cast<int64_t>(count), [&](int64_t item, int) {
-      const auto i = static_cast<size_t>(item);
-      try {
-        features[i] = detector_.features(recordings.files[first + i]);
-      } catch (const io::DataError& error) {
-        errors[i] = error.what();
-      }
-    });
-    for (size_t i = 0; i < count; ++i) {
-      if (errors[i].empty()) {
-        score_clip(manifest, manifest.clips[first + i], features[i], errors[i]);
-      }
-      if (!errors[i].empty()) {
-        bad_.push_back(errors[i]);
-      }
-    }
-  }
-
-  void score_clip(const io::Manifest& manifest, const io::Clip& clip, const frontend::FileFeatures& features,
-                  std::string& error) {
-    if (!bad_.empty() && !arguments_.skip_bad) {
-      return;  // what is left is only looked through for bad files
-    }
-    try {
-      take({detector_.score(clip, features.logmel_db, manifest.parameter_names)}, manifest.parameter_names);
-      sound_notes_.add(clip.path, features.source, scores_.back().silent);
-    } catch (const io::DataError& refused) {
-      error = refused.what();
-    }
-  }
-
-  /// Appends scores, their parameters moved to this table's columns.
-  void take(std::vector<train::ClipScore> scores, const std::vector<std::string>& names) {
-    std::vector<size_t> column;
-    for (const std::string& name : names) {
-      const auto found = std::find(names_.begin(), names_.end(), name);
-      column.push_back(static_cast<size_t>(found - names_.begin()));
-      if (found == names_.end()) {
-        names_.push_back(name);
-      }
-    }
-    for (train::ClipScore& score : scores) {
-      std::vector<double> values(names_.size(), std::numeric_limits<double>::quiet_NaN());
-      for (size_t i = 0; i < std::min(column.size(), score.clip.parameter.size()); ++i) {
-        values[column[i]] = score.clip.parameter[i];
-      }
-      score.clip.parameter = std::move(values);
-      scores_.push_back(std::move(score));
-    }
-  }
-
-  void show(int64_t done, int64_t total) {
-    throw_if_stopped();
-    status_.show_clips(done, total);
-  }
-
-  const ScoreArguments& arguments_;
-  train::Detector& detector_;
-  kernels::ThreadPool pool_;
-  std::vector<train::ClipScore> scores_;
-  std::vector<std::string> names_, bad_;
-  std::vector<Input> inputs_;
-  std::map<std::string, int64_t> machines_;  // of all inputs: how many clips
-  std::unordered_map<std::string, size_t> inputs_by_path_;
-  std::set<io::FileIdentity> identities_;
-  std::vector<std::string> repeated_, notes_;
-  frontend::SoundNotes sound_notes_;
-  StatusLine status_;
-};
-
 /// Of a single clip, what a person asked for.
 std::string clip_text(const train::Detector& detector, const train::ClipScore& clip) {
   const std::string decision = clip.decision == 1 ? "anomalous" : clip.decision == 0 ? "normal" : "no decision";
-  return fmt::format("{}: {} {:.6g}, {}", clip.clip.path.string(), detector.score_name(), clip.score, decision);
+  const std::string p = std::isnan(clip.p_value) ? std::string() : fmt::format(" (p {:.3g})", clip.p_value);
+  return fmt::format("{}: {} {:.6g}{}, {}", clip.clip.path.string(), detector.score_name(), clip.score, p, decision);
 }
 
 std::string decisions_text(const train::Detector& detector, const std::vector<train::ClipScore>& scores) {
@@ -322,11 +72,23 @@ std::string decisions_text(const train::Detector& detector, const std::vector<tr
     return "The model has no threshold, so no decisions were made.";
   }
   const auto anomalous = std::count_if(scores.begin(), scores.end(), [](const auto& s) { return s.decision == 1; });
-  const std::string rests_on =
-      threshold.clips > 0 ? fmt::format("{} of {} training clips lie above", threshold.above, threshold.clips)
-                          : fmt::format("meant to leave {:.0f} % of normal clips below", 100.0 * threshold.quantile);
-  return fmt::format("{} decided anomalous: {} above {:.6g} (rule {}; {}).", count_text(anomalous, "clip"),
-                     detector.score_name(), threshold.value, threshold.method, rests_on);
+  return fmt::format("{} decided anomalous: {} above {:.6g} ({}).", count_text(anomalous, "clip"),
+                     detector.score_name(), threshold.value, train::describe(threshold));
+}
+
+/// A line on clips of another length than those that p-values rest on; empty if there are none.
+std::string length_text(const train::Detector& detector, const std::vector<train::ClipScore>& clips) {
+  const io::ModelData& model = detector.model();
+  if (train::normal_scores(model, detector.score_name()).empty()) {
+    return "";
+  }
+  const int64_t windows = frontend::windows_in(model.conformal->clip_frames, model.config.window);
+  const auto others = std::count_if(clips.begin(), clips.end(), [=](const auto& c) { return c.windows != windows; });
+  if (others == 0) {
+    return "";
+  }
+  return fmt::format("note: p-values rest on clips of {}, and {} {} other lengths, whose scores vary more or less\n",
+                     count_text(windows, "window"), count_text(others, "clip"), others == 1 ? "has" : "have");
 }
 
 /// io::DataError if clips have no finite score, or no finite estimate: which, and why.
@@ -357,19 +119,31 @@ void require_finite(const std::vector<train::ClipScore>& scores, const fs::path&
   throw io::DataError(fmt::format("{}; the table is in '{}'", text, out.string()));
 }
 
-int run(const ScoreArguments& arguments) {
-  stop_on_signals();
-  if (io::is_standard_output(arguments.out)) {
-    io::keep_standard_output_for_result();
+/// What is to be said of clips that were scored by one model: lines.
+std::string remarks_text(const train::ScoreTable& table, const Scoring& scoring) {
+  const auto any = [](const train::ClipScore&) { return true; };
+  std::string text = without_value_text(train::without_value(table, any));
+  if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+    text += fmt::format("note: {}\n", io::escaped(outside));
   }
-  Outputs outputs(arguments.force);
+  for (const std::string& line : scoring.notes()) {
+    text += fmt::format("{}\n", io::escaped(one_line(line)));
+  }
+  if (!scoring.bad().empty()) {
+    text += fmt::format("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
+    for (const std::string& sentence : scoring.bad()) {
+      text += fmt::format("  {}\n", one_line(sentence));
+    }
+  }
+  return text;
+}
+
+int score_by_one(const ScoreArguments& arguments, Outputs& outputs) {
   outputs.reads(arguments.model, "the model");
-  for (const fs::path& input : arguments.inputs) {
-    outputs.reads_recordings(input);
-  }
   outputs.writes(arguments.out, FileKind::scores);
-  train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
-  Scoring scoring(arguments, detector);
+  const Compute& compute = arguments.request.compute;
+  train::Detector detector(arguments.model, compute.device, compute.threads, arguments.decision);
+  Scoring scoring(arguments.request, detector);
   scoring.run();
   scoring.finish();
   const train::ScoreTable table = scoring.table();
@@ -379,22 +153,104 @@ int run(const ScoreArguments& arguments) {
   }
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
              arguments.out.string(), decisions_text(detector, table.clips));
-  const auto any = [](const train::ClipScore&) { return true; };
-  fmt::print("{}", without_value_text(train::without_value(table, any)));
-  if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
-    fmt::print("note: {}\n", io::escaped(outside));
-  }
-  for (const std::string& line : scoring.notes()) {
-    fmt::print("{}\n", io::escaped(one_line(line)));
-  }
-  if (!scoring.bad().empty()) {
-    fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(scoring.bad().size()), "recording"));
-    for (const std::string& sentence : scoring.bad()) {
-      fmt::print("  {}\n", one_line(sentence));
-    }
-  }
+  fmt::print("{}{}", length_text(detector, table.clips), remarks_text(table, scoring));
   require_finite(table.clips, arguments.out);
   return exit_ok;
+}
+
+/// The clips' machines that have a model. io::DataError: clips of a machine without one, unless `skip`, which notes it.
+std::vector<std::string> machines_with_models(const std::map<std::string, int64_t>& machines,
+                                              const std::map<std::string, fs::path>& models,
+                                              const ScoreArguments& arguments) {
+  std::vector<std::string> with;
+  for (const auto& [machine, clips] : machines) {
+    if (models.contains(machine)) {
+      with.push_back(machine);
+      continue;
+    }
+    const std::string fault = fmt::format("{} {} of machine {}, which has no model in '{}'", count_text(clips, "clip"),
+                                          clips == 1 ? "is" : "are", io::escaped(machine), arguments.model.string());
+    if (!arguments.request.skip_bad) {
+      throw io::DataError(fault + "; train it (evenflow train --each machine), or add --skip-bad to go on without");
+    }
+    print_note(fmt::format("left out: {}", fault));
+  }
+  for (const auto& [machine, model] : models) {
+    if (!machines.contains(machine)) {
+      print_note(fmt::format("no clip is of machine {}, which has a model", io::escaped(machine)));
+    }
+  }
+  if (with.empty()) {
+    throw io::DataError(fmt::format("no {} clip is of a machine that has a model in '{}'", arguments.request.split,
+                                    arguments.model.string()));
+  }
+  return with;
+}
+
+int score_by_each(ScoreArguments arguments, Outputs& outputs) {
+  arguments.request.inputs = with_shards_of_folders(arguments.request.inputs);
+  const std::map<std::string, fs::path> models = fleet_models(arguments.model);
+  for (const auto& [machine, model] : models) {
+    outputs.reads(model, "a model");
+  }
+  for (const fs::path& input : arguments.request.inputs) {
+    outputs.reads_recordings(input);
+  }
+  outputs.writes(arguments.out, FileKind::scores);
+  const auto inputs = std::make_shared<const ScoringInputs>(arguments.request);
+  require_file_names(inputs->machines(), arguments.request.inputs.front().string());
+  inputs->print_notes();
+  const std::vector<std::string> machines = machines_with_models(inputs->machines(), models, arguments);
+  std::vector<io::ModelData> loaded;
+  for (const std::string& machine : machines) {
+    loaded.push_back(io::read_model(models.at(machine)));
+    train::set_decision(loaded.back(), arguments.decision);
+    require_own_machines({{machine, inputs->machines().at(machine)}}, loaded.back().provenance.machines,
+                         arguments.request.other_machines);
+  }
+  std::vector<train::ScoreTable> tables;
+  std::string remarks;
+  TextTable shown;
+  shown.add({"machine", "clips", "anomalous", "decided by", "threshold"});
+  for (size_t i = 0; i < machines.size(); ++i) {
+    const Compute& compute = arguments.request.compute;
+    train::Detector detector(std::move(loaded[i]), compute.device, compute.threads);
+    Scoring scoring(inputs, machines[i], detector);
+    scoring.run();
+    scoring.finish();
+    tables.push_back(scoring.table());
+    const std::vector<train::ClipScore>& clips = tables.back().clips;
+    const auto anomalous = std::count_if(clips.begin(), clips.end(), [](const auto& s) { return s.decision == 1; });
+    const double threshold = detector.model().threshold.value;
+    shown.add({machines[i], std::to_string(clips.size()), std::isnan(threshold) ? "-" : std::to_string(anomalous),
+               detector.score_name(), std::isnan(threshold) ? "-" : fmt::format("{:.6g}", threshold)});
+    const std::string text = length_text(detector, tables.back().clips) + remarks_text(tables.back(), scoring);
+    if (!text.empty()) {
+      remarks += fmt::format("\nMachine {}:\n{}", io::escaped(machines[i]), text);
+    }
+  }
+  const train::ScoreTable all = train::joined(tables);
+  train::write_scores(arguments.out, all);
+  fmt::print("Scored {} of {} -> {}\n\n{}{}", count_text(static_cast<int64_t>(all.clips.size()), "clip"),
+             count_text(static_cast<int64_t>(machines.size()), "machine"), arguments.out.string(), shown.text(),
+             remarks);
+  require_finite(all.clips, arguments.out);
+  return exit_ok;
+}
+
+int run(const ScoreArguments& arguments) {
+  stop_on_signals();
+  if (io::is_standard_output(arguments.out)) {
+    io::keep_standard_output_for_result();
+  }
+  Outputs outputs(arguments.force);
+  if (arguments.request.each_machine) {
+    return score_by_each(arguments, outputs);
+  }
+  for (const fs::path& input : arguments.request.inputs) {
+    outputs.reads_recordings(input);
+  }
+  return score_by_one(arguments, outputs);
 }
 
 }  // namespace
@@ -403,10 +259,13 @@ Command score_command() {
   return make_command<ScoreArguments>(
       "score",
       "Scores clips with a trained model. It writes a CSV with every score, the estimated parameters and the "
-      "decision of each clip. INPUT is any mix of recordings, folders, manifests and shards; recordings go through "
+      "decision of each clip, with its p-value where the model knows normal clips that it was not trained on. INPUT is "
+      "any mix of recordings, folders, manifests and shards; recordings go through "
       "the model's own frontend settings.",
       "  evenflow score --model runs/first/model.h5 features.h5 --out scores.csv\n"
-      "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv",
+      "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv\n"
+      "  evenflow score --model runs/first/model.h5 today/*.wav --out today.csv --false-alarms 0.05\n"
+      "  evenflow score --each machine --model runs shards --out scores.csv",
       declare, run);
 }
 

@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 /// One, or several at once.
 struct TrainCommandArguments : TrainArguments {
   int pack = 0;
+  bool each_machine = false;
   std::optional<fs::path> list, results;
   bool force = false;
 };
@@ -34,12 +35,14 @@ void declare(Options& options, TrainCommandArguments& arguments) {
       "--pack", arguments.pack, 0, 4096,
       "0: one model; N: so many at once, with the seeds SEED, SEED + 1, ..., in FOLDER/seed_SEED, ...; each is, bit by "
       "bit, the one that it would be alone");
+  options.each_machine(arguments.each_machine,
+                       "a model for each machine of the shards, in FOLDER/<machine>; SHARD may be a folder of shards");
   options.file("--list", arguments.list,
                "train many at once: a line each, with what would follow `evenflow train`; a word with blanks in double "
                "quotes");
   options
       .file("--results", arguments.results,
-            "of --pack and --list: a CSV, a row each with its exit code and its best loss")
+            "of --pack, --each and --list: a CSV, a row each with its exit code and its best loss")
       .shown_as("FILE.csv");
   options.force(arguments.force);
   declare_configuration(options, arguments);
@@ -147,11 +150,18 @@ int train_one(const TrainArguments& arguments) {
 }
 
 std::vector<PackedTraining> trainings_of(const TrainCommandArguments& arguments) {
+  if (!arguments.list && arguments.each_machine) {
+    if (arguments.pack > 0) {
+      throw io::UsageError("--pack trains seeds of one model, and --each machine a model of each; give one of them");
+    }
+    return machines_of(arguments);
+  }
   if (!arguments.list) {
     return seeds_of(arguments, arguments.pack);
   }
   const bool of_lines = !arguments.shards.empty() || !arguments.run.empty() || arguments.pack > 0 ||
-                        arguments.config.file || arguments.replace || arguments.until_epoch > 0;
+                        arguments.each_machine || arguments.config.file || arguments.replace ||
+                        arguments.until_epoch > 0;
   const auto is_threads = [](const KeyFlag& flag) { return flag.key == "train.threads"; };
   if (of_lines || !std::all_of(arguments.config.flags.begin(), arguments.config.flags.end(), is_threads)) {
     throw io::UsageError(
@@ -161,15 +171,16 @@ std::vector<PackedTraining> trainings_of(const TrainCommandArguments& arguments)
 }
 
 int run(const TrainCommandArguments& arguments) {
-  if (!arguments.list && arguments.pack == 0) {
+  if (!arguments.list && arguments.pack == 0 && !arguments.each_machine) {
     if (arguments.results) {
-      throw io::UsageError("--results is of several trainings; give --pack or --list, or leave it out");
+      throw io::UsageError("--results is of several trainings; give --pack, --each or --list, or leave it out");
     }
     return train_one(arguments);
   }
   if (const int together = kernels::started().together; together > 1) {
     throw io::UsageError(
-        fmt::format("{} processes were started together, which train one model; start --pack and --list by themselves "
+        fmt::format("{} processes were started together, which train one model; start --pack, --each and --list by "
+                    "themselves "
                     "(without mpirun, srun --ntasks 1)",
                     together));
   }
@@ -182,7 +193,16 @@ int run(const TrainCommandArguments& arguments) {
   if (arguments.results) {
     outputs.writes(*arguments.results, FileKind::trainings);
   }
-  return run_pack(trainings, resolve(arguments.config).train.threads, arguments.results);
+  const int code = run_pack(trainings, resolve(arguments.config).train.threads, arguments.results);
+  if (code == exit_ok && arguments.each_machine) {
+    std::string shards;
+    for (const fs::path& shard : arguments.shards) {
+      shards += ' ' + shell_word(shard.string());
+    }
+    fmt::print("Next:\n  evenflow score --each machine --model {}{} --out scores.csv\n",
+               shell_word(arguments.run.string()), shards);
+  }
+  return code;
 }
 
 }  // namespace
@@ -198,6 +218,7 @@ Command train_command() {
       "  evenflow train features.h5 --run runs/paper --config experiments/configs/paper.toml --seed 2\n"
       "  evenflow train --run runs/first --resume\n"
       "  evenflow train features.h5 --run runs/five --pack 5\n"
+      "  evenflow train --each machine shards --run runs\n"
       "  mpirun -n 4 evenflow train features.h5 --run runs/first",
       declare, run);
 }

@@ -2,32 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <functional>
 #include <iterator>
-#include <limits>
 #include <map>
-#include <set>
-#include <tuple>
 
+#include "experiments/report/dcase_score.h"
 #include "io/error.h"
 #include "io/manifest.h"
-#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr double no_figure = std::numeric_limits<double>::quiet_NaN();
-constexpr double max_fpr = 0.1;
 
 using ClipPointers = std::vector<const train::ClipScore*>;
-using Wanted = std::function<bool(const train::ClipScore&)>;
-
-struct Key {
-  std::string machine, section;
-  bool operator<(const Key& other) const { return std::tie(machine, section) < std::tie(other.machine, other.section); }
-};
 
 /// A name as part of a file's name.
 std::string file_word(std::string text) {
@@ -39,104 +28,32 @@ std::string file_word(std::string text) {
   return text;
 }
 
-std::map<Key, ClipPointers> by_section(const std::vector<train::ClipScore>& clips) {
-  std::map<Key, ClipPointers> groups;
-  for (const train::ClipScore& clip : clips) {
-    if (clip.clip.split != io::Split::test) {
-      continue;
-    }
-    groups[{clip.clip.machine.empty() ? "machine" : clip.clip.machine,
-            clip.clip.section.empty() ? "00" : clip.clip.section}]
-        .push_back(&clip);
-  }
-  return groups;
-}
-
-ClipPointers chosen(const ClipPointers& clips, const Wanted& wanted) {
-  ClipPointers out;
-  for (const train::ClipScore* clip : clips) {
-    if (wanted(*clip)) {
-      out.push_back(clip);
-    }
-  }
-  return out;
-}
-
-double merit(const ClipPointers& clips, const Wanted& wanted, bool partial) {
-  std::vector<double> scores;
-  std::vector<int> labels;
-  for (const train::ClipScore* clip : clips) {
-    if (clip->clip.label < 0 || !wanted(*clip)) {
-      continue;
-    }
-    scores.push_back(clip->score);
-    labels.push_back(clip->clip.label);
-  }
-  const std::set<int> classes(labels.begin(), labels.end());
-  if (classes.size() < 2) {
-    return no_figure;
-  }
-  return partial ? train::partial_auc(scores, labels, max_fpr) : train::auc(scores, labels);
-}
-
-/// F1 of the decisions, as the baselines give it beside the AUC.
-double f1(const ClipPointers& clips, const Wanted& wanted) {
-  std::vector<int> decisions, labels;
-  for (const train::ClipScore* clip : clips) {
-    if (clip->clip.label < 0 || clip->decision < 0 || !wanted(*clip)) {
-      continue;
-    }
-    decisions.push_back(clip->decision);
-    labels.push_back(clip->clip.label);
-  }
-  return decisions.empty() ? no_figure : train::decision_quality(decisions, labels).f1;
-}
-
 std::string cell(double value) {
   return std::isnan(value) ? std::string() : fmt::format("{}", value);
 }
 
-/// Rows of figures under the harmonic mean of each column.
-class ResultTable {
- public:
-  ResultTable(std::string labels, const std::vector<std::string>& figures)
-      : labels_(std::move(labels)), columns_(figures.size()) {
-    text_ = labels_;
-    for (const std::string& figure : figures) {
-      text_ += ',' + figure;
-    }
-    text_ += '\n';
+/// result.csv: the figures, the harmonic mean of each, and the official score in the first of their columns.
+std::string result_text(const DcaseTable& table) {
+  const bool by_domain = table.rule == DcaseRule::of_2021;
+  const std::string label_cells = by_domain ? ",," : ",";
+  std::string text = by_domain ? "machine,section,domain" : "machine,section";
+  std::string means = fmt::format("harmonic mean{}", label_cells);
+  std::string official = fmt::format("official score{}", label_cells);
+  for (size_t i = 0; i < table.names.size(); ++i) {
+    text += ',' + table.names[i];
+    means += ',' + cell(table.pooled(i));
+    official += ',' + (i == 0 ? cell(table.official_score()) : std::string());
   }
-  void add(const std::string& labels, const std::vector<double>& figures) {
-    text_ += labels;
-    for (size_t i = 0; i < figures.size(); ++i) {
-      text_ += ',';
-      text_ += cell(figures[i]);
-      if (!std::isnan(figures[i])) {
-        columns_[i].push_back(figures[i]);
-      }
+  text += '\n';
+  for (const DcaseRow& row : table.rows) {
+    text += io::csv_cell(row.machine) + ',' + io::csv_cell(row.section) + (by_domain ? ',' + row.domain : "");
+    for (const double figure : row.figures) {
+      text += ',' + cell(figure);
     }
-    text_ += '\n';
+    text += '\n';
   }
-  /// With the harmonic means, "harmonic mean" filling the label cells.
-  std::string text() const {
-    std::string out = text_ + "harmonic mean";
-    for (const char c : labels_) {
-      if (c == ',') {
-        out += ',';
-      }
-    }
-    for (const std::vector<double>& column : columns_) {
-      out += ',';
-      out += cell(column.empty() ? no_figure : train::harmonic_mean(column));
-    }
-    return out + "\n";
-  }
-
- private:
-  std::string labels_, text_;
-  std::vector<std::vector<double>> columns_;
-};
+  return text + means + '\n' + official + '\n';
+}
 
 class Files {
  public:
@@ -170,60 +87,46 @@ class Files {
   std::vector<DcaseFile> files_;
 };
 
-std::string section_name(const Key& key) {
-  return file_word(key.machine) + "_section_" + file_word(key.section);
+std::string section_name(const DcaseSection& section) {
+  return file_word(section.first) + "_section_" + file_word(section.second);
 }
 
 /// Two machines must not share a file.
-void require_distinct(const std::map<Key, ClipPointers>& groups) {
-  std::map<std::string, Key> named;
-  for (const auto& [key, clips] : groups) {
-    const auto [other, fresh] = named.try_emplace(section_name(key), key);
+void require_distinct(const std::map<DcaseSection, ClipPointers>& sections) {
+  std::map<std::string, DcaseSection> named;
+  for (const auto& [section, clips] : sections) {
+    const auto [other, fresh] = named.try_emplace(section_name(section), section);
     if (fresh) {
       continue;
     }
     throw io::DataError(fmt::format(
         "machine '{}', section '{}', and machine '{}', section '{}', would share the file anomaly_score_{}_test.csv; "
         "rename one of them in the scores",
-        other->second.machine, other->second.section, key.machine, key.section, other->first));
+        other->second.first, other->second.second, section.first, section.second, other->first));
   }
 }
 
-std::vector<DcaseFile> files_2021(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
+std::vector<DcaseFile> files_2021(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
   Files out(folder);
-  ResultTable table("machine,section,domain", {"auc", "pauc", "f1"});
-  for (const auto& [key, clips] : groups) {
+  for (const auto& [section, all] : dcase_sections(clips)) {
     for (const std::string domain : {"source", "target"}) {
-      const Wanted wanted = [&](const train::ClipScore& clip) { return clip.clip.domain == domain; };
-      const ClipPointers own = chosen(clips, wanted);
-      if (own.empty()) {
-        continue;
+      ClipPointers own;
+      std::copy_if(all.begin(), all.end(), std::back_inserter(own),
+                   [&](const train::ClipScore* clip) { return clip->clip.domain == domain; });
+      if (!own.empty()) {
+        out.add_clips(own, section_name(section) + "_" + domain);
       }
-      out.add_clips(own, section_name(key) + "_" + domain);
-      table.add(io::csv_cell(key.machine) + "," + io::csv_cell(key.section) + "," + domain,
-                {merit(own, wanted, false), merit(own, wanted, true), f1(own, wanted)});
     }
   }
-  return out.after_result(table.text());
+  return out.after_result(result_text(dcase_table(clips, DcaseRule::of_2021)));
 }
 
-std::vector<DcaseFile> files_2022(const std::map<Key, ClipPointers>& groups, const fs::path& folder) {
+std::vector<DcaseFile> files_2022(const std::vector<train::ClipScore>& clips, const fs::path& folder) {
   Files out(folder);
-  ResultTable table("machine,section", {"auc_source", "auc_target", "pauc", "f1_source", "f1_target"});
-  for (const auto& [key, clips] : groups) {
-    out.add_clips(clips, section_name(key));
-    const auto against_all = [](const std::string& domain) {
-      return [=](const train::ClipScore& clip) { return clip.clip.label == 1 || clip.clip.domain == domain; };
-    };
-    const auto of = [](const std::string& domain) {
-      return [=](const train::ClipScore& clip) { return clip.clip.domain == domain; };
-    };
-    const auto every = [](const train::ClipScore&) { return true; };
-    table.add(io::csv_cell(key.machine) + "," + io::csv_cell(key.section),
-              {merit(clips, against_all("source"), false), merit(clips, against_all("target"), false),
-               merit(clips, every, true), f1(clips, of("source")), f1(clips, of("target"))});
+  for (const auto& [section, own] : dcase_sections(clips)) {
+    out.add_clips(own, section_name(section));
   }
-  return out.after_result(table.text());
+  return out.after_result(result_text(dcase_table(clips, DcaseRule::of_2022)));
 }
 
 }  // namespace
@@ -237,15 +140,10 @@ std::vector<DcaseFile> dcase_files(const std::vector<train::ClipScore>& clips, c
                         "' has no finite score, and DCASE's files take one for every test clip; see what `evenflow "
                         "score` said about it");
   }
-  const std::map<Key, ClipPointers> groups = by_section(clips);
-  require_distinct(groups);
-  std::vector<DcaseFile> files = files_2022(groups, folder / "2022");
-  bool domains = false;
-  for (const train::ClipScore& clip : clips) {
-    domains = domains || !clip.clip.domain.empty();
-  }
-  if (domains) {
-    std::vector<DcaseFile> more = files_2021(groups, folder / "2021");
+  require_distinct(dcase_sections(clips));
+  std::vector<DcaseFile> files = files_2022(clips, folder / "2022");
+  if (dcase_rules(clips).size() > 1) {
+    std::vector<DcaseFile> more = files_2021(clips, folder / "2021");
     files.insert(files.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   return files;

@@ -24,16 +24,6 @@ constexpr size_t most_values_shown = 24;
 using Clips = std::vector<train::ClipScore>;
 using Value = std::function<double(const train::ClipScore&)>;
 
-/// The named score that `score` repeats; "score" if there is none (files of different models taken together).
-std::string decided_by(const Clips& clips, const std::vector<std::string>& names) {
-  for (size_t s = 0; s < names.size(); ++s) {
-    if (std::all_of(clips.begin(), clips.end(), [s](const auto& clip) { return clip.score == clip.scores[s]; })) {
-      return names[s];
-    }
-  }
-  return "score";
-}
-
 bool is_overall(const Group& group) {
   return group.kind == "all" || group.kind == "seen" || group.kind == "unseen";
 }
@@ -514,6 +504,15 @@ std::string csv_row(const std::string& group, const std::string& kind, const std
 }
 
 }  // namespace
+
+std::string decided_by(const std::vector<train::ClipScore>& clips, const std::vector<std::string>& names) {
+  for (size_t s = 0; s < names.size(); ++s) {
+    if (std::all_of(clips.begin(), clips.end(), [s](const auto& clip) { return clip.score == clip.scores[s]; })) {
+      return names[s];
+    }
+  }
+  return "score";
+}
 
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training) {
   return Evaluating(table, training).run();

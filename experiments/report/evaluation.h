@@ -59,6 +59,9 @@ struct Evaluation {
   int64_t without_estimate = 0;  ///< clips in the groups with a known value whose estimate is not finite
 };
 
+/// The named score that `score` repeats; "score" if there is none (files of different models taken together).
+std::string decided_by(const std::vector<train::ClipScore>& clips, const std::vector<std::string>& names);
+
 /// Labelled clips with a finite score only. A clip counts as seen or unseen by train/statistics/seen.h; one of unknown
 /// value as neither. io::DataError naming the group if all clips together are of one class.
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);

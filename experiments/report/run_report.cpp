@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <optional>
 
 #include "experiments/console.h"
@@ -90,6 +91,7 @@ class RunReport {
     std::vector<io::Shard> shards;
     for (const fs::path& file : o_.features) {
       const std::vector<std::string>& names = shards.emplace_back(file).parameter_names();
+      require_own_machines(count_machines(shards.back().clips()), model_.provenance.machines, o_.other_machines);
       const auto known = [&](const std::string& name) { return std::ranges::find(names, name) != names.end(); };
       if (names.empty() || !constrained() || std::ranges::any_of(model_.condition.names, known)) {
         continue;
@@ -120,9 +122,7 @@ class RunReport {
     if (std::isnan(t.value)) {
       return "none yet";
     }
-    const std::string counted =
-        t.clips > 0 ? fmt::format("; {} of {} training clips lie above", t.above, t.clips) : std::string();
-    return fmt::format("{:.6g} (rule {}, quantile {:g}{})", t.value, t.method, t.quantile, counted);
+    return fmt::format("{:.6g} ({})", t.value, train::describe(t));
   }
 
   void describe() {
@@ -178,6 +178,7 @@ class RunReport {
     }
     train::Detector detector(model_, o_.device, o_.threads);
     train::ScoreTable table = detector.table({}, {});
+    int64_t others = 0;
     for (const io::Shard& shard : shards_) {
       table.parameter_names = shard.parameter_names();
       const auto progress = [&](int64_t done, int64_t total) {
@@ -185,20 +186,28 @@ class RunReport {
           o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
         }
       };
-      for (ClipScore& clip : detector.score(shard, {}, progress)) {
+      // The shard of a training may hold machines beside those that it was of.
+      const auto is_own = [&](const io::Clip& clip) {
+        return o_.other_machines || other_machines({{clip.machine, 1}}, model_.provenance.machines).empty();
+      };
+      others += std::count_if(shard.clips().begin(), shard.clips().end(), std::not_fn(is_own));
+      for (ClipScore& clip : detector.score(shard, is_own, progress)) {
         table.clips.push_back(std::move(clip));
       }
     }
     train::write_scores(o_.folder / "scores.csv", table);
+    if (others > 0) {
+      page_.paragraph(fmt::format("Left out: {} of machines that it was not trained on.", count_text(others, "clip")));
+    }
     const auto without = static_cast<int64_t>(
         std::erase_if(table.clips, [](const ClipScore& clip) { return !std::isfinite(clip.score); }));
     if (without > 0) {
       page_.paragraph(fmt::format("The score of {} is not finite: no figure or table below counts {}.",
                                   count_text(without, "clip"), without == 1 ? "it" : "them"));
     }
-    const std::string others = without_value_text(train::without_value(table, [](const ClipScore&) { return true; }));
-    if (!others.empty()) {
-      page_.paragraph(others);
+    const std::string no_value = without_value_text(train::without_value(table, [](const ClipScore&) { return true; }));
+    if (!no_value.empty()) {
+      page_.paragraph(no_value);
     }
     if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips));
         !outside.empty()) {

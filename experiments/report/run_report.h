@@ -15,7 +15,8 @@ struct RunReportOptions {
   std::filesystem::path folder;  ///< of the report
   std::string device = "auto";
   int threads = 0;
-  bool force = false;  ///< a folder that holds other files may be used
+  bool force = false;           ///< a folder that holds other files may be used
+  bool other_machines = false;  ///< clips of machines that the model was not trained on are scored too
   std::function<void(const std::string& what, double fraction)> progress;
 };
 

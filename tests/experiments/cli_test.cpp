@@ -132,6 +132,7 @@ class World {
 const std::vector<Words> commands = {{"prepare"},
                                      {"train"},
                                      {"score"},
+                                     {"calibrate"},
                                      {"evaluate"},
                                      {"encode"},
                                      {"sample"},
@@ -287,10 +288,10 @@ TEST(BadRecordings, SkipBadListsThemAndGoesOn) {
   std::string manifest = header;
   for (const BadRecording& bad : bad_recordings()) {
     put(folder / bad.name, bad.bytes);
-    manifest += bad.name + ",train,normal,m,1\n";
+    manifest += bad.name + ",train,normal,rail,1\n";
   }
   put(folder / "good.wav", wav_bytes());
-  put(folder / "m.csv", manifest + "missing.wav,train,normal,m,1\ngood.wav,train,normal,m,2\n");
+  put(folder / "m.csv", manifest + "missing.wav,train,normal,rail,1\ngood.wav,train,normal,rail,2\n");
   const Outcome outcome =
       run(Words{"prepare", folder / "m.csv", "--out", folder / "f.h5", "--skip-bad"} + short_windows);
   expect_done(outcome);
@@ -567,7 +568,7 @@ TEST(WholeWay, MixedInputsShareOneTable) {
   World& world = World::get();
   put(folder / "listed/b.wav", wav_bytes());
   put(folder / "more/c.wav", wav_bytes());
-  put(folder / "m.csv", "path,split,label,machine,load,velocity_mm_s\nlisted/b.wav,test,normal,x,7,\n");
+  put(folder / "m.csv", "path,split,label,machine,load,velocity_mm_s\nlisted/b.wav,test,normal,rail,7,\n");
   expect_done(run({"score", "--model", world.model(), world.shard(), folder / "m.csv", folder / "more", world.wav(),
                    "--out", folder / "s.csv"}));
   const train::ScoreTable table = train::read_scores(folder / "s.csv");
@@ -594,7 +595,7 @@ TEST(WholeWay, ManyFaultsStayALineThatCanBeRead) {
   for (int i = 0; i < 40; ++i) {
     const std::string name = fmt::format("{}_{}.wav", std::string(60, 'n'), i);
     put(folder / name, "no sound");
-    manifest += name + ",train,normal,m\n";
+    manifest += name + ",train,normal,rail\n";
   }
   put(folder / "m.csv", manifest);
   for (const Words& words : {Words{"prepare", folder / "m.csv", "--out", folder / "f.h5"},

@@ -8,6 +8,7 @@
 
 #include "experiments/recordings.h"
 #include "frontend/audio.h"
+#include "io/error.h"
 #include "io/shard.h"
 #include "tests/experiments/program.h"
 #include "train/detect/score.h"
@@ -133,7 +134,7 @@ TEST(Layouts, FoldersOfMimiiGiveLabelsAndSections) {
   EXPECT_THAT(prepared.out,
               AllOf(HasSubstr("test clips     2 normal, 1 anomalous\n"), HasSubstr("sections       00, 02"),
                     HasSubstr("note: no folder is named train or test")));
-  expect_done(score(folder, {"fan/id_00/normal", "fan/id_00/abnormal"}));
+  expect_done(score(folder, {"fan/id_00/normal", "fan/id_00/abnormal"}, {"--other-machines"}));
   const train::ScoreTable table = train::read_scores(folder / "s.csv");
   ASSERT_EQ(table.clips.size(), 2U);
   EXPECT_EQ(table.clips[0].clip.path, folder / "fan/id_00/normal/0.wav");
@@ -370,6 +371,20 @@ TEST(Machines, OtherThanTheModelsAreCounted) {
             "1 clip is of machine pump, but the model was trained on fan, valve");
   EXPECT_EQ(other_machines({{"fan", 3}, {"", 4}}, {"fan"}), "");
   EXPECT_EQ(other_machines({{"pump", 3}}, {}), "");  // a model that does not say
+}
+
+TEST(Machines, OtherThanTheModelsAreRefused) {
+  const std::map<std::string, int64_t> clips = {{"fan", 3}, {"pump", 1}, {"", 4}};
+  try {
+    require_own_machines(clips, {"fan"}, false);
+    FAIL() << "another machine's clip was taken";
+  } catch (const io::UsageError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("1 clip is of machine pump"), HasSubstr("trained on fan"),
+                                    HasSubstr("--other-machines")));
+  }
+  EXPECT_NO_THROW(require_own_machines(clips, {"fan", "pump"}, false));
+  EXPECT_NO_THROW(require_own_machines(clips, {}, false));  // a model that does not say
+  EXPECT_NO_THROW(require_own_machines({{"", 4}}, {"fan"}, false));
 }
 
 TEST(Machines, ThatAreTrainedTogetherAreNamed) {

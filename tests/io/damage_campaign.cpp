@@ -132,6 +132,15 @@ void add_model(Fingerprint& print, const fs::path& file) {
       print.numbers(score.squared_residual);
     }
   }
+  print.numbers(model.normal.trained_on);
+  if (const auto& conformal = model.conformal) {
+    print.numbers(std::vector<int64_t>{conformal->clips, conformal->clip_frames});
+    print.texts({conformal->source, conformal->date, conformal->data_hash});
+    for (const ConformalData::Score& score : conformal->scores) {
+      print.text(score.score);
+      print.numbers(score.values);
+    }
+  }
   const Provenance& provenance = model.provenance;
   print.texts({provenance.commit, provenance.data_hash, provenance.device, provenance.date, provenance.version});
   print.number(provenance.seed);

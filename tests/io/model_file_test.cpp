@@ -251,6 +251,22 @@ TEST(ModelFile, ScoresOfNormalClipsComeBack) {
   EXPECT_EQ(read_model(folder / "m.h5").conformal, model.conformal);
 }
 
+TEST(ModelFile, WhatWasTrainedOnComesBackAndIsInOrder) {
+  const TempFolder folder;
+  ModelData model = checkpoint();
+  write_model(folder / "m.h5", model);
+  EXPECT_TRUE(read_model(folder / "m.h5").normal.trained_on.empty());
+  model.normal.trained_on = {1, 2, ~uint64_t{0}};
+  write_model(folder / "m.h5", model);
+  EXPECT_EQ(read_model(folder / "m.h5").normal.trained_on, model.normal.trained_on);
+  model.normal.trained_on = {2, 1};
+  EXPECT_THAT(error_of<DataError>([&] {
+                write_model(folder / "m.h5", model);
+                read_model(folder / "m.h5");
+              }),
+              HasSubstr("/provenance/trained_on is not in ascending order"));
+}
+
 TEST(ModelFile, ScoresOfNormalClipsThatCannotBeAreRefused) {
   const TempFolder folder;
   const auto error = [&](const auto& spoil) {

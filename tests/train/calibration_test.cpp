@@ -308,5 +308,70 @@ TEST(Calibration, IsOneOfTheDerivedScores) {
   EXPECT_EQ(clip.outside_calibration, -1);
 }
 
+// ---- learnt anew, where nobody knows the speeds
+
+/// The world's clips as they are scored: without what they were recorded at.
+std::vector<ClipScore> scored(const World& world) {
+  std::vector<ClipScore> clips;
+  for (const ReferenceClip& clip : recorded(world)) {
+    clips.emplace_back().scores = clip.scores;
+    clips.back().estimate = clip.estimate;
+  }
+  return clips;
+}
+
+TEST(Calibration, IsLearntFromEstimatesAlone) {
+  const World world;
+  const io::CalibrationData data = fit_calibration(scores_of_model, {"speed"}, scored(world), {});
+  EXPECT_EQ(data.clips, 96);
+  const Calibration calibration(data, of_nll(data));
+  for (const double v : world.values) {
+    const Moments found = at(calibration, world, v);
+    EXPECT_TRUE(std::abs(found.mean) <= 0.6) << v << ": " << found.mean;
+    EXPECT_TRUE(found.spread >= 0.6 && found.spread <= 1.5) << v << ": " << found.spread;
+  }
+}
+
+TEST(Calibration, ABumpAtOneSpeedIsLearntWhereThatSpeedIsAmongTheClips) {
+  World world;
+  world.mean = [](double v) { return std::abs(v - 300.0) < 50.0 ? 1400.0 : 1000.0; };
+  const io::CalibrationData data = fit_calibration(scores_of_model, {"speed"}, scored(world), {});
+  const Calibration calibration(data, of_nll(data));
+  for (const double v : {200.0, 300.0, 400.0}) {
+    const Moments found = at(calibration, world, v);
+    EXPECT_TRUE(std::abs(found.mean) <= 0.6) << v << ": " << found.mean;
+  }
+}
+
+TEST(Calibration, WhatCannotBeLearntAnewIsTold) {
+  const auto error = [](const World& world, const std::vector<std::string>& parameters = {"speed"}) {
+    try {
+      fit_calibration(scores_of_model, parameters, scored(world), {});
+    } catch (const io::DataError& refused) {
+      return std::string(refused.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(error({.clips = 1}), HasSubstr("8 clips to learn from what normal ones score"));
+  EXPECT_THAT(error({}, {}), HasSubstr("tied to no parameter"));
+  EXPECT_EQ(error({.values = {100, 200}}), "");  // nobody counts operating points that are not known
+}
+
+TEST(Calibration, TakesThePlaceOfAnother) {
+  const io::CalibrationData data = fit_calibration(scores_of_model, {"speed"}, scored({}), {});
+  ScoreTable table;
+  table.score_names = {"score_zc", "nll", "score_calibrated"};
+  ClipScore clip;
+  clip.scores = {2405.0, 1200.0, 77.0};
+  clip.estimate = {450.0};
+  table.clips = {clip};
+  set_calibrated(table, data);
+  EXPECT_THAT(table.score_names, ::testing::ElementsAre("score_zc", "nll", "score_calibrated", "score_zc_calibrated"));
+  const Calibration calibration(data, of_nll(data));
+  EXPECT_EQ(table.value(table.clips[0], "score_calibrated"), calibration.of(1200.0, clip.estimate).score);
+  EXPECT_TRUE(std::isfinite(table.value(table.clips[0], "score_zc_calibrated")));
+  EXPECT_EQ(table.clips[0].outside_calibration, 0);
+}
+
 }  // namespace
 }  // namespace evenflow::train

@@ -59,5 +59,40 @@ TEST(Conformal, AboveTheThresholdIsWhereThePValueIsSmallEnough) {
   }
 }
 
+/// The rate of false alarms of one threshold after the other, each from scores of its own; it is exact, because the
+/// scores' distribution is known.
+TEST(Conformal, TheRateIsKeptOnAverageAndLiesInItsRangeAsOftenAsItSays) {
+  std::mt19937_64 random(20);
+  const auto uniform = [&] { return static_cast<double>(random() >> 11U) * 0x1p-53; };
+  constexpr int draws = 4000;
+  for (const auto& [clips, rate] : {std::pair(99, 0.05), {280, 0.01}, {280, 0.05}, {57, 0.1}}) {
+    const double above = std::floor(rate * (clips + 1) + 1e-9), expected = above / (clips + 1);
+    const RateRange range = conformal_rate_range(clips, rate);
+    double sum = 0;
+    int inside = 0;
+    for (int draw = 0; draw < draws; ++draw) {
+      std::vector<double> normal;
+      for (int i = 0; i < clips; ++i) {
+        normal.push_back(-std::log(1.0 - uniform()));  // skewed: exponential
+      }
+      std::sort(normal.begin(), normal.end());
+      const double got = std::exp(-*conformal_threshold(normal, rate));
+      sum += got;
+      inside += got >= range.low && got <= range.high ? 1 : 0;
+    }
+    const double deviation = std::sqrt(expected * (1.0 - expected) / (clips + 2) / draws);
+    EXPECT_TRUE(expected <= rate && std::abs(sum / draws - expected) <= 4.0 * deviation) << clips << " " << sum / draws;
+    EXPECT_TRUE(std::abs(static_cast<double>(inside) / draws - 0.95) <= 4.0 * std::sqrt(0.95 * 0.05 / draws)) << inside;
+  }
+}
+
+TEST(Conformal, TheRangeOfARateIsThatOfItsBetaDistribution) {
+  // Of 1 - U^(1/n), Beta(1, n), in closed form.
+  const RateRange range = conformal_rate_range(19, 0.05, 0.9);
+  EXPECT_TRUE(std::abs(range.low - (1.0 - std::pow(0.95, 1.0 / 19.0))) <= 1e-12);
+  EXPECT_TRUE(std::abs(range.high - (1.0 - std::pow(0.05, 1.0 / 19.0))) <= 1e-12);
+  EXPECT_TRUE(conformal_rate_range(1, 0.999).high <= 1.0);
+}
+
 }  // namespace
 }  // namespace evenflow::train

@@ -3,11 +3,14 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
+#include <utility>
 
 #include "io/error.h"
 #include "train/statistics/metrics.h"
@@ -138,6 +141,87 @@ TEST(Bootstrap, IsAFunctionOfItsSeed) {
   EXPECT_NE(first.low, other.low);
 }
 
+/// A bootstrap as one would write it down: each label's clips drawn with replacement, the figure of what was drawn.
+template <class Figure>
+Interval plain_bootstrap(const Labels& labels, const Figure& figure) {
+  std::array<std::vector<size_t>, 2> of_label;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    of_label[static_cast<size_t>(labels[i])].push_back(i);
+  }
+  std::mt19937_64 random(17);
+  std::vector<double> figures;
+  for (int resample = 0; resample < 4000; ++resample) {
+    std::vector<size_t> drawn;
+    for (const std::vector<size_t>& clips : of_label) {
+      std::uniform_int_distribution<size_t> any(0, clips.size() - 1);
+      for (size_t i = 0; i < clips.size(); ++i) {
+        drawn.push_back(clips[any(random)]);
+      }
+    }
+    figures.push_back(figure(drawn));
+  }
+  return {0, quantile(figures, 0.025), quantile(figures, 0.975)};
+}
+
+TEST(Bootstrap, OfThePartialAucIsThatOfMetrics) {
+  const nlohmann::json golden = golden_intervals();
+  for (const auto& c : golden.at("bootstrap")) {
+    const Scores a = c.at("a"), b = c.at("b");
+    const Labels labels = c.at("labels");
+    const auto partial = [&](const Scores& scores, const std::vector<size_t>& drawn) {
+      Scores drawn_scores;
+      Labels drawn_labels;
+      for (const size_t i : drawn) {
+        drawn_scores.push_back(scores[i]);
+        drawn_labels.push_back(labels[i]);
+      }
+      return partial_auc(drawn_scores, drawn_labels, 0.1);
+    };
+    const Interval expected = plain_bootstrap(
+        labels, [&](const std::vector<size_t>& drawn) { return partial(a, drawn) - partial(b, drawn); });
+    const Interval difference = auc_difference({a}, {b}, labels, {.resamples = 4000, .max_fpr = 0.1});
+    EXPECT_NEAR(difference.value, partial_auc(a, labels, 0.1) - partial_auc(b, labels, 0.1), 1e-12) << c.at("name");
+    const double tolerance = 0.1 * (expected.high - expected.low);
+    EXPECT_NEAR(difference.low, expected.low, tolerance) << c.at("name");
+    EXPECT_NEAR(difference.high, expected.high, tolerance) << c.at("name");
+    // A resample's figure is exact: of one resample, both bounds are it.
+    const Interval one = auc_interval({a}, labels, {.resamples = 1, .max_fpr = 0.1});
+    EXPECT_EQ(one.low, one.high);
+    EXPECT_NEAR(auc_interval({a}, labels, {.resamples = 50, .max_fpr = 0.3}).value, partial_auc(a, labels, 0.3), 1e-12);
+  }
+}
+
+/// P(at least `count` of `all`) for a chance p each.
+double at_least(int count, int all, double p) {
+  double sum = 0;
+  for (int i = count; i <= all; ++i) {
+    sum += std::exp(std::lgamma(all + 1) - std::lgamma(i + 1) - std::lgamma(all - i + 1)) * std::pow(p, i) *
+           std::pow(1 - p, all - i);
+  }
+  return sum;
+}
+
+TEST(ShareInterval, IsExact) {
+  for (const auto& [count, all] : {std::pair(1, 10), {3, 10}, {9, 10}, {7, 120}}) {
+    for (const double confidence : {0.9, 0.95}) {
+      const Interval share = share_interval(count, all, confidence);
+      EXPECT_DOUBLE_EQ(share.value, static_cast<double>(count) / all);
+      EXPECT_NEAR(at_least(count, all, share.low), 0.5 * (1 - confidence), 1e-10) << count << " of " << all;
+      EXPECT_NEAR(1 - at_least(count + 1, all, share.high), 0.5 * (1 - confidence), 1e-10) << count << " of " << all;
+    }
+  }
+  EXPECT_EQ(share_interval(0, 10).low, 0);
+  EXPECT_NEAR(share_interval(0, 10).high, 1 - std::pow(0.025, 0.1), 1e-12);
+  EXPECT_EQ(share_interval(10, 10).high, 1);
+}
+
+TEST(ShareInterval, SaysWhatIsWrong) {
+  EXPECT_THROW(share_interval(0, 0), io::DataError);
+  EXPECT_THROW(share_interval(3, 2), io::DataError);
+  EXPECT_THROW(share_interval(-1, 2), io::DataError);
+  EXPECT_THROW(share_interval(1, 2, 95), io::UsageError);
+}
+
 TEST(Bootstrap, SaysWhatIsWrong) {
   const Labels labels = {0, 1};
   EXPECT_THROW(auc_interval({}, labels), io::DataError);
@@ -145,6 +229,7 @@ TEST(Bootstrap, SaysWhatIsWrong) {
   EXPECT_THROW(auc_interval({{1, 2, 3}}, labels), io::DataError);
   EXPECT_THROW(auc_interval({{1, 2}}, Labels{1, 1}), io::DataError);
   EXPECT_THROW(auc_interval({{1, 2}}, labels, {.resamples = 0}), io::UsageError);
+  EXPECT_THROW(auc_interval({{1, 2}}, labels, {.max_fpr = 0}), io::UsageError);
   EXPECT_THROW(auc_difference({{1, 2}}, {{1, 2}}, labels, {.confidence = 95}), io::UsageError);
 }
 

@@ -15,6 +15,7 @@
 #include "train/detect/score_set.h"
 #include "train/detect/speeds.h"
 #include "train/loop/normal_clips.h"
+#include "train/statistics/conformal.h"
 
 namespace evenflow::train {
 namespace {
@@ -438,6 +439,7 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   scores[2].clip.label = -1;
   scores[3].outside_calibration = 1;
   scores[4].outside_calibration = -1;
+  scores[5].p_value = std::nan("");
   const std::filesystem::path file = *folder_ / "scores.csv";
   write_scores(file, scored);
   EXPECT_THAT(io::read_text(file),
@@ -445,7 +447,7 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
                   "path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
                   "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_mahalanobis,score_nearest,"
                   "score_mahalanobis_calibrated,score_nearest_calibrated,estimate_velocity_mm_s,"
-                  "decision,split,domain,section,outside_calibration\n"));
+                  "decision,split,domain,section,p_value,outside_calibration\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
   EXPECT_EQ(table.score_names, detector.score_names());
@@ -465,6 +467,7 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
                            [](double x, double y) { return same(x, y); }));
     EXPECT_EQ(a.estimate, b.estimate);
     EXPECT_EQ(a.decision, b.decision);
+    EXPECT_TRUE(same(a.p_value, b.p_value));
     EXPECT_EQ(a.outside_calibration, b.outside_calibration);
   }
 }
@@ -493,6 +496,56 @@ TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
   EXPECT_THAT(refuse("path,machine,label,score,nll,decision,split,domain,section,outside_calibration\n"
                      "a,m,0,1,1,0,test,,,2\n"),
               AllOf(HasSubstr("line 2"), HasSubstr("column outside_calibration holds '2'")));
+  for (const char* p : {"0", "1.5", "-0.1", "inf"}) {
+    EXPECT_THAT(refuse("path,machine,label,score,nll,decision,split,domain,section,p_value\na,m,0,1,1,0,test,,," +
+                       std::string(p) + "\n"),
+                AllOf(HasSubstr("line 2"), HasSubstr("column p_value holds '" + std::string(p) + "'")));
+  }
+}
+
+// ---- normal clips that were not trained on
+
+TEST_F(ScoreTest, ATrainingKnowsWhatItWasTrainedOnAndWhatItsHeldOutClipsScore) {
+  Detector detector(model(), "cpu", 1);
+  const io::ModelData& data = detector.model();
+  ASSERT_EQ(data.normal.trained_on.size(), 27U);
+  ASSERT_TRUE(data.conformal.has_value());
+  EXPECT_EQ(data.conformal->clips, 3);
+  EXPECT_EQ(data.conformal->source, "held-out clips of the training");
+  // Those learnt from the held-out clips themselves are not among them.
+  std::vector<std::string> names;
+  for (const io::ConformalData::Score& score : data.conformal->scores) {
+    names.push_back(score.score);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"score_zc", "score_zc_logdet", "score_scatter", "nll", "nll_given_v",
+                                             "score_mahalanobis", "score_nearest"}));
+  std::vector<double> held_out;
+  for (const ClipScore& clip : detector.score(io::Shard(shard()))) {
+    const std::span<const double> normal = normal_scores(data, "nll");
+    EXPECT_EQ(clip.p_value, conformal_p_value(normal, clip.score));
+    const bool trained_on =
+        std::binary_search(data.normal.trained_on.begin(), data.normal.trained_on.end(), clip.frames_sum);
+    if (clip.clip.split == io::Split::train && !trained_on) {
+      held_out.push_back(clip.score);
+    } else {
+      EXPECT_EQ(trained_on, clip.clip.split == io::Split::train);
+    }
+  }
+  std::sort(held_out.begin(), held_out.end());
+  EXPECT_THAT(held_out, ::testing::ElementsAreArray(normal_scores(data, "nll")));
+}
+
+TEST_F(ScoreTest, AScoreWithoutNormalOnesHasNoPValue) {
+  io::ModelData data = io::read_model(model());
+  data.conformal.reset();
+  for (const ClipScore& clip : Detector(data, "cpu", 1).score(io::Shard(shard()))) {
+    EXPECT_TRUE(std::isnan(clip.p_value));
+  }
+  Detector requested(model(), "cpu", 1, {.score = "score_calibrated", .threshold = 1.0});
+  for (const ClipScore& clip : requested.score(io::Shard(shard()))) {
+    EXPECT_TRUE(std::isnan(clip.p_value));
+    EXPECT_EQ(clip.decision, clip.score > 1.0 ? 1 : 0);
+  }
 }
 
 TEST_F(ScoreTest, ATableOfScoresThatNoModelHereHasIsRead) {

@@ -133,6 +133,12 @@ void expect_same_model(const fs::path& a, const fs::path& b) {
   EXPECT_EQ(std::bit_cast<uint64_t>(first.threshold.value), std::bit_cast<uint64_t>(second.threshold.value));
   EXPECT_EQ(first.normal.references, second.normal.references);
   EXPECT_EQ(first.normal.calibration, second.normal.calibration);
+  EXPECT_EQ(first.normal.trained_on, second.normal.trained_on);
+  ASSERT_EQ(first.conformal.has_value(), second.conformal.has_value());
+  if (first.conformal) {
+    EXPECT_EQ(first.conformal->scores, second.conformal->scores);
+    EXPECT_EQ(first.conformal->data_hash, second.conformal->data_hash);
+  }
   ASSERT_EQ(first.optimizer.has_value(), second.optimizer.has_value());
   if (!first.optimizer) {
     return;

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <utility>
 
 #include "io/error.h"
 #include "train/detect/derived_scores.h"
@@ -17,30 +19,6 @@ namespace {
 
 bool finite(std::span<const double> values) {
   return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
-}
-
-/// Clips of the same operating point get the same number, from 0.
-std::vector<int64_t> operating_points(std::span<const std::vector<double>> recorded_at) {
-  const size_t parameters = recorded_at.empty() ? 0 : recorded_at.front().size();
-  std::vector<std::vector<size_t>> places(recorded_at.size());
-  for (size_t p = 0; p < parameters; ++p) {
-    std::vector<double> values;
-    values.reserve(recorded_at.size());
-    for (const std::vector<double>& v : recorded_at) {
-      values.push_back(v[p]);
-    }
-    const OperatingPoints points(values);
-    for (size_t i = 0; i < values.size(); ++i) {
-      places[i].push_back(points.nearest(values[i]));
-    }
-  }
-  std::map<std::vector<size_t>, int64_t> numbers;
-  std::vector<int64_t> out;
-  out.reserve(places.size());
-  for (const std::vector<size_t>& place : places) {
-    out.push_back(numbers.try_emplace(place, static_cast<int64_t>(numbers.size())).first->second);
-  }
-  return out;
 }
 
 std::vector<std::vector<double>> recorded_at(std::span<const ReferenceClip> clips, bool copies) {
@@ -172,6 +150,25 @@ std::vector<size_t> own_scores(const std::vector<flow::Score>& scores, const std
   return own.empty() ? places : own;
 }
 
+/// Recorded clips first. `groups`: what is left out together where bandwidths are chosen.
+io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::vector<size_t>& calibrated,
+                           std::span<const ReferenceClip> used, std::span<const int64_t> groups,
+                           const std::vector<double>& bandwidth) {
+  io::CalibrationData data;
+  for (const ReferenceClip& clip : used) {
+    data.clips += clip.copy ? 0 : 1;
+    data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
+  }
+  const auto predictors = static_cast<int64_t>(used.front().estimate.size());
+  for (const size_t s : calibrated) {
+    const LocalPoints points{predictors, data.estimate, levelled(used, s), data.clips};
+    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups) : bandwidth;
+    const LocalLinear line(points, chosen);
+    data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
+  }
+  return data;
+}
+
 }  // namespace
 
 std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores) {
@@ -216,19 +213,55 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, cons
   if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
     throw io::DataError(fault);
   }
-  const std::vector<int64_t> groups = operating_points(recorded_at(used, true));
-  io::CalibrationData data;
-  for (const ReferenceClip& clip : used) {
-    data.clips += clip.copy ? 0 : 1;
-    data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
+  return fit_to(scores, calibrated, used, operating_points(recorded_at(used, true)), bandwidth);
+}
+
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
+                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth) {
+  if (parameters.empty()) {
+    throw io::DataError("the model is tied to no parameter and estimates none");
   }
-  for (const size_t s : calibrated) {
-    const LocalPoints points{static_cast<int64_t>(parameters.size()), data.estimate, levelled(used, s), data.clips};
-    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups) : bandwidth;
-    const LocalLinear line(points, chosen);
-    data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
+  const std::vector<size_t> calibrated = calibrated_scores(scores);
+  std::vector<ReferenceClip> references;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    const std::vector<double>& estimate = clips[i].estimate;
+    references.push_back({estimate, estimate, estimate, clips[i].scores, i, false});
   }
-  return data;
+  const std::vector<ReferenceClip> used = usable(references, calibrated);
+  if (const size_t least = 10 * parameters.size(); used.size() < least) {
+    throw io::DataError(
+        fmt::format("there are {} clips to learn from what normal ones score at each operating point, and it takes {}",
+                    used.size(), least));
+  }
+  std::vector<int64_t> each(used.size());
+  std::iota(each.begin(), each.end(), int64_t{0});
+  return fit_to(scores, calibrated, used, each, bandwidth);
+}
+
+void set_calibrated(ScoreTable& table, const io::CalibrationData& data) {
+  std::vector<std::pair<Calibration, std::pair<size_t, size_t>>> all;  // columns: of what, and where to
+  for (const DerivedScore& derived : derived_scores()) {
+    const auto found = std::find_if(data.scores.begin(), data.scores.end(),
+                                    [&](const io::CalibrationData::Score& score) { return score.score == derived.of; });
+    if (derived.rests_on != DerivedScore::RestsOn::calibration || found == data.scores.end()) {
+      continue;
+    }
+    const size_t of = table.column(derived.of);
+    if (std::find(table.score_names.begin(), table.score_names.end(), derived.score.name) == table.score_names.end()) {
+      table.score_names.push_back(derived.score.name);
+    }
+    all.emplace_back(Calibration(data, *found), std::pair(of, table.column(derived.score.name)));
+  }
+  for (ClipScore& clip : table.clips) {
+    clip.scores.resize(table.score_names.size(), std::numeric_limits<double>::quiet_NaN());
+    bool outside = false;
+    for (const auto& [calibration, columns] : all) {
+      const Calibration::Value value = calibration.of(clip.scores[columns.first], clip.estimate);
+      clip.scores[columns.second] = value.score;
+      outside = outside || value.outside;
+    }
+    clip.outside_calibration = outside ? 1 : 0;
+  }
 }
 
 std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {

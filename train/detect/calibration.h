@@ -16,6 +16,7 @@
 
 #include "flow/scores.h"
 #include "io/model_file.h"
+#include "train/detect/score_table.h"
 #include "train/statistics/local_linear.h"
 
 namespace evenflow::train {
@@ -51,6 +52,16 @@ std::string calibration_fault(const std::vector<std::string>& parameters,
 /// io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
                                     std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth);
+
+/// The same from normal clips whose operating points nobody knows; `scores` name ClipScore::scores. Bandwidths, unless
+/// set, by leaving out one clip at a time: what is learnt is good for operating points like those of the clips. It
+/// takes 10 clips with finite scores and estimates for each parameter. io::DataError: why it cannot be done.
+io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
+                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth);
+
+/// The table's calibrated scores by this calibration, whatever they were by another. Columns that the table lacks are
+/// added behind the others.
+void set_calibrated(ScoreTable& table, const io::CalibrationData& data);
 
 /// Root mean square of estimate - v, per parameter, where both are known.
 std::vector<double> estimate_errors(std::span<const ReferenceClip> clips);

@@ -86,12 +86,15 @@ ClipScoring Detector::State::scoring() {
           .score = model.config.score,
           .scores = scores,
           .score_name = score_name,
-          .threshold = &model.threshold};
+          .threshold = &model.threshold,
+          .normal = normal_scores(model, score_name)};
 }
 
-Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads) {
+Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads,
+                   const DecisionRequest& request) {
   io::ModelData data = io::read_model(model);
   try {
+    set_decision(data, request);
     state_ = std::make_unique<State>(std::move(data), device, threads);
   } catch (const io::DataError& error) {
     throw io::DataError(fmt::format("'{}': {}", model.string(), error.what()));

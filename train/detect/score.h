@@ -14,14 +14,17 @@
 #include "io/manifest.h"
 #include "io/model_file.h"
 #include "io/shard.h"
+#include "train/detect/decision.h"
 #include "train/detect/score_table.h"
 
 namespace evenflow::train {
 
 class Detector {
  public:
-  /// Reads a model; io::DataError names what is wrong.
-  Detector(const std::filesystem::path& model, const std::string& device, int threads);
+  /// Reads a model; io::DataError names what is wrong. `request`: how to decide in place of what it says; errors as
+  /// set_decision's.
+  Detector(const std::filesystem::path& model, const std::string& device, int threads,
+           const DecisionRequest& request = {});
   Detector(io::ModelData model, const std::string& device, int threads);
   ~Detector();
   Detector(Detector&&) noexcept;

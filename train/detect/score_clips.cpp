@@ -12,6 +12,7 @@
 #include "frontend/silence.h"
 #include "io/error.h"
 #include "train/detect/speeds.h"
+#include "train/statistics/conformal.h"
 #include "train/statistics/finite.h"
 
 namespace evenflow::train {
@@ -116,6 +117,9 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   const std::optional<size_t> deciding = scoring.scores.find(scoring.score_name);
   out.score = deciding ? out.scores[*deciding] : unknown;
   out.fault = fault_of(out, finite_frames, scoring, windows);
+  if (std::isfinite(out.score)) {
+    out.p_value = conformal_p_value(scoring.normal, out.score);
+  }
   if (scoring.threshold != nullptr && !std::isnan(scoring.threshold->value) && std::isfinite(out.score)) {
     out.decision = out.score > scoring.threshold->value ? 1 : 0;
   }
@@ -174,6 +178,8 @@ void ClipGroup::clear() {
   changes.clear();
   silent.clear();
   finite.clear();
+  length.clear();
+  frames_sum.clear();
 }
 
 void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
@@ -193,6 +199,8 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   group.clips.push_back(clip);
   group.silent.push_back(frontend::says_nothing(frames, frontend));
   group.finite.push_back(all_finite(frames));
+  group.length.push_back(count);
+  group.frames_sum.push_back(io::frames_sum(frames));
   group.frames.insert(group.frames.end(), frames.begin(), frames.end());
   for (int64_t w = 0; w < windows; ++w) {
     group.start.push_back(offset + w * window.window_hop_frames);
@@ -208,6 +216,8 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
     const Windows own{windows, group.first[i], group.first[i + 1]};
     out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], own));
     out.back().silent = group.silent[i];
+    out.back().frames = group.length[i];
+    out.back().frames_sum = group.frames_sum[i];
   }
   return out;
 }

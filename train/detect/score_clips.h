@@ -22,6 +22,7 @@ struct ClipScoring {
   const ScoreSet& scores;                        ///< that clips get
   std::string score_name;                        ///< the one that decides, not "auto"; NaN where `scores` lacks it
   const io::ThresholdData* threshold = nullptr;  ///< none: decision -1
+  std::span<const double> normal = {};           ///< that score of normal clips, ascending, for p-values; empty: none
   bool keep_descriptors = false;                 ///< in the clips' scores
 };
 
@@ -34,8 +35,10 @@ struct ClipGroup {
   std::vector<double> v;                       ///< [windows, parameters]
   std::vector<kernels::WindowChange> changes;  ///< of every window, or empty: none is changed
   double mels_per_band = 0;
-  std::vector<bool> silent;  ///< of every clip: its frames say nothing
-  std::vector<bool> finite;  ///< are all frames of the clip?
+  std::vector<bool> silent;          ///< of every clip: its frames say nothing
+  std::vector<bool> finite;          ///< are all frames of the clip?
+  std::vector<int64_t> length;       ///< of every clip, in frames
+  std::vector<uint64_t> frames_sum;  ///< of every clip (io/shard.h)
   void clear();
   WindowBatch batch() const { return {frames, start, v, changes, mels_per_band}; }
 };

@@ -13,7 +13,7 @@ namespace evenflow::train {
 namespace {
 
 /// Names of the scores that decisions can be made on, with models of this kind.
-std::vector<std::string> deciding_scores(const flow::ModelFactory& factory) {
+std::vector<std::string> deciding_scores_of(const flow::ModelFactory& factory) {
   std::vector<std::string> names;
   for (const flow::Score& score : factory.scores()) {
     if (!score.needs_parameters) {
@@ -114,7 +114,7 @@ void require_score(const io::Config& config) {
         config.score.score));
   }
   const flow::ModelFactory& factory = flow::factory_of(config);
-  const std::vector<std::string> names = deciding_scores(factory);
+  const std::vector<std::string> names = deciding_scores_of(factory);
   if (std::find(names.begin(), names.end(), config.score.score) != names.end()) {
     return;
   }
@@ -127,6 +127,14 @@ bool needs_calibration(const std::string& score) {
   return std::any_of(all.begin(), all.end(), [&](const DerivedScore& derived) {
     return derived.score.name == score && derived.rests_on == DerivedScore::RestsOn::calibration;
   });
+}
+
+std::vector<std::string> deciding_scores(const io::ModelData& model) {
+  const flow::ModelFactory& factory = flow::factory_of(model.config);
+  const ScoreSet has(factory.scores(), model.normal);
+  std::vector<std::string> names = deciding_scores_of(factory);
+  std::erase_if(names, [&](const std::string& name) { return !has.find(name); });
+  return names;
 }
 
 std::string resolve_score(const io::Config& config) {

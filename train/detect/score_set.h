@@ -42,6 +42,8 @@ void require_score(const io::Config& config);
 bool needs_calibration(const std::string& score);
 /// The score that decides: config's, or for "auto" that of the model's kind (flow/factory.h).
 std::string resolve_score(const io::Config& config);
+/// Scores that the model's decisions can be made on: those that it has and that need no parameter's value.
+std::vector<std::string> deciding_scores(const io::ModelData& model);
 /// The score that a trained model decides by, which its file names. io::DataError if it has no such score.
 std::string decided_by(const io::ModelData& model);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "flow/factory.h"
 #include "io/error.h"
@@ -21,7 +22,45 @@ bool knows_parameters(const ScoreTable& table, const ClipScore& clip) {
   });
 }
 
+/// Values in the columns of `from`, moved to those of `to`; NaN where there is none.
+std::vector<double> moved(const std::vector<double>& values, const std::vector<std::string>& from,
+                          const std::vector<std::string>& to) {
+  std::vector<double> out;
+  for (const std::string& name : to) {
+    const auto found = std::find(from.begin(), from.end(), name);
+    out.push_back(found == from.end() ? std::numeric_limits<double>::quiet_NaN()
+                                      : values[static_cast<size_t>(found - from.begin())]);
+  }
+  return out;
+}
+
+void add_missing(std::vector<std::string>& names, const std::vector<std::string>& more) {
+  for (const std::string& name : more) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      names.push_back(name);
+    }
+  }
+}
+
 }  // namespace
+
+ScoreTable joined(const std::vector<ScoreTable>& tables) {
+  ScoreTable all;
+  for (const ScoreTable& table : tables) {
+    add_missing(all.parameter_names, table.parameter_names);
+    add_missing(all.score_names, table.score_names);
+    add_missing(all.estimated_names, table.estimated_names);
+  }
+  for (const ScoreTable& table : tables) {
+    for (ClipScore clip : table.clips) {
+      clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
+      clip.scores = moved(clip.scores, table.score_names, all.score_names);
+      clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);
+      all.clips.push_back(std::move(clip));
+    }
+  }
+  return all;
+}
 
 bool needs_parameters(const std::string& score) {
   const auto& factories = flow::model_factories();

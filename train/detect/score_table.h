@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,10 +20,12 @@ struct ClipScore {
   double score = 0;              ///< the one that decides
   std::vector<double> scores;    ///< all, by ScoreTable::score_names or Detector::score_names(); NaN: no value
   std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
+  double p_value = std::numeric_limits<double>::quiet_NaN();  ///< of `score` (statistics/conformal.h); NaN: none
   int decision = -1;             ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
   bool silent = false;           ///< its frames say nothing (frontend/silence.h)
   int outside_calibration = -1;  ///< 1 its estimate lies outside of what was calibrated, 0 inside, -1 nothing was
-  int64_t windows = 0;
+  int64_t windows = 0, frames = 0;
+  uint64_t frames_sum = 0;        ///< by which its frames are known again (io/shard.h)
   std::vector<float> descriptor;  ///< the model's (flow::Model::descriptor_size), mean over windows, while it is needed
   std::vector<float> copied_descriptor;  ///< of a changed copy: that of its recording
   std::string fault;                     ///< why `score` or an estimate is not finite; empty if all are
@@ -38,6 +41,9 @@ struct ScoreTable {
   double value(const ClipScore& clip, const std::string& score) const { return clip.scores[column(score)]; }
 };
 
+/// The tables as one, in their order, with the columns of all: NaN where a table lacks one.
+ScoreTable joined(const std::vector<ScoreTable>& tables);
+
 /// Is it one that needs the parameters' values (flow::Score)? False of a score that no kind of model has.
 bool needs_parameters(const std::string& score);
 
@@ -51,8 +57,8 @@ std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& tab
 std::vector<std::string> outside_calibration(std::span<const ClipScore> clips);
 
 /// Writes the table atomically; read_scores reads it back (DataError names line and column):
-/// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section
-/// and, where a clip has calibrated scores, outside_calibration.
+/// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section,
+/// p_value and, where a clip has calibrated scores, outside_calibration.
 /// Numbers have as many digits as it takes to read the same double; NaN is an empty cell.
 void write_scores(const std::filesystem::path& file, const ScoreTable& table);
 /// What stands between `score` and the estimates are scores, of whatever model (io::is_score_name).

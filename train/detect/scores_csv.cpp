@@ -20,6 +20,7 @@ namespace {
 constexpr const char* estimate_prefix = "estimate_";
 const std::vector<std::string> leading = {"path", "machine", "label"};
 const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
+const std::string p_value_column = "p_value";              // older tables lack it
 const std::string outside_column = "outside_calibration";  // where scores are calibrated
 
 std::string cell_of(double value) {
@@ -51,6 +52,7 @@ std::string header_of(const ScoreTable& table) {
     cells.push_back(estimate_prefix + name);
   }
   cells.insert(cells.end(), trailing.begin(), trailing.end());
+  cells.push_back(p_value_column);
   if (is_calibrated(table)) {
     cells.push_back(outside_column);
   }
@@ -73,6 +75,7 @@ std::string row(const ClipScore& score, const ScoreTable& table, bool calibrated
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
   cells.push_back(clip.domain);
   cells.push_back(clip.section);
+  cells.push_back(cell_of(score.p_value));
   if (calibrated) {
     cells.push_back(score.outside_calibration < 0 ? std::string() : std::to_string(score.outside_calibration));
   }
@@ -82,7 +85,8 @@ std::string row(const ClipScore& score, const ScoreTable& table, bool calibrated
 /// True of a column that the scores have, or may have, beside the parameters'.
 bool is_reserved(const std::string& column) {
   const std::string name = io::in_small_letters(column);
-  if (name == "score" || name == outside_column || io::is_score_name(name) || name.starts_with(estimate_prefix)) {
+  if (name == "score" || name == p_value_column || name == outside_column || io::is_score_name(name) ||
+      name.starts_with(estimate_prefix)) {
     return true;
   }
   for (const auto& group : {leading, trailing}) {
@@ -162,6 +166,12 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.split = split == "train" ? io::Split::train : io::Split::test;
   out.clip.domain = row.text("domain");
   out.clip.section = row.text("section");
+  if (row.has(p_value_column)) {
+    out.p_value = row.real(p_value_column);
+    if (!std::isnan(out.p_value) && !(out.p_value > 0.0 && out.p_value <= 1.0)) {
+      row.fail(p_value_column, "a number above 0 and up to 1, or nothing");
+    }
+  }
   if (row.has(outside_column) && !row.text(outside_column).empty()) {
     out.outside_calibration = row.one_of(outside_column, 0, 1);
   }

@@ -12,6 +12,7 @@
 #include "io/error.h"
 #include "kernels/augment.h"
 #include "train/detect/calibration.h"
+#include "train/detect/decision.h"
 #include "train/detect/speeds.h"
 #include "train/statistics/finite.h"
 #include "train/statistics/random.h"
@@ -224,6 +225,35 @@ std::optional<io::PointData> points_of(std::span<const ClipScore> trained_on, ui
   return clips < 2 ? std::nullopt : std::optional(std::move(points));
 }
 
+/// frames_sum of each, ascending.
+std::vector<uint64_t> sums_of(std::span<const ClipScore> clips) {
+  std::vector<uint64_t> sums;
+  sums.reserve(clips.size());
+  for (const ClipScore& clip : clips) {
+    sums.push_back(clip.frames_sum);
+  }
+  std::sort(sums.begin(), sums.end());
+  return sums;
+}
+
+/// What is learnt from all normal clips, the held-out ones among them, is not as it would be for a new clip.
+std::optional<io::ConformalData> held_out_scores(const ScoreSet& set, std::span<const ClipScore> held_out) {
+  std::optional<io::ConformalData> data = conformal_data(set.names(), held_out);
+  if (!data) {
+    return std::nullopt;
+  }
+  std::erase_if(data->scores, [](const io::ConformalData::Score& score) {
+    return std::any_of(derived_scores().begin(), derived_scores().end(), [&](const DerivedScore& derived) {
+      return derived.score.name == score.score && derived.rests_on != DerivedScore::RestsOn::points;
+    });
+  });
+  if (data->scores.empty()) {
+    return std::nullopt;
+  }
+  data->source = "held-out clips of the training";
+  return data;
+}
+
 }  // namespace
 
 std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSelection& clips) {
@@ -252,6 +282,7 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
     scored.push_back(std::move(clip));
   }
   out.normal.references = references_of(scoring.model.scores(), scored);
+  out.normal.trained_on = sums_of(std::span(scored).first(training));
   out.normal.points = points_of(std::span(scored).first(training), config.train.seed);
   const ScoreSet before(scoring.model.scores(), out.normal);
   if (!scoring.parameters.empty() && !calibrated_scores(before.scores()).empty()) {
@@ -270,15 +301,20 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
     out.score_name = resolve_score(usual);
   }
   const std::optional<size_t> deciding = set.find(out.score_name);
+  std::vector<ClipScore> held_out;
   for (size_t i = 0; i < scored.size(); ++i) {
     set.derive(scored[i]);
     scored[i].score = deciding ? scored[i].scores[*deciding] : std::numeric_limits<double>::quiet_NaN();
-    if (std::isfinite(scored[i].score)) {
-      (i < training ? out.scores.training : out.scores.held_out).push_back(scored[i].score);
-    } else {
+    if (!std::isfinite(scored[i].score)) {
       out.without_score.push_back(std::move(scored[i]));
+      continue;
+    }
+    (i < training ? out.scores.training : out.scores.held_out).push_back(scored[i].score);
+    if (i >= training) {
+      held_out.push_back(std::move(scored[i]));
     }
   }
+  out.conformal = held_out_scores(set, held_out);
   return out;
 }
 

@@ -1,6 +1,7 @@
 // The normal clips of a training as its model scores them, and what scores and threshold are learnt from them.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct NormalClips {
   NormalScores scores;                   ///< that the threshold is fitted to
   std::vector<ClipScore> without_score;  ///< not finite: they have no part in it
   io::NormalData normal;
+  /// Of the held-out clips with a score, without those scores that were learnt from them; none without such clips.
+  std::optional<io::ConformalData> conformal;
   std::string calibration;  ///< a line for the log: what it rests on, or why there is none; empty without parameters
 };
 

@@ -181,6 +181,7 @@ class Training {
   NormalClips normal_clips();
   io::ThresholdData unfitted_threshold() const;
   io::ThresholdData fit_threshold_to(const NormalClips& clips, bool say);
+  void set_learnt(io::ModelData& model, const NormalClips& clips, bool say);
   void log_threshold(const FittedThreshold& threshold);
   TrainResult result() const;
 
@@ -803,6 +804,16 @@ void Training::log_threshold(const FittedThreshold& fitted) {
   }
 }
 
+/// All that a model knows from its normal clips.
+void Training::set_learnt(io::ModelData& model, const NormalClips& clips, bool say) {
+  model.threshold = fit_threshold_to(clips, say);
+  model.normal = clips.normal;
+  model.conformal = clips.conformal;
+  if (model.conformal) {
+    model.conformal->date = model.provenance.date;
+  }
+}
+
 // last.h5 and model.h5 with their thresholds. Afterwards the model holds the best model's parameters.
 void Training::finish_models() {
   if (!ranks_.leads()) {
@@ -817,8 +828,7 @@ void Training::finish_models() {
     clips = normal_clips();
   }
   io::ModelData last = model_data();
-  last.threshold = fit_threshold_to(clips, best_epoch_ < 0);
-  last.normal = clips.normal;
+  set_learnt(last, clips, best_epoch_ < 0);
   io::write_model(run_.last(), last);
   if (best_epoch_ < 0) {
     io::write_model(run_.model(), last);
@@ -826,9 +836,7 @@ void Training::finish_models() {
   }
   io::ModelData best = io::read_model(run_.model());
   model_->load(best.parameters);
-  const NormalClips of_best = normal_clips();
-  best.threshold = fit_threshold_to(of_best, true);
-  best.normal = of_best.normal;
+  set_learnt(best, normal_clips(), true);
   io::write_model(run_.model(), best);
 }
 

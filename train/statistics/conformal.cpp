@@ -1,6 +1,7 @@
 #include "train/statistics/conformal.h"
 
 #include <algorithm>
+#include <boost/math/distributions/beta.hpp>
 #include <cmath>
 #include <limits>
 
@@ -39,6 +40,13 @@ std::optional<double> conformal_threshold(std::span<const double> normal, double
     return std::nullopt;
   }
   return normal[normal.size() - std::min(normal.size(), static_cast<size_t>(above))];
+}
+
+RateRange conformal_rate_range(int64_t clips, double false_alarms, double confidence) {
+  const double n = static_cast<double>(clips), above = std::min(n, allowed(n, false_alarms));
+  const boost::math::beta_distribution<> rate(above, n + 1.0 - above);
+  const double tail = 0.5 * (1.0 - confidence);
+  return {boost::math::quantile(rate, tail), boost::math::quantile(boost::math::complement(rate, tail))};
 }
 
 }  // namespace evenflow::train

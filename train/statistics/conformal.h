@@ -22,4 +22,13 @@ int64_t conformal_clips(double false_alarms);
 /// the normal scores, ascending and finite, are fewer than conformal_clips.
 std::optional<double> conformal_threshold(std::span<const double> normal, double false_alarms);
 
+struct RateRange {
+  double low = 0, high = 0;
+};
+/// conformal_threshold keeps to its rate over all draws of normal clips. Of the one draw that there is, the rate lies
+/// in this range with a probability of `confidence`, equal parts beside it: with k = floor(false_alarms (n + 1)) it is
+/// Beta(k, n + 1 - k) distributed, where scores have no ties (Vovk 2012, "Conditional validity of inductive conformal
+/// predictors", Proceedings of Machine Learning Research 25). `clips`: conformal_clips or more. `confidence` in (0, 1).
+RateRange conformal_rate_range(int64_t clips, double false_alarms, double confidence = 0.95);
+
 }  // namespace evenflow::train

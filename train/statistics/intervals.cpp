@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/math/distributions/binomial.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
@@ -53,6 +54,33 @@ class RankedRun {
     return pairs / (static_cast<double>(below) * static_cast<double>(all_anomalies));
   }
 
+  /// The partial AUC of metrics.h, of the same clips.
+  double partial_auc(std::span<const int> labels, std::span<const int64_t> count, double max_fpr) const {
+    int64_t all_normals = 0, all_anomalies = 0;
+    for (size_t i = 0; i < order_.size(); ++i) {
+      (labels[i] == 1 ? all_anomalies : all_normals) += count[i];
+    }
+    double x0 = 0, y0 = 0, area = 0;  // of the ROC curve, from the highest score down
+    int64_t normals = 0, anomalies = 0;
+    for (size_t i = order_.size(); i > 0; --i) {
+      (labels[order_[i - 1]] == 1 ? anomalies : normals) += count[order_[i - 1]];
+      if (i > 1 && !last_of_tie_[i - 2]) {
+        continue;
+      }
+      const double x1 = static_cast<double>(normals) / static_cast<double>(all_normals);
+      const double y1 = static_cast<double>(anomalies) / static_cast<double>(all_anomalies);
+      if (x1 > max_fpr) {
+        area += (max_fpr - x0) * (y0 + 0.5 * (y1 - y0) * (max_fpr - x0) / (x1 - x0));
+        break;
+      }
+      area += 0.5 * (x1 - x0) * (y0 + y1);
+      x0 = x1;
+      y0 = y1;
+    }
+    const double least = 0.5 * max_fpr * max_fpr;
+    return 0.5 * (1.0 + (area - least) / (max_fpr - least));
+  }
+
  private:
   std::vector<size_t> order_;
   std::vector<bool> last_of_tie_;
@@ -61,12 +89,12 @@ class RankedRun {
 /// A system's runs, ranked once for all resamples.
 class System {
  public:
-  System(const RunScores& runs, std::span<const int> labels) : labels_(labels) {
+  System(const RunScores& runs, std::span<const int> labels, double max_fpr) : labels_(labels), max_fpr_(max_fpr) {
     if (runs.empty()) {
       throw io::DataError("bootstrap: a system without a run; it needs at least one");
     }
     for (const std::vector<double>& scores : runs) {
-      train::auc(scores, labels);  // the errors of one that cannot be computed
+      train::partial_auc(scores, labels, max_fpr);  // the errors of one that cannot be computed
       runs_.emplace_back(scores);
     }
   }
@@ -75,13 +103,14 @@ class System {
   double auc(std::span<const int64_t> count, std::span<const size_t> drawn) const {
     double sum = 0;
     for (const size_t run : drawn) {
-      sum += runs_[run].auc(labels_, count);
+      sum += max_fpr_ < 1.0 ? runs_[run].partial_auc(labels_, count, max_fpr_) : runs_[run].auc(labels_, count);
     }
     return sum / static_cast<double>(drawn.size());
   }
 
  private:
   std::span<const int> labels_;
+  double max_fpr_;
   std::vector<RankedRun> runs_;
 };
 
@@ -191,8 +220,18 @@ Interval bounded_mean_interval(std::span<const double> values, double low, doubl
   return interval;
 }
 
+Interval share_interval(int64_t count, int64_t all, double confidence) {
+  check_confidence(confidence);
+  if (all < 1 || count < 0 || count > all) {
+    throw io::DataError(fmt::format("interval: {} of {} clips are no share of them", count, all));
+  }
+  using Binomial = boost::math::binomial;
+  const double k = static_cast<double>(count), n = static_cast<double>(all), tail = 0.5 * (1.0 - confidence);
+  return {k / n, Binomial::find_lower_bound_on_p(n, k, tail), Binomial::find_upper_bound_on_p(n, k, tail)};
+}
+
 Interval auc_interval(const RunScores& runs, std::span<const int> labels, const BootstrapSettings& settings) {
-  const System system(runs, labels);
+  const System system(runs, labels, settings.max_fpr);
   return bootstrap(labels, settings, [&](std::span<const int64_t> count, const Resampler& resampler, int64_t resample) {
     return system.auc(count, resample < 0 ? all(runs.size()) : resampler.runs(resample, runs.size()));
   });
@@ -200,7 +239,7 @@ Interval auc_interval(const RunScores& runs, std::span<const int> labels, const 
 
 Interval auc_difference(const RunScores& a, const RunScores& b, std::span<const int> labels,
                         const BootstrapSettings& settings) {
-  const System first(a, labels), second(b, labels);
+  const System first(a, labels, settings.max_fpr), second(b, labels, settings.max_fpr);
   return bootstrap(labels, settings, [&](std::span<const int64_t> count, const Resampler& resampler, int64_t resample) {
     // As many runs on both sides: the same draws.
     const auto runs = [&](size_t of) { return resample < 0 ? all(of) : resampler.runs(resample, of); };

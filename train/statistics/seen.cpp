@@ -214,6 +214,29 @@ std::string OperatingPoints::text() const {
   return out;
 }
 
+std::vector<int64_t> operating_points(std::span<const std::vector<double>> rows) {
+  const size_t parameters = rows.empty() ? 0 : rows.front().size();
+  std::vector<std::vector<size_t>> places(rows.size());
+  for (size_t p = 0; p < parameters; ++p) {
+    std::vector<double> values;
+    values.reserve(rows.size());
+    for (const std::vector<double>& v : rows) {
+      values.push_back(v[p]);
+    }
+    const OperatingPoints points(values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      places[i].push_back(points.nearest(values[i]));
+    }
+  }
+  std::map<std::vector<size_t>, int64_t> numbers;
+  std::vector<int64_t> out;
+  out.reserve(places.size());
+  for (const std::vector<size_t>& place : places) {
+    out.push_back(numbers.try_emplace(place, static_cast<int64_t>(numbers.size())).first->second);
+  }
+  return out;
+}
+
 Familiarity familiarity(std::span<const double> values, const std::vector<std::string>& names,
                         const TrainingPoints& training) {
   bool any = false, unknown = false;

@@ -57,6 +57,10 @@ class OperatingPoints {
 /// "100", readings as "98 to 102".
 std::string to_text(const OperatingPoint& point);
 
+/// Of rows of parameter values, none NaN, the number of the operating point that they share in every parameter, from 0
+/// in the order of their first row.
+std::vector<int64_t> operating_points(std::span<const std::vector<double>> rows);
+
 /// Operating points of the training clips by parameter.
 using TrainingPoints = std::map<std::string, OperatingPoints>;
 

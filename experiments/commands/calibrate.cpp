@@ -1,0 +1,214 @@
+// evenflow calibrate: a model's deciding score and threshold anew, from normal recordings and without training.
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "experiments/calibrate/normals.h"
+#include "experiments/calibrate/refit.h"
+#include "experiments/command.h"
+#include "experiments/console.h"
+#include "experiments/interrupt.h"
+#include "experiments/outputs.h"
+#include "experiments/report/evaluation.h"
+#include "experiments/scoring.h"
+#include "io/error.h"
+#include "io/model_file.h"
+#include "io/text.h"
+#include "train/detect/decision.h"
+#include "train/detect/score.h"
+#include "train/loop/run_log.h"
+#include "train/statistics/conformal.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CalibrateArguments {
+  fs::path model;
+  std::optional<fs::path> out;
+  ScoringRequest request = {.normal_only = true};
+  std::string score;   ///< empty: the model's
+  bool refit = false;  ///< learn the calibrated scores anew
+  std::optional<double> false_alarms, per_day;
+  bool force = false;  ///< replace what is not evenflow's own
+};
+
+constexpr double least_rate = 1e-9, most_rate = 0.999;
+
+void declare(Options& options, CalibrateArguments& arguments) {
+  options.file("MODEL", arguments.model, "the model (model.h5, last.h5)").required();
+  options
+      .files("--on", arguments.request.inputs,
+             "normal recordings that the model was not trained on: recordings, folders, manifests, DCASE folders or "
+             "shards")
+      .required();
+  const Option rate = options
+                          .number("--false-alarms", arguments.false_alarms, least_rate, most_rate,
+                                  "the share of normal clips that may raise an alarm")
+                          .default_text("the model's");
+  options
+      .number("--per-day", arguments.per_day, least_rate, 1e9,
+              "the same as a number of false alarms in a day of listening without a pause")
+      .excludes(rate);
+  options.word("--score", arguments.score, {}, "the score to decide by").shown_as("NAME").default_text("the model's");
+  options.flag("--refit", arguments.refit,
+               "learn anew what the calibrated scores are measured against, from half of the clips (300 at most); the "
+               "others set the threshold");
+  options.file("--out", arguments.out, "write the model there and leave MODEL as it is");
+  options.force(arguments.force);
+  declare_scoring(options, arguments.request);
+}
+
+/// What clips of one length are in a day.
+struct Clips {
+  double seconds = 0;
+  double per_day() const { return 86400.0 / seconds; }
+};
+
+Clips clips_of(const io::ModelData& model) {
+  const io::FrontendSettings& frontend = model.config.frontend;
+  return {static_cast<double>(model.conformal->clip_frames) * frontend.hop_samples / frontend.sample_rate_hz};
+}
+
+/// The share of clips that was asked for; it needs the clips' length.
+double rate_of(const CalibrateArguments& arguments, const io::ModelData& model, const io::ThresholdData& before) {
+  if (!arguments.per_day) {
+    return arguments.false_alarms.value_or(1.0 - before.quantile);
+  }
+  const Clips clips = clips_of(model);
+  const double rate = *arguments.per_day / clips.per_day();
+  if (!(rate <= most_rate)) {
+    throw io::UsageError(fmt::format("--per-day {:g} is more than the {:.0f} clips of {:.1f} s in a day; ask for fewer",
+                                     *arguments.per_day, clips.per_day(), clips.seconds));
+  }
+  return rate;
+}
+
+/// conformal_rule, whose error also speaks of days if they were asked for.
+io::ThresholdData rule_of(const CalibrateArguments& arguments, const io::ModelData& model, const std::string& score,
+                          double rate) {
+  try {
+    return train::conformal_rule(model, score, rate);
+  } catch (const io::DataError& error) {
+    if (!arguments.per_day) {
+      throw;
+    }
+    const Clips clips = clips_of(model);
+    const double least = clips.per_day() / (static_cast<double>(model.conformal->clips) + 1.0);
+    throw io::DataError(
+        fmt::format("{:g} false alarms a day are {:.3g} % of clips of {:.1f} s, and these clips support "
+                    "{:.3g} a day or more: {}",
+                    *arguments.per_day, 100.0 * rate, clips.seconds, least, error.what()));
+  }
+}
+
+void print_result(const io::ModelData& model, const fs::path& out) {
+  fmt::print("Calibrated on {} -> {}\nAnomalous when {} > {:.6g} ({}).\n",
+             count_text(model.conformal->clips, "normal clip"), out.string(), model.threshold.score,
+             model.threshold.value, train::describe(model.threshold));
+}
+
+void print_promise(const io::ModelData& model, double rate) {
+  const Clips clips = clips_of(model);
+  const double a_day = rate * clips.per_day();
+  const train::RateRange range = train::conformal_rate_range(model.conformal->clips, rate);
+  fmt::print(
+      "Of new clips like these at most {:.3g} % raise a false alarm: with clips of {:.1f} s, {} in a day of listening "
+      "without a pause.\nThat is over all draws of {}; for these it may be {:.2g} to {:.2g} % (in 95 of 100 draws).\n",
+      100.0 * rate, clips.seconds, a_day < 100.0 ? fmt::format("{:.3g}", a_day) : fmt::format("{:.0f}", a_day),
+      count_text(model.conformal->clips, "normal clip"), 100.0 * range.low, 100.0 * range.high);
+}
+
+void print_notes(const std::vector<std::string>& notes, const Scoring& scoring) {
+  for (const std::string& note : notes) {
+    fmt::print("{}{}\n", note.starts_with("warning: ") ? "" : "note: ", io::escaped(note));
+  }
+  for (const std::string& line : scoring.notes()) {
+    fmt::print("{}\n", io::escaped(one_line(line)));
+  }
+  for (const std::string& sentence : scoring.bad()) {
+    fmt::print("skipped: {}\n", io::escaped(one_line(sentence)));
+  }
+}
+
+/// What clips are scored by: what will decide, as far as the model has it before a refit. The threshold is still to be
+/// found, and no decision is read.
+train::DecisionRequest scored_by(const CalibrateArguments& arguments) {
+  if (arguments.refit) {
+    return {};
+  }
+  return {.score = arguments.score, .threshold = 0.0};
+}
+
+int run(const CalibrateArguments& arguments) {
+  stop_on_signals();
+  Outputs outputs(arguments.force);
+  for (const fs::path& input : arguments.request.inputs) {
+    outputs.reads_recordings(input);
+  }
+  if (arguments.out) {
+    outputs.reads(arguments.model, "the model");
+    outputs.writes(*arguments.out, FileKind::model);
+  }
+  const io::ModelData before = io::read_model(arguments.model);
+  if (before.progress) {
+    throw io::UsageError(fmt::format(
+        "'{}' is a checkpoint, which a training goes on from; calibrate its run's model.h5", arguments.model.string()));
+  }
+  const fs::path out = arguments.out.value_or(arguments.model);
+  require_writable(out);
+  const Compute& compute = arguments.request.compute;
+  train::Detector detector(arguments.model, compute.device, compute.threads, scored_by(arguments));
+  const std::string score = arguments.refit && !arguments.score.empty() ? arguments.score : detector.score_name();
+  if (arguments.refit) {
+    require_refit(detector, score);
+  }
+  Scoring scoring(arguments.request, detector);
+  scoring.run();
+  scoring.finish();
+  train::ScoreTable table = scoring.table();
+  std::vector<std::string> notes;
+  keep_normals(table, before, notes);
+
+  io::ModelData model = before;
+  if (arguments.refit) {
+    model.normal.calibration = refit_calibration(detector, score, table);
+    notes.push_back(fmt::format("calibrated scores were learnt anew from {}, without their operating points",
+                                count_text(model.normal.calibration->clips, "further clip")));
+  }
+  model.conformal = train::conformal_data(table.score_names, table.clips);
+  for (const fs::path& input : arguments.request.inputs) {
+    model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + io::escaped(input.string());
+  }
+  model.conformal->date = train::utc_now();
+  const double rate = rate_of(arguments, model, before.threshold);
+  model.threshold = rule_of(arguments, model, score, rate);
+  io::write_model(out, model);
+
+  print_result(model, out);
+  print_promise(model, rate);
+  for (std::string& note : unlike_normals(table, model.threshold.score, model.threshold.value)) {
+    notes.push_back("warning: " + std::move(note));
+  }
+  if (std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+    notes.push_back(std::move(outside));
+  }
+  print_notes(notes, scoring);
+  return exit_ok;
+}
+
+}  // namespace
+
+Command calibrate_command() {
+  return make_command<CalibrateArguments>(
+      "calibrate",
+      "Sets a model's threshold from normal recordings, without training. The threshold keeps the rate of false alarms "
+      "that is asked for, whatever the scores' distribution; recordings that are too few for it are refused. From then "
+      "on every clip's score has a p-value.",
+      "  evenflow calibrate runs/first/model.h5 --on normals/ --false-alarms 0.05\n"
+      "  evenflow calibrate runs/first/model.h5 --on normals.h5 --score score_calibrated --refit --out calibrated.h5",
+      declare, run);
+}
+
+}  // namespace evenflow::experiments
