@@ -20,7 +20,10 @@ function(evenflow_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(evenflow_${name} STATIC ${ROOM_SOURCES})
   add_library(evenflow::${name} ALIAS evenflow_${name})
-  set_target_properties(evenflow_${name} PROPERTIES EXPORT_NAME ${name})
+  # The Python module is a shared library of the rooms. One way to compile them serves it and the programs, whose calls
+  # within a room are as direct as they were.
+  set_target_properties(evenflow_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(evenflow_${name} PRIVATE -fno-semantic-interposition)
   target_include_directories(evenflow_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/evenflow>)
   target_compile_features(evenflow_${name} PUBLIC cxx_std_20)
   target_link_libraries(evenflow_${name} PUBLIC ${ROOM_PUBLIC} PRIVATE $<BUILD_INTERFACE:evenflow::options> ${ROOM_PRIVATE})

@@ -10,7 +10,7 @@ add_custom_target(evenflow_stamp
 add_library(evenflow_version STATIC ${_stamp})
 add_library(evenflow::version ALIAS evenflow_version)
 add_dependencies(evenflow_version evenflow_stamp)
-set_target_properties(evenflow_version PROPERTIES EXPORT_NAME version)
+set_target_properties(evenflow_version PROPERTIES EXPORT_NAME version POSITION_INDEPENDENT_CODE ON)
 target_include_directories(evenflow_version PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/evenflow>)
 target_compile_features(evenflow_version PUBLIC cxx_std_20)
 target_link_libraries(evenflow_version PRIVATE $<BUILD_INTERFACE:evenflow::options>)
