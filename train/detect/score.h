@@ -75,6 +75,7 @@ class Detector {
   std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
 
  private:
+  friend class ClipStream;
   struct State;
   std::unique_ptr<State> state_;
 };
