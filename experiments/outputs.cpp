@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "experiments/console.h"
+#include "experiments/export/export.h"
 #include "experiments/recordings.h"
 #include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
@@ -36,8 +37,8 @@ constexpr std::array formats = {
     Format{"JSON", " .json "},
     Format{"sound", " .wav .wave .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
     Format{"another kind of picture", " .jpg .jpeg .gif .svg .pdf .bmp .tif .tiff .webp "},
-    Format{"another format",
-           " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .onnx .pt "},
+    Format{"another format", " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .pt "},
+    Format{"ONNX", " .onnx "},
 };
 
 struct Kind {
@@ -72,6 +73,8 @@ Kind kind_of(FileKind kind) {
       return {"a table of evenflow's trainings", "CSV"};
     case FileKind::comparison:
       return {"a comparison of evenflow's", "CSV"};
+    case FileKind::graph:
+      return {"a graph of evenflow's", "ONNX"};
     case FileKind::study_table:
       break;
   }
@@ -136,6 +139,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return io::read_beginning(file).starts_with("exit_code,run,");
     case FileKind::comparison:
       return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
+    case FileKind::graph:
+      return onnx::is_own_graph(io::read_beginning(file));
     case FileKind::study_table:
       return is_study_table(file);
     default:
@@ -145,7 +150,7 @@ bool is_own(const fs::path& file, FileKind kind) {
 
 /// The ending that says what a file is.
 std::string_view ending_of(const Kind& kind) {
-  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : ".csv";
+  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : kind.format == "ONNX" ? ".onnx" : ".csv";
 }
 
 void require_ending(const fs::path& file, const Kind& kind) {

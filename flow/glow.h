@@ -63,6 +63,10 @@ class Glow {
   void assemble(kernels::Stream& stream);
   /// Sum of actnorm's and 1x1's log-determinants of one window, nats (the same for every window). [1], on the device.
   kernels::Array<const double> constant_log_det() const { return constant_log_det_.view(); }
+  /// The 1x1 convolution's weight [c, c], as assembled; block and step from 0. On the device.
+  kernels::Array<const float> invconv_weight(int block, int step) const {
+    return weight(steps_[static_cast<size_t>(block * shape_.steps + step)]);
+  }
 
   /// Floats in a raw gradient: the arena, then one [c, c] matrix per step for d W.
   int64_t raw_gradient_size() const { return layout_.size() + invconv_floats_; }

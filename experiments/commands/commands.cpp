@@ -13,6 +13,7 @@ Command evaluate_command();
 Command compare_command();
 Command encode_command();
 Command sample_command();
+Command export_command();
 Command info_command();
 Command synth_command();
 Command profile_command();
@@ -33,6 +34,7 @@ std::vector<Command> commands() {
       compare_command(),
       encode_command(),
       sample_command(),
+      export_command(),
       info_command(),
       synth_command(),
       profile_command(),

@@ -181,4 +181,25 @@ double NormalPoints::nearest(std::span<const float> x, std::span<const float> ow
   return found.empty() ? 0.0 : mean_distance(found) * static_cast<double>(found.size()) / reach;
 }
 
+NormalPoints::Parts NormalPoints::parts() const {
+  const State& s = *state_;
+  const auto listed = [](const auto& matrix) {
+    return std::vector<double>(matrix.data(), matrix.data() + matrix.size());
+  };
+  Parts out{.mean = listed(s.mean),
+            .deviation = listed(s.deviation),
+            .rows = listed(s.rows),
+            .square_norms = listed(s.square_norms),
+            .a = s.covariance.a,
+            .b = s.covariance.b,
+            .inner_inverse = {},
+            .reach = s.reach,
+            .neighbours = static_cast<int64_t>(s.neighbours)};
+  if (s.covariance.b > 0) {
+    const Rows inverse = s.inner.solve(MatrixXd::Identity(s.rows.rows(), s.rows.rows()));
+    out.inner_inverse = listed(inverse);
+  }
+  return out;
+}
+
 }  // namespace evenflow::train
