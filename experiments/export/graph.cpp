@@ -8,6 +8,8 @@
 #include <set>
 
 #include "experiments/export/onnx.pb.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
 #include "io/version.h"
 
 namespace evenflow::experiments::onnx {
@@ -233,6 +235,29 @@ void Graph::describe(const std::string& key, const std::string& value) {
 
 std::string Graph::bytes() const {
   return state_->model.SerializeAsString();
+}
+
+GraphFile read_graph(const std::filesystem::path& from) {
+  file::Model model;
+  if (!model.ParseFromString(io::read_text(from)) || model.graph().output_size() == 0) {
+    throw io::DataError(fmt::format("'{}' is no ONNX file, or a damaged one; export it again", from.string()));
+  }
+  GraphFile out{.meaning = model.doc_string(), .opset = 0, .inputs = {}, .outputs = {}, .metadata = {}};
+  for (const file::OperatorSet& set : model.opset_import()) {
+    if (set.domain().empty()) {
+      out.opset = set.version();
+    }
+  }
+  for (const file::ValueInfo& input : model.graph().input()) {
+    out.inputs.push_back(input.name());
+  }
+  for (const file::ValueInfo& output : model.graph().output()) {
+    out.outputs.push_back(output.name());
+  }
+  for (const file::Entry& entry : model.metadata_props()) {
+    out.metadata[entry.key()] = entry.value();
+  }
+  return out;
 }
 
 }  // namespace evenflow::experiments::onnx

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -124,5 +126,15 @@ class Scope {
   Graph& graph_;
   std::string before_;
 };
+
+/// What a file of a graph says of itself.
+struct GraphFile {
+  std::string meaning;
+  int64_t opset = 0;
+  std::vector<std::string> inputs, outputs;
+  std::map<std::string, std::string> metadata;
+};
+/// io::DataError: it is no ONNX file, or a damaged one.
+GraphFile read_graph(const std::filesystem::path& file);
 
 }  // namespace evenflow::experiments::onnx

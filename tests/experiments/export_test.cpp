@@ -265,8 +265,6 @@ class Export : public ::testing::Test {
 
 TEST_F(Export, WritesBothGraphsAndSaysHowNearTheyAre) {
   const bool checked = onnx::why_no_runtime().empty();
-  const std::string recording =
-      SmallWorld::get().rails() + "/" + fs::directory_iterator(SmallWorld::get().rails())->path().filename().string();
   const Outcome outcome = run(words({"--onnx", folder_ / "a.onnx", "--from-sound", folder_ / "b.onnx"}));
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("from normalised windows"), HasSubstr("from samples"),
