@@ -134,7 +134,7 @@ class PriorGraph {
         groups_(std::max<int64_t>(1, static_cast<int64_t>(condition.names.size()))),
         zd_elements_(shape.dimensions() >> shape.blocks),
         zc_elements_(shape.dimensions() - zd_elements_),
-        n_(static_cast<double>(zd_elements_ / groups_)) {}
+        n_(static_cast<double>(zd_elements_) / static_cast<double>(groups_)) {}
 
   WindowValues values(const GlowLatents& latents, const std::optional<Value>& parameters,
                       const std::vector<flow::Score>& scores) {

@@ -12,7 +12,7 @@ Tensors::Tensors(const io::ModelData& model) {
   }
 }
 
-Value Tensors::in(Graph& graph, const std::string& name, std::vector<int64_t> shape) const {
+Value Tensors::in(Graph& graph, const std::string& name, const std::vector<int64_t>& shape) const {
   const io::Tensor& tensor = of(name);
   return graph.tensor(std::span<const float>(tensor.values), shape.empty() ? tensor.shape : shape, name);
 }

@@ -33,7 +33,7 @@ class Tensors {
   explicit Tensors(const io::ModelData& model);
   const io::Tensor& of(const std::string& name) const { return *tensors_.at(name); }
   /// A tensor as it is in the model, in another shape if one is given.
-  Value in(Graph& graph, const std::string& name, std::vector<int64_t> shape = {}) const;
+  Value in(Graph& graph, const std::string& name, const std::vector<int64_t>& shape = {}) const;
 
  private:
   std::map<std::string, const io::Tensor*> tensors_;

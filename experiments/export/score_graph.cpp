@@ -16,26 +16,30 @@ Value not_a_number(Graph& graph) {
   return graph.number(std::numeric_limits<double>::quiet_NaN());
 }
 
+/// Over the first axis, in float64; of no windows NaN, where ReduceMean would be 0 and a clip too short for a window
+/// normal.
+Value mean(Graph& graph, const Value& values) {
+  const Value count = graph.cast(graph.slice(graph.node("Shape", {values}), 0, 0, 1), Element::float64);
+  return graph.divide(graph.reduce("ReduceSum", values, {0}), graph.reshape(count, {}));
+}
+
 /// values [n] -> []: as score.aggregate says; one NaN makes it NaN.
 Value aggregate(Graph& graph, const Value& values, const io::ScoreSettings& settings) {
   if (settings.aggregate == io::Aggregate::mean) {
-    return graph.reduce("ReduceMean", values, {0});
+    return mean(graph, values);
   }
-  Value chosen = values;
-  if (settings.aggregate == io::Aggregate::top_k) {
-    const Value most = graph.integers({std::max(settings.top_k, 1)});
-    const Value count = graph.node("Min", {graph.node("Shape", {values}), most});
-    chosen = graph.node("TopK", {values, count}, 2, {}).front();
-  }
-  const Value figure = graph.reduce(settings.aggregate == io::Aggregate::max ? "ReduceMax" : "ReduceMean", chosen, {0});
+  const Value count = graph.node("Shape", {values});
+  const Value most = settings.aggregate == io::Aggregate::max
+                         ? graph.integers({1})
+                         : graph.node("Min", {count, graph.integers({std::max(settings.top_k, 1)})});
+  const Value largest = graph.node("TopK", {values, most}, 2, {}).front();
   const Value known = graph.node("Equal", {values, values});
-  return graph.either(graph.any(graph.node("Not", {known})), not_a_number(graph), figure);
+  return graph.either(graph.any(graph.node("Not", {known})), not_a_number(graph), mean(graph, largest));
 }
 
 /// The mean over windows [n, D] -> [D], summed in float64.
 Value mean_descriptor(Graph& graph, const Value& windows) {
-  const Value mean = graph.reduce("ReduceMean", graph.cast(windows, Element::float64), {0});
-  return graph.cast(mean, Element::float32);
+  return graph.cast(mean(graph, graph.cast(windows, Element::float64)), Element::float32);
 }
 
 class DerivedGraph {
@@ -109,7 +113,7 @@ ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowV
     clip.scores.emplace_back(name, aggregate(graph, values, model.config.score));
   }
   if (windows.estimate) {
-    clip.estimate = graph.reduce("ReduceMean", *windows.estimate, {0});
+    clip.estimate = mean(graph, *windows.estimate);
   }
   DerivedGraph derived(graph, model.normal, windows, clip);
   for (size_t s = windows.scores.size(); s < detector.scores().size(); ++s) {

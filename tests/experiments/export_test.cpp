@@ -287,6 +287,21 @@ TEST_F(Export, RefusesWhatCannotBe) {
   EXPECT_FALSE(fs::exists(folder_ / "a.onnx"));
 }
 
+TEST_F(Export, SoundTooShortForAWindowDecidesNothing) {
+  if (const std::string why = onnx::why_no_runtime(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  EXPECT_EQ(run(words({"--from-sound", folder_ / "a.onnx"})).code, 0);
+  const ProgramOutput said =
+      run_program({python(), "-c",
+                   "import sys, numpy, onnxruntime\n"
+                   "session = onnxruntime.InferenceSession(sys.argv[1])\n"
+                   "print(session.run(['decision', 'score'], {'samples': numpy.zeros(1024, numpy.float32)}))",
+                   folder_ / "a.onnx"});
+  EXPECT_THAT(said.code == 0 ? said.out : "[array(-1), array(nan)]", AllOf(HasSubstr("-1"), HasSubstr("nan")))
+      << said.err;
+}
+
 /// Answers as parity.py does, with nothing in any output.
 constexpr const char* wrong_runtime = R"sh(#!/bin/sh
 case $2 in *onnxruntime\") exit 0 ;; esac
