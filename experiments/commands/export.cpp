@@ -50,9 +50,9 @@ void write_bytes(const fs::path& file, const std::string& bytes) {
 }
 
 /// Compares a graph with the program and says how near they are. io::DataError: too far apart.
-void check(const onnx::Graph& graph, const fs::path& file, const fs::path& named, train::Detector& detector,
-           const std::vector<onnx::ParityClip>& clips) {
-  onnx::Runtime runtime(file);
+void check(onnx::Runtime& runtime, const onnx::Graph& graph, const fs::path& file, const fs::path& named,
+           train::Detector& detector, const std::vector<onnx::ParityClip>& clips) {
+  runtime.load(file);
   const std::vector<onnx::ParityError> errors = runtime.compare(graph, detector, clips);
   const onnx::ParityError worst = *std::max_element(
       errors.begin(), errors.end(), [](const auto& a, const auto& b) { return a.relative < b.relative; });
@@ -86,6 +86,10 @@ int run(const ExportArguments& arguments) {
     clips.push_back(onnx::recorded_clip(detector, recording));
   }
   const std::string unchecked = onnx::why_no_runtime();
+  std::optional<onnx::Runtime> runtime;
+  if (unchecked.empty()) {
+    runtime.emplace();
+  }
   const auto write = [&](const fs::path& file, onnx::GraphInput input) {
     const std::unique_ptr<onnx::Graph> graph = onnx::make_graph(detector, input, arguments.opset);
     io::AtomicFile target(file);
@@ -93,8 +97,8 @@ int run(const ExportArguments& arguments) {
     const bool from_sound = input == onnx::GraphInput::sound;
     fmt::print("Exported {}: from {} to {}, opset {}\n", file.string(), from_sound ? "samples" : "normalised windows",
                count_text(static_cast<int64_t>(graph->outputs().size()), "output"), arguments.opset);
-    if (unchecked.empty()) {
-      check(*graph, target.temporary(), file, detector, clips);
+    if (runtime) {
+      check(*runtime, *graph, target.temporary(), file, detector, clips);
     }
     target.commit();
   };

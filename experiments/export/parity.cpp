@@ -198,7 +198,9 @@ ParityClip recorded_clip(train::Detector& detector, const std::filesystem::path&
   return clip;
 }
 
-Runtime::Runtime(const std::filesystem::path& graph) : python_({python(), "-c", parity_source}) {
+Runtime::Runtime() : python_({python(), "-c", parity_source}) {}
+
+void Runtime::load(const std::filesystem::path& graph) {
   version_ = json::parse(python_.ask(json{{"graph", graph.string()}}.dump())).at("runtime").get<std::string>();
 }
 

@@ -39,11 +39,11 @@ struct ParityError {
   double relative = 0;  ///< |a - b| over the magnitude: of latents the largest of the window, of a figure itself or 1
 };
 
-/// A graph in ONNX Runtime.
+/// ONNX Runtime, and a graph in it. io::DataError: it has ended, or it refuses a graph, with its reason.
 class Runtime {
  public:
-  /// io::DataError: the runtime refuses the graph, with its reason.
-  explicit Runtime(const std::filesystem::path& graph);
+  Runtime();
+  void load(const std::filesystem::path& graph);
   const std::string& version() const { return version_; }
   /// Of each of the graph's outputs, in its order, the largest relative error over the clips. What is a number on one
   /// side and none on the other, and what decides otherwise, is off by infinity.
