@@ -12,6 +12,7 @@
 #include "experiments/recordings.h"
 #include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
+#include "frontend/audio.h"
 #include "io/atomic_file.h"
 #include "io/audio_names.h"
 #include "io/error.h"
@@ -34,7 +35,8 @@ constexpr std::array formats = {
     Format{"CSV", " .csv .txt "},
     Format{"PNG", " .png "},
     Format{"JSON", " .json "},
-    Format{"sound", " .wav .wave .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
+    Format{"sound (WAV)", " .wav .wave "},
+    Format{"sound", " .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
     Format{"another kind of picture", " .jpg .jpeg .gif .svg .pdf .bmp .tif .tiff .webp "},
     Format{"another format",
            " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .onnx .pt "},
@@ -72,6 +74,8 @@ Kind kind_of(FileKind kind) {
       return {"a table of evenflow's trainings", "CSV"};
     case FileKind::comparison:
       return {"a comparison of evenflow's", "CSV"};
+    case FileKind::sound:
+      return {"sound of evenflow's", "sound (WAV)"};
     case FileKind::study_table:
       break;
   }
@@ -136,6 +140,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return io::read_beginning(file).starts_with("exit_code,run,");
     case FileKind::comparison:
       return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
+    case FileKind::sound:
+      return frontend::is_own_wav(io::read_beginning(file));
     case FileKind::study_table:
       return is_study_table(file);
     default:
@@ -145,7 +151,7 @@ bool is_own(const fs::path& file, FileKind kind) {
 
 /// The ending that says what a file is.
 std::string_view ending_of(const Kind& kind) {
-  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : ".csv";
+  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : kind.format == "sound (WAV)" ? ".wav" : ".csv";
 }
 
 void require_ending(const fs::path& file, const Kind& kind) {

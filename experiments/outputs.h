@@ -25,7 +25,8 @@ enum class FileKind {
   study_table,
   choice,
   trainings,
-  comparison
+  comparison,
+  sound
 };
 
 /// A table that a study, a family or a choice wrote.

@@ -181,4 +181,13 @@ double NormalPoints::nearest(std::span<const float> x, std::span<const float> ow
   return found.empty() ? 0.0 : mean_distance(found) * static_cast<double>(found.size()) / reach;
 }
 
+std::vector<NormalPoints::Neighbour> NormalPoints::neighbours(std::span<const float> x) const {
+  const VectorXd z = state_->scaled(x);
+  std::vector<Neighbour> out;
+  for (const auto& [distance, row] : state_->nearest(z.squaredNorm(), state_->rows * z)) {
+    out.push_back({row, distance / std::sqrt(static_cast<double>(length()))});
+  }
+  return out;
+}
+
 }  // namespace evenflow::train

@@ -35,6 +35,13 @@ class NormalPoints {
   /// 2000, "LOF"). Points at x itself do not count either; 0 if none does.
   double nearest(std::span<const float> x, std::span<const float> own) const;
 
+  struct Neighbour {
+    int64_t point;
+    double distance;  ///< over the root of the length: 1 is a standard deviation in every element
+  };
+  /// The points nearest to x, nearest first, min(5, n - 1) at most. Points at x itself are left out.
+  std::vector<Neighbour> neighbours(std::span<const float> x) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;
