@@ -17,6 +17,7 @@
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "io/shard.h"
+#include "io/sound_format.h"
 #include "io/standard_output.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
@@ -31,7 +32,7 @@ struct ExplainArguments {
   std::string score;
   std::vector<std::string> at;
   std::optional<fs::path> normals, page;
-  bool json = false;
+  bool json = false, other_machines = false;
   Compute compute;
   bool force = false;
 };
@@ -47,6 +48,7 @@ void declare(Options& options, ExplainArguments& arguments) {
   options.file("--page", arguments.page, "a page to write (HTML): spectrogram, sound, and all that is known");
   options.flag("--json", arguments.json, "print one JSON object instead of text");
   options.force(arguments.force);
+  options.other_machines(arguments.other_machines);
   options.compute(arguments.compute);
 }
 
@@ -122,6 +124,10 @@ int run(const ExplainArguments& arguments) {
     outputs.writes(*arguments.page, FileKind::page);
   }
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
+  if (io::is_recording(arguments.clip)) {
+    require_own_machines(count_machines(read_clips(arguments.clip).clips), detector.model().provenance.machines,
+                         arguments.other_machines);
+  }
   const io::FrontendSettings& settings = detector.model().config.frontend;
   train::ExplainOptions options;
   options.score = arguments.score;

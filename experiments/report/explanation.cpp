@@ -61,8 +61,9 @@ std::string decision_text(const Explanation& e, const io::ModelData& model) {
     return std::isnan(model.threshold.value) ? std::string("no threshold in the model")
                                              : fmt::format("the model decides by {}", model.threshold.score);
   }
-  return fmt::format("{} (threshold {:.6g})", e.value > model.threshold.value ? "anomalous" : "normal",
-                     model.threshold.value);
+  const std::string p = std::isnan(e.clip.p_value) ? "" : fmt::format(", p = {:.3g}", e.clip.p_value);
+  return fmt::format("{} (threshold {:.6g}{})", e.value > model.threshold.value ? "anomalous" : "normal",
+                     model.threshold.value, p);
 }
 
 std::string estimate_text(const Explanation::Estimate& estimate) {
@@ -162,6 +163,7 @@ std::string explanation_json(const Explanation& e, const io::ModelData& model) {
   const bool decides = e.score == model.threshold.score && !std::isnan(model.threshold.value);
   json["threshold"] = decides ? nlohmann::json(model.threshold.value) : nlohmann::json(nullptr);
   json["decision"] = decides ? nlohmann::json(e.value > model.threshold.value ? 1 : 0) : nlohmann::json(nullptr);
+  json["p_value"] = decides ? e.clip.p_value : std::nan("");
   json["findings"] = nlohmann::json::array();
   for (const train::Finding& finding : e.findings) {
     json["findings"].push_back(json_of(finding, e.where));
