@@ -110,7 +110,8 @@ TEST_F(Findings, ALevelIsOfABandOrOfAll) {
   const std::vector<Finding> quieter = found(changed(0, frame_count, 0, band_count, -8));
   ASSERT_EQ(quieter.size(), 1U);
   EXPECT_TRUE(quieter.front().whole_spectrum);
-  EXPECT_THAT(text_of(quieter.front(), ""), HasSubstr("the level of the whole spectrum is 8 dB below what is normal"));
+  EXPECT_THAT(text_of(quieter.front(), ""), testing::AllOf(HasSubstr("the level of the whole spectrum is "),
+                                                           HasSubstr(" dB below what is normal, throughout")));
 }
 
 TEST_F(Findings, ALevelHasItsTime) {
