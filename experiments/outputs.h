@@ -26,7 +26,8 @@ enum class FileKind {
   choice,
   trainings,
   comparison,
-  graph
+  graph,
+  sound
 };
 
 /// A table that a study, a family or a choice wrote.

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -243,7 +244,8 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
     throw_truncated(file, fmt::format("its header promises {} samples, but {} could be decoded ({:.3f} s)", promised,
                                       total, static_cast<double>(total) / info.samplerate));
   }
-  Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
+  Audio audio{std::move(mono), {info.samplerate, info.channels, header.note, {}}};
+  audio.source.clipping = clipping_of(audio.samples, info.samplerate);
   if (header.promised_frames > 0 && total > header.promised_frames) {
     audio.source.note = more_than_promised;
   }
@@ -258,6 +260,59 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
         "'{}' has samples too large to be averaged or resampled; scale it down or leave it out", file.string()));
   }
   return audio;
+}
+
+namespace {
+
+/// RIFF's name of the program that wrote the file, a text of ten bytes.
+constexpr std::string_view software_chunk("LIST\x16\0\0\0INFOISFT\x0a\0\0\0evenflow\0\0", 30);
+
+}  // namespace
+
+std::string wav_bytes(std::span<const float> samples, int sample_rate_hz) {
+  std::string out;
+  const auto put = [&](uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) {
+      out += static_cast<char>(value >> (8 * i) & 0xffU);
+    }
+  };
+  const auto rate = static_cast<uint32_t>(sample_rate_hz), size = static_cast<uint32_t>(2 * samples.size());
+  out += "RIFF";
+  put(36 + static_cast<uint32_t>(software_chunk.size()) + size, 4);
+  out += "WAVEfmt ";
+  put(16, 4);
+  put(1, 2);  // PCM
+  put(1, 2);
+  put(rate, 4);
+  put(2 * rate, 4);
+  put(2, 2);
+  put(16, 2);
+  out += software_chunk;
+  out += "data";
+  put(size, 4);
+  for (const float sample : samples) {
+    const float scaled = std::isnan(sample) ? 0.0F : std::clamp(sample * 32768.0F, -32768.0F, 32767.0F);
+    put(static_cast<uint32_t>(std::lrint(scaled)), 2);
+  }
+  return out;
+}
+
+bool is_own_wav(std::string_view beginning) {
+  return beginning.starts_with("RIFF") && beginning.substr(0, 256).find(software_chunk) != std::string_view::npos;
+}
+
+std::vector<float> within_full_scale(std::vector<float> samples) {
+  constexpr float most = 0.98F;
+  float peak = 0;
+  for (const float sample : samples) {
+    peak = std::max(peak, std::abs(sample));
+  }
+  if (peak > 1.0F) {
+    for (float& sample : samples) {
+      sample *= most / peak;
+    }
+  }
+  return samples;
 }
 
 void write_wav(const fs::path& file, const std::vector<float>& samples, int sample_rate_hz) {

@@ -11,6 +11,7 @@ Command score_command();
 Command calibrate_command();
 Command evaluate_command();
 Command compare_command();
+Command explain_command();
 Command encode_command();
 Command sample_command();
 Command export_command();
@@ -32,6 +33,7 @@ std::vector<Command> commands() {
       calibrate_command(),
       evaluate_command(),
       compare_command(),
+      explain_command(),
       encode_command(),
       sample_command(),
       export_command(),

@@ -15,9 +15,12 @@
 #include "io/model_file.h"
 #include "io/shard.h"
 #include "train/detect/decision.h"
+#include "train/detect/explain.h"
 #include "train/detect/score_table.h"
 
 namespace evenflow::train {
+
+struct ClipGroup;
 
 class Detector {
  public:
@@ -73,8 +76,22 @@ class Detector {
   /// Moves a window, [window frames, bands] in dB, to v: encodes, shifts zd by k (v_to - its own estimate), inverts.
   /// A NaN in v_to leaves that parameter as it is. [bands, window frames] in dB.
   std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
+  /// The same of a clip, [frames, bands], window behind window; the last one ends with the clip. [frames, bands].
+  std::vector<float> transfer_clip(std::span<const float> logmel_db, std::span<const double> v_to);
+
+  /// Why a clip scores as it does: frames [frames, bands] in dB, parameter_names as score() has them. io::UsageError:
+  /// no such score, options.at of the wrong length. io::DataError names a clip that is too short, or whose score is not
+  /// finite.
+  Explanation explain(const io::Clip& clip, std::span<const float> logmel_db, const ExplainOptions& options = {},
+                      const std::vector<std::string>& parameter_names = {});
+  /// Adds a normal clip to those that explanations compare with (ExplainOptions::normals), unless what the model makes
+  /// of it is not finite. io::DataError names a clip that is too short.
+  void add_normal(NormalReference& reference, const io::Clip& clip, std::span<const float> logmel_db,
+                  const std::vector<std::string>& parameter_names = {});
 
  private:
+  // Explanation's shares and gradient.
+  void divide(const ClipGroup& group, const flow::WindowScores& windows, std::span<const double> v, Explanation& out);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -202,4 +202,13 @@ NormalPoints::Parts NormalPoints::parts() const {
   return out;
 }
 
+std::vector<NormalPoints::Neighbour> NormalPoints::neighbours(std::span<const float> x) const {
+  const VectorXd z = state_->scaled(x);
+  std::vector<Neighbour> out;
+  for (const auto& [distance, row] : state_->nearest(z.squaredNorm(), state_->rows * z)) {
+    out.push_back({row, distance / std::sqrt(static_cast<double>(length()))});
+  }
+  return out;
+}
+
 }  // namespace evenflow::train

@@ -46,6 +46,12 @@ class NormalPoints {
     int64_t neighbours = 1;               ///< k
   };
   Parts parts() const;
+  struct Neighbour {
+    int64_t point;
+    double distance;  ///< over the root of the length: 1 is a standard deviation in every element
+  };
+  /// The points nearest to x, nearest first, min(5, n - 1) at most. Points at x itself are left out.
+  std::vector<Neighbour> neighbours(std::span<const float> x) const;
 
  private:
   struct State;
