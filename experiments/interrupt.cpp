@@ -6,7 +6,7 @@
 namespace evenflow::experiments {
 namespace {
 
-std::atomic<bool> stop{false};
+std::atomic<bool> stop{false}, reload{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set from a signal handler");
 
 // Asked beforehand: a terminal that is gone no longer says that it is one.
@@ -14,6 +14,10 @@ bool was_terminal[STDERR_FILENO + 1] = {};
 
 void set_stop(int) {
   stop.store(true);
+}
+
+void set_reload(int) {
+  reload.store(true);
 }
 
 /// The terminal is gone: what is still said must not fail, or it would end the saving.
@@ -48,6 +52,16 @@ const std::atomic<bool>& stop_on_signals() {
     handle(SIGHUP, hang_up);
   }
   return stop;
+}
+
+std::atomic<bool>& reload_on_hangup() {
+  struct sigaction action = {};
+  if (sigaction(SIGHUP, nullptr, &action) == 0 && action.sa_handler != SIG_IGN && !was_terminal[STDOUT_FILENO]) {
+    action.sa_handler = set_reload;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGHUP, &action, nullptr);
+  }
+  return reload;
 }
 
 HeldSignals::HeldSignals() {

@@ -7,9 +7,11 @@
 #include <cctype>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "experiments/console.h"
 #include "experiments/export/export.h"
+#include "experiments/monitor/state_file.h"
 #include "experiments/recordings.h"
 #include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
@@ -79,6 +81,8 @@ Kind kind_of(FileKind kind) {
       return {"a graph of evenflow's", "ONNX"};
     case FileKind::sound:
       return {"sound of evenflow's", "sound (WAV)"};
+    case FileKind::monitor_state:
+      return {"the state of a monitor of evenflow's", "JSON"};
     case FileKind::study_table:
       break;
   }
@@ -147,6 +151,8 @@ bool is_own(const fs::path& file, FileKind kind) {
       return onnx::is_own_graph(io::read_beginning(file));
     case FileKind::sound:
       return frontend::is_own_wav(io::read_beginning(file));
+    case FileKind::monitor_state:
+      return monitor::is_state(file);
     case FileKind::study_table:
       return is_study_table(file);
     default:
@@ -159,6 +165,7 @@ std::string_view ending_of(const Kind& kind) {
   static constexpr std::array endings = {std::pair<std::string_view, std::string_view>("HDF5", ".h5"),
                                          std::pair<std::string_view, std::string_view>("PNG", ".png"),
                                          std::pair<std::string_view, std::string_view>("ONNX", ".onnx"),
+                                         std::pair<std::string_view, std::string_view>("JSON", ".json"),
                                          std::pair<std::string_view, std::string_view>("sound (WAV)", ".wav")};
   for (const auto& [format, ending] : endings) {
     if (kind.format == format) {

@@ -27,7 +27,8 @@ enum class FileKind {
   trainings,
   comparison,
   graph,
-  sound
+  sound,
+  monitor_state
 };
 
 /// A table that a study, a family or a choice wrote.

@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 #include <sndfile.h>
-#include <soxr.h>
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -17,6 +15,8 @@
 #include <system_error>
 #include <utility>
 
+#include "frontend/channels.h"
+#include "frontend/resample.h"
 #include "frontend/sound_header.h"
 #include "frontend/spliced_file.h"
 #include "io/atomic_file.h"
@@ -56,21 +56,6 @@ Sound open_sound(const fs::path& file, int mode, SF_INFO& info, SplicedFile* spl
     reason = reason_of(nullptr);
   }
   return sound;
-}
-
-/// Index of the channel to keep; none: the mean of all.
-std::optional<int> wanted_channel(const std::string& channel) {
-  if (channel == "mean") {
-    return std::nullopt;
-  }
-  int index = -1;
-  const char* end = channel.data() + channel.size();
-  const auto [stop, error] = std::from_chars(channel.data(), end, index);
-  if (error != std::errc() || stop != end || index < 0) {
-    throw io::UsageError(
-        fmt::format("frontend.channel = \"{}\" is neither \"mean\" nor the index of a channel, from \"0\"", channel));
-  }
-  return index;
 }
 
 /// Opened for reading, with what it may read through.
@@ -151,42 +136,16 @@ bool all_finite(const float* samples, size_t count) {
                   second, reason_of(open.sound.get())));
 }
 
-/// The channel, or the mean of all of them.
-void to_mono(const float* block, size_t frames, size_t channels, std::optional<int> channel, float* out) {
-  if (channel) {
-    const auto index = static_cast<size_t>(*channel);
-    for (size_t i = 0; i < frames; ++i) {
-      out[i] = block[i * channels + index];
-    }
-    return;
-  }
-  for (size_t i = 0; i < frames; ++i) {
-    float sum = 0.0f;
-    for (size_t c = 0; c < channels; ++c) {
-      sum += block[i * channels + c];
-    }
-    out[i] = sum / static_cast<float>(channels);
-  }
-}
-
 std::vector<float> resampled(const fs::path& file, const std::vector<float>& samples, int from_hz, int to_hz) {
-  const double ratio = static_cast<double>(to_hz) / from_hz;
-  const auto is_first = [&](float sample) { return sample == samples.front(); };
-  if (std::all_of(samples.begin(), samples.end(), is_first)) {  // soxr would swing in and out, and look like sound
-    const auto length = std::llround(static_cast<double>(samples.size()) * ratio);
-    return std::vector<float>(static_cast<size_t>(length), samples.front());
+  std::vector<float> out;
+  out.reserve(static_cast<size_t>(std::ceil(static_cast<double>(samples.size()) * to_hz / from_hz)) + 1);
+  try {
+    Resampler resampler(from_hz, to_hz);
+    resampler.push(samples, out);
+    resampler.finish(out);
+  } catch (const io::DataError& error) {
+    throw io::DataError(fmt::format("'{}': {}", file.string(), error.what()));
   }
-  std::vector<float> out(static_cast<size_t>(std::ceil(static_cast<double>(samples.size()) * ratio)) + 1);
-  const soxr_io_spec_t format = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
-  const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
-  const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
-  size_t written = 0;
-  const soxr_error_t error = soxr_oneshot(from_hz, to_hz, 1, samples.data(), samples.size(), nullptr, out.data(),
-                                          out.size(), &written, &format, &quality, &runtime);
-  if (error) {
-    throw io::DataError(fmt::format("cannot resample '{}' from {} to {} Hz: {}", file.string(), from_hz, to_hz, error));
-  }
-  out.resize(written);
   return out;
 }
 

@@ -154,14 +154,6 @@ uint64_t end_of_sound(Bytes& bytes, const ChunkLayout& layout, uint64_t begin) {
   return std::max(begin, bytes.size());
 }
 
-/// Sizes that recorders write before they know better: 0, or what a signed or an unsigned number can just hold, less
-/// their headers and roundings. A field of 64 bits holds about 2^31 or 2^32 as readily as any other size.
-bool is_placeholder(uint64_t size, bool wide) {
-  constexpr uint64_t about = uint64_t{1} << 25, half = uint64_t{1} << 31, whole = uint64_t{1} << 32;
-  const auto near = [=](uint64_t limit) { return !wide && size >= limit - about && size <= limit + about; };
-  return size == 0 || near(half) || near(whole) || size >= uint64_t{1} << 62;
-}
-
 /// A RIFF header of the format and the length, or an RF64 header where RIFF can't count so far.
 std::string riff_head(const std::string& format, uint64_t sound, bool big_endian) {
   constexpr uint64_t most = 0xffffffff - 1024;
@@ -305,6 +297,12 @@ SoundHeader check_ogg(const fs::path& file, Bytes& bytes) {
 }
 
 }  // namespace
+
+bool is_placeholder(uint64_t size, bool wide) {
+  constexpr uint64_t about = uint64_t{1} << 25, half = uint64_t{1} << 31, whole = uint64_t{1} << 32;
+  const auto near = [=](uint64_t limit) { return !wide && size >= limit - about && size <= limit + about; };
+  return size == 0 || near(half) || near(whole) || size >= uint64_t{1} << 62;
+}
 
 void throw_truncated(const fs::path& file, const std::string& how, const std::string& cure) {
   throw io::DataError(fmt::format("'{}' is truncated: {}; copy it again or leave it out{}", file.string(), how, cure));

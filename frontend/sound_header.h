@@ -23,6 +23,11 @@ struct SoundHeader {
 /// plausible size that is not there).
 SoundHeader check_header(const std::filesystem::path& file);
 
+/// Is it one of the sizes that recorders write before they know better? 0, or what a signed or an unsigned number can
+/// just hold, less their headers and roundings. A field of 64 bits (`wide`) holds about 2^31 or 2^32 as readily as any
+/// other size.
+bool is_placeholder(uint64_t size, bool wide);
+
 /// `cure`: what else may help, behind "copy it again or leave it out".
 [[noreturn]] void throw_truncated(const std::filesystem::path& file, const std::string& how,
                                   const std::string& cure = {});

@@ -9,6 +9,7 @@ Command choose_command();
 Command sweep_command();
 Command score_command();
 Command calibrate_command();
+Command monitor_command();
 Command evaluate_command();
 Command compare_command();
 Command explain_command();
@@ -31,6 +32,7 @@ std::vector<Command> commands() {
       sweep_command(),
       score_command(),
       calibrate_command(),
+      monitor_command(),
       evaluate_command(),
       compare_command(),
       explain_command(),

@@ -10,6 +10,7 @@
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/export/export.h"
+#include "experiments/monitor/state_file.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
 #include "experiments/sweep/standing.h"
@@ -416,10 +417,19 @@ void describe_graph(const fs::path& file) {
   }
 }
 
+void describe_monitor_state(const fs::path& file) {
+  fmt::print("{}: state of a monitor\n", io::escaped(file.string()));
+  for (const auto& [machine, heard] : monitor::describe_state(file)) {
+    line(machine, heard);
+  }
+}
+
 void describe_text(const fs::path& file) {
   const std::string begin = io::read_text(file).substr(0, 4096);
   if (begin.find('\0') != std::string::npos) {
     throw io::DataError("'" + file.string() + "' is not of a kind that evenflow knows; check the path");
+  } else if (monitor::is_state(file)) {
+    describe_monitor_state(file);
   } else if (is_scores_table(file)) {
     describe_scores(file);
   } else if (is_study_table(file)) {
@@ -459,8 +469,8 @@ Command info_command() {
   return make_command<InfoArguments>(
       "info",
       "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
-      "run folders and folders of them, studies, choices and their tables, sweeps, folders of recordings, "
-      "recordings, and exported graphs.",
+      "run folders and folders of them, studies, choices and their tables, sweeps, states of monitors, folders of "
+      "recordings, recordings, and exported graphs.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

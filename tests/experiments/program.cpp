@@ -75,6 +75,12 @@ Program::Program(const std::vector<std::string>& arguments, const Setting& setti
   if (pid_ > 0) {
     return;
   }
+  if (!setting.in_file.empty()) {
+    const int opened = ::open(setting.in_file.c_str(), O_RDONLY);
+    if (opened < 0 || ::dup2(opened, STDIN_FILENO) < 0) {
+      ::_exit(96);
+    }
+  }
   redirect(out_, STDOUT_FILENO);
   redirect(err_, STDERR_FILENO);
   if (setting.file_limit_bytes > 0) {

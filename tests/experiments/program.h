@@ -21,7 +21,8 @@ struct Outcome {
 
 struct Setting {
   uint64_t file_limit_bytes = 0;  ///< no file may grow beyond; 0: no limit
-  std::string out_file;           ///< standard output goes there
+  std::string out_file = {};      ///< standard output goes there
+  std::string in_file = {};       ///< standard input comes from there
 };
 
 /// A running `evenflow`. Its output goes to files, so that it never waits for a reader.

@@ -92,6 +92,7 @@ class Detector {
  private:
   // Explanation's shares and gradient.
   void divide(const ClipGroup& group, const flow::WindowScores& windows, std::span<const double> v, Explanation& out);
+  friend class ClipStream;
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,70 @@
+#include "experiments/monitor/state_file.h"
+
+#include <fmt/format.h>
+
+#include "io/atomic_file.h"
+#include "io/error.h"
+
+namespace evenflow::experiments::monitor {
+namespace {
+
+using nlohmann::json;
+
+constexpr char beginning[] = "{\"evenflow\":\"monitor state\"";
+constexpr int version = 1;
+
+}  // namespace
+
+bool is_state(const std::filesystem::path& file) {
+  return io::read_beginning(file).starts_with(beginning);
+}
+
+Memories read_state(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) {
+    return {};
+  }
+  const std::string text = io::read_text(file);
+  if (!text.starts_with(beginning)) {
+    throw io::DataError(
+        fmt::format("'{}' is not the state of a monitor; name another file, or move this one away", file.string()));
+  }
+  try {
+    const json state = json::parse(text);
+    if (state.at("version").get<int>() != version) {
+      throw io::DataError(fmt::format(
+          "'{}' is the state of another version of evenflow's monitor; move it away to begin anew", file.string()));
+    }
+    return state.at("machines").get<Memories>();
+  } catch (const json::exception& error) {
+    throw io::DataError(
+        fmt::format("the state '{}' is damaged ({}); move it away to begin anew", file.string(), error.what()));
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> describe_state(const std::filesystem::path& file) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  try {
+    for (const auto& [name, memory] : read_state(file)) {
+      const json& watch = memory.at("watch");
+      std::string text = fmt::format("{} clips", watch.at("clips").get<int64_t>());
+      for (const auto& [verdict, count] : watch.at("verdicts").items()) {
+        text += fmt::format(", {} {}", count.get<int64_t>(), verdict);
+      }
+      for (const auto& [alarm, of_alarm] : watch.at("alarms").items()) {
+        text += of_alarm.at("raised").get<bool>() ? fmt::format("; ALARM {}", alarm) : "";
+      }
+      lines.emplace_back(name, text);
+    }
+  } catch (const json::exception& error) {
+    throw io::DataError(
+        fmt::format("the state '{}' is damaged ({}); move it away to begin anew", file.string(), error.what()));
+  }
+  return lines;
+}
+
+void write_state(const std::filesystem::path& file, const Memories& memories) {
+  nlohmann::ordered_json state = {{"evenflow", "monitor state"}, {"version", version}, {"machines", memories}};
+  io::write_text(file, state.dump() + "\n");
+}
+
+}  // namespace evenflow::experiments::monitor

@@ -1,0 +1,25 @@
+// What a monitor remembers when it is started again.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace evenflow::experiments::monitor {
+
+/// By the machine's name.
+using Memories = std::map<std::string, nlohmann::json>;
+
+/// Empty if there is no such file. io::DataError: it is no state of a monitor's, damaged, or of another version.
+Memories read_state(const std::filesystem::path& file);
+/// Atomically; io::DataError names the system's reason.
+void write_state(const std::filesystem::path& file, const Memories& memories);
+/// What stands in it, a line for each machine: its name, and what was heard of it. io::DataError as read_state.
+std::vector<std::pair<std::string, std::string>> describe_state(const std::filesystem::path& file);
+/// Is it a state by its first bytes?
+bool is_state(const std::filesystem::path& file);
+
+}  // namespace evenflow::experiments::monitor
