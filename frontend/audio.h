@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,19 @@ struct Audio {
 /// differs. io::DataError names the file: unreadable, of no format that is read, a rate beyond belief (from the header
 /// alone), truncated, empty, a NaN or infinite sample (with its index), no such channel.
 Audio read_audio(const std::filesystem::path& file, const io::FrontendSettings& settings);
+
+/// Sound that is in memory.
+struct Samples {
+  std::span<const float> values;  ///< [frames, channels], frame by frame, in [-1, 1]
+  int channels = 1;
+  int rate_hz = 0;
+};
+
+/// What read_audio has of a file that holds these samples, bit by bit: the settings' channel at the settings' rate.
+/// Views the samples themselves where nothing is to be changed, else `room`. `name` stands in errors where a file's
+/// would. io::UsageError: a rate beyond belief. io::DataError: no sample, one that is not finite, no such channel.
+std::span<const float> one_channel(const std::string& name, const Samples& samples,
+                                   const io::FrontendSettings& settings, std::vector<float>& room);
 
 /// Writes 16-bit PCM WAV atomically; samples outside [-1, 1] are clipped.
 void write_wav(const std::filesystem::path& file, const std::vector<float>& samples, int sample_rate_hz);
