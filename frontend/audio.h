@@ -30,6 +30,19 @@ struct Audio {
 /// alone), truncated, empty, a NaN or infinite sample (with its index), no such channel.
 Audio read_audio(const std::filesystem::path& file, const io::FrontendSettings& settings);
 
+/// Sound that is in memory.
+struct Samples {
+  std::span<const float> values;  ///< [frames, channels], frame by frame, in [-1, 1]
+  int channels = 1;
+  int rate_hz = 0;
+};
+
+/// What read_audio has of a file that holds these samples, bit by bit: the settings' channel at the settings' rate.
+/// Views the samples themselves where nothing is to be changed, else `room`. `name` stands in errors where a file's
+/// would. io::UsageError: a rate beyond belief. io::DataError: no sample, one that is not finite, no such channel.
+std::span<const float> one_channel(const std::string& name, const Samples& samples,
+                                   const io::FrontendSettings& settings, std::vector<float>& room);
+
 /// 16-bit PCM WAV as a file's bytes, which say that the software was evenflow (is_own_wav); samples outside [-1, 1] are
 /// clipped, one that is not a number is 0.
 std::string wav_bytes(std::span<const float> samples, int sample_rate_hz);

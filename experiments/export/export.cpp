@@ -19,7 +19,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* magic = "evenflow";
 constexpr const char *window_count = "windows", *frame_count = "frames";
 
 void require_opset(int opset) {
@@ -137,11 +136,6 @@ void add_clip_outputs(Graph& graph, const train::Detector& detector, const ClipV
 
 std::string window_name(const std::string& name) {
   return fmt::format("window_{}", name);
-}
-
-bool is_own_graph(const std::string& beginning) {
-  // The IR version in two bytes, then the producer with a byte for its field and one for its length.
-  return beginning.size() > 12 && beginning.substr(4, 8) == magic && beginning[0] == '\x08' && beginning[2] == '\x12';
 }
 
 std::unique_ptr<Graph> make_graph(const train::Detector& detector, GraphInput input, int opset) {

@@ -22,6 +22,13 @@ namespace evenflow::train {
 
 struct ClipGroup;
 
+/// A clip's latents, window by window.
+struct ClipLatents {
+  std::vector<int64_t> frame;  ///< [windows] where each begins
+  std::vector<float> zc, zd;   ///< [windows, flow::Model::zc_size() or zd_size()]
+  flow::WindowScores scores;   ///< of the windows
+};
+
 class Detector {
  public:
   /// Reads a model; io::DataError names what is wrong. `request`: how to decide in place of what it says; errors as
@@ -46,6 +53,8 @@ class Detector {
   /// A recording as the model hears it: decoded, resampled and transformed with the model's frontend settings. Any
   /// number of threads may call it at a time. io::DataError names the file.
   frontend::FileFeatures features(const std::filesystem::path& recording);
+  /// The same of samples in memory, [frames, bands] in dB. Throws what frontend::sample_features throws.
+  std::vector<float> features(const std::string& name, const frontend::Samples& samples);
 
   /// A recording, from file to decision; its parameters are unknown. io::DataError names the file.
   ClipScore score(const std::filesystem::path& recording);
@@ -68,6 +77,10 @@ class Detector {
   /// atomically. Memory is bounded by a few clips.
   void encode(const io::Shard& shard, const std::filesystem::path& out,
               const std::function<void(int64_t done, int64_t total)>& progress = {});
+
+  /// The latents of one clip, whose frames are given as to `score`.
+  ClipLatents encode(const io::Clip& clip, std::span<const float> logmel_db,
+                     const std::vector<std::string>& parameter_names = {});
 
   /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
   /// scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of (seed, i) alone.
