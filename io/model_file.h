@@ -95,7 +95,7 @@ struct NormalData {
   std::optional<PointData> points = {};             ///< none: too few clips, or of an older program
   /// frames_sum (io/shard.h) of each clip that was trained on, held-out ones not, ascending; empty: of an older program
   std::vector<uint64_t> trained_on = {};
-  std::optional<SoundData> sound = {};              ///< none without points, or of an older program
+  std::optional<SoundData> sound = {};  ///< none without points, or of an older program
 };
 
 /// What scores were of normal clips that the model was not trained on: p-values rest on them, and thresholds of the
