@@ -529,6 +529,15 @@ TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
   }
 }
 
+TEST_F(ScoreTest, AnOlderTableMayHaveAParameterCalledPValue) {
+  const std::filesystem::path file = *folder_ / "older.csv";
+  io::write_text(file, "path,machine,label,p_value,score,nll,decision,split,domain,section\na,m,0,7,1,1,0,test,,\n");
+  const ScoreTable table = read_scores(file);
+  EXPECT_EQ(table.parameter_names, std::vector<std::string>{"p_value"});
+  EXPECT_EQ(table.clips.at(0).clip.parameter, std::vector<double>{7.0});
+  EXPECT_TRUE(std::isnan(table.clips.at(0).p_value));
+}
+
 // ---- normal clips that were not trained on
 
 TEST_F(ScoreTest, ATrainingKnowsWhatItWasTrainedOnAndWhatItsHeldOutClipsScore) {
