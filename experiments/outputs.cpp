@@ -7,12 +7,15 @@
 #include <cctype>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "experiments/console.h"
+#include "experiments/export/export.h"
 #include "experiments/monitor/state_file.h"
 #include "experiments/recordings.h"
 #include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
+#include "frontend/audio.h"
 #include "io/atomic_file.h"
 #include "io/audio_names.h"
 #include "io/error.h"
@@ -35,10 +38,11 @@ constexpr std::array formats = {
     Format{"CSV", " .csv .txt "},
     Format{"PNG", " .png "},
     Format{"JSON", " .json "},
-    Format{"sound", " .wav .wave .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
+    Format{"sound (WAV)", " .wav .wave "},
+    Format{"sound", " .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
     Format{"another kind of picture", " .jpg .jpeg .gif .svg .pdf .bmp .tif .tiff .webp "},
-    Format{"another format",
-           " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .onnx .pt "},
+    Format{"another format", " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .pt "},
+    Format{"ONNX", " .onnx "},
 };
 
 struct Kind {
@@ -73,6 +77,10 @@ Kind kind_of(FileKind kind) {
       return {"a table of evenflow's trainings", "CSV"};
     case FileKind::comparison:
       return {"a comparison of evenflow's", "CSV"};
+    case FileKind::graph:
+      return {"a graph of evenflow's", "ONNX"};
+    case FileKind::sound:
+      return {"sound of evenflow's", "sound (WAV)"};
     case FileKind::monitor_state:
       return {"the state of a monitor of evenflow's", "JSON"};
     case FileKind::study_table:
@@ -139,6 +147,10 @@ bool is_own(const fs::path& file, FileKind kind) {
       return io::read_beginning(file).starts_with("exit_code,run,");
     case FileKind::comparison:
       return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
+    case FileKind::graph:
+      return onnx::is_own_graph(io::read_beginning(file));
+    case FileKind::sound:
+      return frontend::is_own_wav(io::read_beginning(file));
     case FileKind::monitor_state:
       return monitor::is_state(file);
     case FileKind::study_table:
@@ -150,7 +162,17 @@ bool is_own(const fs::path& file, FileKind kind) {
 
 /// The ending that says what a file is.
 std::string_view ending_of(const Kind& kind) {
-  return kind.format == "HDF5" ? ".h5" : kind.format == "PNG" ? ".png" : kind.format == "JSON" ? ".json" : ".csv";
+  static constexpr std::array endings = {std::pair<std::string_view, std::string_view>("HDF5", ".h5"),
+                                         std::pair<std::string_view, std::string_view>("PNG", ".png"),
+                                         std::pair<std::string_view, std::string_view>("ONNX", ".onnx"),
+                                         std::pair<std::string_view, std::string_view>("JSON", ".json"),
+                                         std::pair<std::string_view, std::string_view>("sound (WAV)", ".wav")};
+  for (const auto& [format, ending] : endings) {
+    if (kind.format == format) {
+      return ending;
+    }
+  }
+  return ".csv";
 }
 
 void require_ending(const fs::path& file, const Kind& kind) {

@@ -26,6 +26,8 @@ enum class FileKind {
   choice,
   trainings,
   comparison,
+  graph,
+  sound,
   monitor_state
 };
 

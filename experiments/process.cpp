@@ -96,6 +96,11 @@ ProgramOutput run_program(const std::vector<std::string>& words, const std::file
   return {code, contents(out.get()), contents(err.get())};
 }
 
+std::string python() {
+  const char* named = std::getenv("EVENFLOW_PYTHON");
+  return named != nullptr && *named != '\0' ? named : "python3";
+}
+
 Conversation::Conversation(const std::vector<std::string>& words) : words_(words) {
   std::array<int, 2> ends = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {

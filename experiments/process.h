@@ -20,6 +20,9 @@ struct ProgramOutput {
 /// its end. io::DataError: there is no room for what it says.
 ProgramOutput run_program(const std::vector<std::string>& words, const std::filesystem::path& folder = {});
 
+/// The Python that modules of evenflow's are run by: $EVENFLOW_PYTHON or, where that is not set, python3.
+std::string python();
+
 /// A child process that answers a line with a line. It ends with this object, or when this process does.
 class Conversation {
  public:

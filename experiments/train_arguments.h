@@ -1,33 +1,13 @@
-// What one training takes on the command line, or on a line of a list (train_pack.h).
+// One training on the command line, or on a line of a list (train_pack.h).
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
-#include <vector>
-
-#include "experiments/configuration.h"
 #include "experiments/options.h"
-#include "experiments/outputs.h"
-#include "train/loop/trainer.h"
+#include "experiments/train_request.h"
 
 namespace evenflow::experiments {
-
-struct TrainArguments {
-  std::vector<std::filesystem::path> shards;
-  std::filesystem::path run;
-  ConfigSource config;
-  int64_t until_epoch = 0;
-  bool resume = false, replace = false;
-};
 
 void declare_training(Options& options, TrainArguments& arguments);
 /// The last of a command's options: the keys.
 void declare_configuration(Options& options, TrainArguments& arguments);
-
-/// io::UsageError, io::DataError: what is wrong with the arguments before any work.
-train::TrainOptions options_of(const TrainArguments& arguments);
-
-/// What a training reads, and what it writes: errors as Outputs'.
-void note_files(Outputs& outputs, const TrainArguments& arguments);
 
 }  // namespace evenflow::experiments

@@ -55,6 +55,9 @@ class ClassifierPass final : public Pass {
     head_.backward(stream, dlogits, dembedding, raw);
     encoder_.backward(stream, dembedding, {nullptr, 0, c_.device_}, raw);
   }
+  /// A gradient alone: the score is no sum over the window.
+  void attribute(Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                 Attribution& out) override;
   void copy_latents(Stream& stream, int64_t i, std::span<float> to) override {
     const int64_t length = c_.shape_.embedding;
     kernels::copy(stream, Array<const float>(encoder_.output().slice(i * length, length)),
@@ -133,6 +136,27 @@ void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const 
     }
     std::copy_n(embedding.begin() + static_cast<std::ptrdiff_t>(i * length), length, out.descriptors[row].begin());
   }
+}
+
+void ClassifierPass::attribute(Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                               Attribution& out) {
+  WindowScores scores(c_, 1);
+  this->score(stream, x, v, scores, 0);
+  out = {.score = scores.scores[0][score], .parts = {}, .shares = {}, .gradient = {}};
+  // -log p of the likeliest class: d / d logits = p, less 1 at that class.
+  std::vector<float> dlogits = kernels::to_host<float>(stream, head_.output());
+  const auto top = std::max_element(dlogits.begin(), dlogits.end()) - dlogits.begin();
+  const double highest = dlogits[static_cast<size_t>(top)];
+  for (float& value : dlogits) {
+    value = static_cast<float>(std::exp(value - highest - out.score));
+  }
+  dlogits[static_cast<size_t>(top)] -= 1.0F;
+  const Buffer<float> raw(c_.raw_gradient_size(), c_.device_), dx(c_.shape_.dimensions(), c_.device_);
+  const Array<float> to = dlogits_.slice(0, c_.shape_.classes), dembedding = dembedding_.slice(0, c_.shape_.embedding);
+  kernels::upload<float>(stream, dlogits, to);
+  head_.backward(stream, to, dembedding, raw.view());
+  encoder_.backward(stream, dembedding, dx.view(), raw.view());
+  out.gradient = kernels::to_host(stream, dx.view());
 }
 
 ClassifierShape classifier_shape(const io::Config& config, const io::ConditionData& condition) {

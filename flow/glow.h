@@ -63,6 +63,10 @@ class Glow {
   void assemble(kernels::Stream& stream);
   /// Sum of actnorm's and 1x1's log-determinants of one window, nats (the same for every window). [1], on the device.
   kernels::Array<const double> constant_log_det() const { return constant_log_det_.view(); }
+  /// The 1x1 convolution's weight [c, c], as assembled; block and step from 0. On the device.
+  kernels::Array<const float> invconv_weight(int block, int step) const {
+    return weight(steps_[static_cast<size_t>(block * shape_.steps + step)]);
+  }
 
   /// Floats in a raw gradient: the arena, then one [c, c] matrix per step for d W.
   int64_t raw_gradient_size() const { return layout_.size() + invconv_floats_; }
@@ -146,6 +150,17 @@ class GlowPass {
   kernels::Map dzd();
   /// Adds into raw (Glow::raw_gradient_size() floats). log_det_gradient: d loss / d log_det of each window.
   void backward(kernels::Stream& stream, double log_det_gradient, kernels::Array<float> raw);
+
+  /// The gradient by x that the last backward left, [m, 1, h, w]. In the pass's memory, good until its next call.
+  kernels::ConstMap input_gradient(kernels::Stream& stream);
+
+  /// Steps of all blocks, one after the other, and the block of each.
+  int64_t step_count() const { return static_cast<int64_t>(glow_.steps_.size()); }
+  int block_of(int64_t step) const { return glow_.steps_[static_cast<size_t>(step)].block; }
+  /// log g of the elements that a step's coupling changes, of the last forward's first window: [c/2, h, w] of the
+  /// block, on the host; empty of an additive coupling. Found by sending x_b = 0 and 1 through it, so within
+  /// 2^-22 (1 + |t|) each; waits for the stream, and allocates. Train mode only.
+  std::vector<double> log_gains(kernels::Stream& stream, int64_t step);
 
   /// Latents (as set through zc, zd) back to x, written to input().
   void inverse(kernels::Stream& stream, int64_t m);

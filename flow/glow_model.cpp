@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "flow/glow_attribution.h"
 #include "kernels/copy.h"
 #include "kernels/row_moments.h"
 #include "kernels/trace.h"
@@ -21,10 +22,10 @@ int64_t pooled_size(const GlowShape& shape) {
 
 class GlowModelPass final : public Pass {
  public:
-  GlowModelPass(const Glow& glow, const LatentPrior& prior, int64_t n, PassMode mode)
-      : glow_(glow), prior_(prior), pass_(glow, n, mode) {
-    if (glow.device() != kernels::Device{}) {
-      pooled_ = kernels::Buffer<float>(n * pooled_size(glow.shape()), glow.device());
+  GlowModelPass(const GlowModel& model, int64_t n, PassMode mode)
+      : model_(model), glow_(model.glow()), prior_(model.prior()), pass_(model.glow(), n, mode) {
+    if (glow_.device() != kernels::Device{}) {
+      pooled_ = kernels::Buffer<float>(n * pooled_size(glow_.shape()), glow_.device());
     }
   }
 
@@ -55,6 +56,14 @@ class GlowModelPass final : public Pass {
     }
     const kernels::TraceRange phase(stream, "backward");
     pass_.backward(stream, -scale, raw);
+  }
+
+  void attribute(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                 Attribution& out) override {
+    WindowScores scores(model_, 1);
+    this->score(stream, x, v, scores, 0);
+    out.score = scores.scores[0][score];
+    attribute_latents(stream, model_, pass_, {v, model_.scores()[score].name, scores.of(0, "log_det")}, out);
   }
 
   void copy_latents(kernels::Stream& stream, int64_t i, std::span<float> to) override {
@@ -91,6 +100,7 @@ class GlowModelPass final : public Pass {
     }
   }
 
+  const GlowModel& model_;
   const Glow& glow_;
   const LatentPrior& prior_;
   GlowPass pass_;
@@ -118,7 +128,7 @@ std::string GlowModel::overflowed(const WindowScores& scores, int64_t window) co
 }
 
 std::unique_ptr<Pass> GlowModel::make_pass(int64_t n, PassMode mode) const {
-  return std::make_unique<GlowModelPass>(glow_, prior_, n, mode);
+  return std::make_unique<GlowModelPass>(*this, n, mode);
 }
 
 }  // namespace evenflow::flow

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include "flow/glow.h"
 #include "kernels/check.h"
@@ -161,6 +162,47 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
       kernels::unsqueeze(stream, {.y = gradient, .x = kernels::split(block_gradient_[b - 1].samples(0, active_)).kept});
     }
   }
+}
+
+kernels::ConstMap GlowPass::input_gradient(kernels::Stream& stream) {
+  kernels::check(!block_gradient_.empty(), "GlowPass::input_gradient", "a pass made for training");
+  const GlowShape& shape = glow_.shape();
+  const Map x = kernels::make_map(block_scratch_[0].data, active_, 1, shape.height, shape.width, glow_.device());
+  kernels::unsqueeze(stream, {.y = block_gradient_[0].samples(0, active_), .x = x});
+  return x;
+}
+
+std::vector<double> GlowPass::log_gains(kernels::Stream& stream, int64_t index) {
+  kernels::check(!block_gradient_.empty(), "GlowPass::log_gains", "a pass made for training");
+  const Glow::Step& step = glow_.steps_[static_cast<size_t>(index)];
+  if (step.shape.kind == kernels::CouplingKind::additive) {
+    return {};
+  }
+  const Map mixed = maps_[static_cast<size_t>(index)].invconv_out.samples(0, 1);
+  const Map probe = block_scratch_[static_cast<size_t>(step.block)].samples(0, 1);
+  const Array<float> elements{probe.data, mixed.c * mixed.pixels(), probe.device};
+  std::vector<float> x = kernels::to_host(stream, Array<float>{mixed.data, elements.size, mixed.device});
+  const auto changed = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
+  const auto through = [&](float x_b) {
+    std::fill(changed, x.end(), x_b);
+    kernels::upload<float>(stream, x, elements);
+    kernels::coupling_forward(stream, {.shape = step.shape,
+                                       .x = probe,
+                                       .packed = step.packed.view(),
+                                       .y = probe,
+                                       .log_det = latent_scratch_.view(),
+                                       .saved = {},
+                                       .workspace = workspace_.view()});
+    return kernels::to_host(stream, elements);
+  };
+  const std::vector<float> at_0 = through(0.0F), at_1 = through(1.0F);
+  std::vector<double> gains;
+  for (size_t i = x.size() / 2; i < x.size(); ++i) {
+    // A gain may be below what the difference resolves.
+    constexpr double least = 1e-30;
+    gains.push_back(std::log(std::max(static_cast<double>(at_1[i]) - at_0[i], least)));
+  }
+  return gains;
 }
 
 void GlowPass::inverse(kernels::Stream& stream, int64_t m) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "flow/arena.h"
+#include "flow/attribution.h"
 #include "flow/scores.h"
 #include "io/model_file.h"
 #include "kernels/buffer.h"
@@ -28,8 +29,8 @@ struct Draws {
   int64_t first = 0;
 };
 
-/// Activations and workspace of up to n windows. No call allocates. v: [m * parameters] values of the windows'
-/// parameters, NaN = unknown, or empty (all unknown); x [m, 1, height, width] with m <= n, normalised.
+/// Activations and workspace of up to n windows. No call but attribute() allocates. v: [m * parameters] values of the
+/// windows' parameters, NaN = unknown, or empty (all unknown); x [m, 1, height, width] with m <= n, normalised.
 class Pass {
  public:
   virtual ~Pass() = default;
@@ -50,6 +51,10 @@ class Pass {
   virtual void loss_and_gradient(kernels::Stream& stream, kernels::ConstMap x, kernels::Array<const double> v,
                                  double scale, const Draws& draws, kernels::Array<double> nll,
                                  kernels::Array<float> raw) = 0;
+  /// Where score number `score` of Model::scores() comes from in the one window x; v as in score(). Waits for the
+  /// stream, and allocates. Needs PassMode::train.
+  virtual void attribute(kernels::Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                         Attribution& out) = 0;
   /// Queues copies of window i's latents of the last score: Model::zc_size() and then zd_size() floats, to the host.
   virtual void copy_latents(kernels::Stream& stream, int64_t i, std::span<float> to) = 0;
   /// Repeats a pass over x that gave a non-finite result and names the first operation with a non-finite output

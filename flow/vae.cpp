@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -46,6 +47,8 @@ class VaePass final : public Pass {
   }
   void loss_and_gradient(Stream& stream, kernels::ConstMap x, Array<const double> v, double scale, const Draws& draws,
                          Array<double> nll, Array<float> raw) override;
+  void attribute(Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                 Attribution& out) override;
   void copy_latents(Stream& stream, int64_t i, std::span<float> to) override;
   std::string first_non_finite(Stream& stream, kernels::ConstMap x) override;
 
@@ -187,6 +190,56 @@ void VaePass::score(Stream& stream, kernels::ConstMap x, std::span<const double>
       }
     }
     fill_scores(vae_score_list(), own, out.scores[row]);
+  }
+}
+
+void VaePass::attribute(Stream& stream, kernels::ConstMap x, std::span<const double> v, size_t score,
+                        Attribution& out) {
+  WindowScores scores(vae_, 1);
+  this->score(stream, x, v, scores, 0);
+  const std::string& name = vae_.scores()[score].name;
+  const bool whole = name == "score_loss", reconstruction = whole || name == "score_reconstruction";
+  out = {.score = scores.scores[0][score], .parts = {}, .shares = {}, .gradient = {}};
+  std::vector<float> difference = kernels::to_host(stream, active(difference_));
+  if (!reconstruction) {
+    std::fill(difference.begin(), difference.end(), 0.0F);
+  }
+  const auto n = static_cast<double>(difference.size());
+  double placed = 0, squares = 0;
+  for (const float d : difference) {
+    squares += static_cast<double>(d) * d;
+    out.shares.push_back(reconstruction ? kernels::half_log_2pi + 0.5 * d * d : 0.0);
+    placed += out.shares.back();
+  }
+  if (reconstruction) {
+    out.parts.push_back(
+        {.name = "reconstruction", .share = placed, .mean_square = squares / n, .bands = 1, .frames = 1});
+  }
+  const double code = reconstruction && !whole ? 0.0 : out.score - placed;
+  if (!reconstruction || whole) {
+    out.parts.push_back({.name = "code", .share = code});
+  }
+  spread_evenly(out.shares, out.score - placed);
+
+  // d (difference^2 / 2) = difference of the reconstruction, and less of the window itself.
+  const Buffer<float> raw(vae_.raw_gradient_size(), vae_.device_), dx(active(difference_).size, vae_.device_);
+  const Buffer<double> values(static_cast<int64_t>(v.size()), vae_.device_);
+  kernels::upload<double>(stream, v, values.view());
+  kernels::upload<float>(stream, difference, active(difference_));
+  decoder_.backward(stream, active(difference_), active(dz_), raw.view());
+  kernels::CodePrior prior = this->prior(values.view());
+  prior.beta = whole ? prior.beta : reconstruction ? 0.0 : 1.0;
+  prior.gamma = whole ? prior.gamma : 0.0;
+  kernels::code_backward(stream, {.prior = prior,
+                                  .noise = noise({}),
+                                  .scale = 1.0,
+                                  .code = encoder_.output(),
+                                  .dz = active(dz_),
+                                  .dcode = active(dcode_)});
+  encoder_.backward(stream, active(dcode_), dx.view(), raw.view());
+  out.gradient = kernels::to_host(stream, dx.view());
+  for (size_t i = 0; i < difference.size(); ++i) {
+    out.gradient[i] -= difference[i];
   }
 }
 

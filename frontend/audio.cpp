@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -114,14 +115,22 @@ bool all_finite(const float* samples, size_t count) {
   return bad == 0;
 }
 
-[[noreturn]] void not_finite(const fs::path& file, const float* block, size_t count, int64_t first,
-                             const SF_INFO& info) {
-  const float* bad = std::find_if(block, block + count, [](float x) { return !std::isfinite(x); });
-  const int64_t index = first + (bad - block) / info.channels;
+/// Of a block of whole frames of which `first` is the first's index.
+[[noreturn]] void not_finite(const fs::path& file, const Samples& block, int64_t first) {
+  const auto bad = std::find_if(block.values.begin(), block.values.end(), [](float x) { return !std::isfinite(x); });
+  const int64_t place = bad - block.values.begin(), index = first + place / block.channels;
   throw io::DataError(
       fmt::format("'{}' has a sample that is {}: index {} ({:.3f} s), channel {}; repair it or leave it out",
                   file.string(), std::isnan(*bad) ? "not a number" : "infinite", index,
-                  static_cast<double>(index) / info.samplerate, (bad - block) % info.channels));
+                  static_cast<double>(index) / block.rate_hz, place % block.channels));
+}
+
+/// Is the wanted channel there?
+void require_channel(const fs::path& file, std::optional<int> wanted, int channels) {
+  if (wanted && *wanted >= channels) {
+    throw io::DataError(fmt::format("'{}' has no channel {}: it has {}; set frontend.channel to \"mean\" or below {}",
+                                    file.string(), *wanted, channels, channels));
+  }
 }
 
 /// Of a sound that the library gave up after so many samples.
@@ -135,7 +144,7 @@ bool all_finite(const float* samples, size_t count) {
                   second, reason_of(open.sound.get())));
 }
 
-std::vector<float> resampled(const fs::path& file, const std::vector<float>& samples, int from_hz, int to_hz) {
+std::vector<float> resampled(const fs::path& file, std::span<const float> samples, int from_hz, int to_hz) {
   std::vector<float> out;
   out.reserve(static_cast<size_t>(std::ceil(static_cast<double>(samples.size()) * to_hz / from_hz)) + 1);
   try {
@@ -148,6 +157,16 @@ std::vector<float> resampled(const fs::path& file, const std::vector<float>& sam
   return out;
 }
 
+void require_sound(const fs::path& file, std::span<const float> samples) {
+  if (samples.empty()) {
+    throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
+  }
+  if (!all_finite(samples.data(), samples.size())) {
+    throw io::DataError(fmt::format(
+        "'{}' has samples too large to be averaged or resampled; scale it down or leave it out", file.string()));
+  }
+}
+
 }  // namespace
 
 Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
@@ -156,10 +175,7 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
   const OpenSound open = open_to_read(file, header);
   SNDFILE* const sound = open.sound.get();
   const SF_INFO& info = open.info;
-  if (channel && *channel >= info.channels) {
-    throw io::DataError(fmt::format("'{}' has no channel {}: it has {}; set frontend.channel to \"mean\" or below {}",
-                                    file.string(), *channel, info.channels, info.channels));
-  }
+  require_channel(file, channel, info.channels);
 
   constexpr int64_t block_values = 1 << 18, longest_block = 16384;
   constexpr int64_t believable_frames = int64_t{1} << 40;  // libsndfile: SF_COUNT_MAX for "unknown"
@@ -188,7 +204,7 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
     }
     const size_t values = static_cast<size_t>(count) * channels;
     if (!all_finite(block, values)) {
-      not_finite(file, block, values, total, info);
+      not_finite(file, {{block, values}, info.channels, info.samplerate}, total);
     }
     if (channels > 1) {
       to_mono(block, static_cast<size_t>(count), channels, channel, out);
@@ -202,21 +218,97 @@ Audio read_audio(const fs::path& file, const io::FrontendSettings& settings) {
     throw_truncated(file, fmt::format("its header promises {} samples, but {} could be decoded ({:.3f} s)", promised,
                                       total, static_cast<double>(total) / info.samplerate));
   }
-  Audio audio{std::move(mono), {info.samplerate, info.channels, header.note}};
+  Audio audio{std::move(mono), {info.samplerate, info.channels, header.note, {}}};
+  audio.source.clipping = clipping_of(audio.samples, info.samplerate);
   if (header.promised_frames > 0 && total > header.promised_frames) {
     audio.source.note = more_than_promised;
   }
   if (info.samplerate != settings.sample_rate_hz && !audio.samples.empty()) {
     audio.samples = resampled(file, audio.samples, info.samplerate, settings.sample_rate_hz);
   }
-  if (audio.samples.empty()) {
-    throw io::DataError(fmt::format("'{}' holds no samples; leave it out", file.string()));
-  }
-  if (!all_finite(audio.samples.data(), audio.samples.size())) {
-    throw io::DataError(fmt::format(
-        "'{}' has samples too large to be averaged or resampled; scale it down or leave it out", file.string()));
-  }
+  require_sound(file, audio.samples);
   return audio;
+}
+
+namespace {
+
+/// RIFF's name of the program that wrote the file, a text of ten bytes.
+constexpr std::string_view software_chunk("LIST\x16\0\0\0INFOISFT\x0a\0\0\0evenflow\0\0", 30);
+
+}  // namespace
+
+std::string wav_bytes(std::span<const float> samples, int sample_rate_hz) {
+  std::string out;
+  const auto put = [&](uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) {
+      out += static_cast<char>(value >> (8 * i) & 0xffU);
+    }
+  };
+  const auto rate = static_cast<uint32_t>(sample_rate_hz), size = static_cast<uint32_t>(2 * samples.size());
+  out += "RIFF";
+  put(36 + static_cast<uint32_t>(software_chunk.size()) + size, 4);
+  out += "WAVEfmt ";
+  put(16, 4);
+  put(1, 2);  // PCM
+  put(1, 2);
+  put(rate, 4);
+  put(2 * rate, 4);
+  put(2, 2);
+  put(16, 2);
+  out += software_chunk;
+  out += "data";
+  put(size, 4);
+  for (const float sample : samples) {
+    const float scaled = std::isnan(sample) ? 0.0F : std::clamp(sample * 32768.0F, -32768.0F, 32767.0F);
+    put(static_cast<uint32_t>(std::lrint(scaled)), 2);
+  }
+  return out;
+}
+
+bool is_own_wav(std::string_view beginning) {
+  return beginning.starts_with("RIFF") && beginning.substr(0, 256).find(software_chunk) != std::string_view::npos;
+}
+
+std::vector<float> within_full_scale(std::vector<float> samples) {
+  constexpr float most = 0.98F;
+  float peak = 0;
+  for (const float sample : samples) {
+    peak = std::max(peak, std::abs(sample));
+  }
+  if (peak > 1.0F) {
+    for (float& sample : samples) {
+      sample *= most / peak;
+    }
+  }
+  return samples;
+}
+
+std::span<const float> one_channel(const std::string& name, const Samples& samples,
+                                   const io::FrontendSettings& settings, std::vector<float>& room) {
+  constexpr int least = 1000, most = 1'000'000;
+  if (samples.rate_hz < least || samples.rate_hz > most) {
+    throw io::UsageError(
+        fmt::format("a sampling rate of {} Hz is not believable: only {} to {} Hz are; give the rate of the samples",
+                    samples.rate_hz, least, most));
+  }
+  const std::optional<int> channel = wanted_channel(settings.channel);
+  require_channel(name, channel, samples.channels);
+  if (!all_finite(samples.values.data(), samples.values.size())) {
+    not_finite(name, samples, 0);
+  }
+  std::span<const float> sound = samples.values;
+  if (samples.channels > 1) {
+    const auto channels = static_cast<size_t>(samples.channels);
+    room.resize(samples.values.size() / channels);
+    to_mono(samples.values.data(), room.size(), channels, channel, room.data());
+    sound = room;
+  }
+  if (samples.rate_hz != settings.sample_rate_hz && !sound.empty()) {
+    room = resampled(name, sound, samples.rate_hz, settings.sample_rate_hz);
+    sound = room;
+  }
+  require_sound(name, sound);
+  return sound;
 }
 
 void write_wav(const fs::path& file, const std::vector<float>& samples, int sample_rate_hz) {

@@ -148,4 +148,10 @@ FileFeatures file_features(const std::filesystem::path& file, const io::Frontend
   return {clip_features(file, audio.samples, settings, transform), std::move(audio.source)};
 }
 
+std::vector<float> sample_features(const std::string& name, const Samples& samples,
+                                   const io::FrontendSettings& settings, LogMel& transform) {
+  std::vector<float> room;
+  return clip_features(name, one_channel(name, samples, settings, room), settings, transform);
+}
+
 }  // namespace evenflow::frontend

@@ -71,4 +71,8 @@ struct FileFeatures {
 /// Decode, transform. Throws what read_audio and clip_features throw.
 FileFeatures file_features(const std::filesystem::path& file, const io::FrontendSettings& settings, LogMel& transform);
 
+/// The same of samples in memory, [frames, mel_bands] in dB. Throws what one_channel and clip_features throw.
+std::vector<float> sample_features(const std::string& name, const Samples& samples,
+                                   const io::FrontendSettings& settings, LogMel& transform);
+
 }  // namespace evenflow::frontend

@@ -415,6 +415,58 @@ std::vector<uint64_t> read_trained_on(const Hdf5File& file) {
   return sums;
 }
 
+void write_sound(Hdf5File& file, const SoundData& sound, size_t parameters) {
+  const size_t clips = sound.paths.size(), bands = static_cast<size_t>(sound.bands);
+  if (clips < 2 || sound.v.size() != clips * parameters || sound.level_db.size() != clips * bands ||
+      sound.peak_db.size() != clips * bands || sound.quietest_db.size() != clips) {
+    file.fail("/sound does not have the figures of two clips or more");
+  }
+  file.make_group("/sound");
+  file.write_texts("/sound/path", sound.paths);
+  if (parameters > 0) {
+    file.write("/sound/parameter", {clips, parameters}, sound.v.data());
+  }
+  file.write("/sound/level", {clips, bands}, sound.level_db.data());
+  file.write("/sound/peak", {clips, bands}, sound.peak_db.data());
+  file.write("/sound/quietest", sound.quietest_db);
+}
+
+std::vector<float> read_decibels(const Hdf5File& file, const std::string& where, const Shape& wanted) {
+  Shape shape;
+  std::vector<float> values = file.read<float>(where, shape);
+  require(file, shape == wanted, where + " does not have the shape that /config and /sound/path give it");
+  require_below(file, where, values, most_db);
+  return values;
+}
+
+std::optional<SoundData> read_sound(const Hdf5File& file, const ModelData& model) {
+  if (!file.exists("/sound")) {
+    return std::nullopt;
+  }
+  SoundData sound;
+  sound.paths = file.read_texts("/sound/path");
+  const size_t clips = sound.paths.size(), bands = model.normaliser.mean.size();
+  require(file,
+          model.normal.points && static_cast<int64_t>(clips) * model.normal.points->length ==
+                                     static_cast<int64_t>(model.normal.points->values.size()),
+          "/sound has other clips than /points");
+  if (const size_t parameters = model.condition.names.size(); parameters > 0) {
+    Shape shape;
+    sound.v = file.read<double>("/sound/parameter", shape);
+    require(file, shape == Shape{clips, parameters},
+            "/sound/parameter does not have a value for each clip and parameter");
+    require(file,
+            std::all_of(sound.v.begin(), sound.v.end(),
+                        [](double v) { return std::isnan(v) || std::abs(v) <= most_figure; }),
+            "/sound/parameter has a value that no training can have left");
+  }
+  sound.bands = static_cast<int64_t>(bands);
+  sound.level_db = read_decibels(file, "/sound/level", {clips, bands});
+  sound.peak_db = read_decibels(file, "/sound/peak", {clips, bands});
+  sound.quietest_db = read_decibels(file, "/sound/quietest", {clips});
+  return sound;
+}
+
 void write_conformal(Hdf5File& file, const ConformalData& conformal) {
   std::vector<std::string> names;
   std::vector<double> values;
@@ -650,6 +702,9 @@ void write_contents(Hdf5File& file, const ModelData& model) {
   if (model.normal.points) {
     write_points(file, *model.normal.points);
   }
+  if (model.normal.sound) {
+    write_sound(file, *model.normal.sound, model.condition.names.size());
+  }
   if (model.normal.calibration) {
     write_calibration(file, *model.normal.calibration, model.condition.names.size());
   }
@@ -707,6 +762,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.normal.calibration = read_calibration(file, model.condition.names.size());
   model.normal.points = read_points(file);
   model.normal.trained_on = read_trained_on(file);
+  model.normal.sound = read_sound(file, model);
   model.conformal = read_conformal(file);
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);

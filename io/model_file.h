@@ -78,6 +78,16 @@ struct PointData {
   bool operator==(const PointData&) const = default;
 };
 
+/// How normal clips sound, for explanations; the clips of PointData, in its order.
+struct SoundData {
+  std::vector<std::string> paths;        ///< [clips] as in the shard they were trained from
+  std::vector<double> v;                 ///< [clips, parameters of the condition]; NaN: unknown
+  int64_t bands = 0;                     ///< mel bands
+  std::vector<float> level_db, peak_db;  ///< [clips, bands] mean and greatest over a clip's frames
+  std::vector<float> quietest_db;        ///< [clips] of the frame whose mean over the bands is the least
+  bool operator==(const SoundData&) const = default;
+};
+
 /// What is known of normal clips, for scores that rest on it.
 struct NormalData {
   std::vector<ScoreReference> references = {};      ///< empty: not fitted, or of an older program
@@ -85,6 +95,7 @@ struct NormalData {
   std::optional<PointData> points = {};             ///< none: too few clips, or of an older program
   /// frames_sum (io/shard.h) of each clip that was trained on, held-out ones not, ascending; empty: of an older program
   std::vector<uint64_t> trained_on = {};
+  std::optional<SoundData> sound = {};  ///< none without points, or of an older program
 };
 
 /// What scores were of normal clips that the model was not trained on: p-values rest on them, and thresholds of the

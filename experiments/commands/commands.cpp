@@ -12,8 +12,10 @@ Command calibrate_command();
 Command monitor_command();
 Command evaluate_command();
 Command compare_command();
+Command explain_command();
 Command encode_command();
 Command sample_command();
+Command export_command();
 Command info_command();
 Command synth_command();
 Command profile_command();
@@ -33,8 +35,10 @@ std::vector<Command> commands() {
       monitor_command(),
       evaluate_command(),
       compare_command(),
+      explain_command(),
       encode_command(),
       sample_command(),
+      export_command(),
       info_command(),
       synth_command(),
       profile_command(),

@@ -9,6 +9,7 @@
 
 #include "experiments/command.h"
 #include "experiments/console.h"
+#include "experiments/export/export.h"
 #include "experiments/monitor/state_file.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
@@ -403,6 +404,19 @@ void describe_configuration(const fs::path& file) {
   fmt::print("All other keys are the defaults.\n");
 }
 
+void describe_graph(const fs::path& file) {
+  const onnx::GraphFile graph = onnx::read_graph(file);
+  fmt::print("{}: ONNX graph, opset {}\n", io::escaped(file.string()), graph.opset);
+  line("what", graph.meaning);
+  line("takes", fmt::format("{}", fmt::join(graph.inputs, ", ")));
+  line("gives", fmt::format("{}", fmt::join(graph.outputs, ", ")));
+  for (const char* key : {"frontend", "window", "threshold", "condition", "provenance"}) {
+    if (const auto found = graph.metadata.find(key); found != graph.metadata.end()) {
+      line(key, found->second);
+    }
+  }
+}
+
 void describe_monitor_state(const fs::path& file) {
   fmt::print("{}: state of a monitor\n", io::escaped(file.string()));
   for (const auto& [machine, heard] : monitor::describe_state(file)) {
@@ -441,6 +455,8 @@ int run(const InfoArguments& arguments) {
     describe_configuration(file);
   } else if (io::is_recording(file)) {
     describe_recording(file);
+  } else if (onnx::is_own_graph(io::read_beginning(file))) {
+    describe_graph(file);
   } else {
     describe_text(file);
   }
@@ -454,8 +470,7 @@ Command info_command() {
       "info",
       "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
       "run folders and folders of them, studies, choices and their tables, sweeps, states of monitors, folders of "
-      "recordings, "
-      "and recordings.",
+      "recordings, recordings, and exported graphs.",
       "  evenflow info runs/first/model.h5\n"
       "  evenflow info features.h5",
       declare, run);

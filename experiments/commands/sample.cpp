@@ -3,18 +3,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <optional>
+#include <span>
 
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/outputs.h"
+#include "experiments/parameter_values.h"
 #include "experiments/recordings.h"
 #include "experiments/report/heat_map.h"
+#include "frontend/audio.h"
 #include "frontend/features.h"
+#include "frontend/griffin_lim.h"
 #include "frontend/silence.h"
 #include "frontend/sound_notes.h"
+#include "io/atomic_file.h"
 #include "io/error.h"
-#include "io/parameter_value.h"
 #include "io/samples_file.h"
 #include "io/sound_format.h"
 #include "train/detect/score.h"
@@ -27,7 +31,7 @@ namespace fs = std::filesystem;
 struct SampleArguments {
   fs::path model, out;
   std::vector<std::string> at;  ///< "velocity_mm_s=300"
-  std::optional<fs::path> from, picture;
+  std::optional<fs::path> from, picture, audio;
   int64_t count = 8;
   double temperature = 0.7;
   uint64_t seed = 1;
@@ -36,7 +40,6 @@ struct SampleArguments {
   bool force = false;  ///< replace what is not evenflow's own
 };
 
-/// A value asked of a parameter.
 void declare(Options& options, SampleArguments& arguments) {
   options.file("--model", arguments.model, "the model").required();
   options.words("--at", arguments.at, "a parameter and its value, in the parameter's unit; once per parameter")
@@ -47,16 +50,10 @@ void declare(Options& options, SampleArguments& arguments) {
   options.number("--seed", arguments.seed, 0, 9.2e18, "of the noise");
   options.file("--out", arguments.out, "windows in dB to write (HDF5)");
   options.file("--picture", arguments.picture, "picture of the windows to write (PNG)");
+  options.file("--audio", arguments.audio, "sound of the windows, one behind the other, to write (WAV)");
   options.force(arguments.force);
   options.other_machines(arguments.other_machines);
   options.compute(arguments.compute);
-}
-
-io::ParameterValue parse_value(const std::string& text) {
-  if (const auto parsed = io::parse_parameter_value(text)) {
-    return *parsed;
-  }
-  throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
 }
 
 struct Windows {
@@ -69,24 +66,6 @@ struct Windows {
     return {all.data() + static_cast<size_t>(i) * size, size};
   }
 };
-
-/// The values asked for, in the model's order; NaN where none was given.
-std::vector<double> values_for(const io::ConditionData& condition, const std::vector<io::ParameterValue>& at) {
-  std::vector<double> values(condition.names.size(), std::numeric_limits<double>::quiet_NaN());
-  for (const io::ParameterValue& asked : at) {
-    const auto found = std::find(condition.names.begin(), condition.names.end(), asked.name);
-    if (found == condition.names.end()) {
-      std::string known;
-      for (const std::string& name : condition.names) {
-        known += (known.empty() ? "" : ", ") + name;
-      }
-      throw io::UsageError("the model knows no parameter '" + asked.name + "'; " +
-                           (known.empty() ? "it is unconstrained: leave --at out" : "it knows " + known));
-    }
-    values[static_cast<size_t>(found - condition.names.begin())] = asked.value;
-  }
-  return values;
-}
 
 Windows draw(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
   const flow::Model& model = detector.network();
@@ -178,6 +157,23 @@ Image picture_of(const Windows& windows) {
   return image;
 }
 
+/// Windows one behind the other as sound, quieter where it would not fit.
+void write_audio(const fs::path& file, const Windows& windows, const io::FrontendSettings& settings) {
+  std::vector<float> frames;
+  frames.reserve(windows.logmel_db.size());
+  for (int64_t i = 0; i < windows.count; ++i) {
+    const std::span<const float> window = windows.at(windows.logmel_db, i);
+    for (int frame = 0; frame < windows.frames; ++frame) {
+      for (int band = 0; band < windows.bands; ++band) {
+        frames.push_back(
+            window[static_cast<size_t>(band) * static_cast<size_t>(windows.frames) + static_cast<size_t>(frame)]);
+      }
+    }
+  }
+  const std::vector<float> sound = frontend::within_full_scale(frontend::sound_of(frames, settings));
+  io::write_text(file, frontend::wav_bytes(sound, settings.sample_rate_hz));
+}
+
 std::string at_text(const std::vector<io::ParameterValue>& at) {
   std::string text;
   for (const io::ParameterValue& value : at) {
@@ -187,12 +183,9 @@ std::string at_text(const std::vector<io::ParameterValue>& at) {
 }
 
 int run(const SampleArguments& arguments) {
-  std::vector<io::ParameterValue> asked;
-  for (const std::string& text : arguments.at) {
-    asked.push_back(parse_value(text));
-  }
-  if (arguments.out.empty() && !arguments.picture) {
-    throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or both");
+  const std::vector<io::ParameterValue> asked = parse_values(arguments.at);
+  if (arguments.out.empty() && !arguments.picture && !arguments.audio) {
+    throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or --audio (WAV)");
   }
   Outputs outputs(arguments.force);
   outputs.reads(arguments.model, "the model");
@@ -204,6 +197,9 @@ int run(const SampleArguments& arguments) {
   }
   if (arguments.picture) {
     outputs.writes(*arguments.picture, FileKind::picture);
+  }
+  if (arguments.audio) {
+    outputs.writes(*arguments.audio, FileKind::sound);
   }
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const std::vector<std::string>& names = detector.model().condition.names;
@@ -227,6 +223,9 @@ int run(const SampleArguments& arguments) {
   if (arguments.picture) {
     write_png(*arguments.picture, picture_of(windows));
   }
+  if (arguments.audio) {
+    write_audio(*arguments.audio, windows, detector.model().config.frontend);
+  }
   fmt::print("{} {}{}{}\n", arguments.from ? "Moved" : "Drew", count_text(windows.count, "window"),
              arguments.from ? " of " + arguments.from->string() : "", at_text(asked));
   if (!arguments.out.empty()) {
@@ -234,6 +233,9 @@ int run(const SampleArguments& arguments) {
   }
   if (arguments.picture) {
     fmt::print("  {}\n", arguments.picture->string());
+  }
+  if (arguments.audio) {
+    fmt::print("  {}\n", arguments.audio->string());
   }
   return exit_ok;
 }
@@ -247,7 +249,8 @@ Command sample_command() {
       "instead: \"this sound at 300 mm/s\". Parameters that are not given are drawn as in training or, with --from, "
       "stay as they are.",
       "  evenflow sample --model runs/first/model.h5 --at velocity_mm_s=300 -n 8 --picture samples.png\n"
-      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png",
+      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png\n"
+      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --audio moved.wav",
       declare, run);
 }
 

@@ -10,21 +10,16 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char beginning[] = "{\"evenflow\":\"monitor state\"";
 constexpr int version = 1;
 
 }  // namespace
-
-bool is_state(const std::filesystem::path& file) {
-  return io::read_beginning(file).starts_with(beginning);
-}
 
 Memories read_state(const std::filesystem::path& file) {
   if (!std::filesystem::exists(file)) {
     return {};
   }
   const std::string text = io::read_text(file);
-  if (!text.starts_with(beginning)) {
+  if (!text.starts_with(state_beginning)) {
     throw io::DataError(
         fmt::format("'{}' is not the state of a monitor; name another file, or move this one away", file.string()));
   }

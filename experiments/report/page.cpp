@@ -152,6 +152,18 @@ void Page::figure(const std::string& svg, const std::string& caption, const std:
       escape(alt), base64(svg), prose(caption));
 }
 
+void Page::block(const std::string& html) {
+  body_ += html;
+}
+
+std::string html_text(std::string_view text) {
+  return escape(text);
+}
+
+std::string data_address(std::string_view type, std::string_view bytes) {
+  return fmt::format("data:{};base64,{}", type, base64(bytes));
+}
+
 bool is_own_page(std::string_view html) {
   return html.starts_with("<!doctype html>") && html.find(style) != std::string_view::npos;
 }

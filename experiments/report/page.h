@@ -17,6 +17,11 @@ struct PageTable {
 /// True if the text begins as a page's html() does.
 bool is_own_page(std::string_view html);
 
+/// A text with what HTML reserves escaped.
+std::string html_text(std::string_view text);
+/// Bytes as a "data:" address, type "image/png".
+std::string data_address(std::string_view type, std::string_view bytes);
+
 /// Plain texts go in; the page escapes them. `code` in back quotes is set as code, **this** in bold.
 class Page {
  public:
@@ -29,6 +34,8 @@ class Page {
   void table(const PageTable& table);
   /// `svg`: the picture itself; `alt`: what it shows, for those who cannot see it.
   void figure(const std::string& svg, const std::string& caption, const std::string& alt);
+  /// HTML that the caller vouches for: nothing in it is escaped.
+  void block(const std::string& html);
   std::string html() const;
 
  private:

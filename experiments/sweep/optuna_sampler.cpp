@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "experiments/process.h"
@@ -15,11 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-std::string python() {
-  const char* named = std::getenv("EVENFLOW_PYTHON");
-  return named != nullptr && *named != '\0' ? named : "python3";
-}
 
 json to_json(const std::vector<io::Domain>& space) {
   json all = json::array();

@@ -255,6 +255,50 @@ TEST(ReadAudio, ASampleThatIsNoNumber) {
   EXPECT_THAT(data_error(folder / "a.wav", {.channel = "0"}), HasSubstr("that is infinite"));
 }
 
+TEST(OneChannel, SamplesInMemoryAreThoseOfAFile) {
+  const TemporaryFolder folder;
+  const std::vector<float> samples = test::noise(0.9, 3 * 20011);
+  std::vector<float> room;
+  for (const int rate : {16000, 44100, 8000}) {
+    for (const int channels : {1, 3}) {
+      write_sound(folder / "a.wav", samples,
+                  {.format = SF_FORMAT_WAV | SF_FORMAT_FLOAT, .rate_hz = rate, .channels = channels});
+      for (const char* channel : {"mean", "0"}) {
+        io::FrontendSettings settings;
+        settings.channel = channel;
+        const std::vector<float> expected = read_audio(folder / "a.wav", settings).samples;
+        const auto found = one_channel("array", {samples, channels, rate}, settings, room);
+        EXPECT_TRUE(std::equal(found.begin(), found.end(), expected.begin(), expected.end()))
+            << rate << " Hz, " << channels << " channels, " << channel;
+      }
+    }
+  }
+  EXPECT_EQ(one_channel("array", {samples, 1, usual.sample_rate_hz}, usual, room).data(), samples.data());
+}
+
+TEST(OneChannel, WhatCannotBeSound) {
+  std::vector<float> samples(4000, 0.1F), room;
+  const auto data_error_of = [&](const Samples& wrong, const io::FrontendSettings& settings = usual) {
+    return error_of<io::DataError>([&] { one_channel("array", wrong, settings, room); });
+  };
+  for (const int rate : {-1, 0, 999, 1'000'001}) {
+    EXPECT_THAT(error_of<io::UsageError>([&] {
+                  one_channel("array", {samples, 1, rate}, usual, room);
+                }),
+                AllOf(HasSubstr(std::to_string(rate)), HasSubstr("1000 to 1000000 Hz")));
+  }
+  EXPECT_THAT(data_error_of({{}, 1, 16000}), HasSubstr("'array' holds no samples"));
+  EXPECT_THAT(data_error_of({{}, 2, 8000}), HasSubstr("'array' holds no samples"));
+  io::FrontendSettings second;
+  second.channel = "1";
+  EXPECT_THAT(data_error_of({samples, 1, 16000}, second), HasSubstr("'array' has no channel 1: it has 1"));
+  samples[2001] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THAT(data_error_of({samples, 2, 8000}), HasSubstr("not a number: index 1000 (0.125 s), channel 1"));
+  samples[2001] = std::numeric_limits<float>::max();
+  samples[2000] = std::numeric_limits<float>::max();
+  EXPECT_THAT(data_error_of({samples, 2, 16000}), HasSubstr("too large to be averaged"));
+}
+
 TEST(WriteWav, RoundTripClipsAndIsAtomic) {
   const TemporaryFolder folder;
   const std::vector<float> samples{0.0f, 1.0f / 32768.0f, -1.0f, 0.5f, 1.0f, 7.0f, -7.0f};

@@ -17,7 +17,7 @@ bool same(double a, double b) {
 bool same(const train::ClipScore& a, const train::ClipScore& b) {
   return a.clip.path == b.clip.path && a.clip.machine == b.clip.machine && a.clip.label == b.clip.label &&
          a.clip.split == b.clip.split && a.decision == b.decision && a.outside_calibration == b.outside_calibration &&
-         same(a.score, b.score) &&
+         same(a.score, b.score) && same(a.p_value, b.p_value) &&
          std::equal(a.scores.begin(), a.scores.end(), b.scores.begin(), b.scores.end(),
                     [](double x, double y) { return same(x, y); });
 }

@@ -226,5 +226,33 @@ TEST(NormalPoints, AreFiniteWherePointsAreOne) {
   EXPECT_THROW(NormalPoints(std::span(one).first(3), 3), io::DataError);
 }
 
+TEST(NormalPoints, PartsTellTheDistance) {
+  constexpr int64_t n = 12, length = 20;
+  const NormalPoints points(normal_points(n, length, 5), length);
+  const std::vector<float> x = normal_points(1, length, 6);
+  const NormalPoints::Parts parts = points.parts();
+  ASSERT_GT(parts.b, 0.0);
+  std::vector<double> z, products(n, 0.0);
+  for (size_t j = 0; j < length; ++j) {
+    z.push_back((x[j] - parts.mean[j]) / parts.deviation[j]);
+  }
+  double square = 0;
+  for (size_t j = 0; j < length; ++j) {
+    square += z[j] * z[j];
+    for (size_t i = 0; i < n; ++i) {
+      products[i] += parts.rows[i * length + j] * z[j];
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t k = 0; k < n; ++k) {
+      square -= products[i] * parts.inner_inverse[i * n + k] * products[k];
+    }
+  }
+  const double expected = points.mahalanobis(x, x);
+  EXPECT_TRUE(std::abs(square / parts.a / length - expected) <= 1e-10 * expected) << square << " " << expected;
+  EXPECT_EQ(parts.neighbours, 5);
+  EXPECT_EQ(parts.reach.size(), static_cast<size_t>(n));
+}
+
 }  // namespace
 }  // namespace evenflow::train

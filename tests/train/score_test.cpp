@@ -373,6 +373,32 @@ TEST_F(ScoreTest, EncodesEveryWindow) {
   }
 }
 
+TEST_F(ScoreTest, EncodesOneClipAsAWholeShard) {
+  const io::Shard data(shard());
+  Detector detector(model(), "cpu", 2);
+  detector.encode(data, *folder_ / "latents.h5");
+  const io::Hdf5Lock lock;
+  const io::Hdf5File file = io::Hdf5File::open(*folder_ / "latents.h5", "evenflow latents");
+  io::Shape shape;
+  const auto zc = file.read<float>("/zc", shape), zd = file.read<float>("/zd", shape);
+  const auto clip_of_window = file.read<int32_t>("/window/clip");
+  const auto frame = file.read<int64_t>("/window/frame");
+  const auto nll = file.read<double>("/nll");
+  constexpr int clip = 3;
+  const auto first = std::find(clip_of_window.begin(), clip_of_window.end(), clip) - clip_of_window.begin();
+  const ClipLatents one = detector.encode(data.clips()[clip], data.clip_frames(clip), data.parameter_names());
+  const auto windows = static_cast<int64_t>(one.frame.size());
+  ASSERT_EQ(windows, std::count(clip_of_window.begin(), clip_of_window.end(), clip));
+  EXPECT_TRUE(std::equal(one.frame.begin(), one.frame.end(), frame.begin() + first));
+  ASSERT_EQ(one.zc.size(), static_cast<size_t>(windows) * 96);
+  ASSERT_EQ(one.zd.size(), static_cast<size_t>(windows) * 32);
+  EXPECT_TRUE(std::equal(one.zc.begin(), one.zc.end(), zc.begin() + first * 96));
+  EXPECT_TRUE(std::equal(one.zd.begin(), one.zd.end(), zd.begin() + first * 32));
+  for (int64_t i = 0; i < windows; ++i) {
+    EXPECT_EQ(one.scores.of(i, "nll"), nll[static_cast<size_t>(first + i)]);
+  }
+}
+
 // ---- samples
 
 TEST_F(ScoreTest, SamplesAreFunctionsOfSeedAndIndex) {
@@ -501,6 +527,15 @@ TEST_F(ScoreTest, ABadScoresCsvIsNamed) {
                        std::string(p) + "\n"),
                 AllOf(HasSubstr("line 2"), HasSubstr("column p_value holds '" + std::string(p) + "'")));
   }
+}
+
+TEST_F(ScoreTest, AnOlderTableMayHaveAParameterCalledPValue) {
+  const std::filesystem::path file = *folder_ / "older.csv";
+  io::write_text(file, "path,machine,label,p_value,score,nll,decision,split,domain,section\na,m,0,7,1,1,0,test,,\n");
+  const ScoreTable table = read_scores(file);
+  EXPECT_EQ(table.parameter_names, std::vector<std::string>{"p_value"});
+  EXPECT_EQ(table.clips.at(0).clip.parameter, std::vector<double>{7.0});
+  EXPECT_TRUE(std::isnan(table.clips.at(0).p_value));
 }
 
 // ---- normal clips that were not trained on

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,11 @@ class Transforms {
  public:
   explicit Transforms(const io::FrontendSettings& settings) : settings_(settings) {}
   frontend::FileFeatures of(const std::filesystem::path& recording);
+  std::vector<float> of(const std::string& name, const frontend::Samples& samples);
 
  private:
   std::unique_ptr<frontend::LogMel> take();
+  void give_back(std::unique_ptr<frontend::LogMel> transform);
   io::FrontendSettings settings_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<frontend::LogMel>> idle_;  // guarded by mutex_
@@ -28,6 +31,9 @@ class Transforms {
 struct Detector::State {
   State(io::ModelData model, const std::string& device, int threads);
   ClipScoring scoring();
+  /// The clip by itself; parameters as Detector::score has them.
+  ClipGroup group_of(const io::Clip& clip, std::span<const float> logmel_db,
+                     const std::vector<std::string>& parameter_names) const;
 
   io::ModelData model;
   std::unique_ptr<flow::Model> network;

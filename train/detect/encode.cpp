@@ -21,6 +21,14 @@ int64_t count_windows(const io::Shard& shard, const io::WindowSettings& window) 
   return total;
 }
 
+/// Collects windows' latents, one behind the other.
+LatentVisitor collect(std::vector<float>& zc, std::vector<float>& zd) {
+  return [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
+    zc.insert(zc.end(), window_zc.begin(), window_zc.end());
+    zd.insert(zd.end(), window_zd.begin(), window_zd.end());
+  };
+}
+
 // Where each of a group's windows stands; `clip` counts the shard's clips and goes on.
 void place_windows(const ClipGroup& group, const io::WindowSettings& window, int32_t& clip, io::LatentsTable& table) {
   for (size_t c = 0; c + 1 < group.first.size(); ++c, ++clip) {
@@ -79,11 +87,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
     scores.resize(static_cast<int64_t>(group.start.size()));
     zc.clear();
     zd.clear();
-    s.engine->encode(group.batch(), scores,
-                     [&](int64_t, std::span<const float> window_zc, std::span<const float> window_zd) {
-                       zc.insert(zc.end(), window_zc.begin(), window_zc.end());
-                       zd.insert(zd.end(), window_zd.begin(), window_zd.end());
-                     });
+    s.engine->encode(group.batch(), scores, collect(zc, zd));
     writer.append(zc, zd);
     for (size_t i = 0; i < group.clips.size(); ++i) {
       if (!group.finite[i]) {
@@ -106,6 +110,18 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
                     "prepare the recordings again",
                     not_finite.size(), shard.clips().size(), not_finite.front(), out.string()));
   }
+}
+
+ClipLatents Detector::encode(const io::Clip& clip, std::span<const float> logmel_db,
+                             const std::vector<std::string>& parameter_names) {
+  State& s = *state_;
+  const ClipGroup group = s.group_of(clip, logmel_db, parameter_names);
+  const auto windows = static_cast<int64_t>(group.start.size());
+  ClipLatents out{group.start, {}, {}, flow::WindowScores(*s.network, windows)};
+  out.zc.reserve(static_cast<size_t>(windows * s.network->zc_size()));
+  out.zd.reserve(static_cast<size_t>(windows * s.network->zd_size()));
+  s.engine->encode(group.batch(), out.scores, collect(out.zc, out.zd));
+  return out;
 }
 
 }  // namespace evenflow::train

@@ -47,21 +47,29 @@ std::unique_ptr<flow::Model> load_network(const io::ModelData& model, kernels::D
 std::unique_ptr<frontend::LogMel> Transforms::take() {
   const std::lock_guard lock(mutex_);
   if (idle_.empty()) {
-    return nullptr;
+    return std::make_unique<frontend::LogMel>(settings_);
   }
   std::unique_ptr<frontend::LogMel> transform = std::move(idle_.back());
   idle_.pop_back();
   return transform;
 }
 
-frontend::FileFeatures Transforms::of(const std::filesystem::path& recording) {
-  std::unique_ptr<frontend::LogMel> transform = take();
-  if (!transform) {
-    transform = std::make_unique<frontend::LogMel>(settings_);
-  }
-  frontend::FileFeatures features = frontend::file_features(recording, settings_, *transform);
+void Transforms::give_back(std::unique_ptr<frontend::LogMel> transform) {
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(transform));
+}
+
+frontend::FileFeatures Transforms::of(const std::filesystem::path& recording) {
+  std::unique_ptr<frontend::LogMel> transform = take();
+  frontend::FileFeatures features = frontend::file_features(recording, settings_, *transform);
+  give_back(std::move(transform));
+  return features;
+}
+
+std::vector<float> Transforms::of(const std::string& name, const frontend::Samples& samples) {
+  std::unique_ptr<frontend::LogMel> transform = take();
+  std::vector<float> features = frontend::sample_features(name, samples, settings_, *transform);
+  give_back(std::move(transform));
   return features;
 }
 
@@ -88,6 +96,15 @@ ClipScoring Detector::State::scoring() {
           .score_name = score_name,
           .threshold = &model.threshold,
           .normal = normal_scores(model, score_name)};
+}
+
+ClipGroup Detector::State::group_of(const io::Clip& clip, std::span<const float> logmel_db,
+                                    const std::vector<std::string>& parameter_names) const {
+  const std::vector<std::string>& own = model.condition.names;
+  const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
+  ClipGroup group;
+  add_clip(group, clip, logmel_db, v, model.config.window, model.config.frontend);
+  return group;
 }
 
 Detector::Detector(const std::filesystem::path& model, const std::string& device, int threads,
@@ -131,6 +148,10 @@ frontend::FileFeatures Detector::features(const std::filesystem::path& recording
   return state_->transforms.of(recording);
 }
 
+std::vector<float> Detector::features(const std::string& name, const frontend::Samples& samples) {
+  return state_->transforms.of(name, samples);
+}
+
 ClipScore Detector::score(const std::filesystem::path& recording) {
   io::Clip clip;
   clip.path = recording;
@@ -140,10 +161,7 @@ ClipScore Detector::score(const std::filesystem::path& recording) {
 
 ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,
                           const std::vector<std::string>& parameter_names) {
-  const std::vector<std::string>& own = state_->model.condition.names;
-  const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
-  ClipGroup group;
-  add_clip(group, clip, logmel_db, v, state_->model.config.window, state_->model.config.frontend);
+  const ClipGroup group = state_->group_of(clip, logmel_db, parameter_names);
   flow::WindowScores windows(*state_->network, static_cast<int64_t>(group.start.size()));
   state_->engine->score(group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();

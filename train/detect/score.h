@@ -15,9 +15,19 @@
 #include "io/model_file.h"
 #include "io/shard.h"
 #include "train/detect/decision.h"
+#include "train/detect/explain.h"
 #include "train/detect/score_table.h"
 
 namespace evenflow::train {
+
+struct ClipGroup;
+
+/// A clip's latents, window by window.
+struct ClipLatents {
+  std::vector<int64_t> frame;  ///< [windows] where each begins
+  std::vector<float> zc, zd;   ///< [windows, flow::Model::zc_size() or zd_size()]
+  flow::WindowScores scores;   ///< of the windows
+};
 
 class Detector {
  public:
@@ -43,6 +53,8 @@ class Detector {
   /// A recording as the model hears it: decoded, resampled and transformed with the model's frontend settings. Any
   /// number of threads may call it at a time. io::DataError names the file.
   frontend::FileFeatures features(const std::filesystem::path& recording);
+  /// The same of samples in memory, [frames, bands] in dB. Throws what frontend::sample_features throws.
+  std::vector<float> features(const std::string& name, const frontend::Samples& samples);
 
   /// A recording, from file to decision; its parameters are unknown. io::DataError names the file.
   ClipScore score(const std::filesystem::path& recording);
@@ -66,6 +78,10 @@ class Detector {
   void encode(const io::Shard& shard, const std::filesystem::path& out,
               const std::function<void(int64_t done, int64_t total)>& progress = {});
 
+  /// The latents of one clip, whose frames are given as to `score`.
+  ClipLatents encode(const io::Clip& clip, std::span<const float> logmel_db,
+                     const std::vector<std::string>& parameter_names = {});
+
   /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
   /// scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of (seed, i) alone.
   /// io::UsageError: v of the wrong length, or given to an unconstrained model.
@@ -73,8 +89,22 @@ class Detector {
   /// Moves a window, [window frames, bands] in dB, to v: encodes, shifts zd by k (v_to - its own estimate), inverts.
   /// A NaN in v_to leaves that parameter as it is. [bands, window frames] in dB.
   std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
+  /// The same of a clip, [frames, bands], window behind window; the last one ends with the clip. [frames, bands].
+  std::vector<float> transfer_clip(std::span<const float> logmel_db, std::span<const double> v_to);
+
+  /// Why a clip scores as it does: frames [frames, bands] in dB, parameter_names as score() has them. io::UsageError:
+  /// no such score, options.at of the wrong length. io::DataError names a clip that is too short, or whose score is not
+  /// finite.
+  Explanation explain(const io::Clip& clip, std::span<const float> logmel_db, const ExplainOptions& options = {},
+                      const std::vector<std::string>& parameter_names = {});
+  /// Adds a normal clip to those that explanations compare with (ExplainOptions::normals), unless what the model makes
+  /// of it is not finite. io::DataError names a clip that is too short.
+  void add_normal(NormalReference& reference, const io::Clip& clip, std::span<const float> logmel_db,
+                  const std::vector<std::string>& parameter_names = {});
 
  private:
+  // Explanation's shares and gradient.
+  void divide(const ClipGroup& group, const flow::WindowScores& windows, std::span<const double> v, Explanation& out);
   friend class ClipStream;
   struct State;
   std::unique_ptr<State> state_;

@@ -135,6 +135,12 @@ void score_into(std::vector<ClipScore>& out, const ClipScoring& scoring, const C
   }
 }
 
+/// A clip's frames, which begin where its first window does.
+std::span<const float> frames_of(const ClipGroup& group, size_t clip, int64_t bands) {
+  const int64_t first = group.start[static_cast<size_t>(group.first[clip])] * bands;
+  return std::span(group.frames).subspan(static_cast<size_t>(first), static_cast<size_t>(group.length[clip] * bands));
+}
+
 std::optional<size_t> index_of(const std::string& name, const std::vector<std::string>& names) {
   const auto found = std::find(names.begin(), names.end(), name);
   return found == names.end() ? std::nullopt : std::optional(static_cast<size_t>(found - names.begin()));
@@ -218,6 +224,9 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
     out.back().silent = group.silent[i];
     out.back().frames = group.length[i];
     out.back().frames_sum = group.frames_sum[i];
+    if (scoring.keep_descriptors) {
+      out.back().sound = clip_sound(frames_of(group, i, scoring.model.height()), scoring.model.height());
+    }
   }
   return out;
 }

@@ -23,7 +23,7 @@ struct ClipScoring {
   std::string score_name;                        ///< the one that decides, not "auto"; NaN where `scores` lacks it
   const io::ThresholdData* threshold = nullptr;  ///< none: decision -1
   std::span<const double> normal = {};           ///< that score of normal clips, ascending, for p-values; empty: none
-  bool keep_descriptors = false;                 ///< in the clips' scores
+  bool keep_descriptors = false;                 ///< and how clips sound, in their scores
 };
 
 /// Clips collected for one batch: their frames end to end and their windows.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/manifest.h"
+#include "train/detect/clip_sound.h"
 
 namespace evenflow::train {
 
@@ -28,6 +29,7 @@ struct ClipScore {
   uint64_t frames_sum = 0;        ///< by which its frames are known again (io/shard.h)
   std::vector<float> descriptor;  ///< the model's (flow::Model::descriptor_size), mean over windows, while it is needed
   std::vector<float> copied_descriptor;  ///< of a changed copy: that of its recording
+  ClipSound sound;                       ///< while it is needed
   std::string fault;                     ///< why `score` or an estimate is not finite; empty if all are
 };
 

@@ -103,7 +103,11 @@ class Row {
   Row(const std::string& file, const std::map<std::string, size_t>& columns, const io::CsvRow& row)
       : file_(file), columns_(columns), row_(row) {}
 
-  bool has(const std::string& column) const { return columns_.contains(column); }
+  /// Behind the decision; before it, an older table may have a parameter of that name.
+  bool has(const std::string& column) const {
+    const auto found = columns_.find(column);
+    return found != columns_.end() && found->second > columns_.at("decision");
+  }
   const std::string& text(const std::string& column) const { return row_.cells[columns_.at(column)]; }
 
   double real(const std::string& column) const {

@@ -13,6 +13,7 @@
 #include "kernels/augment.h"
 #include "train/detect/calibration.h"
 #include "train/detect/decision.h"
+#include "train/detect/normal_sound.h"
 #include "train/detect/speeds.h"
 #include "train/statistics/finite.h"
 #include "train/statistics/random.h"
@@ -209,20 +210,20 @@ void require_widths(const std::vector<double>& bandwidth, const std::vector<std:
 constexpr size_t most_points = 128;
 
 /// Of the clips trained on: those held out then tell how far new clips lie. None if fewer than two are finite.
-std::optional<io::PointData> points_of(std::span<const ClipScore> trained_on, uint64_t seed) {
+void keep_points(std::span<const ClipScore> trained_on, const ClipScoring& scoring,
+                 const std::vector<std::string>& names, uint64_t seed, io::NormalData& out) {
   const std::vector<bool> taken = drawn(trained_on.size(), most_points, seed);
-  io::PointData points;
-  size_t clips = 0;
+  NormalReference reference;
   for (size_t i = 0; i < trained_on.size(); ++i) {
-    const std::vector<float>& descriptor = trained_on[i].descriptor;
-    if (!taken[i] || descriptor.empty() || !all_finite(descriptor)) {
-      continue;
+    const ClipScore& clip = trained_on[i];
+    if (taken[i] && !clip.descriptor.empty() && all_finite(clip.descriptor)) {
+      reference.add(clip, values_of(clip.clip, names, scoring.parameters));
     }
-    points.length = static_cast<int64_t>(descriptor.size());
-    points.values.insert(points.values.end(), descriptor.begin(), descriptor.end());
-    ++clips;
   }
-  return clips < 2 ? std::nullopt : std::optional(std::move(points));
+  if (reference.size() >= 2) {
+    out.points = std::move(reference.points);
+    out.sound = std::move(reference.sound);
+  }
 }
 
 /// frames_sum of each, ascending.
@@ -283,7 +284,8 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   }
   out.normal.references = references_of(scoring.model.scores(), scored);
   out.normal.trained_on = sums_of(std::span(scored).first(training));
-  out.normal.points = points_of(std::span(scored).first(training), config.train.seed);
+  keep_points(std::span(scored).first(training), scoring, clips.train.shards[0]->parameter_names(), config.train.seed,
+              out.normal);
   const ScoreSet before(scoring.model.scores(), out.normal);
   if (!scoring.parameters.empty() && !calibrated_scores(before.scores()).empty()) {
     std::vector<ClipScore> reference = scored;

@@ -181,4 +181,34 @@ double NormalPoints::nearest(std::span<const float> x, std::span<const float> ow
   return found.empty() ? 0.0 : mean_distance(found) * static_cast<double>(found.size()) / reach;
 }
 
+NormalPoints::Parts NormalPoints::parts() const {
+  const State& s = *state_;
+  const auto listed = [](const auto& matrix) {
+    return std::vector<double>(matrix.data(), matrix.data() + matrix.size());
+  };
+  Parts out{.mean = listed(s.mean),
+            .deviation = listed(s.deviation),
+            .rows = listed(s.rows),
+            .square_norms = listed(s.square_norms),
+            .a = s.covariance.a,
+            .b = s.covariance.b,
+            .inner_inverse = {},
+            .reach = s.reach,
+            .neighbours = static_cast<int64_t>(s.neighbours)};
+  if (s.covariance.b > 0) {
+    const Rows inverse = s.inner.solve(MatrixXd::Identity(s.rows.rows(), s.rows.rows()));
+    out.inner_inverse = listed(inverse);
+  }
+  return out;
+}
+
+std::vector<NormalPoints::Neighbour> NormalPoints::neighbours(std::span<const float> x) const {
+  const VectorXd z = state_->scaled(x);
+  std::vector<Neighbour> out;
+  for (const auto& [distance, row] : state_->nearest(z.squaredNorm(), state_->rows * z)) {
+    out.push_back({row, distance / std::sqrt(static_cast<double>(length()))});
+  }
+  return out;
+}
+
 }  // namespace evenflow::train

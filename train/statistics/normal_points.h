@@ -35,6 +35,24 @@ class NormalPoints {
   /// 2000, "LOF"). Points at x itself do not count either; 0 if none does.
   double nearest(std::span<const float> x, std::span<const float> own) const;
 
+  /// What both rest on, for whoever computes them elsewhere. z = (x - mean) / deviation; matrices by rows.
+  struct Parts {
+    std::vector<double> mean, deviation;  ///< [length]
+    std::vector<double> rows;             ///< [n, length]: z of the points
+    std::vector<double> square_norms;     ///< [n] of the rows
+    double a = 1, b = 0;                  ///< the covariance of z is a I + b X'X, X being the rows
+    std::vector<double> inner_inverse;    ///< [n, n] of a / b I + X X'; empty where b is 0
+    std::vector<double> reach;            ///< [n]: each point's mean distance from its nearest
+    int64_t neighbours = 1;               ///< k
+  };
+  Parts parts() const;
+  struct Neighbour {
+    int64_t point;
+    double distance;  ///< over the root of the length: 1 is a standard deviation in every element
+  };
+  /// The points nearest to x, nearest first, min(5, n - 1) at most. Points at x itself are left out.
+  std::vector<Neighbour> neighbours(std::span<const float> x) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -1,0 +1,175 @@
+// evenflow explain: why a recording scores as it does.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "experiments/command.h"
+#include "experiments/console.h"
+#include "experiments/outputs.h"
+#include "experiments/parameter_values.h"
+#include "experiments/recordings.h"
+#include "experiments/report/explanation.h"
+#include "experiments/report/explanation_page.h"
+#include "frontend/audio.h"
+#include "frontend/features.h"
+#include "io/atomic_file.h"
+#include "io/error.h"
+#include "io/hdf5_file.h"
+#include "io/shard.h"
+#include "io/sound_format.h"
+#include "io/standard_output.h"
+#include "train/detect/config_match.h"
+#include "train/detect/score.h"
+
+namespace evenflow::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ExplainArguments {
+  fs::path model, clip;
+  std::string score;
+  std::vector<std::string> at;
+  std::optional<fs::path> normals, page;
+  bool json = false, other_machines = false;
+  Compute compute;
+  bool force = false;
+};
+
+void declare(Options& options, ExplainArguments& arguments) {
+  options.file("MODEL", arguments.model, "the model (model.h5)").required();
+  options.file("CLIP", arguments.clip, "the recording to explain").required();
+  options.word("--score", arguments.score, {}, "the score to explain, instead of the one that decides");
+  options.words("--at", arguments.at, "the operating point the clip should have had; once per parameter")
+      .shown_as("NAME=X");
+  options.file("--normals", arguments.normals,
+               "normal recordings or features to compare with, instead of the training clips");
+  options.file("--page", arguments.page, "a page to write (HTML): spectrogram, sound, and all that is known");
+  options.flag("--json", arguments.json, "print one JSON object instead of text");
+  options.force(arguments.force);
+  options.other_machines(arguments.other_machines);
+  options.compute(arguments.compute);
+}
+
+/// So many are enough, and as many as a model holds.
+constexpr size_t most_normals = 128;
+
+/// Which of so many: all, or evenly spread ones.
+std::vector<size_t> spread_over(std::vector<size_t> all) {
+  if (all.size() <= most_normals) {
+    return all;
+  }
+  std::vector<size_t> some;
+  for (size_t i = 0; i < most_normals; ++i) {
+    some.push_back(all[i * all.size() / most_normals]);
+  }
+  return some;
+}
+
+/// Clips that are not labelled as anomalies.
+std::vector<size_t> normal_among(const std::vector<io::Clip>& clips) {
+  std::vector<size_t> normal;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    if (clips[i].label != 1) {
+      normal.push_back(i);
+    }
+  }
+  return spread_over(std::move(normal));
+}
+
+train::NormalReference read_normals(const fs::path& input, train::Detector& detector) {
+  train::NormalReference reference;
+  StatusLine status;
+  if (io::looks_like_hdf5(input)) {
+    const io::Shard shard(input);
+    train::require_frontend(shard, detector.model().config.frontend, "the model");
+    std::vector<float> frames;
+    for (const size_t i : normal_among(shard.clips())) {
+      const int64_t first = shard.offsets()[i], count = shard.offsets()[i + 1] - first;
+      frames.resize(static_cast<size_t>(count * shard.mel_bands()));
+      shard.read_frames(first, count, frames.data());
+      detector.add_normal(reference, shard.clips()[i], frames, shard.parameter_names());
+    }
+  } else {
+    const io::Manifest manifest = read_clips(input);
+    require_recordings(manifest, input);
+    const std::vector<size_t> clips = normal_among(manifest.clips);
+    for (size_t n = 0; n < clips.size(); ++n) {
+      const io::Clip& clip = manifest.clips[clips[n]];
+      detector.add_normal(reference, clip, detector.features(file_of(manifest, clip)).logmel_db,
+                          manifest.parameter_names);
+      status.show_clips(static_cast<int64_t>(n + 1), static_cast<int64_t>(clips.size()));
+    }
+  }
+  if (reference.size() < 2) {
+    throw io::DataError(fmt::format("'{}' has {} to compare with, and it takes two; give more", input.string(),
+                                    count_text(reference.size(), "normal clip")));
+  }
+  return reference;
+}
+
+int run(const ExplainArguments& arguments) {
+  if (arguments.json) {
+    io::keep_standard_output_for_result();
+  }
+  const std::vector<io::ParameterValue> asked = parse_values(arguments.at);
+  Outputs outputs(arguments.force);
+  outputs.reads(arguments.model, "the model");
+  outputs.reads(arguments.clip, "the recording");
+  if (arguments.normals) {
+    outputs.reads_recordings(*arguments.normals);
+  }
+  if (arguments.page) {
+    outputs.writes(*arguments.page, FileKind::page);
+  }
+  train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
+  if (io::is_recording(arguments.clip)) {
+    require_own_machines(count_machines(read_clips(arguments.clip).clips), detector.model().provenance.machines,
+                         arguments.other_machines);
+  }
+  const io::FrontendSettings& settings = detector.model().config.frontend;
+  train::ExplainOptions options;
+  options.score = arguments.score;
+  options.at = values_for(detector.model().condition, asked);
+  std::optional<train::NormalReference> normals;
+  if (arguments.normals) {
+    normals = read_normals(*arguments.normals, detector);
+    options.normals = &*normals;
+  }
+  const frontend::Audio audio = frontend::read_audio(arguments.clip, settings);
+  frontend::LogMel transform(settings);
+  const std::vector<float> logmel_db = frontend::clip_features(arguments.clip, audio.samples, settings, transform);
+  options.clipping = audio.source.clipping;
+  io::Clip clip;
+  clip.path = arguments.clip;
+  const train::Explanation explanation = detector.explain(clip, logmel_db, options);
+  if (arguments.page) {
+    io::write_text(*arguments.page, explanation_page(explanation, detector.model(), {audio.samples, logmel_db}));
+  }
+  if (arguments.json) {
+    io::write_to_standard_output(explanation_json(explanation, detector.model()) + "\n");
+    return exit_ok;
+  }
+  fmt::print("{}", explanation_text(explanation, detector.model()));
+  if (arguments.page) {
+    fmt::print("  {}\n", arguments.page->string());
+  }
+  return exit_ok;
+}
+
+}  // namespace
+
+Command explain_command() {
+  return make_command<ExplainArguments>(
+      "explain",
+      "Says why a recording scores as it does: what is heard in it that normal clips do not have (a burst, a tone, a "
+      "level, a dropout, clipping), in which band, when and by how many dB; where the score comes from; which normal "
+      "clips are nearest. With --at it also shows what the clip would sound like at the operating point it should have "
+      "had.",
+      "  evenflow explain runs/first/model.h5 clip.wav --page clip.html\n"
+      "  evenflow explain runs/first/model.h5 clip.wav --at velocity_mm_s=300 --json",
+      declare, run);
+}
+
+}  // namespace evenflow::experiments

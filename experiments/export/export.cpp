@@ -1,0 +1,185 @@
+#include "experiments/export/export.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "experiments/export/logmel_graph.h"
+#include "experiments/export/model_graph.h"
+#include "experiments/export/score_graph.h"
+#include "io/config.h"
+#include "io/error.h"
+#include "io/version.h"
+
+namespace evenflow::experiments::onnx {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char *window_count = "windows", *frame_count = "frames";
+
+void require_opset(int opset) {
+  if (opset < least_opset) {
+    throw io::UsageError(fmt::format("opset {} lacks STFT, the operator that makes spectra; ask for --opset {} to {}",
+                                     opset, least_opset, most_opset));
+  }
+  if (opset > most_opset) {
+    throw io::UsageError(fmt::format("opset {} is not known to this evenflow; ask for --opset {} to {}", opset,
+                                     least_opset, most_opset));
+  }
+}
+
+void describe(Graph& graph, const train::Detector& detector) {
+  const io::ModelData& model = detector.model();
+  const io::ConditionData& condition = model.condition;
+  const io::FrontendSettings& frontend = model.config.frontend;
+  const io::Provenance& from = model.provenance;
+  graph.describe("kind", "evenflow onnx");
+  graph.describe("format_version", "1");
+  graph.describe("evenflow_version", std::string(io::version()));
+  graph.describe("evenflow_commit", std::string(io::commit()));
+  graph.describe("frontend", json{{"sample_rate_hz", frontend.sample_rate_hz},
+                                  {"channel", frontend.channel},
+                                  {"n_fft", frontend.n_fft},
+                                  {"hop_samples", frontend.hop_samples},
+                                  {"pad_mode", io::name_of(frontend.pad_mode)},
+                                  {"mel_bands", frontend.mel_bands}}
+                                 .dump());
+  graph.describe("window", json{{"frames", model.config.window.window_frames},
+                                {"hop_frames", model.config.window.window_hop_frames}}
+                               .dump());
+  graph.describe("normaliser", json{{"mean", model.normaliser.mean}, {"std", model.normaliser.std}}.dump());
+  graph.describe("condition", json{{"names", condition.names},
+                                   {"k", condition.k},
+                                   {"v0", condition.v0},
+                                   {"mean", condition.mean},
+                                   {"std", condition.std},
+                                   {"training_values", condition.training_values}}
+                                  .dump());
+  json scores = json::array();
+  for (const flow::Score& score : detector.scores()) {
+    scores.push_back({{"name", score.name},
+                      {"meaning", score.meaning},
+                      {"unit", score.unit},
+                      {"needs_parameters", score.needs_parameters}});
+  }
+  graph.describe("scores", scores.dump());
+  // JSON has no NaN, which a threshold that was not fitted is; it becomes null.
+  graph.describe("threshold", json{{"score", detector.score_name()},
+                                   {"value", model.threshold.value},
+                                   {"method", model.threshold.method},
+                                   {"quantile", model.threshold.quantile}}
+                                  .dump());
+  graph.describe("provenance", json{{"version", from.version},
+                                    {"commit", from.commit},
+                                    {"data_hash", from.data_hash},
+                                    {"seed", from.seed},
+                                    {"device", from.device},
+                                    {"date", from.date},
+                                    {"machines", from.machines}}
+                                   .dump());
+  graph.describe("config", io::to_toml(model.config));
+}
+
+std::string meaning_of(const std::vector<flow::Score>& scores, const std::string& name) {
+  const auto found = std::find_if(scores.begin(), scores.end(), [&](const auto& score) { return score.name == name; });
+  return found == scores.end() ? std::string() : fmt::format("{} ({})", found->meaning, found->unit);
+}
+
+void add_window_outputs(Graph& graph, const train::Detector& detector, const WindowValues& windows) {
+  const flow::Model& model = detector.network();
+  graph.output({"zc", Element::float32, {window_count, model.zc_size()}, "latents of the sound"}, windows.zc);
+  if (windows.zd) {
+    graph.output({"zd", Element::float32, {window_count, model.zd_size()}, "latents of the operating point"},
+                 *windows.zd);
+  }
+  for (const auto& [name, value] : windows.terms) {
+    graph.output({window_name(name), Element::float64, {window_count}, "nats"}, value);
+  }
+  for (const auto& [name, value] : windows.scores) {
+    graph.output({window_name(name), Element::float64, {window_count}, meaning_of(detector.scores(), name)}, value);
+  }
+  if (windows.estimate) {
+    graph.output({window_name("estimate"),
+                  Element::float64,
+                  {window_count, model.parameter_count()},
+                  "of each parameter, in its unit"},
+                 *windows.estimate);
+  }
+}
+
+void add_clip_outputs(Graph& graph, const train::Detector& detector, const ClipValues& clip) {
+  for (const auto& [name, value] : clip.scores) {
+    graph.output({name, Element::float64, {}, meaning_of(detector.scores(), name)}, value);
+  }
+  if (clip.estimate) {
+    graph.output(
+        {"estimate", Element::float64, {detector.network().parameter_count()}, "of each parameter, in its unit"},
+        *clip.estimate);
+  }
+  graph.output({"score", Element::float64, {}, fmt::format("the score that decides: {}", detector.score_name())},
+               clip.score);
+  graph.output({"decision", Element::int64, {}, "1 anomalous, 0 normal, -1 no decision"}, clip.decision);
+  if (clip.outside_calibration) {
+    graph.output({"outside_calibration",
+                  Element::int64,
+                  {},
+                  "1: the calibrated scores are those of the nearest calibrated operating point"},
+                 *clip.outside_calibration);
+  }
+}
+
+}  // namespace
+
+std::string window_name(const std::string& name) {
+  return fmt::format("window_{}", name);
+}
+
+std::unique_ptr<Graph> make_graph(const train::Detector& detector, GraphInput input, int opset) {
+  require_opset(opset);
+  const flow::Model& model = detector.network();
+  const bool from_sound = input == GraphInput::sound;
+  auto graph = std::make_unique<Graph>(
+      from_sound ? "evenflow_from_sound" : "evenflow",
+      fmt::format("A detector of anomalous sound: {}. {} of one clip to its scores, estimate and decision.",
+                  model.describe(), from_sound ? "The samples" : "The normalised log-mel windows"),
+      opset);
+  Value windows;
+  std::optional<Value> log_mel;
+  if (from_sound) {
+    const std::string meaning = fmt::format("mono, in [-1, 1], {} Hz", detector.model().config.frontend.sample_rate_hz);
+    const Value samples = graph->input({samples_name, Element::float32, {std::string(samples_name)}, meaning});
+    const SoundValues sound = add_log_mel(*graph, detector.model(), samples);
+    log_mel = sound.log_mel;
+    windows = sound.windows;
+  } else {
+    windows = graph->input({windows_name,
+                            Element::float32,
+                            {window_count, model.height(), model.width()},
+                            "windows [mel band, frame] in dB, normalised: (x - mean) / std of each band"});
+  }
+  std::optional<Value> parameters;
+  const int64_t count = model.parameter_count();
+  const bool takes_parameters = std::any_of(detector.scores().begin(), detector.scores().end(),
+                                            [](const flow::Score& score) { return score.needs_parameters; }) ||
+                                detector.model().config.model.kind == io::ModelKind::vae;
+  if (count > 0 && takes_parameters) {
+    const std::vector<double> unknown(static_cast<size_t>(count), std::numeric_limits<double>::quiet_NaN());
+    parameters =
+        graph->input({parameters_name, Element::float64, {count}, "the clip's, where known; NaN: unknown"}, unknown);
+  }
+  const WindowValues of_windows = add_model(*graph, detector, windows, parameters);
+  const ClipValues clip = add_clip(*graph, detector, of_windows);
+  if (log_mel) {
+    graph->output({log_mel_name, Element::float32, {frame_count, model.height()}, "dB"}, *log_mel);
+  }
+  add_window_outputs(*graph, detector, of_windows);
+  add_clip_outputs(*graph, detector, clip);
+  describe(*graph, detector);
+  return graph;
+}
+
+}  // namespace evenflow::experiments::onnx

@@ -1,0 +1,246 @@
+#include "experiments/export/parity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <numeric>
+
+#include "experiments/export/export.h"
+#include "experiments/export/parity_source.h"
+#include "frontend/audio.h"
+#include "frontend/features.h"
+#include "io/error.h"
+#include "kernels/random.h"
+
+namespace evenflow::experiments::onnx {
+namespace {
+
+using nlohmann::json;
+
+/// An array of the runtime's, or what the program has for it.
+struct Values {
+  std::vector<double> values;
+  bool latents = false;  ///< measured by the largest of them, not each by itself
+};
+
+constexpr const char* digits = "0123456789abcdef";
+
+template <class T>
+json described(const char* type, const std::vector<int64_t>& shape, const std::vector<T>& values) {
+  std::string hex;
+  for (const std::byte byte : std::as_bytes(std::span(values))) {
+    hex += digits[std::to_integer<unsigned>(byte) / 16];
+    hex += digits[std::to_integer<unsigned>(byte) % 16];
+  }
+  return {{"type", type}, {"shape", shape}, {"bytes", hex}};
+}
+
+template <class T>
+std::vector<double> values_of_bytes(const std::string& hex) {
+  std::vector<double> out;
+  for (size_t at = 0; at + 2 * sizeof(T) <= hex.size(); at += 2 * sizeof(T)) {
+    std::array<unsigned char, sizeof(T)> bytes{};
+    for (size_t i = 0; i < sizeof(T); ++i) {
+      bytes[i] = static_cast<unsigned char>(std::stoul(hex.substr(at + 2 * i, 2), nullptr, 16));
+    }
+    T value{};
+    std::memcpy(&value, bytes.data(), sizeof(T));
+    out.push_back(static_cast<double>(value));
+  }
+  return out;
+}
+
+std::vector<double> values_of(const json& array) {
+  const auto type = array.at("type").get<std::string>();
+  const auto hex = array.at("bytes").get<std::string>();
+  return type == "float32"   ? values_of_bytes<float>(hex)
+         : type == "float64" ? values_of_bytes<double>(hex)
+                             : values_of_bytes<int64_t>(hex);
+}
+
+void append(Values& to, std::span<const double> values) {
+  to.values.insert(to.values.end(), values.begin(), values.end());
+}
+
+/// What the program says of the windows, by the outputs' names.
+void add_windows(std::map<std::string, Values>& out, const train::Detector& detector, std::vector<float> windows,
+                 const std::vector<double>& parameters) {
+  const flow::Model& model = detector.network();
+  const auto size = model.dimensions();
+  const auto n = static_cast<int64_t>(windows.size()) / size;
+  kernels::Stream stream(model.device());
+  const auto pass = model.make_pass(1, flow::PassMode::score);
+  flow::WindowScores scores(model, n);
+  const auto zc_size = static_cast<size_t>(model.zc_size());
+  std::vector<float> z(zc_size + static_cast<size_t>(model.zd_size()));
+  for (int64_t w = 0; w < n; ++w) {
+    const kernels::Map x = kernels::make_map(windows.data() + w * size, 1, 1, model.height(), model.width());
+    pass->score(stream, x, parameters, scores, w);
+    pass->copy_latents(stream, 0, z);
+    stream.synchronise();
+    for (size_t i = 0; i < z.size(); ++i) {
+      out[i < zc_size ? "zc" : "zd"].values.push_back(z[i]);
+    }
+    for (size_t t = 0; t < model.terms().size(); ++t) {
+      out[window_name(model.terms()[t])].values.push_back(scores.terms[w][t]);
+    }
+    for (size_t s = 0; s < model.scores().size(); ++s) {
+      out[window_name(model.scores()[s].name)].values.push_back(scores.scores[w][s]);
+    }
+    append(out[window_name("estimate")], scores.estimates[w]);
+  }
+  out["zc"].latents = out["zd"].latents = true;
+}
+
+/// And of the clip.
+void add_clip_scores(std::map<std::string, Values>& out, train::Detector& detector, const ParityClip& clip) {
+  io::Clip known;
+  known.path = clip.name;
+  known.parameter = clip.parameters;
+  const train::ClipScore score = detector.score(known, clip.frames);
+  for (size_t s = 0; s < detector.scores().size(); ++s) {
+    out[detector.scores()[s].name].values = {score.scores[s]};
+  }
+  out["estimate"].values = score.estimate;
+  out["score"].values = {score.score};
+  out["decision"].values = {static_cast<double>(score.decision)};
+  out["outside_calibration"].values = {static_cast<double>(score.outside_calibration)};
+}
+
+double error_of(double a, double b, double magnitude) {
+  if (std::isnan(a) && std::isnan(b)) {
+    return 0.0;
+  }
+  const double error = a == b ? 0.0 : std::abs(a - b) / magnitude;
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+}
+
+double largest_error(const std::vector<double>& found, const Values& expected) {
+  if (found.size() != expected.values.size()) {
+    return std::numeric_limits<double>::infinity();
+  }
+  double largest = 1.0, worst = 0.0;
+  for (const double value : expected.values) {
+    largest = std::max(largest, std::abs(value));
+  }
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double own = expected.values[i];
+    worst = std::max(worst, error_of(found[i], own, expected.latents ? largest : std::max(1.0, std::abs(own))));
+  }
+  return worst;
+}
+
+}  // namespace
+
+std::string why_no_runtime() {
+  const ProgramOutput version = run_program({python(), "-c", "import numpy, onnxruntime"});
+  if (version.code == 0) {
+    return "";
+  }
+  return version.code < 0 ? fmt::format("there is no Python ('{}')", python())
+                          : fmt::format("'{}' does not have ONNX Runtime", python());
+}
+
+std::vector<float> normalised_windows(const io::ModelData& model, std::span<const float> frames) {
+  const io::WindowSettings& window = model.config.window;
+  const auto bands = model.normaliser.mean.size();
+  const int64_t n = frontend::windows_in(static_cast<int64_t>(frames.size() / bands), window);
+  std::vector<float> out;
+  for (int64_t w = 0; w < n; ++w) {
+    for (size_t band = 0; band < bands; ++band) {
+      const float inverse = 1.0F / model.normaliser.std[band];
+      for (int64_t t = 0; t < window.window_frames; ++t) {
+        const auto frame = static_cast<size_t>(w * window.window_hop_frames + t);
+        out.push_back((frames[frame * bands + band] - model.normaliser.mean[band]) * inverse);
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<ParityClip> own_clips(train::Detector& detector) {
+  const io::ModelData& model = detector.model();
+  const io::FrontendSettings& frontend = model.config.frontend;
+  const int64_t frames = model.config.window.window_frames + 3 * int64_t{model.config.window.window_hop_frames} + 1;
+  const std::vector<double> unknown(model.condition.names.size(), std::numeric_limits<double>::quiet_NaN());
+  constexpr uint64_t seed = 15;
+
+  ParityClip sound{"noise with a tone", {}, {}, unknown};
+  const int64_t samples = std::max<int64_t>(frames * frontend.hop_samples, frontend.n_fft);
+  for (int64_t i = 0; i < samples; ++i) {
+    const double turns = 0.05 * static_cast<double>(i);
+    sound.samples.push_back(static_cast<float>(0.1 * kernels::random_normal(seed, 0, static_cast<uint64_t>(i)) +
+                                               0.2 * std::sin(2.0 * std::numbers::pi * turns)));
+  }
+  sound.frames = frontend::LogMel(frontend)(sound.samples);
+
+  ParityClip usual{"frames about the training's mean", {}, {}, model.condition.mean};
+  const auto bands = model.normaliser.mean.size();
+  for (size_t i = 0; i < static_cast<size_t>(frames) * bands; ++i) {
+    const auto off = static_cast<float>(kernels::random_normal(seed, 1, i));
+    usual.frames.push_back(model.normaliser.mean[i % bands] + model.normaliser.std[i % bands] * off);
+  }
+  return {sound, usual};
+}
+
+ParityClip recorded_clip(train::Detector& detector, const std::filesystem::path& file) {
+  const io::ModelData& model = detector.model();
+  ParityClip clip{file.string(), frontend::read_audio(file, model.config.frontend).samples, {}, {}};
+  frontend::LogMel transform(model.config.frontend);
+  clip.frames = frontend::clip_features(file, clip.samples, model.config.frontend, transform);
+  clip.parameters.assign(model.condition.names.size(), std::numeric_limits<double>::quiet_NaN());
+  return clip;
+}
+
+Runtime::Runtime() : python_({python(), "-c", parity_source}) {}
+
+void Runtime::load(const std::filesystem::path& graph) {
+  version_ = json::parse(python_.ask(json{{"graph", graph.string()}}.dump())).at("runtime").get<std::string>();
+}
+
+std::vector<ParityError> Runtime::compare(const Graph& graph, train::Detector& detector,
+                                          const std::vector<ParityClip>& clips) {
+  std::vector<ParityError> worst;
+  for (const Port& output : graph.outputs()) {
+    worst.push_back({output.name, "", 0.0});
+  }
+  const bool from_sound = graph.inputs().front().name == samples_name;
+  const flow::Model& model = detector.network();
+  for (const ParityClip& clip : clips) {
+    if (from_sound && clip.samples.empty()) {
+      continue;
+    }
+    const std::vector<float> windows = normalised_windows(detector.model(), clip.frames);
+    const int64_t n = static_cast<int64_t>(windows.size()) / model.dimensions();
+    json inputs;
+    if (from_sound) {
+      inputs[samples_name] = described("float32", {static_cast<int64_t>(clip.samples.size())}, clip.samples);
+    } else {
+      inputs[windows_name] = described("float32", {n, model.height(), model.width()}, windows);
+    }
+    if (graph.inputs().size() > 1) {
+      inputs[parameters_name] = described("float64", {static_cast<int64_t>(clip.parameters.size())}, clip.parameters);
+    }
+    std::map<std::string, Values> expected;
+    expected[log_mel_name].values.assign(clip.frames.begin(), clip.frames.end());
+    add_windows(expected, detector, windows, clip.parameters);
+    add_clip_scores(expected, detector, clip);
+    const json answer = json::parse(python_.ask(json{{"inputs", inputs}}.dump()));
+    for (ParityError& of : worst) {
+      const double error = largest_error(values_of(answer.at("outputs").at(of.output)), expected[of.output]);
+      if (error > of.relative) {
+        of.relative = error;
+        of.clip = clip.name;
+      }
+    }
+  }
+  return worst;
+}
+
+}  // namespace evenflow::experiments::onnx

@@ -1,0 +1,137 @@
+#include "experiments/export/score_graph.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "io/error.h"
+#include "train/detect/derived_scores.h"
+
+namespace evenflow::experiments::onnx {
+namespace {
+
+Value not_a_number(Graph& graph) {
+  return graph.number(std::numeric_limits<double>::quiet_NaN());
+}
+
+/// Over the first axis, in float64; of no windows NaN, where ReduceMean would be 0 and a clip too short for a window
+/// normal.
+Value mean(Graph& graph, const Value& values) {
+  const Value count = graph.cast(graph.slice(graph.node("Shape", {values}), 0, 0, 1), Element::float64);
+  return graph.divide(graph.reduce("ReduceSum", values, {0}), graph.reshape(count, {}));
+}
+
+/// values [n] -> []: as score.aggregate says; one NaN makes it NaN.
+Value aggregate(Graph& graph, const Value& values, const io::ScoreSettings& settings) {
+  if (settings.aggregate == io::Aggregate::mean) {
+    return mean(graph, values);
+  }
+  const Value count = graph.node("Shape", {values});
+  const Value most = settings.aggregate == io::Aggregate::max
+                         ? graph.integers({1})
+                         : graph.node("Min", {count, graph.integers({std::max(settings.top_k, 1)})});
+  const Value largest = graph.node("TopK", {values, most}, 2, {}).front();
+  const Value known = graph.node("Equal", {values, values});
+  return graph.either(graph.any(graph.node("Not", {known})), not_a_number(graph), mean(graph, largest));
+}
+
+/// The mean over windows [n, D] -> [D], summed in float64.
+Value mean_descriptor(Graph& graph, const Value& windows) {
+  return graph.cast(mean(graph, graph.cast(windows, Element::float64)), Element::float32);
+}
+
+class DerivedGraph {
+ public:
+  DerivedGraph(Graph& graph, const io::NormalData& normal, const WindowValues& windows, ClipValues& clip)
+      : graph_(graph), normal_(normal), windows_(windows), clip_(clip) {}
+
+  /// io::UsageError: no graph computes it.
+  Value add(const std::string& name) {
+    const std::vector<train::DerivedScore>& all = train::derived_scores();
+    const auto derived = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.score.name == name; });
+    if (derived != all.end()) {
+      using enum train::DerivedScore::RestsOn;
+      switch (derived->rests_on) {
+        case reference:
+          return distance_from_mean(derived->of);
+        case calibration:
+          return calibrated(derived->of);
+        case points:
+          if (name == "score_mahalanobis" || name == "score_nearest") {
+            return name == "score_nearest" ? among_points().nearest : among_points().mahalanobis;
+          }
+      }
+    }
+    throw io::UsageError(fmt::format("the model cannot be exported: no ONNX graph computes its {}", name));
+  }
+
+ private:
+  const Value& score(const std::string& name) const {
+    return std::find_if(clip_.scores.begin(), clip_.scores.end(), [&](const auto& one) { return one.first == name; })
+        ->second;
+  }
+
+  Value distance_from_mean(const std::string& of) {
+    const auto found = std::find_if(normal_.references.begin(), normal_.references.end(),
+                                    [&](const io::ScoreReference& reference) { return reference.score == of; });
+    return graph_.node("Abs", {graph_.subtract(score(of), graph_.number(found->mean))});
+  }
+
+  Value calibrated(const std::string& of) {
+    const std::vector<io::CalibrationData::Score>& all = normal_.calibration->scores;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.score == of; });
+    const Calibrated value = add_calibrated(graph_, *normal_.calibration, *found, score(of), *clip_.estimate);
+    const Value outside = graph_.cast(value.outside, Element::int64);
+    clip_.outside_calibration =
+        clip_.outside_calibration ? graph_.node("Max", {*clip_.outside_calibration, outside}) : outside;
+    return value.score;
+  }
+
+  const PointScores& among_points() {
+    if (!points_) {
+      points_ = add_points(graph_, *normal_.points, mean_descriptor(graph_, windows_.descriptor));
+    }
+    return *points_;
+  }
+
+  Graph& graph_;
+  const io::NormalData& normal_;
+  const WindowValues& windows_;
+  ClipValues& clip_;
+  std::optional<PointScores> points_;
+};
+
+}  // namespace
+
+ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowValues& windows) {
+  const io::ModelData& model = detector.model();
+  ClipValues clip;
+  for (const auto& [name, values] : windows.scores) {
+    const Scope scope(graph, name);
+    clip.scores.emplace_back(name, aggregate(graph, values, model.config.score));
+  }
+  if (windows.estimate) {
+    clip.estimate = mean(graph, *windows.estimate);
+  }
+  DerivedGraph derived(graph, model.normal, windows, clip);
+  for (size_t s = windows.scores.size(); s < detector.scores().size(); ++s) {
+    const std::string& name = detector.scores()[s].name;
+    const Scope scope(graph, name);
+    clip.scores.emplace_back(name, derived.add(name));
+  }
+  const Scope scope(graph, "decision");
+  clip.score = std::find_if(clip.scores.begin(), clip.scores.end(), [&](const auto& one) {
+                 return one.first == detector.score_name();
+               })->second;
+  const Value none = graph.number(int64_t{-1});
+  clip.decision = none;
+  if (!std::isnan(model.threshold.value)) {
+    const Value above = graph.node("Greater", {clip.score, graph.number(model.threshold.value)});
+    clip.decision = graph.either(graph.finite(clip.score), graph.cast(above, Element::int64), none);
+  }
+  return clip;
+}
+
+}  // namespace evenflow::experiments::onnx

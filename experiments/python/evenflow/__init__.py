@@ -1,0 +1,39 @@
+"""evenflow: detectors of anomalous machine sound, from Python.
+
+    import evenflow
+
+    evenflow.prepare("recordings/", "features.h5")
+    evenflow.train({"train": {"epochs": 20}}, "features.h5", run="runs/first")
+    detector = evenflow.Detector("runs/first/model.h5")
+    result = detector.score("clip.wav")        # or detector.score(samples, rate)
+    print(result.score, result.anomalous)
+
+Every figure is the one that the program `evenflow` gives, bit by bit. A wrong request raises UsageError, wrong data
+DataError; both are ValueErrors.
+"""
+
+from evenflow._evenflow import TrainProgress
+from evenflow._evenflow import commit as __commit__
+from evenflow._evenflow import version as __version__
+from evenflow.detector import Detector, Latents, Score
+from evenflow.errors import DataError, Error, MissingFileError, UsageError
+from evenflow.training import Prepared, Training, features, prepare, train, write_shard
+
+__all__ = [
+    "DataError",
+    "Detector",
+    "Error",
+    "Latents",
+    "MissingFileError",
+    "Prepared",
+    "Score",
+    "TrainProgress",
+    "Training",
+    "UsageError",
+    "__commit__",
+    "__version__",
+    "features",
+    "prepare",
+    "train",
+    "write_shard",
+]

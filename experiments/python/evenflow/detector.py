@@ -1,0 +1,231 @@
+"""A trained model that scores sound."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from evenflow import _evenflow
+from evenflow._inputs import (
+    FilePath,
+    Floats,
+    Parameters,
+    as_columns,
+    as_features,
+    as_parameters,
+    as_paths,
+    as_rate,
+    as_samples,
+    existing,
+    is_path,
+)
+from evenflow.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the model says of a clip. `float(score)` is the score that decides."""
+
+    path: str
+    score: float  #: the one that decides; the higher, the more anomalous
+    anomalous: bool | None  #: None: no decision, for want of a threshold or of a finite score
+    scores: dict[str, float]  #: all, by name; NaN: no value
+    estimate: dict[str, float]  #: of each parameter, by the model, from the sound
+    parameters: dict[str, float]  #: as they were given; NaN: unknown
+    label: str | None  #: "normal" or "anomaly", where a shard knows it
+    windows: int
+    silent: bool  #: the sound says nothing
+    outside_calibration: bool | None  #: the estimate lies where nothing was calibrated; None: nothing was
+    fault: str  #: why the score or an estimate is not finite; empty if all are
+
+    def __float__(self) -> float:
+        return self.score
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the model makes of a clip, a row for each window."""
+
+    frame: npt.NDArray[np.int64]  #: [windows], where each begins, in frames
+    zc: Floats  #: [windows, size]
+    zd: Floats  #: [windows, size]
+    scores: dict[str, npt.NDArray[np.float64]]  #: [windows] each
+    terms: dict[str, npt.NDArray[np.float64]]  #: [windows] each: what scores are computed from
+    estimate: dict[str, npt.NDArray[np.float64]]  #: [windows] each
+
+
+class Detector:
+    """A model, ready to score recordings, samples and features.
+
+    model:   a file that a training left: model.h5 or last.h5.
+    device:  "cpu", "cuda:N" or "auto".
+    threads: of the CPU; 0: one per core.
+
+    Several threads may use one Detector: they decode and transform side by side, and take turns in the model. For
+    scoring side by side, give each a Detector of its own with threads=1. In a forked child it raises UsageError;
+    pickled, it takes the whole model along.
+    """
+
+    def __init__(self, model: FilePath, *, device: str = "auto", threads: int = 0) -> None:
+        self._start(existing(model, "the model"), device, threads)
+
+    def _start(self, model: Path, device: str, threads: int) -> None:
+        self._device, self._threads = device, threads
+        self._core = _evenflow.Detector(model, device, threads)
+        self._parameter_names = tuple(self._core.parameter_names)
+        self._score_names = tuple(self._core.score_names)
+        self._config: dict[str, Any] = tomllib.loads(self._core.config)
+
+    # ---- what it is
+
+    @property
+    def score_name(self) -> str:
+        """The score that decides."""
+        return self._core.score_name
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Those of a clip."""
+        return self._score_names
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """What the model estimates from the sound."""
+        return self._parameter_names
+
+    @property
+    def threshold(self) -> float | None:
+        """A clip is anomalous if its score is above; None: the model has none."""
+        threshold = self._core.threshold
+        return None if math.isnan(threshold) else threshold
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """At which the model hears; other rates are resampled to it."""
+        return cast(int, self._config["frontend"]["sample_rate_hz"])
+
+    @property
+    def mel_bands(self) -> int:
+        return cast(int, self._config["frontend"]["mel_bands"])
+
+    @property
+    def window_frames(self) -> int:
+        """Frames of a window, which a clip must have at least."""
+        return cast(int, self._config["window"]["window_frames"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration it was trained with, by sections; `train` takes it."""
+        return tomllib.loads(self._core.config)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Version, commit, date, device, data hash, seed and machines of its training."""
+        return self._core.provenance
+
+    def __repr__(self) -> str:
+        threshold = "no threshold" if self.threshold is None else f"threshold {self.threshold:.6g}"
+        return f"<evenflow.Detector: {self.score_name}, {threshold}>"
+
+    # ---- what it does
+
+    def score(
+        self, clip: FilePath | npt.ArrayLike, rate: float | None = None, *, parameters: Parameters = None
+    ) -> Score:
+        """Scores a recording, or samples at `rate` hertz.
+
+        Samples are [frames] or [frames, channels], floats in [-1, 1] or int16, int32 or uint8. float32 at the model's
+        rate is read where it lies. `parameters` are what is known of the operating point, by name; no decision needs
+        them.
+        """
+        name = str(clip) if is_path(clip) else "samples"
+        return self._score(self.features(clip, rate), name, parameters)
+
+    def score_features(self, features: npt.ArrayLike, *, parameters: Parameters = None) -> Score:
+        """Scores log-mel frames in dB, [frames, mel_bands], as `features` gives them."""
+        return self._score(as_features(features, self.mel_bands), "features", parameters)
+
+    def score_files(
+        self, recordings: Iterable[FilePath], *, parameters: Mapping[str, Sequence[float]] | None = None
+    ) -> list[Score]:
+        """Scores recordings, in order; several are decoded side by side. Of each parameter a value per recording."""
+        files = as_paths(recordings, "a recording")
+        names, values = as_columns(parameters, len(files))
+        return [self._result(score, names) for score in self._core.score_files(files, names, values)]
+
+    def score_shard(self, shard: FilePath, *, split: str = "test") -> list[Score]:
+        """Scores a shard's clips of the split: "train", "test" or "all"."""
+        if split not in ("train", "test", "all"):
+            raise UsageError(f"the split must be \"train\", \"test\" or \"all\", not {split!r}")
+        scores, names = self._core.score_shard(existing(shard, "the shard"), split)
+        return [self._result(score, names) for score in scores]
+
+    def features(self, clip: FilePath | npt.ArrayLike, rate: float | None = None) -> Floats:
+        """A recording, or samples, as the model hears it: log-mel in dB, [frames, mel_bands]."""
+        if is_path(clip):
+            if rate is not None:
+                raise UsageError("a recording has a rate of its own; give the path alone")
+            return self._core.file_features(existing(clip, "the recording"))
+        return self._core.sample_features(as_samples(cast(npt.ArrayLike, clip)), as_rate(rate), "samples")
+
+    def encode(
+        self, clip: FilePath | npt.ArrayLike, rate: float | None = None, *, parameters: Parameters = None
+    ) -> Latents:
+        """What the model makes of a recording, or of samples: latents and scores of every window."""
+        names, values = as_parameters(parameters)
+        name = str(clip) if is_path(clip) else "samples"
+        frame, zc, zd, scores, terms, estimate = self._core.encode(self.features(clip, rate), name, names, values)
+        return Latents(
+            frame,
+            zc,
+            zd,
+            dict(zip(self._core.window_score_names, scores.T)),
+            dict(zip(self._core.term_names, terms.T)),
+            dict(zip(self._parameter_names, estimate.T)),
+        )
+
+    # ---- within
+
+    def _score(self, features: Floats, name: str, parameters: Parameters) -> Score:
+        names, values = as_parameters(parameters)
+        return self._result(self._core.score(features, name, names, values), names)
+
+    def _result(self, score: _evenflow.ClipScore, names: Sequence[str]) -> Score:
+        return Score(
+            path=score.path,
+            score=score.score,
+            anomalous=_truth(score.decision),
+            scores=dict(zip(self._score_names, score.scores)),
+            estimate=dict(zip(self._parameter_names, score.estimate)),
+            parameters=dict(zip(names, score.parameters)),
+            label={0: "normal", 1: "anomaly"}.get(score.label),
+            windows=score.windows,
+            silent=score.silent,
+            outside_calibration=_truth(score.outside_calibration),
+            fault=score.fault,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with tempfile.TemporaryDirectory(prefix="evenflow-") as folder:
+            file = Path(folder) / "model.h5"
+            self._core.write(file)
+            return _unpickled, (file.read_bytes(), self._device, self._threads)
+
+
+def _unpickled(model: bytes, device: str, threads: int) -> Detector:
+    with tempfile.TemporaryDirectory(prefix="evenflow-") as folder:
+        file = Path(folder) / "model.h5"
+        file.write_bytes(model)
+        return Detector(file, device=device, threads=threads)
+
+
+def _truth(value: int) -> bool | None:
+    return None if value < 0 else value == 1

@@ -1,0 +1,80 @@
+#include "experiments/python/shared_detector.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <span>
+
+#include "io/error.h"
+#include "kernels/parallel.h"
+
+namespace evenflow::python {
+
+SharedDetector::SharedDetector(const std::filesystem::path& model, const std::string& device, int threads)
+    : detector_(std::make_unique<train::Detector>(model, device, threads)), threads_(threads), maker_(::getpid()) {}
+
+SharedDetector::~SharedDetector() {
+  if (::getpid() != maker_) {
+    // It would wait for threads that the fork left behind.
+    static_cast<void>(detector_.release());
+  }
+}
+
+train::Detector& SharedDetector::get() const {
+  if (::getpid() != maker_) {
+    throw io::UsageError(
+        "the Detector was made before the process forked, and its threads are not in the child; make it in the child, "
+        "hand it over pickled, or start processes by \"spawn\"");
+  }
+  return *detector_;
+}
+
+train::ClipScore SharedDetector::score(const io::Clip& clip, std::span<const float> logmel_db,
+                                       const std::vector<std::string>& parameter_names) {
+  train::Detector& detector = get();
+  const std::lock_guard turn(turns_);
+  return detector.score(clip, logmel_db, parameter_names);
+}
+
+train::ClipLatents SharedDetector::encode(const io::Clip& clip, std::span<const float> logmel_db,
+                                          const std::vector<std::string>& parameter_names) {
+  train::Detector& detector = get();
+  const std::lock_guard turn(turns_);
+  return detector.encode(clip, logmel_db, parameter_names);
+}
+
+std::vector<train::ClipScore> SharedDetector::score_files(const std::vector<io::Clip>& clips,
+                                                          const std::vector<std::string>& parameter_names,
+                                                          const std::function<void()>& heard) {
+  train::Detector& detector = get();
+  kernels::ThreadPool pool(threads_);
+  std::vector<train::ClipScore> scores;
+  // So many are decoded side by side, then scored in turn (a clip's windows side by side), as by `evenflow score`.
+  const size_t group = 8 * static_cast<size_t>(pool.threads());
+  for (size_t first = 0; first < clips.size(); first += group) {
+    const size_t count = std::min(group, clips.size() - first);
+    std::vector<std::vector<float>> features(count);
+    pool.run(static_cast<int64_t>(count), [&](int64_t item, int) {
+      const auto i = static_cast<size_t>(item);
+      features[i] = detector.features(clips[first + i].path).logmel_db;
+    });
+    for (size_t i = 0; i < count; ++i) {
+      heard();
+      scores.push_back(score(clips[first + i], features[i], parameter_names));
+    }
+  }
+  return scores;
+}
+
+std::vector<train::ClipScore> SharedDetector::score_shard(const io::Shard& shard, const std::string& split,
+                                                          const std::function<void()>& heard) {
+  train::Detector& detector = get();
+  const auto kept = [&](const io::Clip& clip) {
+    return split == "all" || (clip.split == io::Split::train) == (split == "train");
+  };
+  const std::lock_guard turn(turns_);
+  return detector.score(shard, kept, [&](int64_t, int64_t) { heard(); });
+}
+
+}  // namespace evenflow::python

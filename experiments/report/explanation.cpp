@@ -1,0 +1,210 @@
+#include "experiments/report/explanation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "io/text.h"
+#include "train/detect/findings.h"
+
+namespace evenflow::experiments {
+namespace {
+
+using train::Explanation;
+
+double frame_s(const io::FrontendSettings& frontend) {
+  return static_cast<double>(frontend.hop_samples) / frontend.sample_rate_hz;
+}
+
+std::string parts_text(const Explanation& e) {
+  std::string text;
+  for (const flow::Attribution::Part& part : e.parts) {
+    text += fmt::format("{}{} {:.5g}", text.empty() ? "" : ", ", part.name, part.share);
+    if (!std::isnan(part.mean_square)) {
+      text += fmt::format(" (mean square {:.2f})", part.mean_square);
+    }
+  }
+  return text;
+}
+
+nlohmann::json json_of(const train::Finding& finding, const std::string& where) {
+  return {{"kind", train::name_of(finding.kind)},
+          {"text", train::text_of(finding, where)},
+          {"from_s", finding.from_s},
+          {"to_s", finding.to_s},
+          {"low_hz", finding.low_hz},
+          {"high_hz", finding.high_hz},
+          {"above_db", finding.above_db},
+          {"times", finding.times},
+          {"throughout", finding.throughout}};
+}
+
+}  // namespace
+
+std::string part_text(const flow::Attribution::Part& part) {
+  if (part.name == "zd") {
+    return "operating point (`zd`)";
+  }
+  if (part.name == "log_det") {
+    return "change of volume (`log_det`)";
+  }
+  if (part.bands > 1) {
+    return fmt::format("`{}`: {} bands by {} frames", part.name, part.bands, part.frames);
+  }
+  return fmt::format("`{}`", part.name);
+}
+
+std::string decision_text(const Explanation& e, const io::ModelData& model) {
+  if (e.score != model.threshold.score || std::isnan(model.threshold.value)) {
+    return std::isnan(model.threshold.value) ? std::string("no threshold in the model")
+                                             : fmt::format("the model decides by {}", model.threshold.score);
+  }
+  const std::string p = std::isnan(e.clip.p_value) ? "" : fmt::format(", p = {:.3g}", e.clip.p_value);
+  return fmt::format("{} (threshold {:.6g}{})", e.value > model.threshold.value ? "anomalous" : "normal",
+                     model.threshold.value, p);
+}
+
+std::string estimate_text(const Explanation::Estimate& estimate) {
+  std::string text = fmt::format("{}: estimated {:.4g}, {} the trained range ({:g} to {:g})", estimate.name,
+                                 estimate.value, estimate.inside ? "inside" : "outside", estimate.low, estimate.high);
+  if (!std::isnan(estimate.asked)) {
+    text += fmt::format("; said to be {:g}", estimate.asked);
+  }
+  return text;
+}
+
+std::string neighbour_text(const Explanation::Neighbour& neighbour, const io::ConditionData& condition) {
+  std::string at;
+  for (size_t p = 0; p < neighbour.v.size(); ++p) {
+    at += std::isnan(neighbour.v[p]) ? "" : fmt::format(", {} = {:g}", condition.names[p], neighbour.v[p]);
+  }
+  return fmt::format("{} ({:.2f} away{})", neighbour.path.empty() ? "a training clip" : io::escaped(neighbour.path),
+                     neighbour.distance, at);
+}
+
+std::string shares_note(const Explanation& e) {
+  if (e.divided.empty()) {
+    return fmt::format(
+        "{} is no sum over the sound, so it has no shares by band and time{}", e.score,
+        e.gradient_input.empty() ? "" : "; its gradient times the input says where it would change first");
+  }
+  if (e.divided != e.score) {
+    return fmt::format("{} is computed over {}, whose shares these are", e.score, e.divided);
+  }
+  return fmt::format("the shares add up to {}", e.score);
+}
+
+std::vector<double> unusual_shares(const Explanation& e) {
+  std::vector<double> map(e.shares.size(), 0.0), column;
+  const auto bands = static_cast<size_t>(e.bands);
+  for (size_t b = 0; b < bands && !map.empty(); ++b) {
+    column.clear();
+    for (size_t t = 0; t < e.coverage.size(); ++t) {
+      if (e.coverage[t] > 0) {
+        map[t * bands + b] = e.shares[t * bands + b] / e.coverage[t];
+        column.push_back(map[t * bands + b]);
+      }
+    }
+    const auto middle = column.begin() + static_cast<std::ptrdiff_t>(column.size() / 2);
+    std::nth_element(column.begin(), middle, column.end());
+    for (size_t t = 0; t < e.coverage.size(); ++t) {
+      map[t * bands + b] -= e.coverage[t] > 0 ? *middle : 0.0;
+    }
+  }
+  return map;
+}
+
+Peak densest(const Explanation& e, const io::FrontendSettings& frontend) {
+  const std::vector<double> map = unusual_shares(e);
+  const auto at = std::max_element(map.begin(), map.end()) - map.begin();
+  const auto band = at % e.bands;
+  const train::Frequencies hz = train::frequencies_of(band, band, frontend);
+  return {static_cast<double>(at / e.bands) * frame_s(frontend), 0.5 * (hz.low_hz + hz.high_hz)};
+}
+
+std::string explanation_text(const Explanation& e, const io::ModelData& model) {
+  std::string text = fmt::format("{}: {} {:.6g}, {}\n", io::escaped(e.clip.clip.path.string()), e.score, e.value,
+                                 decision_text(e, model));
+  text += fmt::format("  {}.\n", e.sentence());
+  for (size_t i = 1; i < e.findings.size(); ++i) {
+    text += fmt::format("  Also {}.\n", train::text_of(e.findings[i], e.where));
+  }
+  if (e.expected && e.expected->outside) {
+    text += "  The operating point lies outside of the normal clips'; it was compared with the nearest.\n";
+  }
+  if (!e.divided.empty()) {
+    const Peak peak = densest(e, model.config.frontend);
+    text += fmt::format("  {} {:.6g}{}: {}; densest at {:.2f} s, {:.0f} Hz\n", e.divided, e.divided_value,
+                        std::isnan(e.normal_mean)
+                            ? ""
+                            : fmt::format(" (normal clips {:.5g} ± {:.3g})", e.normal_mean, e.normal_deviation),
+                        parts_text(e), peak.time_s, peak.frequency_hz);
+  } else {
+    text += fmt::format("  {}.\n", shares_note(e));
+  }
+  for (const Explanation::Estimate& estimate : e.estimates) {
+    text += fmt::format("  {}\n", estimate_text(estimate));
+  }
+  for (size_t i = 0; i < std::min<size_t>(e.nearest.size(), 3); ++i) {
+    text += fmt::format("  {}{}\n", i == 0 ? "nearest normal clips: " : "                      ",
+                        neighbour_text(e.nearest[i], model.condition));
+  }
+  return text;
+}
+
+std::string explanation_json(const Explanation& e, const io::ModelData& model) {
+  nlohmann::json json = {{"clip", e.clip.clip.path.string()},
+                         {"score", e.score},
+                         {"value", e.value},
+                         {"sentence", e.sentence()},
+                         {"where", e.where}};
+  const bool decides = e.score == model.threshold.score && !std::isnan(model.threshold.value);
+  json["threshold"] = decides ? nlohmann::json(model.threshold.value) : nlohmann::json(nullptr);
+  json["decision"] = decides ? nlohmann::json(e.value > model.threshold.value ? 1 : 0) : nlohmann::json(nullptr);
+  json["p_value"] = decides ? e.clip.p_value : std::nan("");
+  json["findings"] = nlohmann::json::array();
+  for (const train::Finding& finding : e.findings) {
+    json["findings"].push_back(json_of(finding, e.where));
+  }
+  json["divided"] = e.divided;
+  json["divided_value"] = e.divided_value;
+  json["normal"] = {{"mean", e.normal_mean}, {"deviation", e.normal_deviation}};
+  json["parts"] = nlohmann::json::array();
+  for (const flow::Attribution::Part& part : e.parts) {
+    json["parts"].push_back({{"name", part.name},
+                             {"share", part.share},
+                             {"mean_square", part.mean_square},
+                             {"bands", part.bands},
+                             {"frames", part.frames}});
+  }
+  json["by_band"] = e.by_band;
+  json["by_frame"] = e.by_frame;
+  json["frame_s"] = frame_s(model.config.frontend);
+  for (int64_t b = 0; b < e.bands; ++b) {
+    const train::Frequencies hz = train::frequencies_of(b, b, model.config.frontend);
+    json["band_hz"].push_back(0.5 * (hz.low_hz + hz.high_hz));
+  }
+  if (!e.divided.empty()) {
+    const Peak peak = densest(e, model.config.frontend);
+    json["densest"] = {{"time_s", peak.time_s}, {"frequency_hz", peak.frequency_hz}};
+  }
+  json["estimates"] = nlohmann::json::array();
+  for (const Explanation::Estimate& estimate : e.estimates) {
+    json["estimates"].push_back({{"name", estimate.name},
+                                 {"value", estimate.value},
+                                 {"low", estimate.low},
+                                 {"high", estimate.high},
+                                 {"inside", estimate.inside},
+                                 {"asked", estimate.asked}});
+  }
+  json["nearest"] = nlohmann::json::array();
+  for (const Explanation::Neighbour& neighbour : e.nearest) {
+    json["nearest"].push_back(
+        {{"path", neighbour.path}, {"distance", neighbour.distance}, {"parameters", neighbour.v}});
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace evenflow::experiments

@@ -1,0 +1,108 @@
+// evenflow explain and sample --audio, through the program.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/experiments/small_world.h"
+
+namespace evenflow::experiments::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string a_recording() {
+  return fs::directory_iterator(fs::path(SmallWorld::get().rails()) / "test")->path().string();
+}
+
+TEST(Explain, PrintsAFewLines) {
+  const Outcome outcome = run({"explain", SmallWorld::get().model(), a_recording()});
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr(a_recording() + ": nll "), HasSubstr("z1 "), HasSubstr("log_det "),
+                                 HasSubstr("velocity_mm_s: estimated"), HasSubstr("nearest normal clips: train/")));
+  EXPECT_THAT(run({"explain", SmallWorld::get().model(), a_recording(), "--score", "score_nearest"}).out,
+              HasSubstr("score_nearest is no sum over the sound"));
+}
+
+TEST(Explain, JsonIsForMachines) {
+  const Outcome outcome =
+      run({"explain", SmallWorld::get().model(), a_recording(), "--json", "--at", "velocity_mm_s=200"});
+  expect_done(outcome);
+  const nlohmann::json json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["clip"], a_recording());
+  EXPECT_EQ(json["score"], "nll");
+  double sum = 0;
+  for (const double share : json["by_band"]) {
+    sum += share;
+  }
+  EXPECT_TRUE(std::abs(sum - json["divided_value"].get<double>()) <= 1e-6 * std::abs(sum));
+  EXPECT_EQ(json["by_band"].size(), json["band_hz"].size());
+  EXPECT_EQ(json["estimates"][0]["asked"], 200);
+  EXPECT_EQ(json["nearest"].size(), 5U);
+  EXPECT_TRUE(json["findings"].is_array());
+}
+
+TEST(Explain, ThePageHoldsAllItShows) {
+  const Folder folder;
+  const std::string page = folder / "clip.html";
+  const Words words = {"explain", SmallWorld::get().model(), a_recording(), "--at", "velocity_mm_s=200", "--page",
+                       page};
+  expect_done(run(words));
+  const std::string html = get(page);
+  EXPECT_THAT(html, AllOf(Not(HasSubstr("http://")), Not(HasSubstr("https://")), Not(HasSubstr("src=\"/"))));
+  EXPECT_THAT(html, AllOf(HasSubstr("data:image/png;base64,"), HasSubstr("data:audio/wav;base64,"),
+                          HasSubstr("share of nll"), HasSubstr("gradient × input"), HasSubstr("should have had")));
+  EXPECT_LT(html.size(), 1U << 20U);
+  expect_done(run(words));  // its own page is replaced
+  put(page, "years of work\n");
+  expect_refused(run(words), 2, {page, "--force"});
+  expect_done(run(words + Words{"--force"}));
+}
+
+TEST(Explain, ComparesWithOtherNormalClips) {
+  const std::string shard = SmallWorld::get().shard();
+  EXPECT_THAT(run({"explain", SmallWorld::get().model(), a_recording(), "--normals", shard}).out,
+              HasSubstr("nearest normal clips: "));
+  expect_done(run({"explain", SmallWorld::get().model(), a_recording(), "--normals", SmallWorld::get().manifest()}));
+}
+
+TEST(Explain, WrongRequestsAreOneSentence) {
+  const Folder folder;
+  const std::string model = SmallWorld::get().model(), clip = a_recording();
+  expect_refused(run({"explain", model}), 2, {"CLIP is required"});
+  expect_refused(run({"explain", model, folder / "none.wav"}), 3, {"none.wav"});
+  expect_refused(run({"explain", clip, clip}), 3, {clip});
+  expect_refused(run({"explain", model, clip, "--score", "score_x"}), 2, {"no score 'score_x'", "nll"});
+  expect_refused(run({"explain", model, clip, "--at", "load=3"}), 2, {"load", "velocity_mm_s"});
+  expect_refused(run({"explain", model, clip, "--at", "velocity_mm_s"}), 2, {"--at velocity_mm_s=300"});
+  expect_refused(run({"explain", model, clip, "--page", clip}), 2, {clip, "which is read"});
+  expect_refused(run({"explain", model, clip, "--page", model}), 2, {model, "which is read"});
+  expect_refused(run({"explain", model, clip, "--normals", clip}), 3, {"1 normal clip", "takes two"});
+}
+
+TEST(SampleAudio, IsAWavOfTheWindows) {
+  const Folder folder;
+  const std::string model = SmallWorld::get().model(), wav = folder / "s.wav";
+  const Words words = {"sample", "--model", model, "-n", "3", "--audio", wav};
+  expect_done(run(words));
+  const std::string first = get(wav);
+  EXPECT_THAT(first.substr(0, 4), "RIFF");
+  EXPECT_EQ(first.size(), 74U + 2U * (3 * 8 - 1) * 512);
+  expect_done(run(words));
+  EXPECT_EQ(get(wav), first);
+  expect_done(run({"info", wav}));
+  expect_done(run({"sample", "--model", model, "--from", a_recording(), "--at", "velocity_mm_s=200", "--audio", wav}));
+  expect_refused(run({"sample", "--model", model, "--audio", folder / "s.flac"}), 2, {"s.flac", "WAV", ".wav"});
+  fs::copy_file(a_recording(), folder / "own.wav");
+  expect_refused(run({"sample", "--model", model, "--audio", folder / "own.wav"}), 2, {"own.wav", "--force"});
+  expect_refused(run({"sample", "--model", model, "--from", folder / "own.wav", "--at", "velocity_mm_s=200", "--audio",
+                      folder / "own.wav", "--force"}),
+                 2, {"own.wav", "which is read"});
+}
+
+}  // namespace
+}  // namespace evenflow::experiments::test

@@ -1,0 +1,217 @@
+// Explanations of clips by trained models: shares add up to the clip's score, and lie where a fault was put.
+#include "train/detect/explain.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "io/error.h"
+#include "tests/train/train_fixture.h"
+#include "train/detect/score.h"
+#include "train/loop/trainer.h"
+
+namespace evenflow::train {
+namespace {
+
+using testing::bands;
+using ::testing::HasSubstr;
+using testing::message_of;
+
+struct Case {
+  std::string name;
+  std::function<void(io::Config&)> set;
+};
+
+/// A model of each kind, trained once.
+class ExplainTest : public ::testing::TestWithParam<Case> {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new testing::TempFolder;
+    testing::write_shard(shard(), {.train_clips = 30, .test_clips = 10});
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  static std::filesystem::path shard() { return *folder_ / "shard.h5"; }
+  static std::filesystem::path model(const Case& of) {
+    const std::filesystem::path run = *folder_ / of.name;
+    if (!std::filesystem::exists(run)) {
+      io::Config config = testing::tiny_config();
+      config.train.epochs = 12;
+      config.train.learning_rate = 3e-3;
+      of.set(config);
+      train(testing::tiny_options(shard(), run, config));
+    }
+    return run / "model.h5";
+  }
+  static io::Clip clip_at(double v) {
+    io::Clip clip;
+    clip.path = "clip.wav";
+    clip.parameter = {v};
+    return clip;
+  }
+  /// A normal clip at 300 of 24 frames, with a burst of 60 dB in four bands and two frames.
+  static std::vector<float> with_burst() {
+    std::vector<float> frames = testing::synthetic_frames(24, 300, false, 99);
+    for (size_t t = 12; t < 14; ++t) {
+      for (size_t b = 9; b < 13; ++b) {
+        frames[t * bands + b] += 60.0F;
+      }
+    }
+    return frames;
+  }
+  static testing::TempFolder* folder_;
+};
+testing::TempFolder* ExplainTest::folder_ = nullptr;
+
+const std::vector<Case> cases = {{"affine", [](io::Config&) {}},
+                                 {"additive", [](io::Config& c) { c.model.coupling = io::CouplingKind::additive; }},
+                                 {"loudest", [](io::Config& c) { c.score.aggregate = io::Aggregate::max; }},
+                                 {"two",
+                                  [](io::Config& c) {
+                                    c.score.aggregate = io::Aggregate::top_k;
+                                    c.score.top_k = 2;
+                                  }},
+                                 {"conventional", [](io::Config& c) { c.condition.enabled = false; }},
+                                 {"vae",
+                                  [](io::Config& c) {
+                                    c.model.kind = io::ModelKind::vae;
+                                    c.vae = {.layers = 4, .hidden = 16, .latents = 4, .beta = 1.0, .gamma = 0.01};
+                                  }},
+                                 {"classifier", [](io::Config& c) {
+                                    c.model.kind = io::ModelKind::classifier;
+                                    c.classifier = {.layers = 3, .hidden = 16, .embedding = 4};
+                                  }}};
+INSTANTIATE_TEST_SUITE_P(Models, ExplainTest, ::testing::ValuesIn(cases),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST_P(ExplainTest, SharesAddUpToTheClipsScore) {
+  Detector detector(model(GetParam()), "cpu", 1);
+  const std::vector<float> frames = with_burst();
+  const ClipScore scored = detector.score(clip_at(300), frames, {"velocity_mm_s"});
+  for (const std::string& score : detector.score_names()) {
+    SCOPED_TRACE(score);
+    const Explanation found = detector.explain(clip_at(300), frames, {.score = score}, {"velocity_mm_s"});
+    EXPECT_EQ(found.value, scored.scores[detector.table({}, {}).column(score)]);
+    EXPECT_EQ(found.frames, 24);
+    EXPECT_EQ(found.bands, bands);
+    if (GetParam().name == "classifier") {
+      EXPECT_TRUE(found.shares.empty() && found.divided.empty());
+      continue;
+    }
+    if (score == "score_mahalanobis" || score == "score_nearest") {
+      EXPECT_TRUE(found.divided.empty() && found.shares.empty());
+      continue;
+    }
+    double magnitude = 0, parts = 0;
+    for (const flow::Attribution::Part& part : found.parts) {
+      parts += part.share;
+      magnitude += std::abs(part.share);
+    }
+    const auto sum = [](const std::vector<double>& values) {
+      return std::accumulate(values.begin(), values.end(), 0.0);
+    };
+    ASSERT_EQ(found.shares.size(), frames.size());
+    for (const double whole : {parts, sum(found.shares), sum(found.by_band), sum(found.by_frame)}) {
+      EXPECT_TRUE(std::abs(whole - found.divided_value) <= 1e-6 * magnitude) << whole << " " << found.divided_value;
+    }
+    EXPECT_TRUE(std::abs(sum(found.coverage) - 8.0) <= 1e-9);  // frames of one window
+    EXPECT_EQ(found.gradient_input.size(), frames.size());
+  }
+}
+
+TEST_P(ExplainTest, ABurstIsWhereTheMapPeaks) {
+  if (GetParam().name == "classifier") {
+    GTEST_SKIP() << "a classifier's score has no shares";
+  }
+  Detector detector(model(GetParam()), "cpu", 1);
+  const Explanation found = detector.explain(clip_at(300), with_burst());
+  size_t peak = 0;
+  double highest = -1e30;
+  for (size_t i = 0; i < found.shares.size(); ++i) {
+    const double coverage = found.coverage[i / bands];
+    if (coverage > 0 && found.shares[i] / coverage > highest) {
+      highest = found.shares[i] / coverage;
+      peak = i;
+    }
+  }
+  // Latents stand for 2 x 2 or 4 x 4 cells, and a coupling looks a cell of its map to either side.
+  EXPECT_TRUE(peak / bands >= 10 && peak / bands < 16) << peak / bands;
+  EXPECT_TRUE(peak % bands >= 8 && peak % bands < 14) << peak % bands;
+}
+
+TEST_P(ExplainTest, WordsNeighboursAndEstimates) {
+  Detector detector(model(GetParam()), "cpu", 1);
+  const Explanation found = detector.explain(clip_at(300), with_burst(), {}, {"velocity_mm_s"});
+  EXPECT_EQ(found.score, detector.score_name());
+  ASSERT_TRUE(found.expected.has_value());
+  ASSERT_EQ(found.nearest.size(), 5U);
+  EXPECT_TRUE(std::ranges::is_sorted(found.nearest, {}, &Explanation::Neighbour::distance));
+  EXPECT_THAT(found.nearest.front().path, HasSubstr("clip_"));
+  if (GetParam().name == "conventional") {
+    EXPECT_TRUE(found.estimates.empty() && found.where.empty() && found.moved_db.empty());
+    return;
+  }
+  EXPECT_EQ(found.where, " at velocity_mm_s = 300");
+  ASSERT_EQ(found.estimates.size(), 1U);
+  EXPECT_EQ(found.estimates[0].asked, 300);
+  EXPECT_EQ(found.nearest.front().v.size(), 1U);
+  const bool flow = GetParam().name != "vae" && GetParam().name != "classifier";
+  EXPECT_EQ(found.moved_db.size(), flow ? found.shares.size() : 0U);
+}
+
+class ExplainFlow : public ExplainTest {};
+INSTANTIATE_TEST_SUITE_P(Models, ExplainFlow, ::testing::Values(cases.front()),
+                         [](const auto& tested) { return tested.param.name; });
+
+// Of the model's own place, moving is what it is: the clip again.
+TEST_P(ExplainFlow, MovedToItsOwnEstimateAWindowStaysAsItIs) {
+  Detector detector(model(GetParam()), "cpu", 1);
+  const std::vector<float> frames = testing::synthetic_frames(8, 300, false, 3);
+  const double own = detector.score(clip_at(std::nan("")), frames).estimate[0];
+  const std::vector<float> moved = detector.transfer_clip(frames, std::vector<double>{own});
+  for (size_t i = 0; i < frames.size(); ++i) {
+    ASSERT_TRUE(std::abs(moved[i] - frames[i]) <= 0.05F) << i;
+  }
+}
+
+TEST_P(ExplainFlow, NormalClipsMayBeOthersThanTheModels) {
+  io::ModelData data = io::read_model(model(GetParam()));
+  ASSERT_TRUE(data.normal.sound.has_value());
+  EXPECT_EQ(data.normal.sound->paths.size(),
+            data.normal.points->values.size() / static_cast<size_t>(data.normal.points->length));
+  data.normal.sound.reset();
+  data.normal.points.reset();
+  Detector older(data, "cpu", 1);
+  const Explanation without = older.explain(clip_at(300), with_burst());
+  EXPECT_FALSE(without.expected.has_value());
+  EXPECT_TRUE(without.nearest.empty());
+  EXPECT_THAT(without.sentence(), HasSubstr("--normals"));
+  NormalReference normals;
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    older.add_normal(normals, clip_at(300), testing::synthetic_frames(24, 300, false, seed), {"velocity_mm_s"});
+  }
+  const Explanation with = older.explain(clip_at(300), with_burst(), {.at = {300}, .normals = &normals});
+  ASSERT_EQ(with.findings.size(), 1U);
+  EXPECT_EQ(with.nearest.size(), 5U);
+}
+
+TEST_P(ExplainFlow, WrongRequestsAreOneSentence) {
+  Detector detector(model(GetParam()), "cpu", 1);
+  EXPECT_THAT(message_of<io::UsageError>([&] { detector.explain(clip_at(300), with_burst(), {.score = "score_x"}); }),
+              HasSubstr("no score 'score_x'; it has score_zc"));
+  EXPECT_THAT(message_of<io::UsageError>([&] {
+                detector.explain(clip_at(300), with_burst(), {.at = {1, 2}});
+              }),
+              HasSubstr("2 parameter values"));
+  EXPECT_THAT(message_of<io::DataError>(
+                  [&] { detector.explain(clip_at(std::nan("")), with_burst(), {.score = "nll_given_v"}); }),
+              HasSubstr("nll_given_v is not finite; the score may need --at"));
+  EXPECT_THAT(message_of<io::DataError>([&] { detector.explain(clip_at(300), std::vector<float>(5 * bands)); }),
+              HasSubstr("clip.wav"));
+}
+
+}  // namespace
+}  // namespace evenflow::train

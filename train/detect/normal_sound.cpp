@@ -1,0 +1,234 @@
+#include "train/detect/normal_sound.h"
+
+#include <Eigen/Cholesky>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "io/error.h"
+#include "kernels/augment.h"
+#include "kernels/mel_scale.h"
+#include "train/detect/clip_sound.h"
+
+namespace evenflow::train {
+
+ClipSound clip_sound(std::span<const float> logmel_db, int64_t bands) {
+  const auto width = static_cast<size_t>(bands);
+  const size_t frames = logmel_db.size() / width;
+  ClipSound out;
+  out.peak_db.assign(logmel_db.begin(), logmel_db.begin() + bands);
+  out.quietest_db = std::numeric_limits<float>::infinity();
+  std::vector<double> sums(width, 0.0);
+  for (size_t t = 0; t < frames; ++t) {
+    double frame = 0;
+    for (size_t b = 0; b < width; ++b) {
+      const float db = logmel_db[t * width + b];
+      sums[b] += db;
+      frame += db;
+      out.peak_db[b] = std::max(out.peak_db[b], db);
+    }
+    out.quietest_db = std::min(out.quietest_db, static_cast<float>(frame / static_cast<double>(bands)));
+  }
+  for (const double sum : sums) {
+    out.level_db.push_back(static_cast<float>(sum / static_cast<double>(frames)));
+  }
+  return out;
+}
+
+void NormalReference::add(const ClipScore& clip, std::span<const double> v) {
+  points.length = static_cast<int64_t>(clip.descriptor.size());
+  points.values.insert(points.values.end(), clip.descriptor.begin(), clip.descriptor.end());
+  sound.bands = static_cast<int64_t>(clip.sound.level_db.size());
+  sound.paths.push_back(clip.clip.path.string());
+  sound.v.insert(sound.v.end(), v.begin(), v.end());
+  sound.level_db.insert(sound.level_db.end(), clip.sound.level_db.begin(), clip.sound.level_db.end());
+  sound.peak_db.insert(sound.peak_db.end(), clip.sound.peak_db.begin(), clip.sound.peak_db.end());
+  sound.quietest_db.push_back(clip.sound.quietest_db);
+}
+
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+constexpr double least_spread_db = 0.5;
+
+/// Clips that count at an operating point: their weights, and what turns their figures into a plane's values.
+struct Neighbourhood {
+  std::vector<size_t> clips;
+  VectorXd weight;  ///< sum 1
+  MatrixXd design;  ///< [clips, 1 + parameters]: 1, distances from the point in bandwidths
+  Eigen::LLT<MatrixXd> normal;
+};
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  double width() const { return high - low; }
+};
+
+/// Clips all of whose values are known.
+std::vector<size_t> known_clips(const io::SoundData& data, size_t parameters) {
+  std::vector<size_t> known;
+  for (size_t i = 0; i < data.paths.size(); ++i) {
+    const auto v = std::span(data.v).subspan(i * parameters, parameters);
+    if (std::none_of(v.begin(), v.end(), [](double x) { return std::isnan(x); })) {
+      known.push_back(i);
+    }
+  }
+  return known;
+}
+
+Neighbourhood all_clips(size_t clips) {
+  Neighbourhood out;
+  for (size_t i = 0; i < clips; ++i) {
+    out.clips.push_back(i);
+  }
+  out.weight = VectorXd::Constant(static_cast<Index>(clips), 1.0 / static_cast<double>(clips));
+  out.design = MatrixXd::Ones(static_cast<Index>(clips), 1);
+  return out;
+}
+
+/// Clips about a point, weighted; `range` of each parameter's values.
+Neighbourhood about(const io::SoundData& data, std::vector<size_t> clips, std::span<const double> point,
+                    std::span<const Range> range) {
+  constexpr double bandwidth_share = 1.0 / 12.0, wider = 1.25;
+  Neighbourhood out;
+  out.clips = std::move(clips);
+  const auto n = static_cast<Index>(out.clips.size()), p = static_cast<Index>(point.size());
+  out.design = MatrixXd::Ones(n, 1 + p);
+  out.weight = VectorXd(n);
+  const double wanted = static_cast<double>(3 + 2 * p);
+  for (double share = bandwidth_share;; share *= wider) {
+    for (Index i = 0; i < n; ++i) {
+      double squares = 0;
+      for (Index q = 0; q < p; ++q) {
+        const auto at = static_cast<size_t>(q);
+        const double width = range[at].width();
+        const double off = data.v[out.clips[static_cast<size_t>(i)] * point.size() + at] - point[at];
+        out.design(i, 1 + q) = width > 0 ? off / (share * width) : 0.0;
+        squares += out.design(i, 1 + q) * out.design(i, 1 + q);
+      }
+      out.weight[i] = std::exp(-0.5 * squares);
+    }
+    const double sum = out.weight.sum(), squares = out.weight.squaredNorm();
+    if (sum * sum >= wanted * squares && sum > 0) {
+      out.weight /= sum;
+      return out;
+    }
+  }
+}
+
+void prepare(Neighbourhood& near) {
+  // As in local_linear.h: where the clips do not tell a slope, it is 0.
+  constexpr double ridge = 1e-3;
+  MatrixXd normal = near.design.transpose() * near.weight.asDiagonal() * near.design;
+  for (Index q = 1; q < normal.rows(); ++q) {
+    normal(q, q) += ridge;
+  }
+  near.normal.compute(normal);
+}
+
+struct Figure {
+  double mean, spread;
+};
+
+/// Of a figure of each of the clips that count.
+Figure figure_at(const Neighbourhood& near, const VectorXd& y) {
+  const VectorXd plane = near.normal.solve(near.design.transpose() * near.weight.cwiseProduct(y));
+  const VectorXd residual = y - near.design * plane;
+  const double variance = near.weight.dot(residual.cwiseAbs2());
+  const double free = 1.0 - near.weight.squaredNorm();  // what a weighted mean takes of the scatter
+  return {plane[0], std::max(std::sqrt(variance / std::max(free, 0.1)), least_spread_db)};
+}
+
+/// Where a band's figure is taken from in each clip: a position among the bands, whole ones being centres.
+using Places = std::vector<double>;
+
+Places unmoved(const Neighbourhood& near, int64_t band) {
+  return Places(near.clips.size(), static_cast<double>(band));
+}
+
+/// Where a clip recorded at speed `own` has what lies in the band at `speed`.
+double moved_place(int64_t band, const SpeedOfBands& of, int64_t bands, double speed, double own) {
+  const double ratio = own > 0 ? std::clamp(speed / own, kernels::least_speed_ratio, kernels::most_speed_ratio) : 1.0;
+  return kernels::warped_position(band, ratio, of.mels_per_band, bands);
+}
+
+VectorXd values_at(const Neighbourhood& near, std::span<const float> values, int64_t bands, const Places& places) {
+  VectorXd y(near.weight.size());
+  for (Index i = 0; i < y.size(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const size_t row = near.clips[at] * static_cast<size_t>(bands);
+    const auto below = std::min(static_cast<int64_t>(places[at]), bands - 1), above = std::min(below + 1, bands - 1);
+    const double low = values[row + static_cast<size_t>(below)], high = values[row + static_cast<size_t>(above)];
+    y[i] = low + (places[at] - static_cast<double>(below)) * (high - low);
+  }
+  return y;
+}
+
+}  // namespace
+
+NormalSound::NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed)
+    : data_(data), parameters_(parameters), speed_(speed) {
+  if (data.paths.size() < 2) {
+    throw io::DataError("what is normal takes two normal clips or more; give more with --normals");
+  }
+}
+
+ExpectedSound NormalSound::at(std::span<const double> v) const {
+  ExpectedSound out;
+  const bool known = parameters_ > 0 && v.size() == parameters_ &&
+                     std::none_of(v.begin(), v.end(), [](double x) { return !std::isfinite(x); });
+  std::vector<size_t> clips = known ? known_clips(data_, parameters_) : std::vector<size_t>{};
+  const bool at_point = known && clips.size() >= 5 + 2 * parameters_;
+  Neighbourhood near;
+  if (at_point) {
+    std::vector<Range> range(parameters_);
+    for (size_t q = 0; q < parameters_; ++q) {
+      for (const size_t i : clips) {
+        range[q].low = std::min(range[q].low, data_.v[i * parameters_ + q]);
+        range[q].high = std::max(range[q].high, data_.v[i * parameters_ + q]);
+      }
+      constexpr double beyond = 0.1;
+      out.at.push_back(std::clamp(v[q], range[q].low, range[q].high));
+      out.outside = out.outside || std::abs(out.at[q] - v[q]) > beyond * range[q].width();
+    }
+    near = about(data_, std::move(clips), out.at, range);
+  } else {
+    near = all_clips(data_.paths.size());
+  }
+  prepare(near);
+  const bool moves = at_point && speed_ && v[speed_->parameter] > 0;
+  for (int64_t b = 0; b < data_.bands; ++b) {
+    Places places = unmoved(near, b);
+    const Figure level = figure_at(near, values_at(near, data_.level_db, data_.bands, places));
+    const Figure peak = figure_at(near, values_at(near, data_.peak_db, data_.bands, places));
+    Figure moved_level = level, moved_peak = peak;
+    if (moves) {
+      for (size_t i = 0; i < places.size(); ++i) {
+        places[i] = moved_place(b, *speed_, data_.bands, v[speed_->parameter],
+                                data_.v[near.clips[i] * parameters_ + speed_->parameter]);
+      }
+      moved_level = figure_at(near, values_at(near, data_.level_db, data_.bands, places));
+      moved_peak = figure_at(near, values_at(near, data_.peak_db, data_.bands, places));
+    }
+    out.level_db.push_back(level.mean);
+    out.least_level_db.push_back(std::min(level.mean, moved_level.mean));
+    out.most_level_db.push_back(std::max(level.mean, moved_level.mean));
+    out.level_spread_db.push_back(std::max(level.spread, moved_level.spread));
+    out.peak_db.push_back(std::max(peak.mean, moved_peak.mean));
+    out.peak_spread_db.push_back(std::max(peak.spread, moved_peak.spread));
+  }
+  VectorXd quiet(near.weight.size());
+  for (Index i = 0; i < quiet.size(); ++i) {
+    quiet[i] = data_.quietest_db[near.clips[static_cast<size_t>(i)]];
+  }
+  const Figure quietest = figure_at(near, quiet);
+  out.quietest_db = quietest.mean;
+  out.quietest_spread_db = quietest.spread;
+  return out;
+}
+
+}  // namespace evenflow::train

@@ -1,0 +1,62 @@
+// What normal clips sound like at an operating point: what is expected of each mel band, and how much clips differ.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "io/model_file.h"
+#include "train/detect/score_table.h"
+
+namespace evenflow::train {
+
+/// Normal clips to compare with: what a model holds of those it was trained on, or others.
+struct NormalReference {
+  io::PointData points;
+  io::SoundData sound;
+  int64_t size() const { return static_cast<int64_t>(sound.paths.size()); }
+  /// A clip with its descriptor and sound; `v` of the model's parameters.
+  void add(const ClipScore& clip, std::span<const double> v);
+};
+
+/// Of a clip at an operating point; spreads are standard deviations between clips, at least 0.5 dB. Some of a machine's
+/// sound moves with its speed, and some does not: where nobody recorded, a band may have what it has at other speeds,
+/// or what they have at the frequency that their speeds make of it. Both are normal.
+struct ExpectedSound {
+  std::vector<double> level_db;                       ///< [bands] mean over the frames
+  std::vector<double> least_level_db, most_level_db;  ///< [bands] the lower and the higher of it and of what moves
+  std::vector<double> peak_db;                        ///< [bands] greatest over the frames; the higher of both
+  std::vector<double> level_spread_db, peak_spread_db;
+  double quietest_db = 0, quietest_spread_db = 0;
+  std::vector<double>
+      at;  ///< the operating point: what was asked for, moved to the nearest among the clips'; may be empty
+  bool outside = false;  ///< it was moved by more than a tenth of the range of the clips' values
+};
+
+/// Which parameter is the speed that frequencies move with, and how the bands lie (kernels/mel_scale.h).
+struct SpeedOfBands {
+  size_t parameter = 0;
+  double mels_per_band = 0;
+};
+
+class NormalSound {
+ public:
+  /// parameters: values of a clip in data.v; speed: none, if no parameter is one. io::DataError: fewer than two clips.
+  /// `data` outlives it.
+  NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed = {});
+
+  /// At v (NaN: unknown). By weighted least squares, band by band: a plane over the known parameters, clips weighted by
+  /// exp(-u^2 / 2), u their distance from v in bandwidths of a twelfth of the values' range, which grow together until
+  /// the weights are worth five clips and two more for each parameter (Fan and Gijbels 1996). Clips of which a
+  /// parameter is unknown have no part in it. If v is unknown, or too few clips are left: mean and deviation over all
+  /// clips.
+  ExpectedSound at(std::span<const double> v) const;
+
+ private:
+  const io::SoundData& data_;
+  size_t parameters_;
+  std::optional<SpeedOfBands> speed_;
+};
+
+}  // namespace evenflow::train
