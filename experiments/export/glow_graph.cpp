@@ -155,9 +155,8 @@ class PriorGraph {
     centred_ = graph_.reduce("ReduceSum", graph_.square(graph_.subtract(zd, mean)), {2});
 
     const bool constrained = !condition_.names.empty();
-    const Value nothing = per_group([](size_t) { return 0.0; });
     const Value centred = log_p(centred_, 0.0);
-    const Value log_p_zd = constrained ? marginal() : log_p(about(nothing), 0.0);
+    const Value log_p_zd = constrained ? marginal() : log_p(about(per_group([](size_t) { return 0.0; })), 0.0);
     const Value given = constrained ? log_p(about(expected(*parameters)), 0.0) : log_p_zd;
     const Value& log_det = latents.log_det;
     const Value zc_and_volume = graph_.add(log_p_zc, log_det);
