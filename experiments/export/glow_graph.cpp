@@ -149,7 +149,7 @@ class PriorGraph {
     const Value squares = graph_.reduce("ReduceSum", graph_.square(zc), {1});
     const Value log_p_zc = graph_.add(graph_.multiply(squares, graph_.number(-0.5)),
                                       graph_.number(-static_cast<double>(zc_elements_) * half_log_2pi));
-    const Value zd = graph_.reshape(graph_.cast(*out.zd, Element::float64), {0, groups_, -1});
+    const Value zd = graph_.reshape(graph_.cast(*out.zd, Element::float64), {0, groups_, zd_elements_ / groups_});
     const Value mean = graph_.reduce("ReduceMean", zd, {2}, true);
     mean_ = graph_.reshape(mean, {0, groups_});
     centred_ = graph_.reduce("ReduceSum", graph_.square(graph_.subtract(zd, mean)), {2});

@@ -26,8 +26,8 @@ using nlohmann::json;
 /// An array of the runtime's, or what the program has for it.
 struct Values {
   std::vector<double> values;
-  bool latents = false;  ///< measured by the largest of them, not each by itself
-  double least_magnitude = 1.0;
+  bool latents = false;                          ///< measured by the largest of them, not each by itself
+  std::vector<double> least_magnitudes = {1.0};  ///< by turns
 };
 
 constexpr const char* digits = "0123456789abcdef";
@@ -99,7 +99,7 @@ void add_windows(std::map<std::string, Values>& out, const train::Detector& dete
   out["zc"].latents = out["zd"].latents = true;
 }
 
-/// Of scores that may be differences of likelihoods' parts.
+/// Of scores that may be differences of likelihoods' parts, and of estimates, v0 plus what a latent says.
 void set_magnitudes(std::map<std::string, Values>& out, const train::Detector& detector) {
   constexpr double share = 0.01;
   double least = 1.0;
@@ -110,10 +110,16 @@ void set_magnitudes(std::map<std::string, Values>& out, const train::Detector& d
   }
   for (const flow::Score& score : detector.scores()) {
     if (score.unit == "nats") {
-      out[score.name].least_magnitude = out[window_name(score.name)].least_magnitude = least;
+      out[score.name].least_magnitudes = out[window_name(score.name)].least_magnitudes = {least};
     }
   }
-  out["score"].least_magnitude = out[detector.score_name()].least_magnitude;
+  out["score"].least_magnitudes = out[detector.score_name()].least_magnitudes;
+  const io::ConditionData& condition = detector.model().condition;
+  std::vector<double> usual;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    usual.push_back(std::max(std::abs(condition.mean[p]), condition.std[p]));
+  }
+  out["estimate"].least_magnitudes = out[window_name("estimate")].least_magnitudes = usual;
 }
 
 /// And of the clip.
@@ -149,8 +155,8 @@ double largest_error(const std::vector<double>& found, const Values& expected) {
   }
   for (size_t i = 0; i < found.size(); ++i) {
     const double own = expected.values[i];
-    worst = std::max(
-        worst, error_of(found[i], own, expected.latents ? largest : std::max(expected.least_magnitude, std::abs(own))));
+    const double least = expected.least_magnitudes[i % expected.least_magnitudes.size()];
+    worst = std::max(worst, error_of(found[i], own, expected.latents ? largest : std::max(least, std::abs(own))));
   }
   return worst;
 }

@@ -34,8 +34,9 @@ ParityClip recorded_clip(train::Detector& detector, const std::filesystem::path&
 std::vector<float> normalised_windows(const io::ModelData& model, std::span<const float> frames);
 
 /// The largest difference of an output, over a magnitude: of latents that of the clip's largest; of other figures their
-/// own, 1 at least, and of a score in nats at least a hundredth of the parts of a likelihood that it may be a
-/// difference of (flow::Model::terms()): where they cancel, float32 knows no better.
+/// own, 1 at least. Where figures cancel, float32 knows no better: of a score in nats the magnitude is at least a
+/// hundredth of the parts of a likelihood that it may be a difference of (flow::Model::terms()), of an estimate the
+/// parameter's mean in training.
 struct ParityError {
   std::string output, clip;
   double relative = 0;
