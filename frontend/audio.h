@@ -17,7 +17,7 @@ struct SoundSource {
   int rate_hz = 0;    ///< of the file
   int channels = 0;   ///< of the file
   std::string note;   ///< what its header got wrong and how it was read: "without a length ..."; empty: nothing
-  Clipping clipping;  ///< of the channel, or the mean of all, at the file's rate
+  Clipping clipping = {};  ///< of the channel, or the mean of all, at the file's rate
 };
 
 struct Audio {

@@ -163,9 +163,10 @@ int run(const ExplainArguments& arguments) {
 Command explain_command() {
   return make_command<ExplainArguments>(
       "explain",
-      "Says why a recording scores as it does: what is heard in it that normal clips do not have (a burst, a tone, a "
-      "level, a dropout, clipping), in which band, when and by how many dB; where the score comes from; which normal "
-      "clips are nearest. With --at it also shows what the clip would sound like at the operating point it should have "
+      "Says why a recording scores as it does. It tells what is heard in it that normal clips do not have (a burst, a "
+      "tone, a level, a dropout, clipping), in which band, when and by how many dB; where the score comes from; which "
+      "normal clips are nearest. With --at it also shows what the clip would sound like at the operating point it "
+      "should have "
       "had.",
       "  evenflow explain runs/first/model.h5 clip.wav --page clip.html\n"
       "  evenflow explain runs/first/model.h5 clip.wav --at velocity_mm_s=300 --json",
