@@ -31,6 +31,7 @@ struct MonitorArguments {
 template <class E>
 std::vector<std::string> names_of() {
   std::vector<std::string> names;
+  names.reserve(io::choices<E>.size());
   for (const io::Choice<E>& choice : io::choices<E>) {
     names.emplace_back(choice.name);
   }
