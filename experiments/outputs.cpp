@@ -11,7 +11,6 @@
 
 #include "experiments/console.h"
 #include "experiments/export/export.h"
-#include "experiments/monitor/state_file.h"
 #include "experiments/recordings.h"
 #include "experiments/report/page.h"
 #include "experiments/report/picture_file.h"
@@ -152,7 +151,7 @@ bool is_own(const fs::path& file, FileKind kind) {
     case FileKind::sound:
       return frontend::is_own_wav(io::read_beginning(file));
     case FileKind::monitor_state:
-      return monitor::is_state(file);
+      return io::read_beginning(file).starts_with("{\"evenflow\":\"monitor state\"");
     case FileKind::study_table:
       return is_study_table(file);
     default:

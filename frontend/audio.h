@@ -14,9 +14,9 @@ namespace evenflow::frontend {
 
 /// Where samples came from, as far as it is worth a word.
 struct SoundSource {
-  int rate_hz = 0;    ///< of the file
-  int channels = 0;   ///< of the file
-  std::string note;   ///< what its header got wrong and how it was read: "without a length ..."; empty: nothing
+  int rate_hz = 0;         ///< of the file
+  int channels = 0;        ///< of the file
+  std::string note;        ///< what its header got wrong and how it was read: "without a length ..."; empty: nothing
   Clipping clipping = {};  ///< of the channel, or the mean of all, at the file's rate
 };
 

@@ -61,12 +61,12 @@ void declare(Options& options, CalibrateArguments& arguments) {
 }
 
 /// What clips of one length are in a day.
-struct Clips {
+struct ClipLength {
   double seconds = 0;
   double per_day() const { return 86400.0 / seconds; }
 };
 
-Clips clips_of(const io::ModelData& model) {
+ClipLength clip_length_of(const io::ModelData& model) {
   const io::FrontendSettings& frontend = model.config.frontend;
   return {static_cast<double>(model.conformal->clip_frames) * frontend.hop_samples / frontend.sample_rate_hz};
 }
@@ -76,7 +76,7 @@ double rate_of(const CalibrateArguments& arguments, const io::ModelData& model, 
   if (!arguments.per_day) {
     return arguments.false_alarms.value_or(1.0 - before.quantile);
   }
-  const Clips clips = clips_of(model);
+  const ClipLength clips = clip_length_of(model);
   const double rate = *arguments.per_day / clips.per_day();
   if (!(rate <= most_rate)) {
     throw io::UsageError(fmt::format("--per-day {:g} is more than the {:.0f} clips of {:.1f} s in a day; ask for fewer",
@@ -94,7 +94,7 @@ io::ThresholdData rule_of(const CalibrateArguments& arguments, const io::ModelDa
     if (!arguments.per_day) {
       throw;
     }
-    const Clips clips = clips_of(model);
+    const ClipLength clips = clip_length_of(model);
     const double least = clips.per_day() / (static_cast<double>(model.conformal->clips) + 1.0);
     throw io::DataError(
         fmt::format("{:g} false alarms a day are {:.3g} % of clips of {:.1f} s, and these clips support "
@@ -110,7 +110,7 @@ void print_result(const io::ModelData& model, const fs::path& out) {
 }
 
 void print_promise(const io::ModelData& model, double rate) {
-  const Clips clips = clips_of(model);
+  const ClipLength clips = clip_length_of(model);
   const double a_day = rate * clips.per_day();
   const train::RateRange range = train::conformal_rate_range(model.conformal->clips, rate);
   fmt::print(

@@ -49,9 +49,9 @@ void write_bytes(const fs::path& file, const std::string& bytes) {
   }
 }
 
-/// Compares a graph with the program and says how near they are. io::DataError: too far apart.
-void check(onnx::Runtime& runtime, const onnx::Graph& graph, const fs::path& file, const fs::path& named,
-           train::Detector& detector, const std::vector<onnx::ParityClip>& clips) {
+/// Compares a graph with the program: a line on how near they are. io::DataError: too far apart.
+std::string compared(onnx::Runtime& runtime, const onnx::Graph& graph, const fs::path& file, const fs::path& named,
+                     train::Detector& detector, const std::vector<onnx::ParityClip>& clips) {
   runtime.load(file);
   const std::vector<onnx::ParityError> errors = runtime.compare(graph, detector, clips);
   const onnx::ParityError worst = *std::max_element(
@@ -62,8 +62,8 @@ void check(onnx::Runtime& runtime, const onnx::Graph& graph, const fs::path& fil
                     "it where {:g} is allowed; try another version of ONNX Runtime",
                     named.string(), worst.clip, runtime.version(), worst.output, worst.relative, most_error));
   }
-  fmt::print("  parity with ONNX Runtime {}: {:.1e} at most ({}, {} outputs)\n", runtime.version(), worst.relative,
-             worst.output, errors.size());
+  return fmt::format("  parity with ONNX Runtime {}: {:.1e} at most ({}, {} outputs)\n", runtime.version(),
+                     worst.relative, worst.output, errors.size());
 }
 
 int run(const ExportArguments& arguments) {
@@ -94,13 +94,12 @@ int run(const ExportArguments& arguments) {
     const std::unique_ptr<onnx::Graph> graph = onnx::make_graph(detector, input, arguments.opset);
     io::AtomicFile target(file);
     write_bytes(target.temporary(), graph->bytes());
-    const bool from_sound = input == onnx::GraphInput::sound;
-    fmt::print("Exported {}: from {} to {}, opset {}\n", file.string(), from_sound ? "samples" : "normalised windows",
-               count_text(static_cast<int64_t>(graph->outputs().size()), "output"), arguments.opset);
-    if (runtime) {
-      check(*runtime, *graph, target.temporary(), file, detector, clips);
-    }
+    const std::string parity =
+        runtime ? compared(*runtime, *graph, target.temporary(), file, detector, clips) : std::string();
     target.commit();
+    fmt::print("Exported {}: from {} to {}, opset {}\n{}", file.string(),
+               input == onnx::GraphInput::sound ? "samples" : "normalised windows",
+               count_text(static_cast<int64_t>(graph->outputs().size()), "output"), arguments.opset, parity);
   };
   if (arguments.windows) {
     write(*arguments.windows, onnx::GraphInput::windows);

@@ -60,6 +60,7 @@ class LocalGraph {
     const std::vector<double> steps = widenings();
     const auto count = static_cast<int64_t>(steps.size());
     std::vector<double> squared_steps;
+    squared_steps.reserve(steps.size());
     for (const double step : steps) {
       squared_steps.push_back(step * step);
     }

@@ -149,15 +149,14 @@ class PriorGraph {
     const Value squares = graph_.reduce("ReduceSum", graph_.square(zc), {1});
     const Value log_p_zc = graph_.add(graph_.multiply(squares, graph_.number(-0.5)),
                                       graph_.number(-static_cast<double>(zc_elements_) * half_log_2pi));
-    const Value zd = graph_.reshape(graph_.cast(*out.zd, Element::float64), {0, groups_, -1});
+    const Value zd = graph_.reshape(graph_.cast(*out.zd, Element::float64), {0, groups_, zd_elements_ / groups_});
     const Value mean = graph_.reduce("ReduceMean", zd, {2}, true);
     mean_ = graph_.reshape(mean, {0, groups_});
     centred_ = graph_.reduce("ReduceSum", graph_.square(graph_.subtract(zd, mean)), {2});
 
     const bool constrained = !condition_.names.empty();
-    const Value nothing = per_group([](size_t) { return 0.0; });
     const Value centred = log_p(centred_, 0.0);
-    const Value log_p_zd = constrained ? marginal() : log_p(about(nothing), 0.0);
+    const Value log_p_zd = constrained ? marginal() : log_p(about(per_group([](size_t) { return 0.0; })), 0.0);
     const Value given = constrained ? log_p(about(expected(*parameters)), 0.0) : log_p_zd;
     const Value& log_det = latents.log_det;
     const Value zc_and_volume = graph_.add(log_p_zc, log_det);

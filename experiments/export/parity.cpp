@@ -26,7 +26,8 @@ using nlohmann::json;
 /// An array of the runtime's, or what the program has for it.
 struct Values {
   std::vector<double> values;
-  bool latents = false;  ///< measured by the largest of them, not each by itself
+  bool latents = false;                          ///< measured by the largest of them, not each by itself
+  std::vector<double> least_magnitudes = {1.0};  ///< by turns
 };
 
 constexpr const char* digits = "0123456789abcdef";
@@ -98,6 +99,29 @@ void add_windows(std::map<std::string, Values>& out, const train::Detector& dete
   out["zc"].latents = out["zd"].latents = true;
 }
 
+/// Of scores that may be differences of likelihoods' parts, and of estimates, v0 plus what a latent says.
+void set_magnitudes(std::map<std::string, Values>& out, const train::Detector& detector) {
+  constexpr double share = 0.01;
+  double least = 1.0;
+  for (const std::string& term : detector.network().terms()) {
+    for (const double value : out[window_name(term)].values) {
+      least = std::max(least, share * std::abs(value));
+    }
+  }
+  for (const flow::Score& score : detector.scores()) {
+    if (score.unit == "nats") {
+      out[score.name].least_magnitudes = out[window_name(score.name)].least_magnitudes = {least};
+    }
+  }
+  out["score"].least_magnitudes = out[detector.score_name()].least_magnitudes;
+  const io::ConditionData& condition = detector.model().condition;
+  std::vector<double> usual;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    usual.push_back(std::max(std::abs(condition.mean[p]), condition.std[p]));
+  }
+  out["estimate"].least_magnitudes = out[window_name("estimate")].least_magnitudes = usual;
+}
+
 /// And of the clip.
 void add_clip_scores(std::map<std::string, Values>& out, train::Detector& detector, const ParityClip& clip) {
   io::Clip known;
@@ -131,7 +155,8 @@ double largest_error(const std::vector<double>& found, const Values& expected) {
   }
   for (size_t i = 0; i < found.size(); ++i) {
     const double own = expected.values[i];
-    worst = std::max(worst, error_of(found[i], own, expected.latents ? largest : std::max(1.0, std::abs(own))));
+    const double least = expected.least_magnitudes[i % expected.least_magnitudes.size()];
+    worst = std::max(worst, error_of(found[i], own, expected.latents ? largest : std::max(least, std::abs(own))));
   }
   return worst;
 }
@@ -231,6 +256,7 @@ std::vector<ParityError> Runtime::compare(const Graph& graph, train::Detector& d
     expected[log_mel_name].values.assign(clip.frames.begin(), clip.frames.end());
     add_windows(expected, detector, windows, clip.parameters);
     add_clip_scores(expected, detector, clip);
+    set_magnitudes(expected, detector);
     const json answer = json::parse(python_.ask(json{{"inputs", inputs}}.dump()));
     for (ParityError& of : worst) {
       const double error = largest_error(values_of(answer.at("outputs").at(of.output)), expected[of.output]);

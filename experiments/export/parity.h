@@ -33,10 +33,13 @@ ParityClip recorded_clip(train::Detector& detector, const std::filesystem::path&
 /// [n, bands, window frames] of a clip's frames [frames, bands] in dB, as the model is given them.
 std::vector<float> normalised_windows(const io::ModelData& model, std::span<const float> frames);
 
-/// The largest difference of an output.
+/// The largest difference of an output, over a magnitude: of latents that of the clip's largest; of other figures their
+/// own, 1 at least. Where figures cancel, float32 knows no better: of a score in nats the magnitude is at least a
+/// hundredth of the parts of a likelihood that it may be a difference of (flow::Model::terms()), of an estimate the
+/// parameter's mean in training.
 struct ParityError {
   std::string output, clip;
-  double relative = 0;  ///< |a - b| over the magnitude: of latents the largest of the window, of a figure itself or 1
+  double relative = 0;
 };
 
 /// ONNX Runtime, and a graph in it. io::DataError: it has ended, or it refuses a graph, with its reason.

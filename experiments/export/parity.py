@@ -25,6 +25,7 @@ for line in sys.stdin:
     if "graph" in request:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
+        options.log_severity_level = 3
         session = onnxruntime.InferenceSession(request["graph"], options, providers=["CPUExecutionProvider"])
         answer = {"runtime": onnxruntime.__version__}
     else:

@@ -63,6 +63,7 @@ pid_t start(const std::string& command, const std::vector<std::pair<std::string,
   std::array<char*, 4> argv = {words[0].data(), words[1].data(), words[2].data(), nullptr};
   std::vector<std::string> entries = environment_with(more);
   std::vector<char*> environment;
+  environment.reserve(entries.size() + 1);
   for (std::string& entry : entries) {
     environment.push_back(entry.data());
   }

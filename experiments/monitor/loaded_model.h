@@ -21,7 +21,7 @@ struct LoadedModel {
   std::filesystem::path file;
   train::Detector detector;
   frontend::LogMel transform;
-  train::OperatingPoints points;
+  train::TrainedOperatingPoints points;
   bool tells_range = false, tells_creep = false;
 
   const io::FrontendSettings& frontend() const { return detector.model().config.frontend; }

@@ -262,6 +262,7 @@ void run_monitor(const std::vector<io::MonitorSource>& sources, const MonitorSet
   if (settings.metrics_port) {
     metrics.emplace(*settings.metrics_port, [&machines] {
       std::vector<MachineStatus> all;
+      all.reserve(machines.size());
       for (const Machine* machine : machines) {
         all.push_back(machine->status());
       }

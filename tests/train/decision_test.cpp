@@ -52,7 +52,7 @@ TEST(Decision, ScoresThatAreFiniteOfAllClipsAreKeptInOrder) {
   EXPECT_EQ(data->data_hash.size(), 16U);
   const std::vector<ClipScore> shuffled = {clips[2], clips[0], clips[1]};
   EXPECT_EQ(conformal_data({"nll", "nll_given_v"}, shuffled), data);
-  EXPECT_FALSE(conformal_data({"nll_given_v"}, clips));
+  EXPECT_FALSE(conformal_data({"nll_given_v"}, std::vector<ClipScore>{clip_of({nan}, 10, 5)}));
   EXPECT_FALSE(conformal_data({"nll"}, {}));
 }
 

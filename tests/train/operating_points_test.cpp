@@ -22,12 +22,12 @@ io::ModelData model_of(std::vector<double> trained, const std::vector<double>& e
   return model;
 }
 
-std::string fault(const OperatingPoints& points, double value) {
+std::string fault(const TrainedOperatingPoints& points, double value) {
   return points.fault_of(std::vector<double>{value});
 }
 
-TEST(OperatingPoints, AreThoseNearWhichNormalEstimatesLie) {
-  const OperatingPoints points(model_of({100, 300}, {95, 104, 305, 292, 200}));
+TEST(TrainedOperatingPoints, AreThoseNearWhichNormalEstimatesLie) {
+  const TrainedOperatingPoints points(model_of({100, 300}, {95, 104, 305, 292, 200}));
   EXPECT_TRUE(points.estimated());
   EXPECT_EQ(points.parameters().front().tolerance, 8.0);  // of fewer than 99 clips, the furthest
   EXPECT_EQ(fault(points, 100), "");
@@ -39,20 +39,20 @@ TEST(OperatingPoints, AreThoseNearWhichNormalEstimatesLie) {
   EXPECT_EQ(fault(points, std::numeric_limits<double>::quiet_NaN()), "");
 }
 
-TEST(OperatingPoints, OfManyClipsAHundredthMayLieFurther) {
+TEST(TrainedOperatingPoints, OfManyClipsAHundredthMayLieFurther) {
   std::vector<double> estimates(199, 101.0);
   estimates[0] = 180.0;
   estimates.push_back(0.0);
-  EXPECT_EQ(OperatingPoints(model_of({100, 300}, estimates)).parameters().front().tolerance, 1.0);
+  EXPECT_EQ(TrainedOperatingPoints(model_of({100, 300}, estimates)).parameters().front().tolerance, 1.0);
 }
 
-TEST(OperatingPoints, WithoutEstimatesAQuarterOfTheNarrowestGap) {
-  EXPECT_EQ(OperatingPoints(model_of({100, 200, 400}, {})).parameters().front().tolerance, 25.0);
-  EXPECT_EQ(OperatingPoints(model_of({100}, {})).parameters().front().tolerance, 25.0);
+TEST(TrainedOperatingPoints, WithoutEstimatesAQuarterOfTheNarrowestGap) {
+  EXPECT_EQ(TrainedOperatingPoints(model_of({100, 200, 400}, {})).parameters().front().tolerance, 25.0);
+  EXPECT_EQ(TrainedOperatingPoints(model_of({100}, {})).parameters().front().tolerance, 25.0);
 }
 
-TEST(OperatingPoints, AModelWithoutEstimatesIsEverywhereAtHome) {
-  const OperatingPoints points{io::ModelData{}};
+TEST(TrainedOperatingPoints, AModelWithoutEstimatesIsEverywhereAtHome) {
+  const TrainedOperatingPoints points{io::ModelData{}};
   EXPECT_FALSE(points.estimated());
   EXPECT_EQ(points.fault_of({}), "");
 }

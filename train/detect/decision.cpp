@@ -40,7 +40,7 @@ std::string hash_of(std::span<const ClipScore> clips) {
   return hash.hex();
 }
 
-int64_t median(std::vector<int64_t> values) {
+int64_t median_of(std::vector<int64_t> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
@@ -72,7 +72,7 @@ std::optional<io::ConformalData> conformal_data(const std::vector<std::string>& 
   if (data.scores.empty()) {
     return std::nullopt;
   }
-  data.clip_frames = median(std::move(frames));
+  data.clip_frames = median_of(std::move(frames));
   data.data_hash = hash_of(clips);
   return data;
 }

@@ -44,7 +44,7 @@ double quarter_of_gap(const std::vector<double>& trained) {
 
 }  // namespace
 
-OperatingPoints::OperatingPoints(const io::ModelData& model) {
+TrainedOperatingPoints::TrainedOperatingPoints(const io::ModelData& model) {
   const std::vector<std::string>& names = model.condition.names;
   for (size_t p = 0; p < names.size() && p < model.condition.training_values.size(); ++p) {
     const std::vector<double>& trained = model.condition.training_values[p];
@@ -58,7 +58,7 @@ OperatingPoints::OperatingPoints(const io::ModelData& model) {
   }
 }
 
-std::string OperatingPoints::fault_of(std::span<const double> estimate) const {
+std::string TrainedOperatingPoints::fault_of(std::span<const double> estimate) const {
   for (size_t p = 0; p < parameters_.size() && p < estimate.size(); ++p) {
     const Parameter& parameter = parameters_[p];
     const double value = estimate[p], next = nearest(parameter.trained, value);

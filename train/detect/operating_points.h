@@ -13,9 +13,9 @@ namespace evenflow::train {
 /// point if it is no further from the nearest training value than the estimates of normal training clips are: than all
 /// but 1 % of them, by the conformal rank (conformal.h), or than all, if they are fewer than 99. Where the model holds
 /// no such estimates (io::CalibrationData), a quarter of the narrowest gap between training values takes that place.
-class OperatingPoints {
+class TrainedOperatingPoints {
  public:
-  explicit OperatingPoints(const io::ModelData& model);
+  explicit TrainedOperatingPoints(const io::ModelData& model);
   /// False: the model estimates nothing, and every clip is where it was trained.
   bool estimated() const { return !parameters_.empty(); }
 
