@@ -117,7 +117,20 @@ std::vector<double> unusual_shares(const Explanation& e) {
 }
 
 Peak densest(const Explanation& e, const io::FrontendSettings& frontend) {
-  const std::vector<double> map = unusual_shares(e);
+  // Of a single cell much is chance: a cell is taken with two to each side.
+  constexpr int64_t reach = 2;
+  const std::vector<double> cells = unusual_shares(e);
+  std::vector<double> map(cells.size());
+  for (int64_t i = 0; i < static_cast<int64_t>(cells.size()); ++i) {
+    double sum = 0;
+    for (int64_t t = std::max<int64_t>(0, i / e.bands - reach); t <= std::min(e.frames - 1, i / e.bands + reach); ++t) {
+      for (int64_t b = std::max<int64_t>(0, i % e.bands - reach); b <= std::min(e.bands - 1, i % e.bands + reach);
+           ++b) {
+        sum += cells[static_cast<size_t>(t * e.bands + b)];
+      }
+    }
+    map[static_cast<size_t>(i)] = sum;
+  }
   const auto at = std::max_element(map.begin(), map.end()) - map.begin();
   const auto band = at % e.bands;
   const train::Frequencies hz = train::frequencies_of(band, band, frontend);

@@ -31,7 +31,7 @@ std::string estimate_text(const train::Explanation::Estimate& estimate);
 /// "train/a.wav (0.31 away, at velocity_mm_s = 300)".
 std::string neighbour_text(const train::Explanation::Neighbour& neighbour, const io::ConditionData& condition);
 
-/// Where shares over the clip's own usual ones are the greatest: a cell of the map.
+/// Where shares over the clip's own usual ones are the greatest: a cell of the map, with those about it.
 struct Peak {
   double time_s, frequency_hz;
 };

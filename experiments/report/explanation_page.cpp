@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -21,7 +22,7 @@ namespace {
 using train::Explanation;
 
 // The picture's coordinates: the plot lies between margins for its axes.
-constexpr int left = 62, top = 8, plot_width = 930, plot_height = 330, right = 8, bottom = 34;
+constexpr int left = 62, top = 8, plot_width = 930, plot_height = 330, right = 26, bottom = 34;
 constexpr int width = left + plot_width + right, height = top + plot_height + bottom;
 constexpr double most_seconds = 60.0;  // of embedded sound: 2.6 MB at 16 kHz
 
@@ -141,7 +142,7 @@ class Plot {
 
   std::string axes() const {
     std::string svg;
-    for (const double hz : {100.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, 32000.0}) {
+    for (const double hz : {200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0, 32000.0}) {
       if (hz < 0.5 * frontend_.sample_rate_hz) {
         svg += fmt::format(
             "<line x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\" stroke=\"#888\"/>"
@@ -239,16 +240,28 @@ class ExplanationPage {
     });
   }
 
-  /// Decibels above what is expected of the band, 20 at most in the picture.
+  /// Decibels above what is normal, 20 at the brightest: of a cell above the loudest that normal clips have, and of a
+  /// second about it above their mean level, by more than two spreads; below 0 where it is below.
   std::string above_normal(std::span<const float> logmel_db) const {
-    constexpr double most_db = 20.0, least_db = 3.0;
+    constexpr double most_db = 20.0, spreads = 2.0;
+    const train::ExpectedSound& normal = *e_.expected;
+    const auto reach = static_cast<int64_t>(0.5 * static_cast<double>(e_.frames) / plot_.seconds());
     std::vector<double> map(logmel_db.size());
-    for (size_t i = 0; i < map.size(); ++i) {
-      const auto band = i % static_cast<size_t>(e_.bands);
-      // What normal clips reach now and then is no excess.
-      const double above_peak = logmel_db[i] - e_.expected->peak_db[band];
-      const double below = logmel_db[i] - (e_.expected->quietest_db - most_db);
-      map[i] = above_peak > 0 ? (above_peak + least_db) / most_db : std::min(0.0, below / most_db);
+    for (int64_t b = 0; b < e_.bands; ++b) {
+      const auto band = static_cast<size_t>(b);
+      const double allowed = spreads * normal.level_spread_db[band];
+      const auto at = [&](int64_t t) { return static_cast<size_t>(t * e_.bands + b); };
+      for (int64_t t = 0; t < e_.frames; ++t) {
+        const int64_t first = std::max<int64_t>(0, t - reach), last = std::min(e_.frames - 1, t + reach);
+        double mean = 0;
+        for (int64_t i = first; i <= last; ++i) {
+          mean += logmel_db[at(i)] / static_cast<double>(last - first + 1);
+        }
+        const double above = mean - normal.most_level_db[band], below = mean - normal.least_level_db[band];
+        const double lasting = above > allowed ? above : below < -allowed ? below : 0.0;
+        const double peak = logmel_db[at(t)] - normal.peak_db[band];
+        map[at(t)] = std::max(lasting, peak > 0 ? 2.0 * peak : lasting) / most_db;
+      }
     }
     return picture(map, e_.bands, two_sided);
   }
@@ -281,7 +294,7 @@ class ExplanationPage {
     };
     std::vector<Layer> layers;
     if (e_.expected) {
-      layers.push_back({"db", "louder than normal clips ever are", above_normal(sound_.logmel_db)});
+      layers.push_back({"db", "louder than normal (blue: quieter)", above_normal(sound_.logmel_db)});
     }
     if (!e_.shares.empty()) {
       layers.push_back({"share", fmt::format("share of {}", e_.divided), share_picture()});
@@ -383,7 +396,7 @@ class ExplanationPage {
         "stroke=\"#0072b2\" stroke-width=\"1.5\"/><polyline points=\"{}\" fill=\"none\" stroke=\"#d55e00\" "
         "stroke-width=\"2\"/>\n",
         band, middle, own);
-    for (const double hz : {100.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0}) {
+    for (const double hz : {200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0}) {
       const double step = kernels::mels_per_band(model_.config.frontend.sample_rate_hz, e_.bands);
       const double at = left + (kernels::hz_to_mel(hz) / step - 0.5) / static_cast<double>(bands) * plot_width;
       if (at < left + plot_width) {
@@ -406,7 +419,9 @@ class ExplanationPage {
 
   void score() {
     page_.heading("Where the score comes from");
-    page_.paragraph(shares_note(e_) + ".");
+    std::string note = shares_note(e_);
+    note.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(note.front())));
+    page_.paragraph(note + ".");
     if (e_.divided.empty()) {
       return;
     }

@@ -30,17 +30,20 @@ std::vector<float> frames_of(uint64_t number) {
 
 class Findings : public testing::Test {
  protected:
-  Findings() {
-    NormalReference reference;
-    for (uint64_t number = 0; number < 20; ++number) {
-      ClipScore clip;
-      clip.clip.path = "normal.wav";
-      clip.descriptor = {1.0F};
-      clip.sound = clip_sound(frames_of(number), band_count);
-      reference.add(clip, {});
-    }
-    sound_ = reference.sound;
-    expected_ = NormalSound(sound_, 0).at({});
+  /// Of twenty normal clips.
+  static const io::SoundData& sound() {
+    static const io::SoundData of_clips = [] {
+      NormalReference reference;
+      for (uint64_t number = 0; number < 20; ++number) {
+        ClipScore clip;
+        clip.clip.path = "normal.wav";
+        clip.descriptor = {1.0F};
+        clip.sound = clip_sound(frames_of(number), band_count);
+        reference.add(clip, {});
+      }
+      return reference.sound;
+    }();
+    return of_clips;
   }
   std::vector<Finding> found(const std::vector<float>& frames, const frontend::Clipping& clipping = {}) const {
     return find({.logmel_db = frames, .frontend = settings_, .expected = &expected_, .clipping = clipping});
@@ -59,8 +62,7 @@ class Findings : public testing::Test {
   }
 
   io::FrontendSettings settings_;
-  io::SoundData sound_;
-  ExpectedSound expected_;
+  ExpectedSound expected_ = NormalSound(sound(), 0).at({});
 };
 
 TEST_F(Findings, NothingStandsOutInNormalClips) {
