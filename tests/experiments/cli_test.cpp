@@ -587,7 +587,8 @@ TEST(WholeWay, TheScoreOfOneClipIsShown) {
   expect_done(outcome);
   const train::ClipScore clip = train::read_scores(folder / "s.csv").clips.at(0);
   const std::string decision = clip.decision == 1 ? "anomalous" : "normal";
-  EXPECT_THAT(outcome.out, HasSubstr(fmt::format("a.wav: nll {:.6g}, {}\n", clip.score, decision)));
+  EXPECT_THAT(outcome.out,
+              HasSubstr(fmt::format("a.wav: nll {:.6g} (p {:.3g}), {}\n", clip.score, clip.p_value, decision)));
 }
 
 TEST(WholeWay, ManyFaultsStayALineThatCanBeRead) {

@@ -545,7 +545,7 @@ TEST_F(ScoreTest, ATrainingKnowsWhatItWasTrainedOnAndWhatItsHeldOutClipsScore) {
   const io::ModelData& data = detector.model();
   ASSERT_EQ(data.normal.trained_on.size(), 24U);
   ASSERT_TRUE(data.conformal.has_value());
-  EXPECT_EQ(data.conformal->clips, 3);
+  EXPECT_EQ(data.conformal->clips, 6);
   EXPECT_EQ(data.conformal->source, "held-out clips of the training");
   // Those learnt from the held-out clips themselves are not among them.
   std::vector<std::string> names;
