@@ -63,7 +63,7 @@ struct Neighbourhood {
   Eigen::LLT<MatrixXd> normal;
 };
 
-struct Range {
+struct ValueRange {
   double low = std::numeric_limits<double>::infinity(), high = -low;
   double width() const { return high - low; }
 };
@@ -92,7 +92,7 @@ Neighbourhood all_clips(size_t clips) {
 
 /// Clips about a point, weighted; `range` of each parameter's values.
 Neighbourhood about(const io::SoundData& data, std::vector<size_t> clips, std::span<const double> point,
-                    std::span<const Range> range) {
+                    std::span<const ValueRange> range) {
   constexpr double bandwidth_share = 1.0 / 12.0, wider = 1.25;
   Neighbourhood out;
   out.clips = std::move(clips);
@@ -185,7 +185,7 @@ ExpectedSound NormalSound::at(std::span<const double> v) const {
   const bool at_point = known && clips.size() >= 5 + 2 * parameters_;
   Neighbourhood near;
   if (at_point) {
-    std::vector<Range> range(parameters_);
+    std::vector<ValueRange> range(parameters_);
     for (size_t q = 0; q < parameters_; ++q) {
       for (const size_t i : clips) {
         range[q].low = std::min(range[q].low, data_.v[i * parameters_ + q]);
