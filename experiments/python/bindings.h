@@ -21,7 +21,11 @@ namespace evenflow::python {
 
 namespace nb = nanobind;
 
+class SharedDetector;
+
 void bind_detector(nb::module_& module);
+/// Called by bind_detector.
+void bind_explain(nb::module_& module, nb::class_<SharedDetector>& detector);
 void bind_features(nb::module_& module);
 void bind_train(nb::module_& module);
 

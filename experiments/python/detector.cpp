@@ -48,11 +48,11 @@ std::vector<train::ClipScore> score_files(SharedDetector& detector, const std::v
 }
 
 std::pair<std::vector<train::ClipScore>, Names> score_shard(SharedDetector& detector, const fs::path& file,
-                                                            const std::string& split) {
+                                                            const std::string& split, bool other_machines) {
   const nb::gil_scoped_release unlocked;
   const io::Shard shard(file);
   SignalCheck signals;
-  return {detector.score_shard(shard, split, [&] { signals(); }), shard.parameter_names()};
+  return {detector.score_shard(shard, split, other_machines, [&] { signals(); }), shard.parameter_names()};
 }
 
 nb::ndarray<nb::numpy, float> file_features(const SharedDetector& detector, const fs::path& file) {
@@ -128,6 +128,7 @@ void bind_clip_score(nb::module_& module) {
       .def_ro("score", &train::ClipScore::score)
       .def_ro("scores", &train::ClipScore::scores)
       .def_ro("estimate", &train::ClipScore::estimate)
+      .def_ro("p_value", &train::ClipScore::p_value)
       .def_ro("decision", &train::ClipScore::decision)
       .def_ro("silent", &train::ClipScore::silent)
       .def_ro("outside_calibration", &train::ClipScore::outside_calibration)
@@ -139,14 +140,15 @@ void bind_clip_score(nb::module_& module) {
 
 void bind_detector(nb::module_& module) {
   bind_clip_score(module);
-  nb::class_<SharedDetector>(module, "Detector")
+  nb::class_<SharedDetector> detector(module, "Detector");
+  detector
       .def(nb::init<const fs::path&, const std::string&, int>(), nb::arg("model"), nb::arg("device"),
            nb::arg("threads"), nb::call_guard<nb::gil_scoped_release>())
       .def("file_features", &file_features, nb::arg("file"))
       .def("sample_features", &sample_features, nb::arg("samples").noconvert(), nb::arg("rate_hz"), nb::arg("name"))
       .def("score", &score, nb::arg("features").noconvert(), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
       .def("score_files", &score_files, nb::arg("files"), nb::arg("names"), nb::arg("parameters"))
-      .def("score_shard", &score_shard, nb::arg("file"), nb::arg("split"))
+      .def("score_shard", &score_shard, nb::arg("file"), nb::arg("split"), nb::arg("other_machines"))
       .def("encode", &encode, nb::arg("features").noconvert(), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
       .def(
           "write", [](const SharedDetector& of, const fs::path& file) { io::write_model(file, of.get().model()); },
@@ -166,6 +168,7 @@ void bind_detector(nb::module_& module) {
       .def_prop_ro("threshold", [](const SharedDetector& of) { return of.get().model().threshold.value; })
       .def_prop_ro("config", [](const SharedDetector& of) { return io::to_toml(of.get().model().config); })
       .def_prop_ro("provenance", &provenance_of);
+  bind_explain(module, detector);
 }
 
 }  // namespace evenflow::python

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <span>
 
+#include "experiments/recordings.h"
 #include "io/error.h"
 #include "kernels/parallel.h"
 
@@ -44,6 +46,19 @@ train::ClipLatents SharedDetector::encode(const io::Clip& clip, std::span<const 
   return detector.encode(clip, logmel_db, parameter_names);
 }
 
+train::Explanation SharedDetector::explain(const io::Clip& clip, std::span<const float> logmel_db,
+                                           const train::ExplainOptions& options) {
+  train::Detector& detector = get();
+  const std::lock_guard turn(turns_);
+  return detector.explain(clip, logmel_db, options);
+}
+
+void SharedDetector::require_own_machines(const std::vector<io::Clip>& clips, bool other_machines) const {
+  if (!other_machines) {
+    experiments::require_own_machines(experiments::count_machines(clips), get().model().provenance.machines, false);
+  }
+}
+
 std::vector<train::ClipScore> SharedDetector::score_files(const std::vector<io::Clip>& clips,
                                                           const std::vector<std::string>& parameter_names,
                                                           const std::function<void()>& heard) {
@@ -68,11 +83,14 @@ std::vector<train::ClipScore> SharedDetector::score_files(const std::vector<io::
 }
 
 std::vector<train::ClipScore> SharedDetector::score_shard(const io::Shard& shard, const std::string& split,
-                                                          const std::function<void()>& heard) {
+                                                          bool other_machines, const std::function<void()>& heard) {
   train::Detector& detector = get();
   const auto kept = [&](const io::Clip& clip) {
     return split == "all" || (clip.split == io::Split::train) == (split == "train");
   };
+  std::vector<io::Clip> clips;
+  std::copy_if(shard.clips().begin(), shard.clips().end(), std::back_inserter(clips), kept);
+  require_own_machines(clips, other_machines);
   const std::lock_guard turn(turns_);
   return detector.score(shard, kept, [&](int64_t, int64_t) { heard(); });
 }

@@ -32,14 +32,20 @@ class SharedDetector {
                          const std::vector<std::string>& parameter_names);
   train::ClipLatents encode(const io::Clip& clip, std::span<const float> logmel_db,
                             const std::vector<std::string>& parameter_names);
+  train::Explanation explain(const io::Clip& clip, std::span<const float> logmel_db,
+                             const train::ExplainOptions& options);
+
+  /// experiments::require_own_machines, which prints nothing here of those that are allowed.
+  void require_own_machines(const std::vector<io::Clip>& clips, bool other_machines) const;
 
   /// Files of clips that are named `clips[i].path`, several decoded side by side. `heard` is called now and then, and
   /// may throw. io::DataError: the first file that cannot be scored.
   std::vector<train::ClipScore> score_files(const std::vector<io::Clip>& clips,
                                             const std::vector<std::string>& parameter_names,
                                             const std::function<void()>& heard);
-  /// The clips of a shard that are of the split: "train", "test" or "all".
-  std::vector<train::ClipScore> score_shard(const io::Shard& shard, const std::string& split,
+  /// The clips of a shard that are of the split: "train", "test" or "all". io::UsageError: they are of machines that
+  /// the model was not trained on, unless `other_machines`.
+  std::vector<train::ClipScore> score_shard(const io::Shard& shard, const std::string& split, bool other_machines,
                                             const std::function<void()>& heard);
 
  private:

@@ -33,6 +33,7 @@ class Scores(unittest.TestCase):
         self.assertTrue(same(as_float(row["score"]), score.score), (row["path"], row["score"], score.score))
         for name, value in score.scores.items():
             self.assertTrue(same(as_float(row[name]), value), (row["path"], name, row[name], value))
+        self.assertTrue(same(as_float(row["p_value"]), score.p_value), (row["path"], row["p_value"], score.p_value))
         for name, value in score.estimate.items():
             self.assertTrue(same(as_float(row[f"estimate_{name}"]), value), (row["path"], name))
         self.assertEqual({"0": False, "1": True, "": None}.get(row["decision"], row["decision"]), score.anomalous)
@@ -61,6 +62,17 @@ class Scores(unittest.TestCase):
             self.expect_row(row, score)
         self.assertEqual(len(world.detector().score_shard(world.shard())), 6)
         self.assertEqual(len(world.detector().score_shard(world.shard(), split="train")), 9)
+
+    def test_p_values_by_normal_clips(self):
+        model = world.folder() / "calibrated.h5"
+        model.write_bytes(world.training().model.read_bytes())
+        world.program("calibrate", model, "--on", *(world.clips("test")[:3]), "--false-alarms", 0.25)
+        table = world.folder() / "p_values.csv"
+        world.program("score", "--model", model, *world.clips("test"), "--out", table)
+        scores = evenflow.Detector(model, threads=1).score_files(world.clips("test"))
+        for row, score in zip(rows_of(table), scores):
+            self.expect_row(row, score)
+            self.assertIn(score.p_value, (0.25, 0.5, 0.75, 1.0))
 
     def test_of_samples_of_other_rates_and_channels(self):
         for rate, channels in [(16000, 1), (16000, 2), (44100, 1), (22050, 3)]:

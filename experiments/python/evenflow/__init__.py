@@ -15,16 +15,23 @@ DataError; both are ValueErrors.
 from evenflow._evenflow import TrainProgress
 from evenflow._evenflow import commit as __commit__
 from evenflow._evenflow import version as __version__
-from evenflow.detector import Detector, Latents, Score
+from evenflow.detector import Detector
 from evenflow.errors import DataError, Error, MissingFileError, UsageError
+from evenflow.explanation import Estimate, Explanation, Finding, Neighbour, Part
+from evenflow.results import Latents, Score
 from evenflow.training import Prepared, Training, features, prepare, train, write_shard
 
 __all__ = [
     "DataError",
     "Detector",
     "Error",
+    "Estimate",
+    "Explanation",
+    "Finding",
     "Latents",
     "MissingFileError",
+    "Neighbour",
+    "Part",
     "Prepared",
     "Score",
     "TrainProgress",

@@ -6,11 +6,9 @@ import math
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from evenflow import _evenflow
@@ -28,38 +26,8 @@ from evenflow._inputs import (
     is_path,
 )
 from evenflow.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Score:
-    """What the model says of a clip. `float(score)` is the score that decides."""
-
-    path: str
-    score: float  #: the one that decides; the higher, the more anomalous
-    anomalous: bool | None  #: None: no decision, for want of a threshold or of a finite score
-    scores: dict[str, float]  #: all, by name; NaN: no value
-    estimate: dict[str, float]  #: of each parameter, by the model, from the sound
-    parameters: dict[str, float]  #: as they were given; NaN: unknown
-    label: str | None  #: "normal" or "anomaly", where a shard knows it
-    windows: int
-    silent: bool  #: the sound says nothing
-    outside_calibration: bool | None  #: the estimate lies where nothing was calibrated; None: nothing was
-    fault: str  #: why the score or an estimate is not finite; empty if all are
-
-    def __float__(self) -> float:
-        return self.score
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What the model makes of a clip, a row for each window."""
-
-    frame: npt.NDArray[np.int64]  #: [windows], where each begins, in frames
-    zc: Floats  #: [windows, size]
-    zd: Floats  #: [windows, size]
-    scores: dict[str, npt.NDArray[np.float64]]  #: [windows] each
-    terms: dict[str, npt.NDArray[np.float64]]  #: [windows] each: what scores are computed from
-    estimate: dict[str, npt.NDArray[np.float64]]  #: [windows] each
+from evenflow.explanation import Explanation, explanation_of
+from evenflow.results import Latents, Score
 
 
 class Detector:
@@ -161,19 +129,20 @@ class Detector:
         names, values = as_columns(parameters, len(files))
         return [self._result(score, names) for score in self._core.score_files(files, names, values)]
 
-    def score_shard(self, shard: FilePath, *, split: str = "test") -> list[Score]:
-        """Scores a shard's clips of the split: "train", "test" or "all"."""
+    def score_shard(self, shard: FilePath, *, split: str = "test", other_machines: bool = False) -> list[Score]:
+        """Scores a shard's clips of the split: "train", "test" or "all".
+
+        UsageError: they are of machines that the model was not trained on, unless `other_machines`.
+        """
         if split not in ("train", "test", "all"):
             raise UsageError(f"the split must be \"train\", \"test\" or \"all\", not {split!r}")
-        scores, names = self._core.score_shard(existing(shard, "the shard"), split)
+        scores, names = self._core.score_shard(existing(shard, "the shard"), split, other_machines)
         return [self._result(score, names) for score in scores]
 
     def features(self, clip: FilePath | npt.ArrayLike, rate: float | None = None) -> Floats:
         """A recording, or samples, as the model hears it: log-mel in dB, [frames, mel_bands]."""
         if is_path(clip):
-            if rate is not None:
-                raise UsageError("a recording has a rate of its own; give the path alone")
-            return self._core.file_features(existing(clip, "the recording"))
+            return self._core.file_features(self._recording(clip, rate))
         return self._core.sample_features(as_samples(cast(npt.ArrayLike, clip)), as_rate(rate), "samples")
 
     def encode(
@@ -192,7 +161,40 @@ class Detector:
             dict(zip(self._parameter_names, estimate.T)),
         )
 
+    def explain(
+        self,
+        clip: FilePath | npt.ArrayLike,
+        rate: float | None = None,
+        *,
+        score: str | None = None,
+        at: Parameters = None,
+        other_machines: bool = False,
+    ) -> Explanation:
+        """Why a recording scores as it does, or samples: what is heard in it, and where its score comes from.
+
+        `score` is explained in place of the one that decides. `at` is the operating point that the clip should have
+        had, by name. UsageError: the recording's folder names a machine that the model was not trained on, unless
+        `other_machines`.
+        """
+        point, name = list(zip(*as_parameters(at))), score or ""
+        if any(math.isinf(value) for _, value in point):
+            raise UsageError(f"the operating point must be of finite numbers, not {point}")
+        if is_path(clip):
+            file = self._recording(clip, rate)
+            core = self._core.explain_file(file, name, point, other_machines)
+        else:
+            samples = as_samples(cast(npt.ArrayLike, clip))
+            core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point)
+        frontend = self._config["frontend"]
+        frame_s = frontend["hop_samples"] / frontend["sample_rate_hz"]
+        return explanation_of(core, self._result(core.clip, ()), self._parameter_names, self._core.band_hz, frame_s)
+
     # ---- within
+
+    def _recording(self, clip: FilePath, rate: float | None) -> Path:
+        if rate is not None:
+            raise UsageError("a recording has a rate of its own; give the path alone")
+        return existing(clip, "the recording")
 
     def _score(self, features: Floats, name: str, parameters: Parameters) -> Score:
         names, values = as_parameters(parameters)
@@ -202,6 +204,7 @@ class Detector:
         return Score(
             path=score.path,
             score=score.score,
+            p_value=score.p_value,
             anomalous=_truth(score.decision),
             scores=dict(zip(self._score_names, score.scores)),
             estimate=dict(zip(self._parameter_names, score.estimate)),
