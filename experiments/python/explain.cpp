@@ -143,7 +143,7 @@ void bind_explain(nb::module_& module, nb::class_<SharedDetector>& detector) {
       .def("explain_file", &explain_file, nb::arg("file"), nb::arg("score"), nb::arg("at"), nb::arg("other_machines"))
       .def("explain_samples", &explain_samples, nb::arg("samples").noconvert(), nb::arg("rate_hz"), nb::arg("name"),
            nb::arg("score"), nb::arg("at"))
-      .def_prop_ro("band_hz", [](const SharedDetector& of) {
+      .def("band_hz", [](const SharedDetector& of) {
         const io::FrontendSettings& frontend = of.get().model().config.frontend;
         std::vector<double> centres;
         for (int64_t band = 0; band < frontend.mel_bands; ++band) {
