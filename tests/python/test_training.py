@@ -79,6 +79,11 @@ class Callbacks(unittest.TestCase):
 
 
 class ControlC(unittest.TestCase):
+    def setUp(self):
+        # A script's background jobs are started with the signal ignored, and Python leaves that so.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+
     def interrupt_after(self, seconds: float) -> None:
         timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
         self.addCleanup(timer.join)
