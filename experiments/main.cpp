@@ -20,7 +20,8 @@ using namespace evenflow;
 int complain(int code, const std::string& sentence) {
   std::fflush(stdout);
   experiments::let_first_rank_speak(code);
-  fmt::print(stderr, "evenflow: {}\n", io::escaped(experiments::one_line(sentence)));
+  // If nobody hears it, the exit code still tells.
+  std::fputs(fmt::format("evenflow: {}\n", io::escaped(experiments::one_line(sentence))).c_str(), stderr);
   experiments::end_ranks(code);
   return code;
 }

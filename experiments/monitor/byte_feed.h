@@ -37,6 +37,8 @@ class ByteFeed {
   /// What has come, at most 64 KiB; `bytes` is overwritten.
   State read(std::string& bytes);
   bool is_file() const { return is_file_; }
+  /// Does it go on when what was written has been read: a FIFO for the next writer, a file that is followed?
+  bool goes_on() const { return is_fifo_ || follow_; }
 
   /// Of a file: where reading stands.
   FilePlace place() const { return place_; }

@@ -106,7 +106,7 @@ int64_t Cutter::begin_anew() {
   pcm_.reset();
   sound_left_.reset();
   held_.clear();
-  bytes_ = whole_bytes_ = 0;
+  bytes_ = whole_bytes_ = behind_ = 0;
   const int64_t lost = drop_clip();
   if (next_model_) {
     adopt(next_model_);
@@ -146,7 +146,7 @@ void Cutter::read_header() {
     }
     require_agreement(format_, header->format);
     pcm_ = header->format;
-    sound_left_ = header->sound_bytes;
+    sound_left_ = format_.grows ? std::nullopt : header->sound_bytes;
     bytes_ = whole_bytes_ = header->bytes;
     held_.erase(0, header->bytes);
   }
@@ -166,7 +166,9 @@ void Cutter::take(std::string_view bytes, const Visitor& visitor) {
     bytes = held_;
   }
   if (sound_left_) {
-    bytes = bytes.substr(0, std::min<uint64_t>(bytes.size(), *sound_left_));
+    const uint64_t sound = std::min<uint64_t>(bytes.size(), *sound_left_);
+    behind_ += bytes.size() - sound;
+    bytes = bytes.substr(0, sound);
   }
   const size_t width = frame_bytes(*pcm_);
   while (bytes.size() >= width) {

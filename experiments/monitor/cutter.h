@@ -30,6 +30,7 @@ struct StreamFormat {
   std::string name;                              ///< "standard input", for errors
   std::optional<frontend::SampleFormat> sample;  ///< none: the stream begins with a WAV header
   int rate_hz = 0, channels = 0;                 ///< 0: not said
+  bool grows = false;                            ///< a length that a WAV header tells is not the last word
 };
 
 /// Cuts sound at whole clips, from the first sample on, and scores each as `score` does a file that holds it alone. The
@@ -57,6 +58,8 @@ class Cutter {
   const frontend::PcmFormat& pcm() const { return *pcm_; }
   /// True where the header told how long the sound is, and all of it has come.
   bool at_end() const { return sound_left_ && *sound_left_ == 0; }
+  /// So many bytes came behind such a sound, and were not heard.
+  uint64_t bytes_behind() const { return behind_; }
   const LoadedModel& model() const { return *model_; }
   const train::ClipStream& clip() const { return *clip_; }
   /// Of the current clip, from 1, and where it begins.
@@ -99,7 +102,7 @@ class Cutter {
   std::vector<float> values_, mono_, resampled_;
   int64_t clip_samples_ = 0, in_clip_ = 0, clips_ = 0, samples_ = 0;  // at the source's rate
   double start_s_ = 0;
-  uint64_t bytes_ = 0, whole_bytes_ = 0;
+  uint64_t bytes_ = 0, whole_bytes_ = 0, behind_ = 0;
 };
 
 }  // namespace evenflow::experiments::monitor

@@ -8,7 +8,7 @@ namespace evenflow::experiments::monitor {
 namespace {
 
 StreamFormat format_of(const io::MonitorSource& source) {
-  StreamFormat format{source_name(source.source), std::nullopt, source.rate_hz, source.channels};
+  StreamFormat format{source_name(source.source), std::nullopt, source.rate_hz, source.channels, source.follow};
   if (source.format.empty()) {
     return format;
   }
@@ -92,11 +92,13 @@ bool StreamMachine::take() {
       end();
       return false;
     case ByteFeed::State::gone:
+      note_unheard();
       lose(cutter_.begin_anew());
       clock_.reset();
       watch_.sensor_fault(fmt::format("{} has gone; it is waited for", source_name(source_.source)));
       return false;
     case ByteFeed::State::anew:
+      note_unheard();
       lose(cutter_.begin_anew());
       watch_.note(AlarmKind::sensor, fmt::format("{} is there again", source_name(source_.source)));
       return true;
@@ -111,7 +113,7 @@ void StreamMachine::hear(const std::string& bytes) {
   const int64_t before = cutter_.samples();
   cutter_.take(bytes, visitor_);
   watch_clock(cutter_.samples() - before);
-  if (cutter_.at_end()) {
+  if (cutter_.at_end() && !feed_.goes_on()) {
     end();
   }
 }
@@ -139,8 +141,20 @@ void StreamMachine::lose(int64_t samples) {
   }
 }
 
+/// Chunks of a few bytes may follow the sound of a WAV file; more is sound that its header did not tell of.
+void StreamMachine::note_unheard() {
+  constexpr uint64_t chunks = 4096;
+  if (cutter_.bytes_behind() > chunks) {
+    watch_.note(AlarmKind::sensor,
+                fmt::format("at least {} bytes behind the sound that its WAV header tells of were not "
+                            "heard; send recordings one by one, or one header without a length",
+                            cutter_.bytes_behind()));
+  }
+}
+
 void StreamMachine::end() {
   ended_ = true;
+  note_unheard();
   const int64_t rest = cutter_.unfinished_samples();
   if (rest > 0) {
     watch_.note(AlarmKind::sensor, fmt::format("the last {:.2f} s are less than a clip and were not scored",

@@ -25,6 +25,7 @@ class StreamMachine final : public Machine {
   void hear(const std::string& bytes);
   void watch_clock(int64_t arrived);
   void lose(int64_t samples);
+  void note_unheard();
   void end();
   void remember(const nlohmann::json& memory);
 

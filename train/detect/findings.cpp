@@ -126,6 +126,7 @@ class Search {
                                   std::max(dropout_db, dropout_spreads * expected().quietest_spread_db));
     }
     std::vector<bool> quiet;
+    quiet.reserve(loudness.size());
     for (const double loud : loudness) {
       quiet.push_back(loud < limit);
     }
