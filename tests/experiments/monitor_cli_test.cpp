@@ -102,6 +102,32 @@ TEST(Monitor, AWavStreamAtAnotherRateWithTwoChannelsIsHeardAsItsFileIsScored) {
   }
 }
 
+TEST(Monitor, SoundBehindWhatAWavHeaderTellsOfIsSaid) {
+  const Folder folder;
+  const Recordings recordings;
+  put(folder / "two.wav", get(recordings.files[0]) + get(recordings.files[1]));
+  const Outcome outcome = run(monitor("-", {"--clip", "0.4"}), {.in_file = folder / "two.wav"});
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out, HasSubstr("behind the sound that its WAV header tells of were not heard"));
+}
+
+TEST(Monitor, AFileThatIsFollowedIsHeardBeyondWhatItsWavHeaderTells) {
+  const Folder folder;
+  const Recordings recordings;
+  const std::string file = folder / "growing.wav";
+  put(file, get(recordings.files[0]));
+  Program program(monitor(file, {"--follow", "--clip", "0.4"}));
+  const auto says = [&](const std::string& text) {
+    return program.wait_until([&] { return program.out().find(text) != std::string::npos; });
+  };
+  ASSERT_TRUE(says("clip 1 ")) << program.out();
+  put(file, get(recordings.files[0]) + recordings.pcm);
+  const size_t clips = (get(file).size() - wav_header) / 12800;
+  ASSERT_TRUE(says("clip " + std::to_string(clips) + " ")) << program.out();
+  program.send(SIGTERM);
+  EXPECT_EQ(program.finish().code, 0);
+}
+
 TEST(Monitor, AnAlarmIsSaidAndRunsItsCommand) {
   const Recordings recordings;
   const Folder folder;
