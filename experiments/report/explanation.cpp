@@ -132,9 +132,9 @@ Peak densest(const Explanation& e, const io::FrontendSettings& frontend) {
     map[static_cast<size_t>(i)] = sum;
   }
   const auto at = std::max_element(map.begin(), map.end()) - map.begin();
-  const auto band = at % e.bands;
+  const auto band = at % e.bands, frame = at / e.bands;
   const train::Frequencies hz = train::frequencies_of(band, band, frontend);
-  return {static_cast<double>(at / e.bands) * frame_s(frontend), 0.5 * (hz.low_hz + hz.high_hz)};
+  return {static_cast<double>(frame) * frame_s(frontend), 0.5 * (hz.low_hz + hz.high_hz)};
 }
 
 std::string explanation_text(const Explanation& e, const io::ModelData& model) {

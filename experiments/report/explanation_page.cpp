@@ -121,9 +121,7 @@ double quantile(std::vector<double> values, double share) {
 class Plot {
  public:
   Plot(const io::FrontendSettings& frontend, int64_t frames)
-      : frontend_(frontend),
-        frames_(frames),
-        seconds_(static_cast<double>(frames) * frontend.hop_samples / frontend.sample_rate_hz) {}
+      : frontend_(frontend), seconds_(static_cast<double>(frames) * frontend.hop_samples / frontend.sample_rate_hz) {}
 
   double seconds() const { return seconds_; }
   double x(double second) const { return left + std::clamp(second / seconds_, 0.0, 1.0) * plot_width; }
@@ -182,7 +180,6 @@ class Plot {
   }
 
   const io::FrontendSettings& frontend_;
-  int64_t frames_;
   double seconds_;
 };
 
