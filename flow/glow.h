@@ -65,7 +65,8 @@ class Glow {
   kernels::Array<const double> constant_log_det() const { return constant_log_det_.view(); }
   /// The 1x1 convolution's weight [c, c], as assembled; block and step from 0. On the device.
   kernels::Array<const float> invconv_weight(int block, int step) const {
-    return weight(steps_[static_cast<size_t>(block * shape_.steps + step)]);
+    const int64_t place = static_cast<int64_t>(block) * shape_.steps + step;
+    return weight(steps_[static_cast<size_t>(place)]);
   }
 
   /// Floats in a raw gradient: the arena, then one [c, c] matrix per step for d W.

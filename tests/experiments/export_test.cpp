@@ -93,6 +93,7 @@ std::vector<float> descriptor_of(const train::Detector& detector, const onnx::Pa
     }
   }
   std::vector<float> mean;
+  mean.reserve(sum.size());
   for (const double total : sum) {
     mean.push_back(static_cast<float>(total / static_cast<double>(n)));
   }

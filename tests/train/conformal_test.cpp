@@ -72,6 +72,7 @@ TEST(Conformal, TheRateIsKeptOnAverageAndLiesInItsRangeAsOftenAsItSays) {
     int inside = 0;
     for (int draw = 0; draw < draws; ++draw) {
       std::vector<double> normal;
+      normal.reserve(static_cast<size_t>(clips));
       for (int i = 0; i < clips; ++i) {
         normal.push_back(-std::log(1.0 - uniform()));  // skewed: exponential
       }

@@ -25,6 +25,7 @@ io::ModelData model_with(const std::vector<double>& nll) {
 
 std::vector<double> steps(int count) {
   std::vector<double> values;
+  values.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) {
     values.push_back(i);
   }
