@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <tuple>
 
 namespace evenflow::experiments::monitor {
 
@@ -15,7 +16,10 @@ namespace evenflow::experiments::monitor {
 struct FolderPlace {
   int64_t changed_ns = 0;  ///< since 1970
   std::string name;
-  auto operator<=>(const FolderPlace&) const = default;
+  bool operator==(const FolderPlace&) const = default;
+  bool operator<(const FolderPlace& other) const {
+    return std::tie(changed_ns, name) < std::tie(other.changed_ns, other.name);
+  }
 };
 
 /// A recording is finished when its writer closes it or moves it into the folder (inotify). Subfolders, hidden files
