@@ -285,11 +285,10 @@ std::vector<float> within_full_scale(std::vector<float> samples) {
 
 std::span<const float> one_channel(const std::string& name, const Samples& samples,
                                    const io::FrontendSettings& settings, std::vector<float>& room) {
-  constexpr int least = 1000, most = 1'000'000;
-  if (samples.rate_hz < least || samples.rate_hz > most) {
+  if (samples.rate_hz < least_rate_hz || samples.rate_hz > most_rate_hz) {
     throw io::UsageError(
         fmt::format("a sampling rate of {} Hz is not believable: only {} to {} Hz are; give the rate of the samples",
-                    samples.rate_hz, least, most));
+                    samples.rate_hz, least_rate_hz, most_rate_hz));
   }
   const std::optional<int> channel = wanted_channel(settings.channel);
   require_channel(name, channel, samples.channels);

@@ -309,14 +309,13 @@ void throw_truncated(const fs::path& file, const std::string& how, const std::st
 }
 
 void require_believable_rate(const fs::path& file, uint64_t rate_hz) {
-  constexpr uint64_t least = 1000, most = 1'000'000;
-  if (rate_hz >= least && rate_hz <= most) {
+  if (rate_hz >= least_rate_hz && rate_hz <= most_rate_hz) {
     return;
   }
   throw io::DataError(
       fmt::format("'{}' has a sampling rate of {} Hz in its header, and only {} to {} Hz are believable; correct the "
                   "header or leave it out",
-                  file.string(), rate_hz, least, most));
+                  file.string(), rate_hz, least_rate_hz, most_rate_hz));
 }
 
 SoundHeader check_header(const fs::path& file) {

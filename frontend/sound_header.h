@@ -32,8 +32,9 @@ bool is_placeholder(uint64_t size, bool wide);
 [[noreturn]] void throw_truncated(const std::filesystem::path& file, const std::string& how,
                                   const std::string& cure = {});
 
-/// io::DataError unless the rate is from 1 kHz to 1 MHz: resampled from a smaller one, a small file would take
-/// gigabytes.
+/// Of sound that is believed: resampled from a smaller rate, a small file would take gigabytes.
+inline constexpr int least_rate_hz = 1000, most_rate_hz = 1'000'000;
+/// io::DataError unless the rate lies between them.
 void require_believable_rate(const std::filesystem::path& file, uint64_t rate_hz);
 
 }  // namespace evenflow::frontend

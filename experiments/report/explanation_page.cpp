@@ -15,6 +15,7 @@
 #include "frontend/griffin_lim.h"
 #include "io/png.h"
 #include "kernels/mel_scale.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -109,12 +110,6 @@ void two_sided(double value, uint8_t rgb[3]) {
   rgb[0] = 0;
   rgb[1] = static_cast<uint8_t>(std::lround(130 * x));
   rgb[2] = static_cast<uint8_t>(std::lround(255 * x));
-}
-
-double quantile(std::vector<double> values, double share) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
 }
 
 /// Axes of a spectrogram, and what goes with one.
@@ -228,7 +223,7 @@ class ExplanationPage {
   std::string spectrogram(std::span<const float> logmel_db) const {
     std::vector<double> map(logmel_db.begin(), logmel_db.end());
     // The faintest hundredth is digital silence or one odd point.
-    const double high = quantile(map, 0.9995), low = std::max(quantile(map, 0.01), high - 80.0);
+    const double high = train::quantile(map, 0.9995), low = std::max(train::quantile(map, 0.01), high - 80.0);
     return picture(map, e_.bands, [=](double value, uint8_t rgb[3]) {
       const double x = std::clamp((value - low) / std::max(high - low, 1.0), 0.0, 1.0);
       rgb[0] = static_cast<uint8_t>(std::lround(20 + 120 * x));
@@ -265,7 +260,7 @@ class ExplanationPage {
 
   std::string share_picture() const {
     std::vector<double> map = unusual_shares(e_);
-    const double most = std::max(quantile(map, 0.9995), 1e-12), least = quantile(map, 0.9);
+    const double most = std::max(train::quantile(map, 0.9995), 1e-12), least = train::quantile(map, 0.9);
     for (double& value : map) {
       value = (value - std::max(least, 0.0)) / most;
     }
@@ -277,7 +272,7 @@ class ExplanationPage {
     for (const double value : map) {
       size.push_back(std::abs(value));
     }
-    const double most = std::max(quantile(size, 0.9995), 1e-12);
+    const double most = std::max(train::quantile(size, 0.9995), 1e-12);
     for (double& value : map) {
       value /= most;
     }

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <span>
 
 #include "kernels/mel_scale.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::train {
 namespace {
@@ -191,11 +193,7 @@ class Search {
     }
   }
 
-  static double median(std::vector<double> values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-  }
+  static double median(std::span<const double> values) { return quantile(values, 0.5); }
 
   /// By how much the mean level of each band over the frames that are left is above what is normal, or below (sign).
   std::vector<double> level_excess(double sign) const {
