@@ -61,9 +61,10 @@ requeue() {
 
 run() {
   for pause in 1 2 4 8 16 32 0; do
+    said=$(wc -c <"$here/log.txt")
     once "$@"
-    # One that was stopped a moment ago may still be saving.
-    [ "$code" = 3 ] && tail -n 1 "$here/log.txt" | grep -q "is being trained in" || break
+    # One that was stopped a moment ago may still be saving, and say so in the same log.
+    [ "$code" = 3 ] && tail -c +$((said + 1)) "$here/log.txt" | grep -q "is being trained in" || break
     # One that was taken for lost goes on: whoever leads the sweep will ask again.
     [ "$pause" != 0 ] || code=130
     sleep "$pause"

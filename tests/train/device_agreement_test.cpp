@@ -30,7 +30,7 @@ double relative_difference(std::span<const float> a, std::span<const float> b) {
 
 class DeviceAgreement : public ::testing::TestWithParam<tests::BackendUnderTest> {
  protected:
-  DeviceAgreement() { testing::write_shard(shard(), {.train_clips = 16, .test_clips = 4}); }
+  DeviceAgreement() { testing::write_shard(shard(), {.train_clips = 8, .test_clips = 4}); }
   std::filesystem::path shard() const { return folder_ / "shard.h5"; }
   std::filesystem::path run(const std::string& name) const { return folder_ / name; }
   static constexpr auto couplings_ = {io::CouplingKind::sigmoid, io::CouplingKind::additive};

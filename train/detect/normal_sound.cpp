@@ -60,7 +60,7 @@ struct Neighbourhood {
   std::vector<size_t> clips;
   VectorXd weight;  ///< sum 1
   MatrixXd design;  ///< [clips, 1 + parameters]: 1, distances from the point in bandwidths
-  Eigen::LLT<MatrixXd> normal;
+  std::optional<Eigen::LLT<MatrixXd>> normal;  ///< of the design's normal equations, by prepare()
 };
 
 struct ValueRange {
@@ -127,7 +127,7 @@ void prepare(Neighbourhood& near) {
   for (Index q = 1; q < normal.rows(); ++q) {
     normal(q, q) += ridge;
   }
-  near.normal.compute(normal);
+  near.normal.emplace(normal);
 }
 
 struct Figure {
@@ -136,7 +136,7 @@ struct Figure {
 
 /// Of a figure of each of the clips that count.
 Figure figure_at(const Neighbourhood& near, const VectorXd& y) {
-  const VectorXd plane = near.normal.solve(near.design.transpose() * near.weight.cwiseProduct(y));
+  const VectorXd plane = near.normal->solve(near.design.transpose() * near.weight.cwiseProduct(y));
   const VectorXd residual = y - near.design * plane;
   const double variance = near.weight.dot(residual.cwiseAbs2());
   const double free = 1.0 - near.weight.squaredNorm();  // what a weighted mean takes of the scatter
