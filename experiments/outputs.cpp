@@ -270,7 +270,7 @@ void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cur
     if (of.format == "CSV") {
       return;
     }
-    throw io::UsageError(fmt::format("'{}' is standard output, and {} goes to a file; name one", file.string(),
+    throw io::UsageError(fmt::format("'{}' is standard output, and {} goes to a file; name a file", file.string(),
                                      of.format.empty() ? of.what : of.format));
   }
   writes_own(file);

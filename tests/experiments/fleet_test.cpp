@@ -200,7 +200,8 @@ TEST(Fleet, NamesThatAreNoFileNamesAreRefused) {
     expect_refused(run({"prepare", "--each", "machine", folder / "m.csv", "--out", folder / "shards"}), 2, names);
     EXPECT_FALSE(fs::exists(folder / "shards"));
   };
-  refused("fan", "a/b", {"a/b", "slash"});
+  refused("fan", "a/b", {"a/b", "holds a slash"});
+  refused("fan", "a\\b", {"a\\b", "holds a backslash"});
   refused("fan", "..", {"'..'", "dot"});
   refused("fan", "Fan", {"'Fan'", "'fan'", "capitals"});
   refused("fan", "", {"8 clips", "do not say the machine"});
