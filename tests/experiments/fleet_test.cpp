@@ -207,6 +207,14 @@ TEST(Fleet, NamesThatAreNoFileNamesAreRefused) {
   refused("fan", "", {"8 clips", "do not say the machine"});
 }
 
+TEST(Fleet, AScoreThatAModelLacksIsSaidOfItsMachine) {
+  const FleetWorld& fleet = FleetWorld::get();
+  const Folder folder;
+  expect_refused(run({"score", "--each", "machine", "--model", fleet.runs(), fleet.shards(), "--out", folder / "s.csv",
+                      "--score", "score_none"}),
+                 2, {"machine fan", "score_none", "nll"});
+}
+
 TEST(OtherMachines, AreRefusedUnlessAskedFor) {
   const FleetWorld& fleet = FleetWorld::get();
   const Folder folder;

@@ -432,7 +432,7 @@ TEST(MonitorState, IsReadAsItWasWritten) {
   test::put(file, of_version("1"));
   EXPECT_EQ(read_state(file), memories);
   test::put(file, of_version("3"));
-  EXPECT_THAT(error_of<io::DataError>([&] { read_state(file); }), HasSubstr("newer"));
+  EXPECT_THAT(tests::message_of<io::DataError>([&] { read_state(file); }), HasSubstr("newer"));
 }
 
 std::string refused(const Folder& folder, const std::string& text) {
