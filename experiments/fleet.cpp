@@ -44,7 +44,10 @@ void require_file_names(const std::map<std::string, int64_t>& machines, const st
     if (machine.find_first_of("/\\") != std::string::npos || machine.starts_with('.')) {
       throw io::UsageError(fmt::format(
           "machine '{}' of '{}' cannot give its name to a file, as it {}; rename it, or leave --each machine out",
-          io::escaped(machine), origin, machine.starts_with('.') ? "begins with a dot" : "holds a slash"));
+          io::escaped(machine), origin,
+          machine.starts_with('.')            ? "begins with a dot"
+          : machine.find('/') != machine.npos ? "holds a slash"
+                                              : "holds a backslash"));
     }
     const auto [other, fresh] = by_small_letters.emplace(io::in_small_letters(machine), machine);
     if (!fresh) {

@@ -55,10 +55,11 @@ const std::atomic<bool>& stop_on_signals() {
 }
 
 std::atomic<bool>& reload_on_hangup() {
-  struct sigaction action = {};
-  if (sigaction(SIGHUP, nullptr, &action) == 0 && action.sa_handler != SIG_IGN && !was_terminal[STDOUT_FILENO]) {
+  if (!was_terminal[STDOUT_FILENO]) {
+    struct sigaction action = {};
     action.sa_handler = set_reload;
     action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
     sigaction(SIGHUP, &action, nullptr);
   }
   return reload;

@@ -11,8 +11,9 @@ namespace evenflow::experiments {
 /// (nohup) stays ignored.
 const std::atomic<bool>& stop_on_signals();
 
-/// After stop_on_signals(): SIGHUP no longer stops but sets this flag, each time, unless the caller has had it ignored
-/// or standard output is a terminal, which sends it as it closes.
+/// After stop_on_signals(): SIGHUP no longer stops but sets this flag, each time, unless standard output is a terminal,
+/// which sends it as it closes. Also where the caller has had it ignored (nohup): whoever wants to outlive a terminal
+/// does, since a flag ends nothing.
 std::atomic<bool>& reload_on_hangup();
 
 /// While it lives, these signals wait: for what must be removed again before the first of them may end the program.

@@ -38,7 +38,7 @@ constexpr std::array formats = {
     Format{"PNG", " .png "},
     Format{"JSON", " .json "},
     Format{"sound (WAV)", " .wav .wave "},
-    Format{"sound", " .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
+    Format{"sound that is not WAV", " .flac .ogg .oga .opus .mp3 .w64 .rf64 .aif .aiff .aifc .caf .au "},
     Format{"another kind of picture", " .jpg .jpeg .gif .svg .pdf .bmp .tif .tiff .webp "},
     Format{"another format", " .toml .html .htm .md .yaml .yml .xml .tsv .xlsx .npy .npz .mat .zip .gz .parquet .pt "},
     Format{"ONNX", " .onnx "},
@@ -270,8 +270,8 @@ void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cur
     if (of.format == "CSV") {
       return;
     }
-    throw io::UsageError(
-        fmt::format("'{}' is standard output, which takes text, not {}; name a file", file.string(), of.format));
+    throw io::UsageError(fmt::format("'{}' is standard output, and {} goes to a file; name a file", file.string(),
+                                     of.format.empty() ? of.what : of.format));
   }
   writes_own(file);
   if (!of.format.empty()) {

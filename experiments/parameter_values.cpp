@@ -14,6 +14,9 @@ std::vector<io::ParameterValue> parse_values(const std::vector<std::string>& at)
     if (!parsed) {
       throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
     }
+    if (std::any_of(values.begin(), values.end(), [&](const auto& other) { return other.name == parsed->name; })) {
+      throw io::UsageError("--at gives '" + parsed->name + "' twice; give one value");
+    }
     values.push_back(*parsed);
   }
   return values;

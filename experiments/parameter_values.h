@@ -9,7 +9,7 @@
 
 namespace evenflow::experiments {
 
-/// io::UsageError: a word that is not a name, '=' and a number.
+/// io::UsageError: a word that is not a name, '=' and a number, or two of one name.
 std::vector<io::ParameterValue> parse_values(const std::vector<std::string>& at);
 
 /// The values asked for, in the model's order; NaN where none was given. io::UsageError: no such parameter.

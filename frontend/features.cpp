@@ -131,10 +131,9 @@ void require_paddable(const std::filesystem::path& file, int64_t samples, const 
   if (samples >= transform.least_samples()) {
     return;
   }
-  throw io::DataError(
-      fmt::format("'{}' is too short: {} samples at {} Hz, where reflection at its ends needs {}; leave it out or set "
-                  "frontend.pad_mode to \"zero\"",
-                  file.string(), samples, settings.sample_rate_hz, transform.least_samples()));
+  throw io::DataError(fmt::format(
+      "'{}' is too short: {} {} at {} Hz, where reflection at its ends needs {}; leave it out", file.string(), samples,
+      samples == 1 ? "sample" : "samples", settings.sample_rate_hz, transform.least_samples()));
 }
 
 std::vector<float> clip_features(const std::filesystem::path& file, std::span<const float> samples,

@@ -53,7 +53,12 @@ PcmFormat format_of(std::string_view format, const std::string& name) {
                     "recorder again",
                     name, little_endian(format, 12, 2), channels));
   }
-  require_believable_rate(name, rate);
+  if (rate < least_rate_hz || rate > most_rate_hz || channels > most_channels) {
+    throw io::DataError(
+        fmt::format("{} has {} channels at {} Hz by its WAV header, and only 1 to {} at {} to {} Hz are believable; "
+                    "correct the recorder's settings",
+                    name, channels, rate, most_channels, least_rate_hz, most_rate_hz));
+  }
   return {sample, static_cast<int>(rate), static_cast<int>(channels)};
 }
 

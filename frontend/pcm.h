@@ -12,6 +12,9 @@
 
 namespace evenflow::frontend {
 
+/// Of a stream that is believed; libsndfile reads files of as many.
+inline constexpr int most_channels = 1024;
+
 /// Of one value, little-endian; whole numbers are signed.
 enum class SampleFormat { s16le, s24le, s32le, f32le };
 
@@ -43,7 +46,8 @@ struct WavHeader {
 bool begins_wav(std::string_view beginning);
 
 /// Of a stream's first bytes; none: more of them are needed. `name`: of the stream, for errors. io::DataError: not a
-/// WAV header, one of a coding that is no format above, a rate beyond belief, or more than 64 KiB without sound.
+/// WAV header, one of a coding that is no format above, a rate or a number of channels beyond belief, or more than 64
+/// KiB without sound.
 std::optional<WavHeader> parse_wav_header(std::string_view beginning, const std::string& name);
 
 }  // namespace evenflow::frontend

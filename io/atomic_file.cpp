@@ -31,9 +31,12 @@ namespace fs = std::filesystem;
 
 class Descriptor {
  public:
-  Descriptor(const fs::path& file, int flags, const char* what) : fd_(::open(file.c_str(), flags | O_CLOEXEC, 0666)) {
+  Descriptor(const fs::path& file, int flags, const char* what) : Descriptor(file, flags, what, file) {}
+  /// An error tells of the file as it is `named`.
+  Descriptor(const fs::path& file, int flags, const char* what, const fs::path& named)
+      : fd_(::open(file.c_str(), flags | O_CLOEXEC, 0666)) {
     if (fd_ < 0) {
-      fail(what, file, errno);
+      fail(what, named, errno);
     }
   }
   ~Descriptor() {
@@ -106,27 +109,33 @@ bool is_device(const fs::path& file) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(fs::path target) : target_(std::move(target)) {
+AtomicFile::AtomicFile(fs::path target) : named_(std::move(target)) {
   std::error_code error;
-  const fs::file_status status = fs::status(target_, error);
+  const fs::file_status status = fs::status(named_, error);
   // Renaming over /dev/null as root would replace the device.
   if (fs::exists(status) && !fs::is_regular_file(status)) {
-    throw DataError("cannot write '" + target_.string() +
-                    "': it exists and is not a regular file; choose another name");
+    throw DataError("cannot write '" + named_.string() + "': it exists and is not a regular file; choose another name");
   }
-  const fs::path named = target_;
-  target_ = behind_links(target_);
+  target_ = behind_links(named_);
   const fs::path folder = folder_of(target_);
   if (!fs::is_directory(folder, error)) {
-    throw DataError("cannot write '" + named.string() + "'" +
-                    (named == target_ ? "" : ", a link to '" + target_.string() + "'") + ": '" + folder.string() +
+    throw DataError("cannot write '" + named_.string() + "'" +
+                    (named_ == target_ ? "" : ", a link to '" + target_.string() + "'") + ": '" + folder.string() +
                     "' is not a folder; create it first");
   }
   clear_once(folder, target_);
   struct stat old = {};
   const bool there = status_of(target_, old);
   // No more open to others than what it replaces.
-  temporary_ = std::make_unique<TemporaryFile>(folder, target_, there ? (old.st_mode & 0666) | 0600 : 0666);
+  temporary_ = std::make_unique<TemporaryFile>(folder, named_, there ? (old.st_mode & 0666) | 0600 : 0666);
+}
+
+void AtomicFile::write(std::string_view bytes) {
+  Descriptor out(temporary(), O_WRONLY | O_TRUNC, "cannot write", named_);
+  write_all(out, bytes, named_);
+  if (out.close() != 0) {
+    fail("cannot write", named_, errno);
+  }
 }
 
 void AtomicFile::begin_writing() const {
@@ -137,9 +146,9 @@ void AtomicFile::begin_writing() const {
 
 void AtomicFile::commit() {
   {
-    Descriptor file(temporary(), O_RDONLY, "cannot finish");
+    Descriptor file(temporary(), O_RDONLY, "cannot finish", named_);
     if (::fsync(file.get()) != 0) {
-      fail("cannot flush to disk", target_, errno);
+      fail("cannot flush to disk", named_, errno);
     }
     struct stat old = {};
     if (status_of(target_, old)) {
@@ -147,7 +156,7 @@ void AtomicFile::commit() {
     }
   }
   if (::rename(temporary().c_str(), target_.c_str()) != 0) {
-    fail("cannot finish", target_, errno);
+    fail("cannot finish", named_, errno);
   }
   temporary_->release();
   // The rename itself lives in the folder. Some file systems refuse to sync a folder; the data are safe by then.
@@ -168,11 +177,7 @@ void write_text(const fs::path& file, std::string_view text) {
     return;
   }
   AtomicFile atomic(file);
-  Descriptor out(atomic.temporary(), O_WRONLY, "cannot write");
-  write_all(out, text, file);
-  if (out.close() != 0) {
-    fail("cannot write", file, errno);
-  }
+  atomic.write(text);
   atomic.commit();
 }
 

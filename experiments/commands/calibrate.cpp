@@ -14,9 +14,9 @@
 #include "io/error.h"
 #include "io/model_file.h"
 #include "io/text.h"
+#include "io/utc_time.h"
 #include "train/detect/decision.h"
 #include "train/detect/score.h"
-#include "train/loop/run_log.h"
 #include "train/statistics/conformal.h"
 
 namespace evenflow::experiments {
@@ -85,21 +85,30 @@ double rate_of(const CalibrateArguments& arguments, const io::ModelData& model, 
   return rate;
 }
 
-/// conformal_rule, whose error also speaks of days if they were asked for.
+/// What of the notes tells why there are so few clips: "; left out: 2 clips with the sound of another".
+std::string left_out_text(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) {
+    text += note.starts_with("left out: ") ? fmt::format("; {}", note) : "";
+  }
+  return text;
+}
+
+/// conformal_rule, whose error also speaks of clips that were left out, and of days if they were asked for.
 io::ThresholdData rule_of(const CalibrateArguments& arguments, const io::ModelData& model, const std::string& score,
-                          double rate) {
+                          double rate, const std::vector<std::string>& notes) {
   try {
     return train::conformal_rule(model, score, rate);
   } catch (const io::DataError& error) {
     if (!arguments.per_day) {
-      throw;
+      throw io::DataError(fmt::format("{}{}", error.what(), left_out_text(notes)));
     }
     const ClipLength clips = clip_length_of(model);
     const double least = clips.per_day() / (static_cast<double>(model.conformal->clips) + 1.0);
     throw io::DataError(
         fmt::format("{:g} false alarms a day are {:.3g} % of clips of {:.1f} s, and these clips support "
-                    "{:.3g} a day or more: {}",
-                    *arguments.per_day, 100.0 * rate, clips.seconds, least, error.what()));
+                    "{:.3g} a day or more: {}{}",
+                    *arguments.per_day, 100.0 * rate, clips.seconds, least, error.what(), left_out_text(notes)));
   }
 }
 
@@ -181,9 +190,9 @@ int run(const CalibrateArguments& arguments) {
   for (const fs::path& input : arguments.request.inputs) {
     model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + io::escaped(input.string());
   }
-  model.conformal->date = train::utc_now();
+  model.conformal->date = io::utc_now();
   const double rate = rate_of(arguments, model, before.threshold);
-  model.threshold = rule_of(arguments, model, score, rate);
+  model.threshold = rule_of(arguments, model, score, rate, notes);
   io::write_model(out, model);
 
   print_result(model, out);

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
 
 #include "experiments/command.h"
@@ -38,15 +37,6 @@ void declare(Options& options, ExportArguments& arguments) {
                  fmt::format("ONNX operator set, {} to {}", onnx::least_opset, onnx::most_opset));
   options.files("--check", arguments.recordings, "recordings to compare with ONNX Runtime on as well");
   options.force(arguments.force);
-}
-
-/// Over a file that is there.
-void write_bytes(const fs::path& file, const std::string& bytes) {
-  std::ofstream out(file, std::ios::binary);
-  out << bytes;
-  if (!out.flush()) {
-    throw io::DataError(fmt::format("'{}' cannot be written; is the disk full?", file.string()));
-  }
 }
 
 /// Compares a graph with the program: a line on how near they are. io::DataError: too far apart.
@@ -93,7 +83,7 @@ int run(const ExportArguments& arguments) {
   const auto write = [&](const fs::path& file, onnx::GraphInput input) {
     const std::unique_ptr<onnx::Graph> graph = onnx::make_graph(detector, input, arguments.opset);
     io::AtomicFile target(file);
-    write_bytes(target.temporary(), graph->bytes());
+    target.write(graph->bytes());
     const std::string parity =
         runtime ? compared(*runtime, *graph, target.temporary(), file, detector, clips) : std::string();
     target.commit();

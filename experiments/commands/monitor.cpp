@@ -48,7 +48,7 @@ void declare_source(Options& options, MonitorArguments& arguments) {
   options.word("--format", arguments.one.format, names_of<frontend::SampleFormat>(),
                "of raw samples; without, a stream begins with a WAV header");
   options.number("--rate", arguments.one.rate_hz, 1000, 1'000'000, "of raw samples, in Hz").default_text("");
-  options.number("--channels", arguments.one.channels, 1, 1024, "of raw samples").default_text("1");
+  options.number("--channels", arguments.one.channels, 1, frontend::most_channels, "of raw samples").default_text("1");
   options.flag("--follow", arguments.one.follow, "a file goes on growing; without, its end is the end");
   options.flag("--live", arguments.one.live, "sound comes by the clock: gaps and wrong rates are faults of the sensor");
   options.flag("--existing", arguments.settings.existing, "recordings that lie in the folder already are clips too");
@@ -142,6 +142,7 @@ int run(const MonitorArguments& arguments) {
   read_raise(arguments.raise, settings.alarm);
   settings.shift = *io::value_of<monitor::Shift>(arguments.shift);
   settings.windows = arguments.per == "window";
+  settings.replace_state = arguments.force;
   const std::vector<io::MonitorSource> sources = sources_of(arguments);
   Outputs outputs(arguments.force);
   for (const io::MonitorSource& source : sources) {

@@ -74,6 +74,17 @@ Windows draw(const SampleArguments& arguments, train::Detector& detector, const 
   return windows;
 }
 
+/// io::DataError if the frames of a recording, or of a part of it, say nothing.
+void require_something(const fs::path& recording, std::span<const float> logmel_db,
+                       const io::FrontendSettings& settings) {
+  if (frontend::says_nothing(logmel_db, settings)) {
+    throw io::DataError(fmt::format(
+        "'{}' is silent, or a part of it is, and silence cannot be moved; give a recording with sound, or a "
+        "stretch of it",
+        recording.string()));
+  }
+}
+
 /// Windows of a recording, end to end, and the same moved.
 Windows move(const SampleArguments& arguments, train::Detector& detector, const std::vector<double>& at) {
   if (arguments.at.empty()) {
@@ -88,6 +99,7 @@ Windows move(const SampleArguments& arguments, train::Detector& detector, const 
   for (const std::string& line : notes.lines()) {
     fmt::print("{}\n", one_line(line));
   }
+  require_something(*arguments.from, features, settings);
   const flow::Model& model = detector.network();
   Windows windows{0, static_cast<int>(model.height()), static_cast<int>(model.width()), {}, {}};
   const auto window = static_cast<size_t>(model.dimensions());
@@ -99,6 +111,7 @@ Windows move(const SampleArguments& arguments, train::Detector& detector, const 
   }
   for (int64_t i = 0; i < windows.count; ++i) {
     const std::span<const float> frames(features.data() + static_cast<size_t>(i) * window, window);
+    require_something(*arguments.from, frames, settings);
     const std::vector<float> moved = detector.transfer(frames, at);
     windows.logmel_db.insert(windows.logmel_db.end(), moved.begin(), moved.end());
     for (int band = 0; band < windows.bands; ++band) {

@@ -187,6 +187,20 @@ std::vector<std::string> machines_with_models(const std::map<std::string, int64_
   return with;
 }
 
+/// train::set_decision, whose errors say of which machine the model is.
+void set_decision_of(const std::string& machine, io::ModelData& model, const train::DecisionRequest& decision) {
+  const auto said = [&](const std::exception& error) {
+    return fmt::format("machine {}: {}", io::escaped(machine), error.what());
+  };
+  try {
+    train::set_decision(model, decision);
+  } catch (const io::UsageError& error) {
+    throw io::UsageError(said(error));
+  } catch (const io::DataError& error) {
+    throw io::DataError(said(error));
+  }
+}
+
 int score_by_each(ScoreArguments arguments, Outputs& outputs) {
   arguments.request.inputs = with_shards_of_folders(arguments.request.inputs);
   const std::map<std::string, fs::path> models = fleet_models(arguments.model);
@@ -204,7 +218,7 @@ int score_by_each(ScoreArguments arguments, Outputs& outputs) {
   std::vector<io::ModelData> loaded;
   for (const std::string& machine : machines) {
     loaded.push_back(io::read_model(models.at(machine)));
-    train::set_decision(loaded.back(), arguments.decision);
+    set_decision_of(machine, loaded.back(), arguments.decision);
     require_own_machines({{machine, inputs->machines().at(machine)}}, loaded.back().provenance.machines,
                          arguments.request.other_machines);
   }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t block_bytes = 64 * 1024;
 constexpr int pipe_bytes = 1024 * 1024;
+constexpr auto device_pause = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -70,11 +71,7 @@ int ByteFeed::descriptor() const {
 ByteFeed::State ByteFeed::read(std::string& bytes) {
   bytes.clear();
   if (descriptor_ < 0) {
-    if (!open()) {
-      return State::waiting;
-    }
-    reopened_ = is_fifo_;
-    return is_fifo_ ? State::waiting : State::anew;
+    return come_back();
   }
   if (!kept_.empty()) {
     bytes = std::exchange(kept_, {});
@@ -104,15 +101,27 @@ ByteFeed::State ByteFeed::read(std::string& bytes) {
   return at_end();
 }
 
+/// What had gone may be there again: a file at once, of a FIFO or a device the first byte tells.
+ByteFeed::State ByteFeed::come_back() {
+  if (std::chrono::steady_clock::now() < next_try_ || !open()) {
+    return State::waiting;
+  }
+  reopened_ = !is_file_;
+  return is_file_ ? State::anew : State::waiting;
+}
+
 ByteFeed::State ByteFeed::at_end() {
   if (source_ == "-" || (is_file_ && !follow_)) {
     return State::ended;
   }
-  if ((is_file_ && !replaced()) || reopened_) {
+  if ((is_file_ && !replaced()) || (is_fifo_ && reopened_)) {
     return State::waiting;
   }
+  if (!is_file_ && !is_fifo_) {
+    next_try_ = std::chrono::steady_clock::now() + device_pause;
+  }
   close();
-  return State::gone;
+  return std::exchange(reopened_, false) ? State::waiting : State::gone;  // that it has gone was told
 }
 
 /// Has the file under the name become another one, or been cut short?

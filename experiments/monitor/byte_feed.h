@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,7 +33,7 @@ class ByteFeed {
   ByteFeed(const ByteFeed&) = delete;
   ByteFeed& operator=(const ByteFeed&) = delete;
 
-  /// To be polled for reading; -1: nothing to poll.
+  /// To be polled for reading; -1: nothing to poll, ask again after a while.
   int descriptor() const;
   /// What has come, at most 64 KiB; `bytes` is overwritten.
   State read(std::string& bytes);
@@ -49,13 +50,15 @@ class ByteFeed {
   bool open();
   bool replaced() const;
   State at_end();
+  State come_back();
   void close();
 
   std::string source_;
   bool follow_, is_file_ = false, is_fifo_ = false;
   int descriptor_ = -1;
-  bool reopened_ = false;  // a FIFO whose writer has gone: the next byte is of another one
-  std::string kept_;       // read, and not handed on yet
+  bool reopened_ = false;  // a FIFO or device that had gone: the next byte is of another writer
+  std::chrono::steady_clock::time_point next_try_;  // when a device that had nothing is opened again
+  std::string kept_;                                // read, and not handed on yet
   FilePlace place_;
 };
 

@@ -10,7 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <vector>
+#include <tuple>
 
 #include "io/audio_names.h"
 #include "io/error.h"
@@ -20,43 +20,56 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<FolderPlace> place_of(const fs::path& file) {
+std::optional<RecordingMark> mark_of(const fs::path& file) {
   struct stat facts = {};
   if (::stat(file.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
     return std::nullopt;
   }
-  return FolderPlace{facts.st_mtim.tv_sec * int64_t{1'000'000'000} + facts.st_mtim.tv_nsec, file.filename().string()};
+  return RecordingMark{facts.st_ino, static_cast<uint64_t>(facts.st_size),
+                       facts.st_mtim.tv_sec * int64_t{1'000'000'000} + facts.st_mtim.tv_nsec};
 }
 
-std::vector<FolderPlace> places_in(const fs::path& folder) {
-  std::vector<FolderPlace> places;
+/// The name of a subfolder, none: there is none, or it is hidden.
+std::optional<std::string> first_subfolder(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code unknown;
+    std::string name = entry->path().filename().string();
+    if (!name.starts_with('.') && entry->is_directory(unknown)) {
+      return name;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+RecordingMarks recordings_in(const fs::path& folder) {
+  RecordingMarks marks;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     if (!io::is_audio(entry->path())) {
       continue;
     }
-    if (const std::optional<FolderPlace> place = place_of(entry->path())) {
-      places.push_back(*place);
+    if (const std::optional<RecordingMark> mark = mark_of(entry->path())) {
+      marks.emplace(entry->path().filename().string(), *mark);
     }
   }
-  std::sort(places.begin(), places.end());
-  return places;
+  return marks;
 }
 
-}  // namespace
-
-FolderFeed::FolderFeed(fs::path folder, const std::optional<FolderPlace>& after) : folder_(std::move(folder)) {
+FolderFeed::FolderFeed(fs::path folder, std::optional<RecordingMarks> heard) : folder_(std::move(folder)) {
   if (!watch()) {
     throw io::DataError(fmt::format("cannot watch the folder '{}': {}", folder_.string(), std::strerror(errno)));
   }
-  if (after) {
-    place_ = *after;
+  if (heard) {
+    heard_ = std::move(*heard);
     scan();
     return;
   }
-  const std::vector<FolderPlace> there = places_in(folder_);
-  if (!there.empty()) {
-    place_ = there.back();
+  heard_ = recordings_in(folder_);
+  for (const auto& [name, mark] : heard_) {
+    not_counted_.insert(name);
   }
 }
 
@@ -76,30 +89,81 @@ bool FolderFeed::watch() {
   if (descriptor_ < 0) {
     return false;
   }
-  constexpr uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+  constexpr uint32_t events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_OPEN | IN_DELETE | IN_MOVED_FROM |
+                              IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
   if (::inotify_add_watch(descriptor_, folder_.c_str(), events) < 0) {
     const int why = errno;
     close();
     errno = why;
     return false;
   }
+  if (const std::optional<std::string> name = first_subfolder(folder_)) {
+    see_subfolder(*name);
+  }
   return true;
+}
+
+void FolderFeed::see_subfolder(const std::string& name) {
+  if (!std::exchange(saw_subfolder_, true)) {
+    subfolder_ = name;
+  }
 }
 
 /// All that is new, whatever the events said: at the start, and where there were too many of them.
 void FolderFeed::scan() {
-  for (const FolderPlace& place : places_in(folder_)) {
-    if (place_ < place) {
-      finished_.push_back(folder_ / place.name);
+  const RecordingMarks there = recordings_in(folder_);
+  std::erase_if(heard_, [&](const auto& entry) { return !there.contains(entry.first); });
+  std::vector<std::tuple<int64_t, std::string>> fresh;
+  for (const auto& [name, mark] : there) {
+    const auto known = heard_.find(name);
+    if (known == heard_.end() || known->second != mark) {
+      fresh.emplace_back(mark.changed_ns, name);
     }
+  }
+  std::sort(fresh.begin(), fresh.end());
+  finished_.clear();
+  for (auto& [changed_ns, name] : fresh) {
+    finished_.push_back(std::move(name));
+  }
+}
+
+void FolderFeed::take_event(uint32_t mask, const std::string& name) {
+  if ((mask & IN_ISDIR) != 0) {
+    if ((mask & (IN_CREATE | IN_MOVED_TO)) != 0 && !name.starts_with('.')) {
+      see_subfolder(name);
+    }
+    return;
+  }
+  if (!io::is_audio(name)) {
+    return;
+  }
+  // Who makes a file to write it opens it in the same breath; nobody opens a link that is made.
+  if ((mask & IN_CREATE) != 0) {
+    created_.insert(name);
+  } else {
+    created_.erase(name);
+    linked_.erase(name);
+  }
+  if ((mask & (IN_DELETE | IN_MOVED_FROM)) != 0) {
+    heard_.erase(name);
+    not_counted_.erase(name);
+  }
+  if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) {
+    if (not_counted_.erase(name) > 0) {
+      heard_.erase(name);
+    }
+    finished_.push_back(name);
   }
 }
 
 bool FolderFeed::look() {
+  linked_ = std::exchange(created_, {});
   alignas(inotify_event) std::array<char, 16384> buffer;
   for (;;) {
     const ssize_t count = ::read(descriptor_, buffer.data(), buffer.size());
     if (count <= 0) {
+      finished_.insert(finished_.end(), linked_.begin(), linked_.end());
+      linked_.clear();
       return true;
     }
     for (size_t at = 0; at + sizeof(inotify_event) <= static_cast<size_t>(count);) {
@@ -113,8 +177,8 @@ bool FolderFeed::look() {
       }
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
         scan();
-      } else if (event.len > 0 && io::is_audio(name)) {
-        finished_.push_back(folder_ / name);
+      } else if (event.len > 0) {
+        take_event(event.mask, name);
       }
     }
   }
@@ -130,26 +194,26 @@ bool FolderFeed::look_again() {
 
 std::optional<fs::path> FolderFeed::next() {
   while (!finished_.empty()) {
-    fs::path recording = std::move(finished_.front());
+    std::string name = std::move(finished_.front());
     finished_.pop_front();
-    const std::optional<FolderPlace> place = place_of(recording);
-    if (place && std::find(lately_.begin(), lately_.end(), *place) == lately_.end()) {
+    fs::path recording = folder_ / name;
+    const std::optional<RecordingMark> mark = mark_of(recording);
+    if (!mark) {
+      continue;
+    }
+    const auto known = heard_.find(name);
+    if (known == heard_.end() || known->second != *mark) {
+      in_hand_.emplace(std::move(name), *mark);
       return recording;
     }
   }
   return std::nullopt;
 }
 
-void FolderFeed::heard(const fs::path& recording) {
-  constexpr size_t remembered = 64;
-  const std::optional<FolderPlace> place = place_of(recording);
-  if (!place) {
-    return;
-  }
-  place_ = std::max(place_, *place);
-  lately_.push_back(*place);
-  if (lately_.size() > remembered) {
-    lately_.pop_front();
+void FolderFeed::hear() {
+  if (in_hand_) {
+    heard_.insert_or_assign(in_hand_->first, in_hand_->second);
+    in_hand_.reset();
   }
 }
 

@@ -2,21 +2,56 @@
 
 #include <fmt/format.h>
 
-#include <limits>
+#include <tuple>
+#include <vector>
 
 #include "frontend/audio.h"
 #include "io/error.h"
+#include "io/text.h"
 
 namespace evenflow::experiments::monitor {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<FolderPlace> place_of(const nlohmann::json& memory, bool existing) {
-  if (!memory.is_null() && memory.contains("changed_ns")) {
-    return FolderPlace{memory.at("changed_ns").get<int64_t>(), memory.at("name").get<std::string>()};
+using nlohmann::json;
+
+/// JSON has no text for a name that is not UTF-8: its bytes.
+json name_to_memory(const std::string& name) {
+  return io::is_utf8(name) ? json(name) : json(std::vector<uint8_t>(name.begin(), name.end()));
+}
+
+std::string name_from_memory(const json& name) {
+  if (name.is_string()) {
+    return name.get<std::string>();
   }
-  return existing ? std::optional(FolderPlace{}) : std::nullopt;
+  const auto bytes = name.get<std::vector<uint8_t>>();
+  return {bytes.begin(), bytes.end()};
+}
+
+/// States of version 1 knew the last recording alone: those that were changed before it, or with it and stand in front
+/// of it by name, were heard.
+RecordingMarks heard_until(const fs::path& folder, int64_t changed_ns, const std::string& name) {
+  RecordingMarks marks = recordings_in(folder);
+  std::erase_if(marks, [&](const auto& entry) {
+    return std::tie(changed_ns, name) < std::tie(entry.second.changed_ns, entry.first);
+  });
+  return marks;
+}
+
+std::optional<RecordingMarks> heard_before(const io::MonitorSource& source, bool existing, const json& memory) {
+  if (!memory.is_null() && memory.contains("heard")) {
+    RecordingMarks marks;
+    for (const json& entry : memory.at("heard")) {
+      marks[name_from_memory(entry.at(0))] = {entry.at(1).get<uint64_t>(), entry.at(2).get<uint64_t>(),
+                                              entry.at(3).get<int64_t>()};
+    }
+    return marks;
+  }
+  if (!memory.is_null() && memory.contains("changed_ns")) {
+    return heard_until(source.source, memory.at("changed_ns").get<int64_t>(), memory.at("name").get<std::string>());
+  }
+  return existing ? std::optional(RecordingMarks{}) : std::nullopt;
 }
 
 }  // namespace
@@ -25,7 +60,7 @@ FolderMachine::FolderMachine(const io::MonitorSource& source, const MonitorSetti
                              std::shared_ptr<LoadedModel> model, Listener& listener, const nlohmann::json& memory)
     : Machine(source, settings, listener),
       model_(std::move(model)),
-      feed_(source.source, place_of(memory, settings.existing)) {
+      feed_(source.source, heard_before(source, settings.existing, memory)) {
   if (!source.format.empty() || source.rate_hz != 0 || source.channels != 0) {
     throw io::UsageError(
         fmt::format("'{}' is a folder: its recordings tell their own format; leave --format, --rate and --channels out",
@@ -38,12 +73,12 @@ FolderMachine::FolderMachine(const io::MonitorSource& source, const MonitorSetti
   }
 }
 
-nlohmann::json FolderMachine::source_memory() const {
-  return {{"clips", clips_},
-          {"samples", samples_},
-          {"start_s", start_s_},
-          {"changed_ns", feed_.place().changed_ns},
-          {"name", feed_.place().name}};
+json FolderMachine::source_memory() const {
+  json heard = json::array();
+  for (const auto& [name, mark] : feed_.heard()) {
+    heard.push_back({name_to_memory(name), mark.inode, mark.bytes, mark.changed_ns});
+  }
+  return {{"clips", clips_}, {"samples", samples_}, {"start_s", start_s_}, {"heard", std::move(heard)}};
 }
 
 bool FolderMachine::take() {
@@ -56,12 +91,17 @@ bool FolderMachine::take() {
     watch_.sensor_fault(fmt::format("the folder '{}' has gone; it is waited for", source_.source));
     return false;
   }
+  if (const std::optional<std::string> subfolder = feed_.subfolder()) {
+    watch_.note(AlarmKind::sensor,
+                fmt::format("'{}' has subfolders, such as '{}', which are not heard; give each as a source of its own",
+                            source_.source, *subfolder));
+  }
   const std::optional<fs::path> recording = feed_.next();
   if (!recording) {
     return false;
   }
   hear(*recording);
-  feed_.heard(*recording);
+  feed_.hear();
   return true;
 }
 

@@ -23,6 +23,7 @@
 #include "experiments/monitor/outlet.h"
 #include "experiments/monitor/state_file.h"
 #include "io/error.h"
+#include "io/file_identity.h"
 #include "io/file_lock.h"
 
 namespace evenflow::experiments::monitor {
@@ -148,15 +149,17 @@ class Worker {
 /// The state's file, and what is known of whether it can be written.
 class StateKeeper {
  public:
-  StateKeeper(const std::filesystem::path& file, Outlet& outlet) : file_(file), outlet_(outlet) {
-    std::filesystem::path lock = file;
+  StateKeeper(const std::filesystem::path& file, bool replace, Outlet& outlet) : file_(file), outlet_(outlet) {
+    std::filesystem::path lock = io::behind_links(file);  // one lock, by whatever link the file is named
     lock += ".lock";
     lock_ = io::FileLock::take(lock);
     if (!lock_) {
       throw io::UsageError(fmt::format("another monitor keeps its state in '{}' ({}); name another file", file.string(),
                                        io::FileLock::holder(lock)));
     }
-    memories_ = read_state(file);
+    if (!replace || is_state(file)) {
+      memories_ = read_state(file);
+    }
   }
 
   nlohmann::json memory_of(const std::string& machine) const {
@@ -245,7 +248,7 @@ void run_monitor(const std::vector<io::MonitorSource>& sources, const MonitorSet
   Outlet outlet(settings, sources);
   std::optional<StateKeeper> keeper;
   if (settings.state) {
-    keeper.emplace(*settings.state, outlet);
+    keeper.emplace(*settings.state, settings.replace_state, outlet);
   }
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<const Machine*> machines;

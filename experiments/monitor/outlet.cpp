@@ -5,6 +5,7 @@
 #include "io/error.h"
 #include "io/standard_output.h"
 #include "io/text.h"
+#include "io/utc_time.h"
 
 namespace evenflow::experiments::monitor {
 namespace {
@@ -65,7 +66,7 @@ void Outlet::say(const EventRecord& record) {
 }
 
 void Outlet::say(const std::string& sentence) {
-  const nlohmann::ordered_json line = {{"type", "note"}, {"time", utc_now()}, {"text", sentence}};
+  const nlohmann::ordered_json line = {{"type", "note"}, {"time", io::utc_now_ms()}, {"text", sentence}};
   write(json_ ? line_of(line) : fmt::format("note: {}\n", io::escaped(sentence)));
 }
 

@@ -1,10 +1,10 @@
 #include "experiments/monitor/records.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
+
+#include "io/utc_time.h"
 
 namespace evenflow::experiments::monitor {
 namespace {
@@ -28,20 +28,13 @@ std::string words(const std::vector<std::pair<std::string, double>>& values) {
 }
 
 std::string clock_text() {
-  return utc_now().substr(11, 8);
+  return io::utc_now().substr(11, 8);
 }
 
 }  // namespace
 
-std::string utc_now() {
-  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  const auto whole = std::chrono::floor<std::chrono::seconds>(now);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)),
-                     (now - whole).count());
-}
-
 ordered_json to_json(const ClipRecord& record) {
-  ordered_json line = {{"type", "clip"}, {"time", utc_now()}, {"machine", record.machine}};
+  ordered_json line = {{"type", "clip"}, {"time", io::utc_now_ms()}, {"machine", record.machine}};
   if (!record.recording.empty()) {
     line["recording"] = record.recording;
   }
@@ -61,7 +54,7 @@ ordered_json to_json(const ClipRecord& record) {
 
 ordered_json to_json(const WindowRecord& record) {
   return {{"type", "window"},
-          {"time", utc_now()},
+          {"time", io::utc_now_ms()},
           {"machine", record.machine},
           {"clip", record.clip},
           {"window", record.window},
@@ -72,7 +65,7 @@ ordered_json to_json(const WindowRecord& record) {
 
 ordered_json to_json(const EventRecord& record) {
   return {{"type", "event"},
-          {"time", utc_now()},
+          {"time", io::utc_now_ms()},
           {"machine", record.machine},
           {"event", io::name_of(record.event)},
           {"alarm", io::name_of(record.alarm)},

@@ -50,10 +50,7 @@ struct EventRecord {
   std::string text;
 };
 
-/// Now, as "2026-01-31T12:00:00.123Z".
-std::string utc_now();
-
-/// One line each, without its end. A figure that is not finite is null.
+/// One line each, told at this moment, without its end. A figure that is not finite is null.
 nlohmann::ordered_json to_json(const ClipRecord& record);
 nlohmann::ordered_json to_json(const WindowRecord& record);
 nlohmann::ordered_json to_json(const EventRecord& record);

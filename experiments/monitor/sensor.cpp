@@ -42,7 +42,7 @@ std::string SoundCheck::fault(const SensorLimits& limits) const {
   }
   const double share = static_cast<double>(clipped_) / static_cast<double>(std::max<int64_t>(values_, 1));
   if (share > limits.clipped_share) {
-    return fmt::format("{:.2g} % of the samples are at full scale", 100.0 * share);
+    return fmt::format("{:.3g} % of the samples are at full scale", 100.0 * share);
   }
   return "";
 }

@@ -40,7 +40,8 @@ struct MonitorSettings {
   double exec_limit_s = 30;
   std::optional<int> metrics_port;
   std::optional<std::filesystem::path> state;
-  double save_s = 10;  ///< the state, at the latest
+  bool replace_state = false;  ///< a file that is there and is no state is replaced by one
+  double save_s = 10;          ///< the state, at the latest
   int threads = 1;
   std::string device = "cpu";
 };

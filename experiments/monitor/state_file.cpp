@@ -10,7 +10,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int version = 1;
+// 1 knew of a folder the last recording alone; FolderMachine still understands that.
+constexpr int version = 2, oldest_version = 1;
 
 }  // namespace
 
@@ -19,15 +20,22 @@ Memories read_state(const std::filesystem::path& file) {
     return {};
   }
   const std::string text = io::read_text(file);
+  if (text.empty()) {
+    return {};
+  }
   if (!text.starts_with(state_beginning)) {
-    throw io::DataError(
-        fmt::format("'{}' is not the state of a monitor; name another file, or move this one away", file.string()));
+    throw io::DataError(fmt::format(
+        "'{}' is not the state of a monitor; name another file, or add --force to replace this one", file.string()));
   }
   try {
     const json state = json::parse(text);
-    if (state.at("version").get<int>() != version) {
-      throw io::DataError(fmt::format(
-          "'{}' is the state of another version of evenflow's monitor; move it away to begin anew", file.string()));
+    const int found = state.at("version").get<int>();
+    if (found < oldest_version || found > version) {
+      throw io::DataError(
+          fmt::format("'{}' is the state of a newer evenflow's monitor (version {}, and this one reads up to {}); "
+                      "monitor with that "
+                      "evenflow, or move the state away to begin anew",
+                      file.string(), found, version));
     }
     return state.at("machines").get<Memories>();
   } catch (const json::exception& error) {

@@ -16,7 +16,8 @@ namespace evenflow::experiments::monitor {
 /// By the machine's name.
 using Memories = std::map<std::string, nlohmann::json>;
 
-/// Empty if there is no such file. io::DataError: it is no state of a monitor's, damaged, or of another version.
+/// Empty if there is no such file, or nothing in it. io::DataError: it is no state of a monitor's, damaged, or of a
+/// newer version.
 Memories read_state(const std::filesystem::path& file);
 /// Atomically; io::DataError names the system's reason.
 void write_state(const std::filesystem::path& file, const Memories& memories);

@@ -36,8 +36,8 @@ StreamMachine::StreamMachine(const io::MonitorSource& source, const MonitorSetti
 
 /// What a file gained since is heard; what a pipe carried meanwhile is gone.
 void StreamMachine::remember(const nlohmann::json& memory) {
-  cutter_.count_on(memory.at("clips").get<int64_t>(), memory.at("start_s").get<double>(),
-                   memory.at("samples").get<int64_t>());
+  samples_before_ = memory.at("samples").get<int64_t>();
+  cutter_.count_on(memory.at("clips").get<int64_t>(), memory.at("start_s").get<double>(), samples_before_);
   if (!feed_.is_file() || !memory.contains("place")) {
     return;
   }
@@ -56,6 +56,7 @@ void StreamMachine::remember(const nlohmann::json& memory) {
   }
   const auto sound_left =
       place.contains("sound_left") ? std::optional(place.at("sound_left").get<uint64_t>()) : std::nullopt;
+  goes_on_ = true;
   cutter_.skip_to({*sample, place.at("rate_hz").get<int>(), place.at("channels").get<int>()}, left.position,
                   sound_left);
 }
@@ -155,6 +156,10 @@ void StreamMachine::note_unheard() {
 void StreamMachine::end() {
   ended_ = true;
   note_unheard();
+  if (cutter_.samples() == samples_before_ && !goes_on_) {
+    throw io::DataError(
+        fmt::format("{} ended before any sound came; look at what should write it", source_name(source_.source)));
+  }
   const int64_t rest = cutter_.unfinished_samples();
   if (rest > 0) {
     watch_.note(AlarmKind::sensor, fmt::format("the last {:.2f} s are less than a clip and were not scored",

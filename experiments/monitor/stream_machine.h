@@ -26,6 +26,7 @@ class StreamMachine final : public Machine {
   void watch_clock(int64_t arrived);
   void lose(int64_t samples);
   void note_unheard();
+  /// io::DataError: no sound came.
   void end();
   void remember(const nlohmann::json& memory);
 
@@ -33,6 +34,8 @@ class StreamMachine final : public Machine {
   Cutter cutter_;
   Cutter::Visitor visitor_;
   std::optional<ArrivalClock> clock_;  // of a live source, once its rate is known
+  int64_t samples_before_ = 0;         // of an earlier monitor
+  bool goes_on_ = false;               // in a file, where that one stopped
   std::string bytes_;
 };
 

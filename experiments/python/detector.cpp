@@ -148,6 +148,8 @@ void bind_detector(nb::module_& module) {
       .def("sample_features", &sample_features, nb::arg("samples").noconvert(), nb::arg("rate_hz"), nb::arg("name"))
       .def("score", &score, nb::arg("features").noconvert(), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
       .def("score_files", &score_files, nb::arg("files"), nb::arg("names"), nb::arg("parameters"))
+      .def("require_own_recordings", &SharedDetector::require_own_recordings, nb::arg("files"),
+           nb::arg("other_machines"), nb::call_guard<nb::gil_scoped_release>())
       .def("score_shard", &score_shard, nb::arg("file"), nb::arg("split"), nb::arg("other_machines"))
       .def("encode", &encode, nb::arg("features").noconvert(), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
       .def(

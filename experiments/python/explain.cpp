@@ -1,15 +1,17 @@
 // Detector.explain: why a clip scores as it does, as `evenflow explain` gives it.
 #include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
+
 #include "experiments/parameter_values.h"
 #include "experiments/python/bindings.h"
+#include "experiments/python/listener.h"
 #include "experiments/python/shared_detector.h"
-#include "experiments/recordings.h"
 #include "frontend/clipping.h"
-#include "io/sound_format.h"
 
 namespace evenflow::python {
 namespace {
@@ -37,13 +39,23 @@ Explanation explain(SharedDetector& detector, const fs::path& name, std::span<co
   return detector.explain(clip, logmel_db, options);
 }
 
+/// Normal clips to compare with in place of the model's, if any are named.
+std::optional<train::NormalReference> normals_of(SharedDetector& detector, const std::optional<fs::path>& file) {
+  std::optional<train::NormalReference> normals;
+  if (file) {
+    SignalCheck signals;
+    normals = detector.read_normals(*file, [&] { signals(); });
+  }
+  return normals;
+}
+
 Explanation explain_file(SharedDetector& detector, const fs::path& file, const std::string& score, const Point& at,
-                         bool other_machines) {
+                         const std::optional<fs::path>& normals, bool other_machines) {
   const nb::gil_scoped_release unlocked;
   train::ExplainOptions options = options_of(detector, score, at);
-  if (io::is_recording(file)) {
-    detector.require_own_machines(experiments::read_clips(file).clips, other_machines);
-  }
+  detector.require_own_recordings({file}, other_machines);
+  const std::optional<train::NormalReference> reference = normals_of(detector, normals);
+  options.normals = reference ? &*reference : nullptr;
   const frontend::FileFeatures features = detector.get().features(file);
   options.clipping = features.source.clipping;
   return explain(detector, file, features.logmel_db, options);
@@ -59,10 +71,12 @@ frontend::Clipping clipping_of(const SharedDetector& detector, const std::string
 }
 
 Explanation explain_samples(SharedDetector& detector, const Matrix& samples, int rate_hz, const std::string& name,
-                            const std::string& score, const Point& at) {
+                            const std::string& score, const Point& at, const std::optional<fs::path>& normals) {
   const frontend::Samples sound{values_of(samples), static_cast<int>(samples.shape(1)), rate_hz};
   const nb::gil_scoped_release unlocked;
   train::ExplainOptions options = options_of(detector, score, at);
+  const std::optional<train::NormalReference> reference = normals_of(detector, normals);
+  options.normals = reference ? &*reference : nullptr;
   const std::vector<float> logmel_db = detector.get().features(name, sound);
   options.clipping = clipping_of(detector, name, sound);
   return explain(detector, name, logmel_db, options);
@@ -140,9 +154,10 @@ void bind_explain(nb::module_& module, nb::class_<SharedDetector>& detector) {
       .def_ro("nearest", &Explanation::nearest)
       .def_prop_ro("moved", [](const Explanation& of) { return map_view(of, of.moved_db); });
   detector
-      .def("explain_file", &explain_file, nb::arg("file"), nb::arg("score"), nb::arg("at"), nb::arg("other_machines"))
+      .def("explain_file", &explain_file, nb::arg("file"), nb::arg("score"), nb::arg("at"), nb::arg("normals").none(),
+           nb::arg("other_machines"))
       .def("explain_samples", &explain_samples, nb::arg("samples").noconvert(), nb::arg("rate_hz"), nb::arg("name"),
-           nb::arg("score"), nb::arg("at"))
+           nb::arg("score"), nb::arg("at"), nb::arg("normals").none())
       .def("band_hz", [](const SharedDetector& of) {
         const io::FrontendSettings& frontend = of.get().model().config.frontend;
         std::vector<double> centres;

@@ -7,8 +7,10 @@
 #include <iterator>
 #include <span>
 
+#include "experiments/normal_reference.h"
 #include "experiments/recordings.h"
 #include "io/error.h"
+#include "io/sound_format.h"
 #include "kernels/parallel.h"
 
 namespace evenflow::python {
@@ -57,6 +59,28 @@ void SharedDetector::require_own_machines(const std::vector<io::Clip>& clips, bo
   if (!other_machines) {
     experiments::require_own_machines(experiments::count_machines(clips), get().model().provenance.machines, false);
   }
+}
+
+void SharedDetector::require_own_recordings(const std::vector<std::filesystem::path>& files,
+                                            bool other_machines) const {
+  if (other_machines) {
+    return;
+  }
+  std::vector<io::Clip> clips;
+  for (const std::filesystem::path& file : files) {
+    if (io::is_recording(file)) {
+      const io::Manifest manifest = experiments::read_clips(file);
+      clips.insert(clips.end(), manifest.clips.begin(), manifest.clips.end());
+    }
+  }
+  require_own_machines(clips, false);
+}
+
+train::NormalReference SharedDetector::read_normals(const std::filesystem::path& input,
+                                                    const std::function<void()>& heard) {
+  train::Detector& detector = get();
+  const std::lock_guard turn(turns_);
+  return experiments::read_normals(input, detector, [&](int64_t, int64_t) { heard(); });
 }
 
 std::vector<train::ClipScore> SharedDetector::score_files(const std::vector<io::Clip>& clips,

@@ -37,6 +37,10 @@ class SharedDetector {
 
   /// experiments::require_own_machines, which prints nothing here of those that are allowed.
   void require_own_machines(const std::vector<io::Clip>& clips, bool other_machines) const;
+  /// The same of recordings, by what their folders and names tell.
+  void require_own_recordings(const std::vector<std::filesystem::path>& files, bool other_machines) const;
+  /// experiments::read_normals; `heard` as below.
+  train::NormalReference read_normals(const std::filesystem::path& input, const std::function<void()>& heard);
 
   /// Files of clips that are named `clips[i].path`, several decoded side by side. `heard` is called now and then, and
   /// may throw. io::DataError: the first file that cannot be scored.

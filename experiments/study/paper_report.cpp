@@ -13,8 +13,8 @@
 #include "experiments/study/evidence.h"
 #include "experiments/study/figures.h"
 #include "io/atomic_file.h"
+#include "io/utc_time.h"
 #include "io/version.h"
-#include "train/loop/run_log.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -555,7 +555,7 @@ class Report {
          "labels choose nothing.",
          fmt::format("Software: evenflow {} ({}), {}. Tables as CSV and pictures as SVG, PNG and gnuplot scripts lie "
                      "beside this page; each training's folder below cells/ holds its model, log and scores.",
-                     io::version(), io::commit(), train::utc_now())});
+                     io::version(), io::commit(), io::utc_now())});
     page_.code(command());
   }
 

@@ -1,10 +1,13 @@
 #include "io/sources_file.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "io/config/rows.h"
 #include "io/edit_distance.h"
 #include "io/error.h"
+#include "io/text.h"
 #include "io/wrapped_file.h"
 
 namespace evenflow::io {
@@ -12,6 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace config_rows;
+
+constexpr std::array<std::string_view, 10> keys = {"name",     "model",  "source", "format", "rate",
+                                                   "channels", "follow", "live",   "clip",   "exec"};
 
 class SourcesReader {
  public:
@@ -33,7 +39,13 @@ class SourcesReader {
 
   void read(const toml::table& file) {
     const toml::array* machines = file["machine"].as_array();
-    if (file.size() != 1 || machines == nullptr || machines->empty() || !machines->is_homogeneous<toml::table>()) {
+    for (const auto& [key, node] : file) {
+      if (key.str() != "machine") {
+        fail(key.source(), "'" + std::string(key.str()) + "' stands outside of every machine; " +
+                               (is_key(key.str()) ? "move it below a [[machine]]" : all_keys()));
+      }
+    }
+    if (machines == nullptr || machines->empty() || !machines->is_homogeneous<toml::table>()) {
       throw UsageError(file_.string() +
                        " must list machines and nothing else: write [[machine]] and below it name, model and source");
     }
@@ -65,8 +77,6 @@ class SourcesReader {
 
   void read_key(MonitorSource& source, const std::string& key, const toml::node& node,
                 const toml::source_region& place) const {
-    static const std::vector<std::string> known = {"name",     "model",  "source", "format", "rate",
-                                                   "channels", "follow", "live",   "clip",   "exec"};
     if (key == "name") {
       source.name = text(key, node);
     } else if (key == "model") {
@@ -77,9 +87,9 @@ class SourcesReader {
     } else if (key == "format") {
       source.format = text(key, node);
     } else if (key == "rate") {
-      source.rate_hz = static_cast<int>(number(key, node, 1000, 1'000'000));
+      source.rate_hz = whole(key, node, 1000, 1'000'000);
     } else if (key == "channels") {
-      source.channels = static_cast<int>(number(key, node, 1, 1024));
+      source.channels = whole(key, node, 1, 1024);
     } else if (key == "follow") {
       source.follow = truth(key, node);
     } else if (key == "live") {
@@ -89,11 +99,26 @@ class SourcesReader {
     } else if (key == "exec") {
       source.exec = text(key, node);
     } else {
-      const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-        return edit_distance(key.substr(0, 100), a) < edit_distance(key.substr(0, 100), b);
-      });
-      fail(place, "unknown key '" + key + "'; did you mean '" + *nearest + "'?");
+      fail(place, "unknown key '" + excerpt(key) + "'; " + meant_by(key));
     }
+  }
+
+  static bool is_key(std::string_view key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); }
+
+  static std::string all_keys() {
+    std::string text = "a machine may have ";
+    for (const std::string_view key : keys) {
+      text += std::string(key == keys.front() ? "" : key == keys.back() ? " and " : ", ").append(key);
+    }
+    return text + ", and all else are options of evenflow monitor";
+  }
+
+  static std::string meant_by(const std::string& key) {
+    const auto distance = [&](std::string_view other) { return edit_distance(key.substr(0, 100), other); };
+    const std::string_view nearest = *std::min_element(
+        keys.begin(), keys.end(), [&](std::string_view a, std::string_view b) { return distance(a) < distance(b); });
+    return distance(nearest) > std::max<size_t>(2, key.size() / 3) ? all_keys()
+                                                                   : "did you mean '" + std::string(nearest) + "'?";
   }
 
   fs::path beside(const std::string& named) const { return (file_.parent_path() / named).lexically_normal(); }
@@ -109,9 +134,18 @@ class SourcesReader {
     const double value = node.value_or(low - 1.0);
     if (!node.is_number() || !(value >= low && value <= high)) {
       fail(node.source(), key + " = " + node_text(node) + " is not allowed: it must be a number from " +
-                              std::to_string(low) + " to " + std::to_string(high));
+                              float_text(low) + " to " + float_text(high));
     }
     return value;
+  }
+
+  int whole(const std::string& key, const toml::node& node, int low, int high) const {
+    const int64_t value = node.is_integer() ? node.as_integer()->get() : low - int64_t{1};
+    if (value < low || value > high) {
+      fail(node.source(), key + " = " + node_text(node) + " is not allowed: it must be a whole number from " +
+                              std::to_string(low) + " to " + std::to_string(high));
+    }
+    return static_cast<int>(value);
   }
 
   bool truth(const std::string& key, const toml::node& node) const {

@@ -121,6 +121,9 @@ TEST_F(Calibrate, ClipsThatWereTrainedOnAreLeftOut) {
   const Outcome copied = run({"calibrate", model(), "--on", normals(), at("copy.wav"), "--threads", "1"});
   expect_done(copied);
   EXPECT_THAT(copied.out, HasSubstr("left out: 1 clip with the sound of another"));
+  expect_refused(
+      run({"calibrate", model(), "--on", normals(), at("copy.wav"), "--threads", "1", "--false-alarms", "0.001"}), 3,
+      {"28 normal clips do not support", "left out: 1 clip with the sound of another"});
 }
 
 TEST_F(Calibrate, OutLeavesTheModelAndACheckpointIsNone) {

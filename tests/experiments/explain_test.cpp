@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -79,6 +80,19 @@ TEST(Explain, WrongRequestsAreOneSentence) {
   expect_refused(run({"explain", model, clip, "--score", "score_x"}), 2, {"no score 'score_x'", "nll"});
   expect_refused(run({"explain", model, clip, "--at", "load=3"}), 2, {"load", "velocity_mm_s"});
   expect_refused(run({"explain", model, clip, "--at", "velocity_mm_s"}), 2, {"--at velocity_mm_s=300"});
+  expect_refused(run({"explain", model, clip, "--at", "velocity_mm_s=1e300"}), 2,
+                 {"no finite sound at velocity_mm_s = 1e+300", "evenflow info"});
+  expect_refused(run({"explain", model, clip, "--at", "velocity_mm_s=1", "--at", "velocity_mm_s=2"}), 2,
+                 {"--at gives 'velocity_mm_s' twice"});
+  std::string one = get(clip).substr(0, 46);
+  one[4] = 38;
+  one[40] = 2;
+  std::fill(one.begin() + 5, one.begin() + 8, '\0');
+  std::fill(one.begin() + 41, one.begin() + 44, '\0');
+  put(folder / "one.wav", one);
+  const Outcome short_one = run({"explain", model, folder / "one.wav"});
+  expect_refused(short_one, 3, {"one.wav", "too short: 1 sample at"});
+  EXPECT_THAT(short_one.err, Not(HasSubstr("pad_mode")));
   expect_refused(run({"explain", model, clip, "--page", clip}), 2, {clip, "which is read"});
   expect_refused(run({"explain", model, clip, "--page", model}), 2, {model, "which is read"});
   expect_refused(run({"explain", model, clip, "--normals", clip}), 3, {"1 normal clip", "takes two"});
@@ -97,6 +111,14 @@ TEST(SampleAudio, IsAWavOfTheWindows) {
   expect_done(run({"info", wav}));
   expect_done(run({"sample", "--model", model, "--from", a_recording(), "--at", "velocity_mm_s=200", "--audio", wav}));
   expect_refused(run({"sample", "--model", model, "--audio", folder / "s.flac"}), 2, {"s.flac", "WAV", ".wav"});
+  expect_refused(run({"sample", "--model", model, "--audio", folder / "s.mp3"}), 2,
+                 {"s.mp3' would hold sound (WAV), but its ending says sound that is not WAV; give it the ending .wav"});
+  std::string silent = get(a_recording());
+  std::fill(silent.begin() + 44, silent.end(), '\0');
+  put(folder / "silent.wav", silent);
+  expect_refused(run({"sample", "--model", model, "--from", folder / "silent.wav", "--at", "velocity_mm_s=200",
+                      "--audio", folder / "m.wav"}),
+                 3, {"silent.wav", "silence cannot be moved"});
   fs::copy_file(a_recording(), folder / "own.wav");
   expect_refused(run({"sample", "--model", model, "--audio", folder / "own.wav"}), 2, {"own.wav", "--force"});
   expect_refused(run({"sample", "--model", model, "--from", folder / "own.wav", "--at", "velocity_mm_s=200", "--audio",

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// The Python with ONNX Runtime that ./dev test makes, for this process and its children, if none is named.
 const bool python_named = [] {
@@ -295,6 +296,9 @@ TEST_F(Export, RefusesWhatCannotBe) {
   expect_refused(run(words({"--onnx", folder_ / "a.h5"})), 2, {"a.h5", "HDF5", ".onnx"});
   expect_refused(run(words({"--onnx", folder_ / "a.onnx", "--from-sound", folder_ / "a.onnx"})), 2, {"one file"});
   expect_refused(run({"export", SmallWorld::get().shard(), "--onnx", folder_ / "a.onnx"}), 3, {"features.h5"});
+  const Outcome full = run(words({"--onnx", folder_ / "a.onnx"}), {.file_limit_bytes = 1000});
+  expect_refused(full, 3, {"cannot write '" + (folder_ / "a.onnx") + "'", "make room"});
+  EXPECT_THAT(full.err, Not(HasSubstr(".evenflow-")));
   put(folder_ / "mine.onnx", "not evenflow's");
   expect_refused(run(words({"--onnx", folder_ / "mine.onnx"})), 2, {"mine.onnx", "--force"});
   EXPECT_FALSE(fs::exists(folder_ / "a.onnx"));

@@ -200,10 +200,19 @@ TEST(Fleet, NamesThatAreNoFileNamesAreRefused) {
     expect_refused(run({"prepare", "--each", "machine", folder / "m.csv", "--out", folder / "shards"}), 2, names);
     EXPECT_FALSE(fs::exists(folder / "shards"));
   };
-  refused("fan", "a/b", {"a/b", "slash"});
+  refused("fan", "a/b", {"a/b", "holds a slash"});
+  refused("fan", "a\\b", {"a\\b", "holds a backslash"});
   refused("fan", "..", {"'..'", "dot"});
   refused("fan", "Fan", {"'Fan'", "'fan'", "capitals"});
   refused("fan", "", {"8 clips", "do not say the machine"});
+}
+
+TEST(Fleet, AScoreThatAModelLacksIsSaidOfItsMachine) {
+  const FleetWorld& fleet = FleetWorld::get();
+  const Folder folder;
+  expect_refused(run({"score", "--each", "machine", "--model", fleet.runs(), fleet.shards(), "--out", folder / "s.csv",
+                      "--score", "score_none"}),
+                 2, {"machine fan", "score_none", "nll"});
 }
 
 TEST(OtherMachines, AreRefusedUnlessAskedFor) {

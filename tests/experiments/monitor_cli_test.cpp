@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "frontend/audio.h"
 #include "io/shard.h"
@@ -20,6 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -235,6 +238,136 @@ TEST(Monitor, HearsEachRecordingThatIsPutIntoAFolder) {
   EXPECT_EQ(clips[0].at("score").get<double>(), detector.score(recordings.files[1]).score);
   EXPECT_EQ(clips[1].at("verdict"), "sensor");
   EXPECT_THAT(outcome.out, HasSubstr("http://127.0.0.1:"));
+}
+
+/// Runs a monitor on a folder until it has said `clips`, then ends it; the names of what it heard.
+std::vector<std::string> heard_in(const Words& words, int64_t clips) {
+  Program program(words);
+  const auto is_done = [&] {
+    const std::string out = program.out();
+    return out.find("is heard") != std::string::npos && clips_in(out) == clips;
+  };
+  EXPECT_TRUE(program.wait_until(is_done)) << program.out();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));  // for one too many
+  program.send(SIGTERM);
+  std::vector<std::string> names;
+  for (const json& clip : lines_of(program.finish().out, "clip")) {
+    names.push_back(fs::path(clip.at("recording").get<std::string>()).filename().string());
+  }
+  return names;
+}
+
+TEST(Monitor, HearsEachRecordingOfAFolderOnceFromOneStartToTheNext) {
+  const Recordings recordings;
+  const Folder folder;
+  fs::create_directories(folder / "in/sub");
+  const std::string state = folder / "s.json", odd = "not \xff UTF-8.wav";
+  const Words words = monitor(folder / "in", {"--json", "--state", state, "--existing"});
+  const auto add = [&](const std::string& name, int hours_from_now) {
+    fs::copy_file(recordings.files[0], folder / ("in/" + name), fs::copy_options::overwrite_existing);
+    fs::last_write_time(folder / ("in/" + name), fs::file_time_type::clock::now() + std::chrono::hours(hours_from_now));
+  };
+  add("a.wav", 1);
+  add("b.wav", 2);
+  add(odd, 3);
+  EXPECT_THAT(heard_in(words, 3), ElementsAre("a.wav", "b.wav", HasSubstr("not")));
+  add("of an older time.wav", -100);
+  add("b.wav", 4);  // the same bytes, written again
+  EXPECT_THAT(heard_in(words, 2), ElementsAre("of an older time.wav", "b.wav"));
+  EXPECT_THAT(heard_in(words, 0), ElementsAre());
+  // A state of version 1 knew the last recording alone.
+  json old = json::parse(get(state));
+  json& source = old.at("machines").at(folder / "in").at("source");
+  source.erase("heard");
+  source["name"] = "b.wav";
+  source["changed_ns"] =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(
+          fs::file_time_type::clock::to_sys(fs::last_write_time(folder / "in/b.wav")).time_since_epoch())
+          .count();
+  put(state, R"({"evenflow":"monitor state","version":1,"machines":)" + old.at("machines").dump() + "}");
+  add("c.wav", 5);
+  EXPECT_THAT(heard_in(words, 1), ElementsAre("c.wav"));
+}
+
+TEST(Monitor, SaysOnceThatSubfoldersAreNotHeard) {
+  const Folder folder;
+  fs::create_directories(folder / "in/sub");
+  Program program(monitor(folder / "in", {}));
+  ASSERT_TRUE(program.wait_until([&] { return program.out().find("has subfolders") != std::string::npos; }));
+  fs::create_directories(folder / "in/another");
+  fs::copy_file(Recordings().files[0], folder / "in/a.wav");
+  ASSERT_TRUE(program.wait_until([&] { return program.out().find("a.wav") != std::string::npos; })) << program.out();
+  program.send(SIGTERM);
+  const std::string said = program.finish().out;
+  EXPECT_THAT(said, HasSubstr("such as 'sub', which are not heard; give each as a source of its own"));
+  EXPECT_EQ(said.find("has subfolders"), said.rfind("has subfolders"));
+}
+
+TEST(Monitor, OneStateHasOneMonitorByWhateverNameAndMayBeginEmpty) {
+  const Folder folder;
+  const std::string file = folder / "growing.pcm", state = folder / "s.json";
+  put(file, "");
+  put(state, "");
+  fs::create_symlink(state, folder / "link.json");
+  const Words words = monitor(file, raw + Words{"--follow", "--save-every", "0.1"});
+  Program program(words + Words{"--state", state});
+  ASSERT_TRUE(program.wait_until([&] { return !get(state).empty(); })) << program.out();
+  expect_refused(run(words + Words{"--state", folder / "link.json"}), 2, {"link.json", "another monitor", "process"});
+  program.send(SIGTERM);
+  expect_done(program.finish());
+  put(file, Recordings().pcm);
+  put(state, "years of work");
+  const Words once = monitor(file, raw + Words{"--state", folder / "link.json"});
+  expect_refused(run(once), 2, {"link.json", "--force"});
+  expect_done(run(once + Words{"--force"}));
+  EXPECT_THAT(get(state), HasSubstr("\"monitor state\""));
+  EXPECT_TRUE(fs::is_symlink(folder / "link.json"));
+}
+
+TEST(Monitor, AStreamWithoutSoundIsRefusedAndADeviceWithoutAnyIsSaidOnce) {
+  const Folder folder;
+  const std::string wav = get(Recordings().files[0]);
+  for (const std::string& text : {std::string(), std::string("RI"), wav.substr(0, wav_header)}) {
+    put(folder / "empty", text);
+    const bool is_wav = text.size() == wav_header;
+    for (const std::string& source : {std::string("-"), folder / "empty"}) {
+      expect_refused(run(monitor(source, is_wav ? Words{"--clip", "0.4"} : raw), {.in_file = folder / "empty"}), 3,
+                     {"ended before any sound came"});
+    }
+  }
+  std::string wide = wav;
+  const int channels = 9999;
+  wide[22] = static_cast<char>(channels & 0xff);
+  wide[23] = static_cast<char>(channels >> 8);
+  wide[32] = static_cast<char>(2 * channels & 0xff);
+  wide[33] = static_cast<char>(2 * channels >> 8);
+  put(folder / "wide.wav", wide);
+  expect_refused(run(monitor("-", {"--clip", "0.4"}), {.in_file = folder / "wide.wav"}), 3,
+                 {"9999 channels", "1 to 1024"});
+  Program program(monitor("/dev/null", raw + Words{"--follow"}));
+  ASSERT_TRUE(program.wait_until([&] { return program.out().find("has gone") != std::string::npos; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1300));
+  program.send(SIGTERM);
+  const Outcome outcome = program.finish();
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out.find("has gone"), outcome.out.rfind("has gone"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("there again")));
+}
+
+TEST(Monitor, HangupReloadsUnderNohupToo) {
+  const Folder folder;
+  put(folder / "growing.pcm", "");
+  const auto before = std::signal(SIGHUP, SIG_IGN);  // which the program inherits
+  Program program(monitor(folder / "growing.pcm", raw + Words{"--follow"}));
+  std::signal(SIGHUP, before);
+  const auto says = [&](const std::string& text) {
+    return program.wait_until([&] { return program.out().find(text) != std::string::npos; });
+  };
+  ASSERT_TRUE(says("is heard")) << program.out();
+  program.send(SIGHUP);
+  ASSERT_TRUE(says("is reloaded")) << program.out();
+  program.send(SIGTERM);
+  EXPECT_EQ(program.finish().code, 0);
 }
 
 TEST(Monitor, HangupReadsTheModelAnewAndABrokenOneDoesNoHarm) {

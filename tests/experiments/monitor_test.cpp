@@ -25,6 +25,7 @@
 #include "io/error.h"
 #include "io/sources_file.h"
 #include "tests/experiments/program.h"
+#include "tests/support/error_message.h"
 
 namespace evenflow::experiments::monitor {
 namespace {
@@ -96,6 +97,9 @@ TEST(SoundCheck, TellsWhatIsWrongWithSamples) {
   EXPECT_EQ(fault_of(clipped), "");  // a thousandth: no more than is allowed
   std::fill(clipped.begin(), clipped.begin() + 20, -1.0f);
   EXPECT_THAT(fault_of(clipped), HasSubstr("0.2 % of the samples are at full scale"));
+  clipped = std::vector<float>(sound.size(), 1.0f);
+  clipped[0] = -1.0f;
+  EXPECT_EQ(fault_of(clipped), "100 % of the samples are at full scale");
   std::vector<float> broken = sound;
   broken[7] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(fault_of(broken), HasSubstr("1 samples are not finite"));
@@ -190,12 +194,23 @@ TEST(ByteFeed, AFifoOutlivesItsWriters) {
   EXPECT_EQ(bytes, "two");
 }
 
+TEST(ByteFeed, ADeviceThatGivesNothingIsToldOfOnceAndNotPolled) {
+  ByteFeed feed("/dev/null", true);
+  std::string bytes;
+  EXPECT_EQ(feed.read(bytes), ByteFeed::State::gone);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1200);  // it is opened again meanwhile
+  while (std::chrono::steady_clock::now() < end) {
+    EXPECT_EQ(feed.read(bytes), ByteFeed::State::waiting);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 std::vector<std::string> finished(FolderFeed& feed) {
   EXPECT_TRUE(feed.look());
   std::vector<std::string> names;
   while (const auto recording = feed.next()) {
     names.push_back(recording->filename().string());
-    feed.heard(*recording);
+    feed.hear();
   }
   return names;
 }
@@ -209,6 +224,7 @@ TEST(FolderFeed, TellsOfARecordingOnceItIsFinished) {
     std::ofstream growing(folder / "new.wav");
     growing << "a" << std::flush;
     EXPECT_THAT(finished(feed), ElementsAre());
+    EXPECT_THAT(finished(feed), ElementsAre());
   }
   test::put(folder / "notes.txt", "a");
   test::put(folder / ".hidden.wav", "a");
@@ -220,15 +236,75 @@ TEST(FolderFeed, TellsOfARecordingOnceItIsFinished) {
 TEST(FolderFeed, FindsWhatCameWhileNobodyListened) {
   const Folder folder;
   test::put(folder / "a.wav", "a");
-  FolderPlace place;
+  const auto set_time = [&](const std::string& name, int hours_from_now) {
+    const auto now = std::filesystem::file_time_type::clock::now();
+    std::filesystem::last_write_time(folder / name, now + std::chrono::hours(hours_from_now));
+  };
+  RecordingMarks heard;
   {
-    FolderFeed feed(folder.path(), FolderPlace{});
+    FolderFeed feed(folder.path(), RecordingMarks{});
     EXPECT_THAT(finished(feed), ElementsAre("a.wav"));
-    place = feed.place();
+    heard = feed.heard();
   }
+  constexpr int years = 24 * 365;
+  test::put(folder / "copied with its old time.wav", "a");
+  set_time("copied with its old time.wav", -20 * years);
+  test::put(folder / "of a clock ahead.wav", "a");
+  set_time("of a clock ahead.wav", 20 * years);
   test::put(folder / "b.wav", "a");
-  FolderFeed feed(folder.path(), place);
-  EXPECT_THAT(finished(feed), ElementsAre("b.wav"));
+  test::put(folder / "a.wav", "b");  // in place, as long as before
+  set_time("a.wav", -1);
+  {
+    FolderFeed feed(folder.path(), heard);
+    EXPECT_THAT(finished(feed), ElementsAre("copied with its old time.wav", "a.wav", "b.wav", "of a clock ahead.wav"));
+    heard = feed.heard();
+  }
+  FolderFeed feed(folder.path(), heard);
+  EXPECT_THAT(finished(feed), ElementsAre());
+}
+
+TEST(FolderFeed, HearsARecordingThatIsWrittenAnewAgain) {
+  const Folder folder;
+  test::put(folder / "old.wav", "a");
+  FolderFeed feed(folder.path(), std::nullopt);
+  test::put(folder / "a.wav", "a");
+  EXPECT_THAT(finished(feed), ElementsAre("a.wav"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // a file's time moves by the kernel's tick
+  test::put(folder / "a.wav", "b");
+  std::ofstream(folder / "old.wav", std::ios::app) << "b";
+  EXPECT_THAT(finished(feed), ElementsAre("a.wav", "old.wav"));
+  EXPECT_THAT(finished(feed), ElementsAre());
+}
+
+TEST(FolderFeed, OfWhatIsGoneNothingIsKept) {
+  const Folder folder;
+  FolderFeed feed(folder.path(), std::nullopt);
+  test::put(folder / "a.wav", "a");
+  test::put(folder / "b.wav", "a");
+  EXPECT_THAT(finished(feed), ElementsAre("a.wav", "b.wav"));
+  EXPECT_EQ(feed.heard().size(), 2U);
+  std::filesystem::remove(folder / "a.wav");
+  std::filesystem::rename(folder / "b.wav", folder / "b.txt");
+  EXPECT_THAT(finished(feed), ElementsAre());
+  EXPECT_TRUE(feed.heard().empty());
+}
+
+TEST(FolderFeed, HearsLinksAndSaysThatSubfoldersAreNot) {
+  const Folder folder, elsewhere;
+  test::put(elsewhere / "a.wav", "a");
+  FolderFeed feed(folder.path(), std::nullopt);
+  EXPECT_EQ(feed.subfolder(), std::nullopt);
+  std::filesystem::create_hard_link(elsewhere / "a.wav", folder / "hard.wav");
+  std::filesystem::create_symlink(elsewhere / "a.wav", folder / "soft.wav");
+  std::filesystem::create_symlink(elsewhere / "none.wav", folder / "dangling.wav");
+  std::filesystem::create_directory(folder / "sub");
+  std::filesystem::create_directory(folder / "sub two");
+  EXPECT_THAT(finished(feed), ElementsAre());  // who made it may be about to open it
+  EXPECT_THAT(finished(feed), ElementsAre("hard.wav", "soft.wav"));
+  EXPECT_THAT(finished(feed), ElementsAre());
+  EXPECT_EQ(feed.subfolder(), "sub");
+  EXPECT_EQ(feed.subfolder(), std::nullopt);
+  EXPECT_NE(FolderFeed(folder.path(), std::nullopt).subfolder(), std::nullopt);
 }
 
 TEST(FolderFeed, WaitsForAFolderThatHasGone) {
@@ -347,6 +423,16 @@ TEST(MonitorState, IsReadAsItWasWritten) {
   EXPECT_THROW(describe_state(file), io::DataError);
   test::put(file, "{}");
   EXPECT_THROW(read_state(file), io::DataError);
+  test::put(file, "");
+  EXPECT_TRUE(read_state(file).empty());
+  const auto of_version = [&](const std::string& version) {
+    std::string other = text;
+    return other.replace(other.find("\"version\":2"), 11, "\"version\":" + version);
+  };
+  test::put(file, of_version("1"));
+  EXPECT_EQ(read_state(file), memories);
+  test::put(file, of_version("3"));
+  EXPECT_THAT(tests::message_of<io::DataError>([&] { read_state(file); }), HasSubstr("newer"));
 }
 
 std::string refused(const Folder& folder, const std::string& text) {
@@ -392,7 +478,17 @@ TEST(SourcesFile, RefusesWhatIsWrongByItsLine) {
   EXPECT_THAT(refused(folder, ""), HasSubstr("[[machine]]"));
   EXPECT_THAT(refused(folder, a + "formt = \"s16le\"\n"),
               HasSubstr("m.toml:5: unknown key 'formt'; did you mean 'format'?"));
-  EXPECT_THAT(refused(folder, a + "rate = 5\n"), HasSubstr(":5: rate = 5 is not allowed"));
+  EXPECT_THAT(refused(folder, a + "threshold = 5\n"),
+              HasSubstr(":5: unknown key 'threshold'; a machine may have name, model, source, format, rate, channels, "
+                        "follow, live, clip and exec, and all else are options of evenflow monitor"));
+  EXPECT_THAT(refused(folder, "rate = 16000\n" + a), HasSubstr(":1: 'rate' stands outside of every machine; move it"));
+  EXPECT_THAT(refused(folder, "treshold = 16000\n" + a), HasSubstr(":1: 'treshold' stands outside"));
+  for (const std::string rate : {"-5", "5", "16000.5", "\"16000\"", "9223372036854775807"}) {
+    EXPECT_THAT(refused(folder, a + "rate = " + rate + "\n"),
+                HasSubstr(":5: rate = " + rate + " is not allowed: it must be a whole number from 1000 to 1000000"));
+  }
+  EXPECT_THAT(refused(folder, a + "clip = 0\n"),
+              HasSubstr(":5: clip = 0 is not allowed: it must be a number from 0.01"));
   EXPECT_THAT(refused(folder, a + a), HasSubstr("two machines are called 'a'"));
   EXPECT_THAT(refused(folder, a + "[[machine]]\nname = \"b\"\nmodel = \"a\"\nsource = \"-\"\n"),
               HasSubstr("two machines read standard input"));

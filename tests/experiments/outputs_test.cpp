@@ -165,6 +165,8 @@ TEST_F(Outputs, ScoresGoToStandardOutputAndMessagesBesideThem) {
                               Words{"sample", "--model", at("m.h5"), "--picture", "-"}}) {
     expect_refused(run(binary), 2, {"standard output", "name a file"});
   }
+  expect_refused(run({"explain", at("m.h5"), at("f.h5"), "--page", "-"}), 2,
+                 {"standard output, and a report of evenflow's goes to a file; name a file"});
 }
 
 TEST_F(Outputs, ALinkIsWrittenThroughOrRefused) {

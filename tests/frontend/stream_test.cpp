@@ -189,6 +189,10 @@ TEST(WavStream, RefusesWhatCannotBeMonitored) {
   WavBytes slow{std::string(100, 'a')};
   slow.rate_hz = 10;
   EXPECT_NE(refused(slow).find("10 Hz"), std::string::npos);
+  WavBytes wide{std::string(100, 'a')};
+  wide.channels = 9999;
+  EXPECT_NE(refused(wide).find("standard input has 9999 channels at 16000 Hz by its WAV header, and only 1 to 1024"),
+            std::string::npos);
   WavBytes laws{std::string(100, 'a')};
   laws.format = 7;
   EXPECT_NE(refused(laws).find("coding 7"), std::string::npos);

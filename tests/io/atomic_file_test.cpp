@@ -10,6 +10,7 @@ using testing::error_of;
 using testing::get;
 using ::testing::HasSubstr;
 using testing::names_in;
+using ::testing::Not;
 using testing::put;
 using testing::TempFolder;
 
@@ -92,6 +93,18 @@ TEST(AtomicFile, RefusesWhatIsNotARegularFile) {
               AllOf(HasSubstr("'/dev/null'"), HasSubstr("choose another name")));
   const TempFolder folder;
   EXPECT_THAT(error_of<DataError>([&] { AtomicFile file(folder.path()); }), HasSubstr(folder.path().string()));
+}
+
+TEST(AtomicFile, ErrorsNameTheFileThatWasAskedForAndNoTemporary) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "sub");
+  std::filesystem::create_symlink(folder / "sub/target", folder / "link");
+  AtomicFile file(folder / "link");
+  std::filesystem::remove_all(folder / "sub");
+  for (const std::string& error :
+       {error_of<DataError>([&] { file.write("a"); }), error_of<DataError>([&] { file.commit(); })}) {
+    EXPECT_THAT(error, AllOf(HasSubstr((folder / "link").string() + "'"), Not(HasSubstr(".evenflow-"))));
+  }
 }
 
 TEST(AtomicFile, MissingFolderIsNamed) {

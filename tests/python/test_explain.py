@@ -89,12 +89,29 @@ class Explanations(unittest.TestCase):
         gc.collect()
         self.assertTrue(np.array_equal(shares, copy.shares))
 
+    def test_normal_clips_of_ones_own_are_compared_with(self):
+        clip = world.clips("test")[-1]
+        own = world.folder() / "own normals"
+        own.mkdir()
+        for seed in range(20, 24):
+            world.write_wav(own / f"{seed}.wav", world.sound(200.0, seed=seed))
+        found = world.detector().explain(clip, normals=own)
+        self.expect_programs(by_program(clip, "--normals", own), found)
+        self.assertTrue({near.path for near in found.nearest} <= {f"{seed}.wav" for seed in range(20, 24)}, found.nearest)
+        self.assertNotEqual(found.nearest, world.detector().explain(clip).nearest)
+        with self.assertRaises(evenflow.MissingFileError):
+            world.detector().explain(clip, normals="none")
+        one = world.write_wav(world.folder() / "one normal.wav", world.sound(200.0, seed=25))
+        with self.assertRaisesRegex(evenflow.DataError, "it takes two"):
+            world.detector().explain(clip, normals=one)
+
     def test_what_cannot_be_explained(self):
         clip, explain = world.clips("test")[0], world.detector().explain
         for text, named in [
             ("no score 'none'", {"score": "none"}),
             ("no parameter 'none'", {"at": {"none": 1.0}}),
             ("finite", {"at": {"velocity_mm_s": float("inf")}}),
+            ("no finite sound", {"at": {"velocity_mm_s": 1e300}}),
             ("not float", {"at": 100.0}),
             ("rate of its own", {"rate": 16000}),
         ]:
@@ -124,6 +141,14 @@ class OtherMachines(unittest.TestCase):
         with self.assertRaisesRegex(evenflow.UsageError, "pump"):
             world.detector().explain(file)
         self.assertTrue(world.detector().explain(file, other_machines=True).sentence)
+        for refused in (
+            lambda **more: world.detector().score(file, **more),
+            lambda **more: world.detector().score_files([world.clips("test")[0], file], **more)[1],
+            lambda **more: world.detector().encode(file, **more),
+        ):
+            with self.assertRaisesRegex(evenflow.UsageError, "pump"):
+                refused()
+            self.assertTrue(refused(other_machines=True))
 
 
 if __name__ == "__main__":

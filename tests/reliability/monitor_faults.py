@@ -5,17 +5,20 @@
 
 Each trial is one of: kill (SIGKILL at random moments while a file grows), disk (the state's folder cannot be written for
 a while), full (no file may grow), file (the growing file is removed, cut or replaced), fifo (the writer goes and another comes), stop (the
-process is held for seconds, as by a suspend; live), rate (a live writer slows down). After each every state must be
+process is held for seconds, as by a suspend; live), rate (a live writer slows down), clock (the time of day is set by up to 400 days,
+either way, while a live stream and a folder are heard; set_clock.cpp). After each every state must be
 readable, no clip of a file may be missing, no score may differ from that of the same samples heard without
 interruption, and what was lost must have been said. Exit code 1 if anything failed.
 """
 
 import argparse
 import collections
+import datetime
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +29,7 @@ import kills
 
 RATE, CLIP_S = 16000, 0.4
 CLIP_BYTES = int(RATE * CLIP_S) * 2
-WEIGHTS = {"kill": 10, "disk": 4, "full": 4, "file": 4, "fifo": 4, "stop": 1, "rate": 1}
+WEIGHTS = {"kill": 10, "disk": 4, "full": 4, "file": 4, "fifo": 4, "stop": 1, "rate": 1, "clock": 1}
 
 
 class Sound:
@@ -41,6 +44,20 @@ class Sound:
         self.scores = [line["score"] for line in clips(said(monitor(world, whole).communicate(timeout=100)[0]))]
         if len(self.scores) != len(self.pcm) // CLIP_BYTES:
             raise kills.Lost(f"{len(self.scores)} clips of {len(self.pcm) // CLIP_BYTES}")
+
+
+def clock_of(folder):
+    """The environment of a program whose clock is set by what the file folder/clock says."""
+    library = folder / "set_clock.so"
+    if not library.exists():
+        source = pathlib.Path(__file__).resolve().parent / "set_clock.cpp"
+        subprocess.run(["c++", "-shared", "-fPIC", "-o", library, source], check=True)
+    return os.environ | {"LD_PRELOAD": str(library), "EVENFLOW_SET_CLOCK": str(folder / "clock")}
+
+
+def set_clock(folder, seconds):
+    (folder / "clock.new").write_text(str(seconds))
+    (folder / "clock.new").rename(folder / "clock")
 
 
 def monitor(world, source, *more):
@@ -213,15 +230,15 @@ def write_live(process, pcm, seconds, rate):
         time.sleep(0.1)
 
 
-def live(world, sound, *more):
+def live(world, *more, env=None):
     words = ["monitor", world.model(), "-", "--format", "s16le", "--rate", RATE, "--clip", CLIP_S, "--json", "--shift", "off",
              "--name", "m", "--live", *more]
     return subprocess.Popen([world.program, *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+                            stderr=subprocess.STDOUT, env=env)
 
 
 def trial_stop(world, sound, folder, rng):
-    process = live(world, sound, "--gap", 1)
+    process = live(world, "--gap", 1)
     write_live(process, sound.pcm, 2, RATE)
     process.send_signal(signal.SIGSTOP)
     time.sleep(3)
@@ -233,10 +250,55 @@ def trial_stop(world, sound, folder, rng):
 
 
 def trial_rate(world, sound, folder, rng):
-    process = live(world, sound)
+    process = live(world)
     write_live(process, sound.pcm, 22, RATE * rng.choice([0.9, 1.1]))
     lines = said(process.communicate(timeout=30)[0])
     must("samples a second arrive, where 16000 are said" in texts(lines), "the rate was not said", lines)
+
+
+def hears_across_a_jump(world, sound, folder, jump):
+    """A live stream: no gap, no wrong rate, no second alarm within the hold-off; the state is saved, and lines tell the new time."""
+    state, threshold = folder / "state.json", sorted(sound.scores)[len(sound.scores) // 2]
+    process = live(world, "--state", state, "--save-every", 0.1, "--gap", 1, "--threshold", threshold, "--raise", "1/1", "--clear", 1,
+                   "--hold-off", 1e5, env=clock_of(folder))
+    write_live(process, sound.pcm, 3, RATE)
+    set_clock(folder, jump)
+    write_live(process, sound.pcm, 3, RATE)
+    before_end = read_state(state)["watch"]["clips"]
+    lines = said(process.communicate(timeout=30)[0])
+    heard = clips(lines)
+    must(len(heard) >= 12 and before_end >= 11, f"{len(heard)} clips, {before_end} of them saved", lines)
+    must("no sound for" not in texts(lines) and "samples a second" not in texts(lines), "the jump was taken for a fault", lines)
+    must(sum(line.get("event") == "raised" for line in lines) == 1, "the hold-off did not hold", lines)
+    times = [datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")) for line in heard]
+    must(abs((times[-1] - times[0]).total_seconds()) >= 3600, "the clock was not set", lines)
+
+
+def hears_files_of_all_times(world, folder, jump):
+    """A folder whose files have times of both clocks, over three starts: each is heard once."""
+    incoming, state, heard = folder / "in", folder / "folder.json", []
+    incoming.mkdir()
+    recordings = sorted((world.folder / "rails").rglob("*.wav"))
+    for start in range(3):
+        for shifted in (True, False):
+            file = incoming / f"{start} {shifted}.wav"
+            shutil.copy(recordings[start], folder / "new.wav")
+            if shifted:
+                os.utime(folder / "new.wav", (time.time() + jump, time.time() + jump))
+            (folder / "new.wav").rename(file)
+        set_clock(folder, jump if start == 1 else 0)
+        words = ["monitor", world.model(), incoming, "--json", "--shift", "off", "--name", "m", "--state", state, "--existing"]
+        process = subprocess.Popen([world.program, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   env=clock_of(folder))
+        wait_for_clips(state, 2 * start + 2, process)
+        heard += [pathlib.Path(line["recording"]).name for line in clips(end(process))]
+    must(sorted(heard) == sorted(file.name for file in incoming.iterdir()), f"heard {heard}")
+
+
+def trial_clock(world, sound, folder, rng):
+    jump = rng.choice([1, -1]) * rng.choice([2 * 3600, 86400, 400 * 86400])
+    hears_across_a_jump(world, sound, folder, jump)
+    hears_files_of_all_times(world, folder, jump)
 
 
 def main():

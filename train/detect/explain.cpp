@@ -170,6 +170,28 @@ std::string where_text(const ExpectedSound& expected, const std::vector<std::str
   return text;
 }
 
+std::string asked_text(std::span<const double> at, const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t p = 0; p < at.size(); ++p) {
+    if (!std::isnan(at[p])) {
+      text += fmt::format("{}{} = {:g}", text.empty() ? "" : ", ", names[p], at[p]);
+    }
+  }
+  return text;
+}
+
+/// io::UsageError unless what the model made of the values that were asked for is finite. Where none was asked, they
+/// are the clip's own.
+void require_answer(std::span<const double> at, const std::vector<std::string>& names, bool finite) {
+  const std::string asked = asked_text(at, names);
+  if (!finite && !asked.empty()) {
+    throw io::UsageError(
+        fmt::format("the model gives no finite sound at {}; ask for values near those it was trained at (evenflow info "
+                    "shows them)",
+                    asked));
+  }
+}
+
 }  // namespace
 
 std::string Explanation::sentence() const {
@@ -199,6 +221,9 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
   for (size_t p = 0; p < options.at.size(); ++p) {
     v[p] = std::isnan(options.at[p]) ? v[p] : options.at[p];
   }
+  require_answer(options.at, names, std::all_of(options.at.begin(), options.at.end(), [](double value) {
+                   return std::isnan(value) || std::abs(value) <= std::numeric_limits<float>::max();
+                 }));
   ClipGroup group;
   add_clip(group, clip, logmel_db, v, s.model.config.window, s.model.config.frontend);
   flow::WindowScores windows(*s.network, static_cast<int64_t>(group.start.size()));
@@ -243,6 +268,11 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
   const bool known = std::any_of(v.begin(), v.end(), [](double value) { return !std::isnan(value); });
   if (known && dynamic_cast<const flow::GlowModel*>(s.network.get()) != nullptr) {
     out.moved_db = transfer_clip(logmel_db, v);
+    const bool finite = all_finite(out.moved_db);
+    require_answer(options.at, names, finite);
+    if (!finite) {
+      out.moved_db.clear();
+    }
   }
   return out;
 }

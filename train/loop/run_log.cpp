@@ -5,13 +5,13 @@
 
 #include <charconv>
 #include <cmath>
-#include <ctime>
 #include <limits>
 #include <numbers>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/manifest.h"
+#include "io/utc_time.h"
 
 namespace evenflow::train {
 namespace {
@@ -49,7 +49,7 @@ void RunLog::line(const std::string& text) {
   if (file_.empty()) {
     return;
   }
-  append_line(out_, file_, utc_now() + " " + text + "\n");
+  append_line(out_, file_, io::utc_now() + " " + text + "\n");
   if (also_) {
     also_(text);
   }
@@ -86,14 +86,6 @@ void MetricsFile::append(const EpochMetrics& row) {
                           number(row.gradient_norm_mean), number(row.gradient_norm_max), row.windows_per_s, row.seconds,
                           row.guard_events));
   last_validation_loss_ = row.validation_loss;
-}
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 }  // namespace evenflow::train

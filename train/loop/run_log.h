@@ -51,7 +51,4 @@ class MetricsFile {
   double last_validation_loss_;
 };
 
-/// "2026-01-31T12:00:00Z".
-std::string utc_now();
-
 }  // namespace evenflow::train

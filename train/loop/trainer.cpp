@@ -13,6 +13,7 @@
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/run_folder.h"
+#include "io/utc_time.h"
 #include "io/version.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
@@ -256,7 +257,7 @@ Training::Training(const TrainOptions& options)
   steps_per_epoch_ = (windows + config_.train.batch - 1) / config_.train.batch;
   epochs_ = epochs_to_train(config_.train, steps_per_epoch_);
   nll_.resize(static_cast<size_t>(config_.train.batch));
-  provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), utc_now(),
+  provenance_ = {std::string(io::commit()),  data_hash(data_.shards), kernels::describe(device_), io::utc_now(),
                  std::string(io::version()), config_.train.seed,      machines_of(data_)};
   require_same(ranks_, "data", provenance_.data_hash);
   if (checkpoint_) {
@@ -711,7 +712,7 @@ io::ModelData Training::model_data() const {
   model.condition = condition_;
   model.threshold = unfitted_threshold();
   model.provenance = provenance_;
-  model.provenance.date = utc_now();
+  model.provenance.date = io::utc_now();
   return model;
 }
 

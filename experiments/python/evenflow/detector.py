@@ -106,14 +106,21 @@ class Detector:
     # ---- what it does
 
     def score(
-        self, clip: FilePath | npt.ArrayLike, rate: float | None = None, *, parameters: Parameters = None
+        self,
+        clip: FilePath | npt.ArrayLike,
+        rate: float | None = None,
+        *,
+        parameters: Parameters = None,
+        other_machines: bool = False,
     ) -> Score:
         """Scores a recording, or samples at `rate` hertz.
 
         Samples are [frames] or [frames, channels], floats in [-1, 1] or int16, int32 or uint8. float32 at the model's
         rate is read where it lies. `parameters` are what is known of the operating point, by name; no decision needs
-        them.
+        them. UsageError: the recording's folder or name tells of a machine that the model was not trained on, unless
+        `other_machines`.
         """
+        self._require_own(clip, other_machines)
         name = str(clip) if is_path(clip) else "samples"
         return self._score(self.features(clip, rate), name, parameters)
 
@@ -122,10 +129,18 @@ class Detector:
         return self._score(as_features(features, self.mel_bands), "features", parameters)
 
     def score_files(
-        self, recordings: Iterable[FilePath], *, parameters: Mapping[str, Sequence[float]] | None = None
+        self,
+        recordings: Iterable[FilePath],
+        *,
+        parameters: Mapping[str, Sequence[float]] | None = None,
+        other_machines: bool = False,
     ) -> list[Score]:
-        """Scores recordings, in order; several are decoded side by side. Of each parameter a value per recording."""
+        """Scores recordings, in order; several are decoded side by side. Of each parameter a value per recording.
+
+        UsageError: some are of machines that the model was not trained on, unless `other_machines`.
+        """
         files = as_paths(recordings, "a recording")
+        self._core.require_own_recordings(files, other_machines)
         names, values = as_columns(parameters, len(files))
         return [self._result(score, names) for score in self._core.score_files(files, names, values)]
 
@@ -146,9 +161,18 @@ class Detector:
         return self._core.sample_features(as_samples(cast(npt.ArrayLike, clip)), as_rate(rate), "samples")
 
     def encode(
-        self, clip: FilePath | npt.ArrayLike, rate: float | None = None, *, parameters: Parameters = None
+        self,
+        clip: FilePath | npt.ArrayLike,
+        rate: float | None = None,
+        *,
+        parameters: Parameters = None,
+        other_machines: bool = False,
     ) -> Latents:
-        """What the model makes of a recording, or of samples: latents and scores of every window."""
+        """What the model makes of a recording, or of samples: latents and scores of every window.
+
+        UsageError: as of `score`.
+        """
+        self._require_own(clip, other_machines)
         names, values = as_parameters(parameters)
         name = str(clip) if is_path(clip) else "samples"
         frame, zc, zd, scores, terms, estimate = self._core.encode(self.features(clip, rate), name, names, values)
@@ -168,28 +192,35 @@ class Detector:
         *,
         score: str | None = None,
         at: Parameters = None,
+        normals: FilePath | None = None,
         other_machines: bool = False,
     ) -> Explanation:
         """Why a recording scores as it does, or samples: what is heard in it, and where its score comes from.
 
         `score` is explained in place of the one that decides. `at` is the operating point that the clip should have
-        had, by name. UsageError: the recording's folder names a machine that the model was not trained on, unless
-        `other_machines`.
+        had, by name. `normals` are compared with in place of the training clips that the model holds: a recording, a
+        folder or a manifest of recordings, or a shard; anomalies in it are left out. UsageError: as of `score`, or
+        the model gives no finite sound at `at`.
         """
         point, name = list(zip(*as_parameters(at))), score or ""
         if any(math.isinf(value) for _, value in point):
             raise UsageError(f"the operating point must be of finite numbers, not {point}")
+        others = None if normals is None else existing(normals, "the normal recordings")
         if is_path(clip):
             file = self._recording(clip, rate)
-            core = self._core.explain_file(file, name, point, other_machines)
+            core = self._core.explain_file(file, name, point, others, other_machines)
         else:
             samples = as_samples(cast(npt.ArrayLike, clip))
-            core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point)
+            core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point, others)
         frontend = self._config["frontend"]
         frame_s = frontend["hop_samples"] / frontend["sample_rate_hz"]
         return explanation_of(core, self._result(core.clip, ()), self._parameter_names, self._core.band_hz(), frame_s)
 
     # ---- within
+
+    def _require_own(self, clip: FilePath | npt.ArrayLike, other_machines: bool) -> None:
+        if is_path(clip):
+            self._core.require_own_recordings([existing(clip, "the recording")], other_machines)
 
     def _recording(self, clip: FilePath, rate: float | None) -> Path:
         if rate is not None:
