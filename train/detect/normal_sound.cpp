@@ -58,8 +58,8 @@ constexpr double least_spread_db = 0.5;
 /// Clips that count at an operating point: their weights, and what turns their figures into a plane's values.
 struct Neighbourhood {
   std::vector<size_t> clips;
-  VectorXd weight;  ///< sum 1
-  MatrixXd design;  ///< [clips, 1 + parameters]: 1, distances from the point in bandwidths
+  VectorXd weight;                             ///< sum 1
+  MatrixXd design;                             ///< [clips, 1 + parameters]: 1, distances from the point in bandwidths
   std::optional<Eigen::LLT<MatrixXd>> normal;  ///< of the design's normal equations, by prepare()
 };
 
