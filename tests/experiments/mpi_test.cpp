@@ -53,6 +53,8 @@ class Mpi : public ::testing::Test {
     if (!EVENFLOW_BUILT_WITH_MPI) {
       GTEST_SKIP() << "built without MPI (libopenmpi-dev)";
     }
+    // Two mpirun that start at once make the same folder in /tmp, and one of them fails.
+    ::setenv("OMPI_MCA_orte_tmpdir_base", shard().parent_path().c_str(), 1);
     train::testing::write_shard(shard(), {.train_clips = 12});
     write_config("config.toml", train::testing::tiny_config());
   }
