@@ -35,7 +35,7 @@ class Explanations(unittest.TestCase):
             self.assertEqual((ours.value, ours.low, ours.high, ours.inside, or_none(ours.asked)),
                              tuple(theirs[name] for name in ("value", "low", "high", "inside", "asked")))
         self.assertEqual(len(found.estimates), len(expected["estimates"]))
-        self.assertEqual([(near.path, near.distance, list(near.parameters.values())) for near in found.nearest],
+        self.assertEqual([(near.path, near.distance, [or_none(v) for v in near.parameters.values()]) for near in found.nearest],
                          [(near["path"], near["distance"], near["parameters"]) for near in expected["nearest"]])
 
     def test_are_the_programs(self):
