@@ -40,12 +40,14 @@ while read -r package; do packages+=("$package"); done < <(
 packages+=(pkgconf pkgconf-bin ninja-build)
 mapfile -t packages < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
 
-# ---- headers: all of a package's, but of Boost only those that the sources reach
+# ---- headers: all of a package's, but of the large ones (Boost, Eigen, Armadillo) only those that the sources reach
+
+large='/usr/include/(boost|eigen3|armadillo_bits)/'
 
 while read -r file; do
   [[ -f $file ]] || continue
+  [[ ! $file =~ $large ]] || continue
   case $file in
-    /usr/include/boost/*) continue ;;
     # Parts of a package that no source includes.
     */google/protobuf/compiler/*) continue ;;
     */include/hdf5/serial/*.inc | */include/hdf5/serial/*.mod) continue ;;
@@ -56,9 +58,12 @@ done < <(dpkg -L "${packages[@]}" | grep '^/usr/include/' | sort -u)
 mv "$out/usr/include" "$out/include"
 rmdir "$out/usr"
 
-mapfile -t used < <(grep -rhoE --include='*.h' --include='*.cpp' '#include <boost/[^>]+>' kernels io frontend flow train experiments tests | sort -u)
+mapfile -t used < <(grep -rhoE --include='*.h' --include='*.cpp' '#include <(boost/[^>]+|Eigen/[^>]+|armadillo)>' kernels io frontend flow train experiments tests | sort -u)
 {
-  printf '%s\n' "${used[@]}" '#include <boost/version.hpp>' | g++ -std=c++20 -M -x c++ - | grep -oE '/usr/include/boost/[^ ]+'
+  # What CMake looks for; then what the sources name.
+  printf '%s\n' '#include <boost/version.hpp>' '#include <Eigen/Core>' "${used[@]}" |
+    g++ -std=c++20 -I/usr/include/eigen3 -M -x c++ - | grep -oE "${large}[^ ]+"
+  echo /usr/include/eigen3/signature_of_eigen3_matrix_library
   # What Boost asks of another compiler must be there too.
   find /usr/include/boost/{config,predef} -name '*.hpp'
 } | xargs realpath | sort -u | while read -r file; do
@@ -66,6 +71,7 @@ mapfile -t used < <(grep -rhoE --include='*.h' --include='*.cpp' '#include <boos
   mkdir -p "${to%/*}"
   cp -L "$file" "$to"
 done
+[[ -d $out/include/boost && -d $out/include/eigen3 && -d $out/include/armadillo_bits ]] || fail "the sources reach no header of a large package"
 
 # ---- what CMake and pkg-config read
 
@@ -134,7 +140,7 @@ find "$lib" "$out/bin" -type f ! -name '*.a' ! -name '*.cmake' ! -name '*.pc' -p
   if [[ $file == "$out"/bin/* ]]; then patchelf --set-rpath '$ORIGIN/../lib/'"$arch" "$file"; else patchelf --set-rpath '$ORIGIN' "$file"; fi
 done
 
-kib=$(du -sk "$out" | cut -f1)
+kib=$(du -sk --apparent-size "$out" | cut -f1)
 printf '%s: %d MiB, of it headers %d, libraries and programs %d\n' "$out" $((kib / 1024)) \
-  $(($(du -sk "$out/include" | cut -f1) / 1024)) $(($(du -sk "$lib" "$out/bin" | awk '{s += $1} END {print s}') / 1024))
+  $(($(du -sk --apparent-size "$out/include" | cut -f1) / 1024)) $(($(du -sk --apparent-size "$lib" "$out/bin" | awk '{s += $1} END {print s}') / 1024))
 ((kib <= most_mib * 1024)) || fail "that is more than $most_mib MiB"
