@@ -50,6 +50,12 @@ __device__ inline void sync_block() {
 __device__ inline void sync_warp() {
   __syncwarp();
 }
+/// Waits for the kThreads neighbours that the thread is one of, whole warps; at most 15 such groups to a block.
+template <int kThreads>
+__device__ void sync_group() {
+  const unsigned barrier = 1 + threadIdx.x / kThreads;  // 0 is the block's
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(kThreads) : "memory");
+}
 
 inline constexpr unsigned whole_warp = 0xffffffffU;
 template <class T>
@@ -102,11 +108,11 @@ __device__ int64_t lane_offset(const LaneStrides& lanes, First /*p*/, Pointers..
   return blockIdx.z * (lanes.memory / static_cast<int64_t>(sizeof(std::remove_pointer_t<First>)));
 }
 
-/// To tf32's 10 bits of mantissa, ties away from zero; the result is a float32 with zeros below.
+/// To tf32's 10 bits of mantissa, ties away from zero, once mma_tf32 has dropped the bits below, which are left. NaN and
+/// infinity stay.
 __device__ inline float to_tf32(float x) {
-  uint32_t bits;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-  return __uint_as_float(bits);
+  constexpr uint32_t half_a_unit = 1U << 12;
+  return isfinite(x) ? __uint_as_float(__float_as_uint(x) + half_a_unit) : x;
 }
 
 /// d += a b. With g = lane / 4 and t = lane % 4 a lane holds of A [16, 8] rows g, g + 8 (columns t), then g, g + 8

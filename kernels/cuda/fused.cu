@@ -42,13 +42,12 @@ int64_t forward_bytes(const FusedShape& s, int rows) {
 int64_t backward_bytes(const FusedShape& s, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
   const int64_t tile = (hidden_rows + 2) * (s.width + 2) * int64_t{sizeof(float)};
-  const int64_t round = fused_warps * tile_pixels;
   return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.outputs) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(s.conv3_back.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
-         4 * rounded_bytes(round * feature_stride(s.padded) * int64_t{sizeof(float)}) +
-         rounded_bytes(round * int64_t{sizeof(int)});
+         2 * rounded_bytes(backward_warps * s.padded * stage_pitch * int64_t{sizeof(float)}) +
+         rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});
 }
 
 template <class Bytes>
@@ -79,11 +78,12 @@ struct TilePlace {
   int k, n;
   __device__ TilePlace(const PackedWeight& w, int i) {
     const int which = i % 2;
-    const int lane = i / 2 % warp_size;
-    const int tile = i / (2 * warp_size);
+    const int of_pair = i / 2 % 2;
+    const int lane = i / 4 % warp_size;
+    const int tiles = i / (4 * warp_size);
     const int t = lane % 4;
-    k = tile / w.n_tiles * tile_columns + (w.chained ? 2 * t + which : t + 4 * which);
-    n = tile % w.n_tiles * tile_columns + lane / 4;
+    k = (tiles / w.n_tiles * 2 + of_pair) * tile_columns + (w.chained ? 2 * t + which : t + 4 * which);
+    n = tiles % w.n_tiles * tile_columns + lane / 4;
   }
 };
 
@@ -160,11 +160,6 @@ FusedShape fused_shape(const CouplingShape& shape) {
   return s;
 }
 
-int gradient_tiles(const FusedShape& s) {
-  const int across = s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles;
-  return s.padded / tile_pixels * across;
-}
-
 Strips forward_strips(const FusedShape& s) {
   const int64_t most = limits_of(0).shared_bytes_per_block;
   return strips_of(s, forward_bytes, std::min(comfortable_bytes, most), most);
@@ -182,8 +177,7 @@ std::string why_not_fused(const CouplingShape& shape) {
     return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
   }
   const FusedShape s = fused_shape(shape);
-  if (gradient_tiles(s) > most_owned_tiles(s.padded) * fused_warps || forward_strips(s).rows == 0 ||
-      backward_strips(s).rows == 0) {
+  if (s.half > most_half || forward_strips(s).rows == 0 || backward_strips(s).rows == 0) {
     return "maps of " + std::to_string(shape.channels) + " channels and width " + std::to_string(shape.width) +
            " at hidden width " + std::to_string(shape.hidden) + " do not fit this GPU's shared memory";
   }

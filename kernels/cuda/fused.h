@@ -17,12 +17,14 @@ namespace evenflow::kernels::cuda {
 
 inline constexpr int tile_pixels = 16;
 inline constexpr int tile_columns = 8;
-inline constexpr int fused_threads = 256;
-inline constexpr int fused_warps = fused_threads / warp_size;
+inline constexpr int forward_warps = 8;
+inline constexpr int forward_threads = forward_warps * warp_size;
+inline constexpr int backward_warps = 16;
+inline constexpr int backward_threads = backward_warps * warp_size;
 inline constexpr int taps = 9;
 
-/// One packed weight: tiles [k tile][n tile][lane][2], so that a lane's two values are one load of 8 bytes and a warp's
-/// are 256 bytes in a row. k tiles come in pairs, for mma_bf16; what is beyond the weight is zero.
+/// One packed weight: [pair of k tiles][n tile][lane][4], so that a lane's values of both k tiles are one load of 16
+/// bytes and a warp's are 512 bytes in a row. What is beyond the weight is zero.
 struct PackedWeight {
   int offset = 0;  ///< in floats
   int k_tiles = 0, n_tiles = 0;
@@ -43,6 +45,10 @@ struct FusedShape {
 };
 FusedShape fused_shape(const CouplingShape& shape);
 
+/// A tile's features of 16 pixels in shared memory: 20 apart, so that products' columns are stored without conflicts and
+/// four pixels of a feature are one load of 16 bytes.
+inline constexpr int stage_pitch = tile_pixels + 4;
+
 /// Rows of a window's map that a block computes, and what it takes in shared memory.
 struct Strips {
   int rows = 0, count = 0;
@@ -56,17 +62,10 @@ Strips backward_strips(const FusedShape& shape);
 constexpr int scatter_stride(int n_tiles) {
   return n_tiles * tile_columns + 1;
 }
-/// Of a padded width's rows in shared memory: 8 beyond a multiple of 16, so that four rows start in different banks.
-constexpr int feature_stride(int padded) {
-  return padded + tile_columns;
-}
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n);
 
-/// Weight gradient tiles [16, 8], and how many a warp may own, in registers.
-int gradient_tiles(const FusedShape& shape);
-constexpr int most_owned_tiles(int padded) {
-  return padded == tile_pixels ? 8 : 20;
-}
+/// The most channels of a half that the kernels take.
+inline constexpr int most_half = 16;
 
 // ---- in the kernels
 
@@ -99,36 +98,76 @@ __device__ void product(float (&d)[4], const float (&a)[2][4], const float (&b)[
 
 /// k tiles 2 pair and 2 pair + 1 of a packed weight's column tile.
 __device__ inline void load_weight(const float* weight, int n_tiles, int pair, int n_tile, int lane, float (&b)[2][2]) {
-#pragma unroll
-  for (int u = 0; u < 2; ++u) {
-    const float2 v = load2(weight + (((2 * pair + u) * n_tiles + n_tile) * warp_size + lane) * 2);
-    b[u][0] = v.x;
-    b[u][1] = v.y;
+  const float4 v = load4(weight + ((pair * n_tiles + n_tile) * warp_size + lane) * 4);
+  b[0][0] = v.x;
+  b[0][1] = v.y;
+  b[1][0] = v.z;
+  b[1][1] = v.w;
+}
+
+/// From a pixel's upper left neighbour in a tile [row][column][channel] to where k = 8 k_tile + 4 which + t of a 3 x 3
+/// convolution lies; k = (tap, channel). kTurned: the taps backwards. k beyond the taps meets a weight of zero: any
+/// place of the tile will do. Of constants but for `columns` and t.
+template <int kChannels, bool kTurned>
+__device__ int tap_offset(int columns, int k_tile, int which, int t) {
+  const auto place = [columns](int tap) {
+    const int from = kTurned ? taps - 1 - tap : tap;
+    return tap < taps ? (from / 3 * columns + from % 3) * kChannels : 0;
+  };
+  const int first = tile_columns * k_tile + 4 * which;
+  if constexpr (kChannels == 2) {
+    return (t < 2 ? place(first / 2) : place(first / 2 + 1)) + t % 2;
+  } else {
+    static_assert(kChannels % 4 == 0);
+    return place(first / kChannels) + first % kChannels + t;
   }
 }
 
-/// out[pixel, f] += sum over k of map[pixel's base + offset[k]] w[k, f]: a 3 x 3 convolution, the map's values picked
-/// up where they lie. base: of the lane's pixels g and g + 8.
-template <int kTiles, Precision kPrecision>
-__device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, Shared<int> offset, const int (&base)[2],
-                               int k_tiles, const float* weight, const LanePlace& at) {
-  for (int pair = 0; pair < k_tiles / 2; ++pair) {
-    float a[2][4];
+/// out[pixel, f] += sum over k of map[pixel's base + offset of k] w[k, f]: a 3 x 3 convolution, the map's values picked
+/// up where they lie. base: of the lane's pixels g and g + 8. Of kChannels channels; 0: of any number, with the offsets
+/// in a table (fill_offsets).
+template <int kTiles, Precision kPrecision, int kChannels, bool kTurned>
+__device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int columns, Shared<int> offset,
+                               const int (&base)[2], int k_tiles, const float* weight, const LanePlace& at) {
+  const auto pair_product = [&](int pair, bool second) {
+    float a[2][4] = {};
 #pragma unroll
     for (int u = 0; u < 2; ++u) {
-      const int k = (2 * pair + u) * tile_columns + at.t;
-      const int first = offset[k];
-      const int second = offset[k + 4];
-      a[u][0] = map[base[0] + first];
-      a[u][1] = map[base[1] + first];
-      a[u][2] = map[base[0] + second];
-      a[u][3] = map[base[1] + second];
+      if (u == 1 && !second) {
+        continue;
+      }
+#pragma unroll
+      for (int which = 0; which < 2; ++which) {
+        int from = 0;
+        if constexpr (kChannels > 0) {
+          from = tap_offset<kChannels, kTurned>(columns, 2 * pair + u, which, at.t);
+        } else {
+          from = offset[(2 * pair + u) * tile_columns + 4 * which + at.t];
+        }
+        a[u][2 * which] = map[base[0] + from];
+        a[u][2 * which + 1] = map[base[1] + from];
+      }
     }
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
       float b[2][2];
       load_weight(weight, kTiles, pair, i, at.lane, b);
-      product<kPrecision>(out[i], a, b);
+      if (kPrecision == Precision::tf32 && !second) {
+        mma_tf32(out[i], a[0], b[0]);
+      } else {
+        product<kPrecision>(out[i], a, b);
+      }
+    }
+  };
+  if constexpr (kChannels > 0) {
+    constexpr int filled = (taps * kChannels + tile_columns - 1) / tile_columns;
+#pragma unroll
+    for (int pair = 0; pair < (filled + 1) / 2; ++pair) {
+      pair_product(pair, 2 * pair + 1 < filled);
+    }
+  } else {
+    for (int pair = 0; pair < k_tiles / 2; ++pair) {
+      pair_product(pair, true);
     }
   }
 }
@@ -162,12 +201,16 @@ __device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles]
   }
 }
 
-/// to[pixel * stride + column] = in w for the lane's pixels below `pixels`; `in` rounded.
+/// The pixels of a lane's rows g and g + 8, and whether they are real.
+struct LanePixels {
+  int pixel[2];
+  bool real[2];
+};
+
+/// to[pixel * stride + column] = in w for the lane's real pixels; `in` rounded.
 template <int kTiles, Precision kPrecision>
 __device__ void scatter_product(const float (&in)[kTiles][4], const float* weight, int n_tiles, Shared<float> to,
-                                int stride, int first_pixel, int pixels, const LanePlace& at) {
-  const int low = first_pixel + at.g;
-  const int high = low + tile_columns;
+                                int stride, const LanePixels& pixels, const LanePlace& at) {
   for (int i = 0; i < n_tiles; ++i) {
     float d[4] = {};
 #pragma unroll
@@ -178,14 +221,13 @@ __device__ void scatter_product(const float (&in)[kTiles][4], const float* weigh
       load_weight(weight, n_tiles, pair, i, at.lane, b);
       product<kPrecision>(d, a, b);
     }
-    const int column = i * tile_columns + 2 * at.t;
-    if (low < pixels) {
-      to[low * stride + column] = d[0];
-      to[low * stride + column + 1] = d[1];
-    }
-    if (high < pixels) {
-      to[high * stride + column] = d[2];
-      to[high * stride + column + 1] = d[3];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if (pixels.real[r]) {
+        const int place = pixels.pixel[r] * stride + i * tile_columns + 2 * at.t;
+        to[place] = d[2 * r];
+        to[place + 1] = d[2 * r + 1];
+      }
     }
   }
 }
@@ -216,27 +258,29 @@ __device__ void relu_and_round(float (&h)[kTiles][4]) {
 }
 
 /// Rows [first, first + rows) of `channels` planes to tile[row][column][channel] with a column of zeros on either side
-/// and zeros for rows outside of the map.
-template <Precision kPrecision>
+/// and zeros for rows outside of the map. A warp takes a row of a plane at a time.
+template <int kWarps, Precision kPrecision>
 __device__ void load_tile(const FusedShape& s, const float* planes, int channels, int first, int rows,
-                          Shared<float> tile) {
+                          Shared<float> tile, const LanePlace& at) {
   const int columns = s.width + 2;
-  for (int i = static_cast<int>(threadIdx.x); i < channels * rows * columns; i += fused_threads) {
-    const int column = i % columns;
-    const int row = i / columns % rows;
-    const int channel = i / (columns * rows);
+  for (int i = at.warp; i < channels * rows; i += kWarps) {
+    const int channel = i / rows;
+    const int row = i - channel * rows;
     const int y = first + row;
-    const int x = column - 1;
-    const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
-    const float value = inside ? planes[(channel * s.height + y) * s.width + x] : 0.0F;
-    tile[(row * columns + column) * channels + channel] = rounded<kPrecision>(value);
+    const bool inside = y >= 0 && y < s.height;
+    const float* from = planes + (channel * s.height + (inside ? y : 0)) * s.width;
+    for (int column = at.lane; column < columns; column += warp_size) {
+      const int x = column - 1;
+      const float value = inside && x >= 0 && x < s.width ? from[x] : 0.0F;
+      tile[(row * columns + column) * channels + channel] = rounded<kPrecision>(value);
+    }
   }
 }
 
-/// Where k = (tap, channel) lies from a pixel's upper left neighbour; with `turned`, from its lower right one
-/// backwards. k beyond the taps meets a weight of zero: any place of the tile will do.
-__device__ inline void fill_offsets(const FusedShape& s, int channels, int count, bool turned, Shared<int> offset) {
-  for (int k = static_cast<int>(threadIdx.x); k < count; k += fused_threads) {
+/// tap_offset as a table, of any number of channels.
+template <int kThreads>
+__device__ void fill_offsets(const FusedShape& s, int channels, int count, bool turned, Shared<int> offset) {
+  for (int k = static_cast<int>(threadIdx.x); k < count; k += kThreads) {
     const int tap = turned ? taps - 1 - k / channels : k / channels;
     const bool real = k < taps * channels;
     offset[k] = real ? (tap / 3 * (s.width + 2) + tap % 3) * channels + k % channels : 0;

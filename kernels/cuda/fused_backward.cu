@@ -1,26 +1,64 @@
 // The gradients of the coupling's network, hidden maps computed again from x_a. What follows the network goes before,
 // element by element (affine.cu, shift.cu): it leaves the gradient of the last convolution's output, which the strips
-// here read with their neighbours' rows. Grid: at most 132 blocks of 8 warps, each with a fixed share of the strips of
-// all windows; the weight gradients' tiles stay in registers, each tile in one warp, until a block has done all. A
-// second launch adds up the blocks' shares. Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a
-// strip again, and 2 out (d x_a); per block one row of all gradients out, read once by the second launch. Sums: a
-// weight gradient over the block's pixels in the order of its rounds, float32 (tensor cores); blocks in order, float64.
-// The number of blocks is fixed, not the GPU's multiprocessors: the order of summation depends on it. Hidden maps are
-// not kept for it: at hidden width 32 they are 4 to 16 times x. Lanes have kernels of their own, as forward has.
-// Dropped: variants for padded hidden widths between 16, 32 and 64, each of which is a kernel more to compile.
+// here read with their neighbours' rows. Grid: as many blocks as the GPU has multiprocessors, each with a fixed share
+// of the strips of all windows. A warp carries 16 pixels through the network and back; the weight gradients' tiles stay
+// in registers, each tile in one warp of every group that shares its pixels, until a block has done all. A second
+// launch adds up the blocks' shares. Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a strip
+// again, and 2 out (d x_a); per block one row of all gradients out, read once by the second launch. Sums: a weight
+// gradient over a group's pixels in the order of its rounds, float32 (tensor cores); the block's groups in order,
+// float32; blocks every 8th in order, then those 8, float64. The order depends on the number of multiprocessors. Hidden
+// maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in one warp of the block,
+// its operands loaded 4 bytes at a time (25 instructions a product; 8 now).
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/grid.h"
+#include "kernels/cuda/runtime.h"
 #include "kernels/cuda/shift.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
 
-// Pixels of a round: what the block's warps carry before the weight gradients are brought up to date.
-constexpr int round_pixels = fused_warps * tile_pixels;
-// Blocks of a launch.
-constexpr int64_t most_blocks = 132;
+/// What a kernel is compiled for. Channels of x_a and of the network's output, 0: any; column tiles of the gradients of
+/// the first and the last convolution, the most there are; the warps that share a row of all these tiles.
+template <int kHalf, int kOutputs, int kColumns1, int kColumns3, int kParts>
+struct Size {
+  static constexpr int half = kHalf, outputs = kOutputs, columns1 = kColumns1, columns3 = kColumns3, parts = kParts;
+};
+using AnySize = Size<0, 0, taps * most_half / tile_columns, taps * 2 * most_half / tile_columns, 4>;
+
+/// How a block divides its work.
+template <int kTiles, class Size>
+struct Division {
+  static constexpr int padded = kTiles * tile_columns;
+  // Warps that share their pixels: as many as a row of tiles has, for every 16 features.
+  static constexpr int parts = Size::parts < kTiles ? Size::parts : kTiles;
+  static constexpr int group = kTiles / 2 * parts;
+  static constexpr int groups = backward_warps / group;
+  // Gradient tiles that a warp of a group owns.
+  static constexpr int own1 = (Size::columns1 + parts - 1) / parts;
+  static constexpr int own2 = kTiles / parts;
+  static constexpr int own3 = (Size::columns3 + parts - 1) / parts;
+  static constexpr int owned = own1 + own2 + own3;
+  static_assert(backward_warps % group == 0);
+};
+
+/// A division as the host and the second launch see it, and a block's share of the gradients: tiles as they lie in the
+/// lanes' registers, [warp of the group][tile][lane][4], then the first and the second bias.
+struct PartialRow {
+  int padded, parts, own1, own2, own3;
+  __host__ __device__ constexpr int owned() const { return own1 + own2 + own3; }
+  __host__ __device__ constexpr int bias() const { return padded / tile_pixels * parts * owned() * 4 * warp_size; }
+  __host__ __device__ constexpr int floats() const { return bias() + 2 * padded; }
+  /// Where the gradient of (feature, column) lies of the convolution whose first tile is `before`, `own` to a warp.
+  __device__ int place(int before, int own, int feature, int column) const {
+    const int tile = column / tile_columns;
+    const int warp = feature / tile_pixels * parts + tile / own;
+    const int lane = feature % tile_columns * 4 + column % tile_columns / 2;
+    const int value = feature % tile_pixels / tile_columns * 2 + column % 2;
+    return ((warp * owned() + before + tile % own) * warp_size + lane) * 4 + value;
+  }
+};
 
 struct BackwardTask {
   FusedShape shape;
@@ -31,35 +69,18 @@ struct BackwardTask {
   int64_t x_stride = 0, dy_stride = 0, dx_stride = 0;
   const float* packed = nullptr;
   const float* d_raw = nullptr;  // [n, outputs, pixels]
-  float* partials = nullptr;     // [blocks, PartialRow::floats]
-};
-
-/// A block's share of the gradients: conv1 [f, tap, in], conv2 [f, f], conv3 [f, tap, out], bias1, bias2.
-struct PartialRow {
-  int conv1_stride, conv3_stride, conv2, conv3, bias1, bias2, floats;
-  __host__ __device__ explicit PartialRow(const FusedShape& s)
-      : conv1_stride(s.conv1_back.n_tiles * tile_columns),
-        conv3_stride(s.conv3.n_tiles * tile_columns),
-        conv2(s.padded * conv1_stride),
-        conv3(conv2 + s.padded * s.padded),
-        bias1(conv3 + s.padded * conv3_stride),
-        bias2(bias1 + s.padded),
-        floats(bias2 + s.padded) {}
-};
-
-/// The maps of a round's pixels, [pixel][feature].
-struct Stage {
-  Shared<float> h1, h2, dz1, dz2;
-  int stride;
+  float* partials = nullptr;     // [blocks, PartialRow::floats()]
 };
 
 /// What a block holds in shared memory.
 struct BackwardMemory {
   Shared<float> x_tile, d_raw_tile;    // a strip's rows and those around them
-  Shared<int> x_offset, d_raw_offset;  // where k lies in them
+  Shared<int> x_offset, d_raw_offset;  // where k lies in them, for any number of channels
   Shared<float> v;                     // [hidden pixel][tap, channel]: what it says of its neighbours' d x_a
   int v_stride;
-  Stage stage;
+  // Of each warp's pixels [feature][stage_pitch]: h1, then d z1; h2, then d z2.
+  Shared<float> stage1, stage2;
+  int stage_floats;
   Shared<int> upper_left;  // in the tiles, of a round's pixels
 
   __device__ BackwardMemory(const BackwardTask& task, SharedMemory& memory) {
@@ -67,24 +88,24 @@ struct BackwardMemory {
     const int columns = s.width + 2;
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
     v_stride = scatter_stride(s.conv1_back.n_tiles);
+    stage_floats = s.padded * stage_pitch;
     x_tile = memory.take<float>(most_rows * columns * s.half);
     d_raw_tile = memory.take<float>(most_rows * columns * s.outputs);
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
     v = memory.take<float>((most_rows - 2) * s.width * v_stride);
-    stage.stride = feature_stride(s.padded);
-    stage.h1 = memory.take<float>(round_pixels * stage.stride);
-    stage.h2 = memory.take<float>(round_pixels * stage.stride);
-    stage.dz1 = memory.take<float>(round_pixels * stage.stride);
-    stage.dz2 = memory.take<float>(round_pixels * stage.stride);
-    upper_left = memory.take<int>(round_pixels);
+    stage1 = memory.take<float>(backward_warps * stage_floats);
+    stage2 = memory.take<float>(backward_warps * stage_floats);
+    upper_left = memory.take<int>(backward_warps * tile_pixels);
   }
 };
 
-/// A strip of a window, its rows [first, last), and the hidden rows that they need.
+/// A strip of a window, its rows [first, last), and the hidden rows that they need. Pixels are carried in tiles of 16:
+/// first the strip's own, then those of the rows around it, which have no part in the weight gradients.
 struct StripPlace {
   int64_t window;
-  int first, last, hidden_first, hidden_rows, hidden_pixels;
+  int first, last, hidden_first, hidden_rows;
+  int own_pixels, other_pixels, own_tiles, tiles;
   __device__ StripPlace(const BackwardTask& task, int64_t item) {
     const FusedShape& s = task.shape;
     window = item / task.strips;
@@ -93,167 +114,256 @@ struct StripPlace {
     hidden_first = first > 0 ? first - 1 : 0;
     const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
     hidden_rows = hidden_last - hidden_first;
-    hidden_pixels = hidden_rows * s.width;
+    own_pixels = (last - first) * s.width;
+    other_pixels = hidden_rows * s.width - own_pixels;
+    own_tiles = (own_pixels + tile_pixels - 1) / tile_pixels;
+    tiles = own_tiles + (other_pixels + tile_pixels - 1) / tile_pixels;
   }
 };
 
-// A lane's 4 values of column tile i to its pixels' rows of a stage; zeros where the pixel is not the strip's own.
-__device__ inline void put(Shared<float> stage, int stride, int row, int i, const float (&v)[4], const bool (&own)[2],
-                           const LanePlace& at) {
-  const int column = i * tile_columns + 2 * at.t;
+/// A tile's pixels in a lane, and where they lie in the tiles [row][column] of a strip. Beyond the last one it repeats.
+struct TilePixels {
+  LanePixels lane;  // of the hidden rows
+  int upper_left[2];
+  bool own, whole;  // the strip's own; all 16 are real
+  __device__ TilePixels(const FusedShape& s, const StripPlace& strip, int tile, const LanePlace& at) {
+    own = tile < strip.own_tiles;
+    const int begin = (own ? tile : tile - strip.own_tiles) * tile_pixels;
+    const int count = own ? strip.own_pixels : strip.other_pixels;
+    whole = begin + tile_pixels <= count;
+    const int above = strip.first - strip.hidden_first;  // rows
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int to = (row + at.g + r * tile_columns) * stride + column;
-    stage[to] = own[r] ? v[2 * r] : 0.0F;
-    stage[to + 1] = own[r] ? v[2 * r + 1] : 0.0F;
+    for (int r = 0; r < 2; ++r) {
+      const int i = begin + at.g + r * tile_columns;
+      lane.real[r] = i < count;
+      const int q = i < count ? i : count - 1;
+      const int of_kind = q / s.width;
+      const int column = q - of_kind * s.width;
+      const int row = own ? above + of_kind : of_kind < above ? 0 : strip.hidden_rows - 1;
+      lane.pixel[r] = row * s.width + column;
+      upper_left[r] = row * (s.width + 2) + column;
+    }
   }
+};
+
+/// Where a lane's value j of column tile i lies in a stage.
+__device__ inline int stage_place(int i, int j, const LanePlace& at) {
+  return (i * tile_columns + 2 * at.t + j % 2) * stage_pitch + at.g + j / 2 * tile_columns;
 }
 
-/// One bit for each of a lane's values: does its ReLU let a gradient through, or a NaN? (For up to 8 column tiles.)
 template <int kTiles>
-__device__ unsigned signs_of(const float (&h)[kTiles][4]) {
-  unsigned bits = 0;
+__device__ void put(Shared<float> stage, const float (&v)[kTiles][4], const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      if (h[i][j] > 0.0F || h[i][j] != h[i][j]) {
-        bits |= 1U << (4 * i + j);
-      }
+      stage[stage_place(i, j, at)] = v[i][j];
     }
   }
-  return bits;
 }
 
-/// dh through the ReLU, rounded and staged; its sums over the lane's own pixels are added up for the bias.
+/// A repeated pixel has no part in the sums.
+template <int kTiles>
+__device__ void clear_repeated(const TilePixels& pixels, float (&v)[kTiles][4]) {
+  if (pixels.whole) {
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < kTiles; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      v[i][j] = pixels.lane.real[j / 2] ? v[i][j] : 0.0F;
+    }
+  }
+}
+
+/// dh where the ReLU that gave the staged h let a gradient through, or a NaN; rounded.
 template <int kTiles, Precision kPrecision>
-__device__ void through_relu(float (&dh)[kTiles][4], unsigned signs, const bool (&own)[2], float (&sums)[kTiles][2],
-                             Shared<float> stage, int stride, int row, const LanePlace& at) {
+__device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const float d = (signs >> (4 * i + j) & 1U) != 0 ? dh[i][j] : 0.0F;
-      if (own[j / 2]) {
-        sums[i][j % 2] += d;
-      }
-      dh[i][j] = rounded<kPrecision>(d);
+      dh[i][j] = rounded<kPrecision>(h[stage_place(i, j, at)] != 0.0F ? dh[i][j] : 0.0F);
     }
-    put(stage, stride, row, i, dh[i], own, at);
   }
 }
 
-// One of the weight gradients' tiles [16 features, 8 columns]: which, and where.
-struct GradientTile {
-  int weight;  // 1, 2, 3: the convolution
-  int row, column;
-  __device__ GradientTile(const FusedShape& s, int index) {
-    const int across = s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles;
-    row = index / across * tile_pixels;
-    int i = index % across;
-    weight = 1;
-    if (i >= s.conv1_back.n_tiles) {
-      i -= s.conv1_back.n_tiles;
-      weight = 2;
-      if (i >= s.conv2_back.n_tiles) {
-        i -= s.conv2_back.n_tiles;
-        weight = 3;
+/// The tiles of one weight gradient that a warp owns.
+template <int kOwn>
+struct OwnTiles {
+  float sum[kOwn][4] = {};
+  int count = 0;  // real ones
+
+  __device__ OwnTiles(int tiles, int part) {
+    const int left = tiles - part * kOwn;
+    count = left < 0 ? 0 : left < kOwn ? left : kOwn;
+  }
+  /// += over 16 pixels, as a product whose k are pixels 4 t to 4 t + 3 of lane t: A features x pixels from a stage's 16
+  /// rows, whose own sums go to `of_rows`; B pixels x columns, those of tile i from `column(i)`.
+  template <Precision kPrecision, class Column>
+  __device__ void add(Shared<float> rows, const LanePlace& at, float (&of_rows)[2], const Column& column) {
+    const float4 low = load4(rows + (at.g * stage_pitch + 4 * at.t));
+    const float4 high = load4(rows + ((at.g + tile_columns) * stage_pitch + 4 * at.t));
+    of_rows[0] += (low.x + low.y) + (low.z + low.w);
+    of_rows[1] += (high.x + high.y) + (high.z + high.w);
+    const float a[2][4] = {{low.x, high.x, low.y, high.y}, {low.z, high.z, low.w, high.w}};
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      if (i < count) {
+        const float4 v = column(i);
+        const float b[2][2] = {{v.x, v.y}, {v.z, v.w}};
+        product<kPrecision>(sum[i], a, b);
       }
     }
-    column = i * tile_columns;
   }
 };
 
-// d += the tile's sum over the round's pixels, as a product whose k are pixels: A features x pixels, B pixels x
-// columns.
-template <Precision kPrecision>
-__device__ void add_round(float (&d)[4], const FusedShape& s, const GradientTile& tile, const BackwardMemory& memory,
-                          const LanePlace& at) {
-  const Stage& stage = memory.stage;
-  const Shared<float> rows = tile.weight == 1 ? stage.dz1 : tile.weight == 2 ? stage.dz2 : stage.h2;
-  const int feature = tile.row + at.g;
-  const int column = tile.column + at.g;
-  // Columns beyond the taps repeat the first: nobody reads them.
-  const int x_at = tile.weight == 1 ? memory.x_offset[column < taps * s.half ? column : 0] : 0;
-  const int d_raw_at = tile.weight == 3 ? memory.d_raw_offset[column < taps * s.outputs ? column : 0] : 0;
-  for (int pair = 0; pair < round_pixels / (2 * tile_columns); ++pair) {
-    float a[2][4];
-    float b[2][2];
+/// A warp's part in the weight gradients: which tiles, and where their columns lie in the tiles of x_a and d raw.
+template <int kTiles, class Size>
+struct Gradients {
+  using D = Division<kTiles, Size>;
+  int feature, part;  // the first of the 16 features
+  OwnTiles<D::own1> conv1;
+  OwnTiles<D::own2> conv2;
+  OwnTiles<D::own3> conv3;
+  int x_at[D::own1], d_raw_at[D::own3];
+  float bias1[2] = {}, bias2[2] = {};  // of the features g and g + 8
+
+  __device__ Gradients(const FusedShape& s, const LanePlace& at)
+      : feature(at.warp % D::group / D::parts * tile_pixels),
+        part(at.warp % D::parts),
+        conv1(s.conv1_back.n_tiles, part),
+        conv2(s.conv2_back.n_tiles, part),
+        conv3(s.conv3.n_tiles, part) {
+    // Columns beyond the taps repeat the first: nobody reads them.
+    const auto offset = [&](int column, int channels, bool turned) {
+      const int tap = column / channels;
+      const int from = turned ? taps - 1 - tap : tap;
+      return tap < taps ? (from / 3 * (s.width + 2) + from % 3) * channels + column % channels : 0;
+    };
+    const int half = Size::half > 0 ? Size::half : s.half;
+    const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
 #pragma unroll
-    for (int u = 0; u < 2; ++u) {
-#pragma unroll
-      for (int which = 0; which < 2; ++which) {
-        const int pixel = (2 * pair + u) * tile_columns + at.t + 4 * which;
-        a[u][2 * which] = rows[pixel * stage.stride + feature];
-        a[u][2 * which + 1] = rows[pixel * stage.stride + feature + tile_columns];
-        if (tile.weight == 2) {
-          b[u][which] = stage.h1[pixel * stage.stride + column];
-        } else if (tile.weight == 1) {
-          b[u][which] = memory.x_tile[memory.upper_left[pixel] * s.half + x_at];
-        } else {
-          b[u][which] = memory.d_raw_tile[memory.upper_left[pixel] * s.outputs + d_raw_at];
-        }
-      }
+    for (int i = 0; i < D::own1; ++i) {
+      x_at[i] = offset((part * D::own1 + i) * tile_columns + at.g, half, false);
     }
-    product<kPrecision>(d, a, b);
+#pragma unroll
+    for (int i = 0; i < D::own3; ++i) {
+      d_raw_at[i] = offset((part * D::own3 + i) * tile_columns + at.g, outputs, true);
+    }
+  }
+};
+
+/// What the warps of a group share in a round: their stages, and their own pixels' places.
+struct GroupStages {
+  Shared<float> stage1, stage2;
+  Shared<int> upper_left;
+  int stage_floats;
+  int own;  // tiles of the strip's own pixels; the others have no part in the sums
+};
+
+/// tiles += over the group's own pixels: features of `stage` times columns of a map, its channels picked up where they
+/// lie.
+template <Precision kPrecision, int kOwn>
+__device__ void add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& group, Shared<float> stage,
+                                   Shared<float> map, int channels, const int (&offset)[kOwn], float (&of_rows)[2],
+                                   const LanePlace& at) {
+#pragma unroll 1
+  for (int warp = 0; warp < group.own; ++warp) {
+    int base[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      base[i] = group.upper_left[warp * tile_pixels + 4 * at.t + i] * channels;
+    }
+    tiles.template add<kPrecision>(stage + warp * group.stage_floats, at, of_rows, [&](int i) {
+      return make_float4(map[base[0] + offset[i]], map[base[1] + offset[i]], map[base[2] + offset[i]],
+                         map[base[3] + offset[i]]);
+    });
   }
 }
 
-// 16 hidden pixels of a strip through the network and back: their maps go to the stage, their share of d x_a to v, and
-// the bias gradients' sums grow.
-template <int kTiles, Precision kPrecision>
-__device__ void carry_pixels(const BackwardTask& task, int64_t lane, const StripPlace& strip,
-                             const BackwardMemory& memory, int round, const LanePlace& at, float (&bias1)[kTiles][2],
-                             float (&bias2)[kTiles][2]) {
+// Tiles of a strip's hidden pixels through the network and back, one to a warp, from `first_tile` on: their share of
+// d x_a goes to v; what the strip's own pixels say of weights and biases is added to `sums`.
+template <int kTiles, Precision kPrecision, class Size>
+__device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripPlace& strip,
+                            const BackwardMemory& memory, int first_tile, const LanePlace& at,
+                            Gradients<kTiles, Size>& sums) {
+  using D = Division<kTiles, Size>;
+  constexpr int group_threads = D::group * warp_size;
   const FusedShape& s = task.shape;
-  const Stage& stage = memory.stage;
-  const int row = at.warp * tile_pixels;  // of the stage
-  const int pixel = round + row;
-  int x_base[2];
-  int d_raw_base[2];
-  bool own[2];
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int q = pixel + at.g + r * tile_columns;
-    const int clamped = q < strip.hidden_pixels ? q : strip.hidden_pixels - 1;
-    const int y = strip.hidden_first + clamped / s.width;
-    own[r] = q < strip.hidden_pixels && y >= strip.first && y < strip.last;
-    const int base = clamped / s.width * (s.width + 2) + clamped % s.width;
-    x_base[r] = base * s.half;
-    d_raw_base[r] = base * s.outputs;
-    if (at.t == 0) {
-      memory.upper_left[row + at.g + r * tile_columns] = base;
-    }
+  const int half = Size::half > 0 ? Size::half : s.half;
+  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
+  const int group_warp = at.warp / D::group * D::group;
+  const int left = strip.own_tiles - (first_tile + group_warp);
+  const GroupStages group{memory.stage1 + group_warp * memory.stage_floats,
+                          memory.stage2 + group_warp * memory.stage_floats, memory.upper_left + group_warp * tile_pixels,
+                          memory.stage_floats, left < 0 ? 0 : left < D::group ? left : D::group};
+  if (first_tile + group_warp >= strip.tiles) {
+    return;
   }
-  unsigned signs1 = 0;
-  unsigned signs2 = 0;
+  const int columns = s.width + 2;
+  const Shared<float> mine1 = memory.stage1 + at.warp * memory.stage_floats;
+  const Shared<float> mine2 = memory.stage2 + at.warp * memory.stage_floats;
+  const int tile = first_tile + at.warp;
+  const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
+  float unused[2] = {};
+  sync_group<group_threads>();  // the tiles before are done with the stages
+  if (at.t == 0) {
+    memory.upper_left[at.warp * tile_pixels + at.g] = pixels.upper_left[0];
+    memory.upper_left[at.warp * tile_pixels + at.g + tile_columns] = pixels.upper_left[1];
+  }
   {
     float h1[kTiles][4];
+    const int base[2] = {pixels.upper_left[0] * half, pixels.upper_left[1] * half};
     start_with_bias(h1, task.packed + (lane + s.bias1), at);
-    gather_product<kTiles, kPrecision>(h1, memory.x_tile, memory.x_offset, x_base, s.conv1.k_tiles,
-                                       task.packed + (lane + s.conv1.offset), at);
+    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
+                                                          s.conv1.k_tiles, task.packed + (lane + s.conv1.offset), at);
     relu_and_round<kTiles, kPrecision>(h1);
-    signs1 = signs_of(h1);
+    put(mine1, h1, at);
     float h2[kTiles][4];
     start_with_bias(h2, task.packed + (lane + s.bias2), at);
     chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
     relu_and_round<kTiles, kPrecision>(h2);
-    signs2 = signs_of(h2);
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      put(stage.h1, stage.stride, row, i, h1[i], own, at);
-      put(stage.h2, stage.stride, row, i, h2[i], own, at);
-    }
+    clear_repeated(pixels, h2);
+    put(mine2, h2, at);
   }
+  sync_group<group_threads>();
+  add_columns_of_map<kPrecision>(sums.conv3, group, group.stage2 + sums.feature * stage_pitch, memory.d_raw_tile,
+                                 outputs, sums.d_raw_at, unused, at);
   float dz2[kTiles][4] = {};
-  gather_product<kTiles, kPrecision>(dz2, memory.d_raw_tile, memory.d_raw_offset, d_raw_base, s.conv3_back.k_tiles,
-                                     task.packed + (lane + s.conv3_back.offset), at);
-  through_relu<kTiles, kPrecision>(dz2, signs2, own, bias2, stage.dz2, stage.stride, row, at);
+  {
+    const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
+    gather_product<kTiles, kPrecision, Size::outputs, true>(dz2, memory.d_raw_tile, columns, memory.d_raw_offset, base,
+                                                            s.conv3_back.k_tiles,
+                                                            task.packed + (lane + s.conv3_back.offset), at);
+  }
+  through_relu<kTiles, kPrecision>(dz2, mine2, at);
+  clear_repeated(pixels, dz2);
+  sync_group<group_threads>();  // h2 has been read
+  put(mine2, dz2, at);
+  sync_group<group_threads>();
+#pragma unroll 1
+  for (int warp = 0; warp < group.own; ++warp) {
+    const int stage = warp * memory.stage_floats;
+    sums.conv2.template add<kPrecision>(
+        group.stage2 + (stage + sums.feature * stage_pitch), at, sums.bias2, [&](int i) {
+          const int feature = (sums.part * D::own2 + i) * tile_columns + at.g;
+          return load4(group.stage1 + (stage + feature * stage_pitch + 4 * at.t));
+        });
+  }
   float dz1[kTiles][4] = {};
   chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + (lane + s.conv2_back.offset), at);
-  through_relu<kTiles, kPrecision>(dz1, signs1, own, bias1, stage.dz1, stage.stride, row, at);
-  scatter_product<kTiles, kPrecision>(dz1, task.packed + (lane + s.conv1_back.offset), s.conv1_back.n_tiles, memory.v,
-                                      memory.v_stride, pixel, strip.hidden_pixels, at);
+  through_relu<kTiles, kPrecision>(dz1, mine1, at);
+  sync_group<group_threads>();  // h1 has been read
+  put(mine1, dz1, at);
+  sync_group<group_threads>();
+  add_columns_of_map<kPrecision>(sums.conv1, group, group.stage1 + sums.feature * stage_pitch, memory.x_tile, half,
+                                 sums.x_at, sums.bias1, at);
+  if (tile < strip.tiles) {
+    scatter_product<kTiles, kPrecision>(dz1, task.packed + (lane + s.conv1_back.offset), s.conv1_back.n_tiles,
+                                        memory.v, memory.v_stride, pixels.lane, at);
+  }
 }
 
 // d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
@@ -264,196 +374,235 @@ __device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const S
   float* dx = task.dx + (lane + strip.window * task.dx_stride);
   const int plane = s.height * s.width;
   const int pixels = (strip.last - strip.first) * s.width;
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += backward_threads) {
     const int channel = i / pixels;
-    const int y = strip.first + i % pixels / s.width;
-    const int x = i % s.width;
+    const int of_strip = i - channel * pixels;
+    const int row = of_strip / s.width;
+    const int x = of_strip - row * s.width;
+    const int y = strip.first + row;
+    const int here = ((y - strip.hidden_first) * s.width + x) * memory.v_stride + channel;
     float sum = 0;
+#pragma unroll
     for (int tap = 0; tap < taps; ++tap) {
-      const int from_y = y - (tap / 3 - 1);
-      const int from_x = x - (tap % 3 - 1);
-      if (from_y < 0 || from_y >= s.height || from_x < 0 || from_x >= s.width) {
-        continue;
+      const int down = 1 - tap / 3;
+      const int right = 1 - tap % 3;
+      if (y + down >= 0 && y + down < s.height && x + right >= 0 && x + right < s.width) {
+        sum += memory.v[here + (down * s.width + right) * memory.v_stride + tap * s.half];
       }
-      sum += memory.v[((from_y - strip.hidden_first) * s.width + from_x) * memory.v_stride + tap * s.half + channel];
     }
     const int to = channel * plane + y * s.width + x;
     dx[to] = dy[to] + sum;
   }
 }
 
-// A feature's bias gradient lies in the 8 lanes of one t, in every warp: lanes by shuffles, warps in order.
-template <int kTiles>
-__device__ void write_bias_share(const FusedShape& s, const Stage& stage, const PartialRow& row, const LanePlace& at,
-                                 float (&bias1)[kTiles][2], float (&bias2)[kTiles][2], float* partial) {
-  sync_block();
+/// Tile by tile, what the block's groups have added up, in their order.
+template <class D, int kOwn>
+__device__ void write_tiles(const OwnTiles<kOwn>& tiles, int before, Shared<float> memory, float* partial,
+                            const LanePlace& at) {
 #pragma unroll
-  for (int i = 0; i < kTiles; ++i) {
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      for (int mask = 4; mask < warp_size; mask *= 2) {
-        bias1[i][j] += shuffle_xor(bias1[i][j], mask);
-        bias2[i][j] += shuffle_xor(bias2[i][j], mask);
-      }
-      if (at.g == 0) {
-        const int feature = i * tile_columns + 2 * at.t + j;
-        stage.dz1[at.warp * stage.stride + feature] = bias1[i][j];
-        stage.dz2[at.warp * stage.stride + feature] = bias2[i][j];
-      }
+  for (int i = 0; i < kOwn; ++i) {
+    // Two areas in turn: one barrier a tile.
+    const Shared<float> area = memory + (before + i) % 2 * backward_threads * 4;
+    const float(&d)[4] = tiles.sum[i];
+    store4(area + static_cast<int>(threadIdx.x) * 4, make_float4(d[0], d[1], d[2], d[3]));
+    sync_block();
+    if (at.warp >= D::group) {
+      continue;
     }
-  }
-  sync_block();
-  for (int feature = static_cast<int>(threadIdx.x); feature < s.padded; feature += fused_threads) {
-    float sum1 = 0;
-    float sum2 = 0;
-    for (int warp = 0; warp < fused_warps; ++warp) {
-      sum1 += stage.dz1[warp * stage.stride + feature];
-      sum2 += stage.dz2[warp * stage.stride + feature];
+    float4 sum = load4(area + static_cast<int>(threadIdx.x) * 4);
+    for (int group = 1; group < D::groups; ++group) {
+      const float4 more = load4(area + (group * D::group * warp_size + static_cast<int>(threadIdx.x)) * 4);
+      sum = make_float4(sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w);
     }
-    partial[row.bias1 + feature] = sum1;
-    partial[row.bias2 + feature] = sum2;
+    store4(partial + ((at.warp * D::owned + before + i) * warp_size + at.lane) * 4, sum);
   }
 }
 
-// A block takes strips of rows of windows, a fixed share of them, and keeps the weight gradients' tiles in registers,
-// each tile in one warp, until it has done all. Of a strip: hidden pixels of its rows and one on either side pass
-// through the network and back, 16 to a warp at a time; the strip's own pixels make the weight gradients.
-template <int kTiles, Precision kPrecision, int kOwned, bool kLanes>
-__global__ __launch_bounds__(fused_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
-  const int64_t lane =
-      kLanes ? lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.d_raw, task.partials) : 0;
+// A feature's bias gradients lie in the 4 lanes of one g, in the first warp of its features in every group: lanes by
+// shuffles, groups in order.
+template <int kTiles, class Size>
+__device__ void write_biases(Gradients<kTiles, Size>& sums, Shared<float> memory, float* partial, const LanePlace& at) {
+  using D = Division<kTiles, Size>;
+  constexpr int both = 2 * D::padded;
+  sync_block();
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    for (int mask = 1; mask < 4; mask *= 2) {
+      sums.bias1[r] += shuffle_xor(sums.bias1[r], mask);
+      sums.bias2[r] += shuffle_xor(sums.bias2[r], mask);
+    }
+    if (at.t == 0 && sums.part == 0) {
+      const int to = at.warp / D::group * both + sums.feature + at.g + r * tile_columns;
+      memory[to] = sums.bias1[r];
+      memory[to + D::padded] = sums.bias2[r];
+    }
+  }
+  sync_block();
+  for (int feature = static_cast<int>(threadIdx.x); feature < both; feature += backward_threads) {
+    float sum = 0;
+    for (int group = 0; group < D::groups; ++group) {
+      sum += memory[group * both + feature];
+    }
+    partial[feature] = sum;
+  }
+}
+
+template <int kTiles, class Size>
+__host__ __device__ constexpr PartialRow partial_row() {
+  using D = Division<kTiles, Size>;
+  return {D::padded, D::parts, D::own1, D::own2, D::own3};
+}
+
+// A block takes strips of rows of windows, a fixed share of them. Of a strip: hidden pixels of its rows and one on either
+// side pass through the network and back; the strip's own pixels make the weight gradients.
+template <int kTiles, Precision kPrecision, class Size>
+__global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
+  using D = Division<kTiles, Size>;
+  const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.d_raw, task.partials);
   const FusedShape& s = task.shape;
   const LanePlace at;
   SharedMemory shared;
   const BackwardMemory memory(task, shared);
-  fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
-  fill_offsets(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
-
-  float owned[kOwned][4] = {};
-  float bias1[kTiles][2] = {};
-  float bias2[kTiles][2] = {};
-  const int tiles = s.padded / tile_pixels * (s.conv1_back.n_tiles + s.conv2_back.n_tiles + s.conv3.n_tiles);
-
+  if constexpr (Size::half == 0) {
+    fill_offsets<backward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
+    fill_offsets<backward_threads>(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
+  }
+  Gradients<kTiles, Size> sums(s, at);
   for (int64_t item = blockIdx.x; item < task.items; item += gridDim.x) {
     const StripPlace strip(task, item);
     const int from = strip.hidden_first - 1;
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
-    load_tile<kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows, memory.x_tile);
-    load_tile<kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width), s.outputs, from, rows,
-                          memory.d_raw_tile);
+    load_tile<backward_warps, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
+                                    memory.x_tile, at);
+    load_tile<backward_warps, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width), s.outputs,
+                                    from, rows, memory.d_raw_tile, at);
     sync_block();
-    for (int round = 0; round < strip.hidden_pixels; round += round_pixels) {
-      carry_pixels<kTiles, kPrecision>(task, lane, strip, memory, round, at, bias1, bias2);
-      sync_block();
-#pragma unroll
-      for (int i = 0; i < kOwned; ++i) {
-        const int index = at.warp + i * fused_warps;
-        if (index >= tiles) {
-          continue;
-        }
-        add_round<kPrecision>(owned[i], s, GradientTile(s, index), memory, at);
-      }
-      sync_block();
+    for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
+      carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
     }
+    sync_block();
     write_dxa(task, lane, strip, memory);
   }
 
-  // The block's share of every gradient, to be added up in the order of the blocks.
-  const PartialRow row(s);
-  float* partial = task.partials + (lane + static_cast<int64_t>(blockIdx.x) * row.floats);
-#pragma unroll
-  for (int i = 0; i < kOwned; ++i) {
-    const int index = at.warp + i * fused_warps;
-    if (index >= tiles) {
-      continue;
-    }
-    const GradientTile tile(s, index);
-    const int stride = tile.weight == 1 ? row.conv1_stride : tile.weight == 2 ? s.padded : row.conv3_stride;
-    float* to = partial + (tile.weight == 1 ? 0 : tile.weight == 2 ? row.conv2 : row.conv3);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      to[(tile.row + at.g + j / 2 * tile_columns) * stride + tile.column + 2 * at.t + j % 2] = owned[i][j];
-    }
-  }
-  write_bias_share(s, memory.stage, row, at, bias1, bias2, partial);
+  // The block's share of every gradient, to be added up in the order of the blocks. The stages are free for it.
+  constexpr PartialRow row = partial_row<kTiles, Size>();
+  float* partial = task.partials + (lane + static_cast<int64_t>(blockIdx.x) * row.floats());
+  sync_block();
+  write_tiles<D>(sums.conv1, 0, memory.stage1, partial, at);
+  write_tiles<D>(sums.conv2, D::own1, memory.stage1, partial, at);
+  write_tiles<D>(sums.conv3, D::own1 + D::own2, memory.stage1, partial, at);
+  write_biases(sums, memory.stage1, partial + row.bias(), at);
 }
 
 struct GradientSums {
   FusedShape shape;
-  int64_t blocks = 0;
+  PartialRow row;
+  int blocks = 0;
   const float* partials = nullptr;
   float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight;
 };
 
-// A thread per element of the gradients, a block's rows one after the other.
+// A warp to 32 elements of the gradients, eight warps to the blocks' rows: every 8th row each, then the eight in order.
+constexpr int summing_warps = 8;
+
 __global__ void add_fused_gradients_kernel(LaneStrides lanes, GradientSums task) {
   to_lane(lanes, task.partials, task.conv1_weight, task.conv1_bias, task.conv2_weight, task.conv2_bias,
           task.conv3_weight);
   const FusedShape& s = task.shape;
-  const PartialRow row(s);
+  const PartialRow& row = task.row;
+  const LanePlace at;
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(summing_warps * warp_size);
   const int f = s.hidden;
   const int size1 = f * s.half * taps;
   const int size2 = f * f;
   const int size3 = s.outputs * f * taps;
   const int all = size1 + size2 + size3 + 2 * f;
-  for (int i = static_cast<int>(first_item()); i < all; i += static_cast<int>(item_stride())) {
-    int at = i;
-    int from = 0;
-    float* to = nullptr;
-    if (at < size1) {  // [f, in, tap]
-      to = task.conv1_weight + at;
-      from = at / (s.half * taps) * row.conv1_stride + at % taps * s.half + at / taps % s.half;
-    } else if ((at -= size1) < size2) {
-      to = task.conv2_weight + at;
-      from = row.conv2 + at / f * s.padded + at % f;
-    } else if ((at -= size2) < size3) {  // [out, f, tap]
-      to = task.conv3_weight + at;
-      from = row.conv3 + at / taps % f * row.conv3_stride + at % taps * s.outputs + at / (f * taps);
-    } else if ((at -= size3) < f) {
-      to = task.conv1_bias + at;
-      from = row.bias1 + at;
-    } else {
-      to = task.conv2_bias + (at - f);
-      from = row.bias2 + (at - f);
-    }
-    double sum = 0;
-    for (int64_t block = 0; block < task.blocks; ++block) {
-      sum += task.partials[block * row.floats + from];
-    }
-    *to = static_cast<float>(*to + sum);
+  const int element = static_cast<int>(blockIdx.x) * warp_size + at.lane;
+  int i = element < all ? element : 0;
+  int from = 0;
+  float* to = nullptr;
+  if (i < size1) {  // [f, in, tap]
+    to = task.conv1_weight + i;
+    from = row.place(0, row.own1, i / (s.half * taps), i % taps * s.half + i / taps % s.half);
+  } else if ((i -= size1) < size2) {
+    to = task.conv2_weight + i;
+    from = row.place(row.own1, row.own2, i / f, i % f);
+  } else if ((i -= size2) < size3) {  // [out, f, tap]
+    to = task.conv3_weight + i;
+    from = row.place(row.own1 + row.own2, row.own3, i / taps % f, i % taps * s.outputs + i / (f * taps));
+  } else if ((i -= size3) < f) {
+    to = task.conv1_bias + i;
+    from = row.bias() + i;
+  } else {
+    to = task.conv2_bias + (i - f);
+    from = row.bias() + row.padded + (i - f);
   }
+  double sum = 0;
+#pragma unroll 4
+  for (int block = at.warp; block < task.blocks; block += summing_warps) {
+    sum += task.partials[static_cast<int64_t>(block) * row.floats() + from];
+  }
+  sums[static_cast<int>(threadIdx.x)] = sum;
+  sync_block();
+  if (at.warp > 0 || element >= all) {
+    return;
+  }
+  for (int warp = 1; warp < summing_warps; ++warp) {
+    sum += sums[warp * warp_size + at.lane];
+  }
+  *to = static_cast<float>(*to + sum);
 }
 
 using BackwardKernel = void (*)(LaneStrides, BackwardTask);
+struct BackwardChoice {
+  BackwardKernel kernel;
+  PartialRow row;
+};
 
-template <int kTiles, Precision kPrecision, int kOwned>
-BackwardKernel backward_kernel(bool lanes) {
-  return lanes ? fused_backward_kernel<kTiles, kPrecision, kOwned, true>
-               : fused_backward_kernel<kTiles, kPrecision, kOwned, false>;
+template <int kTiles, Precision kPrecision, class Size>
+BackwardChoice choice() {
+  return {fused_backward_kernel<kTiles, kPrecision, Size>, partial_row<kTiles, Size>()};
 }
 
-BackwardKernel kernel_for(const FusedShape& s, Precision precision, bool lanes) {
-  return for_width_and_precision(s, precision, [&](auto tiles, auto rounding) -> BackwardKernel {
+/// Kernels of their own for the couplings of the paper's model, affine and additive, at the default hidden width.
+BackwardChoice choice_for(const FusedShape& s, Precision precision) {
+  return for_width_and_precision(s, precision, [&](auto tiles, auto rounding) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(rounding)::value;
-    const int owned = (gradient_tiles(s) + fused_warps - 1) / fused_warps;
-    if constexpr (feature_tiles <= 4) {
-      if (owned <= 3) {
-        return backward_kernel<feature_tiles, arithmetic, 3>(lanes);
+    if constexpr (feature_tiles == 4) {
+      const auto is = [&s](int half, int outputs) { return s.half == half && s.outputs == outputs; };
+      if (is(2, 4)) {
+        return choice<feature_tiles, arithmetic, Size<2, 4, 3, 5, 2>>();
+      }
+      if (is(4, 8)) {
+        return choice<feature_tiles, arithmetic, Size<4, 8, 5, 9, 2>>();
+      }
+      if (is(8, 16)) {
+        return choice<feature_tiles, arithmetic, Size<8, 16, 9, 18, 4>>();
+      }
+      if (is(2, 2)) {
+        return choice<feature_tiles, arithmetic, Size<2, 2, 3, 3, 2>>();
+      }
+      if (is(4, 4)) {
+        return choice<feature_tiles, arithmetic, Size<4, 4, 5, 5, 2>>();
+      }
+      if (is(8, 8)) {
+        return choice<feature_tiles, arithmetic, Size<8, 8, 9, 9, 2>>();
       }
     }
-    if constexpr (feature_tiles >= 4) {
-      if (owned > 8) {
-        return backward_kernel<feature_tiles, arithmetic, 20>(lanes);
-      }
-    }
-    return backward_kernel<feature_tiles, arithmetic, 8>(lanes);
+    return choice<feature_tiles, arithmetic, AnySize>();
   });
 }
 
+/// [n, outputs, pixels], up to what a load of 16 bytes may follow.
+int64_t d_raw_floats(const FusedShape& s, int64_t n) {
+  return (n * s.outputs * s.pixels() + 3) / 4 * 4;
+}
+
 int64_t blocks_of(const Strips& strips, int64_t n) {
-  return std::min<int64_t>(most_blocks, n * strips.count);
+  return std::min<int64_t>(limits_of(0).multiprocessors, n * strips.count);
 }
 
 // The second half's dx, d_raw, and the gradients of log gain and the last bias.
@@ -493,7 +642,8 @@ void after_network_backward(Stream& stream, const CouplingBackward& task, const 
 
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n) {
   const FusedShape s = fused_shape(shape);
-  return n * s.outputs * s.pixels() + blocks_of(backward_strips(s), n) * PartialRow(s).floats;
+  const PartialRow row = choice_for(s, shape.precision).row;
+  return d_raw_floats(s, n) + blocks_of(backward_strips(s), n) * row.floats();
 }
 
 namespace fused {
@@ -502,7 +652,6 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   const CouplingShape& shape = coupling.shape;
   const ConstMap& x = coupling.x;
   const ConstMap& dy = coupling.dy;
-  const Array<const float>& packed = coupling.packed;
   const Map& dx = coupling.dx;
   const CouplingGradients& d = coupling.gradients;
   if (x.n == 0) {
@@ -522,18 +671,23 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .x_stride = x.sample_stride,
                           .dy_stride = dy.sample_stride,
                           .dx_stride = dx.sample_stride,
-                          .packed = packed.data,
+                          .packed = coupling.packed.data,
                           .d_raw = d_raw,
-                          .partials = d_raw + x.n * s.outputs * s.pixels()};
+                          .partials = d_raw + d_raw_floats(s, x.n)};
   const int64_t blocks = blocks_of(strips, x.n);
+  const BackwardChoice choice = choice_for(s, shape.precision);
   launch(stream,
-         {"fused_backward", {static_cast<unsigned>(blocks)}, fused_threads, static_cast<size_t>(strips.shared_bytes)},
-         kernel_for(s, shape.precision, stream.lanes().count > 1), task);
+         {"fused_backward",
+          {static_cast<unsigned>(blocks)},
+          backward_threads,
+          static_cast<size_t>(strips.shared_bytes)},
+         choice.kernel, task);
   const int64_t elements = d.conv1_weight.size + d.conv2_weight.size + d.conv3_weight.size + 2 * shape.hidden;
-  constexpr int few_threads = 64;  // so that the elements spread over the multiprocessors
-  launch(stream, {"add_fused_gradients", blocks_for(elements, few_threads), few_threads}, add_fused_gradients_kernel,
-         GradientSums{s, blocks, task.partials, d.conv1_weight.data, d.conv1_bias.data, d.conv2_weight.data,
-                      d.conv2_bias.data, d.conv3_weight.data});
+  constexpr unsigned threads = summing_warps * warp_size;
+  launch(stream, {"add_fused_gradients", blocks_for(elements, warp_size), threads, threads * sizeof(double)},
+         add_fused_gradients_kernel,
+         GradientSums{s, choice.row, static_cast<int>(blocks), task.partials, d.conv1_weight.data, d.conv1_bias.data,
+                      d.conv2_weight.data, d.conv2_bias.data, d.conv3_weight.data});
 }
 
 }  // namespace fused

@@ -49,7 +49,7 @@ __device__ void sum_neighbours(const FusedShape& s, Shared<float> u, int hidden_
 }
 
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, bool kLanes>
-__global__ __launch_bounds__(fused_threads) void fused_forward_kernel(LaneStrides lanes, ForwardTask task) {
+__global__ __launch_bounds__(forward_threads) void fused_forward_kernel(LaneStrides lanes, ForwardTask task) {
   const int64_t lane = kLanes ? lane_offset(lanes, task.in, task.out, task.packed, task.kept) : 0;
   const FusedShape& s = task.shape;
   const int first = static_cast<int>(blockIdx.x) * task.rows;
@@ -68,31 +68,34 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(LaneStride
 
   const float* in = task.in + (lane + blockIdx.y * task.in_stride);
   float* out = task.out + (lane + blockIdx.y * task.out_stride);
-  load_tile<kPrecision>(s, in, s.half, hidden_first - 1, hidden_rows + 2, tile);
-  fill_offsets(s, s.half, s.conv1.k_tiles * tile_columns, false, offset);
+  const LanePlace at;
+  load_tile<forward_warps, kPrecision>(s, in, s.half, hidden_first - 1, hidden_rows + 2, tile, at);
+  fill_offsets<forward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, offset);
   sync_block();
 
-  const LanePlace at;
-  for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += fused_warps * tile_pixels) {
+  for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += forward_warps * tile_pixels) {
     int base[2];
+    LanePixels pixels;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       // Lanes beyond the strip carry its last pixel along and write nothing.
       const int own = pixel + at.g + r * tile_columns;
       const int q = own < hidden_pixels ? own : hidden_pixels - 1;
+      pixels.pixel[r] = q;
+      pixels.real[r] = own < hidden_pixels;
       base[r] = (q / s.width * (s.width + 2) + q % s.width) * s.half;
     }
     float h1[kTiles][4];
     start_with_bias(h1, task.packed + (lane + s.bias1), at);
-    gather_product<kTiles, kPrecision>(h1, tile, offset, base, s.conv1.k_tiles, task.packed + (lane + s.conv1.offset),
+    gather_product<kTiles, kPrecision, 0, false>(h1, tile, s.width + 2, offset, base, s.conv1.k_tiles, task.packed + (lane + s.conv1.offset),
                                        at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
     start_with_bias(h2, task.packed + (lane + s.bias2), at);
     chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, task.packed + (lane + s.conv3.offset), s.conv3.n_tiles, u, stride, pixel,
-                                        hidden_pixels, at);
+    scatter_product<kTiles, kPrecision>(h2, task.packed + (lane + s.conv3.offset), s.conv3.n_tiles, u, stride, pixels,
+                                        at);
   }
   sync_block();
 
@@ -101,7 +104,7 @@ __global__ __launch_bounds__(fused_threads) void fused_forward_kernel(LaneStride
   const int plane = s.height * s.width;
   const int pixels = (last - first) * s.width;
   double log_det = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += fused_threads) {
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += forward_threads) {
     const int channel = i / pixels;
     const int y = first + i % pixels / s.width;
     const int x = i % s.width;
@@ -179,7 +182,7 @@ void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, Forwa
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
           {static_cast<unsigned>(strips.count), static_cast<unsigned>(n)},
-          fused_threads,
+          forward_threads,
           static_cast<size_t>(strips.shared_bytes)},
          kernel, task);
 }

@@ -75,8 +75,9 @@ const Coordinates& here();
 /// Ends the running kernel with a message that names it, the thread and the place.
 [[noreturn]] void fault(const std::string& what, const Place& place);
 
-/// Waits for all threads of the block, or of the warp.
+/// Waits for all threads of the block, of the group of so many that the thread is one of, or of the warp.
 void arrive_block(const Place& place);
+void arrive_group(int threads, const Place& place);
 void arrive_warp(const Place& place);
 
 /// All lanes hand in `bytes` bytes; each gets the table of all lanes' (32 slots of 64 bytes), good until its next call.
@@ -260,6 +261,10 @@ inline void store4(Shared<float> p, float4 v, emulation::Place place = emulation
 
 inline void sync_block(emulation::Place place = emulation::Place::current()) {
   emulation::arrive_block(place);
+}
+template <int kThreads>
+void sync_group(emulation::Place place = emulation::Place::current()) {
+  emulation::arrive_group(kThreads, place);
 }
 inline void sync_warp(emulation::Place place = emulation::Place::current()) {
   emulation::arrive_warp(place);

@@ -115,7 +115,7 @@ struct Fault {
   std::string text;
 };
 
-enum class Waits { no, block, warp, ended };
+enum class Waits { no, block, group, warp, ended };
 
 struct Fiber {
   fcontext_t context = nullptr;
@@ -124,7 +124,7 @@ struct Fiber {
   Place place;
   std::vector<PendingCopy> open;                    // asynchronous copies begun
   std::vector<std::vector<PendingCopy>> committed;  // groups, oldest first; each group's last first
-  unsigned exchanges = 0, block_barriers = 0, warp_barriers = 0;
+  unsigned exchanges = 0, block_barriers = 0, group_barriers = 0, warp_barriers = 0;
   Strand strand;
   void* asan_stack = nullptr;
 };
@@ -160,7 +160,8 @@ struct Block {
   // not be ordered behind one that has come to the next barrier already.
   std::array<char, 2> block_barrier = {};
   char launch_begin = 0, launch_end = 0;
-  std::vector<std::array<char, 2>> warp_barrier;
+  std::vector<std::array<char, 2>> warp_barrier, group_barrier;  // a group's lies at its first warp
+  size_t group_threads = 0;                                      // of a group, once one has met
 };
 Block running;
 
@@ -327,6 +328,11 @@ void run_block() {
         return;
       }
     }
+    for (size_t first = 0; running.group_threads > 0 && first < threads; first += running.group_threads) {
+      if (!meet(first, std::min(first + running.group_threads, threads), Waits::group)) {
+        return;
+      }
+    }
     if (!meet(0, threads, Waits::block)) {
       return;
     }
@@ -339,6 +345,8 @@ void prepare_block(const dim3& grid, const dim3& block, const dim3& at, size_t s
   running.fibers.clear();
   running.fibers.resize(threads);
   running.warp_barrier.assign((threads + warp_threads - 1) / warp_threads, {});
+  running.group_barrier = running.warp_barrier;
+  running.group_threads = 0;
   running.shared = {running.shared_pages.get(shared_bytes + 16), shared_bytes};
   running.written = running.written_pages.get(words);
   std::memset(running.shared.bytes, 0xFF, shared_bytes);  // NaN
@@ -377,6 +385,22 @@ void arrive_block(const Place& place) {
   self.waits = Waits::block;
   self.place = place;
   char* barrier = &running.block_barrier[self.block_barriers++ % 2];
+  release(barrier);
+  to_scheduler(false);
+  acquire(barrier);
+}
+
+void arrive_group(int threads, const Place& place) {
+  Fiber& self = *running.current;
+  const auto size = static_cast<size_t>(threads);
+  if (size % warp_threads != 0 || running.fibers.size() % size != 0 ||
+      (running.group_threads != 0 && running.group_threads != size)) {
+    fault("groups of " + std::to_string(threads) + " threads do not divide the block, or follow on others", place);
+  }
+  running.group_threads = size;
+  self.waits = Waits::group;
+  self.place = place;
+  char* barrier = &running.group_barrier[index_of(self) / size * size / warp_threads][self.group_barriers++ % 2];
   release(barrier);
   to_scheduler(false);
   acquire(barrier);
