@@ -36,7 +36,7 @@ int64_t forward_bytes(const FusedShape& s, int rows) {
   return rounded_bytes((hidden_rows + 2) * (s.width + 2) * s.half * int64_t{sizeof(float)}) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
-         block_sum_bytes;
+         rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes;
 }
 
 int64_t backward_bytes(const FusedShape& s, int rows) {

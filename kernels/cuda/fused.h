@@ -17,8 +17,6 @@ namespace evenflow::kernels::cuda {
 
 inline constexpr int tile_pixels = 16;
 inline constexpr int tile_columns = 8;
-inline constexpr int forward_warps = 8;
-inline constexpr int forward_threads = forward_warps * warp_size;
 inline constexpr int backward_warps = 16;
 inline constexpr int backward_threads = backward_warps * warp_size;
 inline constexpr int taps = 9;
@@ -45,8 +43,8 @@ struct FusedShape {
 };
 FusedShape fused_shape(const CouplingShape& shape);
 
-/// A tile's features of 16 pixels in shared memory: 20 apart, so that products' columns are stored without conflicts and
-/// four pixels of a feature are one load of 16 bytes.
+/// A tile's features of 16 pixels in shared memory: 20 apart, so that products' columns are stored without conflicts
+/// and four pixels of a feature are one load of 16 bytes.
 inline constexpr int stage_pitch = tile_pixels + 4;
 
 /// Rows of a window's map that a block computes, and what it takes in shared memory.
@@ -68,6 +66,11 @@ int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n);
 inline constexpr int most_half = 16;
 
 // ---- in the kernels
+
+/// a / b of whole numbers 0 <= a < 2^21, given 1 / b: a + 1/2 is too far from a multiple of b for rounding to matter.
+__device__ inline int quotient(int a, float inverse) {
+  return static_cast<int>((static_cast<float>(a) + 0.5F) * inverse);
+}
 
 /// A lane's place in its warp's tiles: row g (and g + 8) and columns 2t, 2t + 1, or k = t, t + 4.
 struct LanePlace {
@@ -96,9 +99,14 @@ __device__ void product(float (&d)[4], const float (&a)[2][4], const float (&b)[
   }
 }
 
+/// A packed weight as a lane reads it, and so are all `weight` below: its values lie a warp's apart.
+__device__ inline const float* lane_weight(const float* packed, const PackedWeight& weight, const LanePlace& at) {
+  return packed + (weight.offset + at.lane * 4);
+}
+
 /// k tiles 2 pair and 2 pair + 1 of a packed weight's column tile.
-__device__ inline void load_weight(const float* weight, int n_tiles, int pair, int n_tile, int lane, float (&b)[2][2]) {
-  const float4 v = load4(weight + ((pair * n_tiles + n_tile) * warp_size + lane) * 4);
+__device__ inline void load_weight(const float* weight, int n_tiles, int pair, int n_tile, float (&b)[2][2]) {
+  const float4 v = load4(weight + (pair * n_tiles + n_tile) * warp_size * 4);
   b[0][0] = v.x;
   b[0][1] = v.y;
   b[1][0] = v.z;
@@ -151,7 +159,7 @@ __device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int c
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
       float b[2][2];
-      load_weight(weight, kTiles, pair, i, at.lane, b);
+      load_weight(weight, kTiles, pair, i, b);
       if (kPrecision == Precision::tf32 && !second) {
         mma_tf32(out[i], a[0], b[0]);
       } else {
@@ -186,8 +194,7 @@ __device__ void chained(const float (&in)[kTiles][4], int pair, float (&a)[2][4]
 
 /// out += in w; `in` rounded.
 template <int kTiles, Precision kPrecision>
-__device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles][4], const float* weight,
-                              const LanePlace& at) {
+__device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles][4], const float* weight) {
 #pragma unroll
   for (int pair = 0; pair < kTiles / 2; ++pair) {
     float a[2][4];
@@ -195,7 +202,7 @@ __device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles]
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
       float b[2][2];
-      load_weight(weight, kTiles, pair, i, at.lane, b);
+      load_weight(weight, kTiles, pair, i, b);
       product<kPrecision>(out[i], a, b);
     }
   }
@@ -211,6 +218,7 @@ struct LanePixels {
 template <int kTiles, Precision kPrecision>
 __device__ void scatter_product(const float (&in)[kTiles][4], const float* weight, int n_tiles, Shared<float> to,
                                 int stride, const LanePixels& pixels, const LanePlace& at) {
+#pragma unroll 2
   for (int i = 0; i < n_tiles; ++i) {
     float d[4] = {};
 #pragma unroll
@@ -218,7 +226,7 @@ __device__ void scatter_product(const float (&in)[kTiles][4], const float* weigh
       float a[2][4];
       float b[2][2];
       chained(in, pair, a);
-      load_weight(weight, n_tiles, pair, i, at.lane, b);
+      load_weight(weight, n_tiles, pair, i, b);
       product<kPrecision>(d, a, b);
     }
 #pragma unroll

@@ -132,12 +132,13 @@ struct TilePixels {
     const int count = own ? strip.own_pixels : strip.other_pixels;
     whole = begin + tile_pixels <= count;
     const int above = strip.first - strip.hidden_first;  // rows
+    const float inverse_width = 1.0F / static_cast<float>(s.width);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int i = begin + at.g + r * tile_columns;
       lane.real[r] = i < count;
       const int q = i < count ? i : count - 1;
-      const int of_kind = q / s.width;
+      const int of_kind = quotient(q, inverse_width);
       const int column = q - of_kind * s.width;
       const int row = own ? above + of_kind : of_kind < above ? 0 : strip.hidden_rows - 1;
       lane.pixel[r] = row * s.width + column;
@@ -200,13 +201,11 @@ struct OwnTiles {
     count = left < 0 ? 0 : left < kOwn ? left : kOwn;
   }
   /// += over 16 pixels, as a product whose k are pixels 4 t to 4 t + 3 of lane t: A features x pixels from a stage's 16
-  /// rows, whose own sums go to `of_rows`; B pixels x columns, those of tile i from `column(i)`.
+  /// rows, B pixels x columns, those of tile i from `column(i)`. Gives the pixels' sums of the features g and g + 8.
   template <Precision kPrecision, class Column>
-  __device__ void add(Shared<float> rows, const LanePlace& at, float (&of_rows)[2], const Column& column) {
+  __device__ float2 add(Shared<float> rows, const LanePlace& at, const Column& column) {
     const float4 low = load4(rows + (at.g * stage_pitch + 4 * at.t));
     const float4 high = load4(rows + ((at.g + tile_columns) * stage_pitch + 4 * at.t));
-    of_rows[0] += (low.x + low.y) + (low.z + low.w);
-    of_rows[1] += (high.x + high.y) + (high.z + high.w);
     const float a[2][4] = {{low.x, high.x, low.y, high.y}, {low.z, high.z, low.w, high.w}};
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
@@ -216,6 +215,7 @@ struct OwnTiles {
         product<kPrecision>(sum[i], a, b);
       }
     }
+    return {(low.x + low.y) + (low.z + low.w), (high.x + high.y) + (high.z + high.w)};
   }
 };
 
@@ -228,7 +228,7 @@ struct Gradients {
   OwnTiles<D::own2> conv2;
   OwnTiles<D::own3> conv3;
   int x_at[D::own1], d_raw_at[D::own3];
-  float bias1[2] = {}, bias2[2] = {};  // of the features g and g + 8
+  float2 bias1 = {}, bias2 = {};  // of the features g and g + 8
 
   __device__ Gradients(const FusedShape& s, const LanePlace& at)
       : feature(at.warp % D::group / D::parts * tile_pixels),
@@ -264,11 +264,11 @@ struct GroupStages {
 };
 
 /// tiles += over the group's own pixels: features of `stage` times columns of a map, its channels picked up where they
-/// lie.
+/// lie. Gives the features' sums.
 template <Precision kPrecision, int kOwn>
-__device__ void add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& group, Shared<float> stage,
-                                   Shared<float> map, int channels, const int (&offset)[kOwn], float (&of_rows)[2],
-                                   const LanePlace& at) {
+__device__ float2 add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& group, Shared<float> stage,
+                                     Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at) {
+  float2 sum = {};
 #pragma unroll 1
   for (int warp = 0; warp < group.own; ++warp) {
     int base[4];
@@ -276,11 +276,13 @@ __device__ void add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& gro
     for (int i = 0; i < 4; ++i) {
       base[i] = group.upper_left[warp * tile_pixels + 4 * at.t + i] * channels;
     }
-    tiles.template add<kPrecision>(stage + warp * group.stage_floats, at, of_rows, [&](int i) {
+    const float2 more = tiles.template add<kPrecision>(stage + warp * group.stage_floats, at, [&](int i) {
       return make_float4(map[base[0] + offset[i]], map[base[1] + offset[i]], map[base[2] + offset[i]],
                          map[base[3] + offset[i]]);
     });
+    sum = make_float2(sum.x + more.x, sum.y + more.y);
   }
+  return sum;
 }
 
 // Tiles of a strip's hidden pixels through the network and back, one to a warp, from `first_tile` on: their share of
@@ -297,8 +299,11 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const int group_warp = at.warp / D::group * D::group;
   const int left = strip.own_tiles - (first_tile + group_warp);
   const GroupStages group{memory.stage1 + group_warp * memory.stage_floats,
-                          memory.stage2 + group_warp * memory.stage_floats, memory.upper_left + group_warp * tile_pixels,
-                          memory.stage_floats, left < 0 ? 0 : left < D::group ? left : D::group};
+                          memory.stage2 + group_warp * memory.stage_floats,
+                          memory.upper_left + group_warp * tile_pixels, memory.stage_floats,
+                          left < 0          ? 0
+                          : left < D::group ? left
+                                            : D::group};
   if (first_tile + group_warp >= strip.tiles) {
     return;
   }
@@ -307,7 +312,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const Shared<float> mine2 = memory.stage2 + at.warp * memory.stage_floats;
   const int tile = first_tile + at.warp;
   const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
-  float unused[2] = {};
+  const float* packed = task.packed + lane;
   sync_group<group_threads>();  // the tiles before are done with the stages
   if (at.t == 0) {
     memory.upper_left[at.warp * tile_pixels + at.g] = pixels.upper_left[0];
@@ -316,27 +321,27 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   {
     float h1[kTiles][4];
     const int base[2] = {pixels.upper_left[0] * half, pixels.upper_left[1] * half};
-    start_with_bias(h1, task.packed + (lane + s.bias1), at);
+    start_with_bias(h1, packed + s.bias1, at);
     gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
-                                                          s.conv1.k_tiles, task.packed + (lane + s.conv1.offset), at);
+                                                          s.conv1.k_tiles, lane_weight(packed, s.conv1, at), at);
     relu_and_round<kTiles, kPrecision>(h1);
     put(mine1, h1, at);
     float h2[kTiles][4];
-    start_with_bias(h2, task.packed + (lane + s.bias2), at);
-    chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
+    start_with_bias(h2, packed + s.bias2, at);
+    chain_product<kTiles, kPrecision>(h1, h2, lane_weight(packed, s.conv2, at));
     relu_and_round<kTiles, kPrecision>(h2);
     clear_repeated(pixels, h2);
     put(mine2, h2, at);
   }
   sync_group<group_threads>();
   add_columns_of_map<kPrecision>(sums.conv3, group, group.stage2 + sums.feature * stage_pitch, memory.d_raw_tile,
-                                 outputs, sums.d_raw_at, unused, at);
+                                 outputs, sums.d_raw_at, at);
   float dz2[kTiles][4] = {};
   {
     const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
     gather_product<kTiles, kPrecision, Size::outputs, true>(dz2, memory.d_raw_tile, columns, memory.d_raw_offset, base,
-                                                            s.conv3_back.k_tiles,
-                                                            task.packed + (lane + s.conv3_back.offset), at);
+                                                            s.conv3_back.k_tiles, lane_weight(packed, s.conv3_back, at),
+                                                            at);
   }
   through_relu<kTiles, kPrecision>(dz2, mine2, at);
   clear_repeated(pixels, dz2);
@@ -346,23 +351,24 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
 #pragma unroll 1
   for (int warp = 0; warp < group.own; ++warp) {
     const int stage = warp * memory.stage_floats;
-    sums.conv2.template add<kPrecision>(
-        group.stage2 + (stage + sums.feature * stage_pitch), at, sums.bias2, [&](int i) {
-          const int feature = (sums.part * D::own2 + i) * tile_columns + at.g;
-          return load4(group.stage1 + (stage + feature * stage_pitch + 4 * at.t));
-        });
+    const Shared<float> h1 = group.stage1 + (stage + at.g * stage_pitch + 4 * at.t);
+    const float2 more = sums.conv2.template add<kPrecision>(
+        group.stage2 + (stage + sums.feature * stage_pitch), at,
+        [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * tile_columns * stage_pitch); });
+    sums.bias2 = make_float2(sums.bias2.x + more.x, sums.bias2.y + more.y);
   }
   float dz1[kTiles][4] = {};
-  chain_product<kTiles, kPrecision>(dz2, dz1, task.packed + (lane + s.conv2_back.offset), at);
+  chain_product<kTiles, kPrecision>(dz2, dz1, lane_weight(packed, s.conv2_back, at));
   through_relu<kTiles, kPrecision>(dz1, mine1, at);
   sync_group<group_threads>();  // h1 has been read
   put(mine1, dz1, at);
   sync_group<group_threads>();
-  add_columns_of_map<kPrecision>(sums.conv1, group, group.stage1 + sums.feature * stage_pitch, memory.x_tile, half,
-                                 sums.x_at, sums.bias1, at);
+  const float2 more = add_columns_of_map<kPrecision>(sums.conv1, group, group.stage1 + sums.feature * stage_pitch,
+                                                     memory.x_tile, half, sums.x_at, at);
+  sums.bias1 = make_float2(sums.bias1.x + more.x, sums.bias1.y + more.y);
   if (tile < strip.tiles) {
-    scatter_product<kTiles, kPrecision>(dz1, task.packed + (lane + s.conv1_back.offset), s.conv1_back.n_tiles,
-                                        memory.v, memory.v_stride, pixels.lane, at);
+    scatter_product<kTiles, kPrecision>(dz1, lane_weight(packed, s.conv1_back, at), s.conv1_back.n_tiles, memory.v,
+                                        memory.v_stride, pixels.lane, at);
   }
 }
 
@@ -374,10 +380,12 @@ __device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const S
   float* dx = task.dx + (lane + strip.window * task.dx_stride);
   const int plane = s.height * s.width;
   const int pixels = (strip.last - strip.first) * s.width;
+  const float inverse_pixels = 1.0F / static_cast<float>(pixels);
+  const float inverse_width = 1.0F / static_cast<float>(s.width);
   for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += backward_threads) {
-    const int channel = i / pixels;
+    const int channel = quotient(i, inverse_pixels);
     const int of_strip = i - channel * pixels;
-    const int row = of_strip / s.width;
+    const int row = quotient(of_strip, inverse_width);
     const int x = of_strip - row * s.width;
     const int y = strip.first + row;
     const int here = ((y - strip.hidden_first) * s.width + x) * memory.v_stride + channel;
@@ -425,16 +433,14 @@ __device__ void write_biases(Gradients<kTiles, Size>& sums, Shared<float> memory
   using D = Division<kTiles, Size>;
   constexpr int both = 2 * D::padded;
   sync_block();
+  float sum_of[4] = {sums.bias1.x, sums.bias1.y, sums.bias2.x, sums.bias2.y};
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
+  for (int i = 0; i < 4; ++i) {
     for (int mask = 1; mask < 4; mask *= 2) {
-      sums.bias1[r] += shuffle_xor(sums.bias1[r], mask);
-      sums.bias2[r] += shuffle_xor(sums.bias2[r], mask);
+      sum_of[i] += shuffle_xor(sum_of[i], mask);
     }
     if (at.t == 0 && sums.part == 0) {
-      const int to = at.warp / D::group * both + sums.feature + at.g + r * tile_columns;
-      memory[to] = sums.bias1[r];
-      memory[to + D::padded] = sums.bias2[r];
+      memory[at.warp / D::group * both + i / 2 * D::padded + sums.feature + at.g + i % 2 * tile_columns] = sum_of[i];
     }
   }
   sync_block();
@@ -453,8 +459,8 @@ __host__ __device__ constexpr PartialRow partial_row() {
   return {D::padded, D::parts, D::own1, D::own2, D::own3};
 }
 
-// A block takes strips of rows of windows, a fixed share of them. Of a strip: hidden pixels of its rows and one on either
-// side pass through the network and back; the strip's own pixels make the weight gradients.
+// A block takes strips of rows of windows, a fixed share of them. Of a strip: hidden pixels of its rows and one on
+// either side pass through the network and back; the strip's own pixels make the weight gradients.
 template <int kTiles, Precision kPrecision, class Size>
 __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
   using D = Division<kTiles, Size>;
@@ -474,9 +480,9 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
     load_tile<backward_warps, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
-                                    memory.x_tile, at);
-    load_tile<backward_warps, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width), s.outputs,
-                                    from, rows, memory.d_raw_tile, at);
+                                          memory.x_tile, at);
+    load_tile<backward_warps, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
+                                          s.outputs, from, rows, memory.d_raw_tile, at);
     sync_block();
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
@@ -676,12 +682,10 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .partials = d_raw + d_raw_floats(s, x.n)};
   const int64_t blocks = blocks_of(strips, x.n);
   const BackwardChoice choice = choice_for(s, shape.precision);
-  launch(stream,
-         {"fused_backward",
-          {static_cast<unsigned>(blocks)},
-          backward_threads,
-          static_cast<size_t>(strips.shared_bytes)},
-         choice.kernel, task);
+  launch(
+      stream,
+      {"fused_backward", {static_cast<unsigned>(blocks)}, backward_threads, static_cast<size_t>(strips.shared_bytes)},
+      choice.kernel, task);
   const int64_t elements = d.conv1_weight.size + d.conv2_weight.size + d.conv3_weight.size + 2 * shape.hidden;
   constexpr unsigned threads = summing_warps * warp_size;
   launch(stream, {"add_fused_gradients", blocks_for(elements, warp_size), threads, threads * sizeof(double)},

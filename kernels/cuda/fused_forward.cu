@@ -1,13 +1,13 @@
 // The coupling's network and what follows it in one kernel: forward, and the inverse, which sees the same x_a.
-// Grid: x is a strip of a window's rows, y the window; 8 warps. Hidden pixels of the strip and a row on either side,
-// 16 to a warp at a time, h1 and h2 in registers; u of the turned-round last convolution in shared memory; then the
-// strip's output pixels, consecutive threads on consecutive pixels of one channel.
+// Grid: x is a strip of a window's rows, y the window; 8 warps, two blocks to a multiprocessor, or 16 where a map is
+// small. Hidden pixels of the strip and a row on either side, 16 to a warp at a time, h1 and h2 in registers; u of the
+// turned-round last convolution in shared memory; then the strip's output pixels, consecutive threads on consecutive
+// pixels of one channel.
 // Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs (2 of an additive one); a strip
-// reads two rows of x_a more than its own. Packed weights come through the first-level cache, 256 bytes a tile product.
-// Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an output pixel its taps in
-// order; log_det in float64, the block's tree, then the strips in order (affine.cu). Strips are as high as two blocks
-// to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it. Lanes have kernels of their
-// own: the compiler takes other registers where an offset is added to every pointer.
+// reads two rows of x_a more than its own. Packed weights come through the first-level cache, 512 bytes two tile
+// products. Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an output pixel
+// its taps in order; log_det in float64, the block's tree, then the strips in order (affine.cu). Strips are as high as
+// two blocks to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it.
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/coupling.h"
@@ -28,52 +28,82 @@ struct ForwardTask {
   double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse or an additive one
 };
 
-/// Outputs `channel` and, of an affine coupling, `channel` + half of the last convolution at one pixel: its neighbours'
-/// u, in the order of the taps.
-template <int kOutputs>
-__device__ void sum_neighbours(const FusedShape& s, Shared<float> u, int hidden_first, int y, int x, int channel,
-                               float (&raw)[kOutputs]) {
-  const int stride = scatter_stride(s.conv3.n_tiles);
-  for (int tap = 0; tap < taps; ++tap) {
-    const int row = y + tap / 3 - 1;
-    const int column = x + tap % 3 - 1;
-    if (row < 0 || row >= s.height || column < 0 || column >= s.width) {
-      continue;
-    }
-    const int from = ((row - hidden_first) * s.width + column) * stride + tap * s.outputs + channel;
-#pragma unroll
-    for (int i = 0; i < kOutputs; ++i) {
-      raw[i] += u[from + i * s.half];
-    }
-  }
-}
+/// What a kernel is compiled for: channels of x_a and of the network's output, 0: any; warps of a block.
+template <int kHalf, int kOutputs, int kWarps>
+struct Size {
+  static constexpr int half = kHalf, outputs = kOutputs, warps = kWarps, threads = kWarps * warp_size;
+  static constexpr int columns3 = (taps * kOutputs + tile_columns - 1) / tile_columns;
+};
+using AnySize = Size<0, 0, 8>;
 
-template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, bool kLanes>
-__global__ __launch_bounds__(forward_threads) void fused_forward_kernel(LaneStrides lanes, ForwardTask task) {
-  const int64_t lane = kLanes ? lane_offset(lanes, task.in, task.out, task.packed, task.kept) : 0;
+/// Where a pixel's u lies, and which of its neighbours are on the map.
+template <class Size>
+struct Neighbours {
+  int centre, across, row;  // in u: the pixel's, from a pixel to the next, from a row to the next
+  bool rows[3], columns[3];
+  int outputs;
+
+  __device__ Neighbours(const FusedShape& s, int y, int x, int hidden_row)
+      : across(scatter_stride(Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles)),
+        row(across * s.width),
+        rows{y > 0, true, y + 1 < s.height},
+        columns{x > 0, true, x + 1 < s.width},
+        outputs(Size::outputs > 0 ? Size::outputs : s.outputs) {
+    centre = hidden_row * row + x * across;
+  }
+  /// The last convolution's output `channel` at the pixel: its neighbours' u, in the order of the taps.
+  __device__ float sum(Shared<float> u, int channel) const {
+    float sum = 0;
+#pragma unroll
+    for (int tap = 0; tap < taps; ++tap) {
+      if (rows[tap / 3] && columns[tap % 3]) {
+        sum += u[centre + (tap / 3 - 1) * row + (tap % 3 - 1) * across + tap * outputs + channel];
+      }
+    }
+    return sum;
+  }
+};
+
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
+__global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
+                                                                                        ForwardTask task) {
+  const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
   const FusedShape& s = task.shape;
+  const int half = Size::half > 0 ? Size::half : s.half;
+  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
   const int first = static_cast<int>(blockIdx.x) * task.rows;
   const int last = first + task.rows < s.height ? first + task.rows : s.height;
   const int hidden_first = first > 0 ? first - 1 : 0;
   const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
   const int hidden_rows = hidden_last - hidden_first;
   const int hidden_pixels = hidden_rows * s.width;
-  const int stride = scatter_stride(s.conv3.n_tiles);
+  const int stride = scatter_stride(Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles);
+  const int columns = s.width + 2;
+  const float inverse_width = 1.0F / static_cast<float>(s.width);
 
   SharedMemory memory;
-  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * (s.width + 2) * s.half);
+  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * columns * half);
   const Shared<int> offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
   const Shared<float> u = memory.take<float>(hidden_pixels * stride);
+  const Shared<float> bias_and_gain = memory.take<float>(2 * outputs);
   const Shared<double> sums = memory.take<double>(most_warps);
 
   const float* in = task.in + (lane + blockIdx.y * task.in_stride);
   float* out = task.out + (lane + blockIdx.y * task.out_stride);
+  const float* packed = task.packed + lane;
   const LanePlace at;
-  load_tile<forward_warps, kPrecision>(s, in, s.half, hidden_first - 1, hidden_rows + 2, tile, at);
-  fill_offsets<forward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, offset);
+  load_tile<Size::warps, kPrecision>(s, in, half, hidden_first - 1, hidden_rows + 2, tile, at);
+  if constexpr (Size::half == 0) {
+    fill_offsets<Size::threads>(s, half, s.conv1.k_tiles * tile_columns, false, offset);
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < outputs; i += Size::threads) {
+    bias_and_gain[2 * i] = packed[s.bias3 + i];
+    bias_and_gain[2 * i + 1] = expf(3.0F * packed[s.log_gain + i]);
+  }
   sync_block();
 
-  for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += forward_warps * tile_pixels) {
+#pragma unroll 1
+  for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += Size::warps * tile_pixels) {
     int base[2];
     LanePixels pixels;
 #pragma unroll
@@ -83,51 +113,54 @@ __global__ __launch_bounds__(forward_threads) void fused_forward_kernel(LaneStri
       const int q = own < hidden_pixels ? own : hidden_pixels - 1;
       pixels.pixel[r] = q;
       pixels.real[r] = own < hidden_pixels;
-      base[r] = (q / s.width * (s.width + 2) + q % s.width) * s.half;
+      const int row = quotient(q, inverse_width);
+      base[r] = (row * columns + q - row * s.width) * half;
     }
     float h1[kTiles][4];
-    start_with_bias(h1, task.packed + (lane + s.bias1), at);
-    gather_product<kTiles, kPrecision, 0, false>(h1, tile, s.width + 2, offset, base, s.conv1.k_tiles, task.packed + (lane + s.conv1.offset),
-                                       at);
+    start_with_bias(h1, packed + s.bias1, at);
+    gather_product<kTiles, kPrecision, Size::half, false>(h1, tile, columns, offset, base, s.conv1.k_tiles,
+                                                          lane_weight(packed, s.conv1, at), at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
-    start_with_bias(h2, task.packed + (lane + s.bias2), at);
-    chain_product<kTiles, kPrecision>(h1, h2, task.packed + (lane + s.conv2.offset), at);
+    start_with_bias(h2, packed + s.bias2, at);
+    chain_product<kTiles, kPrecision>(h1, h2, lane_weight(packed, s.conv2, at));
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, task.packed + (lane + s.conv3.offset), s.conv3.n_tiles, u, stride, pixels,
-                                        at);
+    scatter_product<kTiles, kPrecision>(h2, lane_weight(packed, s.conv3, at),
+                                        Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles, u, stride, pixels, at);
   }
   sync_block();
 
-  const float* bias = task.packed + (lane + s.bias3);
-  const float* log_gain = task.packed + (lane + s.log_gain);
   const int plane = s.height * s.width;
   const int pixels = (last - first) * s.width;
+  const float inverse_pixels = 1.0F / static_cast<float>(pixels);
   double log_det = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += forward_threads) {
-    const int channel = i / pixels;
-    const int y = first + i % pixels / s.width;
-    const int x = i % s.width;
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * half; i += Size::threads) {
+    const int channel = quotient(i, inverse_pixels);
+    const int of_strip = i - channel * pixels;
+    const int row = quotient(of_strip, inverse_width);
+    const int x = of_strip - row * s.width;
+    const int y = first + row;
     const int a = channel * plane + y * s.width + x;
-    const int b = a + s.half * plane;
+    const int b = a + half * plane;
+    const Neighbours<Size> neighbours(s, y, x, y - hidden_first);
+    const float first_raw = neighbours.sum(u, channel);
+    const float first_output = (first_raw + bias_and_gain[2 * channel]) * bias_and_gain[2 * channel + 1];
     if constexpr (kKind == CouplingKind::additive) {
-      float raw[1] = {};
-      sum_neighbours(s, u, hidden_first, y, x, channel, raw);
-      const float shift = (raw[0] + bias[channel]) * expf(3.0F * log_gain[channel]);
+      const float shift = first_output;
       if (task.kept != nullptr) {
-        task.kept[lane + blockIdx.y * static_cast<int64_t>(s.half) * plane + a] = shift;
+        task.kept[lane + blockIdx.y * static_cast<int64_t>(half) * plane + a] = shift;
       }
       out[b] = kInverse ? in[b] - shift : in[b] + shift;
     } else {
-      float raw[2] = {};
-      sum_neighbours(s, u, hidden_first, y, x, channel, raw);
+      const int second = half + channel;
+      const float second_raw = neighbours.sum(u, second);
       if (task.kept != nullptr) {
-        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.y) * s.outputs * plane);
-        kept[a] = raw[0];
-        kept[b] = raw[1];
+        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.y) * outputs * plane);
+        kept[a] = first_raw;
+        kept[b] = second_raw;
       }
-      const Gain gain = gain_of<kKind>((raw[0] + bias[channel]) * expf(3.0F * log_gain[channel]));
-      const float shift = (raw[1] + bias[s.half + channel]) * expf(3.0F * log_gain[s.half + channel]);
+      const Gain gain = gain_of<kKind>(first_output);
+      const float shift = (second_raw + bias_and_gain[2 * second]) * bias_and_gain[2 * second + 1];
       const float g = expf(gain.log_g);
       out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
       log_det += gain.log_g;
@@ -140,51 +173,65 @@ __global__ __launch_bounds__(forward_threads) void fused_forward_kernel(LaneStri
     log_det = block_sum(log_det, sums);
     if (threadIdx.x == 0) {
       double* log_det_of_strips = task.log_det_of_strips;
-      if constexpr (kLanes) {
-        scratch_to_lane(lanes, log_det_of_strips);
-      }
+      scratch_to_lane(lanes, log_det_of_strips);
       log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
     }
   }
 }
 
 using ForwardKernel = void (*)(LaneStrides, ForwardTask);
+struct ForwardChoice {
+  ForwardKernel kernel;
+  int threads;
+};
 
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
+ForwardChoice choice() {
+  return {fused_forward_kernel<kTiles, kPrecision, kKind, kInverse, Size>, Size::threads};
+}
+
+/// Kernels of their own for the couplings of the paper's model, affine and additive, at the default hidden width.
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
-ForwardKernel forward_kernel(bool lanes) {
-  if constexpr (!kInverse) {
-    if (lanes) {
-      return fused_forward_kernel<kTiles, kPrecision, kKind, kInverse, true>;
+ForwardChoice choice_for(const FusedShape& s) {
+  constexpr int outputs = kKind == CouplingKind::additive ? 1 : 2;  // to a channel of x_a
+  if constexpr (kTiles == 4 && kKind != CouplingKind::tanh && !kInverse) {
+    switch (s.half) {
+      case 2:
+        return choice<kTiles, kPrecision, kKind, kInverse, Size<2, 2 * outputs, 8>>();
+      case 4:
+        return choice<kTiles, kPrecision, kKind, kInverse, Size<4, 4 * outputs, 8>>();
+      case 8:
+        return choice<kTiles, kPrecision, kKind, kInverse, Size<8, 8 * outputs, 16>>();
+      default:
+        break;
     }
   }
-  return fused_forward_kernel<kTiles, kPrecision, kKind, kInverse, false>;
+  return choice<kTiles, kPrecision, kKind, kInverse, AnySize>();
 }
 
 template <bool kInverse>
 void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
   const Strips strips = forward_strips(task.shape);
   task.rows = strips.rows;
-  const bool lanes = stream.lanes().count > 1;
-  const auto kernel =
-      for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) -> ForwardKernel {
-        constexpr int feature_tiles = decltype(tiles)::value;
-        constexpr Precision arithmetic = decltype(precision)::value;
-        switch (shape.kind) {
-          case CouplingKind::tanh:
-            return forward_kernel<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>(lanes);
-          case CouplingKind::additive:
-            return forward_kernel<feature_tiles, arithmetic, CouplingKind::additive, kInverse>(lanes);
-          case CouplingKind::sigmoid:
-            break;
-        }
-        return forward_kernel<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>(lanes);
-      });
+  const ForwardChoice choice = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) {
+    constexpr int feature_tiles = decltype(tiles)::value;
+    constexpr Precision arithmetic = decltype(precision)::value;
+    switch (shape.kind) {
+      case CouplingKind::tanh:
+        return choice_for<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>(task.shape);
+      case CouplingKind::additive:
+        return choice_for<feature_tiles, arithmetic, CouplingKind::additive, kInverse>(task.shape);
+      case CouplingKind::sigmoid:
+        break;
+    }
+    return choice_for<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>(task.shape);
+  });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
           {static_cast<unsigned>(strips.count), static_cast<unsigned>(n)},
-          forward_threads,
+          static_cast<unsigned>(choice.threads),
           static_cast<size_t>(strips.shared_bytes)},
-         kernel, task);
+         choice.kernel, task);
 }
 
 }  // namespace

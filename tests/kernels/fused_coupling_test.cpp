@@ -275,8 +275,11 @@ std::vector<FusedCase> fused_cases() {
     add({1, 6, 33, 37, 5, dense, Coupling::sigmoid});
     add({2, 8, 64, 5, 3, strided, Coupling::tanh});
     add({1, 4, 48, 1, 1, dense, Coupling::sigmoid});
+    add({1, 32, 40, 6, 5, dense, Coupling::sigmoid});
     // Half of the last product.
     add({1, 4, 32, 64, 32, dense, Coupling::additive});
+    add({2, 8, 32, 17, 9, strided, Coupling::additive});
+    add({1, 16, 32, 16, 9, dense, Coupling::additive});
     add({2, 6, 24, 33, 31, strided, Coupling::additive});
     add({1, 2, 16, 31, 33, strided, Coupling::additive});
     add({3, 16, 64, 5, 3, dense, Coupling::additive});
