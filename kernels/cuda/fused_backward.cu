@@ -242,11 +242,11 @@ struct Gradients {
       const int from = turned ? taps - 1 - tap : tap;
       return tap < taps ? (from / 3 * (s.width + 2) + from % 3) * channels + column % channels : 0;
     };
-    const int half = Size::half > 0 ? Size::half : s.half;
+    const int inputs = Size::half > 0 ? Size::half : s.half;
     const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
 #pragma unroll
     for (int i = 0; i < D::own1; ++i) {
-      x_at[i] = offset((part * D::own1 + i) * tile_columns + at.g, half, false);
+      x_at[i] = offset((part * D::own1 + i) * tile_columns + at.g, inputs, false);
     }
 #pragma unroll
     for (int i = 0; i < D::own3; ++i) {
@@ -294,7 +294,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   using D = Division<kTiles, Size>;
   constexpr int group_threads = D::group * warp_size;
   const FusedShape& s = task.shape;
-  const int half = Size::half > 0 ? Size::half : s.half;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
   const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
   const int group_warp = at.warp / D::group * D::group;
   const int left = strip.own_tiles - (first_tile + group_warp);
@@ -320,7 +320,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   }
   {
     float h1[kTiles][4];
-    const int base[2] = {pixels.upper_left[0] * half, pixels.upper_left[1] * half};
+    const int base[2] = {pixels.upper_left[0] * inputs, pixels.upper_left[1] * inputs};
     start_with_bias(h1, packed + s.bias1, at);
     gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
                                                           s.conv1.k_tiles, lane_weight(packed, s.conv1, at), at);
@@ -364,7 +364,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   put(mine1, dz1, at);
   sync_group<group_threads>();
   const float2 more = add_columns_of_map<kPrecision>(sums.conv1, group, group.stage1 + sums.feature * stage_pitch,
-                                                     memory.x_tile, half, sums.x_at, at);
+                                                     memory.x_tile, inputs, sums.x_at, at);
   sums.bias1 = make_float2(sums.bias1.x + more.x, sums.bias1.y + more.y);
   if (tile < strip.tiles) {
     scatter_product<kTiles, kPrecision>(dz1, lane_weight(packed, s.conv1_back, at), s.conv1_back.n_tiles, memory.v,
@@ -578,7 +578,7 @@ BackwardChoice choice_for(const FusedShape& s, Precision precision) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(rounding)::value;
     if constexpr (feature_tiles == 4) {
-      const auto is = [&s](int half, int outputs) { return s.half == half && s.outputs == outputs; };
+      const auto is = [&s](int inputs, int outputs) { return s.half == inputs && s.outputs == outputs; };
       if (is(2, 4)) {
         return choice<feature_tiles, arithmetic, Size<2, 4, 3, 5, 2>>();
       }

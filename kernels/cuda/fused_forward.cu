@@ -69,7 +69,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
                                                                                         ForwardTask task) {
   const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
   const FusedShape& s = task.shape;
-  const int half = Size::half > 0 ? Size::half : s.half;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
   const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
   const int first = static_cast<int>(blockIdx.x) * task.rows;
   const int last = first + task.rows < s.height ? first + task.rows : s.height;
@@ -82,7 +82,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const float inverse_width = 1.0F / static_cast<float>(s.width);
 
   SharedMemory memory;
-  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * columns * half);
+  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * columns * inputs);
   const Shared<int> offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
   const Shared<float> u = memory.take<float>(hidden_pixels * stride);
   const Shared<float> bias_and_gain = memory.take<float>(2 * outputs);
@@ -92,9 +92,9 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   float* out = task.out + (lane + blockIdx.y * task.out_stride);
   const float* packed = task.packed + lane;
   const LanePlace at;
-  load_tile<Size::warps, kPrecision>(s, in, half, hidden_first - 1, hidden_rows + 2, tile, at);
+  load_tile<Size::warps, kPrecision>(s, in, inputs, hidden_first - 1, hidden_rows + 2, tile, at);
   if constexpr (Size::half == 0) {
-    fill_offsets<Size::threads>(s, half, s.conv1.k_tiles * tile_columns, false, offset);
+    fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, offset);
   }
   for (int i = static_cast<int>(threadIdx.x); i < outputs; i += Size::threads) {
     bias_and_gain[2 * i] = packed[s.bias3 + i];
@@ -114,7 +114,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
       pixels.pixel[r] = q;
       pixels.real[r] = own < hidden_pixels;
       const int row = quotient(q, inverse_width);
-      base[r] = (row * columns + q - row * s.width) * half;
+      base[r] = (row * columns + q - row * s.width) * inputs;
     }
     float h1[kTiles][4];
     start_with_bias(h1, packed + s.bias1, at);
@@ -134,25 +134,25 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const int pixels = (last - first) * s.width;
   const float inverse_pixels = 1.0F / static_cast<float>(pixels);
   double log_det = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * half; i += Size::threads) {
+  for (int i = static_cast<int>(threadIdx.x); i < pixels * inputs; i += Size::threads) {
     const int channel = quotient(i, inverse_pixels);
     const int of_strip = i - channel * pixels;
     const int row = quotient(of_strip, inverse_width);
     const int x = of_strip - row * s.width;
     const int y = first + row;
     const int a = channel * plane + y * s.width + x;
-    const int b = a + half * plane;
+    const int b = a + inputs * plane;
     const Neighbours<Size> neighbours(s, y, x, y - hidden_first);
     const float first_raw = neighbours.sum(u, channel);
     const float first_output = (first_raw + bias_and_gain[2 * channel]) * bias_and_gain[2 * channel + 1];
     if constexpr (kKind == CouplingKind::additive) {
       const float shift = first_output;
       if (task.kept != nullptr) {
-        task.kept[lane + blockIdx.y * static_cast<int64_t>(half) * plane + a] = shift;
+        task.kept[lane + blockIdx.y * static_cast<int64_t>(inputs) * plane + a] = shift;
       }
       out[b] = kInverse ? in[b] - shift : in[b] + shift;
     } else {
-      const int second = half + channel;
+      const int second = inputs + channel;
       const float second_raw = neighbours.sum(u, second);
       if (task.kept != nullptr) {
         float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.y) * outputs * plane);
