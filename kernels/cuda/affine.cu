@@ -1,9 +1,11 @@
 // The affine part of a coupling after its network.
-// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256. Then
+// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256, backward
+// 1024. Then
 // one launch that adds up what the planes summed: a thread per sample (log_det) or per channel (gradients).
 // Traffic: forward 16 bytes per element of the half (s, t, x_b in, y_b out), 8 more for x_a where y is other memory
 // than x; backward 28 (s, t, x_b, dy_b in; dx_b and d raw for s and t out).
-// Sums: in float64; a thread's pixels, the block's tree, then planes (forward) or samples (backward) in order.
+// Sums: in float64; a thread's pixels, the block's tree, then planes (forward) in
+// order, or samples (backward) every 32nd in order and then those 32.
 #include "kernels/cuda/affine.h"
 
 #include "kernels/cuda/block_sum.h"
@@ -126,20 +128,35 @@ __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask tas
   }
 }
 
+// A warp to 32 columns, and as many warps to the samples: every 32nd each, then the warps in order.
 __global__ void add_gain_gradient_kernel(LaneStrides lanes, int64_t n, int64_t outputs,
                                          const double* __restrict__ of_planes, float* __restrict__ dlog_gain,
                                          float* __restrict__ dbias) {
   scratch_to_lane(lanes, of_planes);
   to_lane(lanes, dlog_gain, dbias);
+  SharedMemory memory;
+  const Shared<double> sums = memory.take<double>(most_warps * warp_size);
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
   const int64_t columns = 2 * outputs;
-  for (int64_t i = first_item(); i < columns; i += item_stride()) {
-    double sum = 0;
-    for (int64_t sample = 0; sample < n; ++sample) {
-      sum += of_planes[sample * columns + i];
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * warp_size + lane;
+  double sum = 0;
+  if (column < columns) {
+#pragma unroll 4
+    for (int64_t sample = warp; sample < n; sample += most_warps) {
+      sum += of_planes[sample * columns + column];
     }
-    float* to = i < outputs ? dlog_gain + i : dbias + (i - outputs);
-    *to = static_cast<float>(*to + sum);
   }
+  sums[static_cast<int>(threadIdx.x)] = sum;
+  sync_block();
+  if (warp > 0 || column >= columns) {
+    return;
+  }
+  for (int other = 1; other < most_warps; ++other) {
+    sum += sums[other * warp_size + lane];
+  }
+  float* to = column < outputs ? dlog_gain + column : dbias + (column - outputs);
+  *to = static_cast<float>(*to + sum);
 }
 
 dim3 plane_grid(const AffineTask& task) {
@@ -172,7 +189,7 @@ void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask
                      float* dbias) {
   const AffineTask& f = task.forward;
   double* of_planes = scratch_doubles(stream, f.n * affine_sums * f.half);
-  launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels), block_sum_bytes},
+  launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels, most_warps * warp_size), block_sum_bytes},
          kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
                                        : affine_backward_kernel<CouplingKind::tanh>,
          task, of_planes);
@@ -181,8 +198,9 @@ void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask
 
 void add_gain_gradient(Stream& stream, int64_t n, int64_t outputs, const double* of_planes, float* dlog_gain,
                        float* dbias) {
-  launch(stream, {"add_gain_gradient", blocks_for(2 * outputs), block_threads}, add_gain_gradient_kernel, n, outputs,
-         of_planes, dlog_gain, dbias);
+  constexpr unsigned threads = most_warps * warp_size;
+  launch(stream, {"add_gain_gradient", blocks_for(2 * outputs, warp_size), threads, threads * sizeof(double)},
+         add_gain_gradient_kernel, n, outputs, of_planes, dlog_gain, dbias);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -265,22 +265,52 @@ __device__ void relu_and_round(float (&h)[kTiles][4]) {
   }
 }
 
-/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel] with a column of zeros on either side
-/// and zeros for rows outside of the map. A warp takes a row of a plane at a time.
-template <int kWarps, Precision kPrecision>
+/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], with a column of zeros on either side
+/// and zeros for rows outside of the map. A thread has eight loads on their way at a time.
+template <int kThreads, Precision kPrecision>
 __device__ void load_tile(const FusedShape& s, const float* planes, int channels, int first, int rows,
-                          Shared<float> tile, const LanePlace& at) {
+                          Shared<float> tile) {
+  constexpr int batch = 8;
+  const int thread = static_cast<int>(threadIdx.x);
   const int columns = s.width + 2;
-  for (int i = at.warp; i < channels * rows; i += kWarps) {
-    const int channel = i / rows;
-    const int row = i - channel * rows;
-    const int y = first + row;
-    const bool inside = y >= 0 && y < s.height;
-    const float* from = planes + (channel * s.height + (inside ? y : 0)) * s.width;
-    for (int column = at.lane; column < columns; column += warp_size) {
-      const int x = column - 1;
-      const float value = inside && x >= 0 && x < s.width ? from[x] : 0.0F;
-      tile[(row * columns + column) * channels + channel] = rounded<kPrecision>(value);
+  const int begin = first > 0 ? first : 0;
+  const int end = first + rows < s.height ? first + rows : s.height;
+  const int count = (end - begin) * s.width;  // in a row, of each plane
+  const float inverse_count = 1.0F / static_cast<float>(count);
+  const float inverse_width = 1.0F / static_cast<float>(s.width);
+  for (int i = thread; i < channels * count; i += batch * kThreads) {
+    float value[batch];
+    int to[batch];
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      const int at = i + k * kThreads;
+      to[k] = -1;
+      if (at < channels * count) {
+        const int channel = quotient(at, inverse_count);
+        const int pixel = at - channel * count;
+        const int row = quotient(pixel, inverse_width);
+        value[k] = planes[channel * s.height * s.width + begin * s.width + pixel];
+        to[k] = ((begin - first + row) * columns + pixel - row * s.width + 1) * channels + channel;
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      if (to[k] >= 0) {
+        tile[to[k]] = rounded<kPrecision>(value[k]);
+      }
+    }
+  }
+  for (int i = thread; i < 2 * rows * channels; i += kThreads) {
+    const int channel = i % channels;
+    const int side = i / channels;
+    tile[(side / 2 * columns + side % 2 * (columns - 1)) * channels + channel] = 0.0F;
+  }
+  for (int row = 0; row<rows; row += rows> 1 ? rows - 1 : 1) {
+    if (first + row >= 0 && first + row < s.height) {
+      continue;
+    }
+    for (int i = thread; i < columns * channels; i += kThreads) {
+      tile[row * columns * channels + i] = 0.0F;
     }
   }
 }

@@ -178,6 +178,9 @@ __device__ void clear_repeated(const TilePixels& pixels, float (&v)[kTiles][4]) 
   }
 }
 
+// The bits below a rounded number are left: zero is less than this.
+constexpr float least_h = 0x1p-126F;
+
 /// dh where the ReLU that gave the staged h let a gradient through, or a NaN; rounded.
 template <int kTiles, Precision kPrecision>
 __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const LanePlace& at) {
@@ -185,7 +188,8 @@ __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const Lane
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      dh[i][j] = rounded<kPrecision>(h[stage_place(i, j, at)] != 0.0F ? dh[i][j] : 0.0F);
+      const float there = h[stage_place(i, j, at)];
+      dh[i][j] = rounded<kPrecision>(there < least_h ? 0.0F : dh[i][j]);
     }
   }
 }
@@ -388,6 +392,8 @@ __device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const S
     const int row = quotient(of_strip, inverse_width);
     const int x = of_strip - row * s.width;
     const int y = strip.first + row;
+    const int to = channel * plane + y * s.width + x;
+    const float dy_a = dy[to];
     const int here = ((y - strip.hidden_first) * s.width + x) * memory.v_stride + channel;
     float sum = 0;
 #pragma unroll
@@ -398,8 +404,7 @@ __device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const S
         sum += memory.v[here + (down * s.width + right) * memory.v_stride + tap * s.half];
       }
     }
-    const int to = channel * plane + y * s.width + x;
-    dx[to] = dy[to] + sum;
+    dx[to] = dy_a + sum;
   }
 }
 
@@ -479,10 +484,10 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     const int from = strip.hidden_first - 1;
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
-    load_tile<backward_warps, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
-                                          memory.x_tile, at);
-    load_tile<backward_warps, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
-                                          s.outputs, from, rows, memory.d_raw_tile, at);
+    load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
+                                            memory.x_tile);
+    load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
+                                            s.outputs, from, rows, memory.d_raw_tile);
     sync_block();
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);

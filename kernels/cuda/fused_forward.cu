@@ -92,7 +92,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   float* out = task.out + (lane + blockIdx.y * task.out_stride);
   const float* packed = task.packed + lane;
   const LanePlace at;
-  load_tile<Size::warps, kPrecision>(s, in, inputs, hidden_first - 1, hidden_rows + 2, tile, at);
+  load_tile<Size::threads, kPrecision>(s, in, inputs, hidden_first - 1, hidden_rows + 2, tile);
   if constexpr (Size::half == 0) {
     fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, offset);
   }
@@ -142,6 +142,8 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     const int y = first + row;
     const int a = channel * plane + y * s.width + x;
     const int b = a + inputs * plane;
+    const float x_a = in[a];
+    const float x_b = in[b];
     const Neighbours<Size> neighbours(s, y, x, y - hidden_first);
     const float first_raw = neighbours.sum(u, channel);
     const float first_output = (first_raw + bias_and_gain[2 * channel]) * bias_and_gain[2 * channel + 1];
@@ -150,7 +152,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
       if (task.kept != nullptr) {
         task.kept[lane + blockIdx.y * static_cast<int64_t>(inputs) * plane + a] = shift;
       }
-      out[b] = kInverse ? in[b] - shift : in[b] + shift;
+      out[b] = kInverse ? x_b - shift : x_b + shift;
     } else {
       const int second = inputs + channel;
       const float second_raw = neighbours.sum(u, second);
@@ -162,11 +164,11 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
       const Gain gain = gain_of<kKind>(first_output);
       const float shift = (second_raw + bias_and_gain[2 * second]) * bias_and_gain[2 * second + 1];
       const float g = expf(gain.log_g);
-      out[b] = kInverse ? in[b] / g - shift : (in[b] + shift) * g;
+      out[b] = kInverse ? x_b / g - shift : (x_b + shift) * g;
       log_det += gain.log_g;
     }
     if (out != in) {
-      out[a] = in[a];
+      out[a] = x_a;
     }
   }
   if constexpr (!kInverse && kKind != CouplingKind::additive) {

@@ -342,14 +342,27 @@ int64_t lane_offset(const LaneStrides& lanes, First p, Pointers... more) {
   return blockIdx.z * (lanes.memory / static_cast<int64_t>(sizeof(*p)));
 }
 
-/// The bits below a float32's first 23 - kDropped of mantissa rounded off: half away from zero (tf32), or to even.
+/// To tf32, half away from zero. A GPU's leaves the bits below, which its tensor cores drop: here they are a mark, by
+/// which mma_tf32 knows an operand that was rounded, and as a number it is not what it seems.
+inline constexpr uint32_t tf32_dropped = 0x1fffU;
+inline constexpr uint32_t tf32_mark = 0x1234U & tf32_dropped;
 inline float to_tf32(float x) {
   if (!std::isfinite(x)) {
     return x;
   }
-  constexpr uint32_t dropped = 13;
-  const auto bits = std::bit_cast<uint32_t>(x) + (1U << (dropped - 1));
-  return std::bit_cast<float>(bits >> dropped << dropped);
+  const auto bits = std::bit_cast<uint32_t>(x) + (tf32_dropped + 1) / 2;
+  return std::bit_cast<float>((bits & ~tf32_dropped) | tf32_mark);
+}
+inline float tf32_operand(float x, const emulation::Place& place) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  const uint32_t below = bits & tf32_dropped;
+  if (!std::isfinite(x)) {
+    return x;
+  }
+  if (below != tf32_mark && below != 0) {
+    emulation::fault("an operand of mma_tf32 has not been rounded by to_tf32", place);
+  }
+  return std::bit_cast<float>(bits & ~tf32_dropped);
 }
 inline float to_bf16(float x) {
   if (!std::isfinite(x)) {
@@ -389,11 +402,9 @@ void multiply_tiles(float (&d)[4], const float* mine, const emulation::Place& pl
 
 inline void mma_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2],
                      emulation::Place place = emulation::Place::current()) {
-  const float mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
-  for (const float value : mine) {
-    if (std::isfinite(value) && std::bit_cast<uint32_t>(value) != std::bit_cast<uint32_t>(to_tf32(value))) {
-      emulation::fault("an operand of mma_tf32 has not been rounded by to_tf32", place);
-    }
+  float mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+  for (float& value : mine) {
+    value = tf32_operand(value, place);
   }
   multiply_tiles<1>(d, mine, place);
 }

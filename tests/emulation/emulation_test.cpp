@@ -247,8 +247,9 @@ TEST_F(Emulation, OperandsOfTheTensorCoresMustBeRounded) {
                 launch(stream(), {"unrounded", 1, 32}, unrounded_kernel);
               }),
               testing::HasSubstr("has not been rounded by to_tf32"));
-  EXPECT_EQ(to_tf32(1.0F + 0x1p-11F), 1.0F + 0x1p-10F);  // half: away from zero
-  EXPECT_EQ(to_tf32(1.0F + 0x1p-12F), 1.0F);
+  EXPECT_EQ(tf32_operand(to_tf32(1.0F + 0x1p-11F), {}), 1.0F + 0x1p-10F);  // half: away from zero
+  EXPECT_EQ(tf32_operand(to_tf32(1.0F + 0x1p-12F), {}), 1.0F);
+  EXPECT_NE(to_tf32(0), 0);                  // what lies below is left
   EXPECT_EQ(to_bf16(1.0F + 0x1p-8F), 1.0F);  // half: to even
   EXPECT_EQ(to_bf16(1.0F + 0x1.8p-7F), 1.0F + 0x1p-6F);
   EXPECT_TRUE(std::isnan(to_tf32(NAN)));
