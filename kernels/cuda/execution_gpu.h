@@ -40,8 +40,16 @@ __device__ inline float4 load4(const float* p) {
 __device__ inline float2 load2(const float* p) {
   return *reinterpret_cast<const float2*>(p);
 }
+__device__ inline int2 load2(const int* p) {
+  return *reinterpret_cast<const int2*>(p);
+}
 __device__ inline void store4(float* p, float4 v) {
   *reinterpret_cast<float4*>(p) = v;
+}
+
+/// An array's element, by its place in bytes: where places are added up, one instruction less.
+__device__ inline float load_at_byte(Shared<float> p, int place) {
+  return *reinterpret_cast<const float*>(reinterpret_cast<const unsigned char*>(p) + place);
 }
 
 __device__ inline void sync_block() {
@@ -113,6 +121,12 @@ __device__ int64_t lane_offset(const LaneStrides& lanes, First /*p*/, Pointers..
 __device__ inline float to_tf32(float x) {
   constexpr uint32_t half_a_unit = 1U << 12;
   return isfinite(x) ? __uint_as_float(__float_as_uint(x) + half_a_unit) : x;
+}
+
+/// The same of a number that is not negative, or NaN: on sm_90 one instruction.
+__device__ inline float not_negative_to_tf32(float x) {
+  constexpr uint32_t half_a_unit = 1U << 12, largest = 0x7fffffffU;  // a NaN stays
+  return __uint_as_float(__viaddmin_u32(__float_as_uint(x), half_a_unit, largest));
 }
 
 /// d += a b. With g = lane / 4 and t = lane % 4 a lane holds of A [16, 8] rows g, g + 8 (columns t), then g, g + 8

@@ -43,9 +43,13 @@ struct FusedShape {
 };
 FusedShape fused_shape(const CouplingShape& shape);
 
-/// A tile's features of 16 pixels in shared memory: 20 apart, so that products' columns are stored without conflicts
-/// and four pixels of a feature are one load of 16 bytes.
-inline constexpr int stage_pitch = tile_pixels + 4;
+/// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them:
+/// left: [feature % 8 of 16][pixel][feature, feature + 8], so that 16 bytes are a lane's operand;
+/// right: [feature][pixel]. Rows lie apart so that a product's columns are stored with few conflicts.
+inline constexpr int left_pitch = 2 * tile_pixels + 4, right_pitch = tile_pixels + 4;
+constexpr int stage_floats(int padded) {
+  return padded * right_pitch;
+}
 
 /// Rows of a window's map that a block computes, and what it takes in shared memory.
 struct Strips {
@@ -260,7 +264,8 @@ __device__ void relu_and_round(float (&h)[kTiles][4]) {
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      h[i][j] = rounded<kPrecision>(fused_relu(h[i][j]));
+      const float value = fused_relu(h[i][j]);
+      h[i][j] = kPrecision == Precision::tf32 ? not_negative_to_tf32(value) : value;
     }
   }
 }

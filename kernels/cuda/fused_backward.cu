@@ -78,9 +78,8 @@ struct BackwardMemory {
   Shared<int> x_offset, d_raw_offset;  // where k lies in them, for any number of channels
   Shared<float> v;                     // [hidden pixel][tap, channel]: what it says of its neighbours' d x_a
   int v_stride;
-  // Of each warp's pixels [feature][stage_pitch]: h1, then d z1; h2, then d z2.
+  // Of each warp's pixels: h1 (right), then d z1 (left); h2, then d z2 (left).
   Shared<float> stage1, stage2;
-  int stage_floats;
   Shared<int> upper_left;  // in the tiles, of a round's pixels
 
   __device__ BackwardMemory(const BackwardTask& task, SharedMemory& memory) {
@@ -88,14 +87,13 @@ struct BackwardMemory {
     const int columns = s.width + 2;
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
     v_stride = scatter_stride(s.conv1_back.n_tiles);
-    stage_floats = s.padded * stage_pitch;
     x_tile = memory.take<float>(most_rows * columns * s.half);
     d_raw_tile = memory.take<float>(most_rows * columns * s.outputs);
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
     v = memory.take<float>((most_rows - 2) * s.width * v_stride);
-    stage1 = memory.take<float>(backward_warps * stage_floats);
-    stage2 = memory.take<float>(backward_warps * stage_floats);
+    stage1 = memory.take<float>(backward_warps * stage_floats(s.padded));
+    stage2 = memory.take<float>(backward_warps * stage_floats(s.padded));
     upper_left = memory.take<int>(backward_warps * tile_pixels);
   }
 };
@@ -147,18 +145,27 @@ struct TilePixels {
   }
 };
 
+/// How a stage is laid out (fused.h).
+enum class Side { left, right };
+
 /// Where a lane's value j of column tile i lies in a stage.
-__device__ inline int stage_place(int i, int j, const LanePlace& at) {
-  return (i * tile_columns + 2 * at.t + j % 2) * stage_pitch + at.g + j / 2 * tile_columns;
+template <Side kSide>
+__device__ int stage_place(int i, int j, const LanePlace& at) {
+  const int feature = 2 * at.t + j % 2;  // of the tile
+  const int pixel = at.g + j / 2 * tile_columns;
+  if (kSide == Side::left) {
+    return (i / 2 * tile_columns + feature) * left_pitch + 2 * pixel + i % 2;
+  }
+  return (i * tile_columns + feature) * right_pitch + pixel;
 }
 
-template <int kTiles>
+template <Side kSide, int kTiles>
 __device__ void put(Shared<float> stage, const float (&v)[kTiles][4], const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      stage[stage_place(i, j, at)] = v[i][j];
+      stage[stage_place<kSide>(i, j, at)] = v[i][j];
     }
   }
 }
@@ -182,13 +189,13 @@ __device__ void clear_repeated(const TilePixels& pixels, float (&v)[kTiles][4]) 
 constexpr float least_h = 0x1p-126F;
 
 /// dh where the ReLU that gave the staged h let a gradient through, or a NaN; rounded.
-template <int kTiles, Precision kPrecision>
+template <Side kSide, int kTiles, Precision kPrecision>
 __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const float there = h[stage_place(i, j, at)];
+      const float there = h[stage_place<kSide>(i, j, at)];
       dh[i][j] = rounded<kPrecision>(there < least_h ? 0.0F : dh[i][j]);
     }
   }
@@ -204,13 +211,15 @@ struct OwnTiles {
     const int left = tiles - part * kOwn;
     count = left < 0 ? 0 : left < kOwn ? left : kOwn;
   }
-  /// += over 16 pixels, as a product whose k are pixels 4 t to 4 t + 3 of lane t: A features x pixels from a stage's 16
-  /// rows, B pixels x columns, those of tile i from `column(i)`. Gives the pixels' sums of the features g and g + 8.
+  /// += over 16 pixels, as a product whose k are pixels, 2 t, 2 t + 1 and those 8 further in lane t: A features x
+  /// pixels from a left stage's 16 features, B pixels x columns, those of tile i from `column(i)`. Gives the pixels'
+  /// sums of the features g and g + 8.
   template <Precision kPrecision, class Column>
-  __device__ float2 add(Shared<float> rows, const LanePlace& at, const Column& column) {
-    const float4 low = load4(rows + (at.g * stage_pitch + 4 * at.t));
-    const float4 high = load4(rows + ((at.g + tile_columns) * stage_pitch + 4 * at.t));
-    const float a[2][4] = {{low.x, high.x, low.y, high.y}, {low.z, high.z, low.w, high.w}};
+  __device__ float2 add(Shared<float> features, const LanePlace& at, const Column& column) {
+    const Shared<float> mine = features + (at.g * left_pitch + 4 * at.t);
+    const float4 first = load4(mine);
+    const float4 second = load4(mine + 2 * tile_columns);
+    const float a[2][4] = {{first.x, first.y, first.z, first.w}, {second.x, second.y, second.z, second.w}};
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
       if (i < count) {
@@ -219,7 +228,7 @@ struct OwnTiles {
         product<kPrecision>(sum[i], a, b);
       }
     }
-    return {(low.x + low.y) + (low.z + low.w), (high.x + high.y) + (high.z + high.w)};
+    return {(first.x + first.z) + (second.x + second.z), (first.y + first.w) + (second.y + second.w)};
   }
 };
 
@@ -228,15 +237,17 @@ template <int kTiles, class Size>
 struct Gradients {
   using D = Division<kTiles, Size>;
   int feature, part;  // the first of the 16 features
+  int features;       // where they lie in a left stage
   OwnTiles<D::own1> conv1;
   OwnTiles<D::own2> conv2;
   OwnTiles<D::own3> conv3;
-  int x_at[D::own1], d_raw_at[D::own3];
-  float2 bias1 = {}, bias2 = {};  // of the features g and g + 8
+  int x_at[D::own1], d_raw_at[D::own3];  // bytes
+  float2 bias1 = {}, bias2 = {};         // of the features g and g + 8
 
   __device__ Gradients(const FusedShape& s, const LanePlace& at)
       : feature(at.warp % D::group / D::parts * tile_pixels),
         part(at.warp % D::parts),
+        features(feature / 2 * left_pitch),
         conv1(s.conv1_back.n_tiles, part),
         conv2(s.conv2_back.n_tiles, part),
         conv3(s.conv3.n_tiles, part) {
@@ -244,7 +255,8 @@ struct Gradients {
     const auto offset = [&](int column, int channels, bool turned) {
       const int tap = column / channels;
       const int from = turned ? taps - 1 - tap : tap;
-      return tap < taps ? (from / 3 * (s.width + 2) + from % 3) * channels + column % channels : 0;
+      const int place = tap < taps ? (from / 3 * (s.width + 2) + from % 3) * channels + column % channels : 0;
+      return place * static_cast<int>(sizeof(float));
     };
     const int inputs = Size::half > 0 ? Size::half : s.half;
     const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
@@ -263,27 +275,26 @@ struct Gradients {
 struct GroupStages {
   Shared<float> stage1, stage2;
   Shared<int> upper_left;
-  int stage_floats;
   int own;  // tiles of the strip's own pixels; the others have no part in the sums
 };
 
-/// tiles += over the group's own pixels: features of `stage` times columns of a map, its channels picked up where they
-/// lie. Gives the features' sums.
-template <Precision kPrecision, int kOwn>
+/// tiles += over the group's own pixels: 16 features of their left stages, from `stage` on, times columns of a map, its
+/// channels picked up where they lie. Gives the features' sums.
+template <int kTiles, Precision kPrecision, int kOwn>
 __device__ float2 add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& group, Shared<float> stage,
                                      Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at) {
   float2 sum = {};
 #pragma unroll 1
   for (int warp = 0; warp < group.own; ++warp) {
-    int base[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      base[i] = group.upper_left[warp * tile_pixels + 4 * at.t + i] * channels;
-    }
-    const float2 more = tiles.template add<kPrecision>(stage + warp * group.stage_floats, at, [&](int i) {
-      return make_float4(map[base[0] + offset[i]], map[base[1] + offset[i]], map[base[2] + offset[i]],
-                         map[base[3] + offset[i]]);
-    });
+    const int2 first = load2(group.upper_left + (warp * tile_pixels + 2 * at.t));
+    const int2 second = load2(group.upper_left + (warp * tile_pixels + tile_columns + 2 * at.t));
+    const int pixel_bytes = channels * static_cast<int>(sizeof(float));
+    const int from[4] = {first.x * pixel_bytes, first.y * pixel_bytes, second.x * pixel_bytes, second.y * pixel_bytes};
+    const float2 more =
+        tiles.template add<kPrecision>(stage + warp * stage_floats(kTiles * tile_columns), at, [&](int i) {
+          return make_float4(load_at_byte(map, from[0] + offset[i]), load_at_byte(map, from[1] + offset[i]),
+                             load_at_byte(map, from[2] + offset[i]), load_at_byte(map, from[3] + offset[i]));
+        });
     sum = make_float2(sum.x + more.x, sum.y + more.y);
   }
   return sum;
@@ -302,9 +313,9 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
   const int group_warp = at.warp / D::group * D::group;
   const int left = strip.own_tiles - (first_tile + group_warp);
-  const GroupStages group{memory.stage1 + group_warp * memory.stage_floats,
-                          memory.stage2 + group_warp * memory.stage_floats,
-                          memory.upper_left + group_warp * tile_pixels, memory.stage_floats,
+  constexpr int stage = stage_floats(D::padded);
+  const GroupStages group{memory.stage1 + group_warp * stage, memory.stage2 + group_warp * stage,
+                          memory.upper_left + group_warp * tile_pixels,
                           left < 0          ? 0
                           : left < D::group ? left
                                             : D::group};
@@ -312,8 +323,8 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     return;
   }
   const int columns = s.width + 2;
-  const Shared<float> mine1 = memory.stage1 + at.warp * memory.stage_floats;
-  const Shared<float> mine2 = memory.stage2 + at.warp * memory.stage_floats;
+  const Shared<float> mine1 = memory.stage1 + at.warp * stage;
+  const Shared<float> mine2 = memory.stage2 + at.warp * stage;
   const int tile = first_tile + at.warp;
   const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
   const float* packed = task.packed + lane;
@@ -329,17 +340,17 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
                                                           s.conv1.k_tiles, lane_weight(packed, s.conv1, at), at);
     relu_and_round<kTiles, kPrecision>(h1);
-    put(mine1, h1, at);
+    put<Side::right>(mine1, h1, at);
     float h2[kTiles][4];
     start_with_bias(h2, packed + s.bias2, at);
     chain_product<kTiles, kPrecision>(h1, h2, lane_weight(packed, s.conv2, at));
     relu_and_round<kTiles, kPrecision>(h2);
     clear_repeated(pixels, h2);
-    put(mine2, h2, at);
+    put<Side::left>(mine2, h2, at);
   }
   sync_group<group_threads>();
-  add_columns_of_map<kPrecision>(sums.conv3, group, group.stage2 + sums.feature * stage_pitch, memory.d_raw_tile,
-                                 outputs, sums.d_raw_at, at);
+  add_columns_of_map<kTiles, kPrecision>(sums.conv3, group, group.stage2 + sums.features, memory.d_raw_tile, outputs,
+                                         sums.d_raw_at, at);
   float dz2[kTiles][4] = {};
   {
     const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
@@ -347,28 +358,31 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
                                                             s.conv3_back.k_tiles, lane_weight(packed, s.conv3_back, at),
                                                             at);
   }
-  through_relu<kTiles, kPrecision>(dz2, mine2, at);
+  through_relu<Side::left, kTiles, kPrecision>(dz2, mine2, at);
   clear_repeated(pixels, dz2);
   sync_group<group_threads>();  // h2 has been read
-  put(mine2, dz2, at);
+  put<Side::left>(mine2, dz2, at);
   sync_group<group_threads>();
 #pragma unroll 1
   for (int warp = 0; warp < group.own; ++warp) {
-    const int stage = warp * memory.stage_floats;
-    const Shared<float> h1 = group.stage1 + (stage + at.g * stage_pitch + 4 * at.t);
-    const float2 more = sums.conv2.template add<kPrecision>(
-        group.stage2 + (stage + sums.feature * stage_pitch), at,
-        [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * tile_columns * stage_pitch); });
+    const Shared<float> h1 = group.stage1 + (warp * stage + at.g * right_pitch + 2 * at.t);
+    const float2 more =
+        sums.conv2.template add<kPrecision>(group.stage2 + (warp * stage + sums.features), at, [&](int i) {
+          const Shared<float> feature = h1 + (sums.part * D::own2 + i) * tile_columns * right_pitch;
+          const float2 low = load2(feature);
+          const float2 high = load2(feature + tile_columns);
+          return make_float4(low.x, low.y, high.x, high.y);
+        });
     sums.bias2 = make_float2(sums.bias2.x + more.x, sums.bias2.y + more.y);
   }
   float dz1[kTiles][4] = {};
   chain_product<kTiles, kPrecision>(dz2, dz1, lane_weight(packed, s.conv2_back, at));
-  through_relu<kTiles, kPrecision>(dz1, mine1, at);
+  through_relu<Side::right, kTiles, kPrecision>(dz1, mine1, at);
   sync_group<group_threads>();  // h1 has been read
-  put(mine1, dz1, at);
+  put<Side::left>(mine1, dz1, at);
   sync_group<group_threads>();
-  const float2 more = add_columns_of_map<kPrecision>(sums.conv1, group, group.stage1 + sums.feature * stage_pitch,
-                                                     memory.x_tile, inputs, sums.x_at, at);
+  const float2 more = add_columns_of_map<kTiles, kPrecision>(sums.conv1, group, group.stage1 + sums.features,
+                                                             memory.x_tile, inputs, sums.x_at, at);
   sums.bias1 = make_float2(sums.bias1.x + more.x, sums.bias1.y + more.y);
   if (tile < strip.tiles) {
     scatter_product<kTiles, kPrecision>(dz1, lane_weight(packed, s.conv1_back, at), s.conv1_back.n_tiles, memory.v,

@@ -44,6 +44,9 @@ struct alignas(8) float2 {
 inline float2 make_float2(float x, float y) {
   return {x, y};
 }
+struct alignas(8) int2 {
+  int x, y;
+};
 // NOLINTEND(readability-identifier-naming)
 
 namespace evenflow::emulation {
@@ -229,10 +232,13 @@ inline void check_aligned(const void* p, const emulation::Place& place) {
     emulation::fault("an access of 16 bytes is not aligned", place);
   }
 }
-inline float2 load2(const float* p, emulation::Place place = emulation::Place::current()) {
+inline void check_aligned_pair(const void* p, const emulation::Place& place) {
   if (reinterpret_cast<uintptr_t>(p) % 8 != 0) {
     emulation::fault("an access of 8 bytes is not aligned", place);
   }
+}
+inline float2 load2(const float* p, emulation::Place place = emulation::Place::current()) {
+  check_aligned_pair(p, place);
   return {p[0], p[1]};
 }
 inline float4 load4(const float* p, emulation::Place place = emulation::Place::current()) {
@@ -246,6 +252,14 @@ inline void store4(float* p, float4 v, emulation::Place place = emulation::Place
   p[2] = v.z;
   p[3] = v.w;
 }
+inline float2 load2(Shared<float> p, emulation::Place place = emulation::Place::current()) {
+  check_aligned_pair(p.checked(0, 2, place), place);
+  return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
+}
+inline int2 load2(Shared<int> p, emulation::Place place = emulation::Place::current()) {
+  check_aligned_pair(p.checked(0, 2, place), place);
+  return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
+}
 inline float4 load4(Shared<float> p, emulation::Place place = emulation::Place::current()) {
   check_aligned(p.checked(0, 4, place), place);
   const auto at = [&](int i) -> float { return p[emulation::Index(i, place)]; };
@@ -257,6 +271,14 @@ inline void store4(Shared<float> p, float4 v, emulation::Place place = emulation
   p[emulation::Index(1, place)] = v.y;
   p[emulation::Index(2, place)] = v.z;
   p[emulation::Index(3, place)] = v.w;
+}
+
+inline float load_at_byte(Shared<float> p, int place_in_bytes, emulation::Place place = emulation::Place::current()) {
+  constexpr int bytes = sizeof(float);
+  if (place_in_bytes % bytes != 0) {
+    emulation::fault("an access of 4 bytes is not aligned", place);
+  }
+  return p[emulation::Index(place_in_bytes / bytes, place)];
 }
 
 inline void sync_block(emulation::Place place = emulation::Place::current()) {
@@ -352,6 +374,9 @@ inline float to_tf32(float x) {
   }
   const auto bits = std::bit_cast<uint32_t>(x) + (tf32_dropped + 1) / 2;
   return std::bit_cast<float>((bits & ~tf32_dropped) | tf32_mark);
+}
+inline float not_negative_to_tf32(float x) {
+  return to_tf32(x);
 }
 inline float tf32_operand(float x, const emulation::Place& place) {
   const auto bits = std::bit_cast<uint32_t>(x);
