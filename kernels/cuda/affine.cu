@@ -1,6 +1,5 @@
 // The affine part of a coupling after its network.
-// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256, backward
-// 1024. Then
+// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256. Then
 // one launch that adds up what the planes summed: a thread per sample (log_det) or per channel (gradients).
 // Traffic: forward 16 bytes per element of the half (s, t, x_b in, y_b out), 8 more for x_a where y is other memory
 // than x; backward 28 (s, t, x_b, dy_b in; dx_b and d raw for s and t out).
@@ -189,7 +188,7 @@ void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask
                      float* dbias) {
   const AffineTask& f = task.forward;
   double* of_planes = scratch_doubles(stream, f.n * affine_sums * f.half);
-  launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels, most_warps * warp_size), block_sum_bytes},
+  launch(stream, {"affine_backward", plane_grid(f), plane_block(f.pixels), block_sum_bytes},
          kind == CouplingKind::sigmoid ? affine_backward_kernel<CouplingKind::sigmoid>
                                        : affine_backward_kernel<CouplingKind::tanh>,
          task, of_planes);

@@ -51,6 +51,9 @@ constexpr int stage_floats(int padded) {
   return padded * right_pitch;
 }
 
+/// What a warp adds up of a channel for the gradients of log gain and the last bias: of s, then of t, each.
+inline constexpr int gain_sums = 4;
+
 /// Rows of a window's map that a block computes, and what it takes in shared memory.
 struct Strips {
   int rows = 0, count = 0;
@@ -270,20 +273,38 @@ __device__ void relu_and_round(float (&h)[kTiles][4]) {
   }
 }
 
-/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], with a column of zeros on either side
-/// and zeros for rows outside of the map. A thread has eight loads on their way at a time.
+/// Of a tile's rows, which begin `first` rows into the map, those that are on it.
+struct RowsOnMap {
+  int begin, end;
+  __device__ RowsOnMap(const FusedShape& s, int first, int rows)
+      : begin(first > 0 ? first : 0), end(first + rows < s.height ? first + rows : s.height) {}
+};
+
+/// Zeros to the columns on either side of tile[rows][width + 2][channels], and to its rows outside of the map.
+template <int kThreads>
+__device__ void clear_border(const FusedShape& s, int channels, int first, int rows, Shared<float> tile) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int row_floats = (s.width + 2) * channels;
+  for (int row = thread / warp_size; row < rows; row += kThreads / warp_size) {
+    const bool outside = first + row < 0 || first + row >= s.height;
+    for (int i = thread % warp_size; i < (outside ? row_floats : 2 * channels); i += warp_size) {
+      tile[row * row_floats + (outside || i < channels ? i : row_floats - 2 * channels + i)] = 0.0F;
+    }
+  }
+}
+
+/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], bordered by zeros. A thread has eight
+/// loads on their way at a time.
 template <int kThreads, Precision kPrecision>
 __device__ void load_tile(const FusedShape& s, const float* planes, int channels, int first, int rows,
                           Shared<float> tile) {
   constexpr int batch = 8;
-  const int thread = static_cast<int>(threadIdx.x);
   const int columns = s.width + 2;
-  const int begin = first > 0 ? first : 0;
-  const int end = first + rows < s.height ? first + rows : s.height;
-  const int count = (end - begin) * s.width;  // in a row, of each plane
+  const RowsOnMap there(s, first, rows);
+  const int count = (there.end - there.begin) * s.width;  // in a row, of each plane
   const float inverse_count = 1.0F / static_cast<float>(count);
   const float inverse_width = 1.0F / static_cast<float>(s.width);
-  for (int i = thread; i < channels * count; i += batch * kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < channels * count; i += batch * kThreads) {
     float value[batch];
     int to[batch];
 #pragma unroll
@@ -294,8 +315,8 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
         const int channel = quotient(at, inverse_count);
         const int pixel = at - channel * count;
         const int row = quotient(pixel, inverse_width);
-        value[k] = planes[channel * s.height * s.width + begin * s.width + pixel];
-        to[k] = ((begin - first + row) * columns + pixel - row * s.width + 1) * channels + channel;
+        value[k] = planes[channel * s.height * s.width + there.begin * s.width + pixel];
+        to[k] = ((there.begin - first + row) * columns + pixel - row * s.width + 1) * channels + channel;
       }
     }
 #pragma unroll
@@ -305,19 +326,7 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
       }
     }
   }
-  for (int i = thread; i < 2 * rows * channels; i += kThreads) {
-    const int channel = i % channels;
-    const int side = i / channels;
-    tile[(side / 2 * columns + side % 2 * (columns - 1)) * channels + channel] = 0.0F;
-  }
-  for (int row = 0; row<rows; row += rows> 1 ? rows - 1 : 1) {
-    if (first + row >= 0 && first + row < s.height) {
-      continue;
-    }
-    for (int i = thread; i < columns * channels; i += kThreads) {
-      tile[row * columns * channels + i] = 0.0F;
-    }
-  }
+  clear_border<kThreads>(s, channels, first, rows, tile);
 }
 
 /// tap_offset as a table, of any number of channels.

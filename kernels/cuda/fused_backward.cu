@@ -1,14 +1,14 @@
-// The gradients of the coupling's network, hidden maps computed again from x_a. What follows the network goes before,
-// element by element (affine.cu, shift.cu): it leaves the gradient of the last convolution's output, which the strips
-// here read with their neighbours' rows. Grid: as many blocks as the GPU has multiprocessors, each with a fixed share
-// of the strips of all windows. A warp carries 16 pixels through the network and back; the weight gradients' tiles stay
-// in registers, each tile in one warp of every group that shares its pixels, until a block has done all. A second
-// launch adds up the blocks' shares. Traffic, per element of x: 8 bytes in (x_a, d raw, d y_a), rows around a strip
-// again, and 2 out (d x_a); per block one row of all gradients out, read once by the second launch. Sums: a weight
-// gradient over a group's pixels in the order of its rounds, float32 (tensor cores); the block's groups in order,
-// float32; blocks every 8th in order, then those 8, float64. The order depends on the number of multiprocessors. Hidden
-// maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in one warp of the block,
-// its operands loaded 4 bytes at a time (25 instructions a product; 8 now).
+// The coupling's gradients, hidden maps computed again from x_a. A strip begins with what follows the network, element
+// by element, for its neighbours' rows as well; where dx is dy's memory, which neighbours may have changed by then,
+// affine.cu or shift.cu has done that before for all. Grid: as many blocks as the GPU has multiprocessors, each with a
+// fixed share of the strips of all windows. A warp carries 16 pixels through the network and back; the weight
+// gradients' tiles stay in registers, each tile in one warp of every group that shares its pixels, until a block has
+// done all. A second launch adds up the blocks' shares. Traffic, per element of x: 12 bytes in (x, dy, what forward
+// kept), rows around a strip again, and 4 out (dx); per block one row of all gradients out, read once by the second
+// launch. Sums: a weight gradient over a group's pixels in the order of its rounds, float32 (tensor cores); the block's
+// groups in order, float32; blocks every 8th in order, then those 8, float64. The order depends on the number of
+// multiprocessors. Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in
+// one warp of the block, its operands loaded 4 bytes at a time (25 instructions a product; 8 now).
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
@@ -44,20 +44,13 @@ struct Division {
 };
 
 /// A division as the host and the second launch see it, and a block's share of the gradients: tiles as they lie in the
-/// lanes' registers, [warp of the group][tile][lane][4], then the first and the second bias.
+/// lanes' registers, [warp of the group][tile][lane][4], then the first and the second bias, log gain and last bias.
 struct PartialRow {
   int padded, parts, own1, own2, own3;
   __host__ __device__ constexpr int owned() const { return own1 + own2 + own3; }
   __host__ __device__ constexpr int bias() const { return padded / tile_pixels * parts * owned() * 4 * warp_size; }
-  __host__ __device__ constexpr int floats() const { return bias() + 2 * padded; }
-  /// Where the gradient of (feature, column) lies of the convolution whose first tile is `before`, `own` to a warp.
-  __device__ int place(int before, int own, int feature, int column) const {
-    const int tile = column / tile_columns;
-    const int warp = feature / tile_pixels * parts + tile / own;
-    const int lane = feature % tile_columns * 4 + column % tile_columns / 2;
-    const int value = feature % tile_pixels / tile_columns * 2 + column % 2;
-    return ((warp * owned() + before + tile % own) * warp_size + lane) * 4 + value;
-  }
+  __host__ __device__ constexpr int gain() const { return bias() + 2 * padded; }
+  __host__ __device__ constexpr int floats() const { return gain() + 4 * most_half; }
 };
 
 struct BackwardTask {
@@ -68,7 +61,10 @@ struct BackwardTask {
   float* dx = nullptr;
   int64_t x_stride = 0, dy_stride = 0, dx_stride = 0;
   const float* packed = nullptr;
-  const float* d_raw = nullptr;  // [n, outputs, pixels]
+  CouplingKind kind = CouplingKind::sigmoid;
+  float log_det_gradient = 0;
+  const float* saved = nullptr;  // [n, outputs, pixels]: the network's output as forward kept it
+  const float* d_raw = nullptr;  // of the same size, its gradient if it is there already, or null
   float* partials = nullptr;     // [blocks, PartialRow::floats()]
 };
 
@@ -80,7 +76,8 @@ struct BackwardMemory {
   int v_stride;
   // Of each warp's pixels: h1 (right), then d z1 (left); h2, then d z2 (left).
   Shared<float> stage1, stage2;
-  Shared<int> upper_left;  // in the tiles, of a round's pixels
+  Shared<int> upper_left;   // in the tiles, of a round's pixels
+  Shared<double> gain_sum;  // [warp][gain_sums]
 
   __device__ BackwardMemory(const BackwardTask& task, SharedMemory& memory) {
     const FusedShape& s = task.shape;
@@ -95,6 +92,7 @@ struct BackwardMemory {
     stage1 = memory.take<float>(backward_warps * stage_floats(s.padded));
     stage2 = memory.take<float>(backward_warps * stage_floats(s.padded));
     upper_left = memory.take<int>(backward_warps * tile_pixels);
+    gain_sum = memory.take<double>(backward_warps * gain_sums);
   }
 };
 
@@ -144,6 +142,114 @@ struct TilePixels {
     }
   }
 };
+
+/// A warp's channel of the half, and its lanes' places among those that share it.
+struct ChannelPlace {
+  int channel, first, step;
+  __device__ ChannelPlace(int half_channels, const LanePlace& at) {
+    const bool shared = backward_warps % half_channels == 0;
+    channel = shared ? at.warp % half_channels : at.warp;  // or none, from the half's end on
+    first = (shared ? at.warp / half_channels * warp_size : 0) + at.lane;
+    step = shared ? backward_warps / half_channels * warp_size : warp_size;
+  }
+};
+
+/// What follows the network, back, at one element: d x_b, d raw of s and t, and the terms of the gains' sums.
+struct ElementGradient {
+  float dx, d_raw_s, d_raw_t;
+  double sums[gain_sums];
+};
+template <CouplingKind kKind>
+__device__ ElementGradient element_gradient(float kept_s, float kept_t, float x_b, float dy_b, float log_det_gradient,
+                                            const float (&bias)[2], const float (&gain)[2]) {
+  if constexpr (kKind == CouplingKind::additive) {  // the shift is kept as it is
+    const float d_raw = dy_b * gain[0];
+    return {dy_b, d_raw, 0, {3.0 * dy_b * kept_s, 0, d_raw, 0}};
+  }
+  const float s = (kept_s + bias[0]) * gain[0];
+  const float t = (kept_t + bias[1]) * gain[1];
+  const Gain g = gain_of<kKind>(s);
+  const float dt = dy_b * expf(g.log_g);  // and d x_b
+  const float ds = (dt * (x_b + t) + log_det_gradient) * g.slope;
+  return {dt, ds * gain[0], dt * gain[1], {3.0 * ds * s, 3.0 * dt * t, ds * gain[0], dt * gain[1]}};
+}
+
+/// A strip's d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
+template <CouplingKind kKind, Precision kPrecision>
+__device__ void load_gradient(const BackwardTask& task, int64_t lane, const StripPlace& strip,
+                              const BackwardMemory& memory, const LanePlace& at) {
+  constexpr int batch = 4;
+  constexpr bool additive = kKind == CouplingKind::additive;
+  const FusedShape& s = task.shape;
+  const ChannelPlace place(s.half, at);
+  const int from = strip.hidden_first - 1;
+  const int rows = strip.hidden_rows + 2;
+  const int columns = s.width + 2;
+  clear_border<backward_threads>(s, s.outputs, from, rows, memory.d_raw_tile);
+  if (place.channel >= s.half) {
+    return;
+  }
+  const RowsOnMap there(s, from, rows);
+  const int plane = s.height * s.width;
+  const int count = (there.end - there.begin) * s.width;
+  const float inverse_width = 1.0F / static_cast<float>(s.width);
+  const float* packed = task.packed + lane;
+  const int second = additive ? 0 : s.half;
+  const float bias[2] = {packed[s.bias3 + place.channel], packed[s.bias3 + second + place.channel]};
+  const float gain[2] = {expf(3.0F * packed[s.log_gain + place.channel]),
+                         expf(3.0F * packed[s.log_gain + second + place.channel])};
+  const int begin = place.channel * plane + there.begin * s.width;
+  const float* kept = task.saved + (lane + strip.window * s.outputs * plane + begin);
+  const float* x_b = task.x + (lane + strip.window * task.x_stride + s.half * plane + begin);
+  const float* dy_b = task.dy + (lane + strip.window * task.dy_stride + s.half * plane + begin);
+  float* dx_b = task.dx + (lane + strip.window * task.dx_stride + s.half * plane + begin);
+  double sums[gain_sums] = {};
+  for (int i = place.first; i < count; i += batch * place.step) {
+    float values[batch][4];
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = i + k * place.step;
+      if (pixel < count) {
+        values[k][0] = kept[pixel];
+        values[k][1] = additive ? 0.0F : kept[s.half * plane + pixel];
+        values[k][2] = additive ? 0.0F : x_b[pixel];
+        values[k][3] = dy_b[pixel];
+      }
+    }
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = i + k * place.step;
+      if (pixel >= count) {
+        break;
+      }
+      const ElementGradient d = element_gradient<kKind>(values[k][0], values[k][1], values[k][2], values[k][3],
+                                                        task.log_det_gradient, bias, gain);
+      const int row = quotient(pixel, inverse_width);
+      const int to = ((there.begin - from + row) * columns + pixel - row * s.width + 1) * s.outputs + place.channel;
+      memory.d_raw_tile[to] = rounded<kPrecision>(d.d_raw_s);
+      if (!additive) {
+        memory.d_raw_tile[to + s.half] = rounded<kPrecision>(d.d_raw_t);
+      }
+      const int y = there.begin + row;
+      if (y >= strip.first && y < strip.last) {
+        dx_b[pixel] = d.dx;
+#pragma unroll
+        for (int j = 0; j < gain_sums; ++j) {
+          sums[j] += d.sums[j];
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < gain_sums; ++j) {
+    for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+      sums[j] += shuffle_xor(sums[j], mask);
+    }
+    if (at.lane == 0) {
+      memory.gain_sum[at.warp * gain_sums + j] += sums[j];
+    }
+  }
+}
 
 /// How a stage is laid out (fused.h).
 enum class Side { left, right };
@@ -201,8 +307,9 @@ __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const Lane
   }
 }
 
-/// The tiles of one weight gradient that a warp owns.
-template <int kOwn>
+/// The tiles of one weight gradient that a warp owns. kAll: those that are not real are computed too, which costs less
+/// than to ask.
+template <int kOwn, bool kAll>
 struct OwnTiles {
   float sum[kOwn][4] = {};
   int count = 0;  // real ones
@@ -222,7 +329,7 @@ struct OwnTiles {
     const float a[2][4] = {{first.x, first.y, first.z, first.w}, {second.x, second.y, second.z, second.w}};
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
-      if (i < count) {
+      if (kAll || i < count) {
         const float4 v = column(i);
         const float b[2][2] = {{v.x, v.y}, {v.z, v.w}};
         product<kPrecision>(sum[i], a, b);
@@ -238,9 +345,9 @@ struct Gradients {
   using D = Division<kTiles, Size>;
   int feature, part;  // the first of the 16 features
   int features;       // where they lie in a left stage
-  OwnTiles<D::own1> conv1;
-  OwnTiles<D::own2> conv2;
-  OwnTiles<D::own3> conv3;
+  OwnTiles<D::own1, (Size::half > 0)> conv1;
+  OwnTiles<D::own2, true> conv2;
+  OwnTiles<D::own3, (Size::half > 0)> conv3;
   int x_at[D::own1], d_raw_at[D::own3];  // bytes
   float2 bias1 = {}, bias2 = {};         // of the features g and g + 8
 
@@ -280,8 +387,8 @@ struct GroupStages {
 
 /// tiles += over the group's own pixels: 16 features of their left stages, from `stage` on, times columns of a map, its
 /// channels picked up where they lie. Gives the features' sums.
-template <int kTiles, Precision kPrecision, int kOwn>
-__device__ float2 add_columns_of_map(OwnTiles<kOwn>& tiles, const GroupStages& group, Shared<float> stage,
+template <int kTiles, Precision kPrecision, int kOwn, bool kAll>
+__device__ float2 add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
                                      Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at) {
   float2 sum = {};
 #pragma unroll 1
@@ -423,8 +530,8 @@ __device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const S
 }
 
 /// Tile by tile, what the block's groups have added up, in their order.
-template <class D, int kOwn>
-__device__ void write_tiles(const OwnTiles<kOwn>& tiles, int before, Shared<float> memory, float* partial,
+template <class D, int kOwn, bool kAll>
+__device__ void write_tiles(const OwnTiles<kOwn, kAll>& tiles, int before, Shared<float> memory, float* partial,
                             const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kOwn; ++i) {
@@ -472,6 +579,20 @@ __device__ void write_biases(Gradients<kTiles, Size>& sums, Shared<float> memory
   }
 }
 
+// [log gain, bias][outputs]: a channel's warps in order.
+__device__ inline void write_gains(const FusedShape& s, Shared<double> gain_sum, float* partial) {
+  const bool shared = backward_warps % s.half == 0;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * s.outputs; i += backward_threads) {
+    const int output = i % s.outputs;
+    const int sum_of = i / s.outputs * 2 + output / s.half;  // of s, then of t
+    double sum = 0;
+    for (int warp = output % s.half; warp < (shared ? backward_warps : s.half); warp += s.half) {
+      sum += gain_sum[warp * gain_sums + sum_of];
+    }
+    partial[i] = static_cast<float>(sum);
+  }
+}
+
 template <int kTiles, class Size>
 __host__ __device__ constexpr PartialRow partial_row() {
   using D = Division<kTiles, Size>;
@@ -483,7 +604,7 @@ __host__ __device__ constexpr PartialRow partial_row() {
 template <int kTiles, Precision kPrecision, class Size>
 __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
   using D = Division<kTiles, Size>;
-  const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.d_raw, task.partials);
+  const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.saved, task.d_raw, task.partials);
   const FusedShape& s = task.shape;
   const LanePlace at;
   SharedMemory shared;
@@ -491,6 +612,9 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
   if constexpr (Size::half == 0) {
     fill_offsets<backward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
     fill_offsets<backward_threads>(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < backward_warps * gain_sums; i += backward_threads) {
+    memory.gain_sum[i] = 0.0;
   }
   Gradients<kTiles, Size> sums(s, at);
   for (int64_t item = blockIdx.x; item < task.items; item += gridDim.x) {
@@ -500,8 +624,16 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     sync_block();  // the strip before is done with what follows
     load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
                                             memory.x_tile);
-    load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
-                                            s.outputs, from, rows, memory.d_raw_tile);
+    if (task.d_raw != nullptr) {
+      load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
+                                              s.outputs, from, rows, memory.d_raw_tile);
+    } else if (task.kind == CouplingKind::additive) {
+      load_gradient<CouplingKind::additive, kPrecision>(task, lane, strip, memory, at);
+    } else if (task.kind == CouplingKind::tanh) {
+      load_gradient<CouplingKind::tanh, kPrecision>(task, lane, strip, memory, at);
+    } else {
+      load_gradient<CouplingKind::sigmoid, kPrecision>(task, lane, strip, memory, at);
+    }
     sync_block();
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
@@ -518,60 +650,86 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
   write_tiles<D>(sums.conv2, D::own1, memory.stage1, partial, at);
   write_tiles<D>(sums.conv3, D::own1 + D::own2, memory.stage1, partial, at);
   write_biases(sums, memory.stage1, partial + row.bias(), at);
+  if (task.d_raw == nullptr) {
+    write_gains(s, memory.gain_sum, partial + row.gain());
+  }
 }
 
 struct GradientSums {
   FusedShape shape;
   PartialRow row;
   int blocks = 0;
+  bool gains = false;  // are in the rows
   const float* partials = nullptr;
-  float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight;
+  float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight, *conv3_bias, *log_gain;
 };
 
-// A warp to 32 elements of the gradients, eight warps to the blocks' rows: every 8th row each, then the eight in order.
+/// Where float i of a row belongs, or null.
+__device__ inline float* gradient_of(const GradientSums& task, int i) {
+  const FusedShape& s = task.shape;
+  const PartialRow& row = task.row;
+  const int f = s.hidden;
+  if (i >= row.gain()) {
+    i -= row.gain();
+    return !task.gains || i >= 2 * s.outputs ? nullptr
+           : i < s.outputs                   ? task.log_gain + i
+                                             : task.conv3_bias + (i - s.outputs);
+  }
+  if (i >= row.bias()) {
+    i -= row.bias();
+    const int feature = i % row.padded;
+    return feature >= f ? nullptr : (i < row.padded ? task.conv1_bias : task.conv2_bias) + feature;
+  }
+  const int value = i % 4;
+  const int lane = i / 4 % warp_size;
+  const int tile_of_warp = i / (4 * warp_size);
+  const int warp = tile_of_warp / row.owned();
+  const int part = warp % row.parts;
+  const int feature = warp / row.parts * tile_pixels + value / 2 * tile_columns + lane / 4;
+  if (feature >= f) {
+    return nullptr;
+  }
+  int tile = tile_of_warp % row.owned();
+  const auto column_of = [&](int own) { return (part * own + tile) * tile_columns + lane % 4 * 2 + value % 2; };
+  if (tile < row.own1) {  // [f, in, tap]
+    const int column = column_of(row.own1);
+    return column >= taps * s.half ? nullptr
+                                   : task.conv1_weight + (feature * s.half + column % s.half) * taps + column / s.half;
+  }
+  tile -= row.own1;
+  if (tile < row.own2) {  // [f, f]
+    const int column = column_of(row.own2);
+    return column >= f ? nullptr : task.conv2_weight + feature * f + column;
+  }
+  tile -= row.own2;  // [out, f, tap]
+  const int column = column_of(row.own3);
+  return column >= taps * s.outputs
+             ? nullptr
+             : task.conv3_weight + (column % s.outputs * f + feature) * taps + column / s.outputs;
+}
+
+// A warp to 32 floats of a row, eight warps to the rows: every 8th each, then the eight in order.
 constexpr int summing_warps = 8;
 
 __global__ void add_fused_gradients_kernel(LaneStrides lanes, GradientSums task) {
   to_lane(lanes, task.partials, task.conv1_weight, task.conv1_bias, task.conv2_weight, task.conv2_bias,
-          task.conv3_weight);
-  const FusedShape& s = task.shape;
-  const PartialRow& row = task.row;
+          task.conv3_weight, task.conv3_bias, task.log_gain);
   const LanePlace at;
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(summing_warps * warp_size);
-  const int f = s.hidden;
-  const int size1 = f * s.half * taps;
-  const int size2 = f * f;
-  const int size3 = s.outputs * f * taps;
-  const int all = size1 + size2 + size3 + 2 * f;
-  const int element = static_cast<int>(blockIdx.x) * warp_size + at.lane;
-  int i = element < all ? element : 0;
-  int from = 0;
-  float* to = nullptr;
-  if (i < size1) {  // [f, in, tap]
-    to = task.conv1_weight + i;
-    from = row.place(0, row.own1, i / (s.half * taps), i % taps * s.half + i / taps % s.half);
-  } else if ((i -= size1) < size2) {
-    to = task.conv2_weight + i;
-    from = row.place(row.own1, row.own2, i / f, i % f);
-  } else if ((i -= size2) < size3) {  // [out, f, tap]
-    to = task.conv3_weight + i;
-    from = row.place(row.own1 + row.own2, row.own3, i / taps % f, i % taps * s.outputs + i / (f * taps));
-  } else if ((i -= size3) < f) {
-    to = task.conv1_bias + i;
-    from = row.bias() + i;
-  } else {
-    to = task.conv2_bias + (i - f);
-    from = row.bias() + row.padded + (i - f);
-  }
+  const int floats = task.row.floats();
+  const int i = static_cast<int>(blockIdx.x) * warp_size + at.lane;
   double sum = 0;
+  if (i < floats) {
 #pragma unroll 4
-  for (int block = at.warp; block < task.blocks; block += summing_warps) {
-    sum += task.partials[static_cast<int64_t>(block) * row.floats() + from];
+    for (int block = at.warp; block < task.blocks; block += summing_warps) {
+      sum += task.partials[static_cast<int64_t>(block) * floats + i];
+    }
   }
   sums[static_cast<int>(threadIdx.x)] = sum;
   sync_block();
-  if (at.warp > 0 || element >= all) {
+  float* to = at.warp == 0 && i < floats ? gradient_of(task, i) : nullptr;
+  if (to == nullptr) {
     return;
   }
   for (int warp = 1; warp < summing_warps; ++warp) {
@@ -684,7 +842,10 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   }
   const FusedShape s = fused_shape(shape);
   float* d_raw = coupling.workspace.data;
-  after_network_backward(stream, coupling, s, d_raw);
+  const bool in_place = dx.data == dy.data;
+  if (in_place) {
+    after_network_backward(stream, coupling, s, d_raw);
+  }
   const Strips strips = backward_strips(s);
   const BackwardTask task{.shape = s,
                           .rows = strips.rows,
@@ -697,7 +858,10 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .dy_stride = dy.sample_stride,
                           .dx_stride = dx.sample_stride,
                           .packed = coupling.packed.data,
-                          .d_raw = d_raw,
+                          .kind = shape.kind,
+                          .log_det_gradient = static_cast<float>(coupling.log_det_gradient),
+                          .saved = coupling.saved.data,
+                          .d_raw = in_place ? d_raw : nullptr,
                           .partials = d_raw + d_raw_floats(s, x.n)};
   const int64_t blocks = blocks_of(strips, x.n);
   const BackwardChoice choice = choice_for(s, shape.precision);
@@ -705,12 +869,12 @@ void run(Stream& stream, const CouplingBackward& coupling) {
       stream,
       {"fused_backward", {static_cast<unsigned>(blocks)}, backward_threads, static_cast<size_t>(strips.shared_bytes)},
       choice.kernel, task);
-  const int64_t elements = d.conv1_weight.size + d.conv2_weight.size + d.conv3_weight.size + 2 * shape.hidden;
   constexpr unsigned threads = summing_warps * warp_size;
-  launch(stream, {"add_fused_gradients", blocks_for(elements, warp_size), threads, threads * sizeof(double)},
+  launch(stream, {"add_fused_gradients", blocks_for(choice.row.floats(), warp_size), threads, threads * sizeof(double)},
          add_fused_gradients_kernel,
-         GradientSums{s, choice.row, static_cast<int>(blocks), task.partials, d.conv1_weight.data, d.conv1_bias.data,
-                      d.conv2_weight.data, d.conv2_bias.data, d.conv3_weight.data});
+         GradientSums{s, choice.row, static_cast<int>(blocks), !in_place, task.partials, d.conv1_weight.data,
+                      d.conv1_bias.data, d.conv2_weight.data, d.conv2_bias.data, d.conv3_weight.data, d.conv3_bias.data,
+                      d.log_gain.data});
 }
 
 }  // namespace fused

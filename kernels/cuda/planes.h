@@ -56,8 +56,8 @@ struct PackedPlanes {
 inline constexpr int packs_per_thread = 4;
 
 /// A block of threads for one plane: a thread per pixel, in whole warps.
-inline dim3 plane_block(int64_t pixels, int64_t most = block_threads) {
-  return {static_cast<unsigned>(std::min<int64_t>(most, divide_up(pixels, warp_size) * warp_size))};
+inline dim3 plane_block(int64_t pixels) {
+  return {static_cast<unsigned>(std::min<int64_t>(block_threads, divide_up(pixels, warp_size) * warp_size))};
 }
 
 struct PlaneGrid {

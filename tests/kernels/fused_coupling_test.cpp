@@ -188,9 +188,17 @@ TEST_P(FusedCoupling, Gradients) {
     }
     expect_near(added, *gradients[tensor], gradient_bound(), text_of("d ", names[tensor]));
   }
-  // In place: the same bits, run after run.
-  EXPECT_EQ(backward(gradient), actual);
-  EXPECT_EQ(gradient.values().values, out.values().values);
+  // The same bits, run after run.
+  const Vector first = out.values().values;
+  EXPECT_EQ(backward(out), actual);
+  EXPECT_EQ(out.values().values, first);
+  // In place by other kernels, which round the sums of the gains' gradients elsewhere.
+  constexpr double rounding = 0x1p-20;
+  const std::vector<Vector> in_place = backward(gradient);
+  for (size_t tensor = 0; tensor < actual.size(); ++tensor) {
+    expect_near(in_place[tensor], actual[tensor], rounding, text_of("in place, ", names[tensor]));
+  }
+  expect_near(gradient.values().values, first, rounding, "dx in place");
 }
 
 TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
