@@ -22,9 +22,15 @@ struct ActnormPointers {
   float* normalised;
 };
 
+constexpr int mix_forward_threads(int channels) {
+  return channels <= 8 ? block_threads : block_threads / 2;
+}
+
 template <int kChannels, int kWidth, bool kActnorm>
-__global__ void mix_forward_kernel(LaneStrides lanes, MixedPixels s, const float* x, const float* __restrict__ weight,
-                                   float* __restrict__ y, ActnormPointers actnorm) {
+__global__ void __launch_bounds__(mix_forward_threads(kChannels))
+    mix_forward_kernel(LaneStrides lanes, MixedPixels s, const float* x, const float* __restrict__ weight,
+                       float* __restrict__ y, ActnormPointers actnorm) {
+  constexpr int threads = mix_forward_threads(kChannels);
   to_lane(lanes, x, weight, y);
   SharedMemory memory;
   const Shared<float> w = memory.take<float>(kChannels * kChannels);
@@ -42,17 +48,32 @@ __global__ void mix_forward_kernel(LaneStrides lanes, MixedPixels s, const float
       in[k] = load_pack<kWidth>(x + n * s.x_stride + k * s.pixels + at);
     }
   }
-  // The parameters' way to shared memory behind the maps' reads, whose time it shares.
+  // Behind the maps' reads, whose time they share; all are read before the first is stored.
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kChannels * kChannels; i += static_cast<int>(blockDim.x)) {
-    w[i] = weight[i];
+  constexpr int each = static_cast<int>(divide_up(kChannels * kChannels, threads));
+  float some[each];
+#pragma unroll
+  for (int u = 0; u < each; ++u) {
+    const int i = thread + u * threads;
+    some[u] = i < kChannels * kChannels ? weight[i] : 0.0F;
   }
+  float b = 0;
+  float log_scale = 0;
   if constexpr (kActnorm) {
     to_lane(lanes, actnorm.bias, actnorm.log_scale, actnorm.normalised);
-    if (thread < kChannels) {
-      bias[thread] = actnorm.bias[thread];
-      scale[thread] = expf(actnorm.log_scale[thread]);
+    b = thread < kChannels ? actnorm.bias[thread] : 0.0F;
+    log_scale = thread < kChannels ? actnorm.log_scale[thread] : 0.0F;
+  }
+#pragma unroll
+  for (int u = 0; u < each; ++u) {
+    const int i = thread + u * threads;
+    if (i < kChannels * kChannels) {
+      w[i] = some[u];
     }
+  }
+  if (kActnorm && thread < kChannels) {
+    bias[thread] = b;
+    scale[thread] = expf(log_scale);
   }
   sync_block();
   if (!mine) {
@@ -90,7 +111,7 @@ template <int kChannels, bool kActnorm>
 void launch_mix_forward(Stream& stream, const MixForward& task) {
   // Pixels of 4 only where there are threads enough: with 8 channels and more, a thread's own reads fill the pipeline.
   constexpr int width = kChannels <= 4 ? pack_floats : 1;
-  constexpr int threads = kChannels <= 8 ? block_threads : block_threads / 2;
+  constexpr int threads = mix_forward_threads(kChannels);
   const ConstMap& x = task.x;
   const bool packs = planes_are_packs(x, task.y) && (!kActnorm || planes_are_packs(task.normalised));
   const bool wide = packs && width > 1;

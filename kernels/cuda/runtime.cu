@@ -283,7 +283,10 @@ class CudaRuntime final : public Runtime {
   }
 
   int64_t scratch_bytes(Stream& stream) override { return state_of(stream).scratch_bytes; }
-  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override { scratch(stream, bytes_of_lane); }
+  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override {
+    scratch(stream, bytes_of_lane);
+    arrival_counters(stream);
+  }
 
   void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue_of(stream)), "copy");
