@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "flow/glow.h"
+#include "kernels/actnorm_invconv.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
 #include "kernels/invconv.h"
@@ -77,8 +78,11 @@ void GlowPass::forward_step(kernels::Stream& stream, size_t index) {
   const Map state = block_output_[static_cast<size_t>(step.block)].samples(0, active_);
   const Map normalised = maps.actnorm_out.samples(0, active_);
   const Map mixed = maps.invconv_out.samples(0, active_);
-  kernels::actnorm_forward(stream, {.x = state, .parameters = glow_.actnorm(step), .y = normalised});
-  kernels::invconv_apply(stream, {.x = normalised, .weight = glow_.weight(step), .y = mixed});
+  kernels::actnorm_invconv_forward(stream, {.x = state,
+                                            .parameters = glow_.actnorm(step),
+                                            .weight = glow_.weight(step),
+                                            .normalised = normalised,
+                                            .y = mixed});
   kernels::coupling_forward(stream, {.shape = step.shape,
                                      .x = mixed,
                                      .packed = step.packed.view(),
@@ -138,7 +142,6 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     const size_t b = static_cast<size_t>(step.block);
     const Map gradient = block_gradient_[b].samples(0, active_);
     const Map scratch = block_scratch_[b].samples(0, active_);
-    const Map normalised = maps.actnorm_out.samples(0, active_);
     kernels::coupling_backward(stream, {.shape = step.shape,
                                         .x = maps.invconv_out.samples(0, active_),
                                         .dy = gradient,
@@ -148,16 +151,14 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
                                         .dx = scratch,
                                         .gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step),
                                         .workspace = workspace_.view()});
-    kernels::invconv_backward(stream, {.x = normalised,
-                                       .dy = scratch,
-                                       .weight = glow_.weight(step),
-                                       .dx = gradient,
-                                       .dweight = raw.slice(step.dweight_offset, step.inverse.size())});
-    kernels::actnorm_backward(stream, {.y = normalised,
-                                       .dy = gradient,
-                                       .parameters = glow_.actnorm(step),
-                                       .dx = gradient,
-                                       .gradients = {into.actnorm_bias, into.actnorm_log_scale}});
+    kernels::actnorm_invconv_backward(stream, {.normalised = maps.actnorm_out.samples(0, active_),
+                                               .dy = scratch,
+                                               .parameters = glow_.actnorm(step),
+                                               .weight = glow_.weight(step),
+                                               .dx = gradient,
+                                               .gradients = {into.actnorm_bias, into.actnorm_log_scale},
+                                               .dweight = raw.slice(step.dweight_offset, step.inverse.size()),
+                                               .workspace = gradient});
     if (index % steps == 0 && b > 0) {
       kernels::unsqueeze(stream, {.y = gradient, .x = kernels::split(block_gradient_[b - 1].samples(0, active_)).kept});
     }

@@ -17,6 +17,7 @@
   X(Squeeze) X(Unsqueeze)                                                                     \
   X(ActnormForward) X(ActnormInverse) X(ActnormBackward) X(ActnormInitialise)                 \
   X(InvconvApply) X(InvconvBackward)                                                          \
+  X(ActnormInvconvForward) X(ActnormInvconvBackward)                                          \
   X(InvconvAssemblePlu) X(InvconvAssembleDense) X(InvconvPluBackward) X(InvconvDenseBackward) \
   X(ConstantLogDet) X(ActnormLogDetBackward)                                                  \
   X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward)                   \

@@ -1,7 +1,7 @@
 // Grid. Forward, inverse: planes.h's, a row of threads per plane, four packs of 16 bytes a thread (of 4 where planes
 // are not aligned), all read before the first is written. Backward: x is the channel, y a piece of its n h w values;
-// a second launch adds the pieces up, a warp per channel. Initialise: a block per channel, once in a model's life,
-// simple before fast.
+// the last block to finish adds the pieces up, a warp per channel. Initialise: a block per channel, once in a model's
+// life, simple before fast.
 // Traffic: forward and inverse 8 bytes per element, backward 12, plus 16 per channel and piece. A pack reads its
 // parameters once.
 // Sums: backward adds the four elements of a pack in float32 and all else in float64: a thread's packs, the block's
@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/last_block.h"
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/operations.h"
@@ -55,15 +56,41 @@ struct Sums {
   double dy = 0, dyy = 0;
 };
 
+// One warp per channel: lane l adds pieces l, l + 32, ..., then a tree.
+__device__ inline void add_pieces(const Sums* partials, int channels, int pieces, const float* log_scale, float* dbias,
+                                  float* dlog_scale) {
+  const int lane = static_cast<int>(threadIdx.x) % warp_size;
+  for (int c = static_cast<int>(threadIdx.x) / warp_size; c < channels; c += static_cast<int>(blockDim.x) / warp_size) {
+    Sums sum;
+#pragma unroll 8
+    for (int piece = lane; piece < pieces; piece += warp_size) {
+      const Sums part = partials[static_cast<int64_t>(c) * pieces + piece];
+      sum.dy += part.dy;
+      sum.dyy += part.dyy;
+    }
+    for (int mask = warp_size / 2; mask > 0; mask /= 2) {
+      sum.dy += shuffle_xor(sum.dy, mask);
+      sum.dyy += shuffle_xor(sum.dyy, mask);
+    }
+    if (lane == 0) {
+      dbias[c] += static_cast<float>(sum.dy * static_cast<double>(expf(log_scale[c])));
+      dlog_scale[c] += static_cast<float>(sum.dyy);
+    }
+  }
+}
+
 template <int kWidth>
 __global__ void actnorm_backward_kernel(LaneStrides lanes, PackedPlanes planes, int64_t per_block, const float* y,
                                         int64_t y_stride, const float* dy, int64_t dy_stride,
                                         const float* __restrict__ log_scale, float* dx, int64_t dx_stride,
-                                        Sums* __restrict__ partials) {
+                                        float* __restrict__ dbias, float* __restrict__ dlog_scale, Sums* partials,
+                                        unsigned* counters) {
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
+  const Shared<unsigned> arrived = memory.take<unsigned>(1);
   const int64_t c = blockIdx.x;
   to_lane(lanes, log_scale);
+  scratch_to_lane(lanes, partials);
   const float scale = expf(log_scale[c]);
   const int64_t offset = c * planes.packs * kWidth + lane_offset(lanes, y, dy, dx);
   const int64_t first = blockIdx.y * per_block;
@@ -106,33 +133,12 @@ __global__ void actnorm_backward_kernel(LaneStrides lanes, PackedPlanes planes, 
   }
   const Sums block = {block_sum(mine.dy, sums), block_sum(mine.dyy, sums)};
   if (threadIdx.x == 0) {
-    scratch_to_lane(lanes, partials);
     partials[c * gridDim.y + blockIdx.y] = block;
   }
-}
-
-// One warp per channel: lane l adds pieces l, l + 32, ..., then a tree.
-__global__ void actnorm_backward_sum_kernel(LaneStrides lanes, const Sums* __restrict__ partials, int pieces,
-                                            const float* __restrict__ log_scale, float* __restrict__ dbias,
-                                            float* __restrict__ dlog_scale) {
-  scratch_to_lane(lanes, partials);
-  to_lane(lanes, log_scale, dbias, dlog_scale);
-  const unsigned c = blockIdx.x;
-  Sums sum;
-  for (int piece = static_cast<int>(threadIdx.x); piece < pieces; piece += warp_size) {
-    const Sums part = partials[static_cast<int64_t>(c) * pieces + piece];
-    sum.dy += part.dy;
-    sum.dyy += part.dyy;
+  if (is_last_block(counters, arrived)) {
+    to_lane(lanes, dbias, dlog_scale);
+    add_pieces(partials, static_cast<int>(gridDim.x), static_cast<int>(gridDim.y), log_scale, dbias, dlog_scale);
   }
-  for (int mask = warp_size / 2; mask > 0; mask /= 2) {
-    sum.dy += shuffle_xor(sum.dy, mask);
-    sum.dyy += shuffle_xor(sum.dyy, mask);
-  }
-  if (threadIdx.x != 0) {
-    return;
-  }
-  dbias[c] += static_cast<float>(sum.dy * static_cast<double>(expf(log_scale[c])));
-  dlog_scale[c] += static_cast<float>(sum.dyy);
 }
 
 __global__ void actnorm_initialise_kernel(PackedPlanes planes, const float* __restrict__ x, int64_t stride,
@@ -206,13 +212,11 @@ void run(Stream& stream, const ActnormBackward& task) {
   const int64_t per_block = divide_up(divide_up(items, per_round), most) * per_round;
   const auto pieces = static_cast<unsigned>(divide_up(items, per_block));
   auto* partials = static_cast<Sums*>(scratch(stream, planes.c * pieces * static_cast<int64_t>(sizeof(Sums))));
-  launch(stream, {"actnorm_backward", {static_cast<unsigned>(planes.c), pieces}, block_threads, block_sum_bytes},
+  constexpr size_t shared_bytes = block_sum_bytes + sizeof(unsigned);
+  launch(stream, {"actnorm_backward", {static_cast<unsigned>(planes.c), pieces}, block_threads, shared_bytes},
          packs ? actnorm_backward_kernel<pack_floats> : actnorm_backward_kernel<1>, planes, per_block, y.data,
          y.sample_stride, dy.data, dy.sample_stride, task.parameters.log_scale.data, dx.data, dx.sample_stride,
-         partials);
-  launch(stream, {"actnorm_backward_sum", {static_cast<unsigned>(planes.c)}, warp_size}, actnorm_backward_sum_kernel,
-         partials, static_cast<int>(pieces), task.parameters.log_scale.data, task.gradients.bias.data,
-         task.gradients.log_scale.data);
+         task.gradients.bias.data, task.gradients.log_scale.data, partials, arrival_counters(stream));
 }
 
 void run(Stream& stream, const ActnormInitialise& task) {

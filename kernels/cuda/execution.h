@@ -5,9 +5,12 @@
 //   threadIdx blockIdx blockDim gridDim         as in CUDA
 //   SharedMemory memory; memory.take<float>(n)  Shared<float>: dynamic shared memory, dealt out in order
 //   load4(p), store4(p, v), load2(p)            16 or 8 bytes at once, from or to shared or device memory
+//   write4(p, v)                                store4 to device memory, and surely one store: nvcc makes four of some
+//                                               of store4's; what is read behind it is not read before it
 //   sync_block(), sync_warp()                   barriers; every thread of the block or warp arrives
 //   shuffle(v, lane), shuffle_xor(v, mask), shuffle_down(v, delta)   all 32 lanes take part
 //   copy_async(shared, device), commit_copies(), wait_copies<left>() 16 bytes from device to shared memory
+//   count_arrival(counter, most)                one more, 0 after `most`; orders blocks (last_block.h)
 //   mma_tf32(d, a, b), mma_bf16(d, a, b)        m16n8k8 and m16n8k16 tile products of a warp, float32 sums
 //   launch(stream, {name, grid, block, shared bytes}, kernel, arguments...)
 //

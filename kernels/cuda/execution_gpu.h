@@ -46,6 +46,11 @@ __device__ inline int2 load2(const int* p) {
 __device__ inline void store4(float* p, float4 v) {
   *reinterpret_cast<float4*>(p) = v;
 }
+__device__ inline void write4(float* p, float4 v) {
+  asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "f"(v.x), "f"(v.y),
+               "f"(v.z), "f"(v.w)
+               : "memory");
+}
 
 /// An array's element, by its place in bytes: where places are added up, one instruction less.
 __device__ inline float load_at_byte(Shared<float> p, int place) {
@@ -89,6 +94,17 @@ __device__ inline void commit_copies() {
 template <int kLeft>
 __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+/// Adds one to a counter in device memory, or sets it to 0 where it is `most`; what it was before. All blocks of the
+/// grid see one order of the arrivals, and whoever arrives later sees what was written before the earlier ones.
+__device__ inline unsigned count_arrival(unsigned* counter, unsigned most) {
+  unsigned before;
+  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(__cvta_generic_to_global(counter)), "r"(most)
+               : "memory");
+  return before;
 }
 
 /// From the memory of one lane to that of the next, in bytes.

@@ -1,13 +1,12 @@
-// Grid. Of 4, 8, 16 and 32 channels, forward: a thread per pixel (per 4 of them with 4 channels) holds all channels
-// in registers, the weight in shared memory. Any other number, and backward: a block per tile of pixels, which run on
-// from sample to sample, all channels in shared memory; rows are 4 floats longer than the tile, so that 16-byte reads
-// down a column meet no bank twice. A second launch adds up the tiles' shares of dW.
-// Traffic: forward 8 bytes per element; backward 12, one reading of x and dy giving dx and dW, plus 4 c^2 per tile.
-// Sums: over channels in order, float32; dW over a tile's pixels in parts of them, float32, tiles in float64: every
-// 32nd, then those 32 in order.
-// Dropped: tiles read 4 bytes at a time, which was the first version of backward.
+// Grid. The channel counts of the models have kernels of their own (mix.h). Any other: a block per tile of pixels,
+// which run on from sample to sample, all channels in shared memory; rows are 4 floats longer than the tile, so that
+// 16-byte reads down a column meet no bank twice. A second launch adds up the tiles' shares of dW. Traffic: forward 8
+// bytes per element; backward 12, one reading of x and dy giving dx and dW, plus 4 c^2 per tile. Sums: over channels in
+// order, float32; dW over a tile's pixels in parts of them, float32, tiles in float64: every 32nd, then those 32 in
+// order. Dropped: tiles read 4 bytes at a time, which was the first version of backward.
 #include "kernels/invconv.h"
 
+#include "kernels/cuda/mix.h"
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/operations.h"
@@ -15,58 +14,12 @@
 namespace evenflow::kernels::cuda {
 namespace {
 
-// y = W x of few channels: a thread holds all channels of its pixel (or of 4) in registers.
 struct Channels {
   int64_t n, c, pixels;  // of a sample
   int64_t in_stride, out_stride;
 };
 
-template <int kChannels, int kWidth>
-__global__ void invconv_apply_kernel(LaneStrides lanes, Channels s, const float* __restrict__ x,
-                                     const float* __restrict__ weight, float* __restrict__ y) {
-  to_lane(lanes, x, weight, y);
-  SharedMemory memory;
-  const Shared<float> w = memory.take<float>(kChannels * kChannels);
-  for (int i = static_cast<int>(threadIdx.x); i < kChannels * kChannels; i += static_cast<int>(blockDim.x)) {
-    w[i] = weight[i];
-  }
-  const int64_t packs = s.pixels / kWidth;
-  const int64_t item = first_item();
-  const bool mine = item < s.n * packs;
-  const int64_t n = item / packs;
-  const int64_t at = (item - n * packs) * kWidth;
-  Pack<kWidth> in[kChannels];
-  if (mine) {
-#pragma unroll
-    for (int k = 0; k < kChannels; ++k) {
-      in[k] = load_pack<kWidth>(x + n * s.in_stride + k * s.pixels + at);
-    }
-  }
-  sync_block();
-  if (!mine) {
-    return;
-  }
-#pragma unroll 8
-  for (int row = 0; row < kChannels; ++row) {
-    Pack<kWidth> sum = {};
-#pragma unroll
-    for (int k = 0; k < kChannels; k += 4) {
-      const float4 four = load4(w + (row * kChannels + k));
-#pragma unroll
-      for (int i = 0; i < kWidth; ++i) {
-        sum.at[i] = fmaf(four.x, in[k].at[i], sum.at[i]);
-        sum.at[i] = fmaf(four.y, in[k + 1].at[i], sum.at[i]);
-        sum.at[i] = fmaf(four.z, in[k + 2].at[i], sum.at[i]);
-        sum.at[i] = fmaf(four.w, in[k + 3].at[i], sum.at[i]);
-      }
-    }
-    store_pack<kWidth>(y + n * s.out_stride + row * s.pixels + at, sum);
-  }
-}
-
-// Any number of channels, and the backward pass: a block takes a tile of `pixels` pixels, which run on from sample
-// to sample, with all channels in shared memory. Rows are 4 floats longer than the tile: 16-byte reads down a column
-// then meet no bank twice.
+// A block's tile: `pixels` pixels of all channels.
 struct Tiling {
   int pixels;      // a multiple of 4
   int row_floats;  // pixels + 4
@@ -342,21 +295,6 @@ __global__ void invconv_backward_sum_kernel(LaneStrides lanes, const float* __re
   dweight[element] += static_cast<float>(sum);
 }
 
-template <int kChannels>
-void apply_few(Stream& stream, const Channels& s, bool packs, const float* x, const float* weight, float* y) {
-  // Pixels of 4 only where there are threads enough: with 8 channels and more, a thread's own reads fill the pipeline.
-  constexpr int width = kChannels <= 4 ? pack_floats : 1;
-  constexpr int threads = kChannels <= 8 ? block_threads : block_threads / 2;
-  const bool wide = packs && width > 1;
-  const int64_t items = s.n * (wide ? s.pixels / pack_floats : s.pixels);
-  launch(stream,
-         {"invconv_apply",
-          {static_cast<unsigned>(divide_up(items, threads))},
-          threads,
-          sizeof(float) * kChannels * kChannels},
-         wide ? invconv_apply_kernel<kChannels, width> : invconv_apply_kernel<kChannels, 1>, s, x, weight, y);
-}
-
 template <bool kWeightShared>
 auto apply_kernel(bool packs) {
   return packs ? invconv_apply_tiled_kernel<kWeightShared, pack_floats> : invconv_apply_tiled_kernel<kWeightShared, 1>;
@@ -379,20 +317,11 @@ void run(Stream& stream, const InvconvApply& task) {
   if (x.size() == 0) {
     return;
   }
+  if (mix_forward_serves(x)) {
+    return mix_forward(stream, {.x = x, .weight = weight.data, .y = y, .actnorm = {}, .normalised = {}});
+  }
   const Channels s = {x.n, x.c, x.pixels(), x.sample_stride, y.sample_stride};
   const bool packs = planes_are_packs(x, y);
-  switch (x.c) {
-    case 4:
-      return apply_few<4>(stream, s, packs, x.data, weight.data, y.data);
-    case 8:
-      return apply_few<8>(stream, s, packs, x.data, weight.data, y.data);
-    case 16:
-      return apply_few<16>(stream, s, packs, x.data, weight.data, y.data);
-    case 32:
-      return apply_few<32>(stream, s, packs, x.data, weight.data, y.data);
-    default:
-      break;
-  }
   const Tiling tiling = tiling_of(x.c);
   const auto tiles = static_cast<unsigned>(divide_up(x.n * x.pixels(), tiling.pixels));
   const auto floats = static_cast<size_t>(x.c * tiling.row_floats + weight_floats(tiling, x.c));
@@ -407,6 +336,10 @@ void run(Stream& stream, const InvconvBackward& task) {
   const Map& dx = task.dx;
   if (x.size() == 0) {
     return;
+  }
+  if (mix_backward_serves(x)) {
+    return mix_backward(
+        stream, {.x = x, .dy = dy, .weight = task.weight.data, .dx = dx, .dweight = task.dweight.data, .actnorm = {}});
   }
   const Channels s = {x.n, x.c, x.pixels(), dy.sample_stride, dx.sample_stride};
   const Tiling tiling = tiling_of(x.c);

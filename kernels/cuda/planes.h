@@ -33,6 +33,16 @@ __device__ void store_pack(To p, const Pack<kWidth>& v) {
   }
 }
 
+/// To device memory.
+template <int kWidth>
+__device__ void write_pack(float* p, const Pack<kWidth>& v) {
+  if constexpr (kWidth == 4) {
+    write4(p, make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
+  } else {
+    p[0] = v.at[0];
+  }
+}
+
 inline constexpr int pack_floats = 4;
 
 inline bool is_aligned(const void* p) {
@@ -108,7 +118,7 @@ __device__ void map_packs(const PackedPlanes& planes, const PlanePlace& place, c
     for (int i = 0; i < kWidth; ++i) {
       packs[u].at[i] = f(packs[u].at[i]);
     }
-    store_pack<kWidth>(out + at * kWidth, packs[u]);
+    write_pack<kWidth>(out + at * kWidth, packs[u]);
   }
 }
 

@@ -1,6 +1,7 @@
 // The CUDA runtime as kernels/runtime.h wants it: memory, queues, graphs, events, launches' occupancy. No kernel.
 #include "kernels/cuda/runtime.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -32,9 +33,11 @@ std::string gigabytes(size_t bytes) {
 struct Queue {
   cudaStream_t stream = nullptr;
   bool capturing = false;
-  std::vector<void*> scratch;  // the last is in use; recorded graphs may know the others
-  int64_t scratch_bytes = 0;   // of the last
-  int64_t scratch_stride = 0;  // from a lane's to the next one's, as last dealt out
+  std::vector<void*> scratch;       // the last is in use; recorded graphs may know the others
+  int64_t scratch_bytes = 0;        // of the last
+  int64_t scratch_stride = 0;       // from a lane's to the next one's, as last dealt out
+  std::vector<unsigned*> counters;  // as scratch
+  int64_t counter_count = 0;        // of the last
   std::array<std::shared_ptr<void>, static_cast<size_t>(Attachment::count)> attachments;
 };
 
@@ -105,6 +108,20 @@ void* scratch(Stream& stream, int64_t bytes_of_lane) {
     queue.scratch_bytes = bytes;
   }
   return queue.scratch.empty() ? nullptr : queue.scratch.back();
+}
+
+unsigned* arrival_counters(Stream& stream) {
+  Queue& queue = state_of(stream);
+  const int64_t count = std::max(stream.lanes().count, first_counters);
+  if (count > queue.counter_count) {
+    if (queue.capturing) {
+      throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
+    }
+    const size_t bytes = static_cast<size_t>(count) * sizeof(unsigned);
+    queue.counters.push_back(static_cast<unsigned*>(runtime().allocate(bytes, stream.device())));
+    queue.counter_count = count;
+  }
+  return queue.counters.back();
 }
 
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
@@ -255,6 +272,9 @@ class CudaRuntime final : public Runtime {
     for (void* data : owner->scratch) {
       cudaFree(data);
     }
+    for (unsigned* counters : owner->counters) {
+      cudaFree(counters);
+    }
     cudaStreamDestroy(owner->stream);
   }
 
@@ -263,7 +283,10 @@ class CudaRuntime final : public Runtime {
   }
 
   int64_t scratch_bytes(Stream& stream) override { return state_of(stream).scratch_bytes; }
-  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override { scratch(stream, bytes_of_lane); }
+  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override {
+    scratch(stream, bytes_of_lane);
+    arrival_counters(stream);
+  }
 
   void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
     check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, queue_of(stream)), "copy");

@@ -42,6 +42,12 @@ inline double* scratch_doubles(Stream& stream, int64_t count) {
   return static_cast<double*>(scratch(stream, count * static_cast<int64_t>(sizeof(double))));
 }
 
+/// A word of device memory for each of the stream's lanes, 0 between kernels: is_last_block's (last_block.h). As with
+/// scratch memory, there must be enough of them before a graph is recorded.
+unsigned* arrival_counters(Stream& stream);
+/// How many there are at least: lanes are seldom more.
+inline constexpr int64_t first_counters = 256;
+
 /// What the stream carries for a library (a handle, a workspace), empty at first and released with the stream.
 enum class Attachment { cublas, cudnn, cufft, count };
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which);

@@ -104,7 +104,7 @@ OPERATIONS = [(r"coupling_forward/.*conv(\d)", "conv{}, forward"),
               (r"coupling_backward/.*conv(\d)_weight_gradient", "conv{}, weight gradient"),
               (r"coupling_backward/.*conv(\d)_data_gradient", "conv{}, data gradient"),
               (r"coupling_(?:forward|backward).*", "coupling, the rest"),
-              (r"invconv.*", "invertible 1x1"), (r"actnorm.*", "actnorm")]
+              (r"actnorm_invconv.*", "actnorm and 1x1"), (r"invconv.*", "invertible 1x1"), (r"actnorm.*", "actnorm")]
 
 
 def operation_of(name):

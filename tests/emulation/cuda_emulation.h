@@ -98,6 +98,9 @@ SharedBlock shared_block();
 void mark_written(size_t word, size_t words);
 bool is_written(size_t word, size_t words);
 
+/// A counter's next value, out of ThreadSanitizer's sight, which learns that later arrivals follow earlier ones.
+unsigned count_arrival(unsigned* counter, unsigned most);
+
 struct PendingCopy {
   float* to = nullptr;
   const float* from = nullptr;
@@ -260,6 +263,9 @@ inline int2 load2(Shared<int> p, emulation::Place place = emulation::Place::curr
   check_aligned_pair(p.checked(0, 2, place), place);
   return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
 }
+inline void write4(float* p, float4 v, emulation::Place place = emulation::Place::current()) {
+  store4(p, v, place);
+}
 inline float4 load4(Shared<float> p, emulation::Place place = emulation::Place::current()) {
   check_aligned(p.checked(0, 4, place), place);
   const auto at = [&](int i) -> float { return p[emulation::Index(i, place)]; };
@@ -326,6 +332,10 @@ void wait_copies() {
     }
     emulation::mark_written(copy.word, 4);
   }
+}
+
+inline unsigned count_arrival(unsigned* counter, unsigned most) {
+  return emulation::count_arrival(counter, most);
 }
 
 /// As on a GPU; the emulation knows where the first lane's memory lies, and faults a pointer from elsewhere.

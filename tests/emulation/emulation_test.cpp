@@ -11,6 +11,9 @@
 #include "kernels/buffer.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/cuda/last_block.h"
+#include "kernels/cuda/runtime.h"
+#include "tests/emulation/block_order.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -233,6 +236,69 @@ TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {
         }
         EXPECT_EQ(result[i * 8 + j], bf16 ? 2 * sum : sum) << i << ", " << j;
       }
+    }
+  }
+}
+
+// Every block's thread leaves a share; the last block adds them up in float32, in the order of the blocks.
+void sum_by_last_block_kernel(float* shares, float* sum, int* summed_by, unsigned* counters) {
+  SharedMemory memory;
+  const Shared<unsigned> arrived = memory.take<unsigned>(1);
+  const unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
+  shares[block * blockDim.x + threadIdx.x] = 1.0F / static_cast<float>(1 + block * blockDim.x + threadIdx.x);
+  if (is_last_block(counters, arrived) && threadIdx.x == 0) {
+    float total = 0;
+    for (unsigned i = 0; i < gridDim.x * gridDim.y * blockDim.x; ++i) {
+      total += shares[i];
+    }
+    *sum = total;
+    *summed_by = static_cast<int>(block);
+  }
+}
+
+TEST_F(Emulation, TheLastBlockSumsInOneOrderWhicheverItIs) {
+  const Buffer<float> shares(3 * 2 * 64, device), sum(1, device);
+  const Buffer<int> summed_by(1, device);
+  std::vector<float> sums;
+  for (const bool backwards : {false, true, false}) {  // the third finds its counter as the first did
+    emulation::run_last_block_first(backwards);
+    launch(stream(), {"sum", {3, 2}, 64, sizeof(unsigned)}, sum_by_last_block_kernel, shares.data(), sum.data(),
+           summed_by.data(), arrival_counters(stream()));
+    sums.push_back(to_host(stream(), sum.view())[0]);
+    EXPECT_EQ(to_host(stream(), summed_by.view())[0], backwards ? 0 : 5);
+  }
+  emulation::run_last_block_first(false);
+  EXPECT_GT(sums[0], 6.0F);
+  EXPECT_EQ(sums[1], sums[0]);
+  EXPECT_EQ(sums[2], sums[0]);
+}
+
+void sum_rows_kernel(float* shares, int rows, double* sums) {
+  SharedMemory memory;
+  const Shared<double> totals = memory.take<double>(row_groups(12, static_cast<int>(blockDim.x)) * 12);
+  sum_rows<12, 4>(shares, rows, totals);
+  if (threadIdx.x < 12) {
+    sums[threadIdx.x] = totals[threadIdx.x];
+  }
+}
+
+TEST_F(Emulation, RowsAreSummedInFloat64) {
+  for (const int rows : {1, 31, 700}) {
+    std::vector<float> values;
+    for (int i = 0; i < rows * 12; ++i) {
+      values.push_back(static_cast<float>(i % 12 == 0 ? 1 << (i % 7) : i));
+    }
+    const Buffer<float> shares(rows * 12, device);
+    const Buffer<double> sums(12, device);
+    upload<float>(stream(), values, shares.view());
+    launch(stream(), {"rows", 1, 64, 64 * 4 * sizeof(double)}, sum_rows_kernel, shares.data(), rows, sums.data());
+    const std::vector<double> result = to_host(stream(), sums.view());
+    for (size_t column = 0; column < 12; ++column) {
+      double expected = 0;
+      for (size_t i = column; i < values.size(); i += 12) {
+        expected += static_cast<double>(values[i]);
+      }
+      EXPECT_EQ(result[column], expected) << rows << " rows, column " << column;  // integers below 2^53
     }
   }
 }

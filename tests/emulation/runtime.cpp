@@ -2,6 +2,7 @@
 // what was there before.
 #include "kernels/cuda/runtime.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -29,6 +30,8 @@ struct Queue {
   std::exception_ptr failure;  // of work that ran when nobody could be told
   std::vector<void*> scratch;
   int64_t scratch_bytes = 0, scratch_stride = 0;
+  std::vector<unsigned*> counters;
+  int64_t counter_count = 0;
   std::array<std::shared_ptr<void>, static_cast<size_t>(kernels::cuda::Attachment::count)> attachments;
 };
 
@@ -134,6 +137,20 @@ void* scratch(Stream& stream, int64_t bytes_of_lane) {
   return queue.scratch.back();
 }
 
+unsigned* arrival_counters(Stream& stream) {
+  Queue& queue = emulation::queue_of(stream);
+  const int64_t count = std::max(stream.lanes().count, first_counters);
+  if (count > queue.counter_count) {
+    if (queue.capturing) {
+      throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
+    }
+    const size_t bytes = static_cast<size_t>(count) * sizeof(unsigned);
+    queue.counters.push_back(static_cast<unsigned*>(runtime().allocate(bytes, stream.device())));
+    queue.counter_count = count;
+  }
+  return queue.counters.back();
+}
+
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
   return emulation::queue_of(stream).attachments[static_cast<size_t>(which)];
 }
@@ -195,6 +212,9 @@ class EmulatedRuntime final : public Runtime {
     for (void* data : owner->scratch) {
       emulation::device_release(data);
     }
+    for (unsigned* counters : owner->counters) {
+      emulation::device_release(counters);
+    }
   }
 
   void synchronise(Stream& stream) override {
@@ -206,7 +226,10 @@ class EmulatedRuntime final : public Runtime {
   }
 
   int64_t scratch_bytes(Stream& stream) override { return emulation::queue_of(stream).scratch_bytes; }
-  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override { scratch(stream, bytes_of_lane); }
+  void reserve_scratch(Stream& stream, int64_t bytes_of_lane) override {
+    scratch(stream, bytes_of_lane);
+    arrival_counters(stream);
+  }
 
   void copy(Stream& stream, const void* from, void* to, int64_t bytes) override {
     run_later(stream, [=] { std::memcpy(to, from, static_cast<size_t>(bytes)); });

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "block_order.h"
 #include "cuda_emulation.h"
 #include "device_memory.h"
 #include "lost_device.h"
@@ -165,6 +166,7 @@ struct Block {
 };
 Block running;
 
+bool last_block_first = false;
 long launches_left = 0;  // until the device is lost; 0: it stays; -1: it is gone
 
 void acquire([[maybe_unused]] void* what) {
@@ -454,6 +456,14 @@ bool is_written(size_t word, size_t words) {
   return all;
 }
 
+unsigned count_arrival(unsigned* counter, unsigned most) {
+  acquire(counter);
+  const unsigned before = *counter;
+  *counter = before >= most ? 0 : before + 1;
+  release(counter);
+  return before;
+}
+
 void begin_copy(const PendingCopy& copy, const Place& place) {
   Fiber& self = *running.current;
   self.place = place;
@@ -486,6 +496,10 @@ PendingCopy next_due_copy(int left) {
   return {};
 }
 
+void run_last_block_first(bool yes) {
+  last_block_first = yes;
+}
+
 void lose_device_after(long launches) {
   launches_left = launches;
 }
@@ -509,18 +523,18 @@ void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, co
 #if defined(EVENFLOW_THREAD_SANITIZER)
   running.scheduler_tsan = __tsan_get_current_fiber();
 #endif
-  for (unsigned z = 0; z < grid.z; ++z) {
-    for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
-        prepare_block(grid, block, {x, y, z}, shared_bytes);
-        release(&running.launch_begin);
-        run_block();
-        if (!running.fault.empty()) {
-          abandon_threads();
-          acquire(&running.launch_end);
-          throw kernels::DeviceError(running.fault);
-        }
-      }
+  const size_t blocks = static_cast<size_t>(grid.x) * grid.y * grid.z;
+  for (size_t k = 0; k < blocks; ++k) {
+    const size_t i = last_block_first ? blocks - 1 - k : k;
+    const dim3 at(static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                  static_cast<unsigned>(i / grid.x / grid.y));
+    prepare_block(grid, block, at, shared_bytes);
+    release(&running.launch_begin);
+    run_block();
+    if (!running.fault.empty()) {
+      abandon_threads();
+      acquire(&running.launch_end);
+      throw kernels::DeviceError(running.fault);
     }
   }
   acquire(&running.launch_end);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/actnorm.h"
+#include "kernels/actnorm_invconv.h"
 #include "kernels/buffer.h"
 #include "kernels/copy.h"
 #include "kernels/coupling.h"
@@ -137,6 +138,19 @@ TEST(Cost, BytesAreWhatGoesInAndOut) {
   EXPECT_EQ(cost(Squeeze{.x = fine, .y = coarse}).bytes, 2 * map);
   EXPECT_EQ(cost(ActnormBackward{.y = coarse, .dy = coarse, .parameters = {}, .dx = coarse, .gradients = {}}).bytes,
             3 * map + 6 * 4 * 4);
+  EXPECT_EQ(
+      cost(ActnormInvconvForward{.x = coarse, .parameters = {}, .weight = {}, .normalised = coarse, .y = coarse}).bytes,
+      3 * map + (2 + 4) * 4 * 4);
+  EXPECT_EQ(cost(ActnormInvconvBackward{.normalised = coarse,
+                                        .dy = coarse,
+                                        .parameters = {},
+                                        .weight = {},
+                                        .dx = coarse,
+                                        .gradients = {},
+                                        .dweight = {},
+                                        .workspace = coarse})
+                .bytes,
+            3 * map + (6 + 3 * 4) * 4 * 4);
   EXPECT_EQ(cost(GaussianSquares{.z = coarse, .squares = {}}).bytes, map + 2 * 8 * 3);
   EXPECT_EQ(cost(GaussianBackward{.z = coarse, .shift = {}, .scale = 1, .dz = coarse}).bytes, 2 * map + 8 * 3);
   EXPECT_EQ(cost(SquaredNorm{.x = {nullptr, 1000, {}}, .out = {}}).bytes, 4000);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "kernels/actnorm.h"
+#include "kernels/actnorm_invconv.h"
 #include "kernels/adam.h"
 #include "kernels/augment.h"
 #include "kernels/check.h"
@@ -223,6 +224,26 @@ std::vector<LaneCase> lane_flow_cases() {
                          kernels::invconv_apply(*stream, {.x = x, .weight = weight, .y = y});
                          kernels::invconv_backward(*stream,
                                                    {.x = x, .dy = y, .weight = weight, .dx = dx, .dweight = dweight});
+                       }
+                     }});
+      out.push_back({"actnorm_invconv_c" + std::to_string(c) + suffix, [c, width](Dealer& deal, Stream* stream) {
+                       const Map x = deal.map(c, 5, width), normalised = deal.map(c, 5, width),
+                                 y = deal.map(c, 5, width), dx = deal.map(c, 5, width),
+                                 workspace = deal.map(c, 5, width);
+                       const kernels::ActnormParameters p{deal.floats(c), deal.floats(c)};
+                       const kernels::ActnormGradients d{deal.floats(c), deal.floats(c)};
+                       const Array<float> weight = deal.floats(c * c), dweight = deal.floats(c * c);
+                       if (stream != nullptr) {
+                         kernels::actnorm_invconv_forward(
+                             *stream, {.x = x, .parameters = p, .weight = weight, .normalised = normalised, .y = y});
+                         kernels::actnorm_invconv_backward(*stream, {.normalised = normalised,
+                                                                     .dy = y,
+                                                                     .parameters = p,
+                                                                     .weight = weight,
+                                                                     .dx = dx,
+                                                                     .gradients = d,
+                                                                     .dweight = dweight,
+                                                                     .workspace = workspace});
                        }
                      }});
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/actnorm.h"
+#include "kernels/actnorm_invconv.h"
 #include "kernels/adam.h"
 #include "kernels/copy.h"
 #include "kernels/gather.h"
@@ -59,6 +60,7 @@ void bench_elementwise(const GpuBench& bench) {
   }
   const Map x = kernels::make_map(a.data(), n, channels, height, width, device);
   const Map y = kernels::make_map(b.data(), n, channels, height, width, device);
+  const Map third = kernels::make_map(m.data(), n, channels, height, width, device);
   const Map wide = kernels::make_map(b.data(), n, 1, 2 * height, 2 * width, device);
   const kernels::ActnormParameters actnorm{parameters.slice(0, channels), parameters.slice(channels, channels)};
   const kernels::ActnormGradients dactnorm{gradients.slice(0, channels), gradients.slice(channels, channels)};
@@ -130,6 +132,26 @@ void bench_elementwise(const GpuBench& bench) {
        },
        {}},
       {"squared_norm", whole, [&] { kernels::squared_norm(stream, {.x = a.view(), .out = doubles.slice(0, 1)}); }, {}},
+      {"actnorm_invconv_forward",
+       3 * whole,
+       [&] {
+         kernels::actnorm_invconv_forward(
+             stream, {.x = x, .parameters = actnorm, .weight = weight.view(), .normalised = third, .y = y});
+       },
+       {}},
+      {"actnorm_invconv_backward",
+       3 * whole,
+       [&] {
+         kernels::actnorm_invconv_backward(stream, {.normalised = x,
+                                                    .dy = x,
+                                                    .parameters = actnorm,
+                                                    .weight = weight.view(),
+                                                    .dx = y,
+                                                    .gradients = dactnorm,
+                                                    .dweight = dweight.view(),
+                                                    .workspace = third});
+       },
+       {}},
   };
   double copy_rate = 0;
   for (const Operation& operation : operations) {
