@@ -23,6 +23,7 @@ template <int kWidth>
 __global__ void actnorm_forward_kernel(LaneStrides lanes, PackedPlanes planes, const float* x, int64_t x_stride,
                                        const float* __restrict__ bias, const float* __restrict__ log_scale, float* y,
                                        int64_t y_stride) {
+  after_predecessor();
   to_lane(lanes, x, bias, log_scale, y);
   const PlanePlace at = plane_place(planes);
   if (at.n >= planes.n) {
@@ -39,6 +40,7 @@ template <int kWidth>
 __global__ void actnorm_inverse_kernel(PackedPlanes planes, const float* y, int64_t y_stride,
                                        const float* __restrict__ bias, const float* __restrict__ log_scale, float* x,
                                        int64_t x_stride) {
+  after_predecessor();
   const PlanePlace at = plane_place(planes);
   if (at.n >= planes.n) {
     return;
@@ -85,6 +87,7 @@ __global__ void actnorm_backward_kernel(LaneStrides lanes, PackedPlanes planes, 
                                         const float* __restrict__ log_scale, float* dx, int64_t dx_stride,
                                         float* __restrict__ dbias, float* __restrict__ dlog_scale, Sums* partials,
                                         unsigned* counters) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const Shared<unsigned> arrived = memory.take<unsigned>(1);
@@ -143,6 +146,7 @@ __global__ void actnorm_backward_kernel(LaneStrides lanes, PackedPlanes planes, 
 
 __global__ void actnorm_initialise_kernel(PackedPlanes planes, const float* __restrict__ x, int64_t stride,
                                           float* __restrict__ bias, float* __restrict__ log_scale) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const int64_t count = planes.n * planes.packs;

@@ -13,6 +13,7 @@ namespace {
 template <int kWidth>
 __global__ void adam_update_kernel(AdamFactors a, int64_t packs, const float* __restrict__ gradient,
                                    float* __restrict__ parameter, float* __restrict__ m, float* __restrict__ v) {
+  after_predecessor();
   for (int64_t item = first_item(); item < packs; item += item_stride()) {
     const int64_t at = item * kWidth;
     const Pack<kWidth> g = load_pack<kWidth>(gradient + at);

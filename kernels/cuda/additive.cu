@@ -16,6 +16,7 @@ struct Halves {
 
 template <int kWidth, bool kInverse>
 __global__ void additive_kernel(Halves s, const float* in, const float* __restrict__ shift, float* out) {
+  after_predecessor();
   for (int64_t item = first_item(); item < s.n * s.packs; item += item_stride()) {
     const int64_t n = item / s.packs;
     const int64_t at = (item - n * s.packs) * kWidth;
@@ -38,6 +39,7 @@ __global__ void additive_kernel(Halves s, const float* in, const float* __restri
 template <int kWidth>
 __global__ void additive_backward_kernel(LaneStrides lanes, Halves s, const float* dy, float* dx,
                                          float* __restrict__ dshift) {
+  after_predecessor();
   const int64_t lane = lane_offset(lanes, dy, dx, dshift);
   for (int64_t item = first_item(); item < s.n * s.packs; item += item_stride()) {
     const int64_t n = item / s.packs;

@@ -32,6 +32,7 @@ struct PlaneNetwork {
 
 template <CouplingKind kKind>
 __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_det_of_planes) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
@@ -56,6 +57,7 @@ __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_
 
 template <CouplingKind kKind>
 __global__ void affine_inverse_kernel(AffineTask task) {
+  after_predecessor();
   const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
   const float* ya = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
   float* xa = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
@@ -73,6 +75,7 @@ __global__ void affine_inverse_kernel(AffineTask task) {
 /// out[n] += sum over the sample's planes, in order.
 __global__ void add_planes_kernel(LaneStrides lanes, int64_t n, int64_t planes, const double* __restrict__ of_planes,
                                   double* __restrict__ out) {
+  after_predecessor();
   scratch_to_lane(lanes, of_planes);
   to_lane(lanes, out);
   for (int64_t i = first_item(); i < n; i += item_stride()) {
@@ -90,6 +93,7 @@ constexpr int affine_sums = 4;
 template <CouplingKind kKind>
 __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask task,
                                        double* __restrict__ sums_of_planes) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const AffineTask& f = task.forward;
@@ -131,6 +135,7 @@ __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask tas
 __global__ void add_gain_gradient_kernel(LaneStrides lanes, int64_t n, int64_t outputs,
                                          const double* __restrict__ of_planes, float* __restrict__ dlog_gain,
                                          float* __restrict__ dbias) {
+  after_predecessor();
   scratch_to_lane(lanes, of_planes);
   to_lane(lanes, dlog_gain, dbias);
   SharedMemory memory;

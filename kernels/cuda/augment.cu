@@ -10,6 +10,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void draw_changes_kernel(LaneStrides lanes, DrawChanges task) {
+  after_predecessor();
   to_lane(lanes, task.step.data, task.of_lane.data, task.values.data, task.changes.data, task.v.data);
   use_own_draws(task);
   const int64_t window = first_item();

@@ -11,6 +11,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void cross_entropy_kernel(CrossEntropy task) {
+  after_predecessor();
   const int64_t i = first_item();
   if (i < task.loss.size) {
     task.loss.data[i] = cross_entropy_of(task.windows, i);
@@ -18,6 +19,7 @@ __global__ void cross_entropy_kernel(CrossEntropy task) {
 }
 
 __global__ void cross_entropy_backward_kernel(CrossEntropyBackward task, int64_t n) {
+  after_predecessor();
   const int64_t i = first_item();
   if (i < n) {
     cross_entropy_backward_of(task.windows, i, task.scale, task.dlogits.data);

@@ -107,6 +107,15 @@ __device__ inline unsigned count_arrival(unsigned* counter, unsigned most) {
   return before;
 }
 
+/// Every kernel's first statement: waits until what was queued before is done and seen, and lets what is queued next be
+/// made ready meanwhile, where the GPU can (programmatic dependent launch, sm_90).
+__device__ inline void after_predecessor() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 /// From the memory of one lane to that of the next, in bytes.
 struct LaneStrides {
   int64_t memory = 0, scratch = 0;
@@ -132,8 +141,8 @@ __device__ int64_t lane_offset(const LaneStrides& lanes, First /*p*/, Pointers..
   return blockIdx.z * (lanes.memory / static_cast<int64_t>(sizeof(std::remove_pointer_t<First>)));
 }
 
-/// To tf32's 10 bits of mantissa, ties away from zero, once mma_tf32 has dropped the bits below, which are left. NaN and
-/// infinity stay.
+/// To tf32's 10 bits of mantissa, ties away from zero, once mma_tf32 has dropped the bits below, which are left. NaN
+/// and infinity stay.
 __device__ inline float to_tf32(float x) {
   constexpr uint32_t half_a_unit = 1U << 12;
   return isfinite(x) ? __uint_as_float(__float_as_uint(x) + half_a_unit) : x;
@@ -199,9 +208,12 @@ cudaStream_t queue_of(Stream& stream);
 cudaStream_t queue_of_lanes(Stream& stream);
 /// The stream's, scratch memory as runtime.h's scratch() last dealt it out.
 LaneStrides strides_of(Stream& stream);
+/// Whether the stream's GPU makes a kernel ready before the one ahead of it is done.
+bool launches_overlap(Stream& stream);
 
 template <class... Parameters, class... Arguments>
-void launch_on(cudaStream_t queue, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
+void launch_on(cudaStream_t queue, bool overlap, const Launch& shape, void (*kernel)(Parameters...),
+               Arguments... arguments) {
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
     return;
   }
@@ -218,19 +230,24 @@ void launch_on(cudaStream_t queue, const Launch& shape, void (*kernel)(Parameter
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = queue;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = overlap ? 1 : 0;
   check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), shape.name);
 }
 
 /// Queues a kernel; nothing if the grid is empty.
 template <class... Parameters, class... Arguments>
 void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
-  launch_on(queue_of(stream), shape, kernel, arguments...);
+  launch_on(queue_of(stream), launches_overlap(stream), shape, kernel, arguments...);
 }
 /// The same, once for each of the stream's lanes; the grid's z is theirs.
 template <class... Parameters, class... Arguments>
 void launch(Stream& stream, Launch shape, void (*kernel)(LaneStrides, Parameters...), Arguments... arguments) {
   shape.grid.z = static_cast<unsigned>(stream.lanes().count);
-  launch_on(queue_of_lanes(stream), shape, kernel, strides_of(stream), arguments...);
+  launch_on(queue_of_lanes(stream), launches_overlap(stream), shape, kernel, strides_of(stream), arguments...);
 }
 
 }  // namespace evenflow::kernels::cuda

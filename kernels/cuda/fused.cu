@@ -103,6 +103,7 @@ __device__ void pack_vector(const float* from, int size, int padded, float* to) 
 }
 
 __global__ void fused_pack_kernel(LaneStrides lanes, Steps<FusedPackStep> steps) {
+  after_predecessor();
   FusedPackStep p = steps.step[blockIdx.y];
   to_lane(lanes, p.conv1_weight, p.conv1_bias, p.conv2_weight, p.conv2_bias, p.conv3_weight, p.conv3_bias, p.log_gain,
           p.to);

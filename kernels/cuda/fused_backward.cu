@@ -603,6 +603,7 @@ __host__ __device__ constexpr PartialRow partial_row() {
 // either side pass through the network and back; the strip's own pixels make the weight gradients.
 template <int kTiles, Precision kPrecision, class Size>
 __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
+  after_predecessor();
   using D = Division<kTiles, Size>;
   const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.saved, task.d_raw, task.partials);
   const FusedShape& s = task.shape;
@@ -712,6 +713,7 @@ __device__ inline float* gradient_of(const GradientSums& task, int i) {
 constexpr int summing_warps = 8;
 
 __global__ void add_fused_gradients_kernel(LaneStrides lanes, GradientSums task) {
+  after_predecessor();
   to_lane(lanes, task.partials, task.conv1_weight, task.conv1_bias, task.conv2_weight, task.conv2_bias,
           task.conv3_weight, task.conv3_bias, task.log_gain);
   const LanePlace at;

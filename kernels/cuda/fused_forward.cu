@@ -67,6 +67,7 @@ struct Neighbours {
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
 __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
                                                                                         ForwardTask task) {
+  after_predecessor();
   const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
   const FusedShape& s = task.shape;
   const int inputs = Size::half > 0 ? Size::half : s.half;

@@ -52,6 +52,7 @@ __global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float*
                                       const int64_t* __restrict__ start, const float* __restrict__ mean,
                                       const float* __restrict__ inverse_std, const WindowChange* __restrict__ changes,
                                       float* __restrict__ x) {
+  after_predecessor();
   to_lane(lanes, start, mean, inverse_std, x);
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(side * (side + 1));

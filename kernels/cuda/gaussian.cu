@@ -32,6 +32,7 @@ __device__ double sum_packs(const float* z, int64_t packs, Shared<double> memory
 template <int kWidth>
 __global__ void gaussian_moments_kernel(LaneStrides lanes, const float* __restrict__ z, int64_t stride, int64_t packs,
                                         double* __restrict__ sums, double* __restrict__ centred_squares) {
+  after_predecessor();
   to_lane(lanes, z, sums, centred_squares);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
@@ -50,6 +51,7 @@ __global__ void gaussian_moments_kernel(LaneStrides lanes, const float* __restri
 template <int kWidth>
 __global__ void gaussian_squares_kernel(LaneStrides lanes, const float* __restrict__ z, int64_t stride, int64_t packs,
                                         double* __restrict__ squares) {
+  after_predecessor();
   to_lane(lanes, z, squares);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
@@ -63,6 +65,7 @@ __global__ void gaussian_squares_kernel(LaneStrides lanes, const float* __restri
 template <int kWidth>
 __global__ void gaussian_backward_kernel(LaneStrides lanes, PackedPlanes samples, const float* z, int64_t z_stride,
                                          const double* __restrict__ shift, float scale, float* dz, int64_t dz_stride) {
+  after_predecessor();
   to_lane(lanes, z, shift, dz);
   const PlanePlace at = plane_place(samples);
   if (at.n >= samples.n) {

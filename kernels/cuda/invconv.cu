@@ -147,6 +147,7 @@ __device__ void multiply_tile(const Channels& s, const Tiling& tiling, int64_t f
 template <bool kWeightShared, int kWidth>
 __global__ void invconv_apply_tiled_kernel(LaneStrides lanes, Channels s, Tiling tiling, const float* __restrict__ x,
                                            const float* __restrict__ weight, float* __restrict__ y) {
+  after_predecessor();
   to_lane(lanes, x, weight, y);
   SharedMemory memory;
   const int c = static_cast<int>(s.c);
@@ -249,6 +250,7 @@ __global__ void invconv_backward_kernel(LaneStrides lanes, Channels s, Tiling ti
                                         const float* __restrict__ x, int64_t x_stride, const float* __restrict__ dy,
                                         const float* __restrict__ weight, float* __restrict__ dx,
                                         float* __restrict__ partials) {
+  after_predecessor();
   to_lane(lanes, x, dy, weight, dx);
   scratch_to_lane(lanes, partials);
   SharedMemory memory;
@@ -272,6 +274,7 @@ __global__ void invconv_backward_kernel(LaneStrides lanes, Channels s, Tiling ti
 // order.
 __global__ void invconv_backward_sum_kernel(LaneStrides lanes, const float* __restrict__ partials, int64_t tiles,
                                             int64_t elements, float* __restrict__ dweight) {
+  after_predecessor();
   scratch_to_lane(lanes, partials);
   to_lane(lanes, dweight);
   SharedMemory memory;

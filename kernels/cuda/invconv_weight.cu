@@ -186,6 +186,7 @@ __device__ void parameters_to_lane(const LaneStrides& lanes, PluParameters& p) {
 template <bool kShared>
 __global__ void invconv_assemble_plu_kernel(LaneStrides lanes, Steps<PluAssembly> steps, Workspace workspace,
                                             double* log_det) {
+  after_predecessor();
   SharedMemory memory;
   PluAssembly step = steps.step[blockIdx.x];
   parameters_to_lane(lanes, step.parameters);
@@ -211,6 +212,7 @@ struct Sides {
 template <bool kShared>
 __global__ void invconv_assemble_dense_kernel(LaneStrides lanes, Steps<DenseAssembly> steps, Sides sides,
                                               Workspace workspace, double* log_det) {
+  after_predecessor();
   SharedMemory memory;
   DenseAssembly step = steps.step[blockIdx.x];
   to_lane(lanes, step.weight.data, step.inverse.data, log_det);
@@ -238,6 +240,7 @@ __device__ double upper_element(const PluParameters& p, int c, int i, int j) {
 }
 
 __global__ void invconv_plu_backward_kernel(LaneStrides lanes, Steps<PluBackward> steps) {
+  after_predecessor();
   PluBackward step = steps.step[blockIdx.x];
   parameters_to_lane(lanes, step.parameters);
   to_lane(lanes, step.dweight.data, step.gradients.lower.data, step.gradients.upper.data, step.gradients.log_s.data);
@@ -279,6 +282,7 @@ __global__ void invconv_plu_backward_kernel(LaneStrides lanes, Steps<PluBackward
 }
 
 __global__ void invconv_dense_backward_kernel(LaneStrides lanes, Steps<DenseBackward> steps, int64_t most_side) {
+  after_predecessor();
   DenseBackward step = steps.step[blockIdx.x];
   to_lane(lanes, step.inverse.data, step.dweight.data, step.gradient.data);
   int64_t c = most_side;

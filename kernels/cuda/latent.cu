@@ -10,6 +10,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void latent_loss_kernel(LaneStrides lanes, LatentLoss task) {
+  after_predecessor();
   to_lane(lanes, task.groups.data, task.zc_squares.data, task.zd_sum.data, task.zd_centred.data,
           task.coupling_log_det.data, task.constant_log_det.data, task.v.data, task.nll.data, task.shift.data);
   const int64_t windows = task.nll.size;

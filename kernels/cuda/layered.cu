@@ -75,6 +75,7 @@ struct PackStep {
 };
 
 __global__ void pack_kernel(Steps<PackStep> steps) {
+  after_predecessor();
   const PackStep& step = steps.step[blockIdx.y];
   float* to = step.to;
   for (int tensor = 0; tensor < tensors; ++tensor) {
@@ -94,6 +95,7 @@ __device__ inline float relu(float x) {
 
 template <int kWidth>
 __global__ void bias_relu_kernel(PackedPlanes planes, const float* __restrict__ bias, float* h) {
+  after_predecessor();
   const PlanePlace place = plane_place(planes);
   if (place.n >= planes.n) {
     return;
@@ -115,6 +117,7 @@ void bias_relu(Stream& stream, int64_t n, int64_t hidden, int64_t pixels, const 
 
 __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h, float* __restrict__ dh,
                                      double* __restrict__ sums_of_planes) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const int64_t plane = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
@@ -133,6 +136,7 @@ __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h
 /// out[j] += sum over rows of in[row, j], in order.
 template <class T>
 __global__ void add_rows_kernel(int64_t rows, int64_t columns, const T* __restrict__ in, float* __restrict__ out) {
+  after_predecessor();
   for (int64_t j = first_item(); j < columns; j += item_stride()) {
     double sum = 0;
     for (int64_t row = 0; row < rows; ++row) {
@@ -145,6 +149,7 @@ __global__ void add_rows_kernel(int64_t rows, int64_t columns, const T* __restri
 /// out = a + b of `count` floats of each sample.
 __global__ void add_samples_kernel(int64_t n, int64_t count, const float* a, int64_t a_stride,
                                    const float* __restrict__ b, float* out, int64_t out_stride) {
+  after_predecessor();
   for (int64_t i = first_item(); i < n * count; i += item_stride()) {
     const int64_t sample = i / count;
     const int64_t at = i % count;

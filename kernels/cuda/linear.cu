@@ -14,6 +14,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void linear_bias_kernel(const float* __restrict__ bias, int64_t columns, int64_t size, bool relu, float* y) {
+  after_predecessor();
   for (int64_t i = first_item(); i < size; i += item_stride()) {
     const float value = y[i] + bias[i % columns];
     y[i] = relu && value < 0.0F ? 0.0F : value;
@@ -22,6 +23,7 @@ __global__ void linear_bias_kernel(const float* __restrict__ bias, int64_t colum
 
 __global__ void linear_bias_backward_kernel(const float* __restrict__ y, int64_t rows, int64_t columns, bool relu,
                                             float* dy, float* __restrict__ dbias) {
+  after_predecessor();
   const int64_t column = first_item();
   if (column >= columns) {
     return;

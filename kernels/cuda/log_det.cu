@@ -14,6 +14,7 @@ namespace {
 
 __global__ void constant_log_det_kernel(LaneStrides lanes, Steps<LogDetTerm> steps, int count, bool adds,
                                         const double* __restrict__ invconv_log_det, double* total) {
+  after_predecessor();
   to_lane(lanes, invconv_log_det);
   SharedMemory memory;
   const Shared<double> terms = memory.take<double>(count);
@@ -45,6 +46,7 @@ __global__ void constant_log_det_kernel(LaneStrides lanes, Steps<LogDetTerm> ste
 }
 
 __global__ void actnorm_log_det_backward_kernel(LaneStrides lanes, Steps<LogDetGradient> steps) {
+  after_predecessor();
   LogDetGradient term = steps.step[blockIdx.x];
   to_lane(lanes, term.dlog_scale.data);
   for (int64_t c = threadIdx.x; c < term.dlog_scale.size; c += blockDim.x) {

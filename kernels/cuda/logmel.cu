@@ -316,6 +316,7 @@ __global__ void __launch_bounds__(block_threads)
     logmel_fused_kernel(Batch batch, MelProduct mel, const float* __restrict__ window,
                         const float* __restrict__ twiddles, const float* __restrict__ untangle,
                         float* __restrict__ out) {
+  after_predecessor();
   using Shape = Fused<kPoints>;
   SharedMemory memory;
   const Shared<float> all = memory.take<float>(Shape::shared_floats);
@@ -380,6 +381,7 @@ void logmel_fused(Stream& stream, const Batch& batch, const MelProduct& mel, con
 /// Chunk frame i is the batch's frame first + i; zeros where that is none.
 __global__ void logmel_windows_kernel(Batch batch, int64_t first, int64_t count, const float* __restrict__ window,
                                       float* __restrict__ out) {
+  after_predecessor();
   for (int64_t i = blockIdx.x; i < count; i += gridDim.x) {
     float* to = out + i * batch.n_fft;
     const bool any = first + i < batch.frames;
@@ -393,6 +395,7 @@ __global__ void logmel_windows_kernel(Batch batch, int64_t first, int64_t count,
 /// One thread per frame and band. A bin is read by two threads of one warp or its neighbour, once from memory.
 __global__ void logmel_bands_kernel(MelProduct mel, int64_t frames, int bins, const float* __restrict__ spectra,
                                     float* __restrict__ out) {
+  after_predecessor();
   const int64_t items = frames * mel.bands;
   for (int64_t item = first_item(); item < items; item += item_stride()) {
     const int64_t frame = item / mel.bands;

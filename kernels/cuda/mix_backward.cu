@@ -232,6 +232,7 @@ __device__ void add_gradients(const MixPointers& p, Shared<float> w, Shared<doub
 template <int kChannels, int kWidth, bool kActnorm>
 __global__ void __launch_bounds__(mix_threads(kChannels))
     mix_backward_kernel(LaneStrides lanes, MixShape s, MixPointers p, float* shares, unsigned* counters) {
+  after_predecessor();
   constexpr int columns = kChannels + (kActnorm ? 1 : 0);
   constexpr int all = kChannels * columns;
   constexpr int threads = mix_threads(kChannels);

@@ -30,6 +30,7 @@ template <int kChannels, int kWidth, bool kActnorm>
 __global__ void __launch_bounds__(mix_forward_threads(kChannels))
     mix_forward_kernel(LaneStrides lanes, MixedPixels s, const float* x, const float* __restrict__ weight,
                        float* __restrict__ y, ActnormPointers actnorm) {
+  after_predecessor();
   constexpr int threads = mix_forward_threads(kChannels);
   to_lane(lanes, x, weight, y);
   SharedMemory memory;

@@ -27,12 +27,14 @@ __device__ float uniform(int64_t i) {
 }
 
 __global__ void fill_float_kernel(int64_t n, float* out) {
+  after_predecessor();
   for (int64_t i = first_item(); i < n; i += item_stride()) {
     out[i] = uniform(i);
   }
 }
 
 __global__ void fill_bf16_kernel(int64_t n, __nv_bfloat16* out) {
+  after_predecessor();
   for (int64_t i = first_item(); i < n; i += item_stride()) {
     out[i] = __float2bfloat16(uniform(i));
   }

@@ -12,6 +12,7 @@ namespace {
 
 __global__ void order_keys_kernel(uint64_t seed, uint64_t order_stream, int64_t n, uint64_t* __restrict__ keys,
                                   int64_t* __restrict__ index) {
+  after_predecessor();
   for (int64_t i = first_item(); i < n; i += item_stride()) {
     keys[i] = random_bits(seed, order_stream, static_cast<uint64_t>(i));
     index[i] = i;

@@ -18,6 +18,7 @@ namespace {
 
 __global__ void sum_rows_kernel(const float* __restrict__ in, int64_t rows, int64_t row_stride, int64_t columns,
                                 float* __restrict__ out) {
+  after_predecessor();
   for (int64_t j = first_item(); j < columns; j += item_stride()) {
     float sum = rows > 0 ? in[j] : 0.0F;
 #pragma unroll 8
@@ -31,6 +32,7 @@ __global__ void sum_rows_kernel(const float* __restrict__ in, int64_t rows, int6
 template <int kWidth>
 __global__ void squared_norm_kernel(LaneStrides lanes, const float* __restrict__ x, int64_t packs,
                                     double* __restrict__ partials) {
+  after_predecessor();
   to_lane(lanes, x);
   scratch_to_lane(lanes, partials);
   SharedMemory memory;
@@ -53,6 +55,7 @@ __global__ void squared_norm_kernel(LaneStrides lanes, const float* __restrict__
 
 __global__ void squared_norm_sum_kernel(LaneStrides lanes, const double* __restrict__ partials, int count,
                                         double* __restrict__ out) {
+  after_predecessor();
   scratch_to_lane(lanes, partials);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);

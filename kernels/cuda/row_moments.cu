@@ -12,6 +12,7 @@ namespace {
 
 __global__ void row_moments_kernel(const float* __restrict__ z, int64_t sample_stride, int64_t samples, int64_t rows,
                                    int64_t width, float* __restrict__ moments, int64_t stride) {
+  after_predecessor();
   for (int64_t i = first_item(); i < samples * rows; i += item_stride()) {
     const int64_t sample = i / rows, row = i - sample * rows;
     const float* mine = z + sample * sample_stride + row * width;

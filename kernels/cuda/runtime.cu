@@ -75,6 +75,10 @@ cudaStream_t queue_of_lanes(Stream& stream) {
   return state_of(stream).stream;
 }
 
+bool launches_overlap(Stream& stream) {
+  return limits_of(stream.device().index).launches_overlap;
+}
+
 LaneStrides strides_of(Stream& stream) {
   return {.memory = stream.lanes().stride, .scratch = state_of(stream).scratch_stride};
 }
@@ -90,7 +94,8 @@ const DeviceLimits& limits_of(int index) {
     limits = {.multiprocessors = p.multiProcessorCount,
               .shared_bytes_per_block = static_cast<int64_t>(p.sharedMemPerBlockOptin),
               .memory_bytes = static_cast<int64_t>(p.totalGlobalMem),
-              .l2_bytes = p.l2CacheSize};
+              .l2_bytes = p.l2CacheSize,
+              .launches_overlap = p.major >= 9};
   }
   return limits;
 }

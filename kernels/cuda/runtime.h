@@ -26,6 +26,7 @@ struct DeviceLimits {
   int multiprocessors = 0;
   int64_t shared_bytes_per_block = 0;  ///< dynamic, asked for
   int64_t memory_bytes = 0, l2_bytes = 0;
+  bool launches_overlap = false;  ///< programmatic dependent launch
 };
 const DeviceLimits& limits_of(int index);
 

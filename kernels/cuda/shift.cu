@@ -18,6 +18,7 @@ namespace {
 template <int kWidth>
 __global__ void shift_kernel(PackedPlanes planes, const float* __restrict__ bias, const float* __restrict__ log_gain,
                              float* shift) {
+  after_predecessor();
   const PlanePlace place = plane_place(planes);
   if (place.n >= planes.n) {
     return;
@@ -34,6 +35,7 @@ constexpr int shift_sums = 2;
 __global__ void shift_backward_kernel(LaneStrides lanes, int64_t pixels, const float* __restrict__ log_gain,
                                       const float* __restrict__ shift, float* __restrict__ d,
                                       double* __restrict__ sums_of_planes) {
+  after_predecessor();
   to_lane(lanes, log_gain, shift, d);
   scratch_to_lane(lanes, sums_of_planes);
   SharedMemory memory;

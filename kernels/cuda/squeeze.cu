@@ -30,6 +30,7 @@ __device__ Place place_of(const SqueezeShape& s, int64_t item) {
 
 __global__ void squeeze_kernel(LaneStrides lanes, SqueezeShape s, const float* __restrict__ fine,
                                float* __restrict__ coarse) {
+  after_predecessor();
   to_lane(lanes, fine, coarse);
   const int64_t items = s.n * s.c * s.h * s.w;
   const int64_t plane = s.h * s.w;
@@ -46,6 +47,7 @@ __global__ void squeeze_kernel(LaneStrides lanes, SqueezeShape s, const float* _
 
 __global__ void unsqueeze_kernel(LaneStrides lanes, SqueezeShape s, const float* __restrict__ coarse,
                                  float* __restrict__ fine) {
+  after_predecessor();
   to_lane(lanes, coarse, fine);
   const int64_t items = s.n * s.c * s.h * s.w;
   const int64_t plane = s.h * s.w;

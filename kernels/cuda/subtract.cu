@@ -11,6 +11,7 @@ namespace {
 
 // out may be a or b.
 __global__ void subtract_kernel(const float* a, const float* b, int64_t size, float* out) {
+  after_predecessor();
   for (int64_t i = first_item(); i < size; i += item_stride()) {
     out[i] = a[i] - b[i];
   }

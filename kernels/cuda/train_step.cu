@@ -16,6 +16,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void select_batch_kernel(LaneStrides lanes, SelectBatch task) {
+  after_predecessor();
   to_lane(lanes, task.state.data, task.order.data, task.start.data, task.v.data, task.batch_start.data,
           task.batch_v.data);
   const int64_t i = first_item();
@@ -39,6 +40,7 @@ struct Verdict {
 
 // One block: the loss, the state and the step's factors, so that no thread of the update needs float64.
 __global__ void judge_step_kernel(LaneStrides lanes, GuardedUpdate task, Verdict* __restrict__ verdict) {
+  after_predecessor();
   to_lane(lanes, task.state.data, task.learning_rate.data, task.nll.data, task.squared_norm.data, task.loss.data,
           task.norm.data);
   scratch_to_lane(lanes, verdict);
@@ -83,6 +85,7 @@ __global__ void judge_step_kernel(LaneStrides lanes, GuardedUpdate task, Verdict
 template <int kWidth>
 __global__ void guarded_update_kernel(LaneStrides lanes, GuardedUpdate task, int64_t packs,
                                       const Verdict* __restrict__ verdict) {
+  after_predecessor();
   scratch_to_lane(lanes, verdict);
   if (verdict->update == 0) {
     return;

@@ -10,6 +10,7 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 __global__ void code_sample_kernel(CodeSample task) {
+  after_predecessor();
   const int64_t i = first_item();
   if (i < task.z.size) {
     task.z.data[i] = code_sample_at(task, i);
@@ -17,6 +18,7 @@ __global__ void code_sample_kernel(CodeSample task) {
 }
 
 __global__ void code_loss_kernel(CodeLoss task) {
+  after_predecessor();
   const int64_t i = first_item();
   if (i < task.loss.size) {
     code_loss_of(task, i);
@@ -24,6 +26,7 @@ __global__ void code_loss_kernel(CodeLoss task) {
 }
 
 __global__ void code_backward_kernel(CodeBackward task) {
+  after_predecessor();
   const int64_t i = first_item();
   if (i < task.dz.size) {
     code_backward_at(task, i);

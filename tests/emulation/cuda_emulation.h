@@ -101,6 +101,9 @@ bool is_written(size_t word, size_t words);
 /// A counter's next value, out of ThreadSanitizer's sight, which learns that later arrivals follow earlier ones.
 unsigned count_arrival(unsigned* counter, unsigned most);
 
+/// A thread that ends without having said so is a fault: on a GPU its kernel would run into the one before it.
+void note_predecessor_awaited();
+
 struct PendingCopy {
   float* to = nullptr;
   const float* from = nullptr;
@@ -336,6 +339,10 @@ void wait_copies() {
 
 inline unsigned count_arrival(unsigned* counter, unsigned most) {
   return emulation::count_arrival(counter, most);
+}
+
+inline void after_predecessor() {
+  emulation::note_predecessor_awaited();
 }
 
 /// As on a GPU; the emulation knows where the first lane's memory lies, and faults a pointer from elsewhere.

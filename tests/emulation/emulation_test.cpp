@@ -49,6 +49,7 @@ class Emulation : public testing::Test {
 using EmulationDeathTest = Emulation;
 
 void reverse_kernel(const float* in, float* out, int n, bool barrier) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(n);
   const int i = static_cast<int>(threadIdx.x);
@@ -85,11 +86,13 @@ TEST_F(Emulation, AMissingBarrierIsReadOfWhatNothingWrote) {
 }
 
 void half_waits_kernel() {
+  after_predecessor();
   if (threadIdx.x < 32) {
     sync_block();
   }
 }
 void waits_elsewhere_kernel() {
+  after_predecessor();
   if (threadIdx.x < 32) {  // NOLINT(bugprone-branch-clone): two barriers
     sync_block();
   } else {
@@ -97,6 +100,7 @@ void waits_elsewhere_kernel() {
   }
 }
 void warp_diverges_kernel() {
+  after_predecessor();
   if (threadIdx.x % 2 == 0) {
     shuffle(1, 0);
   } else {
@@ -117,11 +121,13 @@ TEST_F(Emulation, DivergentBarriersAreNamed) {
 }
 
 void outside_kernel(int index) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(4);
   tile[index] = 1.0F;
 }
 void takes_too_much_kernel() {
+  after_predecessor();
   SharedMemory memory;
   memory.take<float>(5);
 }
@@ -142,6 +148,7 @@ TEST_F(Emulation, SharedMemoryHasBounds) {
 }
 
 void copies_kernel(const float* from, float* to, bool wait) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(4);
   copy_async(tile, from);
@@ -171,6 +178,7 @@ TEST_F(Emulation, AsynchronousCopiesMustBeWaitedFor) {
 }
 
 void shuffles_kernel(int* out) {
+  after_predecessor();
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   int sum = lane;
   for (int mask = warp_size / 2; mask > 0; mask /= 2) {
@@ -194,6 +202,7 @@ TEST_F(Emulation, ShufflesStayInTheirWarp) {
 
 // A [16, 8] and B [8, 8] as a lane holds them.
 void tiles_kernel(const float* a, const float* b, float* d, bool bf16) {
+  after_predecessor();
   const int lane = static_cast<int>(threadIdx.x);
   const int g = lane / 4;
   const int t = lane % 4;
@@ -242,6 +251,7 @@ TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {
 
 // Every block's thread leaves a share; the last block adds them up in float32, in the order of the blocks.
 void sum_by_last_block_kernel(float* shares, float* sum, int* summed_by, unsigned* counters) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<unsigned> arrived = memory.take<unsigned>(1);
   const unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
@@ -274,6 +284,7 @@ TEST_F(Emulation, TheLastBlockSumsInOneOrderWhicheverItIs) {
 }
 
 void sum_rows_kernel(float* shares, int rows, double* sums) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<double> totals = memory.take<double>(row_groups(12, static_cast<int>(blockDim.x)) * 12);
   sum_rows<12, 4>(shares, rows, totals);
@@ -304,6 +315,7 @@ TEST_F(Emulation, RowsAreSummedInFloat64) {
 }
 
 void unrounded_kernel() {
+  after_predecessor();
   float d[4] = {};
   mma_tf32(d, {1.0F + 1e-6F, 1, 1, 1}, {1, 1});
 }
@@ -319,6 +331,41 @@ TEST_F(Emulation, OperandsOfTheTensorCoresMustBeRounded) {
   EXPECT_EQ(to_bf16(1.0F + 0x1p-8F), 1.0F);  // half: to even
   EXPECT_EQ(to_bf16(1.0F + 0x1.8p-7F), 1.0F + 0x1p-6F);
   EXPECT_TRUE(std::isnan(to_tf32(NAN)));
+}
+
+void hasty_kernel() {}
+
+TEST_F(Emulation, AKernelWaitsForTheOneBefore) {
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"hasty", 1, 32}, hasty_kernel);
+              }),
+              testing::HasSubstr("does not begin with after_predecessor()"));
+}
+
+void in_groups_kernel(float* out, bool barrier) {
+  after_predecessor();
+  constexpr int group = 64;
+  SharedMemory memory;
+  const Shared<float> tile = memory.take<float>(static_cast<int>(blockDim.x));
+  const int i = static_cast<int>(threadIdx.x);
+  tile[i] = static_cast<float>(i);
+  if (barrier) {
+    sync_group<group>();
+  }
+  out[i] = tile[i / group * group + (i + warp_size) % group];
+}
+
+TEST_F(Emulation, AGroupWaitsForItsOwnWarps) {
+  constexpr int n = 128;
+  const Buffer<float> out(n, device);
+  launch(stream(), {"in_groups", 1, n, n * sizeof(float)}, in_groups_kernel, out.data(), true);
+  const std::vector<float> result = to_host(stream(), out.view());
+  EXPECT_EQ(result[0], 32);
+  EXPECT_EQ(result[127], 95);
+  EXPECT_THAT(fault_of([&] {
+                launch(stream(), {"in_groups", 1, n, n * sizeof(float)}, in_groups_kernel, out.data(), false);
+              }),
+              testing::HasSubstr("shared memory that nothing has written is read"));
 }
 
 TEST_F(Emulation, WorkWaitsForSynchronise) {
@@ -340,6 +387,7 @@ TEST_F(EmulationDeathTest, TheHostCannotTouchDeviceMemory) {
 
 #if defined(__SANITIZE_THREAD__)
 void races_kernel(float* out) {
+  after_predecessor();
   SharedMemory memory;
   const Shared<float> tile = memory.take<float>(1);
   tile[0] = static_cast<float>(threadIdx.x);  // without a barrier
@@ -347,6 +395,7 @@ void races_kernel(float* out) {
   out[0] = tile[0];
 }
 void blocks_race_kernel(float* out) {
+  after_predecessor();
   if (threadIdx.x == 0) {
     out[0] = static_cast<float>(blockIdx.x);
   }

@@ -122,6 +122,7 @@ struct Fiber {
   fcontext_t context = nullptr;
   Coordinates at;
   Waits waits = Waits::no;
+  bool predecessor_awaited = false;
   Place place;
   std::vector<PendingCopy> open;                    // asynchronous copies begun
   std::vector<std::vector<PendingCopy>> committed;  // groups, oldest first; each group's last first
@@ -210,6 +211,9 @@ void fiber_main(transfer_t from) {
   acquire(&running.launch_begin);
   try {
     (*running.body)();
+    if (!running.current->predecessor_awaited) {
+      fault("the kernel does not begin with after_predecessor()", running.current->place);
+    }
     if (!running.current->open.empty() || !running.current->committed.empty()) {
       fault("the thread ends with asynchronous copies that it has not waited for", running.current->place);
     }
@@ -380,6 +384,10 @@ int lane() {
 void fault(const std::string& what, const Place& place) {
   throw Fault{"kernel " + std::string(running.name) + ", " + describe(*running.current) + ", " + text(place) + ": " +
               what};
+}
+
+void note_predecessor_awaited() {
+  running.current->predecessor_awaited = true;
 }
 
 void arrive_block(const Place& place) {
