@@ -36,7 +36,8 @@ int64_t forward_bytes(const FusedShape& s, int rows) {
   return rounded_bytes((hidden_rows + 2) * (s.width + 2) * s.half * int64_t{sizeof(float)}) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
-         rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes;
+         rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes +
+         (forward_shares_weights(s.half, s.padded) ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
 }
 
 int64_t backward_bytes(const FusedShape& s, int rows) {
@@ -48,6 +49,7 @@ int64_t backward_bytes(const FusedShape& s, int rows) {
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
          2 * rounded_bytes(backward_warps * stage_floats(s.padded) * int64_t{sizeof(float)}) +
          rounded_bytes(backward_warps * gain_sums * int64_t{sizeof(double)}) +
+         (backward_shares_weights(s.half, s.padded) ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)} : 0) +
          rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});
 }
 
@@ -164,7 +166,8 @@ FusedShape fused_shape(const CouplingShape& shape) {
 
 Strips forward_strips(const FusedShape& s) {
   const int64_t most = limits_of(0).shared_bytes_per_block;
-  return strips_of(s, forward_bytes, std::min(comfortable_bytes, most), most);
+  const bool alone = forward_shares_weights(s.half, s.padded);
+  return strips_of(s, forward_bytes, alone ? most : std::min(comfortable_bytes, most), most);
 }
 Strips backward_strips(const FusedShape& s) {
   const int64_t most = limits_of(0).shared_bytes_per_block;

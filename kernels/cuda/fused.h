@@ -42,6 +42,14 @@ struct FusedShape {
   constexpr int pixels() const { return height * width; }
 };
 FusedShape fused_shape(const CouplingShape& shape);
+/// Whether a kernel of its own for that half keeps the weights in shared memory: where maps are small, a block uses
+/// each but a few times and would wait for the second-level cache; backward also where its strips leave room.
+constexpr bool forward_shares_weights(int half_channels, int padded) {
+  return half_channels == 8 && padded == 32;
+}
+constexpr bool backward_shares_weights(int half_channels, int padded) {
+  return (half_channels == 2 || half_channels == 8) && padded == 32;
+}
 
 /// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them:
 /// left: [feature % 8 of 16][pixel][feature, feature + 8], so that 16 bytes are a lane's operand;
@@ -106,13 +114,25 @@ __device__ void product(float (&d)[4], const float (&a)[2][4], const float (&b)[
   }
 }
 
-/// A packed weight as a lane reads it, and so are all `weight` below: its values lie a warp's apart.
-__device__ inline const float* lane_weight(const float* packed, const PackedWeight& weight, const LanePlace& at) {
+/// A packed weight as a lane reads it, and so are all `weight` below, in device or shared memory: its values lie a
+/// warp's apart.
+template <class Pointer>
+__device__ Pointer lane_weight(Pointer packed, const PackedWeight& weight, const LanePlace& at) {
   return packed + (weight.offset + at.lane * 4);
 }
 
+/// Packed floats [first, last), whole weights, into shared memory from `to` on, by all threads. They are there after
+/// wait_copies and a barrier.
+template <int kThreads>
+__device__ void copy_weights(const float* packed, int first, int last, Shared<float> to) {
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < last - first; i += 4 * kThreads) {
+    copy_async(to + i, packed + (first + i));
+  }
+}
+
 /// k tiles 2 pair and 2 pair + 1 of a packed weight's column tile.
-__device__ inline void load_weight(const float* weight, int n_tiles, int pair, int n_tile, float (&b)[2][2]) {
+template <class Pointer>
+__device__ void load_weight(Pointer weight, int n_tiles, int pair, int n_tile, float (&b)[2][2]) {
   const float4 v = load4(weight + (pair * n_tiles + n_tile) * warp_size * 4);
   b[0][0] = v.x;
   b[0][1] = v.y;
@@ -141,9 +161,9 @@ __device__ int tap_offset(int columns, int k_tile, int which, int t) {
 /// out[pixel, f] += sum over k of map[pixel's base + offset of k] w[k, f]: a 3 x 3 convolution, the map's values picked
 /// up where they lie. base: of the lane's pixels g and g + 8. Of kChannels channels; 0: of any number, with the offsets
 /// in a table (fill_offsets).
-template <int kTiles, Precision kPrecision, int kChannels, bool kTurned>
+template <int kTiles, Precision kPrecision, int kChannels, bool kTurned, class Pointer>
 __device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int columns, Shared<int> offset,
-                               const int (&base)[2], int k_tiles, const float* weight, const LanePlace& at) {
+                               const int (&base)[2], int k_tiles, Pointer weight, const LanePlace& at) {
   const auto pair_product = [&](int pair, bool second) {
     float a[2][4] = {};
 #pragma unroll
@@ -200,8 +220,8 @@ __device__ void chained(const float (&in)[kTiles][4], int pair, float (&a)[2][4]
 }
 
 /// out += in w; `in` rounded.
-template <int kTiles, Precision kPrecision>
-__device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles][4], const float* weight) {
+template <int kTiles, Precision kPrecision, class Pointer>
+__device__ void chain_product(const float (&in)[kTiles][4], float (&out)[kTiles][4], Pointer weight) {
 #pragma unroll
   for (int pair = 0; pair < kTiles / 2; ++pair) {
     float a[2][4];
@@ -222,19 +242,35 @@ struct LanePixels {
 };
 
 /// to[pixel * stride + column] = in w for the lane's real pixels; `in` rounded.
-template <int kTiles, Precision kPrecision>
-__device__ void scatter_product(const float (&in)[kTiles][4], const float* weight, int n_tiles, Shared<float> to,
-                                int stride, const LanePixels& pixels, const LanePlace& at) {
+template <int kTiles, Precision kPrecision, class Pointer>
+__device__ void scatter_product(const float (&in)[kTiles][4], Pointer weight, int n_tiles, Shared<float> to, int stride,
+                                const LanePixels& pixels, const LanePlace& at) {
+  constexpr int pairs = kTiles / 2;
+  float next[pairs][2][2];
+#pragma unroll
+  for (int pair = 0; pair < pairs; ++pair) {
+    load_weight(weight, n_tiles, pair, 0, next[pair]);
+  }
 #pragma unroll 2
   for (int i = 0; i < n_tiles; ++i) {
+    // The next tile's weights are on their way while this one's are used.
+    float b[pairs][2][2];
+    const int ahead = i + 1 < n_tiles ? i + 1 : i;
+#pragma unroll
+    for (int pair = 0; pair < pairs; ++pair) {
+#pragma unroll
+      for (int u = 0; u < 2; ++u) {
+        b[pair][u][0] = next[pair][u][0];
+        b[pair][u][1] = next[pair][u][1];
+      }
+      load_weight(weight, n_tiles, pair, ahead, next[pair]);
+    }
     float d[4] = {};
 #pragma unroll
-    for (int pair = 0; pair < kTiles / 2; ++pair) {
+    for (int pair = 0; pair < pairs; ++pair) {
       float a[2][4];
-      float b[2][2];
       chained(in, pair, a);
-      load_weight(weight, n_tiles, pair, i, b);
-      product<kPrecision>(d, a, b);
+      product<kPrecision>(d, a, b[pair]);
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {

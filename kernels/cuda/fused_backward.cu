@@ -25,6 +25,9 @@ template <int kHalf, int kOutputs, int kColumns1, int kColumns3, int kParts>
 struct Size {
   static constexpr int half = kHalf, outputs = kOutputs, columns1 = kColumns1, columns3 = kColumns3, parts = kParts;
 };
+/// Where a kernel finds its weights.
+template <int kTiles, class Size>
+inline constexpr bool shares_weights = backward_shares_weights(Size::half, kTiles* tile_columns);
 using AnySize = Size<0, 0, taps * most_half / tile_columns, taps * 2 * most_half / tile_columns, 4>;
 
 /// How a block divides its work.
@@ -78,8 +81,9 @@ struct BackwardMemory {
   Shared<float> stage1, stage2;
   Shared<int> upper_left;   // in the tiles, of a round's pixels
   Shared<double> gain_sum;  // [warp][gain_sums]
+  Shared<float> weights;    // all packed ones but conv3, if they are shared
 
-  __device__ BackwardMemory(const BackwardTask& task, SharedMemory& memory) {
+  __device__ BackwardMemory(const BackwardTask& task, bool weights_shared, SharedMemory& memory) {
     const FusedShape& s = task.shape;
     const int columns = s.width + 2;
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
@@ -93,6 +97,7 @@ struct BackwardMemory {
     stage2 = memory.take<float>(backward_warps * stage_floats(s.padded));
     upper_left = memory.take<int>(backward_warps * tile_pixels);
     gain_sum = memory.take<double>(backward_warps * gain_sums);
+    weights = memory.take<float>(weights_shared ? s.bias1 - s.conv3.floats() : 0);
   }
 };
 
@@ -435,6 +440,14 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const int tile = first_tile + at.warp;
   const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
   const float* packed = task.packed + lane;
+  const auto weight = [&](const PackedWeight& w) {
+    if constexpr (shares_weights<kTiles, Size>) {
+      const bool after_conv3 = w.offset > s.conv3.offset;
+      return memory.weights + (w.offset - (after_conv3 ? s.conv3.floats() : 0) + at.lane * 4);
+    } else {
+      return lane_weight(packed, w, at);
+    }
+  };
   sync_group<group_threads>();  // the tiles before are done with the stages
   if (at.t == 0) {
     memory.upper_left[at.warp * tile_pixels + at.g] = pixels.upper_left[0];
@@ -445,12 +458,12 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     const int base[2] = {pixels.upper_left[0] * inputs, pixels.upper_left[1] * inputs};
     start_with_bias(h1, packed + s.bias1, at);
     gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
-                                                          s.conv1.k_tiles, lane_weight(packed, s.conv1, at), at);
+                                                          s.conv1.k_tiles, weight(s.conv1), at);
     relu_and_round<kTiles, kPrecision>(h1);
     put<Side::right>(mine1, h1, at);
     float h2[kTiles][4];
     start_with_bias(h2, packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, lane_weight(packed, s.conv2, at));
+    chain_product<kTiles, kPrecision>(h1, h2, weight(s.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
     clear_repeated(pixels, h2);
     put<Side::left>(mine2, h2, at);
@@ -462,8 +475,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   {
     const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
     gather_product<kTiles, kPrecision, Size::outputs, true>(dz2, memory.d_raw_tile, columns, memory.d_raw_offset, base,
-                                                            s.conv3_back.k_tiles, lane_weight(packed, s.conv3_back, at),
-                                                            at);
+                                                            s.conv3_back.k_tiles, weight(s.conv3_back), at);
   }
   through_relu<Side::left, kTiles, kPrecision>(dz2, mine2, at);
   clear_repeated(pixels, dz2);
@@ -483,7 +495,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     sums.bias2 = make_float2(sums.bias2.x + more.x, sums.bias2.y + more.y);
   }
   float dz1[kTiles][4] = {};
-  chain_product<kTiles, kPrecision>(dz2, dz1, lane_weight(packed, s.conv2_back, at));
+  chain_product<kTiles, kPrecision>(dz2, dz1, weight(s.conv2_back));
   through_relu<Side::right, kTiles, kPrecision>(dz1, mine1, at);
   sync_group<group_threads>();  // h1 has been read
   put<Side::left>(mine1, dz1, at);
@@ -492,8 +504,8 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
                                                              memory.x_tile, inputs, sums.x_at, at);
   sums.bias1 = make_float2(sums.bias1.x + more.x, sums.bias1.y + more.y);
   if (tile < strip.tiles) {
-    scatter_product<kTiles, kPrecision>(dz1, lane_weight(packed, s.conv1_back, at), s.conv1_back.n_tiles, memory.v,
-                                        memory.v_stride, pixels.lane, at);
+    scatter_product<kTiles, kPrecision>(dz1, weight(s.conv1_back), s.conv1_back.n_tiles, memory.v, memory.v_stride,
+                                        pixels.lane, at);
   }
 }
 
@@ -609,10 +621,15 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
   const FusedShape& s = task.shape;
   const LanePlace at;
   SharedMemory shared;
-  const BackwardMemory memory(task, shared);
+  const BackwardMemory memory(task, shares_weights<kTiles, Size>, shared);
   if constexpr (Size::half == 0) {
     fill_offsets<backward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
     fill_offsets<backward_threads>(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
+  }
+  if constexpr (shares_weights<kTiles, Size>) {
+    copy_weights<backward_threads>(task.packed + lane, 0, s.conv3.offset, memory.weights);
+    copy_weights<backward_threads>(task.packed + lane, s.conv3_back.offset, s.bias1, memory.weights + s.conv3.offset);
+    commit_copies();
   }
   for (int i = static_cast<int>(threadIdx.x); i < backward_warps * gain_sums; i += backward_threads) {
     memory.gain_sum[i] = 0.0;
@@ -635,6 +652,7 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     } else {
       load_gradient<CouplingKind::sigmoid, kPrecision>(task, lane, strip, memory, at);
     }
+    wait_copies<0>();
     sync_block();
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);

@@ -24,8 +24,10 @@ struct ForwardTask {
   float* out = nullptr;
   int64_t in_stride = 0, out_stride = 0;
   const float* packed = nullptr;
-  float* kept = nullptr;                // [n, outputs, pixels] for backward, or null: raw, additive the shift
-  double* log_det_of_strips = nullptr;  // [n, strips]; none of the inverse or an additive one
+  float* kept = nullptr;  // [n, outputs, pixels] for backward, or null: raw, additive the shift
+  // None of the inverse or an additive one.
+  double* log_det = nullptr;            // [n], added to, of a window of one strip
+  double* log_det_of_strips = nullptr;  // [n, strips], of one of several
 };
 
 /// What a kernel is compiled for: channels of x_a and of the network's output, 0: any; warps of a block.
@@ -68,6 +70,7 @@ template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, c
 __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
                                                                                         ForwardTask task) {
   after_predecessor();
+  constexpr bool weights_shared = forward_shares_weights(Size::half, kTiles * tile_columns);
   const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
   const FusedShape& s = task.shape;
   const int inputs = Size::half > 0 ? Size::half : s.half;
@@ -88,11 +91,16 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const Shared<float> u = memory.take<float>(hidden_pixels * stride);
   const Shared<float> bias_and_gain = memory.take<float>(2 * outputs);
   const Shared<double> sums = memory.take<double>(most_warps);
+  const Shared<float> weights = memory.take<float>(weights_shared ? s.conv3_back.offset : 0);
 
   const float* in = task.in + (lane + blockIdx.y * task.in_stride);
   float* out = task.out + (lane + blockIdx.y * task.out_stride);
   const float* packed = task.packed + lane;
   const LanePlace at;
+  if constexpr (weights_shared) {
+    copy_weights<Size::threads>(packed, 0, s.conv3_back.offset, weights);
+    commit_copies();
+  }
   load_tile<Size::threads, kPrecision>(s, in, inputs, hidden_first - 1, hidden_rows + 2, tile);
   if constexpr (Size::half == 0) {
     fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, offset);
@@ -101,8 +109,16 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     bias_and_gain[2 * i] = packed[s.bias3 + i];
     bias_and_gain[2 * i + 1] = expf(3.0F * packed[s.log_gain + i]);
   }
+  wait_copies<0>();
   sync_block();
 
+  const auto weight = [&](const PackedWeight& w) {
+    if constexpr (weights_shared) {
+      return lane_weight(weights, w, at);
+    } else {
+      return lane_weight(packed, w, at);
+    }
+  };
 #pragma unroll 1
   for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += Size::warps * tile_pixels) {
     int base[2];
@@ -120,14 +136,14 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     float h1[kTiles][4];
     start_with_bias(h1, packed + s.bias1, at);
     gather_product<kTiles, kPrecision, Size::half, false>(h1, tile, columns, offset, base, s.conv1.k_tiles,
-                                                          lane_weight(packed, s.conv1, at), at);
+                                                          weight(s.conv1), at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
     start_with_bias(h2, packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, lane_weight(packed, s.conv2, at));
+    chain_product<kTiles, kPrecision>(h1, h2, weight(s.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, lane_weight(packed, s.conv3, at),
-                                        Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles, u, stride, pixels, at);
+    scatter_product<kTiles, kPrecision>(h2, weight(s.conv3), Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles, u,
+                                        stride, pixels, at);
   }
   sync_block();
 
@@ -174,10 +190,14 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   }
   if constexpr (!kInverse && kKind != CouplingKind::additive) {
     log_det = block_sum(log_det, sums);
-    if (threadIdx.x == 0) {
-      double* log_det_of_strips = task.log_det_of_strips;
-      scratch_to_lane(lanes, log_det_of_strips);
-      log_det_of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+    if (threadIdx.x == 0 && gridDim.x == 1) {
+      double* of_window = task.log_det;
+      to_lane(lanes, of_window);
+      of_window[blockIdx.y] += log_det;
+    } else if (threadIdx.x == 0) {
+      double* of_strips = task.log_det_of_strips;
+      scratch_to_lane(lanes, of_strips);
+      of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
     }
   }
 }
@@ -258,6 +278,11 @@ void run(Stream& stream, const CouplingForward& coupling) {
     return;
   }
   const int strips = forward_strips(task.shape).count;
+  if (strips == 1) {
+    task.log_det = coupling.log_det.data;
+    launch_forward<false>(stream, coupling.shape, x.n, task);
+    return;
+  }
   task.log_det_of_strips = scratch_doubles(stream, x.n * strips);
   launch_forward<false>(stream, coupling.shape, x.n, task);
   add_log_det(stream, x.n, strips, task.log_det_of_strips, coupling.log_det.data);
