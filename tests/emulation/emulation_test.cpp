@@ -14,6 +14,7 @@
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/runtime.h"
 #include "tests/emulation/block_order.h"
+#include "tests/support/child.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -47,6 +48,15 @@ class Emulation : public testing::Test {
   std::unique_ptr<Stream> stream_;
 };
 using EmulationDeathTest = Emulation;
+
+TEST_F(Emulation, AChildOfForkCannotUseTheDeviceThatItsParentUses) {
+  stream().synchronise();
+  EXPECT_EQ(tests::exit_code(tests::in_child([] {
+              const Buffer<float> never(1, device);
+              return 0;
+            })),
+            tests::child_threw);
+}
 
 void reverse_kernel(const float* in, float* out, int n, bool barrier) {
   after_predecessor();

@@ -2,6 +2,8 @@
 // what was there before.
 #include "kernels/cuda/runtime.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -52,7 +54,16 @@ Queue& queue_of(kernels::Stream& stream) {
   return *static_cast<Queue*>(stream.handle());
 }
 
+/// CUDA's answer to a child of fork(): it cannot use a device that its parent has used.
+void require_own_process() {
+  static const pid_t owner = ::getpid();
+  if (::getpid() != owner) {
+    throw kernels::DeviceError("initialization error");
+  }
+}
+
 void run_all(Queue& queue) {
+  require_own_process();
   const std::lock_guard lock(mutex);
   const DeviceMemoryOpen open;
   // What fails takes what is behind it along, as a lost context does.
@@ -172,6 +183,7 @@ class EmulatedRuntime final : public Runtime {
   std::string describe(Device) override { return "emulated CUDA device"; }
 
   void* allocate(size_t bytes, Device) override {
+    emulation::require_own_process();
     void* data = emulation::device_allocate(bytes);
     const emulation::DeviceMemoryOpen open;
     std::memset(data, 0, bytes);
@@ -198,6 +210,7 @@ class EmulatedRuntime final : public Runtime {
   void release_pinned(void* data) noexcept override { std::free(data); }
 
   void* create_stream(Device) override {
+    emulation::require_own_process();
     auto* queue = new Queue;
     const std::lock_guard lock(emulation::mutex);
     emulation::queues.insert(queue);
