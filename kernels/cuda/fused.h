@@ -59,9 +59,9 @@ struct Strips {
   int rows = 0, count = 0;
   int64_t shared_bytes = 0;
 };
-/// rows = 0: not even one fits.
-Strips forward_strips(const FusedShape& shape);
-Strips backward_strips(const FusedShape& shape);
+/// Of what the device's blocks can have of it. rows = 0: not even one fits.
+Strips forward_strips(const FusedShape& shape, Device device = {DeviceType::cuda, 0});
+Strips backward_strips(const FusedShape& shape, Device device = {DeviceType::cuda, 0});
 
 /// u's and v's row: odd, so that neighbouring pixels lie in different banks.
 constexpr int scatter_stride(int n_tiles) {

@@ -29,16 +29,17 @@ struct Queue {
   std::vector<Work> waiting;
   std::vector<Work> captured;
   bool capturing = false;
-  std::exception_ptr failure;  // of work that ran when nobody could be told
-  std::vector<void*> scratch;
+  std::exception_ptr failure;     // of work that ran when nobody could be told
+  std::shared_ptr<void> scratch;  // with the graphs that were recorded with it
   int64_t scratch_bytes = 0, scratch_stride = 0;
-  std::vector<unsigned*> counters;
+  std::shared_ptr<void> counters;  // as scratch
   int64_t counter_count = 0;
   std::array<std::shared_ptr<void>, static_cast<size_t>(kernels::cuda::Attachment::count)> attachments;
 };
 
 struct Graph {
   std::vector<Work> work;
+  std::shared_ptr<void> scratch, counters;
 };
 
 struct Event {
@@ -108,15 +109,26 @@ using emulation::run_later;
 using emulation::run_later_for_lanes;
 
 namespace {
+
 LaunchListener* listener = nullptr;
+
+std::shared_ptr<void> kept_memory(int64_t bytes, Device device) {
+  return {runtime().allocate(static_cast<size_t>(bytes), device),
+          [device](void* data) { runtime().release(data, device); }};
 }
 
-const DeviceLimits& limits_of(int) {
-  static const DeviceLimits limits{.multiprocessors = 4,
-                                   .shared_bytes_per_block = emulation::most_shared_bytes,
-                                   .memory_bytes = int64_t{2} << 30,
-                                   .l2_bytes = int64_t{1} << 20};
-  return limits;
+}  // namespace
+
+const DeviceLimits& limits_of(int index) {
+  const auto with_shared = [](int64_t bytes) {
+    return DeviceLimits{.multiprocessors = 4,
+                        .shared_bytes_per_block = bytes,
+                        .memory_bytes = int64_t{2} << 30,
+                        .l2_bytes = int64_t{1} << 20};
+  };
+  // cuda:1 can only be asked for its limits: those of compute capability 8.6, 8.9 and 12.0.
+  static const std::array limits{with_shared(emulation::most_shared_bytes), with_shared(99 * 1024)};
+  return limits.at(static_cast<size_t>(index));
 }
 
 LaneStrides strides_of(Stream& stream) {
@@ -124,7 +136,7 @@ LaneStrides strides_of(Stream& stream) {
   return {.memory = stream.lanes().stride,
           .scratch = queue.scratch_stride,
           .lane = static_cast<const unsigned char*>(stream.lanes().memory),
-          .scratch_of_lane = queue.scratch.empty() ? nullptr : static_cast<unsigned char*>(queue.scratch.back())};
+          .scratch_of_lane = static_cast<unsigned char*>(queue.scratch.get())};
 }
 
 void* scratch(Stream& stream, int64_t bytes_of_lane) {
@@ -136,16 +148,17 @@ void* scratch(Stream& stream, int64_t bytes_of_lane) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
                         " bytes of scratch memory while a graph is recorded; run it once before");
     }
-    queue.scratch.push_back(emulation::device_allocate(static_cast<size_t>(bytes)));
+    queue.scratch.reset();
+    queue.scratch = kept_memory(bytes, stream.device());
     queue.scratch_bytes = bytes;
   }
-  if (queue.scratch.empty()) {
+  if (!queue.scratch) {
     return nullptr;
   }
   // What an operation left there is none of the next one's business.
   run_later_for_lanes(stream,
-                      [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
-  return queue.scratch.back();
+                      [data = queue.scratch.get(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
+  return queue.scratch.get();
 }
 
 unsigned* arrival_counters(Stream& stream) {
@@ -155,11 +168,10 @@ unsigned* arrival_counters(Stream& stream) {
     if (queue.capturing) {
       throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
     }
-    const size_t bytes = static_cast<size_t>(count) * sizeof(unsigned);
-    queue.counters.push_back(static_cast<unsigned*>(runtime().allocate(bytes, stream.device())));
+    queue.counters = kept_memory(count * static_cast<int64_t>(sizeof(unsigned)), stream.device());
     queue.counter_count = count;
   }
-  return queue.counters.back();
+  return static_cast<unsigned*>(queue.counters.get());
 }
 
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
@@ -199,7 +211,7 @@ class EmulatedRuntime final : public Runtime {
     emulation::device_release(data);
   }
 
-  void* allocate_pinned(size_t bytes) override {
+  void* allocate_pinned(size_t bytes, Device) override {
     constexpr size_t alignment = 64;
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* data = std::aligned_alloc(alignment, rounded);
@@ -207,7 +219,7 @@ class EmulatedRuntime final : public Runtime {
     return data;
   }
 
-  void release_pinned(void* data) noexcept override { std::free(data); }
+  void release_pinned(void* data, Device) noexcept override { std::free(data); }
 
   void* create_stream(Device) override {
     emulation::require_own_process();
@@ -222,12 +234,6 @@ class EmulatedRuntime final : public Runtime {
     const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
     emulation::run_all_quietly(*owner);
     emulation::queues.erase(owner.get());
-    for (void* data : owner->scratch) {
-      emulation::device_release(data);
-    }
-    for (unsigned* counters : owner->counters) {
-      emulation::device_release(counters);
-    }
   }
 
   void synchronise(Stream& stream) override {
@@ -261,7 +267,7 @@ class EmulatedRuntime final : public Runtime {
   void* end_capture(Stream& stream) override {
     Queue& queue = emulation::queue_of(stream);
     queue.capturing = false;
-    return new Graph{std::exchange(queue.captured, {})};
+    return new Graph{std::exchange(queue.captured, {}), queue.scratch, queue.counters};
   }
 
   void launch_graph(Stream& stream, void* graph) override {
