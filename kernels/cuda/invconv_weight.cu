@@ -6,6 +6,8 @@
 #include "kernels/invconv_weight.h"
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/grid.h"
