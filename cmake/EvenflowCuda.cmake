@@ -10,7 +10,8 @@ if(NOT CMAKE_CUDA_COMPILER)
   set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
 endif()
 if(NOT CMAKE_CUDA_ARCHITECTURES)
-  # Machine code for Ampere and Hopper, and Hopper's PTX for what comes after.
+  # Machine code for Ampere and Hopper, and Hopper's PTX for what comes after (Blackwell: 10.0 and 12.0), which only a
+  # driver as new as the toolkit translates. kernels/cuda/check_code.py holds a build to it.
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
 endif()
 if(EVENFLOW_CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)

@@ -21,7 +21,7 @@ Memory Memory::pinned(size_t bytes, Device device) {
   memory.device_ = device;
   memory.pinned_ = true;
   if (bytes != 0) {
-    memory.data_ = runtime_of(device).allocate_pinned(bytes);
+    memory.data_ = runtime_of(device).allocate_pinned(bytes, device);
   }
   return memory;
 }
@@ -31,7 +31,7 @@ Memory::~Memory() {
     return;
   }
   if (pinned_) {
-    runtime_of(device_).release_pinned(data_);
+    runtime_of(device_).release_pinned(data_, device_);
   } else {
     runtime_of(device_).release(data_, device_);
   }

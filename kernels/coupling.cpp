@@ -19,7 +19,7 @@ void check_shape(const char* operation, const CouplingShape& s) {
 
 BufferSizes sizes_of(const char* operation, Device device, const CouplingShape& shape, int64_t n) {
   check_shape(operation, shape);
-  return sizes_on(device, CouplingBuffers{.shape = shape, .n = n});
+  return sizes_on(device, CouplingBuffers{.shape = shape, .n = n, .device = device});
 }
 
 template <class Tensors>

@@ -113,6 +113,7 @@ Cost cost(const CouplingBackward& task);
 struct CouplingBuffers {
   CouplingShape shape;
   int64_t n = 0;
+  Device device{};
 };
 
 }  // namespace evenflow::kernels

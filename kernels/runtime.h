@@ -39,9 +39,9 @@ class Runtime {
 
   virtual void* allocate(size_t bytes, Device device) = 0;  ///< zeroed, 64-byte aligned
   virtual void release(void* data, Device device) noexcept = 0;
-  /// Host memory that copies fast; zeroed, 64-byte aligned.
-  virtual void* allocate_pinned(size_t bytes) { return allocate(bytes, {}); }
-  virtual void release_pinned(void* data) noexcept { release(data, {}); }
+  /// Host memory from and to which the device copies fast; zeroed, 64-byte aligned.
+  virtual void* allocate_pinned(size_t bytes, Device) { return allocate(bytes, {}); }
+  virtual void release_pinned(void* data, Device) noexcept { release(data, {}); }
   /// As cudaMemcpyDefault: the places say themselves where they lie.
   virtual void copy(Stream& stream, const void* from, void* to, int64_t bytes) = 0;
   /// On a stream that serves lanes, the same bytes of every lane.

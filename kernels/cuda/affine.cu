@@ -1,10 +1,10 @@
 // The affine part of a coupling after its network.
-// Grid: a block per plane of x_b and sample (x: channel of the half, y: sample), a thread per pixel up to 256. Then
-// one launch that adds up what the planes summed: a thread per sample (log_det) or per channel (gradients).
+// Grid: a block per plane of x_b and sample (x: sample, y: channel of the half), a thread per pixel up to 256. Then one
+// launch that adds up what the planes summed: a thread per sample (log_det), or 32 warps per 32 sums (gradients).
 // Traffic: forward 16 bytes per element of the half (s, t, x_b in, y_b out), 8 more for x_a where y is other memory
 // than x; backward 28 (s, t, x_b, dy_b in; dx_b and d raw for s and t out).
-// Sums: in float64; a thread's pixels, the block's tree, then planes (forward) in
-// order, or samples (backward) every 32nd in order and then those 32.
+// Sums: in float64; a thread's pixels, the block's tree, then planes (forward) in order, or samples (backward) every
+// 32nd in order and then those 32.
 #include "kernels/cuda/affine.h"
 
 #include "kernels/cuda/block_sum.h"
@@ -20,12 +20,12 @@ struct PlaneNetwork {
   float bias_s, bias_t, gain_s, gain_t;
   __device__ PlaneNetwork(const float* raw, const float* bias, const float* log_gain, int64_t half_c, int64_t pixels,
                           int64_t lane = 0)
-      : s(raw + ((blockIdx.y * 2 * half_c + blockIdx.x) * pixels + lane)),
+      : s(raw + ((blockIdx.x * 2 * half_c + blockIdx.y) * pixels + lane)),
         t(s + half_c * pixels),
-        bias_s(bias[lane + blockIdx.x]),
-        bias_t(bias[lane + half_c + blockIdx.x]),
-        gain_s(expf(3.0F * log_gain[lane + blockIdx.x])),
-        gain_t(expf(3.0F * log_gain[lane + half_c + blockIdx.x])) {}
+        bias_s(bias[lane + blockIdx.y]),
+        bias_t(bias[lane + half_c + blockIdx.y]),
+        gain_s(expf(3.0F * log_gain[lane + blockIdx.y])),
+        gain_t(expf(3.0F * log_gain[lane + half_c + blockIdx.y])) {}
   __device__ float scale(int64_t i) const { return (s[i] + bias_s) * gain_s; }
   __device__ float shift(int64_t i) const { return (t[i] + bias_t) * gain_t; }
 };
@@ -36,8 +36,8 @@ __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
   const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
-  const float* xa = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
-  float* ya = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* xa = task.in + blockIdx.x * task.in_stride + blockIdx.y * task.pixels;
+  float* ya = task.out + blockIdx.x * task.out_stride + blockIdx.y * task.pixels;
   const float* xb = xa + task.half * task.pixels;
   float* yb = ya + task.half * task.pixels;
   double log_det = 0;
@@ -51,7 +51,7 @@ __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_
   }
   log_det = block_sum(log_det, sums);
   if (threadIdx.x == 0) {
-    log_det_of_planes[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+    log_det_of_planes[static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y] = log_det;
   }
 }
 
@@ -59,8 +59,8 @@ template <CouplingKind kKind>
 __global__ void affine_inverse_kernel(AffineTask task) {
   after_predecessor();
   const PlaneNetwork network(task.raw, task.bias, task.log_gain, task.half, task.pixels);
-  const float* ya = task.in + blockIdx.y * task.in_stride + blockIdx.x * task.pixels;
-  float* xa = task.out + blockIdx.y * task.out_stride + blockIdx.x * task.pixels;
+  const float* ya = task.in + blockIdx.x * task.in_stride + blockIdx.y * task.pixels;
+  float* xa = task.out + blockIdx.x * task.out_stride + blockIdx.y * task.pixels;
   const float* yb = ya + task.half * task.pixels;
   float* xb = xa + task.half * task.pixels;
   for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
@@ -99,11 +99,11 @@ __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask tas
   const AffineTask& f = task.forward;
   const int64_t lane = lane_offset(lanes, f.raw, f.bias, f.log_gain, f.in, task.dy, task.dx, task.d_raw);
   const PlaneNetwork network(f.raw, f.bias, f.log_gain, f.half, f.pixels, lane);
-  const int64_t b = (f.half + blockIdx.x) * f.pixels + lane;
-  const float* xb = f.in + blockIdx.y * f.in_stride + b;
-  const float* dyb = task.dy + blockIdx.y * task.dy_stride + b;
-  float* dxb = task.dx + blockIdx.y * task.dx_stride + b;
-  float* d_raw_s = task.d_raw + ((blockIdx.y * 2 * f.half + blockIdx.x) * f.pixels + lane);
+  const int64_t b = (f.half + blockIdx.y) * f.pixels + lane;
+  const float* xb = f.in + blockIdx.x * f.in_stride + b;
+  const float* dyb = task.dy + blockIdx.x * task.dy_stride + b;
+  float* dxb = task.dx + blockIdx.x * task.dx_stride + b;
+  float* d_raw_s = task.d_raw + ((blockIdx.x * 2 * f.half + blockIdx.y) * f.pixels + lane);
   float* d_raw_t = d_raw_s + f.half * f.pixels;
   double total[affine_sums] = {};
   for (int64_t i = threadIdx.x; i < f.pixels; i += blockDim.x) {
@@ -126,7 +126,7 @@ __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask tas
     if (threadIdx.x == 0) {
       double* to = sums_of_planes;
       scratch_to_lane(lanes, to);
-      to[(blockIdx.y * affine_sums + k) * f.half + blockIdx.x] = sum;
+      to[(blockIdx.x * affine_sums + k) * f.half + blockIdx.y] = sum;
     }
   }
 }
@@ -164,7 +164,7 @@ __global__ void add_gain_gradient_kernel(LaneStrides lanes, int64_t n, int64_t o
 }
 
 dim3 plane_grid(const AffineTask& task) {
-  return {static_cast<unsigned>(task.half), static_cast<unsigned>(task.n)};
+  return {static_cast<unsigned>(task.n), static_cast<unsigned>(task.half)};
 }
 
 }  // namespace

@@ -8,11 +8,11 @@ namespace evenflow::kernels::cuda {
 namespace {
 
 /// ShapeError: fused is asked for and cannot be.
-bool is_fused(const CouplingShape& shape) {
+bool is_fused(const CouplingShape& shape, Device device) {
   if (shape.path == CouplingPath::layered) {
     return false;
   }
-  const std::string reason = why_not_fused(shape);
+  const std::string reason = why_not_fused(shape, device);
   if (shape.path == CouplingPath::fused && !reason.empty()) {
     throw ShapeError("the fused coupling kernels cannot be used: " + reason + "; use train.kernels = \"layered\"");
   }
@@ -21,7 +21,7 @@ bool is_fused(const CouplingShape& shape) {
 
 template <class Task>
 void run_either(Stream& stream, const Task& task) {
-  if (is_fused(task.shape)) {
+  if (is_fused(task.shape, stream.device())) {
     fused::run(stream, task);
   } else {
     layered::run(stream, task);
@@ -31,16 +31,16 @@ void run_either(Stream& stream, const Task& task) {
 }  // namespace
 
 BufferSizes sizes(const CouplingBuffers& buffers) {
-  return is_fused(buffers.shape) ? fused::sizes(buffers) : layered::sizes(buffers);
+  return is_fused(buffers.shape, buffers.device) ? fused::sizes(buffers) : layered::sizes(buffers);
 }
 
 // Runs of steps that go one way, each in one call.
 void run(Stream& stream, const CouplingPack& task) {
   const auto& steps = task.steps;
   for (size_t first = 0; first < steps.size();) {
-    const bool fused = is_fused(steps[first].shape);
+    const bool fused = is_fused(steps[first].shape, stream.device());
     size_t last = first + 1;
-    while (last < steps.size() && is_fused(steps[last].shape) == fused) {
+    while (last < steps.size() && is_fused(steps[last].shape, stream.device()) == fused) {
       ++last;
     }
     const CouplingPack part{.steps = steps.subspan(first, last - first)};

@@ -24,7 +24,7 @@ void run(Stream& stream, const CouplingInverse& task);
 void run(Stream& stream, const CouplingBackward& task);
 }  // namespace fused
 
-/// Empty if the fused kernels can do the shape, else why not.
-std::string why_not_fused(const CouplingShape& shape);
+/// Empty if the fused kernels can do the shape on the device, else why not.
+std::string why_not_fused(const CouplingShape& shape, Device device);
 
 }  // namespace evenflow::kernels::cuda

@@ -1,4 +1,4 @@
-// execution.h on a GPU.
+// execution.h on a GPU: the kernels' side. The host's is launch_gpu.h.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -6,11 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <type_traits>
 
-#include "kernels/check.h"
-#include "kernels/stream.h"
+#include "kernels/cuda/launch_gpu.h"
 
 namespace evenflow::kernels::cuda {
 
@@ -116,11 +114,6 @@ __device__ inline void after_predecessor() {
 #endif
 }
 
-/// From the memory of one lane to that of the next, in bytes.
-struct LaneStrides {
-  int64_t memory = 0, scratch = 0;
-};
-
 template <class Pointer>
 __device__ void move_bytes(Pointer& p, int64_t bytes) {
   using Element = std::remove_reference_t<decltype(*p)>;
@@ -181,73 +174,6 @@ __device__ inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(pack(a0[0], a0[2])), "r"(pack(a0[1], a0[3])), "r"(pack(a1[0], a1[2])), "r"(pack(a1[1], a1[3])),
         "r"(pack(b0[0], b0[1])), "r"(pack(b1[0], b1[1])));
-}
-
-// ---- the host's side
-
-/// DeviceError with CUDA's own words unless it succeeded.
-inline void check_cuda(cudaError_t status, const char* operation) {
-  if (status == cudaSuccess) {
-    return;
-  }
-  throw DeviceError(std::string(operation) + ": " + cudaGetErrorString(status));
-}
-
-struct Launch {
-  const char* name = nullptr;
-  dim3 grid, block;
-  size_t shared_bytes = 0;
-};
-
-/// What a profiler learns of a launch.
-void note_launch(const Launch& shape, const void* kernel);
-/// The stream's own, with the calling thread's device set to the stream's: for what serves one model. DeviceError on a
-/// stream that serves several lanes.
-cudaStream_t queue_of(Stream& stream);
-/// The same for what serves all of the stream's lanes.
-cudaStream_t queue_of_lanes(Stream& stream);
-/// The stream's, scratch memory as runtime.h's scratch() last dealt it out.
-LaneStrides strides_of(Stream& stream);
-/// Whether the stream's GPU makes a kernel ready before the one ahead of it is done.
-bool launches_overlap(Stream& stream);
-
-template <class... Parameters, class... Arguments>
-void launch_on(cudaStream_t queue, bool overlap, const Launch& shape, void (*kernel)(Parameters...),
-               Arguments... arguments) {
-  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
-    return;
-  }
-  const void* function = reinterpret_cast<const void*>(kernel);
-  constexpr size_t without_asking = 48 * 1024;
-  if (shape.shared_bytes > without_asking) {
-    check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shape.shared_bytes)),
-               shape.name);
-  }
-  note_launch(shape, function);
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.grid;
-  config.blockDim = shape.block;
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = queue;
-  cudaLaunchAttribute early{};
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &early;
-  config.numAttrs = overlap ? 1 : 0;
-  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), shape.name);
-}
-
-/// Queues a kernel; nothing if the grid is empty.
-template <class... Parameters, class... Arguments>
-void launch(Stream& stream, const Launch& shape, void (*kernel)(Parameters...), Arguments... arguments) {
-  launch_on(queue_of(stream), launches_overlap(stream), shape, kernel, arguments...);
-}
-/// The same, once for each of the stream's lanes; the grid's z is theirs.
-template <class... Parameters, class... Arguments>
-void launch(Stream& stream, Launch shape, void (*kernel)(LaneStrides, Parameters...), Arguments... arguments) {
-  shape.grid.z = static_cast<unsigned>(stream.lanes().count);
-  launch_on(queue_of_lanes(stream), launches_overlap(stream), shape, kernel, strides_of(stream), arguments...);
 }
 
 }  // namespace evenflow::kernels::cuda

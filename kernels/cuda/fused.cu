@@ -164,17 +164,17 @@ FusedShape fused_shape(const CouplingShape& shape) {
   return s;
 }
 
-Strips forward_strips(const FusedShape& s) {
-  const int64_t most = limits_of(0).shared_bytes_per_block;
+Strips forward_strips(const FusedShape& s, Device device) {
+  const int64_t most = limits_of(device.index).shared_bytes_per_block;
   const bool alone = forward_shares_weights(s.half, s.padded);
   return strips_of(s, forward_bytes, alone ? most : std::min(comfortable_bytes, most), most);
 }
-Strips backward_strips(const FusedShape& s) {
-  const int64_t most = limits_of(0).shared_bytes_per_block;
+Strips backward_strips(const FusedShape& s, Device device) {
+  const int64_t most = limits_of(device.index).shared_bytes_per_block;
   return strips_of(s, backward_bytes, most, most);
 }
 
-std::string why_not_fused(const CouplingShape& shape) {
+std::string why_not_fused(const CouplingShape& shape, Device device) {
   if (shape.precision == Precision::float32) {
     return "the tensor cores compute in tf32 or bf16, not in float32";
   }
@@ -182,7 +182,7 @@ std::string why_not_fused(const CouplingShape& shape) {
     return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
   }
   const FusedShape s = fused_shape(shape);
-  if (s.half > most_half || forward_strips(s).rows == 0 || backward_strips(s).rows == 0) {
+  if (s.half > most_half || forward_strips(s, device).rows == 0 || backward_strips(s, device).rows == 0) {
     return "maps of " + std::to_string(shape.channels) + " channels and width " + std::to_string(shape.width) +
            " at hidden width " + std::to_string(shape.hidden) + " do not fit this GPU's shared memory";
   }
@@ -195,7 +195,7 @@ BufferSizes sizes(const CouplingBuffers& buffers) {
   const CouplingShape& s = buffers.shape;
   return {.packed = fused_shape(s).packed_floats,
           .saved = s.outputs() * s.height * s.width,
-          .workspace = backward_workspace_floats(s, buffers.n),
+          .workspace = backward_workspace_floats(s, buffers.n, buffers.device),
           .serves_lanes = true};
 }
 

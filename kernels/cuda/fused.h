@@ -67,15 +67,15 @@ struct Strips {
   int rows = 0, count = 0;
   int64_t shared_bytes = 0;
 };
-/// rows = 0: not even one fits.
-Strips forward_strips(const FusedShape& shape);
-Strips backward_strips(const FusedShape& shape);
+/// Of what the device's blocks can have of it. rows = 0: not even one fits.
+Strips forward_strips(const FusedShape& shape, Device device);
+Strips backward_strips(const FusedShape& shape, Device device);
 
 /// u's and v's row: odd, so that neighbouring pixels lie in different banks.
 constexpr int scatter_stride(int n_tiles) {
   return n_tiles * tile_columns + 1;
 }
-int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n);
+int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device);
 
 /// The most channels of a half that the kernels take.
 inline constexpr int most_half = 16;

@@ -804,8 +804,8 @@ int64_t d_raw_floats(const FusedShape& s, int64_t n) {
   return (n * s.outputs * s.pixels() + 3) / 4 * 4;
 }
 
-int64_t blocks_of(const Strips& strips, int64_t n) {
-  return std::min<int64_t>(limits_of(0).multiprocessors, n * strips.count);
+int64_t blocks_of(const Strips& strips, int64_t n, Device device) {
+  return std::min<int64_t>(limits_of(device.index).multiprocessors, n * strips.count);
 }
 
 // The second half's dx, d_raw, and the gradients of log gain and the last bias.
@@ -843,10 +843,10 @@ void after_network_backward(Stream& stream, const CouplingBackward& task, const 
 
 }  // namespace
 
-int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n) {
+int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device) {
   const FusedShape s = fused_shape(shape);
   const PartialRow row = choice_for(s, shape.precision).row;
-  return d_raw_floats(s, n) + blocks_of(backward_strips(s), n) * row.floats();
+  return d_raw_floats(s, n) + blocks_of(backward_strips(s, device), n, device) * row.floats();
 }
 
 namespace fused {
@@ -866,7 +866,7 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   if (in_place) {
     after_network_backward(stream, coupling, s, d_raw);
   }
-  const Strips strips = backward_strips(s);
+  const Strips strips = backward_strips(s, stream.device());
   const BackwardTask task{.shape = s,
                           .rows = strips.rows,
                           .strips = strips.count,
@@ -883,7 +883,7 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .saved = coupling.saved.data,
                           .d_raw = in_place ? d_raw : nullptr,
                           .partials = d_raw + d_raw_floats(s, x.n)};
-  const int64_t blocks = blocks_of(strips, x.n);
+  const int64_t blocks = blocks_of(strips, x.n, stream.device());
   const BackwardChoice choice = choice_for(s, shape.precision);
   launch(
       stream,

@@ -1,5 +1,5 @@
 // The coupling's network and what follows it in one kernel: forward, and the inverse, which sees the same x_a.
-// Grid: x is a strip of a window's rows, y the window; 8 warps, two blocks to a multiprocessor, or 16 where a map is
+// Grid: x is a window, y a strip of its rows; 8 warps, two blocks to a multiprocessor, or 16 where a map is
 // small. Hidden pixels of the strip and a row on either side, 16 to a warp at a time, h1 and h2 in registers; u of the
 // turned-round last convolution in shared memory; then the strip's output pixels, consecutive threads on consecutive
 // pixels of one channel.
@@ -75,7 +75,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const FusedShape& s = task.shape;
   const int inputs = Size::half > 0 ? Size::half : s.half;
   const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
-  const int first = static_cast<int>(blockIdx.x) * task.rows;
+  const int first = static_cast<int>(blockIdx.y) * task.rows;
   const int last = first + task.rows < s.height ? first + task.rows : s.height;
   const int hidden_first = first > 0 ? first - 1 : 0;
   const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
@@ -93,8 +93,8 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const Shared<double> sums = memory.take<double>(most_warps);
   const Shared<float> weights = memory.take<float>(weights_shared ? s.conv3_back.offset : 0);
 
-  const float* in = task.in + (lane + blockIdx.y * task.in_stride);
-  float* out = task.out + (lane + blockIdx.y * task.out_stride);
+  const float* in = task.in + (lane + blockIdx.x * task.in_stride);
+  float* out = task.out + (lane + blockIdx.x * task.out_stride);
   const float* packed = task.packed + lane;
   const LanePlace at;
   if constexpr (weights_shared) {
@@ -167,14 +167,14 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     if constexpr (kKind == CouplingKind::additive) {
       const float shift = first_output;
       if (task.kept != nullptr) {
-        task.kept[lane + blockIdx.y * static_cast<int64_t>(inputs) * plane + a] = shift;
+        task.kept[lane + blockIdx.x * static_cast<int64_t>(inputs) * plane + a] = shift;
       }
       out[b] = kInverse ? x_b - shift : x_b + shift;
     } else {
       const int second = inputs + channel;
       const float second_raw = neighbours.sum(u, second);
       if (task.kept != nullptr) {
-        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.y) * outputs * plane);
+        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.x) * outputs * plane);
         kept[a] = first_raw;
         kept[b] = second_raw;
       }
@@ -190,14 +190,14 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   }
   if constexpr (!kInverse && kKind != CouplingKind::additive) {
     log_det = block_sum(log_det, sums);
-    if (threadIdx.x == 0 && gridDim.x == 1) {
+    if (threadIdx.x == 0 && gridDim.y == 1) {
       double* of_window = task.log_det;
       to_lane(lanes, of_window);
-      of_window[blockIdx.y] += log_det;
+      of_window[blockIdx.x] += log_det;
     } else if (threadIdx.x == 0) {
       double* of_strips = task.log_det_of_strips;
       scratch_to_lane(lanes, of_strips);
-      of_strips[blockIdx.y * gridDim.x + blockIdx.x] = log_det;
+      of_strips[static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y] = log_det;
     }
   }
 }
@@ -234,7 +234,7 @@ ForwardChoice choice_for(const FusedShape& s) {
 
 template <bool kInverse>
 void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
-  const Strips strips = forward_strips(task.shape);
+  const Strips strips = forward_strips(task.shape, stream.device());
   task.rows = strips.rows;
   const ForwardChoice choice = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) {
     constexpr int feature_tiles = decltype(tiles)::value;
@@ -251,7 +251,7 @@ void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, Forwa
   });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
-          {static_cast<unsigned>(strips.count), static_cast<unsigned>(n)},
+          {static_cast<unsigned>(n), static_cast<unsigned>(strips.count)},
           static_cast<unsigned>(choice.threads),
           static_cast<size_t>(strips.shared_bytes)},
          choice.kernel, task);
@@ -277,7 +277,7 @@ void run(Stream& stream, const CouplingForward& coupling) {
     launch_forward<false>(stream, coupling.shape, x.n, task);
     return;
   }
-  const int strips = forward_strips(task.shape).count;
+  const int strips = forward_strips(task.shape, stream.device()).count;
   if (strips == 1) {
     task.log_det = coupling.log_det.data;
     launch_forward<false>(stream, coupling.shape, x.n, task);

@@ -6,6 +6,8 @@
 #include "kernels/invconv_weight.h"
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/grid.h"
@@ -169,8 +171,13 @@ int64_t side_of(int64_t elements) {
 int64_t side_of(const PluAssembly& step) {
   return step.parameters.log_s.size;
 }
-int64_t side_of(const DenseAssembly& step) {
-  return side_of(step.weight.size);
+/// With the side of its matrix, which is a root.
+struct SidedAssembly {
+  DenseAssembly assembly;
+  int side;
+};
+int64_t side_of(const SidedAssembly& step) {
+  return step.side;
 }
 
 /// Where large matrices live: `each` float64 elements per block.
@@ -205,18 +212,14 @@ __global__ void invconv_assemble_plu_kernel(LaneStrides lanes, Steps<PluAssembly
   }
 }
 
-struct Sides {
-  int side[Steps<DenseAssembly>::most];
-};
-
 template <bool kShared>
-__global__ void invconv_assemble_dense_kernel(LaneStrides lanes, Steps<DenseAssembly> steps, Sides sides,
-                                              Workspace workspace, double* log_det) {
+__global__ void invconv_assemble_dense_kernel(LaneStrides lanes, Steps<SidedAssembly> steps, Workspace workspace,
+                                              double* log_det) {
   after_predecessor();
   SharedMemory memory;
-  DenseAssembly step = steps.step[blockIdx.x];
+  DenseAssembly step = steps.step[blockIdx.x].assembly;
   to_lane(lanes, step.weight.data, step.inverse.data, log_det);
-  const int c = sides.side[blockIdx.x];
+  const int c = steps.step[blockIdx.x].side;
   const Shared<double> sums = memory.take<double>(most_warps);
   const Shared<int> pivot_row = memory.take<int>(1);
   if constexpr (kShared) {
@@ -330,14 +333,16 @@ void run(Stream& stream, const InvconvAssemblePlu& task) {
 }
 
 void run(Stream& stream, const InvconvAssembleDense& task) {
-  const Room<DenseAssembly> room(stream, task.steps, 2);
-  launch_all(task.steps, [&](const Steps<DenseAssembly>& some, size_t first, unsigned count) {
-    Sides sides{};
-    for (unsigned i = 0; i < count; ++i) {
-      sides.side[i] = static_cast<int>(side_of(some.step[i]));
-    }
+  std::vector<SidedAssembly> all;
+  all.reserve(task.steps.size());
+  for (const DenseAssembly& step : task.steps) {
+    all.push_back({step, static_cast<int>(side_of(step.weight.size))});
+  }
+  const std::span<const SidedAssembly> steps(all);
+  const Room<SidedAssembly> room(stream, steps, 2);
+  launch_all(steps, [&](const Steps<SidedAssembly>& some, size_t first, unsigned count) {
     launch(stream, {"invconv_assemble_dense", {count}, block_threads, room.shared_bytes},
-           room.in_shared ? invconv_assemble_dense_kernel<true> : invconv_assemble_dense_kernel<false>, some, sides,
+           room.in_shared ? invconv_assemble_dense_kernel<true> : invconv_assemble_dense_kernel<false>, some,
            room.workspace, task.log_det.data + first);
   });
 }

@@ -120,7 +120,7 @@ __global__ void relu_backward_kernel(int64_t pixels, const float* __restrict__ h
   after_predecessor();
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
-  const int64_t plane = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+  const int64_t plane = blockIdx.x;
   double total = 0;
   for (int64_t i = plane * pixels + threadIdx.x; i < (plane + 1) * pixels; i += blockDim.x) {
     const float d = h[i] > 0.0F || h[i] != h[i] ? dh[i] : 0.0F;
@@ -158,10 +158,6 @@ __global__ void add_samples_kernel(int64_t n, int64_t count, const float* a, int
 }
 
 // ---- the whole
-
-dim3 plane_grid(int64_t planes, int64_t n) {
-  return {static_cast<unsigned>(planes), static_cast<unsigned>(n)};
-}
 
 struct Hidden {
   float *h1, *h2, *raw;
@@ -218,7 +214,7 @@ ShiftTask shift_task(const Packed& p, float* raw, ConstMap in, Map out) {
 // dh through its ReLU, and the bias' gradient.
 void relu_backward(Stream& stream, const CouplingShape& s, int64_t n, const float* h, float* dh, Array<float> dbias) {
   double* of_planes = scratch_doubles(stream, n * s.hidden);
-  launch(stream, {"relu_backward", plane_grid(s.hidden, n), plane_block(pixels_of(s)), block_sum_bytes},
+  launch(stream, {"relu_backward", {static_cast<unsigned>(n * s.hidden)}, plane_block(pixels_of(s)), block_sum_bytes},
          relu_backward_kernel, pixels_of(s), h, dh, of_planes);
   launch(stream, {"add_bias_gradient", blocks_for(s.hidden), block_threads}, add_rows_kernel<double>, n, s.hidden,
          of_planes, dbias.data);

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "kernels/check.h"
-#include "kernels/cuda/execution.h"
+#include "kernels/cuda/launch_gpu.h"
 
 #ifdef EVENFLOW_NCCL
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-// The CUDA runtime as kernels/runtime.h wants it: memory, queues, graphs, events, launches' occupancy. No kernel.
+// The CUDA runtime as kernels/runtime.h wants it: memory, queues, graphs, events, launches' occupancy.
 #include "kernels/cuda/runtime.h"
 
 #include <algorithm>
@@ -6,14 +6,16 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/check.h"
-#include "kernels/cuda/execution.h"
+#include "kernels/cuda/launch_gpu.h"
 #include "kernels/cuda/nccl.h"
 #include "kernels/cuda/probe.h"
 
@@ -33,11 +35,10 @@ std::string gigabytes(size_t bytes) {
 struct Queue {
   cudaStream_t stream = nullptr;
   bool capturing = false;
-  std::vector<void*> scratch;       // the last is in use; recorded graphs may know the others
-  int64_t scratch_bytes = 0;        // of the last
-  int64_t scratch_stride = 0;       // from a lane's to the next one's, as last dealt out
-  std::vector<unsigned*> counters;  // as scratch
-  int64_t counter_count = 0;        // of the last
+  // With the graphs that were recorded with it.
+  std::shared_ptr<void> scratch, counters;
+  int64_t scratch_bytes = 0, counter_count = 0;
+  int64_t scratch_stride = 0;  // from a lane's to the next one's, as last dealt out
   std::array<std::shared_ptr<void>, static_cast<size_t>(Attachment::count)> attachments;
 };
 
@@ -45,22 +46,52 @@ Queue& state_of(Stream& stream) {
   return *static_cast<Queue*>(stream.handle());
 }
 
+/// Makes a device the calling thread's, as whatever is not asked of a stream or a device by its name needs. CUDA is
+/// asked which one is: other code on the thread may have chosen. It stays chosen: to put device 0 back where nobody has
+/// used it would give it a context, half a gigabyte.
+cudaError_t choose_device(int index) noexcept {
+  int current = -1;
+  const cudaError_t status = cudaGetDevice(&current);
+  return status != cudaSuccess || current == index ? status : cudaSetDevice(index);
+}
 void use_device(int index) {
-  static thread_local int current = -1;
-  if (current == index) {
-    return;
-  }
-  check_cuda(cudaSetDevice(index), "choosing the device");
-  current = index;
+  check_cuda(choose_device(index), "choosing the device");
 }
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+/// Stands for all kernels where it is asked whether they can be loaded.
+__global__ void nothing_kernel() {}
+
+std::string why_no_kernel(cudaError_t status) {
+  if (status == cudaErrorNoKernelImageForDevice) {
+    return "this evenflow has no kernels for it; build it with -DCMAKE_CUDA_ARCHITECTURES=native, or use --device cpu";
+  }
+  int driver = 0;
+  int runtime = 0;
+  check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
+  check_cuda(cudaRuntimeGetVersion(&runtime), "reading the runtime's version");
+  return "for it the driver has to translate kernels of CUDA " + version_text(runtime) +
+         ", but the driver knows CUDA " + version_text(driver) + "; update the driver, or use --device cpu";
+}
+
+std::shared_ptr<void> kept_memory(int64_t bytes, Device device) {
+  return {runtime().allocate(static_cast<size_t>(bytes), device),
+          [device](void* data) { runtime().release(data, device); }};
+}
+
 struct CapturedGraph {
   cudaGraphExec_t exec = nullptr;
+  int device = 0;
   int64_t nodes = 0;
+  std::shared_ptr<void> scratch, counters;
+};
+
+struct DeviceEvent {
+  cudaEvent_t event = nullptr;
+  int device = 0;
 };
 
 }  // namespace
@@ -109,10 +140,35 @@ void* scratch(Stream& stream, int64_t bytes_of_lane) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
                         " bytes of scratch memory while a graph is recorded; run it once before");
     }
-    queue.scratch.push_back(runtime().allocate(static_cast<size_t>(bytes), stream.device()));
+    // First the old one, so that both need not fit; what is queued is done with it before it goes.
+    queue.scratch.reset();
+    queue.scratch_bytes = 0;
+    queue.scratch = kept_memory(bytes, stream.device());
     queue.scratch_bytes = bytes;
   }
-  return queue.scratch.empty() ? nullptr : queue.scratch.back();
+  return queue.scratch.get();
+}
+
+void allow_shared_memory(const Launch& shape, const void* function) {
+  static std::mutex mutex;
+  static std::map<std::pair<int, const void*>, size_t> allowed;
+  int device = 0;
+  check_cuda(cudaGetDevice(&device), shape.name);
+  const std::lock_guard lock(mutex);
+  size_t& most = allowed[{device, function}];
+  if (most == 0) {
+    cudaFuncAttributes attributes{};
+    check_cuda(cudaFuncGetAttributes(&attributes, function), shape.name);
+    const size_t room = static_cast<size_t>(limits_of(device).shared_bytes_per_block) - attributes.sharedSizeBytes;
+    check_cuda(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(room)),
+               shape.name);
+    most = room;
+  }
+  if (shape.shared_bytes > most) {
+    throw DeviceError(std::string(shape.name) + " needs " + std::to_string(shape.shared_bytes) +
+                      " bytes of shared memory in a block, and cuda:" + std::to_string(device) + " has " +
+                      std::to_string(most));
+  }
 }
 
 unsigned* arrival_counters(Stream& stream) {
@@ -122,11 +178,10 @@ unsigned* arrival_counters(Stream& stream) {
     if (queue.capturing) {
       throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
     }
-    const size_t bytes = static_cast<size_t>(count) * sizeof(unsigned);
-    queue.counters.push_back(static_cast<unsigned*>(runtime().allocate(bytes, stream.device())));
+    queue.counters = kept_memory(count * static_cast<int64_t>(sizeof(unsigned)), stream.device());
     queue.counter_count = count;
   }
-  return queue.counters.back();
+  return static_cast<unsigned*>(queue.counters.get());
 }
 
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
@@ -201,15 +256,17 @@ class CudaRuntime final : public Runtime {
                         std::to_string(p.minor) +
                         ", and evenflow's kernels need 8.0 (Ampere) or later; use --device cpu");
     }
-    int driver = 0;
-    int runtime = 0;
-    check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
-    check_cuda(cudaRuntimeGetVersion(&runtime), "reading the runtime's version");
-    if (driver / 1000 < runtime / 1000) {
-      throw DeviceError("the NVIDIA driver knows CUDA " + version_text(driver) +
-                        ", and this evenflow was built with CUDA " + version_text(runtime) +
-                        "; update the driver, build with an older toolkit, or use --device cpu");
+    // A driver of an older major release has no devices (why_no_device). One of an older minor release runs machine
+    // code of ours, but does not translate our PTX for a GPU that has none: only CUDA knows which of the two it takes.
+    use_device(device.index);
+    cudaFuncAttributes attributes{};
+    const cudaError_t status = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(nothing_kernel));
+    if (status == cudaErrorUnsupportedPtxVersion || status == cudaErrorNoKernelImageForDevice) {
+      cudaGetLastError();
+      throw DeviceError(std::string(p.name) + " has compute capability " + std::to_string(p.major) + "." +
+                        std::to_string(p.minor) + ", and " + why_no_kernel(status));
     }
+    check_cuda(status, "loading the kernels");
   }
 
   void* allocate(size_t bytes, Device device) override {
@@ -233,12 +290,13 @@ class CudaRuntime final : public Runtime {
   }
 
   void release(void* data, Device device) noexcept override {
-    cudaSetDevice(device.index);
+    choose_device(device.index);
     cudaFree(data);
   }
 
   // Every block is preceded by one word that says which kind it is.
-  void* allocate_pinned(size_t bytes) override {
+  void* allocate_pinned(size_t bytes, Device device) override {
+    use_device(device.index);
     void* data = nullptr;
     const bool pinned = cudaMallocHost(&data, bytes + alignment) == cudaSuccess;
     if (!pinned) {
@@ -253,7 +311,8 @@ class CudaRuntime final : public Runtime {
     return static_cast<char*>(data) + alignment;
   }
 
-  void release_pinned(void* data) noexcept override {
+  void release_pinned(void* data, Device device) noexcept override {
+    choose_device(device.index);
     char* begin = static_cast<char*>(data) - alignment;
     if (begin[0] == 1) {
       cudaFreeHost(begin);
@@ -271,15 +330,9 @@ class CudaRuntime final : public Runtime {
 
   void release_stream(void* queue, Device device) noexcept override {
     const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
-    cudaSetDevice(device.index);
+    choose_device(device.index);
     cudaStreamSynchronize(owner->stream);
     owner->attachments = {};
-    for (void* data : owner->scratch) {
-      cudaFree(data);
-    }
-    for (unsigned* counters : owner->counters) {
-      cudaFree(counters);
-    }
     cudaStreamDestroy(owner->stream);
   }
 
@@ -322,7 +375,10 @@ class CudaRuntime final : public Runtime {
     cudaGraph_t graph = nullptr;
     state_of(stream).capturing = false;
     check_cuda(cudaStreamEndCapture(queue_of_lanes(stream), &graph), "ending a graph");
-    auto* captured = new CapturedGraph;
+    auto* captured = new CapturedGraph{.device = stream.device().index,
+                                       .nodes = 0,
+                                       .scratch = state_of(stream).scratch,
+                                       .counters = state_of(stream).counters};
     size_t nodes = 0;
     const cudaError_t counted = cudaGraphGetNodes(graph, nullptr, &nodes);
     const cudaError_t built = cudaGraphInstantiate(&captured->exec, graph, 0);
@@ -344,27 +400,35 @@ class CudaRuntime final : public Runtime {
 
   void release_graph(void* graph) noexcept override {
     auto* captured = static_cast<CapturedGraph*>(graph);
+    choose_device(captured->device);
     cudaGraphExecDestroy(captured->exec);
     delete captured;
   }
 
   void* create_event(Device device) override {
     use_device(device.index);
-    cudaEvent_t event = nullptr;
-    check_cuda(cudaEventCreate(&event), "creating an event");
-    return event;
+    auto made = std::make_unique<DeviceEvent>();
+    made->device = device.index;
+    check_cuda(cudaEventCreate(&made->event), "creating an event");
+    return made.release();
   }
 
-  void release_event(void* event) noexcept override { cudaEventDestroy(static_cast<cudaEvent_t>(event)); }
+  void release_event(void* event) noexcept override {
+    const std::unique_ptr<DeviceEvent> owner(static_cast<DeviceEvent*>(event));
+    choose_device(owner->device);
+    cudaEventDestroy(owner->event);
+  }
 
   void record_event(Stream& stream, void* event) override {
-    check_cuda(cudaEventRecord(static_cast<cudaEvent_t>(event), queue_of_lanes(stream)), "recording an event");
+    check_cuda(cudaEventRecord(static_cast<DeviceEvent*>(event)->event, queue_of_lanes(stream)), "recording an event");
   }
 
   double event_seconds(void* from, void* to) override {
+    const auto* end = static_cast<const DeviceEvent*>(to);
+    use_device(end->device);
     float milliseconds = 0;
-    check_cuda(cudaEventSynchronize(static_cast<cudaEvent_t>(to)), "waiting for an event");
-    check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)),
+    check_cuda(cudaEventSynchronize(end->event), "waiting for an event");
+    check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<const DeviceEvent*>(from)->event, end->event),
                "reading an event");
     return static_cast<double>(milliseconds) * 1e-3;
   }

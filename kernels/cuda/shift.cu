@@ -1,5 +1,5 @@
 // The part of an additive coupling after its network; the addition itself is additive.cu's.
-// Grid: forward by planes.h's grid; backward a block per plane of the shift and sample (x: channel, y: sample), a
+// Grid: forward by planes.h's grid; backward a block per plane of the shift and sample (x: sample, y: channel), a
 // thread per pixel up to 256, then one launch that adds up what the planes summed.
 // Traffic: 8 bytes per element of the half forward (raw in, shift out), 12 back (shift, d shift in; d raw out).
 // Sums: in float64; a thread's pixels, the block's tree, then samples in order.
@@ -40,8 +40,8 @@ __global__ void shift_backward_kernel(LaneStrides lanes, int64_t pixels, const f
   scratch_to_lane(lanes, sums_of_planes);
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(most_warps);
-  const float gain = expf(3.0F * log_gain[blockIdx.x]);
-  const int64_t first = (static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x) * pixels;
+  const float gain = expf(3.0F * log_gain[blockIdx.y]);
+  const int64_t first = (static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y) * pixels;
   double total[shift_sums] = {};
   for (int64_t i = first + threadIdx.x; i < first + pixels; i += blockDim.x) {
     const float d_shift = d[i];
@@ -53,7 +53,7 @@ __global__ void shift_backward_kernel(LaneStrides lanes, int64_t pixels, const f
   for (int k = 0; k < shift_sums; ++k) {
     const double sum = block_sum(total[k], sums);
     if (threadIdx.x == 0) {
-      sums_of_planes[(blockIdx.y * shift_sums + k) * gridDim.x + blockIdx.x] = sum;
+      sums_of_planes[(static_cast<int64_t>(blockIdx.x) * shift_sums + k) * gridDim.y + blockIdx.y] = sum;
     }
   }
 }
@@ -86,7 +86,7 @@ void shift_backward(Stream& stream, const ShiftBackwardTask& task, float* dlog_g
   double* of_planes = scratch_doubles(stream, dy.n * shift_sums * half);
   launch(stream,
          {"shift_backward",
-          {static_cast<unsigned>(half), static_cast<unsigned>(dy.n)},
+          {static_cast<unsigned>(dy.n), static_cast<unsigned>(half)},
           plane_block(dy.pixels()),
           block_sum_bytes},
          shift_backward_kernel, dy.pixels(), task.log_gain, task.shift, task.d_raw, of_planes);

@@ -5,14 +5,16 @@
 #include <cstddef>
 #include <span>
 
+#include "kernels/cuda/launch_limits.h"
+
 namespace evenflow::kernels::cuda {
 
-/// Of the 4 KB that every GPU and driver takes.
-inline constexpr size_t parameter_bytes = 3840;
+/// What a kernel takes besides its steps.
+inline constexpr size_t other_parameter_bytes = 256;
 
 template <class Step>
 struct Steps {
-  static constexpr size_t most = parameter_bytes / sizeof(Step);
+  static constexpr size_t most = (most_parameter_bytes - other_parameter_bytes) / sizeof(Step);
   Step step[most];
 };
 

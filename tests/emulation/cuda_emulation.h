@@ -18,6 +18,7 @@
 #include <type_traits>
 
 #include "kernels/check.h"
+#include "kernels/cuda/launch_limits.h"
 #include "kernels/stream.h"
 
 #define __global__
@@ -471,9 +472,11 @@ LaneStrides strides_of(Stream& stream);
 template <class Later, class... Parameters, class... Arguments>
 void launch_by(const Later& later, Stream& stream, const Launch& shape, void (*kernel)(Parameters...),
                Arguments... arguments) {
+  static_assert(bytes_of_parameters<Parameters...>() <= most_parameter_bytes, "parameters that not every driver takes");
   if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) {
     return;
   }
+  require_grid(shape);
   note_launch(shape);
   later(stream, [shape, kernel, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
     emulation::run_kernel(shape.name, shape.grid, shape.block, shape.shared_bytes, [&] { std::apply(kernel, values); });

@@ -11,9 +11,12 @@
 #include "kernels/buffer.h"
 #include "kernels/check.h"
 #include "kernels/copy.h"
+#include "kernels/cuda/coupling.h"
+#include "kernels/cuda/fused.h"
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/runtime.h"
 #include "tests/emulation/block_order.h"
+#include "tests/support/child.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -47,6 +50,35 @@ class Emulation : public testing::Test {
   std::unique_ptr<Stream> stream_;
 };
 using EmulationDeathTest = Emulation;
+
+TEST_F(Emulation, FusedStripsAreCutForTheDeviceThatRunsThem) {
+  // The largest maps of the paper's model.
+  const CouplingShape shape{.channels = 4,
+                            .hidden = 64,
+                            .height = 64,
+                            .width = 36,
+                            .path = CouplingPath::fused,
+                            .precision = Precision::tf32};
+  const FusedShape fused = fused_shape(shape);
+  constexpr Device smaller{DeviceType::cuda, 1};
+  for (const Device& asked : {device, smaller}) {
+    const int64_t most = limits_of(asked.index).shared_bytes_per_block;
+    const Strips forward = forward_strips(fused, asked);
+    const Strips backward = backward_strips(fused, asked);
+    EXPECT_TRUE(forward.shared_bytes <= most && backward.shared_bytes <= most);
+    EXPECT_EQ(why_not_fused(shape, asked).empty(), forward.rows > 0 && backward.rows > 0);
+  }
+  EXPECT_LT(backward_strips(fused, smaller).rows, backward_strips(fused, device).rows);
+}
+
+TEST_F(Emulation, AChildOfForkCannotUseTheDeviceThatItsParentUses) {
+  stream().synchronise();
+  EXPECT_EQ(tests::exit_code(tests::in_child([] {
+              const Buffer<float> never(1, device);
+              return 0;
+            })),
+            tests::child_threw);
+}
 
 void reverse_kernel(const float* in, float* out, int n, bool barrier) {
   after_predecessor();

@@ -2,6 +2,8 @@
 // what was there before.
 #include "kernels/cuda/runtime.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -27,16 +29,17 @@ struct Queue {
   std::vector<Work> waiting;
   std::vector<Work> captured;
   bool capturing = false;
-  std::exception_ptr failure;  // of work that ran when nobody could be told
-  std::vector<void*> scratch;
+  std::exception_ptr failure;     // of work that ran when nobody could be told
+  std::shared_ptr<void> scratch;  // with the graphs that were recorded with it
   int64_t scratch_bytes = 0, scratch_stride = 0;
-  std::vector<unsigned*> counters;
+  std::shared_ptr<void> counters;  // as scratch
   int64_t counter_count = 0;
   std::array<std::shared_ptr<void>, static_cast<size_t>(kernels::cuda::Attachment::count)> attachments;
 };
 
 struct Graph {
   std::vector<Work> work;
+  std::shared_ptr<void> scratch, counters;
 };
 
 struct Event {
@@ -52,7 +55,16 @@ Queue& queue_of(kernels::Stream& stream) {
   return *static_cast<Queue*>(stream.handle());
 }
 
+/// CUDA's answer to a child of fork(): it cannot use a device that its parent has used.
+void require_own_process() {
+  static const pid_t owner = ::getpid();
+  if (::getpid() != owner) {
+    throw kernels::DeviceError("initialization error");
+  }
+}
+
 void run_all(Queue& queue) {
+  require_own_process();
   const std::lock_guard lock(mutex);
   const DeviceMemoryOpen open;
   // What fails takes what is behind it along, as a lost context does.
@@ -97,15 +109,26 @@ using emulation::run_later;
 using emulation::run_later_for_lanes;
 
 namespace {
+
 LaunchListener* listener = nullptr;
+
+std::shared_ptr<void> kept_memory(int64_t bytes, Device device) {
+  return {runtime().allocate(static_cast<size_t>(bytes), device),
+          [device](void* data) { runtime().release(data, device); }};
 }
 
-const DeviceLimits& limits_of(int) {
-  static const DeviceLimits limits{.multiprocessors = 4,
-                                   .shared_bytes_per_block = emulation::most_shared_bytes,
-                                   .memory_bytes = int64_t{2} << 30,
-                                   .l2_bytes = int64_t{1} << 20};
-  return limits;
+}  // namespace
+
+const DeviceLimits& limits_of(int index) {
+  const auto with_shared = [](int64_t bytes) {
+    return DeviceLimits{.multiprocessors = 4,
+                        .shared_bytes_per_block = bytes,
+                        .memory_bytes = int64_t{2} << 30,
+                        .l2_bytes = int64_t{1} << 20};
+  };
+  // cuda:1 can only be asked for its limits: those of compute capability 8.6, 8.9 and 12.0.
+  static const std::array limits{with_shared(emulation::most_shared_bytes), with_shared(99 * 1024)};
+  return limits.at(static_cast<size_t>(index));
 }
 
 LaneStrides strides_of(Stream& stream) {
@@ -113,7 +136,7 @@ LaneStrides strides_of(Stream& stream) {
   return {.memory = stream.lanes().stride,
           .scratch = queue.scratch_stride,
           .lane = static_cast<const unsigned char*>(stream.lanes().memory),
-          .scratch_of_lane = queue.scratch.empty() ? nullptr : static_cast<unsigned char*>(queue.scratch.back())};
+          .scratch_of_lane = static_cast<unsigned char*>(queue.scratch.get())};
 }
 
 void* scratch(Stream& stream, int64_t bytes_of_lane) {
@@ -125,16 +148,17 @@ void* scratch(Stream& stream, int64_t bytes_of_lane) {
       throw DeviceError("an operation needs " + std::to_string(bytes) +
                         " bytes of scratch memory while a graph is recorded; run it once before");
     }
-    queue.scratch.push_back(emulation::device_allocate(static_cast<size_t>(bytes)));
+    queue.scratch.reset();
+    queue.scratch = kept_memory(bytes, stream.device());
     queue.scratch_bytes = bytes;
   }
-  if (queue.scratch.empty()) {
+  if (!queue.scratch) {
     return nullptr;
   }
   // What an operation left there is none of the next one's business.
   run_later_for_lanes(stream,
-                      [data = queue.scratch.back(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
-  return queue.scratch.back();
+                      [data = queue.scratch.get(), bytes] { std::memset(data, 0xFF, static_cast<size_t>(bytes)); });
+  return queue.scratch.get();
 }
 
 unsigned* arrival_counters(Stream& stream) {
@@ -144,11 +168,10 @@ unsigned* arrival_counters(Stream& stream) {
     if (queue.capturing) {
       throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
     }
-    const size_t bytes = static_cast<size_t>(count) * sizeof(unsigned);
-    queue.counters.push_back(static_cast<unsigned*>(runtime().allocate(bytes, stream.device())));
+    queue.counters = kept_memory(count * static_cast<int64_t>(sizeof(unsigned)), stream.device());
     queue.counter_count = count;
   }
-  return queue.counters.back();
+  return static_cast<unsigned*>(queue.counters.get());
 }
 
 std::shared_ptr<void>& attachment(Stream& stream, Attachment which) {
@@ -172,6 +195,7 @@ class EmulatedRuntime final : public Runtime {
   std::string describe(Device) override { return "emulated CUDA device"; }
 
   void* allocate(size_t bytes, Device) override {
+    emulation::require_own_process();
     void* data = emulation::device_allocate(bytes);
     const emulation::DeviceMemoryOpen open;
     std::memset(data, 0, bytes);
@@ -187,7 +211,7 @@ class EmulatedRuntime final : public Runtime {
     emulation::device_release(data);
   }
 
-  void* allocate_pinned(size_t bytes) override {
+  void* allocate_pinned(size_t bytes, Device) override {
     constexpr size_t alignment = 64;
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* data = std::aligned_alloc(alignment, rounded);
@@ -195,9 +219,10 @@ class EmulatedRuntime final : public Runtime {
     return data;
   }
 
-  void release_pinned(void* data) noexcept override { std::free(data); }
+  void release_pinned(void* data, Device) noexcept override { std::free(data); }
 
   void* create_stream(Device) override {
+    emulation::require_own_process();
     auto* queue = new Queue;
     const std::lock_guard lock(emulation::mutex);
     emulation::queues.insert(queue);
@@ -209,12 +234,6 @@ class EmulatedRuntime final : public Runtime {
     const std::unique_ptr<Queue> owner(static_cast<Queue*>(queue));
     emulation::run_all_quietly(*owner);
     emulation::queues.erase(owner.get());
-    for (void* data : owner->scratch) {
-      emulation::device_release(data);
-    }
-    for (unsigned* counters : owner->counters) {
-      emulation::device_release(counters);
-    }
   }
 
   void synchronise(Stream& stream) override {
@@ -248,7 +267,7 @@ class EmulatedRuntime final : public Runtime {
   void* end_capture(Stream& stream) override {
     Queue& queue = emulation::queue_of(stream);
     queue.capturing = false;
-    return new Graph{std::exchange(queue.captured, {})};
+    return new Graph{std::exchange(queue.captured, {}), queue.scratch, queue.counters};
   }
 
   void launch_graph(Stream& stream, void* graph) override {

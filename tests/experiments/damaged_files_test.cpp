@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 #include <hdf5.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
@@ -16,6 +14,7 @@
 
 #include "io/model_file.h"
 #include "tests/experiments/program.h"
+#include "tests/support/child.h"
 
 namespace evenflow::experiments::test {
 namespace {
@@ -314,13 +313,11 @@ TEST_F(DamagedFiles, LinksToOtherFilesAreNotFollowed) {
 }
 
 TEST_F(DamagedFiles, OneThatWasLeftOpenIsToldItsCure) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    H5Fflush(H5Fopen(features().c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5F_SCOPE_GLOBAL);
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
+  ASSERT_EQ(tests::exit_code(tests::in_child([&] {
+              H5Fflush(H5Fopen(features().c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5F_SCOPE_GLOBAL);
+              return 0;
+            })),
+            0);
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"info", features()},
                                                     {"score", "--model", model(), features(), "--out", file("s.csv")},
                                                     {"train", features(), "--run", file("run")}}) {

@@ -19,6 +19,7 @@
 #include "io/shard.h"
 #include "kernels/backend.h"
 #include "tests/frontend/sound_files.h"
+#include "tests/support/child.h"
 
 namespace evenflow::frontend {
 namespace {
@@ -230,8 +231,7 @@ TEST(Prepare, KilledItLeavesNothingUnderTheFinalName) {
   const TemporaryFolder sound, out;
   const io::Manifest manifest = recordings(sound, 12);
   const auto kill_after = [&](size_t after) {
-    const pid_t child = ::fork();
-    if (child == 0) {
+    const pid_t child = tests::in_child([&] {
       PrepareOptions options{.threads = 2};
       options.progress = [&](size_t done, size_t) {
         if (done == after) {
@@ -239,8 +239,8 @@ TEST(Prepare, KilledItLeavesNothingUnderTheFinalName) {
         }
       };
       prepare(manifest, out / "a.h5", options);
-      ::_exit(0);
-    }
+      return 0;
+    });
     int status = 0;
     ::waitpid(child, &status, 0);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;

@@ -20,6 +20,7 @@
 #include "io/parameter_list.h"
 #include "io/samples_file.h"
 #include "io/shard.h"
+#include "tests/support/child.h"
 
 namespace evenflow::io::testing {
 namespace {
@@ -349,8 +350,7 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
     if (::pipe(ends) != 0) {
       throw std::runtime_error("no pipe");
     }
-    const pid_t child = ::fork();
-    if (child == 0) {
+    const pid_t child = tests::in_child([&] {
       for (size_t i = next; i < damages.size(); ++i) {
         copy.apply(damages[i]);
         ::alarm(60);
@@ -361,11 +361,11 @@ Tally read_damaged(const fs::path& file, const std::vector<Damage>& damages) {
         text.resize(255);
         const std::string message = result + text;
         if (::write(ends[1], message.data(), message.size()) != static_cast<ssize_t>(message.size())) {
-          ::_exit(1);
+          return 1;
         }
       }
-      ::_exit(0);
-    }
+      return 0;
+    });
     ::close(ends[1]);
     std::string message(256, '\0');
     while (next < damages.size() && ::read(ends[0], message.data(), message.size()) == 256) {

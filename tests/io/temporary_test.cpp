@@ -25,21 +25,19 @@ using testing::TempFolder;
 void killed_after(const std::function<void()>& work) {
   int done[2];
   ASSERT_EQ(::pipe(done), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
+  const pid_t child = testing::in_child([&] {
     work();
-    const ssize_t ignored = ::write(done[1], "x", 1);
-    static_cast<void>(ignored);
-    for (;;) {
+    if (::write(done[1], "x", 1) == 1) {
       ::pause();
     }
-  }
+    return 1;
+  });
+  ::close(done[1]);  // else a child that has failed would be waited for
   char word = 0;
   ASSERT_EQ(::read(done[0], &word, 1), 1);
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   ::close(done[0]);
-  ::close(done[1]);
 }
 
 TEST(Temporary, IsUnpredictableLockedAndGoneAtTheEnd) {
@@ -79,10 +77,7 @@ TEST(Temporary, TheNextWriterInTheFolderClearsIt) {
 
 TEST(Temporary, NumberedOnesOfADeadProgramAreClearedAndNothingElse) {
   const TempFolder folder;
-  const pid_t dead = ::fork();
-  if (dead == 0) {
-    ::_exit(0);
-  }
+  const pid_t dead = testing::in_child([] { return 0; });
   ::waitpid(dead, nullptr, 0);
   const std::string number = std::to_string(dead), own = std::to_string(::getpid());
   put(folder / ("a.h5.tmp" + number + "-0"), "half");

@@ -3,17 +3,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <string>
 #include <vector>
 
 #include "io/error.h"
+#include "tests/support/child.h"
 
 namespace evenflow::io::testing {
 
@@ -75,28 +73,7 @@ std::string error_of(Call call) {
   return {};
 }
 
-/// Runs `child` in a process of its own, where a limit or a kill does not end the tests.
-inline pid_t in_child(const std::function<int()>& child) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    int code = 99;
-    try {
-      code = child();
-    } catch (...) {
-      code = 98;
-    }
-    ::_exit(code);
-  }
-  return pid;
-}
-
-/// What the child returned, or -1 if it was ended by a signal.
-inline int exit_code(pid_t pid) {
-  int status = 0;
-  if (::waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
-    return -1;
-  }
-  return WEXITSTATUS(status);
-}
+using tests::exit_code;
+using tests::in_child;
 
 }  // namespace evenflow::io::testing

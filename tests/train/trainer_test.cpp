@@ -13,6 +13,7 @@
 #include "io/run_folder.h"
 #include "kernels/check.h"
 #include "tests/support/backends.h"
+#include "tests/support/child.h"
 #include "tests/train/train_fixture.h"
 #include "train/detect/score.h"
 #include "train/loop/checkpoint.h"
@@ -204,24 +205,27 @@ TEST_P(TrainerTest, AFinishedRunCanBeGivenMoreEpochs) {
 TEST_P(TrainerTest, GoesOnAfterKill) {
   io::Config config = base();
   config.train.epochs = 30;
-  train(tiny_options(shard(), run("whole"), config));
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    train(tiny_options(shard(), run("killed"), config));
-    _exit(0);
+  if (const auto folder = tests::folder_from_parent()) {
+    train(tiny_options(shard(), *folder / "killed", config));
+    return;
   }
+  train(tiny_options(shard(), run("whole"), config));
+  const pid_t child = tests::rerun_this_test(folder_ / "");
   // Somewhere in the middle: when the third epoch's row is there.
-  for (int wait = 0; wait < 20000; ++wait) {
+  int status = 0;
+  bool ended = false;
+  for (int wait = 0; wait < 20000 && !ended; ++wait) {
     std::ifstream metrics(run("killed") / "metrics.csv");
     if (std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') >= 4) {
       break;
     }
     usleep(1000);
+    ended = waitpid(child, &status, WNOHANG) == child;
   }
-  kill(child, SIGKILL);
-  int status = 0;
-  waitpid(child, &status, 0);
+  if (!ended) {
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+  }
   EXPECT_TRUE(WIFSIGNALED(status)) << "the training ended before it was killed";
   EXPECT_TRUE(io::is_model(run("killed") / "checkpoint.h5"));
   Detector readable(run("killed") / "model.h5", "cpu", 1);
