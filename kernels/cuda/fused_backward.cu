@@ -396,7 +396,7 @@ template <int kTiles, Precision kPrecision, int kOwn, bool kAll>
 __device__ float2 add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
                                      Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at) {
   float2 sum = {};
-#pragma unroll 1
+#pragma unroll 2
   for (int warp = 0; warp < group.own; ++warp) {
     const int2 first = load2(group.upper_left + (warp * tile_pixels + 2 * at.t));
     const int2 second = load2(group.upper_left + (warp * tile_pixels + tile_columns + 2 * at.t));
@@ -482,7 +482,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   sync_group<group_threads>();  // h2 has been read
   put<Side::left>(mine2, dz2, at);
   sync_group<group_threads>();
-#pragma unroll 1
+#pragma unroll 2
   for (int warp = 0; warp < group.own; ++warp) {
     const Shared<float> h1 = group.stage1 + (warp * stage + at.g * right_pitch + 2 * at.t);
     const float2 more =

@@ -222,7 +222,7 @@ ForwardChoice choice_for(const FusedShape& s) {
       case 2:
         return choice<kTiles, kPrecision, kKind, kInverse, Size<2, 2 * outputs, 8>>();
       case 4:
-        return choice<kTiles, kPrecision, kKind, kInverse, Size<4, 4 * outputs, 8>>();
+        return choice<kTiles, kPrecision, kKind, kInverse, Size<4, 4 * outputs, 16>>();
       case 8:
         return choice<kTiles, kPrecision, kKind, kInverse, Size<8, 8 * outputs, 16>>();
       default:
