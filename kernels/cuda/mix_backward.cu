@@ -1,13 +1,13 @@
 // Grid. Of c = 4, 8 or 16 channels, c / 4 lanes of a warp share a pixel (a pack of 4 where planes are aligned and c is
-// below 16): each reads all channels of x and dy, and has four channels of dx and four rows of dW in registers over all
-// of its pixels. No more blocks than all GPUs of note hold at once, so that large maps leave few shares to add up. The
-// last block to finish adds them.
+// below 16): each reads all channels of x and dy, and has four channels of dx and, over all of its pixels, four rows of
+// dW in registers. At most 128 blocks, one per multiprocessor of a large GPU; the last to finish adds their shares up.
 // Traffic: 12 bytes per element, and 4 c (c + 1) bytes per block.
 // Sums: dx over channels in order, float32. dW and the sums of dy: a thread's pixels, then its warp's lanes in a tree,
 // float32; warps in order and then blocks (last_block.h) in float64. The order depends on the shape alone. Actnorm's
-// gradients come of these: with t = W^T dy the gradient of its output, sum t = W^T sum dy, and
+// gradients come of these: with t = W^T dy, the gradient of its output, sum t = W^T sum dy, and
 // sum t_k x_k = sum over rows of W_rk dW_rk.
-// Dropped: tiles in shared memory, a block each (invconv.cu, for other channels): a block spent its life waiting.
+// Dropped: a tile in shared memory per block (invconv.cu, for other channels), 29 % of a copy's bandwidth on an H200: a
+// block of it waits for x, then dy, then W, then its barriers, and reads 2 floats of 4 for each product of 4 channels.
 #include "kernels/cuda/mix.h"
 
 #include <algorithm>
@@ -24,10 +24,15 @@ constexpr int mix_rows = 4;  // of dW, and channels of dx, per thread
 /// windows are read in one go. Each block leaves a share, which grows with c^2: with many channels they are fewer.
 constexpr int most_mix_blocks = 128;
 constexpr int mix_threads(int channels) {
-  return channels == 4 ? 576 : channels == 8 ? 288 : 384;
+  return channels == 4 ? 512 : channels == 8 ? 256 : 384;
 }
 constexpr int mix_rounds(int channels) {
   return channels < 16 ? 1 : 2;
+}
+
+/// So many that the last block reads all shares of 128 windows' maps at once.
+constexpr int mix_shares_at_once(int channels) {
+  return channels == 4 ? 4 : channels == 8 ? 10 : 18;
 }
 
 struct MixShape {
@@ -270,7 +275,7 @@ __global__ void __launch_bounds__(mix_threads(kChannels))
     shares[static_cast<int64_t>(blockIdx.x) * all + i] = static_cast<float>(sum);
   }
   if (is_last_block(counters, arrived)) {
-    sum_rows<all, kChannels>(shares, static_cast<int>(gridDim.x), totals);
+    sum_rows<all, mix_shares_at_once(kChannels)>(shares, static_cast<int>(gridDim.x), totals);
     add_gradients<kChannels, kActnorm>(p, parameters.w, totals);
   }
 }
