@@ -30,6 +30,12 @@ class LaneLayout {
   std::vector<size_t> sizes_;
 };
 
+/// What a stream that serves so many lanes keeps on a GPU beside their memory: a counter of blocks for each.
+constexpr int64_t lane_counter_bytes(int64_t lanes) {
+  constexpr int64_t least = 256;
+  return (lanes > least ? lanes : least) * static_cast<int64_t>(sizeof(unsigned));
+}
+
 /// One allocation for so many lanes. Not released in parts: a lane's memory may be taken anew once its owners are gone.
 class LaneMemory {
  public:

@@ -18,6 +18,7 @@
 #include "kernels/cuda/launch_gpu.h"
 #include "kernels/cuda/nccl.h"
 #include "kernels/cuda/probe.h"
+#include "kernels/lanes.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -178,7 +179,8 @@ unsigned* arrival_counters(Stream& stream) {
     if (queue.capturing) {
       throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
     }
-    queue.counters = kept_memory(count * static_cast<int64_t>(sizeof(unsigned)), stream.device());
+    static_assert(lane_counter_bytes(1) == first_counters * sizeof(unsigned));
+    queue.counters = kept_memory(lane_counter_bytes(count), stream.device());
     queue.counter_count = count;
   }
   return static_cast<unsigned*>(queue.counters.get());

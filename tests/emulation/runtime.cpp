@@ -19,6 +19,7 @@
 #include "cuda_emulation.h"
 #include "device_memory.h"
 #include "kernels/check.h"
+#include "kernels/lanes.h"
 
 namespace evenflow::emulation {
 namespace {
@@ -168,7 +169,8 @@ unsigned* arrival_counters(Stream& stream) {
     if (queue.capturing) {
       throw DeviceError("an operation needs its counters while a graph is recorded; run it once before");
     }
-    queue.counters = kept_memory(count * static_cast<int64_t>(sizeof(unsigned)), stream.device());
+    static_assert(lane_counter_bytes(1) == first_counters * sizeof(unsigned));
+    queue.counters = kept_memory(lane_counter_bytes(count), stream.device());
     queue.counter_count = count;
   }
   return static_cast<unsigned*>(queue.counters.get());

@@ -44,6 +44,7 @@ PackedStepper::PackedStepper(const PackParts& parts, kernels::Device device, int
       outcomes_(static_cast<size_t>(lanes)) {
   const kernels::LanesServed all(stream_, memory_.serve(0, lanes));
   stream_.reserve_scratch(bytes_.scratch_bytes);
+  bytes_.shared_bytes += kernels::lane_counter_bytes(lanes);
 }
 
 PackedStepper::~PackedStepper() = default;

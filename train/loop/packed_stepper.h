@@ -40,7 +40,7 @@ std::string why_not_packed(const PackParts& parts, kernels::Device device);
 struct PackMemory {
   int64_t lane_bytes = 0;     ///< model, passes, optimiser, guard's copy, step: of one lane
   int64_t scratch_bytes = 0;  ///< of the operations, of one lane
-  int64_t shared_bytes = 0;   ///< frames, and the sort of an epoch's order
+  int64_t shared_bytes = 0;   ///< frames, the sort of an epoch's order, the stream's counters
   int64_t bytes(int64_t lanes) const { return lanes * (lane_bytes + scratch_bytes) + shared_bytes; }
 };
 
