@@ -45,7 +45,7 @@ FusedShape fused_shape(const CouplingShape& shape);
 /// Whether a kernel of its own for that half keeps the weights in shared memory: where maps are small, a block uses
 /// each but a few times and would wait for the second-level cache; backward also where its strips leave room.
 constexpr bool forward_shares_weights(int half_channels, int padded) {
-  return (half_channels == 4 || half_channels == 8) && padded == 32;
+  return (half_channels == 2 || half_channels == 4 || half_channels == 8) && padded == 32;
 }
 constexpr bool backward_shares_weights(int half_channels, int padded) {
   return (half_channels == 2 || half_channels == 8) && padded == 32;

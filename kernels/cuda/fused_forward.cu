@@ -220,7 +220,7 @@ ForwardChoice choice_for(const FusedShape& s) {
   if constexpr (kTiles == 4 && kKind != CouplingKind::tanh && !kInverse) {
     switch (s.half) {
       case 2:
-        return choice<kTiles, kPrecision, kKind, kInverse, Size<2, 2 * outputs, 8>>();
+        return choice<kTiles, kPrecision, kKind, kInverse, Size<2, 2 * outputs, 16>>();
       case 4:
         return choice<kTiles, kPrecision, kKind, kInverse, Size<4, 4 * outputs, 16>>();
       case 8:
