@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The GPU's cases of GoogleTest programs.
 
-    suites.py run REPORT.xml SECONDS PROGRAM...   each suite in a process of its own (a fault on the GPU ends a process,
-                                                  and a process of each case would spend its time on starting)
+    suites.py run REPORT.xml SECONDS PROGRAM...   a dozen cases of a suite to a process (a fault on the GPU ends a
+                                                  process, and one for each case would spend its time on starting)
     suites.py small PROGRAM                       a filter of the first two cases of every test, for tools that are slow
 """
 import concurrent.futures
+import os
 import re
 import subprocess
 import sys
@@ -51,9 +52,12 @@ def run_suite(program, suite, cases, until):
 def run(report, seconds, programs):
     until = time.monotonic() + seconds
     root = ElementTree.Element("testsuite", name="gpu")
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        waiting = [pool.submit(run_suite, program, suite, cases, until)
-                   for program in programs for suite, cases in gpu_cases(program).items()]
+    dozen = 12
+    with concurrent.futures.ThreadPoolExecutor(max(2, min(8, (os.cpu_count() or 4) // 2))) as pool:
+        # The last program's cases train whole models: they begin first.
+        waiting = [pool.submit(run_suite, program, suite, cases[first:first + dozen], until)
+                   for program in reversed(programs) for suite, cases in gpu_cases(program).items()
+                   for first in range(0, len(cases), dozen)]
         for suite in waiting:
             root.extend(suite.result())
     ElementTree.ElementTree(root).write(report, encoding="unicode")
