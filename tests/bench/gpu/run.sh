@@ -214,11 +214,12 @@ done
 bench run 45 70 run --kernels fused --precision tf32 --seconds 30 --folder "$scratch"
 part sanitizer_memcheck 25 60 bash -c 'sanitizer memcheck'
 part sanitizer_racecheck 25 45 bash -c 'sanitizer racecheck'
-part torch_compiled 400 10 "$python" tests/bench/reference/glow_torch_gpu.py tests/golden --seconds $((seconds - SECONDS - 40)) \
+part torch_compiled 400 10 "$python" tests/bench/reference/glow_torch_gpu.py tests/golden --seconds $((seconds - SECONDS - 40 * seconds / 470)) \
   --only compile_graph_channels_last_tf32 graph_channels_last_bf16 compile_graph_channels_last_bf16 compile_graph_tf32 \
   eager_float32 compile_reduce_overhead_channels_last_tf32 compile_max_autotune_graph_channels_last_tf32
 for kernels in layered fused; do
   for precision in bf16 float32; do
+    [[ $kernels-$precision == fused-float32 ]] && continue
     part "profile_${kernels}_$precision" 15 5 "$build/evenflow" profile --device cuda:0 --kernels "$kernels" \
       --precision "$precision" --out "$scratch/profile_${kernels}_$precision"
   done

@@ -3,7 +3,8 @@
 
     suites.py run REPORT.xml SECONDS PROGRAM...   a dozen cases of a suite to a process (a fault on the GPU ends a
                                                   process, and one for each case would spend its time on starting)
-    suites.py small PROGRAM                       a filter of the first two cases of every test, for tools that are slow
+    suites.py small PROGRAM                       a filter of the two smallest cases of every test, for tools that are
+                                                  slow
 """
 import concurrent.futures
 import os
@@ -69,11 +70,17 @@ def run(report, seconds, programs):
     sys.exit(1 if failed or not len(root) else 0)
 
 
+def size_of(case):
+    """Pixels of the maps that a case's name tells of, 0 if it tells of none."""
+    map_size = re.search(r"_(\d+)x(\d+)", case)
+    return int(map_size[1]) * int(map_size[2]) if map_size else 0
+
+
 def small(program):
     chosen = []
     for suite, cases in gpu_cases(program).items():
         counts = {}
-        for case in cases:
+        for case in sorted(cases, key=size_of):
             test = case.removeprefix(suite).split("/")[0]
             counts[test] = counts.get(test, 0) + 1
             if counts[test] <= 2:
