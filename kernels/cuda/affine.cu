@@ -203,7 +203,9 @@ void affine_backward(Stream& stream, CouplingKind kind, const AffineBackwardTask
 void add_gain_gradient(Stream& stream, int64_t n, int64_t outputs, const double* of_planes, float* dlog_gain,
                        float* dbias) {
   constexpr unsigned threads = most_warps * warp_size;
-  launch(stream, {"add_gain_gradient", blocks_for(2 * outputs, warp_size), threads, threads * sizeof(double)},
+  launch(stream,
+         {"add_gain_gradient", static_cast<unsigned>(divide_up(2 * outputs, warp_size)), threads,
+          threads * sizeof(double)},
          add_gain_gradient_kernel, n, outputs, of_planes, dlog_gain, dbias);
 }
 

@@ -141,10 +141,17 @@ __device__ inline float to_tf32(float x) {
   return isfinite(x) ? __uint_as_float(__float_as_uint(x) + half_a_unit) : x;
 }
 
-/// The same of a number that is not negative, or NaN: on sm_90 one instruction.
+/// The same of a number that is not negative, or the NaN that arithmetic makes: on sm_90 one instruction. Infinity gets
+/// bits below, and is infinity again without_tail.
 __device__ inline float not_negative_to_tf32(float x) {
   constexpr uint32_t half_a_unit = 1U << 12, largest = 0x7fffffffU;  // a NaN stays
   return __uint_as_float(__viaddmin_u32(__float_as_uint(x), half_a_unit, largest));
+}
+
+/// What mma_tf32 makes of to_tf32's result.
+__device__ inline float without_tail(float x) {
+  constexpr uint32_t kept = 0xffffe000U;
+  return __uint_as_float(__float_as_uint(x) & kept);
 }
 
 /// d += a b. With g = lane / 4 and t = lane % 4 a lane holds of A [16, 8] rows g, g + 8 (columns t), then g, g + 8

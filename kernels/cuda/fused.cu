@@ -31,16 +31,16 @@ constexpr int64_t rounded_bytes(int64_t bytes) {
   return (bytes + 15) / 16 * 16;
 }
 
-int64_t forward_bytes(const FusedShape& s, int rows) {
+int64_t forward_bytes(const FusedShape& s, bool own_kernel, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
   return rounded_bytes((hidden_rows + 2) * (s.width + 2) * s.half * int64_t{sizeof(float)}) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
          rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes +
-         (forward_shares_weights(s.half, s.padded) ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
+         (own_kernel && forward_shares_weights(s.half, s.padded) ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
 }
 
-int64_t backward_bytes(const FusedShape& s, int rows) {
+int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
   const int64_t tile = (hidden_rows + 2) * (s.width + 2) * int64_t{sizeof(float)};
   return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.outputs) +
@@ -49,15 +49,17 @@ int64_t backward_bytes(const FusedShape& s, int rows) {
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
          2 * rounded_bytes(backward_warps * stage_floats(s.padded) * int64_t{sizeof(float)}) +
          rounded_bytes(backward_warps * gain_sums * int64_t{sizeof(double)}) +
-         (backward_shares_weights(s.half, s.padded) ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)} : 0) +
+         (own_kernel && backward_shares_weights(s.half, s.padded)
+              ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)}
+              : 0) +
          rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});
 }
 
 template <class Bytes>
-Strips strips_of(const FusedShape& s, const Bytes& bytes, int64_t comfortable, int64_t most) {
+Strips strips_of(const FusedShape& s, bool own_kernel, const Bytes& bytes, int64_t comfortable, int64_t most) {
   int rows = 0;
   for (int more = 1; more <= s.height; ++more) {
-    if (bytes(s, more) <= (rows == 0 ? most : comfortable)) {
+    if (bytes(s, own_kernel, more) <= (rows == 0 ? most : comfortable)) {
       rows = more;
     }
   }
@@ -67,7 +69,7 @@ Strips strips_of(const FusedShape& s, const Bytes& bytes, int64_t comfortable, i
   // Of equal height, as far as they can be.
   const int count = (s.height + rows - 1) / rows;
   rows = (s.height + count - 1) / count;
-  return {rows, (s.height + rows - 1) / rows, bytes(s, rows)};
+  return {rows, (s.height + rows - 1) / rows, bytes(s, own_kernel, rows)};
 }
 
 struct FusedPackStep {
@@ -94,7 +96,7 @@ template <class Value>
 __device__ void pack_weight(const PackedWeight& w, int keys, int columns, float* to, const Value& value) {
   for (int i = static_cast<int>(first_item()); i < w.floats(); i += static_cast<int>(item_stride())) {
     const TilePlace at(w, i);
-    to[w.offset + i] = at.k < keys && at.n < columns ? to_tf32(value(at.k, at.n)) : 0.0F;
+    to[w.offset + i] = at.k < keys && at.n < columns ? without_tail(to_tf32(value(at.k, at.n))) : 0.0F;
   }
 }
 
@@ -164,14 +166,14 @@ FusedShape fused_shape(const CouplingShape& shape) {
   return s;
 }
 
-Strips forward_strips(const FusedShape& s, Device device) {
+Strips forward_strips(const FusedShape& s, bool own_kernel, Device device) {
   const int64_t most = limits_of(device.index).shared_bytes_per_block;
-  const bool alone = forward_shares_weights(s.half, s.padded);
-  return strips_of(s, forward_bytes, alone ? most : std::min(comfortable_bytes, most), most);
+  const bool alone = own_kernel && forward_shares_weights(s.half, s.padded);
+  return strips_of(s, own_kernel, forward_bytes, alone ? most : std::min(comfortable_bytes, most), most);
 }
-Strips backward_strips(const FusedShape& s, Device device) {
+Strips backward_strips(const FusedShape& s, bool own_kernel, Device device) {
   const int64_t most = limits_of(device.index).shared_bytes_per_block;
-  return strips_of(s, backward_bytes, most, most);
+  return strips_of(s, own_kernel, backward_bytes, most, most);
 }
 
 std::string why_not_fused(const CouplingShape& shape, Device device) {
@@ -182,7 +184,7 @@ std::string why_not_fused(const CouplingShape& shape, Device device) {
     return "they are for hidden widths from 16 to 64, not " + std::to_string(shape.hidden);
   }
   const FusedShape s = fused_shape(shape);
-  if (s.half > most_half || forward_strips(s, device).rows == 0 || backward_strips(s, device).rows == 0) {
+  if (s.half > most_half || forward_strips(s, false, device).rows == 0 || backward_strips(s, false, device).rows == 0) {
     return "maps of " + std::to_string(shape.channels) + " channels and width " + std::to_string(shape.width) +
            " at hidden width " + std::to_string(shape.hidden) + " do not fit this GPU's shared memory";
   }

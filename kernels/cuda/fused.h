@@ -42,13 +42,17 @@ struct FusedShape {
   constexpr int pixels() const { return height * width; }
 };
 FusedShape fused_shape(const CouplingShape& shape);
-/// Whether a kernel of its own for that half keeps the weights in shared memory: where maps are small, a block uses
-/// each but a few times and would wait for the second-level cache; backward also where its strips leave room.
-constexpr bool forward_shares_weights(int half_channels, int padded) {
+/// Halves that have kernels of their own, compiled for them: those of the paper's model at the default hidden width.
+constexpr bool has_own_kernels(int half_channels, int padded) {
   return (half_channels == 2 || half_channels == 4 || half_channels == 8) && padded == 32;
 }
+/// Whether a kernel of its own keeps the weights in shared memory, where each is used but a few times by a block that
+/// would wait for the second-level cache. Of half 4 the maps leave no room for it backward.
+constexpr bool forward_shares_weights(int half_channels, int padded) {
+  return has_own_kernels(half_channels, padded);
+}
 constexpr bool backward_shares_weights(int half_channels, int padded) {
-  return (half_channels == 2 || half_channels == 8) && padded == 32;
+  return has_own_kernels(half_channels, padded) && half_channels != 4;
 }
 
 /// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them:
@@ -68,8 +72,9 @@ struct Strips {
   int64_t shared_bytes = 0;
 };
 /// Of what the device's blocks can have of it. rows = 0: not even one fits.
-Strips forward_strips(const FusedShape& shape, Device device);
-Strips backward_strips(const FusedShape& shape, Device device);
+/// For a kernel of the shape's own, or for the one that takes any shape.
+Strips forward_strips(const FusedShape& shape, bool own_kernel, Device device);
+Strips backward_strips(const FusedShape& shape, bool own_kernel, Device device);
 
 /// u's and v's row: odd, so that neighbouring pixels lie in different banks.
 constexpr int scatter_stride(int n_tiles) {
@@ -97,10 +102,16 @@ struct LanePlace {
         t(lane % 4) {}
 };
 
-/// As an operand of the products.
+/// As an operand of the products; not a number to compute with otherwise (number_of).
 template <Precision kPrecision>
 __device__ float rounded(float x) {
   return kPrecision == Precision::tf32 ? to_tf32(x) : x;  // mma_bf16 rounds itself
+}
+
+/// The number that a rounded operand stands for.
+template <Precision kPrecision>
+__device__ float number_of(float operand) {
+  return kPrecision == Precision::tf32 ? without_tail(operand) : operand;
 }
 
 /// d += a b over 16 k's.

@@ -340,7 +340,11 @@ struct OwnTiles {
         product<kPrecision>(sum[i], a, b);
       }
     }
-    return {(first.x + first.z) + (second.x + second.z), (first.y + first.w) + (second.y + second.w)};
+    const auto sum_of = [](float p, float q, float r, float s) {
+      return (number_of<kPrecision>(p) + number_of<kPrecision>(q)) +
+             (number_of<kPrecision>(r) + number_of<kPrecision>(s));
+    };
+    return {sum_of(first.x, first.z, second.x, second.z), sum_of(first.y, first.w, second.y, second.w)};
   }
 };
 
@@ -770,12 +774,12 @@ BackwardChoice choice() {
 }
 
 /// Kernels of their own for the couplings of the paper's model, affine and additive, at the default hidden width.
-BackwardChoice choice_for(const FusedShape& s, Precision precision) {
+BackwardChoice choice_for(const FusedShape& s, bool own_kernel, Precision precision) {
   return for_width_and_precision(s, precision, [&](auto tiles, auto rounding) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(rounding)::value;
     if constexpr (feature_tiles == 4) {
-      const auto is = [&s](int inputs, int outputs) { return s.half == inputs && s.outputs == outputs; };
+      const auto is = [&](int inputs, int outputs) { return own_kernel && s.half == inputs && s.outputs == outputs; };
       if (is(2, 4)) {
         return choice<feature_tiles, arithmetic, Size<2, 4, 3, 5, 2>>();
       }
@@ -803,6 +807,17 @@ BackwardChoice choice_for(const FusedShape& s, Precision precision) {
 int64_t d_raw_floats(const FusedShape& s, int64_t n) {
   return (n * s.outputs * s.pixels() + 3) / 4 * 4;
 }
+
+/// Which kernel, and the strips that it takes.
+struct BackwardPlan {
+  bool own_kernel;
+  Strips strips;
+  BackwardChoice choice;
+  BackwardPlan(const FusedShape& s, Precision precision, Device device)
+      : own_kernel(has_own_kernels(s.half, s.padded) && backward_strips(s, true, device).rows > 0),
+        strips(backward_strips(s, own_kernel, device)),
+        choice(choice_for(s, own_kernel, precision)) {}
+};
 
 int64_t blocks_of(const Strips& strips, int64_t n, Device device) {
   return std::min<int64_t>(limits_of(device.index).multiprocessors, n * strips.count);
@@ -845,8 +860,8 @@ void after_network_backward(Stream& stream, const CouplingBackward& task, const 
 
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device) {
   const FusedShape s = fused_shape(shape);
-  const PartialRow row = choice_for(s, shape.precision).row;
-  return d_raw_floats(s, n) + blocks_of(backward_strips(s, device), n, device) * row.floats();
+  const BackwardPlan plan(s, shape.precision, device);
+  return d_raw_floats(s, n) + blocks_of(plan.strips, n, device) * plan.choice.row.floats();
 }
 
 namespace fused {
@@ -866,7 +881,8 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   if (in_place) {
     after_network_backward(stream, coupling, s, d_raw);
   }
-  const Strips strips = backward_strips(s, stream.device());
+  const BackwardPlan plan(s, shape.precision, stream.device());
+  const Strips& strips = plan.strips;
   const BackwardTask task{.shape = s,
                           .rows = strips.rows,
                           .strips = strips.count,
@@ -884,14 +900,14 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .d_raw = in_place ? d_raw : nullptr,
                           .partials = d_raw + d_raw_floats(s, x.n)};
   const int64_t blocks = blocks_of(strips, x.n, stream.device());
-  const BackwardChoice choice = choice_for(s, shape.precision);
+  const BackwardChoice& choice = plan.choice;
   launch(
       stream,
       {"fused_backward", {static_cast<unsigned>(blocks)}, backward_threads, static_cast<size_t>(strips.shared_bytes)},
       choice.kernel, task);
   constexpr unsigned threads = summing_warps * warp_size;
-  launch(stream, {"add_fused_gradients", blocks_for(choice.row.floats(), warp_size), threads, threads * sizeof(double)},
-         add_fused_gradients_kernel,
+  const auto columns = static_cast<unsigned>((choice.row.floats() + warp_size - 1) / warp_size);
+  launch(stream, {"add_fused_gradients", columns, threads, threads * sizeof(double)}, add_fused_gradients_kernel,
          GradientSums{s, choice.row, static_cast<int>(blocks), !in_place, task.partials, d.conv1_weight.data,
                       d.conv1_bias.data, d.conv2_weight.data, d.conv2_bias.data, d.conv3_weight.data, d.conv3_bias.data,
                       d.log_gain.data});

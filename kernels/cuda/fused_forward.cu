@@ -1,13 +1,13 @@
 // The coupling's network and what follows it in one kernel: forward, and the inverse, which sees the same x_a.
-// Grid: x is a window, y a strip of its rows; 8 warps, two blocks to a multiprocessor, or 16 where a map is
-// small. Hidden pixels of the strip and a row on either side, 16 to a warp at a time, h1 and h2 in registers; u of the
-// turned-round last convolution in shared memory; then the strip's output pixels, consecutive threads on consecutive
-// pixels of one channel.
+// Grid: x is a window, y a strip of its rows. The paper's couplings have kernels of their own: 16 warps, one block to a
+// multiprocessor, its weights in shared memory. Any other, and the inverse: 8 warps, two blocks, the weights through
+// the first-level cache. Hidden pixels of the strip and a row on either side, 16 to a warp at a time, h1 and h2 in
+// registers; u of the turned-round last convolution in shared memory; then the strip's output pixels, consecutive
+// threads on consecutive pixels of one channel.
 // Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs (2 of an additive one); a strip
-// reads two rows of x_a more than its own. Packed weights come through the first-level cache, 512 bytes two tile
-// products. Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an output pixel
-// its taps in order; log_det in float64, the block's tree, then the strips in order (affine.cu). Strips are as high as
-// two blocks to a multiprocessor allow; 12 % of the paper's hidden pixels are computed twice for it.
+// reads two rows of x_a more than its own, and computes them again. Hidden maps never leave the chip. Sums: a product's
+// k in the order of its tiles, float32; an output pixel its taps in order; log_det in float64, the block's tree, then
+// the strips in order (affine.cu).
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/coupling.h"
@@ -215,10 +215,10 @@ ForwardChoice choice() {
 
 /// Kernels of their own for the couplings of the paper's model, affine and additive, at the default hidden width.
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse>
-ForwardChoice choice_for(const FusedShape& s) {
+ForwardChoice choice_for(const FusedShape& s, bool own_kernel) {
   constexpr int outputs = kKind == CouplingKind::additive ? 1 : 2;  // to a channel of x_a
   if constexpr (kTiles == 4 && kKind != CouplingKind::tanh && !kInverse) {
-    switch (s.half) {
+    switch (own_kernel ? s.half : 0) {
       case 2:
         return choice<kTiles, kPrecision, kKind, kInverse, Size<2, 2 * outputs, 16>>();
       case 4:
@@ -232,22 +232,33 @@ ForwardChoice choice_for(const FusedShape& s) {
   return choice<kTiles, kPrecision, kKind, kInverse, AnySize>();
 }
 
+/// Whether a kernel of the shape's own computes it, and its strips.
+struct ForwardPlan {
+  bool own_kernel;
+  Strips strips;
+  ForwardPlan(const FusedShape& s, CouplingKind kind, bool inverse, Device device)
+      : own_kernel(has_own_kernels(s.half, s.padded) && kind != CouplingKind::tanh && !inverse &&
+                   forward_strips(s, true, device).rows > 0),
+        strips(forward_strips(s, own_kernel, device)) {}
+};
+
 template <bool kInverse>
 void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, ForwardTask task) {
-  const Strips strips = forward_strips(task.shape, stream.device());
+  const ForwardPlan plan(task.shape, shape.kind, kInverse, stream.device());
+  const Strips& strips = plan.strips;
   task.rows = strips.rows;
   const ForwardChoice choice = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(precision)::value;
     switch (shape.kind) {
       case CouplingKind::tanh:
-        return choice_for<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>(task.shape);
+        return choice_for<feature_tiles, arithmetic, CouplingKind::tanh, kInverse>(task.shape, plan.own_kernel);
       case CouplingKind::additive:
-        return choice_for<feature_tiles, arithmetic, CouplingKind::additive, kInverse>(task.shape);
+        return choice_for<feature_tiles, arithmetic, CouplingKind::additive, kInverse>(task.shape, plan.own_kernel);
       case CouplingKind::sigmoid:
         break;
     }
-    return choice_for<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>(task.shape);
+    return choice_for<feature_tiles, arithmetic, CouplingKind::sigmoid, kInverse>(task.shape, plan.own_kernel);
   });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
@@ -277,7 +288,7 @@ void run(Stream& stream, const CouplingForward& coupling) {
     launch_forward<false>(stream, coupling.shape, x.n, task);
     return;
   }
-  const int strips = forward_strips(task.shape, stream.device()).count;
+  const int strips = ForwardPlan(task.shape, coupling.shape.kind, false, stream.device()).strips.count;
   if (strips == 1) {
     task.log_det = coupling.log_det.data;
     launch_forward<false>(stream, coupling.shape, x.n, task);

@@ -83,6 +83,19 @@ std::shared_ptr<void> kept_memory(int64_t bytes, Device device) {
           [device](void* data) { runtime().release(data, device); }};
 }
 
+/// Programmatic dependent launch, of the current device: its kernels must have been compiled to wait for those ahead of
+/// them (after_predecessor), and graphs hold such launches from CUDA 12.3's driver on.
+bool launches_may_overlap() {
+  constexpr int least_architecture = 90;
+  constexpr int least_driver = 12030;
+  cudaFuncAttributes attributes{};
+  int driver = 0;
+  check_cuda(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(nothing_kernel)),
+             "asking for the kernels");
+  check_cuda(cudaDriverGetVersion(&driver), "reading the driver's version");
+  return attributes.ptxVersion >= least_architecture && driver >= least_driver;
+}
+
 struct CapturedGraph {
   cudaGraphExec_t exec = nullptr;
   int device = 0;
@@ -123,11 +136,12 @@ const DeviceLimits& limits_of(int index) {
   if (limits.multiprocessors == 0) {
     cudaDeviceProp p{};
     check_cuda(cudaGetDeviceProperties(&p, index), "reading the device's properties");
+    use_device(index);
     limits = {.multiprocessors = p.multiProcessorCount,
               .shared_bytes_per_block = static_cast<int64_t>(p.sharedMemPerBlockOptin),
               .memory_bytes = static_cast<int64_t>(p.totalGlobalMem),
               .l2_bytes = p.l2CacheSize,
-              .launches_overlap = p.major >= 9};
+              .launches_overlap = p.major >= 9 && launches_may_overlap()};
   }
   return limits;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <numeric>
 #include <vector>
@@ -52,23 +53,29 @@ class Emulation : public testing::Test {
 using EmulationDeathTest = Emulation;
 
 TEST_F(Emulation, FusedStripsAreCutForTheDeviceThatRunsThem) {
-  // The largest maps of the paper's model.
-  const CouplingShape shape{.channels = 4,
-                            .hidden = 64,
-                            .height = 64,
-                            .width = 36,
-                            .path = CouplingPath::fused,
-                            .precision = Precision::tf32};
-  const FusedShape fused = fused_shape(shape);
+  // The paper's couplings: c, h, w. A kernel of their own, where it fits; on either device some kernel does.
   constexpr Device smaller{DeviceType::cuda, 1};
-  for (const Device& asked : {device, smaller}) {
-    const int64_t most = limits_of(asked.index).shared_bytes_per_block;
-    const Strips forward = forward_strips(fused, asked);
-    const Strips backward = backward_strips(fused, asked);
-    EXPECT_TRUE(forward.shared_bytes <= most && backward.shared_bytes <= most);
-    EXPECT_EQ(why_not_fused(shape, asked).empty(), forward.rows > 0 && backward.rows > 0);
+  for (const auto& [channels, height, width] : {std::array{4, 64, 36}, {8, 32, 18}, {16, 16, 9}}) {
+    const CouplingShape shape{.channels = channels,
+                              .hidden = 32,
+                              .height = height,
+                              .width = width,
+                              .path = CouplingPath::fused,
+                              .precision = Precision::tf32};
+    const FusedShape fused = fused_shape(shape);
+    for (const Device& asked : {device, smaller}) {
+      const int64_t most = limits_of(asked.index).shared_bytes_per_block;
+      for (const bool own_kernel : {false, true}) {
+        const Strips forward = forward_strips(fused, own_kernel, asked);
+        const Strips backward = backward_strips(fused, own_kernel, asked);
+        EXPECT_TRUE(forward.shared_bytes <= most && backward.shared_bytes <= most) << channels;
+        EXPECT_TRUE(own_kernel || (forward.rows > 0 && backward.rows > 0)) << channels;
+      }
+      EXPECT_EQ(why_not_fused(shape, asked), "");
+    }
+    EXPECT_GT(backward_strips(fused, true, device).rows, 0) << channels;
+    EXPECT_LT(backward_strips(fused, false, smaller).rows, backward_strips(fused, false, device).rows) << channels;
   }
-  EXPECT_LT(backward_strips(fused, smaller).rows, backward_strips(fused, device).rows);
 }
 
 TEST_F(Emulation, AChildOfForkCannotUseTheDeviceThatItsParentUses) {

@@ -267,7 +267,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEven
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
-  *attributes = {.sharedSizeBytes = 0, .localSizeBytes = 0, .numRegs = 32};
+  *attributes = {.sharedSizeBytes = 0, .localSizeBytes = 0, .numRegs = 32, .ptxVersion = 90};
   return load_on(touch());
 }
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute, int value) {
