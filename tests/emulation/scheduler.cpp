@@ -222,6 +222,9 @@ void fiber_main(transfer_t from) {
       running.fault = f.text;
     }
   }
+  // What the thread allocated it gives back itself: to ThreadSanitizer the scheduler is another thread.
+  std::vector<PendingCopy>().swap(running.current->open);
+  std::vector<std::vector<PendingCopy>>().swap(running.current->committed);
   running.current->waits = Waits::ended;
   release(&running.launch_end);
   to_scheduler(true);
