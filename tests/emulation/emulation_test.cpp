@@ -335,6 +335,7 @@ void sum_rows_kernel(float* shares, int rows, double* sums) {
 TEST_F(Emulation, RowsAreSummedInFloat64) {
   for (const int rows : {1, 31, 700}) {
     std::vector<float> values;
+    values.reserve(static_cast<size_t>(rows) * 12);
     for (int i = 0; i < rows * 12; ++i) {
       values.push_back(static_cast<float>(i % 12 == 0 ? 1 << (i % 7) : i));
     }
