@@ -8,7 +8,7 @@
 // launch. Sums: a weight gradient over a group's pixels in the order of its rounds, float32 (tensor cores); the block's
 // groups in order, float32; blocks every 8th in order, then those 8, float64. The order depends on the number of
 // multiprocessors. Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in
-// one warp of the block, its operands loaded 4 bytes at a time (25 instructions a product; 8 now).
+// one warp of the block, its operands loaded 4 bytes at a time (25 instructions a product, 14 now: block 1, H200).
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
@@ -126,9 +126,9 @@ struct StripPlace {
 struct TilePixels {
   LanePixels lane;  // of the hidden rows
   int upper_left[2];
-  bool own, whole;  // the strip's own; all 16 are real
+  bool whole;  // all 16 are real
   __device__ TilePixels(const FusedShape& s, const StripPlace& strip, int tile, const LanePlace& at) {
-    own = tile < strip.own_tiles;
+    const bool own = tile < strip.own_tiles;
     const int begin = (own ? tile : tile - strip.own_tiles) * tile_pixels;
     const int count = own ? strip.own_pixels : strip.other_pixels;
     whole = begin + tile_pixels <= count;
