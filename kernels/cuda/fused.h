@@ -151,21 +151,26 @@ __device__ void load_weight(Pointer weight, int n_tiles, int pair, int n_tile, f
   b[1][1] = v.w;
 }
 
-/// From a pixel's upper left neighbour in a tile [row][column][channel] to where k = 8 k_tile + 4 which + t of a 3 x 3
-/// convolution lies; k = (tap, channel). kTurned: the taps backwards. k beyond the taps meets a weight of zero: any
-/// place of the tile will do. Of constants but for `columns` and t.
+/// From a pixel's upper left neighbour in a tile [row][column][channel] to where k = (tap, channel) of a 3 x 3
+/// convolution lies; turned: the taps backwards. k beyond the taps meets a weight of zero, or is read by nobody: any
+/// place of the tile will do.
+__device__ inline int place_of(int k, int columns, int channels, bool turned) {
+  const int tap = k / channels;
+  const int from = turned ? taps - 1 - tap : tap;
+  return tap < taps ? (from / 3 * columns + from % 3) * channels + k % channels : 0;
+}
+
+/// The same of k = 8 k_tile + 4 which + t, of constants but for `columns` and t.
 template <int kChannels, bool kTurned>
 __device__ int tap_offset(int columns, int k_tile, int which, int t) {
-  const auto place = [columns](int tap) {
-    const int from = kTurned ? taps - 1 - tap : tap;
-    return tap < taps ? (from / 3 * columns + from % 3) * kChannels : 0;
-  };
   const int first = tile_columns * k_tile + 4 * which;
   if constexpr (kChannels == 2) {
-    return (t < 2 ? place(first / 2) : place(first / 2 + 1)) + t % 2;
+    const int left = place_of(first, columns, kChannels, kTurned);
+    const int right = place_of(first + 2, columns, kChannels, kTurned);
+    return (t < 2 ? left : right) + t % 2;
   } else {
     static_assert(kChannels % 4 == 0);
-    return place(first / kChannels) + first % kChannels + t;
+    return place_of(first, columns, kChannels, kTurned) + t;
   }
 }
 
@@ -376,13 +381,11 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
   clear_border<kThreads>(s, channels, first, rows, tile);
 }
 
-/// tap_offset as a table, of any number of channels.
+/// place_of as a table, of any number of channels.
 template <int kThreads>
 __device__ void fill_offsets(const FusedShape& s, int channels, int count, bool turned, Shared<int> offset) {
   for (int k = static_cast<int>(threadIdx.x); k < count; k += kThreads) {
-    const int tap = turned ? taps - 1 - k / channels : k / channels;
-    const bool real = k < taps * channels;
-    offset[k] = real ? (tap / 3 * (s.width + 2) + tap % 3) * channels + k % channels : 0;
+    offset[k] = place_of(k, s.width + 2, channels, turned);
   }
 }
 

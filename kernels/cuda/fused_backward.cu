@@ -367,12 +367,8 @@ struct Gradients {
         conv1(s.conv1_back.n_tiles, part),
         conv2(s.conv2_back.n_tiles, part),
         conv3(s.conv3.n_tiles, part) {
-    // Columns beyond the taps repeat the first: nobody reads them.
     const auto offset = [&](int column, int channels, bool turned) {
-      const int tap = column / channels;
-      const int from = turned ? taps - 1 - tap : tap;
-      const int place = tap < taps ? (from / 3 * (s.width + 2) + from % 3) * channels + column % channels : 0;
-      return place * static_cast<int>(sizeof(float));
+      return place_of(column, s.width + 2, channels, turned) * static_cast<int>(sizeof(float));
     };
     const int inputs = Size::half > 0 ? Size::half : s.half;
     const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
