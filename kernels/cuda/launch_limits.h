@@ -19,6 +19,7 @@ inline constexpr unsigned most_blocks_across = 65535;
 template <class... Parameters>
 constexpr size_t bytes_of_parameters() {
   size_t bytes = 0;
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): a pointer is a parameter of 8 bytes.
   ((bytes = (bytes + alignof(Parameters) - 1) / alignof(Parameters) * alignof(Parameters) + sizeof(Parameters)), ...);
   return bytes;
 }
