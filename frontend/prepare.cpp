@@ -246,7 +246,8 @@ PrepareResult prepare(const io::Manifest& manifest, const std::filesystem::path&
   const size_t wanted =
       options.threads > 0 ? static_cast<size_t>(options.threads) : std::thread::hardware_concurrency();
 
-  io::ShardWriter writer(shard, options.frontend, manifest.parameter_names, kernels::to_string(options.device));
+  io::ShardWriter writer(shard, options.frontend, manifest.parameter_names, kernels::to_string(options.device),
+                         manifest.categories);
   Appender appender(manifest, options, writer);
   PrepareResult result;
   int64_t samples = 0;

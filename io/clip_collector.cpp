@@ -1,6 +1,6 @@
 #include "io/clip_collector.h"
 
-#include <limits>
+#include <algorithm>
 #include <optional>
 
 #include "io/error.h"
@@ -27,51 +27,78 @@ void require_text(const Clip& clip, const fs::path& folder) {
 
 void ClipCollector::add(Clip clip, const Attributes& attributes) {
   require_text(clip, manifest_.root);
-  const fs::path file = manifest_.root / clip.path;
-  std::map<std::string, double> values;
-  for (const auto& [key, value] : attributes.numbers) {
-    if (const auto fault = name_fault(key)) {
-      throw DataError("'" + file.string() + "': the attribute " + in_quotes(key) + " " + fault->what + "; " +
-                      fault->cure);
+  const auto require_name = [&](const std::string& what, const std::string& text) {
+    if (const auto fault = name_fault(text)) {
+      throw DataError("'" + (manifest_.root / clip.path).string() + "': " + what + " " + in_quotes(text) + " " +
+                      fault->what + "; " + fault->cure);
     }
-    const auto [known, is_new] = values.emplace(key, value);
-    if (!is_new && known->second != value) {
-      contradict(file, "has two values of the attribute '" + key + "'");
+  };
+  Attributes named;
+  const Attribute* word = nullptr;
+  for (const Attribute& attribute : attributes) {
+    if (attribute.key.empty()) {
+      word = word == nullptr ? &attribute : word;
+      continue;
     }
-    if (column_.emplace(key, column_.size()).second) {
-      manifest_.parameter_names.push_back(key);
-    }
+    require_name("the attribute", attribute.key);
+    require_name("the value of '" + attribute.key + "',", attribute.value);
+    (numeric_attribute(attribute.key, attribute.value) ? with_numbers_ : with_names_).insert(attribute.key);
+    named.push_back(attribute);
   }
-  for (const auto& [key, value] : attributes.others) {
-    Seen& seen = words_[key];
-    if (seen.count++ == 0) {
-      seen.example = value;
-    }
+  if (word != nullptr && words_++ == 0) {
+    word_example_ = word->value;
   }
   manifest_.clips.push_back(std::move(clip));
-  values_.push_back(std::move(values));
+  attributes_.push_back(std::move(named));
+}
+
+ClipCollector::Value ClipCollector::value_of(const Attribute& attribute) const {
+  const auto is_name = [&](const std::string& name) { return with_names_.contains(name) || declared_.contains(name); };
+  const auto number = numeric_attribute(attribute.key, attribute.value);
+  if (!number || is_name(attribute.key)) {
+    return {attribute.key, {attribute.value}, true};
+  }
+  return {number->first, {value_text(number->second, {}), number->second}, is_name(number->first)};
+}
+
+size_t ClipCollector::column_of(const Value& value) {
+  std::vector<std::string>& names = manifest_.parameter_names;
+  const auto found = std::find(names.begin(), names.end(), value.name);
+  const auto column = static_cast<size_t>(found - names.begin());
+  if (found == names.end()) {
+    names.push_back(value.name);
+    is_category_.push_back(value.is_category);
+  }
+  return column;
 }
 
 Manifest ClipCollector::finish() {
-  for (size_t i = 0; i < manifest_.clips.size(); ++i) {
-    manifest_.clips[i].parameter.assign(column_.size(), std::numeric_limits<double>::quiet_NaN());
-    for (const auto& [key, value] : values_[i]) {
-      manifest_.clips[i].parameter[column_.at(key)] = value;
+  std::vector<std::vector<ParameterCell>> rows(attributes_.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (const Attribute& attribute : attributes_[i]) {
+      Value value = value_of(attribute);
+      const size_t column = column_of(value);
+      rows[i].resize(is_category_.size());
+      ParameterCell& cell = rows[i][column];
+      if (!cell.text.empty() && cell.text != value.cell.text) {
+        contradict(manifest_.root / manifest_.clips[i].path, "has two values of the attribute '" + value.name + "'");
+      }
+      cell = std::move(value.cell);
     }
   }
-  if (!words_.empty()) {
-    note("left out: attributes that are no numbers: " + words_text());
+  for (std::vector<ParameterCell>& row : rows) {
+    row.resize(is_category_.size());
+  }
+  set_parameters(manifest_, rows, is_category_);
+  for (const std::string& name : with_names_) {
+    if (with_numbers_.contains(name)) {
+      note("the attribute " + in_quotes(name) + " has numbers and names; all are taken for names");
+    }
+  }
+  if (words_ > 0) {
+    note("left out: words without a name (" + count_of(words_, "clip") + ", such as " + in_quotes(word_example_) + ")");
   }
   return std::move(manifest_);
-}
-
-std::string ClipCollector::words_text() const {
-  std::string text;
-  for (const auto& [key, seen] : words_) {
-    text += (text.empty() ? "" : ", ") + (key.empty() ? "words without a name" : in_quotes(key)) + " (" +
-            count_of(seen.count, "clip") + ", such as " + in_quotes(seen.example) + ")";
-  }
-  return text;
 }
 
 }  // namespace evenflow::io

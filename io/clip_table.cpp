@@ -1,7 +1,9 @@
 #include "io/clip_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -25,9 +27,75 @@ void require_count(const Hdf5File& file, const std::string& where, size_t got, s
             "; make the file again");
 }
 
+/// Names that a clip has, sorted.
+std::vector<std::string> used_names(const ClipTable& table, size_t p) {
+  const std::vector<std::string>& names = categories_of(table.categories, p);
+  std::set<std::string> used;
+  for (const Clip& clip : table.clips) {
+    if (!names.empty() && !std::isnan(clip.parameter[p])) {
+      used.insert(names.at(static_cast<size_t>(clip.parameter[p])));
+    }
+  }
+  return {used.begin(), used.end()};
+}
+
+/// One parameter's names after the other's; nothing where all are numbers, so that such files stay what they were.
+void write_categories(Hdf5File& file, const Categories& categories) {
+  std::vector<std::string> names;
+  std::vector<int64_t> offsets = {0};
+  for (const std::vector<std::string>& own : categories) {
+    names.insert(names.end(), own.begin(), own.end());
+    offsets.push_back(static_cast<int64_t>(names.size()));
+  }
+  if (!names.empty()) {
+    file.write_texts("/clip/category", names);
+    file.write("/clip/category_offset", offsets);
+  }
+}
+
+Categories read_categories(const Hdf5File& file, size_t parameters) {
+  Categories categories(parameters);
+  if (file.version() < categories_version) {
+    return categories;
+  }
+  const std::vector<std::string> names = file.read_texts("/clip/category");
+  file.require_names("/clip/category", names);
+  const std::vector<int64_t> offsets = file.read<int64_t>("/clip/category_offset");
+  require_count(file, "/clip/category_offset", offsets.size(), parameters + 1);
+  if (offsets.front() != 0 || offsets.back() != static_cast<int64_t>(names.size()) ||
+      !std::is_sorted(offsets.begin(), offsets.end())) {
+    file.fail("/clip/category_offset does not rise from 0 to the " + std::to_string(names.size()) +
+              " names of /clip/category; make the file again");
+  }
+  for (size_t p = 0; p < parameters; ++p) {
+    std::vector<std::string>& own = categories[p];
+    own.assign(names.begin() + offsets[p], names.begin() + offsets[p + 1]);
+    const bool rises = std::adjacent_find(own.begin(), own.end(), std::greater_equal<>()) == own.end();
+    if (!rises || std::any_of(own.begin(), own.end(), [](const std::string& name) { return is_unknown(name); })) {
+      file.fail("/clip/category is not sorted, or names a value twice or not at all; make the file again");
+    }
+  }
+  return categories;
+}
+
+/// A number that is finite, or NaN; of a parameter with names the place of one.
+void require_value(const Hdf5File& file, size_t clip, double value, const std::vector<std::string>& names) {
+  if (std::isinf(value)) {
+    fail_value(file, "/clip/parameter", clip, "infinite", "a number, or NaN for unknown");
+  }
+  if (!names.empty() && !is_code(value, names)) {
+    fail_value(file, "/clip/parameter", clip, value_text(value, {}),
+               "the place of one of " + std::to_string(names.size()) + " names, or NaN for unknown");
+  }
+}
+
 }  // namespace
 
-void write_clip_table(Hdf5File& file, const ClipTable& table) {
+int64_t write_clip_table(Hdf5File& file, const ClipTable& table) {
+  Categories categories(table.parameter_names.size());
+  for (size_t p = 0; p < categories.size(); ++p) {
+    categories[p] = used_names(table, p);
+  }
   std::vector<std::string> path, machine, split, domain, section;
   std::vector<int8_t> label;
   std::vector<double> parameter;
@@ -39,8 +107,10 @@ void write_clip_table(Hdf5File& file, const ClipTable& table) {
     section.push_back(clip.section);
     label.push_back(static_cast<int8_t>(clip.label));
     // One NaN for all: a hash must not depend on which operation made it.
-    for (const double v : clip.parameter) {
-      parameter.push_back(std::isnan(v) ? unknown : v);
+    for (size_t p = 0; p < clip.parameter.size(); ++p) {
+      const double v = clip.parameter[p];
+      const std::vector<std::string>& names = categories_of(table.categories, p);
+      parameter.push_back(std::isnan(v) ? unknown : names.empty() ? v : recoded(v, names, categories.at(p)));
     }
   }
   file.write_texts("/clip/path", path);
@@ -51,6 +121,9 @@ void write_clip_table(Hdf5File& file, const ClipTable& table) {
   file.write_texts("/clip/section", section);
   file.write("/clip/parameter", {table.clips.size(), table.parameter_names.size()}, parameter.data());
   file.write_attribute("/clip/parameter", "names", table.parameter_names);
+  write_categories(file, categories);
+  const bool numbers = std::all_of(categories.begin(), categories.end(), [](const auto& own) { return own.empty(); });
+  return numbers ? format_version : categories_version;
 }
 
 ClipTable read_clip_table(const Hdf5File& file) {
@@ -83,6 +156,7 @@ ClipTable read_clip_table(const Hdf5File& file) {
     file.fail("/clip/parameter is not [" + std::to_string(count) + " clips, " + std::to_string(width) +
               " names]; make the file again");
   }
+  table.categories = read_categories(file, width);
   table.clips.resize(count);
   for (size_t i = 0; i < count; ++i) {
     Clip& clip = table.clips[i];
@@ -102,11 +176,8 @@ ClipTable read_clip_table(const Hdf5File& file) {
     clip.domain = std::move(domain[i]);
     clip.section = std::move(section[i]);
     for (size_t p = 0; p < width; ++p) {
-      const double value = parameter[i * width + p];
-      if (std::isinf(value)) {
-        fail_value(file, "/clip/parameter", i, "infinite", "a number, or NaN for unknown");
-      }
-      clip.parameter.push_back(value);
+      clip.parameter.push_back(parameter[i * width + p]);
+      require_value(file, i, clip.parameter.back(), table.categories[p]);
     }
   }
   return table;

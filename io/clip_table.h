@@ -12,10 +12,12 @@ namespace evenflow::io {
 struct ClipTable {
   std::vector<Clip> clips;
   std::vector<std::string> parameter_names;
+  Categories categories;  ///< a list for each parameter; sorted by byte value, each name that of a clip
 };
 
-/// DataError where a text is not UTF-8, which no reader would take.
-void write_clip_table(Hdf5File& file, const ClipTable& table);
+/// Leaves out names that no clip has, so that the codes on disk may be others. DataError where a text is not UTF-8,
+/// which no reader would take. Returns the version that the file is to have (io/hdf5_file.h).
+int64_t write_clip_table(Hdf5File& file, const ClipTable& table);
 
 /// DataError names the column and clip that are wrong.
 ClipTable read_clip_table(const Hdf5File& file);

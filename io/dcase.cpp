@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <system_error>
 
 #include "io/atomic_file.h"
@@ -100,6 +101,7 @@ std::optional<Attributes> glued_attributes(std::string_view word) {
     return std::nullopt;
   }
   Attributes out;
+  bool any_key = false;
   for (size_t i = 0; i < parts->size(); ++i) {
     GluedPart& part = (*parts)[i];
     if (part.number.empty()) {
@@ -113,30 +115,17 @@ std::optional<Attributes> glued_attributes(std::string_view word) {
       unit = next.letters.substr(0, key);
       next.letters.erase(0, key);
     }
-    const auto attribute = part.letters.size() < 2 ? std::nullopt : numeric_attribute(part.letters, part.number + unit);
-    if (attribute) {
-      out.numbers.push_back(*attribute);
+    if (part.letters.size() >= 2 && numeric_attribute(part.letters, part.number + unit)) {
+      out.push_back({part.letters, part.number + unit});
+      any_key = true;
     } else {
-      out.others.emplace_back("", part.letters + part.number + unit);
+      out.push_back({"", part.letters + part.number + unit});
     }
   }
-  if (out.numbers.empty()) {
+  if (!any_key) {
     return std::nullopt;
   }
   return out;
-}
-
-void append(Attributes& all, Attributes more) {
-  std::move(more.numbers.begin(), more.numbers.end(), std::back_inserter(all.numbers));
-  std::move(more.others.begin(), more.others.end(), std::back_inserter(all.others));
-}
-
-void add_attribute(Attributes& all, const std::string& key, const std::string& value) {
-  if (auto number = numeric_attribute(key, value)) {
-    all.numbers.push_back(std::move(*number));
-  } else {
-    all.others.emplace_back(key, value);
-  }
 }
 
 /// normal_id_00_00000025 and, of the evaluation set, id_00_00000025.
@@ -180,7 +169,7 @@ std::optional<DcaseName> parse_dcase_name(std::string_view stem) {
   }
   ++i;
   for (; i < words.size(); ++i) {
-    if (words[i] != "noAttribute" && !words[i].empty()) {
+    if (!is_unknown(words[i])) {
       name.attributes.push_back(words[i]);
     }
   }
@@ -203,14 +192,14 @@ Attributes read_attributes(const std::vector<std::string>& words) {
     const bool is_key = value_first || (!last && number_with_unit(words[i + 1]));
     std::optional<Attributes> glued = is_key ? std::nullopt : glued_attributes(words[i]);
     if (glued) {
-      append(out, std::move(*glued));
+      std::move(glued->begin(), glued->end(), std::back_inserter(out));
       i += 1;
     } else if (last || (!is_key && words[i].find_first_of("0123456789") != std::string::npos &&
                         glued_attributes(words[i + 1]))) {
-      out.others.emplace_back("", words[i]);  // A1 in A1_Spd28V_Mic1
+      out.push_back({"", words[i]});  // A1 in A1_Spd28V_Mic1
       i += 1;
     } else {
-      add_attribute(out, words[value_first ? i + 1 : i], words[value_first ? i : i + 1]);
+      out.push_back({words[value_first ? i + 1 : i], words[value_first ? i : i + 1]});
       i += 2;
     }
   }
@@ -253,8 +242,8 @@ void AttributeTable::add(const fs::path& file) {
     Row row{recording.parent_path().filename().string(), {}};
     for (size_t j = 1; j < cells.size(); j += 2) {
       const std::string value = j + 1 < cells.size() ? cells[j + 1] : std::string();
-      if (!cells[j].empty() || !value.empty()) {
-        add_attribute(row.attributes, cells[j], value);
+      if (cells[j] != "noAttribute" && !is_unknown(value)) {
+        row.attributes.push_back({cells[j], value});
       }
     }
     rows_.emplace(recording.filename().string(), std::move(row));

@@ -24,10 +24,11 @@ std::optional<DcaseName> parse_dcase_name(std::string_view stem);
 /// An attribute whose value is a number, its unit (28V) moved into the name.
 using NumericAttribute = std::pair<std::string, double>;
 
-struct Attributes {
-  std::vector<NumericAttribute> numbers;
-  std::vector<std::pair<std::string, std::string>> others;  ///< key and value; a word that stands alone has no key
+struct Attribute {
+  std::string key;  ///< none of a word that stands alone
+  std::string value;
 };
+using Attributes = std::vector<Attribute>;
 
 /// From a key and a value as in attributes_NN.csv; none if the value is not a number with at most a unit of letters.
 std::optional<NumericAttribute> numeric_attribute(const std::string& key, std::string_view value);

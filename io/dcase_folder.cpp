@@ -46,18 +46,24 @@ bool is_dcase_clip(const PlacedRecording& recording, const MachineFolders& machi
   return lies_in_clip_folder(recording) && machines.contains(machine_folder(recording));
 }
 
-/// Attributes that a table and a name give different values, of which the table's are taken.
-size_t differing(const Attributes& table, const Attributes& name) {
-  return static_cast<size_t>(std::count_if(name.numbers.begin(), name.numbers.end(), [&](const auto& attribute) {
-    return std::any_of(table.numbers.begin(), table.numbers.end(), [&](const auto& other) {
-      return other.first == attribute.first && other.second != attribute.second;
-    });
-  }));
+/// True of two values of one attribute; numbers may be written in two ways.
+bool contradict_each_other(const Attribute& a, const Attribute& b) {
+  const auto number = numeric_attribute(a.key, a.value);
+  return !a.key.empty() && a.key == b.key && a.value != b.value &&
+         (!number || number != numeric_attribute(b.key, b.value));
+}
+
+/// Does a table give an attribute another value than a name? The table's is taken.
+bool differ(const Attributes& table, const Attributes& name) {
+  return std::any_of(name.begin(), name.end(), [&](const Attribute& own) {
+    return std::any_of(table.begin(), table.end(),
+                       [&](const auto& other) { return contradict_each_other(own, other); });
+  });
 }
 
 class DcaseReader {
  public:
-  explicit DcaseReader(const fs::path& root) : root_(root), collector_(root) {}
+  DcaseReader(const fs::path& root, const DeclaredCategories& declared) : root_(root), collector_(root, declared) {}
 
   void add(const PlacedRecording& recording) {
     const fs::path file = root_ / recording.path;
@@ -83,7 +89,7 @@ class DcaseReader {
     }
     const Attributes of_name = read_attributes(name.attributes);
     const Attributes* listed = table_of(recording).find(fs::path(subfolder) / recording.path.filename());
-    if (listed && differing(*listed, of_name) > 0) {
+    if (listed && differ(*listed, of_name)) {
       ++differing_;
     }
     collector_.add(std::move(clip), listed ? *listed : of_name);
@@ -154,7 +160,8 @@ bool is_dcase(const std::vector<PlacedRecording>& recordings) {
   return !machine_folders(recordings).empty();
 }
 
-DcaseFolder read_dcase(const fs::path& folder, const std::vector<PlacedRecording>& recordings) {
+DcaseFolder read_dcase(const fs::path& folder, const std::vector<PlacedRecording>& recordings,
+                       const DeclaredCategories& declared) {
   const MachineFolders machines = machine_folders(recordings);
   std::vector<PlacedRecording> clips;
   std::vector<fs::path> outside;
@@ -166,7 +173,7 @@ DcaseFolder read_dcase(const fs::path& folder, const std::vector<PlacedRecording
     }
   }
   sort_as_dcase(clips);
-  DcaseReader reader(folder);
+  DcaseReader reader(folder, declared);
   for (const PlacedRecording& clip : clips) {
     reader.add(clip);
   }

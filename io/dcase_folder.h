@@ -20,6 +20,7 @@ struct DcaseFolder {
 };
 
 /// DataError: a recording in a machine's clip folder that is not named by the scheme, or contradicts where it lies.
-DcaseFolder read_dcase(const std::filesystem::path& folder, const std::vector<PlacedRecording>& recordings);
+DcaseFolder read_dcase(const std::filesystem::path& folder, const std::vector<PlacedRecording>& recordings,
+                       const DeclaredCategories& declared);
 
 }  // namespace evenflow::io

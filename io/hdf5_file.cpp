@@ -315,9 +315,9 @@ Hdf5File Hdf5File::open(const fs::path& file) {
   }
   out.kind_ = out.read_text_attribute("/", "kind");
   out.version_ = out.read_attribute<int64_t>("/", "format_version");
-  if (out.version_ < 1 || out.version_ > format_version) {
+  if (out.version_ < 1 || out.version_ > categories_version) {
     out.fail("has format version " + std::to_string(out.version_) + ", this program reads versions 1 to " +
-             std::to_string(format_version) + "; make it again or use the program that wrote it");
+             std::to_string(categories_version) + "; make it again or use the program that wrote it");
   }
   return out;
 }
@@ -466,8 +466,8 @@ void Hdf5File::write_attribute(const std::string& where, const std::string& name
   }
 }
 
-void Hdf5File::finish(const std::string& kind) {
-  write_attribute("/", "format_version", format_version);
+void Hdf5File::finish(const std::string& kind, int64_t version) {
+  write_attribute("/", "format_version", version);
   write_attribute("/", "kind", kind);
   if (H5Fflush(id(), H5F_SCOPE_LOCAL) < 0 || !file_.close()) {
     fail_write("its last blocks");

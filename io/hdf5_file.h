@@ -85,6 +85,8 @@ struct Hdf5Type<uint64_t> {
 
 /// The layout that this program writes. Version 1 had no checksums and no list of a model's parameters; it is read.
 constexpr int64_t format_version = 2;
+/// That of files with parameters that are names, whose codes an older program would take for numbers.
+constexpr int64_t categories_version = 3;
 
 /// An HDF5 file. `where` arguments are absolute object paths: "/clip/offset".
 ///
@@ -186,7 +188,7 @@ class Hdf5File {
 
   hid_t id() const { return file_.get(); }
   /// Writes version and kind, flushes and closes; DataError if that fails. Last: an unfinished file claims no kind.
-  void finish(const std::string& kind);
+  void finish(const std::string& kind, int64_t version = format_version);
 
   static size_t element_count(const Shape& shape);
 

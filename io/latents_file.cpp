@@ -69,8 +69,8 @@ struct LatentsWriter::State {
     file.write("/estimate", {table.clip.size(), table.estimated.size()}, table.estimates.data());
     file.write_attribute("/estimate", "names", table.estimated);
     file.make_group("/clip");
-    write_clip_table(file, {table.clips, table.parameter_names});
-    file.finish(latents_kind);
+    const int64_t version = write_clip_table(file, {table.clips, table.parameter_names, table.categories});
+    file.finish(latents_kind, version);
     atomic.commit();
   }
 

@@ -11,6 +11,7 @@
 
 #include "io/atomic_file.h"
 #include "io/error.h"
+#include "io/parameter_columns.h"
 #include "io/text.h"
 #include "io/wrapped_file.h"
 
@@ -44,6 +45,7 @@ struct Columns {
   std::map<std::string, size_t> reserved;
   std::vector<size_t> parameter;
   std::vector<std::string> parameter_names;
+  std::vector<bool> is_category;  ///< by the header: "tool:category"
 };
 
 /// How the header comes to have the column.
@@ -71,7 +73,7 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
   Columns columns;
   std::map<std::string, size_t> seen;
   for (size_t i = 0; i < header.cells.size(); ++i) {
-    const std::string name = trimmed(header.cells[i]);
+    const auto [name, is_category] = declared_parameter(trimmed(header.cells[i]));
     if (name.empty()) {
       throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
     }
@@ -86,6 +88,7 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
     } else {
       columns.parameter.push_back(i);
       columns.parameter_names.push_back(name);
+      columns.is_category.push_back(is_category);
     }
   }
   for (const char* name : required_columns) {
@@ -109,6 +112,16 @@ std::optional<double> finite_number(std::string_view text) {
   return value;
 }
 
+/// True of what was meant as a number: "nan", "-inf", "1e999", "1,5".
+bool is_spoilt_number(std::string text) {
+  if (std::count(text.begin(), text.end(), ',') == 1) {
+    std::replace(text.begin(), text.end(), ',', '.');
+  }
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error != std::errc::invalid_argument && end == text.data() + text.size();
+}
+
 int parse_label(const std::string& text, const std::string& at) {
   if (text == "normal" || text == "0") {
     return 0;
@@ -120,6 +133,23 @@ int parse_label(const std::string& text, const std::string& at) {
     return -1;
   }
   throw DataError(at + "label " + in_quotes(text) + " must be normal, anomaly or unknown (or 0, 1, -1)");
+}
+
+/// A cell of a parameter. DataError: a text that is no name, or a number that was spoilt.
+ParameterCell read_cell(const std::string& text, const std::string& name, const std::string& at) {
+  if (is_unknown(text)) {
+    return {};
+  }
+  const std::optional<double> value = finite_number(text);
+  if (value) {
+    return {text, *value};
+  }
+  refuse(name_fault(text), at + "column '" + name + "' holds", text);
+  if (is_spoilt_number(text)) {
+    throw DataError(at + "column '" + name + "' holds '" + excerpt(text) +
+                    "', not a number; a parameter is a name or a number with a decimal point, or empty where unknown");
+  }
+  return {text};
 }
 
 Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std::string& origin) {
@@ -151,21 +181,34 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
   }
   clip.section = cell("section");
   require_texts(clip, at);
-  for (size_t i = 0; i < columns.parameter.size(); ++i) {
-    const std::string text = trimmed(row.cells[columns.parameter[i]]);
-    if (text.empty()) {
-      clip.parameter.push_back(std::numeric_limits<double>::quiet_NaN());
-      continue;
-    }
-    const std::optional<double> value = finite_number(text);
-    if (!value) {
-      throw DataError(at + "column '" + columns.parameter_names[i] + "' holds '" + excerpt(text) +
-                      "', not a number; a parameter is a number with a decimal point, or empty where unknown; remove "
-                      "columns that are no parameters");
-    }
-    clip.parameter.push_back(*value);
-  }
   return clip;
+}
+
+std::vector<ParameterCell> read_cells(const CsvRow& row, const Columns& columns, const std::string& origin) {
+  std::vector<ParameterCell> cells;
+  for (size_t p = 0; p < columns.parameter.size(); ++p) {
+    cells.push_back(
+        read_cell(trimmed(row.cells[columns.parameter[p]]), columns.parameter_names[p], place(origin, row.line)));
+  }
+  return cells;
+}
+
+/// Is it one by its cells? DataError names the first name among numbers: a slip of the pen must not make names of them.
+bool is_category(const std::vector<std::vector<ParameterCell>>& rows, size_t p, const Manifest& manifest,
+                 const std::string& origin) {
+  const auto is_name = [p](const auto& row) { return !row[p].text.empty() && std::isnan(row[p].number); };
+  const auto name = std::find_if(rows.begin(), rows.end(), is_name);
+  const auto number =
+      std::find_if(rows.begin(), rows.end(), [p](const auto& row) { return !std::isnan(row[p].number); });
+  if (name == rows.end() || number == rows.end()) {
+    return name != rows.end();
+  }
+  const std::string& column = manifest.parameter_names[p];
+  const auto line_of = [&](auto row) { return manifest.clips[static_cast<size_t>(row - rows.begin())].line; };
+  throw DataError(place(origin, line_of(name)) + "column '" + column + "' holds '" + excerpt((*name)[p].text) +
+                  "', not a number as on line " + std::to_string(line_of(number)) +
+                  "; correct it, leave it empty where it is unknown, or call the column '" + column +
+                  ":category' if all are names");
 }
 
 }  // namespace
@@ -263,7 +306,7 @@ std::string csv_cell(const std::string& text) {
   return out + '"';
 }
 
-Manifest parse_manifest(std::string_view text, const fs::path& csv) {
+Manifest parse_manifest(std::string_view text, const fs::path& csv, const DeclaredCategories& declared) {
   const std::string origin = csv.string();
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
     throw DataError("'" + origin + "' is written in UTF-16; save the file as CSV in UTF-8");
@@ -283,9 +326,11 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
   Manifest manifest;
   manifest.root = csv.has_parent_path() ? csv.parent_path() : fs::path(".");
   manifest.parameter_names = columns.parameter_names;
+  std::vector<std::vector<ParameterCell>> cells;
   std::map<std::string, int64_t> line_of;
   for (size_t i = 1; i < rows.size(); ++i) {
     manifest.clips.push_back(read_row(rows[i], columns, rows[0].cells.size(), origin));
+    cells.push_back(read_cells(rows[i], columns, origin));
     const std::string path = manifest.clips.back().path.lexically_normal().string();
     const auto [first, is_new] = line_of.emplace(path, rows[i].line);
     if (!is_new) {
@@ -293,11 +338,17 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv) {
                       std::to_string(first->second) + "; remove one of the two");
     }
   }
+  std::vector<bool> categories = columns.is_category;
+  for (size_t p = 0; p < categories.size(); ++p) {
+    const bool is_declared = std::find(declared.begin(), declared.end(), columns.parameter_names[p]) != declared.end();
+    categories[p] = categories[p] || is_declared || is_category(cells, p, manifest, origin);
+  }
+  set_parameters(manifest, cells, categories);
   return manifest;
 }
 
-Manifest read_manifest(const fs::path& csv) {
-  return parse_manifest(read_plain_text(csv), csv);
+Manifest read_manifest(const fs::path& csv, const DeclaredCategories& declared) {
+  return parse_manifest(read_plain_text(csv), csv, declared);
 }
 
 }  // namespace evenflow::io

@@ -36,7 +36,7 @@ void note_others(const FolderFiles& files, const fs::path& folder, const std::se
   }
 }
 
-Manifest read_files(const fs::path& folder, const FolderFiles& files) {
+Manifest read_files(const fs::path& folder, const FolderFiles& files, const DeclaredCategories& declared) {
   if (files.recordings.empty()) {
     throw DataError("folder '" + folder.string() + "' holds no recordings (" + audio_endings_text() + ")" +
                     (files.others.empty() ? "" : ", only other files: " + count_endings(files.others)) +
@@ -44,11 +44,11 @@ Manifest read_files(const fs::path& folder, const FolderFiles& files) {
   }
   const std::vector<PlacedRecording> recordings = place_recordings(folder, files.recordings);
   if (is_dcase(recordings)) {
-    DcaseFolder dcase = read_dcase(folder, recordings);
+    DcaseFolder dcase = read_dcase(folder, recordings, declared);
     note_others(files, folder, dcase.tables, dcase.manifest.notes);
     return std::move(dcase.manifest);
   }
-  Manifest manifest = read_telling_folders(folder, recordings);
+  Manifest manifest = read_telling_folders(folder, recordings, declared);
   note_others(files, folder, {}, manifest.notes);
   return manifest;
 }
@@ -84,10 +84,10 @@ size_t count_unlisted(const fs::path& folder, const FolderFiles& files, const Ma
   }));
 }
 
-Manifest read_any_folder(const fs::path& folder) {
+Manifest read_any_folder(const fs::path& folder, const DeclaredCategories& declared) {
   const FolderFiles files = list_files(folder);
   if (std::find(files.others.begin(), files.others.end(), "manifest.csv") != files.others.end()) {
-    Manifest manifest = read_manifest(folder / "manifest.csv");
+    Manifest manifest = read_manifest(folder / "manifest.csv", declared);
     manifest.notes.push_back("the folder is read by the manifest.csv in it");
     if (const size_t unlisted = count_unlisted(folder, files, manifest); unlisted > 0) {
       manifest.notes.push_back("left out: " + count_of(unlisted, "recording") + " that manifest.csv does not list");
@@ -101,12 +101,12 @@ Manifest read_any_folder(const fs::path& folder) {
     throw UsageError("folder '" + folder.string() + "' holds a manifest, '" + escaped(file.string()) +
                      "'; give the manifest in place of the folder, or move it out");
   }
-  return read_files(folder, files);
+  return read_files(folder, files, declared);
 }
 
-Manifest read_recording(const fs::path& file) {
+Manifest read_recording(const fs::path& file, const DeclaredCategories& declared) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-  return read_files(folder, FolderFiles{{file.filename()}, {}, {}});
+  return read_files(folder, FolderFiles{{file.filename()}, {}, {}}, declared);
 }
 
 void require_text_file(const fs::path& file) {
@@ -129,26 +129,26 @@ bool is_dcase_folder(const fs::path& folder) {
   return is_dcase(place_recordings(folder, list_files(folder).recordings));
 }
 
-Manifest read_folder(const fs::path& folder) {
-  return read_files(folder, list_files(folder));
+Manifest read_folder(const fs::path& folder, const DeclaredCategories& declared) {
+  return read_files(folder, list_files(folder), declared);
 }
 
-Manifest read_recordings(const fs::path& path) {
+Manifest read_recordings(const fs::path& path, const DeclaredCategories& declared) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
     throw DataError("'" + path.string() + "' does not exist; check the path");
   }
   if (fs::is_directory(status)) {
-    return read_any_folder(path);
+    return read_any_folder(path, declared);
   }
   if (is_recording(path)) {
-    return read_recording(path);
+    return read_recording(path, declared);
   }
   if (fs::is_regular_file(status)) {
     require_text_file(path);
   }
-  return read_manifest(path);
+  return read_manifest(path, declared);
 }
 
 }  // namespace evenflow::io

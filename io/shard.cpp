@@ -165,13 +165,12 @@ struct ShardWriter::State {
   std::vector<uint64_t> frames_sum;  // of each clip's frames
   size_t unwritten = 0;              // bytes the system has not been asked to write yet
 
-  State(const std::filesystem::path& target, FrontendSettings settings, std::vector<std::string> names,
-        std::string computed_on)
+  State(const std::filesystem::path& target, FrontendSettings settings, ClipTable columns, std::string computed_on)
       : atomic(target),
         file(Hdf5File::create(atomic.temporary(), target)),
         frontend(std::move(settings)),
         device(std::move(computed_on)),
-        table{{}, std::move(names)} {
+        table(std::move(columns)) {
     const hsize_t bands = static_cast<hsize_t>(frontend.mel_bands);
     const std::array<hsize_t, 2> none = {0, bands};
     const std::array<hsize_t, 2> unlimited = {H5S_UNLIMITED, bands};
@@ -211,23 +210,24 @@ struct ShardWriter::State {
     file.make_group("/clip");
     file.write("/clip/offset", offsets);
     file.write("/clip/frames_sum", frames_sum);
-    write_clip_table(file, table);
+    const int64_t version = write_clip_table(file, table);
     write_frontend(file, frontend, device);
     if (!logmel.close()) {
       file.fail_write("/logmel");
     }
-    file.finish(shard_kind);
+    file.finish(shard_kind, version);
     atomic.commit();
   }
 };
 
 ShardWriter::ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
-                         const std::vector<std::string>& parameter_names, const std::string& device) {
+                         const std::vector<std::string>& parameter_names, const std::string& device,
+                         const Categories& categories) {
   if (frontend.mel_bands < 1) {
     throw DataError("cannot write '" + file.string() + "': mel_bands = " + std::to_string(frontend.mel_bands));
   }
   const Hdf5Lock lock;
-  state_ = std::make_unique<State>(file, frontend, parameter_names, device);
+  state_ = std::make_unique<State>(file, frontend, ClipTable{{}, parameter_names, categories}, device);
 }
 
 ShardWriter::~ShardWriter() = default;
@@ -248,6 +248,14 @@ void ShardWriter::append(const Clip& clip, std::span<const float> logmel_db) {
   if (clip.parameter.size() != parameters) {
     state_->file.fail(of + "has " + std::to_string(clip.parameter.size()) + " parameters, expected " +
                       std::to_string(parameters));
+  }
+  for (size_t p = 0; p < parameters; ++p) {
+    const std::vector<std::string>& names = categories_of(state_->table.categories, p);
+    if (!names.empty() && !is_code(clip.parameter[p], names)) {
+      state_->file.fail(of + "has the value " + value_text(clip.parameter[p], {}) + " of '" +
+                        state_->table.parameter_names[p] + "', expected the place of one of " +
+                        std::to_string(names.size()) + " names");
+    }
   }
   // At once, not after hours of work.
   if (!is_utf8(clip.path.string()) || !is_utf8(clip.machine) || !is_utf8(clip.domain) || !is_utf8(clip.section)) {
@@ -401,6 +409,9 @@ const std::string& Shard::device() const {
 const std::vector<std::string>& Shard::parameter_names() const {
   return state_->table.parameter_names;
 }
+const Categories& Shard::categories() const {
+  return state_->table.categories;
+}
 const std::vector<Clip>& Shard::clips() const {
   return state_->table.clips;
 }
@@ -448,6 +459,11 @@ std::string Shard::data_hash() const {
   hash.add(offsets().data(), offsets().size() * sizeof(int64_t));
   for (const Clip& clip : clips()) {
     hash.add(clip.parameter.data(), clip.parameter.size() * sizeof(double));
+  }
+  for (const std::vector<std::string>& names : categories()) {
+    for (const std::string& name : names) {
+      hash.add(name.c_str(), name.size() + 1);
+    }
   }
   return hash.hex();
 }

@@ -19,9 +19,11 @@ uint64_t frames_sum(std::span<const float> frames);
 /// Writes a shard to a temporary name beside `file`; finish() fsyncs and renames. Without finish() nothing remains.
 class ShardWriter {
  public:
-  /// `device`: where the frames are computed.
+  /// `device`: where the frames are computed. `categories`: the names that codes of parameters stand for; names that no
+  /// clip has are left out of the shard.
   ShardWriter(const std::filesystem::path& file, const FrontendSettings& frontend,
-              const std::vector<std::string>& parameter_names, const std::string& device = "cpu");
+              const std::vector<std::string>& parameter_names, const std::string& device = "cpu",
+              const Categories& categories = {});
   ~ShardWriter();
   ShardWriter(ShardWriter&&) noexcept;
   ShardWriter& operator=(ShardWriter&&) noexcept;
@@ -48,6 +50,8 @@ class Shard {
   /// Where the frames were computed: "cpu", "cuda:0".
   const std::string& device() const;
   const std::vector<std::string>& parameter_names() const;
+  /// Of each parameter the names that its values are codes of, sorted by byte value; empty of a number.
+  const Categories& categories() const;
   const std::vector<Clip>& clips() const;
   /// Clip i owns frames [offsets[i], offsets[i + 1]).
   const std::vector<int64_t>& offsets() const;
@@ -57,7 +61,8 @@ class Shard {
   void read_frames(int64_t first, int64_t count, float* out) const;
   /// All of a clip's, [frames, mel_bands] in dB.
   std::vector<float> clip_frames(size_t clip) const;
-  /// FNV-1a 64 over frames, offsets and parameters, as 16 hex digits: the data's identity in a model's provenance.
+  /// FNV-1a 64 over frames, offsets, parameters and their names, as 16 hex digits: the data's identity in a model's
+  /// provenance.
   std::string data_hash() const;
 
  private:

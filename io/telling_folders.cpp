@@ -88,8 +88,8 @@ std::optional<std::string> defect_of(const PlacedRecording& r, const SortedMachi
 
 class FolderReader {
  public:
-  FolderReader(const fs::path& root, const std::vector<PlacedRecording>& recordings)
-      : root_(root), collector_(root), sorted_(sorted_machines(recordings)) {}
+  FolderReader(const fs::path& root, const std::vector<PlacedRecording>& recordings, const DeclaredCategories& declared)
+      : root_(root), collector_(root, declared), sorted_(sorted_machines(recordings)) {}
 
   void add(const PlacedRecording& recording) {
     const fs::path file = root_ / recording.path;
@@ -180,8 +180,9 @@ class FolderReader {
 
 }  // namespace
 
-Manifest read_telling_folders(const fs::path& folder, const std::vector<PlacedRecording>& recordings) {
-  FolderReader reader(folder, recordings);
+Manifest read_telling_folders(const fs::path& folder, const std::vector<PlacedRecording>& recordings,
+                              const DeclaredCategories& declared) {
+  FolderReader reader(folder, recordings, declared);
   for (const PlacedRecording& recording : recordings) {
     reader.add(recording);
   }

@@ -11,6 +11,7 @@
 namespace evenflow::io {
 
 /// DataError: a recording that lies in folders of both labels or splits, or whose name contradicts them.
-Manifest read_telling_folders(const std::filesystem::path& folder, const std::vector<PlacedRecording>& recordings);
+Manifest read_telling_folders(const std::filesystem::path& folder, const std::vector<PlacedRecording>& recordings,
+                              const DeclaredCategories& declared);
 
 }  // namespace evenflow::io

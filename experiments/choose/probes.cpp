@@ -52,7 +52,7 @@ void make_probe(std::vector<float>& frames, int64_t bands, ProbeKind kind, uint6
 
 void write_probes(const io::Shard& shard, const std::vector<int32_t>& clips, uint64_t seed,
                   const std::filesystem::path& out) {
-  io::ShardWriter writer(out, shard.frontend(), shard.parameter_names(), shard.device());
+  io::ShardWriter writer(out, shard.frontend(), shard.parameter_names(), shard.device(), shard.categories());
   for (const int32_t index : clips) {
     const std::vector<float> normal = shard.clip_frames(static_cast<size_t>(index));
     for (int kind = 0; kind < probe_kinds; ++kind) {

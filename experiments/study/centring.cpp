@@ -47,7 +47,7 @@ void centre_by_value(const io::Shard& shard, const std::filesystem::path& out) {
     trained[value_of(clip)].add(frames, bands);
     training.add(frames, bands);
   }
-  io::ShardWriter writer(out, shard.frontend(), shard.parameter_names(), shard.device());
+  io::ShardWriter writer(out, shard.frontend(), shard.parameter_names(), shard.device(), shard.categories());
   for (size_t i = 0; i < shard.clips().size(); ++i) {
     std::vector<float> frames = shard.clip_frames(i);
     const io::Clip& clip = shard.clips()[i];

@@ -14,6 +14,7 @@
 #include <limits>
 #include <thread>
 
+#include "io/hdf5_file.h"
 #include "io/model_file.h"
 #include "tests/io/hdf5_damage.h"
 #include "tests/io/testing.h"
@@ -263,6 +264,56 @@ TEST(Shard, SeveralThreadsReadAtOnce) {
     thread.join();
   }
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
+}
+
+/// Three tools beside a velocity, written in an order of their own and with one that no clip has.
+void write_tools(const std::filesystem::path& file, const std::vector<std::string>& names = {"C", "A", "none", "B"}) {
+  ShardWriter writer(file, small_frontend(), {"velocity_mm_s", "tool"}, "cpu", {{}, names});
+  for (const double tool : {0.0, 3.0, nan_value, 1.0}) {
+    writer.append({std::to_string(tool) + ".wav", "", Split::train, 0, {100.0, tool}, "", ""}, frames_of(0, 3, 8));
+  }
+  writer.finish();
+}
+
+TEST(ShardCategories, AreSortedAndThoseOfItsClips) {
+  const TempFolder folder;
+  write_tools(folder / "s.h5");
+  const Shard shard(folder / "s.h5");
+  EXPECT_THAT(shard.categories(), ElementsAre(IsEmpty(), ElementsAre("A", "B", "C")));
+  std::vector<double> tools;
+  for (const Clip& clip : shard.clips()) {
+    EXPECT_EQ(clip.parameter.at(0), 100.0);
+    tools.push_back(clip.parameter.at(1));
+  }
+  EXPECT_THAT(tools, ElementsAre(2.0, 1.0, ::testing::IsNan(), 0.0));
+}
+
+TEST(ShardCategories, MakeAVersionOfTheirOwnThatOlderProgramsRefuse) {
+  const TempFolder folder;
+  write_tools(folder / "s.h5");
+  write_some(folder / "numbers.h5");
+  EXPECT_EQ(Hdf5File::open(folder / "s.h5").version(), 3);
+  EXPECT_EQ(Hdf5File::open(folder / "numbers.h5").version(), 2);
+  EXPECT_FALSE(Hdf5File::open(folder / "numbers.h5").exists("/clip/category"));
+  EXPECT_THAT(Shard(folder / "numbers.h5").categories(), ElementsAre(IsEmpty(), IsEmpty()));
+}
+
+TEST(ShardCategories, TheirNamesAreInTheHash) {
+  const TempFolder folder;
+  write_tools(folder / "s.h5");
+  write_tools(folder / "other.h5", {"C", "A", "none", "BB"});
+  EXPECT_NE(Shard(folder / "s.h5").data_hash(), Shard(folder / "other.h5").data_hash());
+}
+
+TEST(ShardCategories, ACodeThatIsNoneIsRefusedAtOnce) {
+  const TempFolder folder;
+  ShardWriter writer(folder / "s.h5", small_frontend(), {"tool"}, "cpu", {{"A", "B"}});
+  for (const double tool : {2.0, -1.0, 0.5}) {
+    EXPECT_THAT(error_of<DataError>([&] {
+                  writer.append({"a.wav", "", Split::train, 0, {tool}, "", ""}, frames_of(0, 3, 8));
+                }),
+                HasSubstr("of 'tool', expected the place of one of 2 names"));
+  }
 }
 
 TEST(ShardWriter, MemoryStaysAndFramesGoToDisk) {
@@ -551,7 +602,7 @@ TEST(ShardOpen, AnOddNumberOfValuesHasItsSum) {
 class ShardEdit : public ::testing::Test {
  protected:
   std::string error_after(const std::function<void(hid_t)>& edit) {
-    write_some(folder_ / "s.h5");
+    write_(folder_ / "s.h5");
     const hid_t file = H5Fopen((folder_ / "s.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
     edit(file);
     EXPECT_GE(H5Fclose(file), 0);
@@ -588,13 +639,22 @@ class ShardEdit : public ::testing::Test {
     H5Oclose(object);
     H5Aclose(attribute);
   }
+  static void overwrite_bytes(hid_t file, const char* where, const char* bytes) {
+    const hid_t dataset = H5Dopen2(file, where, H5P_DEFAULT);
+    const hid_t type = H5Dget_type(dataset);
+    EXPECT_GE(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes), 0);
+    H5Tclose(type);
+    H5Dclose(dataset);
+    testing::reseal(file, where);
+  }
   TempFolder folder_;
+  std::function<void(const std::filesystem::path&)> write_ = write_some;
 };
 
 TEST_F(ShardEdit, OtherVersion) {
-  const int64_t version = 3;
+  const int64_t version = 4;
   EXPECT_THAT(error_after([&](hid_t f) { set_attribute(f, "/", "format_version", H5T_STD_I64LE, &version); }),
-              AllOf(HasSubstr("format version 3"), HasSubstr("reads versions 1 to 2")));
+              AllOf(HasSubstr("format version 4"), HasSubstr("reads versions 1 to 3")));
 }
 
 TEST_F(ShardEdit, OtherFeature) {
@@ -643,6 +703,29 @@ TEST_F(ShardEdit, BadLabelAndWrongType) {
 
 TEST_F(ShardEdit, MissingParts) {
   for (const char* where : {"/clip/path", "/clip/parameter", "/clip/offset", "/logmel", "/clip", "/frontend"}) {
+    EXPECT_THAT(error_after([&](hid_t f) { H5Ldelete(f, where, H5P_DEFAULT); }), HasSubstr(where)) << where;
+  }
+}
+
+TEST_F(ShardEdit, CategoriesThatAreNone) {
+  write_ = [](const std::filesystem::path& file) { write_tools(file); };
+  for (const std::vector<int64_t>& offsets :
+       std::vector<std::vector<int64_t>>{{0, 1, 4}, {1, 1, 3}, {0, 4, 3}, {0, -1, 3}}) {
+    EXPECT_THAT(error_after([&](hid_t f) { overwrite(f, "/clip/category_offset", H5T_NATIVE_INT64, offsets); }),
+                HasSubstr("/clip/category_offset does not rise from 0 to the 3 names"));
+  }
+  EXPECT_THAT(error_after([&](hid_t f) { replace<int64_t>(f, "/clip/category_offset", H5T_STD_I64LE, {0, 3}); }),
+              HasSubstr("/clip/category_offset has 2 entries, expected 3"));
+  // A byte is a name.
+  for (const char* names : {"AAB", "BAC"}) {
+    EXPECT_THAT(error_after([&](hid_t f) { overwrite_bytes(f, "/clip/category", names); }),
+                HasSubstr("/clip/category is not sorted, or names a value twice"));
+  }
+  EXPECT_THAT(error_after([&](hid_t f) {
+                overwrite<double>(f, "/clip/parameter", H5T_NATIVE_DOUBLE, {100, 3, 100, 0, 100, 0, 100, 0});
+              }),
+              AllOf(HasSubstr("/clip/parameter of clip 0 is 3"), HasSubstr("the place of one of 3 names")));
+  for (const char* where : {"/clip/category", "/clip/category_offset"}) {
     EXPECT_THAT(error_after([&](hid_t f) { H5Ldelete(f, where, H5P_DEFAULT); }), HasSubstr(where)) << where;
   }
 }

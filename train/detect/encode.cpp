@@ -78,6 +78,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   table.estimated = s.model.condition.names;
   table.clips = shard.clips();
   table.parameter_names = shard.parameter_names();
+  table.categories = shard.categories();
   table.columns = empty_columns(*s.network);
   flow::WindowScores scores(*s.network);
   int32_t clip = 0;
