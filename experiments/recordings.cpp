@@ -58,8 +58,8 @@ std::filesystem::path file_of(const io::Manifest& manifest, const io::Clip& clip
   return manifest.root / clip.path;
 }
 
-io::Manifest read_clips(const std::filesystem::path& input) {
-  io::Manifest manifest = io::read_recordings(input);
+io::Manifest read_clips(const std::filesystem::path& input, const io::DeclaredCategories& declared) {
+  io::Manifest manifest = io::read_recordings(input, declared);
   train::require_parameter_names(manifest.parameter_names, input);
   return manifest;
 }
@@ -158,6 +158,17 @@ std::string values_text(const std::vector<double>& values) {
   return out;
 }
 
+std::string values_text(const std::vector<double>& codes, const std::vector<std::string>& names) {
+  if (names.empty() || codes.empty()) {
+    return values_text(codes);
+  }
+  std::set<std::string> present;
+  for (const double code : codes) {
+    present.insert(io::value_text(code, names));
+  }
+  return listed(present);
+}
+
 std::string listed(const std::set<std::string>& names) {
   std::vector<std::string> shown;
   shown.reserve(names.size());
@@ -205,7 +216,8 @@ void require_own_machines(const std::map<std::string, int64_t>& clips, const std
   print_note(others);
 }
 
-std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names) {
+std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names,
+                           const io::Categories& categories) {
   std::string out;
   std::set<std::string> machines, domains, sections;
   for (const io::Clip& clip : clips) {
@@ -236,8 +248,9 @@ std::string describe_clips(std::span<const io::Clip> clips, const std::vector<st
     out += fmt::format("  domains        {}\n", listed(domains));
   }
   for (size_t p = 0; p < parameter_names.size(); ++p) {
-    out += fmt::format("  {:<14} {}{}\n", io::escaped(parameter_names[p]), values_text(distinct_values(clips, p)),
-                       unknown_text(clips, p));
+    out +=
+        fmt::format("  {:<14} {}{}\n", io::escaped(parameter_names[p]),
+                    values_text(distinct_values(clips, p), io::categories_of(categories, p)), unknown_text(clips, p));
   }
   return out;
 }

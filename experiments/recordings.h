@@ -15,7 +15,7 @@ namespace evenflow::experiments {
 
 /// io::read_recordings for a command that ends in a table: io::DataError also if a parameter is called like one of its
 /// columns.
-io::Manifest read_clips(const std::filesystem::path& input);
+io::Manifest read_clips(const std::filesystem::path& input, const io::DeclaredCategories& declared = {});
 
 /// io::DataError naming (up to three of) the recordings that do not exist, all at once.
 void require_recordings(const io::Manifest& manifest, const std::filesystem::path& named);
@@ -38,6 +38,8 @@ std::vector<double> distinct_values(std::span<const io::Clip> clips, size_t para
 
 /// "50, 100, 150" or, of many, "50, 100, ..., 750 (15 values)".
 std::string values_text(const std::vector<double>& values);
+/// The same of codes: "A, B, C", and of many " and 3 more".
+std::string values_text(const std::vector<double>& codes, const std::vector<std::string>& names);
 
 /// "fan, pump" and, of many, " and 3 more".
 std::string listed(const std::set<std::string>& names);
@@ -55,7 +57,9 @@ std::map<std::string, int64_t> count_machines(std::span<const io::Clip> clips);
 void require_own_machines(const std::map<std::string, int64_t>& clips, const std::vector<std::string>& trained,
                           bool allowed);
 
-/// Lines on splits, labels, machines, domains and parameters, each indented by two blanks and ended.
-std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names);
+/// Lines on splits, labels, machines, domains and parameters, each indented by two blanks and ended. `categories`: what
+/// the codes of parameters stand for.
+std::string describe_clips(std::span<const io::Clip> clips, const std::vector<std::string>& parameter_names,
+                           const io::Categories& categories);
 
 }  // namespace evenflow::experiments

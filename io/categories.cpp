@@ -9,7 +9,6 @@ namespace evenflow::io {
 namespace {
 
 constexpr double unknown_value = std::numeric_limits<double>::quiet_NaN();
-constexpr std::string_view category_suffix = ":category";
 
 }  // namespace
 
@@ -47,8 +46,9 @@ bool is_unknown(std::string_view cell) {
 }
 
 DeclaredParameter declared_parameter(std::string_view text) {
-  const bool is_category = text.size() > category_suffix.size() && text.ends_with(category_suffix);
-  return {std::string(is_category ? text.substr(0, text.size() - category_suffix.size()) : text), is_category};
+  constexpr std::string_view suffix = category_suffix;
+  const bool is_category = text.size() > suffix.size() && text.ends_with(suffix);
+  return {std::string(is_category ? text.substr(0, text.size() - suffix.size()) : text), is_category};
 }
 
 std::vector<std::string> declared_names(std::span<const std::string> texts) {

@@ -32,6 +32,7 @@ std::string value_text(double value, const std::vector<std::string>& names);
 /// What it says where a table has no value: nothing, or DCASE's "noAttribute".
 bool is_unknown(std::string_view cell);
 
+inline constexpr const char* category_suffix = ":category";
 /// A parameter as it may be declared, "tool:category" or "velocity_mm_s".
 struct DeclaredParameter {
   std::string name;

@@ -207,8 +207,9 @@ bool is_category(const std::vector<std::vector<ParameterCell>>& rows, size_t p, 
   const auto line_of = [&](auto row) { return manifest.clips[static_cast<size_t>(row - rows.begin())].line; };
   throw DataError(place(origin, line_of(name)) + "column '" + column + "' holds '" + excerpt((*name)[p].text) +
                   "', not a number as on line " + std::to_string(line_of(number)) +
-                  "; correct it, leave it empty where it is unknown, or call the column '" + column +
-                  ":category' if all are names");
+                  "; write numbers with a decimal point and leave unknown cells empty, or, if all are names, call the "
+                  "column '" +
+                  column + ":category'");
 }
 
 }  // namespace

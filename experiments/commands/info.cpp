@@ -70,7 +70,7 @@ void describe_shard(const fs::path& file) {
   line("clips", std::to_string(shard.clips().size()));
   line("sound",
        fmt::format("{:.2f} h, {} frames", seconds_of(shard.frames(), shard.frontend()) / 3600.0, shard.frames()));
-  fmt::print("{}", describe_clips(shard.clips(), shard.parameter_names()));
+  fmt::print("{}", describe_clips(shard.clips(), shard.parameter_names(), shard.categories()));
   line("frontend", frontend_text(shard.frontend()) + (shard.device() == "cpu" ? "" : ", on " + shard.device()));
   line("data hash", shard.data_hash());
 }
@@ -230,7 +230,7 @@ void describe_scores(const fs::path& file) {
   }
   fmt::print("{}: scores\n", io::escaped(file.string()));
   line("clips", std::to_string(clips.size()));
-  fmt::print("{}", describe_clips(clips, table.parameter_names));
+  fmt::print("{}", describe_clips(clips, table.parameter_names, table.categories));
   const auto anomalous =
       std::count_if(table.clips.begin(), table.clips.end(), [](const auto& clip) { return clip.decision == 1; });
   line("scores", fmt::format("{}", fmt::join(table.score_names, ", ")));
@@ -244,7 +244,7 @@ void describe_recordings(const fs::path& file, const char* what) {
   const io::Manifest manifest = read_clips(file);
   fmt::print("{}: {}\n", io::escaped(file.string()), what);
   line("recordings", std::to_string(manifest.clips.size()));
-  fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
+  fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names, manifest.categories));
   for (const std::string& note : manifest.notes) {
     line("note", note);
   }

@@ -2,7 +2,9 @@
 #include "frontend/prepare.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
@@ -13,6 +15,7 @@
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
+#include "io/error.h"
 #include "io/manifest.h"
 #include "io/output_folder.h"
 #include "kernels/device.h"
@@ -44,7 +47,10 @@ void declare(Options& options, PrepareArguments& arguments) {
   options.threads(arguments.threads);
   options.config(
       arguments.config,
-      [](const std::string& key) { return key.starts_with("frontend.") || key == "window.window_frames"; }, false);
+      [](const std::string& key) {
+        return key.starts_with("frontend.") || key == "window.window_frames" || key == "condition.parameters";
+      },
+      false);
 }
 
 /// The clips of each machine, as manifests of their own.
@@ -52,7 +58,8 @@ std::map<std::string, io::Manifest> by_machine(const io::Manifest& all) {
   std::map<std::string, io::Manifest> manifests;
   for (const io::Clip& clip : all.clips) {
     io::Manifest& own =
-        manifests.try_emplace(clip.machine, io::Manifest{all.root, all.parameter_names, {}, {}}).first->second;
+        manifests.try_emplace(clip.machine, io::Manifest{all.root, all.parameter_names, {}, {}, all.categories})
+            .first->second;
     own.clips.push_back(clip);
   }
   return manifests;
@@ -76,7 +83,7 @@ int prepare_one(const io::Manifest& manifest, const fs::path& out, const fronten
     fmt::print("{}\n", one_line(line));
   }
   if (result.skipped.empty()) {
-    fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names));
+    fmt::print("{}", describe_clips(manifest.clips, manifest.parameter_names, manifest.categories));
   } else {
     fmt::print("Skipped {}:\n", count_text(static_cast<int64_t>(result.skipped.size()), "recording"));
     for (const std::string& sentence : result.skipped) {
@@ -104,13 +111,26 @@ int prepare_each(const io::Manifest& manifest, const PrepareArguments& arguments
   return exit_ok;
 }
 
+/// io::UsageError: a category that is declared and not there.
+void require_columns(const io::DeclaredCategories& declared, const io::Manifest& manifest, const fs::path& input) {
+  for (const std::string& name : declared) {
+    const std::vector<std::string>& there = manifest.parameter_names;
+    if (std::find(there.begin(), there.end(), name) == there.end()) {
+      throw io::UsageError(fmt::format("condition.parameters has '{}:category', which '{}' does not have; it has [{}]",
+                                       name, input.string(), fmt::join(there, ", ")));
+    }
+  }
+}
+
 int run(const PrepareArguments& arguments) {
   const io::Config config = resolve(arguments.config);
   const kernels::Device device = kernels::parse_device(arguments.device);
   Outputs outputs(arguments.force);
   outputs.reads(arguments.config);
   outputs.reads(arguments.input, "an input");
-  io::Manifest manifest = read_clips(arguments.input);
+  const io::DeclaredCategories declared = io::declared_categories(config.condition.parameters);
+  io::Manifest manifest = read_clips(arguments.input, declared);
+  require_columns(declared, manifest, arguments.input);
   outputs.reads_listed(manifest, arguments.input);
   if (!arguments.each_machine) {
     outputs.writes(arguments.out, FileKind::shard);

@@ -114,7 +114,9 @@ std::vector<Row> condition_rows() {
       boolean("condition.enabled", Field{section, &Section::enabled},
               "false: a conventional flow, tied to no parameter"),
       list("condition.parameters", Field{section, &Section::parameters},
-           "physical parameters the latent zd carries; empty: those of the shard that vary in the training clips"),
+           "parameters the latent zd carries, tool:category one whose values are names even if they look like numbers; "
+           "empty: "
+           "those of the shard that vary in the training clips"),
       list("condition.k", Field{section, &Section::k},
            "slope per unit of each parameter; empty: k (v - v0) spans [-3, 3] over the training values"),
       list("condition.v0", Field{section, &Section::v0},

@@ -2,6 +2,7 @@
 #include <set>
 #include <string>
 
+#include "io/categories.h"
 #include "io/config.h"
 #include "io/config/rows.h"
 #include "io/error.h"
@@ -32,7 +33,7 @@ void check_side(const char* key, int value, const ModelSettings& model) {
 
 void check_condition(const ConditionSettings& condition) {
   std::set<std::string> seen;
-  for (const std::string& name : condition.parameters) {
+  for (const std::string& name : declared_names(condition.parameters)) {
     if (!seen.insert(name).second) {
       throw UsageError("condition.parameters names '" + name + "' twice; name it once");
     }

@@ -1,5 +1,6 @@
 #include "io/dcase.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "io/manifest.h"
@@ -82,7 +83,24 @@ TEST(DcaseName, Of2020) {
 }
 
 std::vector<NumericAttribute> numeric_attributes(const std::vector<std::string>& words) {
-  return read_attributes(words).numbers;
+  std::vector<NumericAttribute> numbers;
+  for (const Attribute& attribute : read_attributes(words)) {
+    if (const auto number = numeric_attribute(attribute.key, attribute.value); number && !attribute.key.empty()) {
+      numbers.push_back(*number);
+    }
+  }
+  return numbers;
+}
+
+/// Key and value of those that are no numbers; a word that stands alone has no key.
+std::vector<std::pair<std::string, std::string>> other_attributes(const std::vector<std::string>& words) {
+  std::vector<std::pair<std::string, std::string>> others;
+  for (const Attribute& attribute : read_attributes(words)) {
+    if (attribute.key.empty() || !numeric_attribute(attribute.key, attribute.value)) {
+      others.emplace_back(attribute.key, attribute.value);
+    }
+  }
+  return others;
 }
 
 TEST(DcaseAttributes, NumbersUnitsAndWords) {
@@ -102,7 +120,7 @@ TEST(DcaseAttributes, NumbersUnitsAndWords) {
 }
 
 TEST(DcaseAttributes, GluedToOneWord) {
-  const auto others = [](const std::string& word) { return read_attributes({word}).others; };
+  const auto others = [](const std::string& word) { return other_attributes({word}); };
   EXPECT_THAT(numeric_attributes({"A1Spd28VMic1"}), ElementsAre(Pair("Spd_V", 28.0), Pair("Mic", 1.0)));
   EXPECT_THAT(others("A1Spd28VMic1"), ElementsAre(Pair("", "A1")));
   EXPECT_THAT(numeric_attributes({"B1Spd10Mic2"}), ElementsAre(Pair("Spd", 10.0), Pair("Mic", 2.0)));
@@ -126,9 +144,8 @@ TEST(DcaseAttributes, GluedToOneWord) {
 }
 
 TEST(DcaseAttributes, WhatIsNoNumberIsKept) {
-  EXPECT_THAT(read_attributes({"car", "A1", "spd", "28V", "mic"}).others,
-              ElementsAre(Pair("car", "A1"), Pair("", "mic")));
-  EXPECT_THAT(read_attributes({"0", "g", "none"}).others, ElementsAre(Pair("", "none")));
+  EXPECT_THAT(other_attributes({"car", "A1", "spd", "28V", "mic"}), ElementsAre(Pair("car", "A1"), Pair("", "mic")));
+  EXPECT_THAT(other_attributes({"0", "g", "none"}), ElementsAre(Pair("", "none")));
 }
 
 TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
@@ -152,7 +169,8 @@ TEST(DcaseFolder, SeveralMachinesWithAndWithoutAttributeFiles) {
   const Manifest m = read_folder(folder.path());
   EXPECT_EQ(m.root, folder.path());
   ASSERT_EQ(m.clips.size(), 5u);
-  EXPECT_THAT(m.parameter_names, ElementsAre("vel", "weight_kg"));
+  EXPECT_THAT(m.parameter_names, ElementsAre("vel", "loc", "m-n", "weight_kg"));
+  EXPECT_THAT(m.categories, ElementsAre(IsEmpty(), ElementsAre("A"), ElementsAre("W"), IsEmpty()));
 
   const Clip& first = clip_at(m, bearing_train);
   EXPECT_EQ(first.machine, "bearing");
@@ -266,9 +284,45 @@ TEST(DcaseFolder, SaysWhatItLeavesOut) {
   put(folder / "car/readme.md", "x");
   EXPECT_THAT(read_folder(folder.path()).notes,
               ElementsAre(HasSubstr("attributes_*.csv contradicts the name of 1 recording;"),
-                          AllOf(HasSubstr("words without a name (2 clips, such as 'A1')"),
-                                HasSubstr("'car' (1 clip, such as 'B2')")),
+                          HasSubstr("words without a name (2 clips, such as 'A1')"),
                           HasSubstr("2 in 'car/supplemental'"), AllOf(HasSubstr("left out"), HasSubstr("1 .md"))));
+}
+
+std::string name_of(const Manifest& manifest, const std::string& path, const std::string& name) {
+  const size_t p =
+      static_cast<size_t>(std::find(manifest.parameter_names.begin(), manifest.parameter_names.end(), name) -
+                          manifest.parameter_names.begin());
+  return value_text(clip_at(manifest, path).parameter.at(p), categories_of(manifest.categories, p));
+}
+
+// As of 2021 to 2026: numbers, names, both in one attribute, and clips that lack them.
+TEST(DcaseFolder, AttributesComeInAsWhatTheyAre) {
+  const TempFolder folder;
+  const std::string first = "car/train/section_00_source_train_normal_0000_car_B1_spd_28V_mic_1_noise_x.wav";
+  const std::string second = "car/train/section_00_source_train_normal_0001_car_A2_spd_31V_mic_2_noise_3.wav";
+  const std::string third = "car/test/section_00_source_test_normal_0002_noAttribute.wav";
+  const std::string fourth = "car/test/section_00_target_test_normal_0003.wav";
+  for (const std::string& file : {first, second, third, fourth}) {
+    put(folder / file, "x");
+  }
+  put(folder / "car/attributes_00.csv",
+      "file_name,d1p,d1v,d2p,d2v\n" + fourth + ",car,A2,noise,noAttribute\n" + third + ",noAttribute,,,\n");
+  const Manifest m = read_folder(folder.path());
+  EXPECT_THAT(m.parameter_names, ElementsAre("car", "spd_V", "mic", "noise"));
+  EXPECT_THAT(m.categories, ElementsAre(ElementsAre("A2", "B1"), IsEmpty(), IsEmpty(), ElementsAre("3", "x")));
+  EXPECT_EQ(name_of(m, first, "car"), "B1");
+  EXPECT_EQ(name_of(m, second, "car"), "A2");
+  EXPECT_EQ(name_of(m, fourth, "car"), "A2");
+  EXPECT_EQ(name_of(m, third, "car"), "");
+  EXPECT_EQ(name_of(m, second, "noise"), "3");
+  EXPECT_EQ(name_of(m, fourth, "noise"), "");
+  EXPECT_EQ(value_of(m, clip_at(m, second), "spd_V"), 31.0);
+  EXPECT_THAT(m.notes, ElementsAre(HasSubstr("the attribute 'noise' has numbers and names")));
+
+  const Manifest declared = read_folder(folder.path(), {"mic", "spd"});
+  EXPECT_THAT(declared.parameter_names, ElementsAre("car", "spd", "mic", "noise"));
+  EXPECT_THAT(declared.categories[1], ElementsAre("28V", "31V"));
+  EXPECT_THAT(declared.categories[2], ElementsAre("1", "2"));
 }
 
 TEST(DcaseFolder, ContradictionsAreRefused) {

@@ -142,9 +142,44 @@ TEST(ManifestCsv, AColumnThatIsNoParameterNamesRowColumnValueAndCure) {
   for (const std::string value : {"fast", "1,5", "12 mm", "nan", "inf", "1e999", "0x10", "+-1", "--1"}) {
     EXPECT_THAT(data_error(std::string(header) + "a,train,normal,m,1\nb,train,normal,m," + csv_cell(value) + "\n"),
                 AllOf(StartsWith("data/m.csv:3: column 'velocity_mm_s' holds '" + value + "', not a number"),
-                      HasSubstr("decimal point"), HasSubstr("remove columns")))
+                      HasSubstr("decimal point")))
         << value;
   }
+  // A number that was spoilt is none of the names of a column of names either.
+  EXPECT_THAT(data_error(std::string(header) + "a,train,normal,m,nan\n"), HasSubstr("a name or a number"));
+}
+
+TEST(ManifestCsv, AColumnOfNamesIsACategory) {
+  const Manifest m = parse(
+      "path,split,label,machine,tool,velocity_mm_s\n"
+      "1.wav,train,normal,rail, b ,100\n2.wav,train,normal,rail,a,\n3.wav,test,normal,rail,,noAttribute\n"
+      "4.wav,test,normal,rail,noAttribute,1\n5.wav,test,normal,rail,\u00fc,2\n");
+  EXPECT_THAT(m.parameter_names, ElementsAre("tool", "velocity_mm_s"));
+  EXPECT_THAT(m.categories, ElementsAre(ElementsAre("a", "b", "\u00fc"), IsEmpty()));
+  std::vector<std::string> tools;
+  for (const Clip& clip : m.clips) {
+    tools.push_back(value_text(clip.parameter.at(0), m.categories[0]));
+  }
+  EXPECT_THAT(tools, ElementsAre("b", "a", "", "", "\u00fc"));
+  EXPECT_TRUE(std::isnan(m.clips[2].parameter[1]));
+}
+
+TEST(ManifestCsv, NumbersAreNamesWhereTheyAreDeclared) {
+  const std::string rows = "a.wav,train,normal,m,01\nb.wav,train,normal,m,2\nc.wav,train,normal,m,";
+  const Manifest numbers = parse("path,split,label,machine,tool\n" + rows + "1\n");
+  EXPECT_THAT(numbers.categories, ElementsAre(IsEmpty()));
+  for (const Manifest& m : {parse("path,split,label,machine,tool:category\n" + rows + "new\n"),
+                            parse_manifest("path,split,label,machine,tool\n" + rows + "new\n", "m.csv", {"tool"})}) {
+    EXPECT_THAT(m.parameter_names, ElementsAre("tool"));
+    EXPECT_THAT(m.categories, ElementsAre(ElementsAre("01", "2", "new")));
+    EXPECT_EQ(m.clips.at(1).parameter.at(0), 1.0);
+  }
+  EXPECT_THAT(data_error("path,split,label,machine,tool\n" + rows + "new\n"),
+              AllOf(StartsWith("data/m.csv:4: column 'tool' holds 'new', not a number as on line 2"),
+                    HasSubstr("call the column 'tool:category'")));
+  EXPECT_THAT(data_error("path,split,label,machine,tool,tool:category\n"), HasSubstr("column 'tool' occurs twice"));
+  EXPECT_THAT(data_error("path,split,label,machine,tool\na,train,normal,m," + std::string(100, 'x') + "\n"),
+              AllOf(HasSubstr("column 'tool' holds"), HasSubstr("100 bytes long")));
 }
 
 TEST(ManifestCsv, DuplicatesNameBothLines) {

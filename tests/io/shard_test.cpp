@@ -714,7 +714,9 @@ TEST_F(ShardEdit, CategoriesThatAreNone) {
     EXPECT_THAT(error_after([&](hid_t f) { overwrite(f, "/clip/category_offset", H5T_NATIVE_INT64, offsets); }),
                 HasSubstr("/clip/category_offset does not rise from 0 to the 3 names"));
   }
-  EXPECT_THAT(error_after([&](hid_t f) { replace<int64_t>(f, "/clip/category_offset", H5T_STD_I64LE, {0, 3}); }),
+  EXPECT_THAT(error_after([&](hid_t f) {
+                replace<int64_t>(f, "/clip/category_offset", H5T_STD_I64LE, {0, 3});
+              }),
               HasSubstr("/clip/category_offset has 2 entries, expected 3"));
   // A byte is a name.
   for (const char* names : {"AAB", "BAC"}) {

@@ -137,8 +137,10 @@ const std::vector<flow::Score>& Detector::scores() const {
 std::vector<std::string> Detector::score_names() const {
   return state_->scores.names();
 }
-ScoreTable Detector::table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips) const {
-  return {std::move(parameter_names), score_names(), state_->model.condition.names, std::move(clips)};
+ScoreTable Detector::table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips,
+                           io::Categories categories) const {
+  return {std::move(parameter_names), score_names(), state_->model.condition.names, std::move(clips),
+          std::move(categories)};
 }
 const flow::Model& Detector::network() const {
   return *state_->network;

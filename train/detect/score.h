@@ -46,8 +46,10 @@ class Detector {
   /// Those of a clip, in the order of ClipScore::scores.
   const std::vector<flow::Score>& scores() const;
   std::vector<std::string> score_names() const;
-  /// A table of clips that it scored; `parameter_names` name the columns of their parameters.
-  ScoreTable table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips) const;
+  /// A table of clips that it scored; `parameter_names` name the columns of their parameters, and `categories` what the
+  /// codes of those that are categories stand for.
+  ScoreTable table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips,
+                   io::Categories categories = {}) const;
   const flow::Model& network() const;
 
   /// A recording as the model hears it: decoded, resampled and transformed with the model's frontend settings. Any

@@ -42,6 +42,49 @@ void add_missing(std::vector<std::string>& names, const std::vector<std::string>
   }
 }
 
+/// Codes of the table's names become those of `all`.
+void recode(std::vector<double>& values, const ScoreTable& table, const ScoreTable& all) {
+  for (size_t p = 0; p < std::min(values.size(), table.parameter_names.size()); ++p) {
+    const std::vector<std::string>& from = io::categories_of(table.categories, p);
+    if (from.empty()) {
+      continue;
+    }
+    const auto found = std::find(all.parameter_names.begin(), all.parameter_names.end(), table.parameter_names[p]);
+    const auto column = static_cast<size_t>(found - all.parameter_names.begin());
+    values[p] = io::recoded(values[p], from, io::categories_of(all.categories, column));
+  }
+}
+
+/// Has a clip a value of the parameter?
+bool any_known(const ScoreTable& table, size_t p) {
+  return std::any_of(table.clips.begin(), table.clips.end(), [p](const ClipScore& clip) {
+    return p < clip.clip.parameter.size() && !std::isnan(clip.clip.parameter[p]);
+  });
+}
+
+/// The names of a parameter in any of the tables; none of a number.
+std::vector<std::string> names_in(const std::vector<ScoreTable>& tables, const std::string& parameter) {
+  std::vector<std::string> names;
+  bool numbers = false;
+  for (const ScoreTable& table : tables) {
+    const auto found = std::find(table.parameter_names.begin(), table.parameter_names.end(), parameter);
+    const auto p = static_cast<size_t>(found - table.parameter_names.begin());
+    if (found == table.parameter_names.end()) {
+      continue;
+    }
+    const std::vector<std::string>& own = io::categories_of(table.categories, p);
+    add_missing(names, own);
+    numbers = numbers || (own.empty() && any_known(table, p));
+  }
+  if (numbers && !names.empty()) {
+    throw io::DataError(fmt::format(
+        "'{}' has numbers in one table and names, such as '{}', in another; name the recordings' column '{}:category' "
+        "in all manifests and score again",
+        parameter, names.front(), parameter));
+  }
+  return names;
+}
+
 }  // namespace
 
 ScoreTable joined(const std::vector<ScoreTable>& tables) {
@@ -51,8 +94,12 @@ ScoreTable joined(const std::vector<ScoreTable>& tables) {
     add_missing(all.score_names, table.score_names);
     add_missing(all.estimated_names, table.estimated_names);
   }
+  for (const std::string& parameter : all.parameter_names) {
+    all.categories.push_back(names_in(tables, parameter));
+  }
   for (const ScoreTable& table : tables) {
     for (ClipScore clip : table.clips) {
+      recode(clip.clip.parameter, table, all);
       clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
       clip.scores = moved(clip.scores, table.score_names, all.score_names);
       clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);

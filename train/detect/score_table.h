@@ -36,6 +36,7 @@ struct ClipScore {
 struct ScoreTable {
   std::vector<std::string> parameter_names, score_names, estimated_names;  ///< what the columns of a clip's rows are
   std::vector<ClipScore> clips;
+  io::Categories categories = {};  ///< of each parameter that is one the names, in any order
 
   /// The place of a score in ClipScore::scores. io::DataError names one that the table does not have.
   size_t column(const std::string& score) const;
@@ -43,7 +44,8 @@ struct ScoreTable {
   double value(const ClipScore& clip, const std::string& score) const { return clip.scores[column(score)]; }
 };
 
-/// The tables as one, in their order, with the columns of all: NaN where a table lacks one.
+/// The tables as one, in their order, with the columns of all: NaN where a table lacks one. io::DataError: a parameter
+/// that has numbers in one table and names in another.
 ScoreTable joined(const std::vector<ScoreTable>& tables);
 
 /// Is it one that needs the parameters' values (flow::Score)? False of a score that no kind of model has.
@@ -61,7 +63,9 @@ std::vector<std::string> outside_calibration(std::span<const ClipScore> clips);
 /// Writes the table atomically; read_scores reads it back (DataError names line and column):
 /// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section,
 /// p_value and, where a clip has calibrated scores, outside_calibration.
-/// Numbers have as many digits as it takes to read the same double; NaN is an empty cell.
+/// Numbers have as many digits as it takes to read the same double; NaN is an empty cell. A parameter that is a
+/// category has its names as cells; where one of them could be taken for a number, its column is called
+/// "tool:category".
 void write_scores(const std::filesystem::path& file, const ScoreTable& table);
 /// What stands between `score` and the estimates are scores, of whatever model (io::is_score_name).
 ScoreTable read_scores(const std::filesystem::path& file);

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
+#include <set>
 
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -43,9 +45,23 @@ bool is_calibrated(const ScoreTable& table) {
                      [](const ClipScore& clip) { return clip.outside_calibration >= 0; });
 }
 
+std::optional<double> number_of(const std::string& cell) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  if (error != std::errc{} || end != cell.data() + cell.size()) {
+    return std::nullopt;
+  }
+  return value;
+}
+
 std::string header_of(const ScoreTable& table) {
   std::vector<std::string> cells = leading;
-  cells.insert(cells.end(), table.parameter_names.begin(), table.parameter_names.end());
+  for (size_t p = 0; p < table.parameter_names.size(); ++p) {
+    const std::vector<std::string>& names = io::categories_of(table.categories, p);
+    const bool like_numbers =
+        std::any_of(names.begin(), names.end(), [](const std::string& name) { return number_of(name).has_value(); });
+    cells.push_back(table.parameter_names[p] + (like_numbers ? io::category_suffix : ""));
+  }
   cells.emplace_back("score");
   cells.insert(cells.end(), table.score_names.begin(), table.score_names.end());
   for (const std::string& name : table.estimated_names) {
@@ -67,7 +83,9 @@ std::string row(const ClipScore& score, const ScoreTable& table, bool calibrated
       cells.push_back(cell_of(value_or_nan(values, i)));
     }
   };
-  add(clip.parameter, table.parameter_names.size());
+  for (size_t p = 0; p < table.parameter_names.size(); ++p) {
+    cells.push_back(io::value_text(value_or_nan(clip.parameter, p), io::categories_of(table.categories, p)));
+  }
   cells.push_back(cell_of(score.score));
   add(score.scores, table.score_names.size());
   add(score.estimate, table.estimated_names.size());
@@ -115,12 +133,11 @@ class Row {
     if (cell.empty()) {
       return std::numeric_limits<double>::quiet_NaN();
     }
-    double value = 0;
-    const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-    if (error != std::errc{} || end != cell.data() + cell.size()) {
+    const std::optional<double> value = number_of(cell);
+    if (!value) {
       fail(column, "a number");
     }
-    return value;
+    return *value;
   }
 
   int one_of(const std::string& column, int low, int high) const {
@@ -149,8 +166,10 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   out.clip.path = row.text("path");
   out.clip.machine = row.text("machine");
   out.clip.label = row.one_of("label", -1, 1);
-  for (const std::string& name : table.parameter_names) {
-    out.clip.parameter.push_back(row.real(name));
+  for (size_t p = 0; p < table.parameter_names.size(); ++p) {
+    const std::string& name = table.parameter_names[p];
+    const std::vector<std::string>& names = table.categories[p];
+    out.clip.parameter.push_back(names.empty() ? row.real(name) : io::code_of(row.text(name), names));
     if (std::isinf(out.clip.parameter.back())) {
       row.fail(name, "a finite number, or nothing where it is unknown");
     }
@@ -201,7 +220,8 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
     }
   }
   for (size_t i = columns["label"] + 1; i < columns["score"]; ++i) {
-    table.parameter_names.push_back(cells[i]);
+    table.parameter_names.push_back(io::declared_parameter(cells[i]).name);
+    columns.emplace(table.parameter_names.back(), i);
   }
   size_t next = columns["score"] + 1;
   for (; next < columns["decision"] && io::is_score_name(cells[next]); ++next) {
@@ -218,6 +238,22 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
     throw io::DataError("'" + file + "' has no score behind the column score; is it a scores CSV of evenflow?");
   }
   return columns;
+}
+
+/// The names in a column of a parameter, sorted; none if it is of numbers.
+std::vector<std::string> names_of_column(const std::vector<io::CsvRow>& rows, size_t column) {
+  std::set<std::string> names;
+  bool numbers = false;
+  for (size_t i = 1; i < rows.size(); ++i) {
+    if (const std::string& cell = rows[i].cells[column]; !cell.empty()) {
+      numbers = numbers || number_of(cell);
+      names.insert(cell);
+    }
+  }
+  if (numbers && !io::declared_parameter(rows[0].cells[column]).is_category) {
+    return {};
+  }
+  return {names.begin(), names.end()};
 }
 
 }  // namespace
@@ -256,6 +292,17 @@ ScoreTable read_scores(const std::filesystem::path& file) {
       throw io::DataError(fmt::format("'{}', line {}: {} cells, the header has {}; write the scores again", named,
                                       rows[i].line, rows[i].cells.size(), rows[0].cells.size()));
     }
+  }
+  for (const std::string& name : table.parameter_names) {
+    table.categories.push_back(names_of_column(rows, columns.at(name)));
+    for (const std::string& category : table.categories.back()) {
+      if (const auto fault = io::name_fault(category)) {
+        throw io::DataError(fmt::format("'{}': column {} holds {}, which {}; write the scores again", named, name,
+                                        io::in_quotes(category), fault->what));
+      }
+    }
+  }
+  for (size_t i = 1; i < rows.size(); ++i) {
     table.clips.push_back(read_row(Row(named, columns, rows[i]), table));
   }
   return table;

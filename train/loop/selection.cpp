@@ -51,7 +51,7 @@ std::vector<OperatingPoints> points_of(const ClipSelection& all) {
     for (const auto& at : all.clips) {
       values.push_back(clip_of(all, at).parameter[p]);
     }
-    points.emplace_back(std::move(values));
+    points.emplace_back(std::move(values), io::categories_of(all.shards[0]->categories(), p));
   }
   return points;
 }
@@ -153,8 +153,8 @@ class Sparing {
     });
   }
 
-  /// Up to `most` clips that take their operating points along, none of them at an end of a parameter's range, where
-  /// nothing else could tell of it.
+  /// Up to `most` clips that take their operating points along, none of them at an end of a parameter's range, or the
+  /// only one of a category, where nothing else could tell of it.
   std::vector<size_t> clips_inside(size_t most) {
     return take(most, [&](size_t i) {
       for (size_t p = 0; p < points_.size(); ++p) {
@@ -163,7 +163,7 @@ class Sparing {
           continue;
         }
         const size_t point = points_[p].nearest(value);
-        if (point == 0 || point + 1 == points_[p].size()) {
+        if (point == 0 || point + 1 == points_[p].size() || points_[p].are_categories()) {
           return false;
         }
       }
@@ -244,6 +244,11 @@ ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& poi
     }
     const auto column = static_cast<size_t>(name - names.begin());
     const OperatingPoints known = points_of(clips)[column];
+    if (known.are_categories()) {
+      throw io::UsageError(fmt::format(
+          "train.leave_out has {}, and '{}' is a category; leave its clips out of the training in the manifest", text,
+          left.name));
+    }
     if (known.of(left.value) != Familiarity::seen) {
       throw io::UsageError(fmt::format("train.leave_out has {}, and no training clip is at that; there are {}", text,
                                        known.empty() ? "none of known value" : known.text()));
@@ -300,10 +305,27 @@ HeldOut hold_out(const ClipSelection& all, double fraction, uint64_t seed) {
   return result;
 }
 
+void require_alike_categories(const io::Shard& shard, const io::Shard& first) {
+  for (size_t p = 0; p < shard.parameter_names().size(); ++p) {
+    const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
+    const std::vector<std::string>& others = io::categories_of(first.categories(), p);
+    if (names == others) {
+      continue;
+    }
+    const auto text = [](const std::vector<std::string>& own) {
+      return own.empty() ? "numbers" : fmt::format("{}", fmt::join(own, ", "));
+    };
+    throw io::DataError(fmt::format("'{}' has {} of '{}' and '{}' has {}; prepare their recordings as one manifest",
+                                    shard.path().string(), text(names), shard.parameter_names()[p],
+                                    first.path().string(), text(others)));
+  }
+}
+
 void require_alike(const std::vector<const io::Shard*>& shards) {
   for (const io::Shard* shard : shards) {
     require_frontend(*shard, shards[0]->frontend(), "shard '" + shards[0]->path().string() + "'");
     if (shard->parameter_names() == shards[0]->parameter_names()) {
+      require_alike_categories(*shard, *shards[0]);
       continue;
     }
     throw io::DataError(fmt::format("'{}' has parameters [{}] and '{}' has [{}]; prepare both with the same columns",

@@ -484,8 +484,10 @@ void Training::log_held_out() {
   for (const auto& at : data_.clips.lost) {
     std::string point;
     for (size_t p = 0; p < data_.shards[0]->parameter_names().size(); ++p) {
-      point += fmt::format("{}{} = {:g}", p == 0 ? "" : ", ", data_.shards[0]->parameter_names()[p],
-                           clip_at(at).parameter[p]);
+      const double value = clip_at(at).parameter[p];
+      const std::vector<std::string>& names = io::categories_of(data_.shards[0]->categories(), p);
+      point += fmt::format("{}{} = {}", p == 0 ? "" : ", ", data_.shards[0]->parameter_names()[p],
+                           names.empty() ? fmt::format("{:g}", value) : io::value_text(value, names));
     }
     log_.line(
         fmt::format("warning: the only clip at {} is held out, so the model does not learn that value; record another "

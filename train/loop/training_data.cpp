@@ -25,9 +25,16 @@ const io::Clip& clip_at(const ClipSelection& clips, std::pair<int32_t, int32_t> 
   return clips.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
 }
 
+/// A value of the shard's parameter `p`, or its name.
+std::string shown_value(const io::Shard& shard, size_t p, double value) {
+  const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
+  return names.empty() ? fmt::format("{:g}", value) : io::value_text(value, names);
+}
+
 /// The settings with the parameters that vary in the training clips named, for which those of the shards stand.
-io::ConditionSettings with_varying(io::ConditionSettings settings, const std::vector<std::string>& names,
+io::ConditionSettings with_varying(io::ConditionSettings settings, const io::Shard& shard,
                                    const std::vector<std::vector<double>>& values, std::vector<std::string>& notes) {
+  const std::vector<std::string>& names = shard.parameter_names();
   const io::ConditionSettings all = settings;
   settings.k.clear();
   settings.v0.clear();
@@ -40,7 +47,7 @@ io::ConditionSettings with_varying(io::ConditionSettings settings, const std::ve
     }
     if (distinct.size() < 2) {
       notes.push_back(fmt::format("{} is left out: {} in every training clip, and what never varies cannot be learnt",
-                                  names[p], distinct.empty() ? "unknown" : fmt::format("{:g}", *distinct.begin())));
+                                  names[p], distinct.empty() ? "unknown" : shown_value(shard, p, *distinct.begin())));
       continue;
     }
     settings.parameters.push_back(names[p]);
@@ -60,6 +67,50 @@ io::ConditionSettings with_varying(io::ConditionSettings settings, const std::ve
   return settings;
 }
 
+/// io::DataError names a parameter that is declared a category and has numbers.
+void require_declared(const io::ConditionSettings& settings, const io::Shard& shard) {
+  for (const std::string& name : io::declared_categories(settings.parameters)) {
+    const auto found = std::find(shard.parameter_names().begin(), shard.parameter_names().end(), name);
+    const auto p = static_cast<size_t>(found - shard.parameter_names().begin());
+    if (found != shard.parameter_names().end() && io::categories_of(shard.categories(), p).empty()) {
+      throw io::DataError(
+          fmt::format("condition.parameters has '{0}:category', but '{1}' has numbers of it; prepare it again with "
+                      "--condition.parameters {0}:category",
+                      name, shard.path().string()));
+    }
+  }
+}
+
+/// io::DataError names a category that all training clips share, and, until flows carry them, any other.
+void require_learnable(const io::ConditionSettings& settings, const io::Shard& shard,
+                       const std::vector<std::vector<double>>& values) {
+  for (const std::string& name : settings.parameters) {
+    const auto found = std::find(shard.parameter_names().begin(), shard.parameter_names().end(), name);
+    const auto p = static_cast<size_t>(found - shard.parameter_names().begin());
+    const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
+    if (names.empty()) {
+      continue;
+    }
+    std::set<double> distinct;
+    for (const std::vector<double>& row : values) {
+      if (!std::isnan(row[p])) {
+        distinct.insert(row[p]);
+      }
+    }
+    if (distinct.size() < 2) {
+      throw io::DataError(fmt::format(
+          "'{}' is {} in every training clip of '{}', and what never varies cannot be learnt; record another, or leave "
+          "it out of condition.parameters",
+          name, distinct.empty() ? "unknown" : fmt::format("'{}'", io::value_text(*distinct.begin(), names)),
+          shard.path().string()));
+    }
+    throw io::UsageError(fmt::format(
+        "'{}' of '{}' is a category, which no model carries yet; name the others in condition.parameters, or set "
+        "condition.enabled = false",
+        name, shard.path().string()));
+  }
+}
+
 io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSettings settings,
                                    std::vector<std::string>& notes) {
   const std::vector<std::string>& names = clips.shards[0]->parameter_names();
@@ -70,12 +121,15 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSett
   for (const auto& at : clips.clips) {
     values.push_back(clip_at(clips, at).parameter);
   }
+  require_declared(settings, *clips.shards[0]);
+  settings.parameters = io::declared_names(settings.parameters);
   if (settings.parameters.empty()) {
-    settings = with_varying(settings, names, values, notes);
+    settings = with_varying(settings, *clips.shards[0], values, notes);
   }
   if (settings.parameters.empty()) {
     return {};
   }
+  require_learnable(settings, *clips.shards[0], values);
   return flow::fit_condition(settings, names, values);
 }
 

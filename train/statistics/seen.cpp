@@ -139,6 +139,17 @@ OperatingPoints::OperatingPoints(std::vector<double> values) : points_(points_of
   set_tolerance_and_digits();
 }
 
+OperatingPoints::OperatingPoints(std::vector<double> values, const std::vector<std::string>& names) {
+  if (names.empty()) {
+    *this = OperatingPoints(std::move(values));
+    return;
+  }
+  names_ = names;
+  for (const double code : distinct(std::move(values))) {
+    points_.push_back({code, code, 6, names.at(static_cast<size_t>(code))});
+  }
+}
+
 void OperatingPoints::set_tolerance_and_digits() {
   for (size_t i = 1; i < points_.size(); ++i) {
     const double tenth = 0.1 * (points_[i].centre() - points_[i - 1].centre());
@@ -182,6 +193,9 @@ Familiarity OperatingPoints::of(double value) const {
 }
 
 OperatingPoints OperatingPoints::of_others(std::vector<double> values) const {
+  if (are_categories()) {
+    return {std::move(values), names_};
+  }
   const bool readings = std::any_of(points_.begin(), points_.end(), [](const auto& p) { return p.low < p.high; });
   if (!readings) {
     return OperatingPoints(std::move(values));
@@ -198,6 +212,9 @@ OperatingPoints OperatingPoints::of_others(std::vector<double> values) const {
 }
 
 std::string to_text(const OperatingPoint& point) {
+  if (!point.name.empty()) {
+    return point.name;
+  }
   const std::string low = fmt::format("{:.{}g}", point.low, point.digits);
   return point.low == point.high ? low : fmt::format("{} to {:.{}g}", low, point.high, point.digits);
 }
@@ -253,6 +270,47 @@ Familiarity familiarity(std::span<const double> values, const std::vector<std::s
     unknown = unknown || own == Familiarity::unknown;
   }
   return !any || unknown ? Familiarity::unknown : Familiarity::seen;
+}
+
+Combinations::Combinations(std::span<const std::vector<double>> rows, std::vector<std::string> names,
+                           TrainingPoints training)
+    : names_(std::move(names)), training_(std::move(training)) {
+  for (const std::vector<double>& row : rows) {
+    trained_.insert(places(row));
+  }
+}
+
+std::vector<int64_t> Combinations::places(std::span<const double> values) const {
+  std::vector<int64_t> out;
+  for (size_t p = 0; p < names_.size(); ++p) {
+    const auto points = training_.find(names_[p]);
+    const bool known =
+        p < values.size() && !std::isnan(values[p]) && points != training_.end() && !points->second.empty();
+    out.push_back(known ? static_cast<int64_t>(points->second.nearest(values[p])) : -1);
+  }
+  return out;
+}
+
+Familiarity Combinations::of(std::span<const double> values) const {
+  const std::vector<int64_t> wanted = places(values);
+  const auto known = std::count_if(wanted.begin(), wanted.end(), [](int64_t place) { return place >= 0; });
+  if (trained_.empty() || known < 2) {
+    return Familiarity::unknown;
+  }
+  for (size_t p = 0; p < wanted.size(); ++p) {
+    if (wanted[p] >= 0 && training_.at(names_[p]).of(values[p]) != Familiarity::seen) {
+      return Familiarity::unknown;
+    }
+  }
+  const bool together = std::any_of(trained_.begin(), trained_.end(), [&](const std::vector<int64_t>& row) {
+    for (size_t p = 0; p < wanted.size(); ++p) {
+      if (wanted[p] >= 0 && wanted[p] != row[p]) {
+        return false;
+      }
+    }
+    return true;
+  });
+  return together ? Familiarity::seen : Familiarity::unseen;
 }
 
 }  // namespace evenflow::train
