@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <memory>
 #include <span>
 #include <utility>
@@ -32,10 +32,14 @@ void declare_scoring(Options& options, ScoringRequest& request) {
   options.compute(request.compute);
 }
 
-ScoringInputs::ScoringInputs(const ScoringRequest& request) : request_(request) {
+ScoringInputs::ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared)
+    : request_(request), declared_(std::move(declared)) {
+  std::vector<train::ScoreTable> values;
   for (const fs::path& input : request_.inputs) {
     open(input);
+    values.push_back(values_of(inputs_.back()));
   }
+  train::joined(values);  // now, not after the work
   if (!repeated_.empty()) {
     notes_.push_back(fmt::format("left out: {} given already, such as {}",
                                  count_text(static_cast<int64_t>(repeated_.size()), "recording"), repeated_.front()));
@@ -48,6 +52,42 @@ ScoringInputs::ScoringInputs(const ScoringRequest& request) : request_(request) 
 void ScoringInputs::print_notes() const {
   for (const std::string& note : notes_) {
     print_note(note);
+  }
+}
+
+/// Its parameters, without scores.
+train::ScoreTable ScoringInputs::values_of(const Input& input) const {
+  const io::Manifest& manifest = input.recordings.manifest;
+  train::ScoreTable table;
+  table.parameter_names = input.shard ? input.shard->parameter_names() : manifest.parameter_names;
+  table.categories = input.shard ? input.shard->categories() : manifest.categories;
+  for (const io::Clip& clip : input.shard ? input.shard->clips() : manifest.clips) {
+    if (is_wanted(clip)) {
+      table.clips.push_back({.clip = clip});
+    }
+  }
+  return table;
+}
+
+void ScoringInputs::require_kinds(const std::vector<std::string>& parameters, const io::Categories& trained) const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const train::ScoreTable table = values_of(inputs_[i]);
+    for (size_t p = 0; p < parameters.size(); ++p) {
+      const auto found = std::find(table.parameter_names.begin(), table.parameter_names.end(), parameters[p]);
+      const auto column = static_cast<size_t>(found - table.parameter_names.begin());
+      const bool known = std::any_of(table.clips.begin(), table.clips.end(), [&](const train::ClipScore& clip) {
+        return column < clip.clip.parameter.size() && !std::isnan(clip.clip.parameter[column]);
+      });
+      const bool names = !io::categories_of(table.categories, column).empty();
+      const bool trained_names = !io::categories_of(trained, p).empty();
+      if (known && names != trained_names) {
+        throw io::DataError(
+            fmt::format("'{}' has {} of '{}', and the model was trained on {}; {}", request_.inputs[i].string(),
+                        names ? "names" : "numbers", parameters[p], trained_names ? "names" : "numbers",
+                        trained_names ? fmt::format("call the manifest's column '{}:category'", parameters[p])
+                                      : "give numbers, or leave the column out"));
+      }
+    }
   }
 }
 
@@ -91,7 +131,7 @@ void ScoringInputs::list(const io::Clip& clip) {
 /// The clips to score, under the paths by which the table's rows can be told apart: as given where a recording is
 /// given itself or there are several inputs, else as the manifest has them or below the folder.
 ScoringInputs::Recordings ScoringInputs::open_recordings(const fs::path& path) {
-  Recordings out{read_clips(path), {}};
+  Recordings out{read_clips(path, declared_), {}};
   io::Manifest& manifest = out.manifest;
   const bool is_recording = !fs::is_directory(path) && io::is_recording(path);
   select(manifest, is_recording);
@@ -165,6 +205,9 @@ void Scoring::run() {
     open();
   }
   for (const ScoringInputs::Input& input : inputs_->inputs_) {
+    const io::Manifest& manifest = input.recordings.manifest;
+    tables_.push_back(detector_.table(input.shard ? input.shard->parameter_names() : manifest.parameter_names, {},
+                                      input.shard ? input.shard->categories() : manifest.categories));
     if (input.shard) {
       add_shard(*input.shard);
     } else {
@@ -174,7 +217,9 @@ void Scoring::run() {
 }
 
 void Scoring::open() {
-  inputs_ = std::make_shared<const ScoringInputs>(request_);
+  const io::ModelData& model = detector_.model();
+  inputs_ = std::make_shared<const ScoringInputs>(request_, io::declared_categories(model.config.condition.parameters));
+  inputs_->require_kinds(model.condition.names, {});
   require_own_machines(inputs_->machines(), detector_.model().provenance.machines, request_.other_machines);
   inputs_->print_notes();
 }
@@ -191,16 +236,13 @@ void Scoring::finish() {
     }
     throw io::DataError(text + "; repair them or add --skip-bad");
   }
-  if (scores_.empty()) {
+  if (std::all_of(tables_.begin(), tables_.end(), [](const auto& table) { return table.clips.empty(); })) {
     if (!bad_.empty()) {
       throw io::DataError("none of the recordings can be scored: " + bad_.front());
     }
     throw io::DataError(fmt::format("no {}{} clip in '{}'; choose others with --split",
                                     request_.normal_only ? "normal " : "", request_.split,
                                     request_.inputs.front().string()));
-  }
-  for (train::ClipScore& score : scores_) {
-    score.clip.parameter.resize(names_.size(), std::numeric_limits<double>::quiet_NaN());
   }
 }
 
@@ -214,9 +256,8 @@ void Scoring::add_shard(const io::Shard& shard) {
   if (machine_ && std::none_of(shard.clips().begin(), shard.clips().end(), kept)) {
     return;  // another machine's, whose frontend may be another too
   }
-  const size_t first = scores_.size();
-  take(detector_.score(shard, kept, progress), shard.parameter_names());
-  for (const train::ClipScore& score : std::span(scores_).subspan(first)) {
+  tables_.back().clips = detector_.score(shard, kept, progress);
+  for (const train::ClipScore& score : tables_.back().clips) {
     sound_notes_.add_frames(score.clip.path, score.silent);
   }
 }
@@ -265,30 +306,11 @@ void Scoring::score_clip(const io::Manifest& manifest, const io::Clip& clip, con
     return;  // what is left is only looked through for bad files
   }
   try {
-    take({detector_.score(clip, features.logmel_db, manifest.parameter_names)}, manifest.parameter_names);
-    sound_notes_.add(clip.path, features.source, scores_.back().silent);
+    std::vector<train::ClipScore>& clips = tables_.back().clips;
+    clips.push_back(detector_.score(clip, features.logmel_db, manifest.parameter_names));
+    sound_notes_.add(clip.path, features.source, clips.back().silent);
   } catch (const io::DataError& refused) {
     error = refused.what();
-  }
-}
-
-/// Appends scores, their parameters moved to this table's columns.
-void Scoring::take(std::vector<train::ClipScore> scores, const std::vector<std::string>& names) {
-  std::vector<size_t> column;
-  for (const std::string& name : names) {
-    const auto found = std::find(names_.begin(), names_.end(), name);
-    column.push_back(static_cast<size_t>(found - names_.begin()));
-    if (found == names_.end()) {
-      names_.push_back(name);
-    }
-  }
-  for (train::ClipScore& score : scores) {
-    std::vector<double> values(names_.size(), std::numeric_limits<double>::quiet_NaN());
-    for (size_t i = 0; i < std::min(column.size(), score.clip.parameter.size()); ++i) {
-      values[column[i]] = score.clip.parameter[i];
-    }
-    score.clip.parameter = std::move(values);
-    scores_.push_back(std::move(score));
   }
 }
 

@@ -40,10 +40,14 @@ void declare_scoring(Options& options, ScoringRequest& request);
 /// The inputs, all looked at before any is scored, so that one which is refused costs no work.
 class ScoringInputs {
  public:
-  /// `request` must outlive it. io::UsageError, io::DataError: an input that cannot be used.
-  explicit ScoringInputs(const ScoringRequest& request);
+  /// `request` must outlive it. `declared`: parameters whose values are names. io::UsageError, io::DataError: an input
+  /// that cannot be used, a parameter of numbers in one and of names in another.
+  explicit ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared = {});
   /// Prints what is to be said of them.
   void print_notes() const;
+  /// io::DataError: an input with names of a parameter that the model was trained on numbers of, or numbers where it
+  /// was trained on names (`trained`, by the model's parameters).
+  void require_kinds(const std::vector<std::string>& parameters, const io::Categories& trained) const;
   /// How many clips there are to score, by machine.
   const std::map<std::string, int64_t>& machines() const { return machines_; }
 
@@ -65,8 +69,10 @@ class ScoringInputs {
   void select(io::Manifest& manifest, bool is_recording);
   bool of_split(const io::Clip& clip) const;
   bool is_wanted(const io::Clip& clip) const;
+  train::ScoreTable values_of(const Input& input) const;
 
   const ScoringRequest& request_;
+  io::DeclaredCategories declared_;
   std::vector<Input> inputs_;
   std::map<std::string, int64_t> machines_;
   std::unordered_map<std::string, size_t> inputs_by_clip_;
@@ -90,7 +96,7 @@ class Scoring {
   void finish();
 
   /// What was scored; once.
-  train::ScoreTable table() { return detector_.table(std::move(names_), std::move(scores_)); }
+  train::ScoreTable table() { return train::joined(tables_); }
   /// Why recordings were skipped, a sentence each.
   const std::vector<std::string>& bad() const { return bad_; }
   /// What is to be said of the sound that was scored, a line each.
@@ -104,7 +110,6 @@ class Scoring {
   void score_group(const ScoringInputs::Recordings& recordings, std::span<const size_t> clips);
   void score_clip(const io::Manifest& manifest, const io::Clip& clip, const frontend::FileFeatures& features,
                   std::string& error);
-  void take(std::vector<train::ClipScore> scores, const std::vector<std::string>& names);
   void show(int64_t done, int64_t total);
 
   const ScoringRequest& request_;
@@ -112,8 +117,8 @@ class Scoring {
   std::optional<std::string> machine_;           // none: all
   train::Detector& detector_;
   kernels::ThreadPool pool_;
-  std::vector<train::ClipScore> scores_;
-  std::vector<std::string> names_, bad_;
+  std::vector<train::ScoreTable> tables_;  // an input's each
+  std::vector<std::string> bad_;
   frontend::SoundNotes sound_notes_;
   StatusLine status_;
 };

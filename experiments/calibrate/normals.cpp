@@ -44,8 +44,8 @@ std::optional<std::vector<double>> column(const train::ScoreTable& table,
   return values;
 }
 
-Grouping by_value(const std::string& name, const std::vector<double>& values) {
-  const train::OperatingPoints points(values);
+Grouping by_value(const std::string& name, const std::vector<double>& values, const std::vector<std::string>& names) {
+  const train::OperatingPoints points(values, names);
   Grouping out{name, {}, {}};
   for (const double value : values) {
     out.groups.push_back(static_cast<int64_t>(points.nearest(value)));
@@ -78,7 +78,7 @@ std::vector<Grouping> groupings(const train::ScoreTable& table) {
   std::set<std::string> known;
   for (size_t p = 0; p < table.parameter_names.size(); ++p) {
     if (const auto values = column(table, [&](const auto& clip) { return clip.clip.parameter[p]; })) {
-      out.push_back(by_value(table.parameter_names[p], *values));
+      out.push_back(by_value(table.parameter_names[p], *values, io::categories_of(table.categories, p)));
       known.insert(table.parameter_names[p]);
     }
   }

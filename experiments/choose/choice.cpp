@@ -82,7 +82,8 @@ class Choosing {
       }
       return train::OperatingPoints(std::move(values));
     };
-    const auto varies = [&](size_t column) { return points_of(column).size() > 1; };
+    const auto is_number = [&](size_t column) { return io::categories_of(shard_.categories(), column).empty(); };
+    const auto varies = [&](size_t column) { return is_number(column) && points_of(column).size() > 1; };
     if (!o_.parameter.empty()) {
       const auto named = std::find(names.begin(), names.end(), o_.parameter);
       if (named == names.end()) {
@@ -90,6 +91,11 @@ class Choosing {
                                          o_.shard.string(), fmt::join(names, ", ")));
       }
       column_ = static_cast<size_t>(named - names.begin());
+      if (!is_number(column_)) {
+        throw io::UsageError(fmt::format(
+            "--parameter names '{}', which has names in '{}', and what is left out is a value of a number; name one",
+            o_.parameter, o_.shard.string()));
+      }
     } else {
       while (column_ < names.size() && !varies(column_)) {
         ++column_;
@@ -115,7 +121,7 @@ class Choosing {
     const std::vector<std::string>& names = shard_.parameter_names();
     const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition);
     const bool is_speed = std::find(speeds.begin(), speeds.end(), names[column_]) != speeds.end();
-    const std::vector<std::string>& conditioned = o_.config.condition.parameters;
+    const std::vector<std::string> conditioned = io::declared_names(o_.config.condition.parameters);
     const bool only_parameter =
         conditioned.empty() ? names.size() == 1 : conditioned == std::vector<std::string>{names[column_]};
     return usual_settings(o_.config, centres(), is_speed ? names[column_] : "", only_parameter);
@@ -192,13 +198,15 @@ class Choosing {
     }
     train::Detector detector(training.run / "model.h5", o_.config.train.device, o_.config.train.threads);
     const io::Shard made(probes());
-    train::write_scores(of_probes, detector.table(made.parameter_names(), detector.score(made, [&](const auto& clip) {
-      return is_at(clip, value);
-    })));
-    train::write_scores(of_normal,
-                        detector.table(shard_.parameter_names(), detector.score(shard_, [](const auto& clip) {
-                          return clip.split == io::Split::train;
-                        })));
+    train::write_scores(
+        of_probes,
+        detector.table(made.parameter_names(),
+                       detector.score(made, [&](const auto& clip) { return is_at(clip, value); }), made.categories()));
+    train::write_scores(
+        of_normal,
+        detector.table(shard_.parameter_names(),
+                       detector.score(shard_, [](const auto& clip) { return clip.split == io::Split::train; }),
+                       shard_.categories()));
     o_.log(fmt::format("{}: done", training.title));
     return true;
   }

@@ -66,7 +66,8 @@ train::ScoreTable score_run(const fs::path& run, const std::vector<io::Shard>& s
       throw_if_stopped();
       status.show_clips(done, total);
     };
-    tables.push_back(detector.table(shard.parameter_names(), detector.score(shard, is_test, progress)));
+    tables.push_back(
+        detector.table(shard.parameter_names(), detector.score(shard, is_test, progress), shard.categories()));
   }
   return train::joined(tables);
 }

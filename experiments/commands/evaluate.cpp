@@ -19,6 +19,7 @@
 #include "experiments/report/evaluation.h"
 #include "experiments/report/fleet_table.h"
 #include "experiments/report/picture_file.h"
+#include "experiments/report/training_seen.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
 #include "io/model_file.h"
@@ -96,22 +97,8 @@ AllScores read_all(const std::vector<fs::path>& files) {
   return out;
 }
 
-void add_values(TrainingValues& training, const std::string& name, const std::vector<double>& values) {
-  std::vector<double>& known = training[name];
-  known.insert(known.end(), values.begin(), values.end());
-  std::sort(known.begin(), known.end());
-  known.erase(std::unique(known.begin(), known.end()), known.end());
-}
-
-void add_training_clips(TrainingValues& training, std::vector<io::Clip> clips, const std::vector<std::string>& names) {
-  std::erase_if(clips, [](const io::Clip& clip) { return clip.split != io::Split::train || clip.label == 1; });
-  for (size_t p = 0; p < names.size(); ++p) {
-    add_values(training, names[p], distinct_values(clips, p));
-  }
-}
-
 /// What shards were trained on: by the settings of the model if there are any, else every normal training clip.
-void add_shards(TrainingValues& training, const std::vector<fs::path>& paths, const io::TrainSettings* settings) {
+void add_shards(TrainingSeen& seen, const std::vector<fs::path>& paths, const io::TrainSettings* settings) {
   std::vector<io::Shard> files;
   files.reserve(paths.size());
   std::vector<const io::Shard*> shards;
@@ -121,7 +108,7 @@ void add_shards(TrainingValues& training, const std::vector<fs::path>& paths, co
   }
   if (settings == nullptr) {
     for (const io::Shard& shard : files) {
-      add_training_clips(training, shard.clips(), shard.parameter_names());
+      seen.add(shard.clips(), shard.parameter_names(), shard.categories());
     }
     return;
   }
@@ -130,32 +117,32 @@ void add_shards(TrainingValues& training, const std::vector<fs::path>& paths, co
   for (const auto& [file, clip] : train::clips_to_train_on(shards, *settings).clips) {
     clips.push_back(files[static_cast<size_t>(file)].clips()[static_cast<size_t>(clip)]);
   }
-  add_training_clips(training, std::move(clips), files.front().parameter_names());
+  seen.add(std::move(clips), files.front().parameter_names(), files.front().categories());
 }
 
 /// What the model was trained on, from whatever tells: the model, shards, training clips among the scores.
-TrainingValues training_values(const EvaluateArguments& arguments, const train::ScoreTable& scores) {
-  TrainingValues training;
+TrainingSeen training_seen(const EvaluateArguments& arguments, train::ScoreTable& scores) {
+  TrainingSeen seen(scores);
   std::optional<io::TrainSettings> settings;
   if (arguments.model) {
     const io::ModelData model = io::read_model(*arguments.model);
     settings = model.config.train;
     for (size_t p = 0; p < model.condition.names.size(); ++p) {
-      add_values(training, model.condition.names[p], model.condition.training_values[p]);
+      seen.add(model.condition.names[p], model.condition.training_values[p], {});
     }
   }
   if (!arguments.training.empty()) {
-    add_shards(training, arguments.training, settings ? &*settings : nullptr);
+    add_shards(seen, arguments.training, settings ? &*settings : nullptr);
   }
-  if (!training.empty()) {
-    return training;
+  if (!seen.values().empty()) {
+    return seen;
   }
   std::vector<io::Clip> clips;
   for (const train::ClipScore& score : scores.clips) {
     clips.push_back(score.clip);
   }
-  add_training_clips(training, clips, scores.parameter_names);
-  return training;
+  seen.add(std::move(clips), scores.parameter_names, scores.categories);
+  return seen;
 }
 
 /// Pictures of estimates, by parameter.
@@ -269,7 +256,8 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
                    {.name = "normal", .rgb = {110, 110, 110}},
                    {.name = "anomalous", .rgb = {208, 64, 48}}};
     const auto values = training.find(name);
-    const train::OperatingPoints trained(values == training.end() ? std::vector<double>() : values->second);
+    const train::OperatingPoints trained(values == training.end() ? std::vector<double>() : values->second,
+                                         io::categories_of(table.categories, p));
     for (const train::ClipScore& clip : table.clips) {
       if (clip.clip.label < 0 || std::isnan(clip.clip.parameter[p])) {
         continue;
@@ -381,7 +369,7 @@ int run(const EvaluateArguments& arguments) {
   }
   AllScores scores = read_all(arguments.scores);
   train::ScoreTable& table = scores.table;
-  const TrainingValues training = training_values(arguments, table);
+  const TrainingSeen seen = training_seen(arguments, table);
   const auto is_train = [](const train::ClipScore& clip) { return clip.clip.split == io::Split::train; };
   const auto left_out = static_cast<int64_t>(std::erase_if(table.clips, is_train));
   if (table.clips.empty()) {
@@ -396,7 +384,7 @@ int run(const EvaluateArguments& arguments) {
   }
   std::optional<Evaluation> evaluation;
   if (labelled || !arguments.dcase) {
-    evaluation = evaluate(table, training);
+    evaluation = evaluate(table, seen.values(), seen.rows());
     evaluation->without_value = std::move(scores.without_value);
   }
 
@@ -437,7 +425,7 @@ int run(const EvaluateArguments& arguments) {
     io::write_text(written.back(), to_csv(*evaluation));
     written.push_back(table_file("evaluation.json"));
     io::write_text(written.back(), to_json(*evaluation));
-    draw_estimates(table, training, pictures, written);
+    draw_estimates(table, seen.values(), pictures, written);
   }
   if (dcase) {
     dcase->write(written);

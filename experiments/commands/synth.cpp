@@ -25,7 +25,8 @@ struct SynthArguments {
   fs::path out;
   std::string preset = "demo";
   std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
-  std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity and distance
+  std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity, distance and tool
+  int tools = 1;
   std::optional<double> duration_s, severity, background, tonality, variation;
   uint64_t seed = 1;
   int threads = 0;
@@ -51,6 +52,9 @@ void declare(Options& options, SynthArguments& arguments) {
                  "how much each speed sounds its own: level of the tones, sharpness of the frame (1 in the presets)");
   options.number("--variation", arguments.variation, 0.0, 4.0,
                  "how much clips of one speed differ (1 in the presets; 0: as little as noise does)");
+  options.number("--tools", arguments.tools, 1, static_cast<double>(std::size(rail_tools)),
+                 "carriages of other masses, named in the manifest's column `tool`; all but the first lack every third "
+                 "training velocity (1: no column)");
   options.number("--seed", arguments.seed, 0, 9.2e18, "of everything that is random");
   options.force(arguments.force);
   options.threads(arguments.threads);
@@ -75,6 +79,7 @@ SynthOptions options_of(const SynthArguments& arguments) {
   options.rail.background = arguments.background.value_or(options.rail.background);
   options.rail.tonality = arguments.tonality.value_or(options.rail.tonality);
   options.rail.variation = arguments.variation.value_or(options.rail.variation);
+  options.tools = arguments.tools;
   options.seed = arguments.seed;
   options.threads = arguments.threads;
   return options;
@@ -89,7 +94,7 @@ bool is_generated_name(const std::string& name) {
 bool is_generated_manifest(const fs::path& file) {
   std::istringstream lines(io::read_text(file));
   std::string line;
-  if (!std::getline(lines, line) || line != "path,split,label,machine,velocity_mm_s") {
+  if (!std::getline(lines, line) || !line.starts_with("path,split,label,machine,velocity_mm_s")) {
     return false;
   }
   while (std::getline(lines, line)) {
@@ -147,7 +152,8 @@ Command synth_command() {
       "Writes recordings of a simulated slide rail. There are normal ones for training, normal and anomalous ones for "
       "the test, and their manifest.csv. Every second velocity of the test (50 to 750 mm/s) never occurs in training.",
       "  evenflow synth rails --preset demo\n"
-      "  evenflow synth rails-faint --preset paper --severity 0.5 --seed 2",
+      "  evenflow synth rails-faint --preset paper --severity 0.5 --seed 2\n"
+      "  evenflow synth rails-tools --tools 3",
       declare, run);
 }
 

@@ -89,7 +89,7 @@ io::ConditionData example_condition(const io::Config& config) {
   if (!config.condition.enabled) {
     return condition;
   }
-  condition.names = config.condition.parameters;
+  condition.names = io::declared_names(config.condition.parameters);
   if (condition.names.empty()) {
     condition.names = {"parameter"};
   }

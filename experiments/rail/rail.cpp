@@ -114,9 +114,9 @@ struct Variation {
         speed(1.0 + s.speed_jitter * by * random.normal()),
         acceleration(around(0.03 * by, random)),
         dwell(around(0.05 * by, random)),
-        friction(decibels(by * random.normal())),
+        friction(decibels(by * random.normal()) * s.mass),
         friction_corner(around(0.06 * by, random)),
-        rolling(decibels(by * random.normal())),
+        rolling(decibels(by * random.normal()) * s.mass),
         tones(decibels(by * random.normal()) * s.tonality),
         motor(decibels(by * random.normal())),
         background(decibels(1.5 * by * random.normal())),
@@ -125,7 +125,7 @@ struct Variation {
         start_s(20.0 * random.uniform()),
         frame(nominal_frame) {
     for (Resonance& resonance : frame) {
-      resonance.frequency_hz *= around(0.004 * by, random);
+      resonance.frequency_hz *= around(0.004 * by, random) / std::sqrt(s.mass);
       resonance.q *= around(0.08 * by, random) * std::pow(s.tonality, 2.0 / 3.0);
       resonance.level *= decibels(0.7 * by * random.normal()) * std::cbrt(s.tonality);
     }
@@ -284,7 +284,8 @@ void require_rail(const RailSettings& settings) {
   };
   for (const Limit& limit :
        {Limit{"severity", settings.severity, 0, 100}, Limit{"background", settings.background, 0, 100},
-        Limit{"tonality", settings.tonality, 0.01, 100}, Limit{"variation", settings.variation, 0, 4}}) {
+        Limit{"tonality", settings.tonality, 0.01, 100}, Limit{"variation", settings.variation, 0, 4},
+        Limit{"mass", settings.mass, 0.1, 10}}) {
     if (!(limit.value >= limit.low && limit.value <= limit.high)) {
       throw io::UsageError(
           fmt::format("slide rail: the {} is {:g}; give {:g} to {:g}", limit.what, limit.value, limit.low, limit.high));

@@ -30,6 +30,9 @@ struct RailSettings {
   /// the frame's resonances, whose power stays the same under noise.
   double tonality = 1.0;
   double variation = 1.0;  ///< of all that varies from clip to clip, the two above among them
+  /// The carriage's with its tool, to the usual one's: the frame's resonances lie lower by its square root, and what
+  /// presses on the guide, friction and rolling, is as much louder.
+  double mass = 1.0;
 };
 
 /// Position-locked tones, cycles per millimetre: a tone sounds at rate x speed.
@@ -46,9 +49,16 @@ struct RailMotion {
 };
 RailMotion rail_motion(const RailSettings& settings, double velocity_mm_s, double distance_mm, double start_s);
 
-/// io::UsageError unless background and severity lie in 0 to 100, tonality in 0.01 to 100, variation in 0 to 4 (at 5
-/// the widest draws turn a resonance's Q negative).
+/// io::UsageError unless background and severity lie in 0 to 100, tonality in 0.01 to 100, mass in 0.1 to 10, variation
+/// in 0 to 4 (at 5 the widest draws turn a resonance's Q negative).
 void require_rail(const RailSettings& settings);
+
+/// What a carriage may bear, by name, with its mass; the first is the usual one.
+struct RailTool {
+  const char* name;
+  double mass;
+};
+inline constexpr RailTool rail_tools[] = {{"A", 1.0}, {"B", 1.15}, {"C", 0.87}};
 
 /// One clip, samples in [-1, 1], the same on every platform for the same seed. Errors as rail_motion's and
 /// require_rail's.

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <system_error>
@@ -21,20 +22,46 @@ namespace {
 struct PlannedClip {
   std::string path, split;
   double velocity_mm_s, distance_mm;
+  size_t tool;  // of rail_tools
   bool anomalous;
 };
 
-void plan(std::vector<PlannedClip>& clips, const std::string& split, const std::vector<double>& velocities,
-          const std::vector<double>& distances, bool anomalous, int count) {
-  for (const double velocity : velocities) {
-    for (const double distance : distances) {
-      for (int i = 0; i < count; ++i) {
-        clips.push_back({fmt::format("{}/{}_{:04g}mm_s_{:03g}mm_{:02}.wav", split, anomalous ? "anomaly" : "normal",
-                                     velocity, distance, i),
-                         split, velocity, distance, anomalous});
+/// A tool's clips of one side, with the tool in their names where there are several.
+void plan_tool(std::vector<PlannedClip>& clips, const SynthOptions& o, size_t tool, bool training, bool anomalous) {
+  const std::string split = training ? "train" : "test";
+  const std::string marked = o.tools > 1 ? fmt::format("{}_", rail_tools[tool].name) : std::string();
+  const std::vector<double>& velocities = training ? o.train_velocities_mm_s : o.test_velocities_mm_s;
+  for (size_t v = 0; v < velocities.size(); ++v) {
+    if (training && tool > 0 && v % 3 == tool % 3) {
+      continue;
+    }
+    for (const double distance : training ? o.train_distances_mm : o.test_distances_mm) {
+      for (int i = 0; i < (training ? o.train_clips : anomalous ? o.test_anomaly_clips : o.test_normal_clips); ++i) {
+        clips.push_back({fmt::format("{}/{}_{:04g}mm_s_{:03g}mm_{}{:02}.wav", split, anomalous ? "anomaly" : "normal",
+                                     velocities[v], distance, marked, i),
+                         split, velocities[v], distance, tool, anomalous});
       }
     }
   }
+}
+
+std::vector<PlannedClip> plan(const SynthOptions& o) {
+  std::vector<PlannedClip> clips;
+  for (const auto& [training, anomalous] : {std::pair(true, false), std::pair(false, false), std::pair(false, true)}) {
+    for (size_t tool = 0; tool < static_cast<size_t>(o.tools); ++tool) {
+      plan_tool(clips, o, tool, training, anomalous);
+    }
+  }
+  return clips;
+}
+
+std::string manifest_of(const std::vector<PlannedClip>& clips, bool tools) {
+  std::string manifest = fmt::format("path,split,label,machine,velocity_mm_s{}\n", tools ? ",tool" : "");
+  for (const PlannedClip& clip : clips) {
+    manifest += fmt::format("{},{},{},rail,{:g}{}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
+                            clip.velocity_mm_s, tools ? fmt::format(",{}", rail_tools[clip.tool].name) : "");
+  }
+  return manifest;
 }
 
 void check(const SynthOptions& o) {
@@ -52,6 +79,9 @@ void check(const SynthOptions& o) {
   positive({o.rail.duration_s}, "the duration (s)");
   if (o.train_clips < 0 || o.test_normal_clips < 0 || o.test_anomaly_clips < 0) {
     throw io::UsageError("a number of clips is negative; give 0 or more");
+  }
+  if (o.tools < 1 || o.tools > static_cast<int>(std::size(rail_tools))) {
+    throw io::UsageError(fmt::format("the number of tools is {}; give 1 to {}", o.tools, std::size(rail_tools)));
   }
   require_rail(o.rail);
 }
@@ -91,15 +121,15 @@ std::string describe(const SynthOptions& o) {
       text += fmt::format("{} = {}\n", name, value);
     }
   }
+  if (o.tools != 1) {
+    text += fmt::format("tools = {}\n", o.tools);
+  }
   return text;
 }
 
 SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOptions& options) {
   check(options);
-  std::vector<PlannedClip> clips;
-  plan(clips, "train", options.train_velocities_mm_s, options.train_distances_mm, false, options.train_clips);
-  plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, false, options.test_normal_clips);
-  plan(clips, "test", options.test_velocities_mm_s, options.test_distances_mm, true, options.test_anomaly_clips);
+  const std::vector<PlannedClip> clips = plan(options);
   std::set<std::string> paths;
   for (const PlannedClip& clip : clips) {
     if (!paths.insert(clip.path).second) {
@@ -138,8 +168,10 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
     }
     const PlannedClip& clip = clips[static_cast<size_t>(item)];
     const uint64_t seed = flow::stream_of(options.seed, static_cast<uint64_t>(item)).bits();
+    RailSettings rail = options.rail;
+    rail.mass *= rail_tools[clip.tool].mass;
     frontend::write_wav(folder / clip.path,
-                        synthesise_clip(options.rail, clip.velocity_mm_s, clip.distance_mm, clip.anomalous, seed),
+                        synthesise_clip(rail, clip.velocity_mm_s, clip.distance_mm, clip.anomalous, seed),
                         options.rail.sample_rate_hz);
     const std::lock_guard lock(mutex);
     ++done;
@@ -153,12 +185,7 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   if (result.stopped) {
     return result;
   }
-  std::string manifest = "path,split,label,machine,velocity_mm_s\n";
-  for (const PlannedClip& clip : clips) {
-    manifest += fmt::format("{},{},{},rail,{:g}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
-                            clip.velocity_mm_s);
-  }
-  io::write_text(result.manifest, manifest);
+  io::write_text(result.manifest, manifest_of(clips, options.tools > 1));
   return result;
 }
 

@@ -18,9 +18,12 @@ struct SynthOptions {
   std::vector<double> test_velocities_mm_s{50, 100, 150, 200, 250, 300, 350, 400, 450, 500, 550, 600, 650, 700, 750};
   std::vector<double> train_distances_mm{100, 250, 500};
   std::vector<double> test_distances_mm{500};
-  int train_clips = 10;         ///< normal clips per velocity and distance
-  int test_normal_clips = 10;   ///< per velocity and distance
-  int test_anomaly_clips = 10;  ///< per velocity and distance
+  int train_clips = 10;         ///< normal clips per velocity, distance and tool
+  int test_normal_clips = 10;   ///< per velocity, distance and tool
+  int test_anomaly_clips = 10;  ///< per velocity, distance and tool
+  /// How many of rail_tools there are; 1: no column of tools. All but the first lack every third training velocity,
+  /// each others, so that the test has combinations that are unseen though velocity and tool are seen.
+  int tools = 1;
   uint64_t seed = 1;
   int threads = 0;                          ///< 0: one per core
   const std::atomic<bool>* stop = nullptr;  ///< set: stop after the clips in hand, without a manifest

@@ -25,7 +25,7 @@ using Clips = std::vector<train::ClipScore>;
 using Value = std::function<double(const train::ClipScore&)>;
 
 bool is_overall(const Group& group) {
-  return group.kind == "all" || group.kind == "seen" || group.kind == "unseen";
+  return group.kind == "all" || group.kind.starts_with("seen") || group.kind.starts_with("unseen");
 }
 
 /// What counts as seen; empty if nothing does.
@@ -38,8 +38,10 @@ std::string rule_text(const std::vector<std::string>& names, const train::Traini
       unknown.push_back(name);
       continue;
     }
-    text += fmt::format("{}{} within {:.3g} of {}", text.empty() ? "Seen in training: " : "; ", name,
-                        points->second.tolerance(), points->second.text());
+    text += text.empty() ? "Seen in training: " : "; ";
+    text += points->second.are_categories()
+                ? fmt::format("{} {}", name, points->second.text())
+                : fmt::format("{} within {:.3g} of {}", name, points->second.tolerance(), points->second.text());
   }
   if (!text.empty()) {
     text += ".";
@@ -98,7 +100,7 @@ std::optional<train::DecisionQuality> decisions_of(const Clips& clips, const Gro
 
 class Evaluating {
  public:
-  Evaluating(const train::ScoreTable& table, const TrainingValues& training) : table_(table) {
+  Evaluating(const train::ScoreTable& table, const TrainingValues& training, const TrainingRows& rows) : table_(table) {
     for (const train::ClipScore& clip : table.clips) {
       if (clip.clip.label < 0) {
         continue;
@@ -110,8 +112,9 @@ class Evaluating {
       }
     }
     for (const auto& [name, values] : training) {
-      training_.emplace(name, train::OperatingPoints(values));
+      training_.emplace(name, train::OperatingPoints(values, names_of(name)));
     }
+    combinations_ = train::Combinations(rows, table.parameter_names, training_);
     out_.outside_calibration = train::outside_calibration(clips_);
     out_.seen_rule = rule_text(table.parameter_names, training_);
   }
@@ -130,6 +133,13 @@ class Evaluating {
   }
 
  private:
+  /// The names that a parameter of the table has, if it is a category.
+  std::vector<std::string> names_of(const std::string& parameter) const {
+    const std::vector<std::string>& all = table_.parameter_names;
+    const auto found = std::find(all.begin(), all.end(), parameter);
+    return io::categories_of(table_.categories, static_cast<size_t>(found - all.begin()));
+  }
+
   using Wanted = std::function<bool(const train::ClipScore&)>;
 
   void require_both_classes() const {
@@ -192,6 +202,7 @@ class Evaluating {
       add_group("seen", "seen in training", [&](const auto& clip) { return familiarity(clip) == Familiarity::seen; });
       add_group("unseen", "unseen in training",
                 [&](const auto& clip) { return familiarity(clip) == Familiarity::unseen; });
+      add_combinations();
       const auto unknown = std::count_if(clips_.begin(), clips_.end(),
                                          [&](const auto& clip) { return familiarity(clip) == Familiarity::unknown; });
       if (unknown > 0) {
@@ -213,6 +224,18 @@ class Evaluating {
     };
     if (std::set<std::string> sections = distinct(section); sections.size() > machines.size()) {
       add_by("section", section);
+    }
+  }
+
+  /// Where all values were seen: were they seen together?
+  void add_combinations() {
+    const auto is = [this](train::Familiarity wanted) {
+      return [this, wanted](const train::ClipScore& clip) { return combinations_.of(clip.clip.parameter) == wanted; };
+    };
+    if (std::any_of(clips_.begin(), clips_.end(), is(train::Familiarity::unseen))) {
+      add_group("seen_combination", "combination seen", is(train::Familiarity::seen));
+      add_group("unseen_combination", "combination unseen", is(train::Familiarity::unseen));
+      out_.seen_rule += " A combination is unseen where each value was seen, but never together.";
     }
   }
 
@@ -244,7 +267,8 @@ class Evaluating {
       values.push_back(clip.clip.parameter[p]);
     }
     const auto trained = training_.find(table_.parameter_names[p]);
-    return trained == training_.end() ? train::OperatingPoints(values) : trained->second.of_others(values);
+    return trained == training_.end() ? train::OperatingPoints(values, io::categories_of(table_.categories, p))
+                                      : trained->second.of_others(values);
   }
 
   static bool is_at(const train::OperatingPoint& point, double value) {
@@ -301,6 +325,9 @@ class Evaluating {
         continue;
       }
       const auto p = static_cast<size_t>(found - table_.parameter_names.begin());
+      if (!io::categories_of(table_.categories, p).empty()) {
+        continue;  // errors and correlations are of numbers
+      }
       out_.without_estimate += std::count_if(clips_.begin(), clips_.end(), [=](const train::ClipScore& clip) {
         return !std::isnan(clip.clip.parameter[p]) && !std::isfinite(clip.estimate[e]);
       });
@@ -338,6 +365,7 @@ class Evaluating {
 
   const train::ScoreTable& table_;
   train::TrainingPoints training_;
+  train::Combinations combinations_;
   Clips clips_;
   Evaluation out_;
 };
@@ -514,8 +542,8 @@ std::string decided_by(const std::vector<train::ClipScore>& clips, const std::ve
   return "score";
 }
 
-Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training) {
-  return Evaluating(table, training).run();
+Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training, const TrainingRows& rows) {
+  return Evaluating(table, training, rows).run();
 }
 
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores) {

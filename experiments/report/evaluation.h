@@ -13,8 +13,11 @@
 
 namespace evenflow::experiments {
 
-/// Distinct values that a model was trained on, by parameter name.
+/// Distinct values that a model was trained on, by parameter name; of a category codes of the names that the table in
+/// question has.
 using TrainingValues = std::map<std::string, std::vector<double>>;
+/// Of each training clip the values of the table's parameters; empty where the clips are not known.
+using TrainingRows = std::vector<std::vector<double>>;
 
 struct Merit {
   double auc = 0, pauc = 0;  ///< NaN: one class only, or clips without this score
@@ -22,7 +25,8 @@ struct Merit {
 
 /// Clips that are looked at together.
 struct Group {
-  std::string kind;  ///< "all", "seen", "unseen", "value", "domain", "machine", "section"
+  /// "all", "seen", "unseen", "seen_combination", "unseen_combination", "value", "domain", "machine", "section"
+  std::string kind;
   std::string name;  ///< "velocity_mm_s = 300", "domain source"
   std::vector<size_t> rows;
   int64_t normal = 0, anomalous = 0;
@@ -63,8 +67,9 @@ struct Evaluation {
 std::string decided_by(const std::vector<train::ClipScore>& clips, const std::vector<std::string>& names);
 
 /// Labelled clips with a finite score only. A clip counts as seen or unseen by train/statistics/seen.h; one of unknown
-/// value as neither. io::DataError naming the group if all clips together are of one class.
-Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training);
+/// value as neither. Where training clips are known and some clip combines seen values that none of them does, so do
+/// combinations. io::DataError naming the group if all clips together are of one class.
+Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training, const TrainingRows& rows = {});
 
 /// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);

@@ -13,6 +13,7 @@
 #include "experiments/recordings.h"
 #include "experiments/report/evaluation.h"
 #include "experiments/report/page.h"
+#include "experiments/report/training_seen.h"
 #include "experiments/study/figures.h"
 #include "io/atomic_file.h"
 #include "io/error.h"
@@ -177,10 +178,9 @@ class RunReport {
       return;
     }
     train::Detector detector(model_, o_.device, o_.threads);
-    train::ScoreTable table = detector.table({}, {});
+    std::vector<train::ScoreTable> tables;
     int64_t others = 0;
     for (const io::Shard& shard : shards_) {
-      table.parameter_names = shard.parameter_names();
       const auto progress = [&](int64_t done, int64_t total) {
         if (o_.progress) {
           o_.progress("scoring", static_cast<double>(done) / static_cast<double>(total));
@@ -191,10 +191,10 @@ class RunReport {
         return o_.other_machines || other_machines({{clip.machine, 1}}, model_.provenance.machines).empty();
       };
       others += std::count_if(shard.clips().begin(), shard.clips().end(), std::not_fn(is_own));
-      for (ClipScore& clip : detector.score(shard, is_own, progress)) {
-        table.clips.push_back(std::move(clip));
-      }
+      tables.push_back(
+          detector.table(shard.parameter_names(), detector.score(shard, is_own, progress), shard.categories()));
     }
+    train::ScoreTable table = train::joined(tables);
     train::write_scores(o_.folder / "scores.csv", table);
     if (others > 0) {
       page_.paragraph(fmt::format("Left out: {} of machines that it was not trained on.", count_text(others, "clip")));
@@ -277,16 +277,25 @@ class RunReport {
 
   std::string detector_score() const { return train::decided_by(model_); }
 
-  TrainingValues training_values() const {
-    TrainingValues values;
+  /// What the model was trained on; what it combined, by the training clips that were scored.
+  TrainingSeen training_seen(train::ScoreTable& table) const {
+    TrainingSeen seen(table);
     for (size_t i = 0; i < model_.condition.names.size(); ++i) {
-      values[model_.condition.names[i]] = model_.condition.training_values[i];
+      seen.add(model_.condition.names[i], model_.condition.training_values[i], {});
     }
-    return values;
+    std::vector<io::Clip> clips;
+    for (const ClipScore& clip : table.clips) {
+      if (clip.clip.split == io::Split::train && o_.features.empty()) {
+        clips.push_back(clip.clip);
+      }
+    }
+    seen.add_combinations(clips, table.parameter_names, table.categories);
+    return seen;
   }
 
   void evaluate_table(const train::ScoreTable& all) {
     train::ScoreTable table = all;
+    const TrainingSeen seen = training_seen(table);
     std::erase_if(table.clips,
                   [](const ClipScore& clip) { return clip.clip.split == io::Split::train || clip.clip.label < 0; });
     const auto anomalous = std::count_if(table.clips.begin(), table.clips.end(),
@@ -295,7 +304,7 @@ class RunReport {
       page_.paragraph("The test clips are not of both classes, so there is no AUC.");
       return;
     }
-    const Evaluation evaluation = evaluate(table, training_values());
+    const Evaluation evaluation = evaluate(table, seen.values(), seen.rows());
     PageTable aucs;
     aucs.head = {"clips", "normal", "anomalous"};
     for (const std::string& name : evaluation.score_names) {
@@ -328,8 +337,9 @@ class RunReport {
     study.features = features;
     train::ScoreTable moved = table;
     const auto column = std::find(table.parameter_names.begin(), table.parameter_names.end(), study.parameter);
-    if (column == table.parameter_names.end()) {
-      return;
+    if (column == table.parameter_names.end() ||
+        !io::categories_of(table.categories, static_cast<size_t>(column - table.parameter_names.begin())).empty()) {
+      return;  // its pictures have an axis of values
     }
     const auto index = static_cast<size_t>(column - table.parameter_names.begin());
     for (ClipScore& clip : moved.clips) {

@@ -90,7 +90,8 @@ train::ScoreTable statistics_scores(const io::Shard& shard, const io::TrainSetti
   const int64_t length = static_cast<int64_t>(normal.size() / sides.train.clips.size());
   const train::NormalPoints points(normal, length);
   const PrincipalComponents components(normal, length);
-  train::ScoreTable table{shard.parameter_names(), {"score_mahalanobis", "score_pca", "score_nearest"}, {}, {}};
+  train::ScoreTable table{
+      shard.parameter_names(), {"score_mahalanobis", "score_pca", "score_nearest"}, {}, {}, shard.categories()};
   for (size_t i = 0; i < shard.clips().size(); ++i) {
     const std::vector<float> own = statistics_of(i);
     train::ClipScore clip;

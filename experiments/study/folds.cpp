@@ -9,6 +9,7 @@
 #include <map>
 
 #include "experiments/console.h"
+#include "experiments/study/study.h"
 #include "io/error.h"
 
 namespace evenflow::experiments {
@@ -33,6 +34,7 @@ void require_clips(const io::Manifest& manifest, const std::string& named) {
                         " has no parameter column whose values could be left out; add one with its unit in the name "
                         "(velocity_mm_s)");
   }
+  require_number(manifest, named);
   bool anomalous = false;
   for (const Clip& clip : manifest.clips) {
     anomalous = anomalous || clip.label == 1;

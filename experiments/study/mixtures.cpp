@@ -151,7 +151,7 @@ train::ScoreTable mixture_scores(train::Detector& detector, const io::Shard& sha
     lowest = figure;
     best = std::move(mixtures);
   }
-  train::ScoreTable table = detector.table(shard.parameter_names(), detector.score(shard));
+  train::ScoreTable table = detector.table(shard.parameter_names(), detector.score(shard), shard.categories());
   table.score_names.emplace_back("score_gmm");
   for (size_t i = 0; i < table.clips.size(); ++i) {
     train::ClipScore& clip = table.clips[i];

@@ -60,7 +60,7 @@ ScoreCurve score_curve(const Study& study, const CurveOptions& options) {
       }
       train::Detector detector(cell.run / "last.h5", cell.config.train.device, cell.config.train.threads);
       const io::Shard shard(study.features);
-      train::write_scores(scores, detector.table(shard.parameter_names(), detector.score(shard)));
+      train::write_scores(scores, detector.table(shard.parameter_names(), detector.score(shard), shard.categories()));
       options.log(fmt::format("{}: done", cell.title));
     }
     add_points(study, epochs, train::read_scores(scores), curve);

@@ -23,6 +23,16 @@
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
+
+void require_number(const io::Manifest& manifest, const std::string& named) {
+  if (!io::categories_of(manifest.categories, 0).empty()) {
+    throw io::DataError(fmt::format(
+        "{} has names of '{}', its first parameter, and a study goes over the values of a number; put the column of "
+        "one first",
+        named, manifest.parameter_names.front()));
+  }
+}
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -37,6 +47,7 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
                         "column with its unit in the name (velocity_mm_s)");
   }
   const std::string& parameter = manifest.parameter_names.front();
+  require_number(manifest, named);
   std::set<double> trained;
   for (const io::Clip& clip : manifest.clips) {
     const double value = clip.parameter.front();
@@ -78,8 +89,9 @@ std::string to_csv(const io::Manifest& manifest) {
   const bool places = std::any_of(manifest.clips.begin(), manifest.clips.end(),
                                   [](const io::Clip& clip) { return !clip.domain.empty() || !clip.section.empty(); });
   std::string text = places ? "path,split,label,machine,domain,section" : "path,split,label,machine";
-  for (const std::string& name : manifest.parameter_names) {
-    text += fmt::format(",{}", io::csv_cell(name));
+  for (size_t p = 0; p < manifest.parameter_names.size(); ++p) {
+    const bool is_category = !io::categories_of(manifest.categories, p).empty();
+    text += fmt::format(",{}", io::csv_cell(manifest.parameter_names[p] + (is_category ? io::category_suffix : "")));
   }
   text += "\n";
   for (const io::Clip& clip : manifest.clips) {
@@ -88,8 +100,8 @@ std::string to_csv(const io::Manifest& manifest) {
     if (places) {
       text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
     }
-    for (const double value : clip.parameter) {
-      text += std::isnan(value) ? "," : fmt::format(",{}", value);
+    for (size_t p = 0; p < clip.parameter.size(); ++p) {
+      text += "," + io::csv_cell(io::value_text(clip.parameter[p], io::categories_of(manifest.categories, p)));
     }
     text += "\n";
   }
@@ -176,11 +188,20 @@ class Running {
     return {rows_of(sides.train), rows_of(sides.validation)};
   }
 
+  bool same_names(const io::Shard& shard) const {
+    for (size_t p = 0; p < manifest_.parameter_names.size(); ++p) {
+      if (io::categories_of(shard.categories(), p) != io::categories_of(manifest_.categories, p)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /// Features that lie in the folder are of the recordings of this study.
   void require_of_recordings(const io::Shard& shard) const {
     const auto same = [](const io::Clip& a, const io::Clip& b) { return a.path == b.path && agree(a, b); };
     const std::span<const io::Clip> clips = shard.clips();
-    if (shard.parameter_names() == manifest_.parameter_names &&
+    if (shard.parameter_names() == manifest_.parameter_names && same_names(shard) &&
         std::equal(clips.begin(), clips.end(), manifest_.clips.begin(), manifest_.clips.end(), same)) {
       return;
     }
@@ -244,8 +265,9 @@ class Running {
              const fs::path& out) const {
     train::Detector detector(model, compute.device, compute.threads);
     const io::Shard shard(features_of(system));
-    const train::ScoreTable table = system.mixtures ? mixture_scores(detector, shard, seed)
-                                                    : detector.table(shard.parameter_names(), detector.score(shard));
+    const train::ScoreTable table =
+        system.mixtures ? mixture_scores(detector, shard, seed)
+                        : detector.table(shard.parameter_names(), detector.score(shard), shard.categories());
     const auto without =
         std::count_if(table.clips.begin(), table.clips.end(), [](const auto& s) { return !std::isfinite(s.score); });
     if (without > 0) {

@@ -89,4 +89,7 @@ void claim_recordings(const io::Manifest& manifest, const std::filesystem::path&
 /// A score of a run's normal training clips.
 train::NormalScores normal_scores(const SystemScores& system, size_t run, const std::string& score);
 
+/// io::DataError if the first parameter of the manifest is a category; `named` begins the sentence.
+void require_number(const io::Manifest& manifest, const std::string& named);
+
 }  // namespace evenflow::experiments

@@ -1,0 +1,39 @@
+// What a model was trained on, in the columns and names of a table of scores.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "experiments/report/evaluation.h"
+#include "io/manifest.h"
+
+namespace evenflow::experiments {
+
+/// Collects values by parameter and the combinations in which they occur.
+class TrainingSeen {
+ public:
+  /// `table` gets the names of categories that its clips do not have; it must outlive this.
+  explicit TrainingSeen(train::ScoreTable& table) : table_(table) {}
+
+  /// Values of one parameter; `names`: what they are codes of. io::DataError: names where the table has numbers, or
+  /// numbers where it has names.
+  void add(const std::string& parameter, std::vector<double> values, const std::vector<std::string>& names);
+  /// The normal training clips among these, with what they combine. Errors as above.
+  void add(std::vector<io::Clip> clips, const std::vector<std::string>& names, const io::Categories& categories);
+  /// What these combine alone.
+  void add_combinations(std::span<const io::Clip> clips, const std::vector<std::string>& names,
+                        const io::Categories& categories);
+
+  const TrainingValues& values() const { return values_; }
+  const TrainingRows& rows() const { return rows_; }
+
+ private:
+  std::vector<double> in_table(const std::string& parameter, std::vector<double> values,
+                               const std::vector<std::string>& names);
+  train::ScoreTable& table_;
+  TrainingValues values_;
+  TrainingRows rows_;
+};
+
+}  // namespace evenflow::experiments
