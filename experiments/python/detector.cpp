@@ -47,12 +47,15 @@ std::vector<train::ClipScore> score_files(SharedDetector& detector, const std::v
   return detector.score_files(clips, names, [&] { signals(); });
 }
 
-std::pair<std::vector<train::ClipScore>, Names> score_shard(SharedDetector& detector, const fs::path& file,
-                                                            const std::string& split, bool other_machines) {
+/// The clips, the names of their parameters, and of those that are categories what their codes stand for.
+using ScoredShard = std::tuple<std::vector<train::ClipScore>, Names, io::Categories>;
+
+ScoredShard score_shard(SharedDetector& detector, const fs::path& file, const std::string& split, bool other_machines) {
   const nb::gil_scoped_release unlocked;
   const io::Shard shard(file);
   SignalCheck signals;
-  return {detector.score_shard(shard, split, other_machines, [&] { signals(); }), shard.parameter_names()};
+  return {detector.score_shard(shard, split, other_machines, [&] { signals(); }), shard.parameter_names(),
+          shard.categories()};
 }
 
 nb::ndarray<nb::numpy, float> file_features(const SharedDetector& detector, const fs::path& file) {

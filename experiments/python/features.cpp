@@ -98,14 +98,15 @@ frontend::PrepareResult prepare(const PrepareRequest& request) {
 /// Frames of clips, all normal ones to train on or all of the test split, to a shard.
 void write_shard(const fs::path& out, const std::vector<Matrix>& features, const std::vector<std::string>& paths,
                  const std::vector<std::string>& names, const std::vector<std::vector<double>>& parameters,
-                 const std::string& split, int label, const ConfigFile& config, const Keys& keys) {
+                 const io::Categories& categories, const std::string& split, int label, const ConfigFile& config,
+                 const Keys& keys) {
   const nb::gil_scoped_release unlocked;
   const experiments::ConfigSource source = config_source(config, keys);
   const io::FrontendSettings settings = resolve(source).frontend;
   Outputs outputs(false);
   outputs.reads(source);
   outputs.writes(out, FileKind::shard);
-  io::ShardWriter writer(out, settings, names);
+  io::ShardWriter writer(out, settings, names, "cpu", categories);
   for (size_t i = 0; i < features.size(); ++i) {
     if (features[i].shape(1) != static_cast<size_t>(settings.mel_bands)) {
       throw io::UsageError("features of '" + paths.at(i) + "' have " + std::to_string(features[i].shape(1)) +
@@ -142,7 +143,8 @@ void bind_features(nb::module_& module) {
       nb::arg("input"), nb::arg("out"), nb::arg("config").none(), nb::arg("keys"), nb::arg("device"),
       nb::arg("threads"), nb::arg("skip_bad"));
   module.def("write_shard", &write_shard, nb::arg("out"), nb::arg("features"), nb::arg("paths"), nb::arg("names"),
-             nb::arg("parameters"), nb::arg("split"), nb::arg("label"), nb::arg("config").none(), nb::arg("keys"));
+             nb::arg("parameters"), nb::arg("categories"), nb::arg("split"), nb::arg("label"), nb::arg("config").none(),
+             nb::arg("keys"));
 }
 
 }  // namespace evenflow::python

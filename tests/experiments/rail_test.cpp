@@ -8,8 +8,10 @@
 #include <complex>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numbers>
 #include <numeric>
+#include <set>
 #include <string>
 
 #include "experiments/rail/synth.h"
@@ -235,6 +237,45 @@ TEST_F(Synth, WritesWhatItsManifestLists) {
     anomalies += clip.label == 1 ? 1 : 0;
   }
   EXPECT_EQ(anomalies, 1);
+}
+
+TEST_F(Synth, ToolsAreNamesWithSpeedsOfTheirOwnInTraining) {
+  options_.tools = 3;
+  options_.train_distances_mm = {500};
+  options_.train_velocities_mm_s = {100, 200, 300, 400};
+  options_.test_velocities_mm_s = {200};
+  const io::Manifest manifest = io::read_manifest(synth_dataset(folder_, options_).manifest);
+  EXPECT_EQ(manifest.parameter_names, (std::vector<std::string>{"velocity_mm_s", "tool"}));
+  EXPECT_EQ(manifest.categories, (io::Categories{{}, {"A", "B", "C"}}));
+  std::map<std::string, std::set<double>> trained;
+  int tested = 0;
+  for (const io::Clip& clip : manifest.clips) {
+    if (clip.split == io::Split::train) {
+      trained[manifest.categories[1].at(static_cast<size_t>(clip.parameter[1]))].insert(clip.parameter[0]);
+    } else {
+      ++tested;
+    }
+  }
+  EXPECT_EQ(trained["A"], (std::set<double>{100, 200, 300, 400}));
+  EXPECT_EQ(trained["B"], (std::set<double>{100, 300, 400}));
+  EXPECT_EQ(trained["C"], (std::set<double>{100, 200, 400}));
+  EXPECT_EQ(tested, 6);  // a normal and an anomalous clip a tool
+  EXPECT_NE(describe(options_).find("tools = 3"), std::string::npos);
+  options_.tools = 4;
+  EXPECT_THROW(synth_dataset(folder_, options_), io::UsageError);
+}
+
+// A carriage of the usual mass is the rail of data sets without tools, to the bit.
+TEST(RailTools, AreOtherRailsButForTheFirst) {
+  RailSettings rail;
+  rail.duration_s = 0.2;
+  const std::vector<float> usual = synthesise_clip(rail, 200, 500, false, 1);
+  rail.mass = rail_tools[0].mass;
+  EXPECT_EQ(synthesise_clip(rail, 200, 500, false, 1), usual);
+  rail.mass = rail_tools[1].mass;
+  EXPECT_NE(synthesise_clip(rail, 200, 500, false, 1), usual);
+  rail.mass = 0;
+  EXPECT_THROW(synthesise_clip(rail, 200, 500, false, 1), io::UsageError);
 }
 
 TEST_F(Synth, StoppedHalfWayLeavesNoManifest) {

@@ -119,7 +119,7 @@ TEST(Layouts, Dcase2021sGluedAttributesAreParameters) {
                           "ToyCar/train/section_00_target_train_normal_0000_noAttribute.wav"});
   const Outcome outcome = prepare(folder, "ToyCar");
   expect_done(outcome);
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("note: left out: attributes that are no numbers: words without a name (2 "
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("note: left out: words without a name (2 "
                                            "clips, such as 'A1')\n"),
                                  HasSubstr("Spd_V          28, 31; unknown of 1 clip\n"),
                                  HasSubstr("Mic            1; unknown of 1 clip\n")));
@@ -362,6 +362,97 @@ TEST(Condition, AParameterThatNeverVariesIsLeftOut) {
   const Outcome constant = train(folder);
   expect_done(constant);
   EXPECT_THAT(constant.out, AllOf(HasSubstr("mic is left out"), HasSubstr("unconstrained: no parameter varies")));
+}
+
+// ---------------------------------------------------------------------------------------------- parameters with names
+
+/// Twelve clips at two speeds, with a tool each: B was never trained at speed 2, and the last test clip has a tool of
+/// its own. `tool`: the column's name.
+void put_tools(const Folder& folder, const std::string& tool = "tool", const std::string& first = "A",
+               const std::string& second = "B") {
+  Words names;
+  std::string manifest = "path,split,label,machine,speed," + tool + "\n";
+  for (int i = 0; i < 12; ++i) {
+    names.push_back(std::to_string(i) + ".wav");
+    const bool trains = i < 6, fast = i % 2 == 1, is_second = trains ? i % 6 == 0 : i % 4 < 2;
+    manifest += names.back() +
+                (trains  ? ",train,normal"
+                 : i < 9 ? ",test,normal"
+                         : ",test,anomaly") +
+                ",rail," + (fast ? "2," : "1,") +
+                (i == 11     ? "noAttribute"
+                 : is_second ? second
+                             : first) +
+                "\n";
+  }
+  put_recordings(folder, names);
+  put(folder / "m.csv", manifest);
+}
+
+TEST(Categories, AreNamedFromTheManifestToTheReport) {
+  const Folder folder;
+  put_tools(folder);
+  const Outcome prepared = prepare(folder, "m.csv");
+  expect_done(prepared);
+  EXPECT_THAT(prepared.out, HasSubstr("tool           A, B; unknown of 1 clip"));
+  EXPECT_THAT(run({"info", folder / "f.h5"}).out, HasSubstr("tool           A, B; unknown of 1 clip"));
+  EXPECT_THAT(run({"info", folder / "m.csv"}).out, HasSubstr("tool           A, B; unknown of 1 clip"));
+
+  expect_done(train(folder, {"--condition.parameters", "speed"}));
+  expect_done(score(folder, {"f.h5"}));
+  const std::string of_shard = get(folder / "s.csv");
+  EXPECT_THAT(of_shard, AllOf(HasSubstr("label,speed,tool,score"), HasSubstr("6.wav,rail,0,1,A,"),
+                              HasSubstr("8.wav,rail,0,1,B,"), HasSubstr("11.wav,rail,1,2,,")));
+  EXPECT_THAT(run({"info", folder / "s.csv"}).out, HasSubstr("A, B; unknown of 1 clip"));
+
+  const Outcome evaluated =
+      run({"evaluate", folder / "s.csv", "--training", folder / "f.h5", "--out", folder / "evaluation"});
+  expect_done(evaluated);
+  EXPECT_THAT(evaluated.out, AllOf(HasSubstr("tool = A"), HasSubstr("tool = B"), HasSubstr("tool A and B"),
+                                   HasSubstr("combination seen"), HasSubstr("combination unseen")));
+  EXPECT_THAT(get(folder / "evaluation/evaluation.csv"), HasSubstr("combination unseen,unseen_combination,"));
+  expect_done(run({"report", folder / "run"}));
+  EXPECT_THAT(get(folder / "run/report/report.html"), HasSubstr("tool = B"));
+  EXPECT_THAT(get(folder / "run/report/scores.csv"), HasSubstr(",A,"));
+}
+
+TEST(Categories, AreNumbersOnlyWhereTheyAreNotDeclared) {
+  const Folder folder;
+  put_tools(folder, "tool", "7", "12");
+  expect_done(prepare(folder, "m.csv"));
+  EXPECT_THAT(run({"info", folder / "f.h5"}).out, HasSubstr("tool           7, 12; unknown"));
+  expect_refused(train(folder, {"--condition.parameters", "speed,tool:category"}), 3,
+                 {"'tool:category'", "has numbers of it", "--condition.parameters tool:category"});
+  const Words declared = {
+      "prepare", folder / "m.csv",         "--out",        folder / "f.h5", "--window.window_frames",
+      "8",       "--condition.parameters", "tool:category"};
+  expect_done(run(declared));
+  EXPECT_THAT(run({"info", folder / "f.h5"}).out, HasSubstr("tool           12, 7; unknown"));
+  put_tools(folder, "tool:category", "7", "12");
+  expect_done(prepare(folder, "m.csv"));
+  EXPECT_THAT(run({"info", folder / "f.h5"}).out, HasSubstr("tool           12, 7; unknown"));
+  Words missing = declared;
+  missing.back() = "gear:category";
+  expect_refused(run(missing), 2, {"'gear:category'", "does not have", "[speed, tool]"});
+}
+
+TEST(Categories, ThatCannotBeLearntOrMetAreRefused) {
+  const Folder folder;
+  put_tools(folder, "tool", "A", "A");
+  expect_done(prepare(folder, "m.csv"));
+  expect_refused(train(folder, {"--condition.parameters", "tool"}), 3, {"'tool' is 'A' in every training clip"});
+  const Outcome constant = train(folder);
+  expect_done(constant);
+  EXPECT_THAT(constant.out, HasSubstr("note: tool is left out: A in every training clip"));
+
+  // Names of a parameter whose numbers were trained.
+  put(folder / "named.csv", "path,split,label,machine,speed\n6.wav,test,normal,rail,fast\n");
+  expect_refused(score(folder, {"named.csv"}), 3,
+                 {"named.csv", "has names of 'speed'", "the model was trained on numbers", "leave the column out"});
+  // Two inputs of two kinds.
+  put(folder / "numbered.csv", "path,split,label,machine,tool\n6.wav,test,normal,rail,3\n");
+  put(folder / "a/m.csv", "path,split,label,machine,tool\n../7.wav,test,normal,rail,A\n");
+  expect_refused(score(folder, {"numbered.csv", "a/m.csv"}), 3, {"'tool' has numbers in one table and names"});
 }
 
 TEST(Machines, OtherThanTheModelsAreCounted) {

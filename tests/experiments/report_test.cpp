@@ -19,6 +19,7 @@
 #include "experiments/report/gnuplot.h"
 #include "experiments/report/heat_map.h"
 #include "experiments/report/page.h"
+#include "experiments/report/training_seen.h"
 #include "io/error.h"
 
 namespace evenflow::experiments {
@@ -137,6 +138,41 @@ TEST(Evaluation, AnUnknownValueIsNeitherSeenNorUnseen) {
   for (const Group& group : evaluate(table_of(eight), {{"speed", {}}}).groups) {
     EXPECT_NE(group.kind, "unseen");
   }
+}
+
+TEST(Evaluation, CategoriesAndCombinations) {
+  train::ScoreTable table = table_of(eight);
+  table.parameter_names.emplace_back("tool");
+  table.categories = {{}, {"A", "B"}};
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    table.clips[i].clip.parameter.push_back(i % 4 < 2 ? 0.0 : 1.0);
+    table.clips[i].clip.split = io::Split::test;
+  }
+  // Speed 10 with A and B, 20 with A alone, by clips of a shard that has the names in another order.
+  TrainingSeen training(table);
+  std::vector<io::Clip> clips(4);
+  const std::vector<std::vector<double>> values = {{1, 10}, {0, 10}, {1, 20}, {2, 20}};
+  for (size_t i = 0; i < clips.size(); ++i) {
+    clips[i].split = io::Split::train;
+    clips[i].label = 0;
+    clips[i].parameter = values[i];
+  }
+  clips[3].label = 1;  // no clip that is trained on
+  training.add(clips, {"tool", "speed"}, {{"B", "A", "C"}, {}});
+
+  const Evaluation evaluation = evaluate(table, training.values(), training.rows());
+  EXPECT_EQ(group_of(evaluation, "seen in training").rows.size(), 8U);
+  EXPECT_THAT(group_of(evaluation, "combination unseen").rows, ::testing::ElementsAre(3, 7));
+  EXPECT_EQ(group_of(evaluation, "combination seen").rows.size(), 6U);
+  EXPECT_EQ(group_of(evaluation, "tool = B").rows.size(), 4U);
+  EXPECT_THAT(evaluation.seen_rule, AllOf(HasSubstr("tool A and B"), HasSubstr("A combination is unseen")));
+  EXPECT_THAT(to_text(evaluation), HasSubstr("combination unseen"));
+  // Of what the model alone says, combinations are not known.
+  EXPECT_THROW(group_of(evaluate(table, training.values()), "combination unseen"), std::runtime_error);
+
+  TrainingSeen numbers(table);
+  EXPECT_THROW(numbers.add("tool", {1, 2}, {}), io::DataError);
+  EXPECT_THROW(numbers.add("speed", {0}, {"fast"}), io::DataError);
 }
 
 TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {

@@ -599,6 +599,44 @@ TEST_F(ScoreTest, ATableOfScoresThatNoModelHereHasIsRead) {
             "a,m,0,3,1.5,1.5,,2.5,0,test,,,\n");
 }
 
+TEST_F(ScoreTest, CategoriesAreNamesInTheTable) {
+  const std::filesystem::path file = *folder_ / "names.csv";
+  const auto table_of = [](const std::vector<double>& codes, const std::vector<std::string>& names) {
+    ScoreTable table{{"speed", "tool"}, {"nll"}, {}, {}, {{}, names}};
+    for (const double code : codes) {
+      ClipScore& clip = table.clips.emplace_back();
+      clip.clip.path = "a.wav";
+      clip.clip.parameter = {100, code};
+      clip.scores = {1};
+    }
+    return table;
+  };
+  const auto tools = [](const ScoreTable& table) {
+    std::vector<std::string> out;
+    for (const ClipScore& clip : table.clips) {
+      out.push_back(io::value_text(clip.clip.parameter.at(1), io::categories_of(table.categories, 1)));
+    }
+    return out;
+  };
+  write_scores(file, table_of({1, 0, std::nan("")}, {"b", "a, \"x\""}));
+  EXPECT_THAT(io::read_text(file), AllOf(HasSubstr("path,machine,label,speed,tool,score"), HasSubstr(",\"a, \"\"x")));
+  EXPECT_THAT(tools(read_scores(file)), ::testing::ElementsAre("a, \"x\"", "b", ""));
+  EXPECT_THAT(read_scores(file).categories.at(0), ::testing::IsEmpty());
+
+  // Names that look like numbers are names after reading.
+  write_scores(file, table_of({0, 1}, {"2", "01"}));
+  EXPECT_THAT(io::read_text(file), HasSubstr("speed,tool:category,score"));
+  EXPECT_THAT(tools(read_scores(file)), ::testing::ElementsAre("2", "01"));
+
+  // Tables of different codes, and one that knows no value.
+  const ScoreTable all = joined({table_of({0, 1}, {"b", "c"}), table_of({0}, {"a"}), table_of({std::nan("")}, {})});
+  EXPECT_THAT(tools(all), ::testing::ElementsAre("b", "c", "a", ""));
+  EXPECT_THAT(message_of<io::DataError>([&] {
+                joined({table_of({0}, {"b"}), table_of({3}, {})});
+              }),
+              AllOf(HasSubstr("'tool' has numbers in one table and names, such as 'b'"), HasSubstr("tool:category")));
+}
+
 TEST_F(ScoreTest, CountsWhatHasNoValue) {
   const double nan = std::nan("");
   ScoreTable table{{"speed"}, {"nll", "nll_given_v", "score_zc"}, {"speed"}, {}};

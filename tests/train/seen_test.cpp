@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 namespace evenflow::train {
 namespace {
@@ -164,6 +165,44 @@ TEST(Familiarity, OfSeveralParameters) {
   EXPECT_EQ(familiarity(Values{5}, {"unheard_of"}, training), unknown);
   EXPECT_EQ(familiarity(Values{5}, {"empty"}, training), unknown);
   EXPECT_EQ(familiarity(Values{}, {}, training), unknown);
+}
+
+TEST(OperatingPoints, OfACategoryAreItsNames) {
+  // Codes that would be two groups of readings.
+  Values codes;
+  for (const int first : {0, 300}) {
+    codes.insert(codes.end(), {first + 0.0, first + 1.0, first + 2.0});
+  }
+  std::vector<std::string> names;
+  for (int i = 0; i < 400; ++i) {
+    names.push_back(std::to_string(i) + "x");
+  }
+  const OperatingPoints points(codes, names);
+  ASSERT_EQ(points.size(), 6U);
+  EXPECT_EQ(to_text(points[5]), "302x");
+  EXPECT_EQ(points.text(), "0x, 1x, 2x, 300x, 301x and 302x");
+  EXPECT_EQ(points.tolerance(), 0.0);
+  EXPECT_EQ(points.of(301), seen);
+  EXPECT_EQ(points.of(303), unseen);
+  EXPECT_EQ(points.of(std::nan("")), unknown);
+  EXPECT_EQ(to_text(points.of_others({7, 300})[0]), "7x");
+  EXPECT_FALSE(OperatingPoints(codes, {}).are_categories());
+}
+
+TEST(Combinations, AreUnseenWhereEachValueIsSeenButNeverTogether) {
+  const double nan = std::nan("");
+  const std::vector<std::string> names = {"speed", "tool", "untrained"};
+  const TrainingPoints training = {{"speed", OperatingPoints(Values{100, 200})},
+                                   {"tool", OperatingPoints(Values{0, 1}, {"A", "B", "C"})}};
+  const std::vector<Values> rows = {{100, 0, 1}, {200, 0, 2}, {100, 1, 3}, {200, nan, 4}};
+  const Combinations combinations(rows, names, training);
+  EXPECT_EQ(combinations.of(Values{100, 1, 9}), seen);
+  EXPECT_EQ(combinations.of(Values{200, 1, 9}), unseen);
+  EXPECT_EQ(combinations.of(Values{201, 1, 9}), unseen) << "within the tolerance of a seen value";
+  EXPECT_EQ(combinations.of(Values{150, 1, 9}), unknown) << "a value that is unseen by itself";
+  EXPECT_EQ(combinations.of(Values{100, 2, 9}), unknown);
+  EXPECT_EQ(combinations.of(Values{200, nan, 9}), unknown) << "one known value is no combination";
+  EXPECT_EQ(Combinations().of(Values{100, 1, 9}), unknown);
 }
 
 }  // namespace

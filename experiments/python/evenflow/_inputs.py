@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,25 @@ def as_columns(parameters: Mapping[str, Sequence[float]] | None, clips: int) -> 
             raise UsageError(f"the parameter '{name}' has {len(values)} values for {clips} clips")
     rows = [as_parameters({name: values[i] for name, values in parameters.items()})[1] for i in range(clips)]
     return [str(name) for name in parameters], rows
+
+
+def as_codes(
+    parameters: Mapping[str, Sequence[float] | Sequence[str]] | None,
+) -> tuple[dict[str, Sequence[float]] | None, list[list[str]]]:
+    """The columns with names as places in a list, and of each column this list; it is empty of numbers."""
+    if parameters is None:
+        return None, []
+    columns: dict[str, Sequence[float]] = {}
+    categories: list[list[str]] = []
+    for column, values in parameters.items():
+        texts = [value for value in values if isinstance(value, str)]
+        if texts and len(texts) != len(values):
+            raise UsageError(f"the parameter '{column}' has numbers and names; give one kind")
+        names = sorted(set(texts) - {""})
+        place = {name: float(i) for i, name in enumerate(names)}
+        columns[column] = [place.get(text, float("nan")) for text in texts] if texts else cast(Sequence[float], values)
+        categories.append(names)
+    return columns, categories
 
 
 def as_keys(config: Config) -> tuple[Path | None, list[tuple[str, str]]]:

@@ -151,8 +151,8 @@ class Detector:
         """
         if split not in ("train", "test", "all"):
             raise UsageError(f"the split must be \"train\", \"test\" or \"all\", not {split!r}")
-        scores, names = self._core.score_shard(existing(shard, "the shard"), split, other_machines)
-        return [self._result(score, names) for score in scores]
+        scores, names, categories = self._core.score_shard(existing(shard, "the shard"), split, other_machines)
+        return [self._result(score, names, categories) for score in scores]
 
     def features(self, clip: FilePath | npt.ArrayLike, rate: float | None = None) -> Floats:
         """A recording, or samples, as the model hears it: log-mel in dB, [frames, mel_bands]."""
@@ -231,7 +231,13 @@ class Detector:
         names, values = as_parameters(parameters)
         return self._result(self._core.score(features, name, names, values), names)
 
-    def _result(self, score: _evenflow.ClipScore, names: Sequence[str]) -> Score:
+    def _result(
+        self, score: _evenflow.ClipScore, names: Sequence[str], categories: Sequence[Sequence[str]] = ()
+    ) -> Score:
+        parameters: dict[str, float | str] = dict(zip(names, score.parameters))
+        for (name, code), known in zip(list(zip(names, score.parameters)), categories):
+            if known and not math.isnan(code):
+                parameters[name] = known[int(code)]
         return Score(
             path=score.path,
             score=score.score,
@@ -239,7 +245,7 @@ class Detector:
             anomalous=_truth(score.decision),
             scores=dict(zip(self._score_names, score.scores)),
             estimate=dict(zip(self._parameter_names, score.estimate)),
-            parameters=dict(zip(names, score.parameters)),
+            parameters=parameters,
             label={0: "normal", 1: "anomaly"}.get(score.label),
             windows=score.windows,
             silent=score.silent,

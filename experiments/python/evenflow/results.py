@@ -20,7 +20,7 @@ class Score:
     anomalous: bool | None  #: None: no decision, for want of a threshold or of a finite score
     scores: dict[str, float]  #: all, by name; NaN: no value
     estimate: dict[str, float]  #: of each parameter, by the model, from the sound
-    parameters: dict[str, float]  #: as they were given; NaN: unknown
+    parameters: dict[str, float | str]  #: as they were given, a number or a name; NaN: unknown
     label: str | None  #: "normal" or "anomaly", where a shard knows it
     windows: int
     silent: bool  #: the sound says nothing

@@ -16,6 +16,7 @@ from evenflow._inputs import (
     Config,
     FilePath,
     Floats,
+    as_codes,
     as_columns,
     as_keys,
     as_path,
@@ -108,7 +109,7 @@ def write_shard(
     features: Iterable[Floats],
     *,
     names: Sequence[str] | None = None,
-    parameters: Mapping[str, Sequence[float]] | None = None,
+    parameters: Mapping[str, Sequence[float] | Sequence[str]] | None = None,
     split: str = "train",
     label: str = "normal",
     config: Config = None,
@@ -117,7 +118,7 @@ def write_shard(
 
     features:   of each clip [frames, mel_bands] in dB, as the function `features` gives them for the same `config`.
     names:      of the clips; left out, clip_0, clip_1, ...
-    parameters: of each parameter a value per clip; NaN: unknown.
+    parameters: of each parameter a value per clip, all numbers (NaN: unknown) or all names ("": unknown).
     split:      "train" or "test".
     label:      "normal", "anomaly" or "unknown".
     """
@@ -132,10 +133,11 @@ def write_shard(
     paths = [f"clip_{i}" for i in range(len(arrays))] if names is None else [str(name) for name in names]
     if len(paths) != len(arrays):
         raise UsageError(f"{len(paths)} names are given for {len(arrays)} clips")
-    columns, values = as_columns(parameters, len(arrays))
+    numbers, categories = as_codes(parameters)
+    columns, values = as_columns(numbers, len(arrays))
     file, keys = as_keys(config)
     shard = as_path(out, "the shard")
-    _evenflow.write_shard(shard, arrays, paths, columns, values, split, labels[label], file, keys)
+    _evenflow.write_shard(shard, arrays, paths, columns, values, categories, split, labels[label], file, keys)
     return shard
 
 
