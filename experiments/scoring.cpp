@@ -63,7 +63,7 @@ train::ScoreTable ScoringInputs::values_of(const Input& input) const {
   table.categories = input.shard ? input.shard->categories() : manifest.categories;
   for (const io::Clip& clip : input.shard ? input.shard->clips() : manifest.clips) {
     if (is_wanted(clip)) {
-      table.clips.push_back({.clip = clip});
+      table.clips.emplace_back().clip = clip;
     }
   }
   return table;

@@ -66,20 +66,26 @@ double auc_of(const fs::path& scores) {
   return values.empty() ? nan : train::auc(values, labels);
 }
 
-/// Of the first parameter that the model estimates, on normal clips.
+/// Of the first number that the model estimates, on normal clips.
 double estimate_error_of(const fs::path& scores) {
   const train::ScoreTable table = train::read_scores(scores);
-  if (table.estimated_names.empty()) {
+  const auto& names = table.parameter_names;
+  const auto column_of = [&](const std::string& name) {
+    return static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+  };
+  const auto estimated = std::find_if(
+      table.estimated_names.begin(), table.estimated_names.end(),
+      [&](const std::string& name) { return io::categories_of(table.categories, column_of(name)).empty(); });
+  if (estimated == table.estimated_names.end()) {
     return nan;
   }
-  const auto& names = table.parameter_names;
-  const auto column =
-      static_cast<size_t>(std::find(names.begin(), names.end(), table.estimated_names.front()) - names.begin());
+  const auto place = static_cast<size_t>(estimated - table.estimated_names.begin());
+  const size_t column = column_of(*estimated);
   double sum = 0;
   int64_t count = 0;
   for (const train::ClipScore& clip : table.clips) {
     if (clip.clip.label == 0 && column < clip.clip.parameter.size() && !std::isnan(clip.clip.parameter[column])) {
-      sum += std::abs(clip.estimate.front() - clip.clip.parameter[column]);
+      sum += std::abs(clip.estimate[place] - clip.clip.parameter[column]);
       ++count;
     }
   }
@@ -169,6 +175,9 @@ void require_values_to_leave_out(const io::SweepFile& sweep, Objective objective
   const train::ClipSelection clips = train::clips_to_train_on(shards, sweep.base.train);
   const size_t columns = shards.front()->parameter_names().size();
   for (size_t column = 0; column < columns; ++column) {
+    if (!io::categories_of(shards.front()->categories(), column).empty()) {
+      continue;  // `choose` leaves out values of numbers
+    }
     std::vector<double> values;
     for (const auto& at : clips.clips) {
       values.push_back(shards.front()->clips()[static_cast<size_t>(at.second)].parameter[column]);
