@@ -120,6 +120,9 @@ class Refused(unittest.TestCase):
         self.expect(evenflow.DataError, "no clips", write, out, [])
         self.expect(evenflow.UsageError, "mel bands", write, out, [frames[:, :64]])
         self.expect(evenflow.UsageError, "2 names are given for 1 clips", write, out, [frames], names=["a", "b"])
+        self.expect(
+            evenflow.UsageError, "numbers and names", write, out, [frames, frames], parameters={"tool": ["a", 1.0]}
+        )
         self.expect(evenflow.UsageError, "the split", write, out, [frames], split="all")
         self.expect(evenflow.UsageError, "the label", write, out, [frames], label="good")
         self.assertFalse(out.exists())

@@ -145,6 +145,21 @@ class Work(unittest.TestCase):
         clip = world.clips("test")[0]
         self.assertEqual(exact(trained.detector().score(clip)), exact(world.detector().score(clip)))
 
+    def test_names_of_a_shard_are_names_of_its_scores(self):
+        clip = evenflow.features(world.clips("test")[0], config=world.CONFIG)
+        shard = evenflow.write_shard(
+            world.folder() / "tools.h5",
+            [clip, clip, clip],
+            parameters={"velocity_mm_s": [100, 200, float("nan")], "tool": ["b", "a", ""]},
+            split="test",
+            config=world.CONFIG,
+        )
+        scores = world.detector().score_shard(shard)
+        self.assertEqual([score.parameters["tool"] for score in scores[:2]], ["b", "a"])
+        self.assertTrue(np.isnan(scores[2].parameters["tool"]))
+        self.assertEqual([score.parameters["velocity_mm_s"] for score in scores[:2]], [100.0, 200.0])
+        self.assertIn("tool           a, b; unknown of 1 clip", world.program("info", shard))
+
     def test_encode_gives_the_latents_that_the_program_writes_and_the_clips_score(self):
         clip = world.clips("test")[0]
         latents, score = world.detector().encode(clip), world.detector().score(clip)

@@ -17,6 +17,17 @@ int64_t index_of(const std::string& name, const std::vector<std::string>& names)
   return std::find(names.begin(), names.end(), name) - names.begin();
 }
 
+/// The shard's parameters that are numbers: a category called "speed" is none.
+std::vector<std::string> numbers_of(const io::Shard& shard) {
+  std::vector<std::string> names;
+  for (size_t p = 0; p < shard.parameter_names().size(); ++p) {
+    if (io::categories_of(shard.categories(), p).empty()) {
+      names.push_back(shard.parameter_names()[p]);
+    }
+  }
+  return names;
+}
+
 /// The name of the parameter that is moved.
 std::string speed_to_move(const io::Config& config, const std::vector<std::string>& names) {
   const std::vector<std::string> speeds = speeds_among(names, config.condition);
@@ -82,9 +93,9 @@ void check_speeds(const ClipSelection& clips, size_t column, const std::string& 
 
 /// 0: no speed that can be moved without being asked.
 double usual_range(const io::Config& config, const ClipSelection& clips, const std::vector<std::string>& parameters) {
-  std::vector<std::string> speeds = speeds_among(clips.shards[0]->parameter_names(), config.condition);
+  std::vector<std::string> speeds = speeds_among(numbers_of(*clips.shards[0]), config.condition);
   if (!config.augment.speed_parameter.empty()) {
-    speeds = {speed_to_move(config, clips.shards[0]->parameter_names())};
+    speeds = {speed_to_move(config, numbers_of(*clips.shards[0]))};
   }
   std::erase_if(speeds, [&](const std::string& name) { return index_of(name, parameters) == std::ssize(parameters); });
   if (speeds.size() != 1) {
@@ -127,7 +138,7 @@ io::AugmentSettings with_range(io::AugmentSettings settings, double range) {
 
 io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
                                          const std::vector<std::string>& parameters) {
-  const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+  const std::vector<std::string> names = numbers_of(*clips.shards[0]);
   if (config.augment.speed_parameter.empty()) {
     speeds_among(names, config.condition);
   } else {
@@ -174,7 +185,7 @@ std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const Cli
   plan.draw.frames = config.window.window_frames;
   if (settings.speed > 0) {
     const std::vector<std::string>& names = clips.shards[0]->parameter_names();
-    const std::string name = speed_to_move(config, names);
+    const std::string name = speed_to_move(config, numbers_of(*clips.shards[0]));
     const int64_t column = index_of(name, names);
     check_speeds(clips, static_cast<size_t>(column), name, settings.speed);
     plan.draw.speed_column = index_of(name, parameters);
