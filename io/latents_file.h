@@ -22,7 +22,7 @@ struct LatentsTable {
   std::vector<double> estimates;                                     ///< [windows, estimated]
   std::vector<Clip> clips;
   std::vector<std::string> parameter_names;
-  Categories categories;  ///< as of a shard
+  Categories categories = {};  ///< as of a shard
 };
 
 /// Writes to a temporary name beside `file`; finish() fsyncs and renames. Without finish() nothing remains.
