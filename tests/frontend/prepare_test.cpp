@@ -32,7 +32,8 @@ using testing::Not;
 
 /// `count` recordings in the folder, of mixed rates, widths, channels and lengths; the first is the longest.
 io::Manifest recordings(const TemporaryFolder& folder, size_t count) {
-  io::Manifest manifest{.root = folder.path(), .parameter_names = {"velocity_mm_s"}, .clips = {}, .notes = {}, .categories = {}};
+  io::Manifest manifest{
+      .root = folder.path(), .parameter_names = {"velocity_mm_s"}, .clips = {}, .notes = {}, .categories = {}};
   constexpr int rates[] = {16000, 44100, 8000, 22050};
   for (size_t i = 0; i < count; ++i) {
     const test::SoundFormat format{
