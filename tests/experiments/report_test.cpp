@@ -162,7 +162,7 @@ TEST(Evaluation, CategoriesAndCombinations) {
 
   const Evaluation evaluation = evaluate(table, training.values(), training.rows());
   EXPECT_EQ(group_of(evaluation, "seen in training").rows.size(), 8U);
-  EXPECT_THAT(group_of(evaluation, "combination unseen").rows, ::testing::ElementsAre(3, 7));
+  EXPECT_THAT(group_of(evaluation, "combination unseen").rows, ::testing::ElementsAre(3U, 7U));
   EXPECT_EQ(group_of(evaluation, "combination seen").rows.size(), 6U);
   EXPECT_EQ(group_of(evaluation, "tool = B").rows.size(), 4U);
   EXPECT_THAT(evaluation.seen_rule, AllOf(HasSubstr("tool A and B"), HasSubstr("A combination is unseen")));
