@@ -101,7 +101,8 @@ std::string to_csv(const io::Manifest& manifest) {
       text += fmt::format(",{},{}", clip.domain, io::csv_cell(clip.section));
     }
     for (size_t p = 0; p < clip.parameter.size(); ++p) {
-      text += "," + io::csv_cell(io::value_text(clip.parameter[p], io::categories_of(manifest.categories, p)));
+      text += fmt::format(",{}",
+                          io::csv_cell(io::value_text(clip.parameter[p], io::categories_of(manifest.categories, p))));
     }
     text += "\n";
   }
