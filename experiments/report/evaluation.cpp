@@ -233,8 +233,8 @@ class Evaluating {
       return [this, wanted](const train::ClipScore& clip) { return combinations_.of(clip.clip.parameter) == wanted; };
     };
     if (std::any_of(clips_.begin(), clips_.end(), is(train::Familiarity::unseen))) {
-      add_group("seen_combination", "combination seen", is(train::Familiarity::seen));
-      add_group("unseen_combination", "combination unseen", is(train::Familiarity::unseen));
+      add_group("seen combination", "combination seen", is(train::Familiarity::seen));
+      add_group("unseen combination", "combination unseen", is(train::Familiarity::unseen));
       out_.seen_rule += " A combination is unseen where each value was seen, but never together.";
     }
   }

@@ -25,7 +25,7 @@ struct Merit {
 
 /// Clips that are looked at together.
 struct Group {
-  /// "all", "seen", "unseen", "seen_combination", "unseen_combination", "value", "domain", "machine", "section"
+  /// "all", "seen", "unseen", "seen combination", "unseen combination", "value", "domain", "machine", "section"
   std::string kind;
   std::string name;  ///< "velocity_mm_s = 300", "domain source"
   std::vector<size_t> rows;

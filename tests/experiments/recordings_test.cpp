@@ -410,7 +410,7 @@ TEST(Categories, AreNamedFromTheManifestToTheReport) {
   expect_done(evaluated);
   EXPECT_THAT(evaluated.out, AllOf(HasSubstr("tool = A"), HasSubstr("tool = B"), HasSubstr("tool A and B"),
                                    HasSubstr("combination seen"), HasSubstr("combination unseen")));
-  EXPECT_THAT(get(folder / "evaluation/evaluation.csv"), HasSubstr("combination unseen,unseen_combination,"));
+  EXPECT_THAT(get(folder / "evaluation/evaluation.csv"), HasSubstr("combination unseen,unseen combination,"));
   expect_done(run({"report", folder / "run"}));
   EXPECT_THAT(get(folder / "run/report/report.html"), HasSubstr("tool = B"));
   EXPECT_THAT(get(folder / "run/report/scores.csv"), HasSubstr(",A,"));
