@@ -21,6 +21,9 @@
 
 namespace evenflow::flow {
 
+/// Parts that zd is dealt to at most: one for each number among the parameters and each category of a name.
+inline constexpr int64_t most_latent_groups = 64;
+
 struct GlowShape {
   int blocks = 3, steps = 5, hidden = 32;
   bool dense_invconv = false;

@@ -37,7 +37,7 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
   saved_ = kernels::Buffer<float>(saved, glow.device());
   workspace_ = kernels::Buffer<float>(workspace, glow.device());
   // LatentPrior's: squares of zc, a row of zeros, and of each group of zd's channels sum, centred squares and shift.
-  latent_scratch_ = kernels::Buffer<double>(n * (2 + 3 * shape.channels(shape.blocks - 1) / 2), glow.device());
+  latent_scratch_ = kernels::Buffer<double>(n * (2 + 3 * most_latent_groups), glow.device());
 
   float* at = storage_.data();
   const auto take = [&](int64_t c, int64_t h, int64_t w) {

@@ -6,7 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <set>
+#include <map>
 
 #include "io/error.h"
 #include "kernels/copy.h"
@@ -68,29 +68,106 @@ struct LatentPrior::Moments {
   Array<double> shift;         // [groups][m]
 };
 
-LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition, kernels::Device device)
-    : condition_(condition), shape_(shape) {
-  groups_ = std::max<int64_t>(1, parameters());
+namespace {
+
+size_t categories_of(const io::ConditionData& condition, size_t p) {
+  return condition.is_category(p) ? condition.categories[p].size() : 1;
+}
+
+/// The elements of one parameter's run of zd, in windows of `width` frames.
+int64_t elements_of_parameter(const GlowShape& shape, size_t parameters, int64_t width) {
+  const int last = shape.blocks - 1;
+  return shape.channels(last) / 2 / static_cast<int64_t>(parameters) * shape.block_height(last) *
+         (width >> shape.blocks);
+}
+
+/// Can runs of so many elements be dealt to every name's categories?
+bool deals_evenly(const io::ConditionData& condition, int64_t elements) {
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (elements % static_cast<int64_t>(categories_of(condition, p)) != 0) {
+      return false;
+    }
+  }
+  return elements > 0;
+}
+
+[[noreturn]] void fail_uneven(const GlowShape& shape, const io::ConditionData& condition, size_t p, int64_t elements) {
+  const int64_t step = int64_t{1} << shape.blocks;
+  const auto fits = [&](int64_t width) {
+    return deals_evenly(condition, elements_of_parameter(shape, condition.names.size(), width));
+  };
+  int64_t above = shape.width + step, below = shape.width - step;
+  // Some multiple of every number of categories is even; names of many categories may need an absurd one.
+  constexpr int64_t longest = 4096;
+  for (; above <= longest && !fits(above); above += step) {
+  }
+  for (; below > 0 && !fits(below); below -= step) {
+  }
+  std::string sizes = below > 0 ? std::to_string(below) : "";
+  if (above <= longest) {
+    sizes += (sizes.empty() ? "" : " or ") + std::to_string(above);
+  }
+  throw io::UsageError(fmt::format(
+      "the {} elements of zd for {} cannot be dealt evenly to its {} categories ({}); {}leave it out of "
+      "condition.parameters",
+      elements, condition.names[p], condition.categories[p].size(), fmt::join(condition.categories[p], ", "),
+      sizes.empty() ? "" : fmt::format("set window.frames to {}, or ", sizes)));
+}
+
+}  // namespace
+
+std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionData& condition) {
+  const auto parameters = std::max<size_t>(1, condition.names.size());
   const int64_t zd_channels = shape.channels(shape.blocks - 1) / 2;
-  if (zd_channels % groups_ != 0) {
+  if (zd_channels % static_cast<int64_t>(parameters) != 0) {
     throw io::UsageError(
         fmt::format("the {} channels of zd cannot be dealt evenly to {} parameters ({}); change model.blocks or "
                     "condition.parameters",
-                    zd_channels, groups_, fmt::join(condition.names, ", ")));
+                    zd_channels, parameters, fmt::join(condition.names, ", ")));
   }
-  group_channels_ = zd_channels / groups_;
-  group_elements_ = group_channels_ * shape.block_height(shape.blocks - 1) * shape.block_width(shape.blocks - 1);
-  std::vector<kernels::LatentGroup> priors(static_cast<size_t>(groups_));
-  for (size_t p = 0; p < condition.names.size(); ++p) {
-    priors[p] = {condition.k[p], condition.v0[p], condition.mean[p], condition.std[p]};
+  const int64_t elements = elements_of_parameter(shape, parameters, shape.width);
+  std::vector<LatentRun> runs;
+  for (size_t p = 0; p < parameters; ++p) {
+    const auto parts = static_cast<int64_t>(categories_of(condition, p));
+    if (elements % parts != 0) {
+      fail_uneven(shape, condition, p, elements);
+    }
+    for (int64_t c = 0; c < parts; ++c) {
+      const int64_t count = elements / parts;
+      runs.push_back({static_cast<int64_t>(runs.size()), count, p, condition.is_category(p) ? c : -1});
+      runs.back().first = static_cast<int64_t>(p) * elements + c * count;
+    }
+  }
+  if (static_cast<int64_t>(runs.size()) > most_latent_groups) {
+    throw io::UsageError(
+        fmt::format("the parameters ({}) have {} numbers and categories together, and zd carries {} at most; leave "
+                    "the names of many categories out of condition.parameters",
+                    fmt::join(condition.names, ", "), runs.size(), most_latent_groups));
+  }
+  return runs;
+}
+
+LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition, kernels::Device device)
+    : condition_(condition),
+      runs_(deal_latents(shape, condition)),
+      groups_(static_cast<int64_t>(runs_.size())),
+      parameter_elements_(elements_of_parameter(shape, std::max<size_t>(1, condition.names.size()), shape.width)),
+      shape_(shape) {
+  for (const LatentRun& run : runs_) {
+    const size_t p = run.parameter;
+    kernels::LatentGroup prior;
+    if (parameters() > 0) {
+      prior = {.k = condition.k[p], .v0 = condition.v0[p], .mean = condition.mean[p], .std = condition.std[p]};
+    }
+    if (run.category >= 0) {
+      prior.log_frequency = std::log(condition.frequency[p][static_cast<size_t>(run.category)]);
+      prior.categories = static_cast<int64_t>(condition.categories[p].size());
+    }
+    priors_.push_back(prior);
   }
   kernels::Stream stream(device);
   group_priors_ = kernels::Buffer<kernels::LatentGroup>(groups_, device);
-  kernels::upload<kernels::LatentGroup>(stream, priors, group_priors_.view());
-}
-
-kernels::Map LatentPrior::group(GlowPass& pass, int64_t index) const {
-  return pass.zd().channels(index * group_channels_, group_channels_);
+  kernels::upload<kernels::LatentGroup>(stream, priors_, group_priors_.view());
 }
 
 LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pass) const {
@@ -111,11 +188,55 @@ LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pas
     kernels::gaussian_squares(stream, {.z = pass.zc(b), .squares = moments.zc_squares});
   }
   for (int64_t g = 0; g < groups_; ++g) {
-    kernels::gaussian_moments(
-        stream,
-        {.z = group(pass, g), .sum = moments.sum.slice(g * m, m), .centred_squares = moments.centred.slice(g * m, m)});
+    kernels::gaussian_moments(stream, {.z = part(pass.zd(), runs_[static_cast<size_t>(g)]),
+                                       .sum = moments.sum.slice(g * m, m),
+                                       .centred_squares = moments.centred.slice(g * m, m)});
   }
   return moments;
+}
+
+/// Of one window: what its likelihood is so far, and the sums over zd's runs.
+struct LatentPrior::Found {
+  LatentTerms& terms;
+  std::vector<double> sum, centred;  // [groups]
+};
+
+void LatentPrior::add_number(size_t run, const Found& found, double v, std::span<double> estimate) const {
+  const auto n = static_cast<double>(runs_[run].count);
+  const double sum = found.sum[run], centred = found.centred[run];
+  found.terms.log_p_centred += log_normal(n, sum, centred, sum / n);
+  if (parameters() == 0) {
+    found.terms.log_p_zd = found.terms.log_p_given_v = log_normal(n, sum, centred, 0.0);
+    return;
+  }
+  const kernels::LatentGroup& prior = priors_[run];
+  const double spread = 1.0 + n * prior.k * prior.k * prior.std * prior.std;
+  const double off = sum / n - prior.k * (prior.mean - prior.v0);
+  found.terms.log_p_zd += -n * half_log_2pi - 0.5 * std::log(spread) - 0.5 * (centred + n * off * off / spread);
+  found.terms.log_p_given_v += log_normal(n, sum, centred, prior.k * (v - prior.v0));  // NaN stays NaN
+  estimate[runs_[run].parameter] = sum / n / prior.k + prior.v0;
+}
+
+void LatentPrior::add_name(size_t run, const Found& found, double v, std::span<double> estimate,
+                           std::span<double> posterior, std::span<double> membership) const {
+  const kernels::LatentGroup* priors = &priors_[run];
+  const auto n = static_cast<double>(runs_[run].count);
+  const double *sum = &found.sum[run], *centred = &found.centred[run];
+  for (size_t c = 0; c < posterior.size(); ++c) {
+    found.terms.log_p_centred += log_normal(n, sum[c], centred[c], sum[c] / n);
+  }
+  std::array<double, most_latent_groups> unused{};
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  found.terms.log_p_zd -= kernels::category_likelihood(priors, n, sum, centred, 1, unknown, unused.data());
+  found.terms.log_p_given_v -= kernels::category_of(v, priors->categories) < 0
+                                   ? unknown
+                                   : kernels::category_likelihood(priors, n, sum, centred, 1, v, unused.data());
+  const kernels::CategoryEvidence evidence = kernels::category_evidence(priors, sum, 1);
+  estimate[runs_[run].parameter] = std::isnan(evidence.total) ? unknown : static_cast<double>(evidence.likeliest);
+  for (size_t c = 0; c < posterior.size(); ++c) {
+    posterior[c] = std::exp(kernels::category_evidence(priors[c], sum[c]) - evidence.top) / evidence.total;
+    membership[c] = sum[c] / n / priors[c].k;
+  }
 }
 
 void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, Array<const double> constant_log_det,
@@ -127,33 +248,32 @@ void LatentPrior::score(kernels::Stream& stream, GlowPass& pass, Array<const dou
       stream, Array<const double>{moments.zc_squares.data, m * (1 + 2 * groups_), moments.zc_squares.device});
   const std::vector<double> coupling_log_det = kernels::to_host(stream, pass.coupling_log_det());
   const std::vector<double> constant = kernels::to_host(stream, constant_log_det);
-  const double n = static_cast<double>(group_elements_);
-  const double zc_elements = static_cast<double>(shape_.dimensions() - groups_ * group_elements_);
-  const bool constrained = parameters() > 0;
+  const double zc_elements = static_cast<double>(zc_size());
   for (int64_t i = 0; i < m; ++i) {
     LatentTerms terms{.log_det = constant[0] + coupling_log_det[static_cast<size_t>(i)],
                       .log_p_zc = -zc_elements * half_log_2pi - 0.5 * sums[static_cast<size_t>(i)],
                       .log_p_centred = 0,
                       .log_p_zd = 0,
                       .log_p_given_v = 0};
-    const std::span<double> estimate = out.estimates[first + i];
+    Found found{terms, {}, {}};
     for (int64_t g = 0; g < groups_; ++g) {
-      const double sum = sums[static_cast<size_t>((1 + g) * m + i)];
-      const double centred = sums[static_cast<size_t>((1 + groups_ + g) * m + i)];
-      terms.log_p_centred += log_normal(n, sum, centred, sum / n);
-      if (!constrained) {
-        terms.log_p_zd = terms.log_p_given_v = log_normal(n, sum, centred, 0.0);
+      found.sum.push_back(sums[static_cast<size_t>((1 + g) * m + i)]);
+      found.centred.push_back(sums[static_cast<size_t>((1 + groups_ + g) * m + i)]);
+    }
+    size_t category = 0;
+    for (size_t g = 0; g < runs_.size();) {
+      const auto p = static_cast<int64_t>(runs_[g].parameter);
+      const double value =
+          v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + p)];
+      if (runs_[g].category < 0) {
+        add_number(g++, found, value, out.estimates[first + i]);
         continue;
       }
-      const size_t p = static_cast<size_t>(g);
-      const double k = condition_.k[p];
-      const double spread = 1.0 + n * k * k * condition_.std[p] * condition_.std[p];
-      const double off = sum / n - k * (condition_.mean[p] - condition_.v0[p]);
-      terms.log_p_zd += -n * half_log_2pi - 0.5 * std::log(spread) - 0.5 * (centred + n * off * off / spread);
-      const double value =
-          v.empty() ? std::numeric_limits<double>::quiet_NaN() : v[static_cast<size_t>(i * parameters() + g)];
-      terms.log_p_given_v += log_normal(n, sum, centred, k * (value - condition_.v0[p]));  // NaN stays NaN
-      estimate[p] = sum / n / k + condition_.v0[p];
+      const auto count = static_cast<size_t>(priors_[g].categories);
+      add_name(g, found, value, out.estimates[first + i], out.posteriors[first + i].subspan(category, count),
+               out.memberships[first + i].subspan(category, count));
+      category += count;
+      g += count;
     }
     fill_scores(latent_score_list(), terms, out.scores[first + i]);
     const std::array<double, 2> shown = {terms.log_det, terms.log_p_zc};
@@ -165,8 +285,8 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
                        Array<const double> v, double scale, Array<double> nll) const {
   const Moments moments = this->moments(stream, pass);
   const int64_t m = pass.active_;
-  kernels::latent_loss(stream, {.zc_elements = shape_.dimensions() - groups_ * group_elements_,
-                                .group_elements = group_elements_,
+  kernels::latent_loss(stream, {.zc_elements = zc_size(),
+                                .group_elements = parameter_elements_,
                                 .groups = group_priors_.view(),
                                 .zc_squares = moments.zc_squares,
                                 .zd_sum = moments.sum,
@@ -180,10 +300,11 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
     kernels::gaussian_backward(stream, {.z = pass.zc(b), .shift = moments.zeros, .scale = scale, .dz = pass.dzc(b)});
   }
   for (int64_t g = 0; g < groups_; ++g) {
-    kernels::gaussian_backward(stream, {.z = group(pass, g),
+    const LatentRun& run = runs_[static_cast<size_t>(g)];
+    kernels::gaussian_backward(stream, {.z = part(pass.zd(), run),
                                         .shift = moments.shift.slice(g * m, m),
                                         .scale = scale,
-                                        .dz = pass.dzd().channels(g * group_channels_, group_channels_)});
+                                        .dz = part(pass.dzd(), run)});
   }
 }
 
@@ -218,8 +339,9 @@ void require_condition(const io::ConditionData& condition) {
   for (size_t p = 0; p < condition.names.size(); ++p) {
     const double k = condition.k[p], v0 = condition.v0[p];
     const bool known = p < condition.training_values.size() && !condition.training_values[p].empty();
-    const double low = known ? condition.training_values[p].front() : v0;
-    const double high = known ? condition.training_values[p].back() : v0;
+    const bool name = condition.is_category(p);
+    const double low = name ? 0.0 : known ? condition.training_values[p].front() : v0;
+    const double high = name ? 1.0 : known ? condition.training_values[p].back() : v0;
     const std::string fault = fault_of(k, v0, condition.std[p], low, high);
     if (fault.empty()) {
       continue;
@@ -231,17 +353,24 @@ void require_condition(const io::ConditionData& condition) {
   }
 }
 
-io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
-                                const std::vector<std::vector<double>>& values) {
-  io::ConditionData data;
-  if (!settings.enabled) {
-    return data;
+namespace {
+
+/// Of one parameter, over the training clips: each distinct value and how many clips have it.
+std::map<double, int64_t> counts_of(const std::vector<std::vector<double>>& values, size_t column) {
+  std::map<double, int64_t> counts;
+  for (const std::vector<double>& row : values) {
+    if (!std::isnan(row[column])) {
+      ++counts[row[column]];
+    }
   }
-  data.names = settings.parameters.empty() ? names : settings.parameters;
+  return counts;
+}
+
+void require_settings(const io::ConditionSettings& settings, const std::vector<std::string>& names) {
   const auto check_count = [&](const std::vector<double>& given, const char* key) {
-    if (!given.empty() && given.size() != data.names.size()) {
+    if (!given.empty() && given.size() != names.size()) {
       throw io::UsageError(fmt::format("condition.{} has {} values for {} parameters ({}); give one each", key,
-                                       given.size(), data.names.size(), fmt::join(data.names, ", ")));
+                                       given.size(), names.size(), fmt::join(names, ", ")));
     }
   };
   check_count(settings.k, "k");
@@ -249,6 +378,71 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
   if (std::any_of(settings.k.begin(), settings.k.end(), [](double k) { return k == 0.0 || !std::isfinite(k); })) {
     throw io::UsageError("condition.k has a value that is zero or not finite; zd could not carry that parameter");
   }
+}
+
+constexpr double span = 6.0;  // k (v - v0) from about -3 to 3; of a name, from one category's mean to another's
+
+/// A number's k, v0 and moments, to the end of `data`. Sums in the clips' order.
+void add_number(const std::vector<std::vector<double>>& values, size_t column, io::ConditionData& data) {
+  double sum = 0, count = 0, squares = 0;
+  for (const std::vector<double>& row : values) {
+    if (!std::isnan(row[column])) {
+      sum += row[column];
+      ++count;
+    }
+  }
+  const double mean = sum / count;
+  for (const std::vector<double>& row : values) {
+    if (!std::isnan(row[column])) {
+      squares += (row[column] - mean) * (row[column] - mean);
+    }
+  }
+  const std::vector<double>& distinct = data.training_values.back();
+  data.mean.push_back(mean);
+  data.std.push_back(std::sqrt(squares / count));
+  data.v0.push_back(mean);
+  data.k.push_back(span / (distinct.back() - distinct.front()));
+  data.categories.emplace_back();
+  data.frequency.emplace_back();
+}
+
+/// A name's categories: those of the list that clips have, in its order.
+void add_name(const std::map<double, int64_t>& counts, const std::vector<std::string>& list, io::ConditionData& data) {
+  std::vector<std::string> categories;
+  std::vector<double> frequency, codes;
+  double all = 0, mean = 0, variance = 0;
+  for (const auto& [code, count] : counts) {
+    all += static_cast<double>(count);
+  }
+  for (const auto& [code, count] : counts) {
+    codes.push_back(static_cast<double>(codes.size()));
+    categories.push_back(list.at(static_cast<size_t>(code)));
+    frequency.push_back(static_cast<double>(count) / all);
+    mean += frequency.back() * codes.back();
+  }
+  for (size_t c = 0; c < codes.size(); ++c) {
+    variance += frequency[c] * (codes[c] - mean) * (codes[c] - mean);
+  }
+  data.training_values.back() = codes;
+  data.mean.push_back(mean);
+  data.std.push_back(std::sqrt(variance));
+  data.v0.push_back(0.0);
+  data.k.push_back(span);
+  data.categories.push_back(categories);
+  data.frequency.push_back(frequency);
+}
+
+}  // namespace
+
+io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
+                                const std::vector<std::vector<double>>& values,
+                                const std::vector<std::vector<std::string>>& categories) {
+  io::ConditionData data;
+  if (!settings.enabled) {
+    return data;
+  }
+  data.names = settings.parameters.empty() ? names : settings.parameters;
+  require_settings(settings, data.names);
   for (size_t p = 0; p < data.names.size(); ++p) {
     const auto column = std::find(names.begin(), names.end(), data.names[p]);
     if (column == names.end()) {
@@ -256,36 +450,33 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
                                        names.empty() ? "no parameter" : fmt::format("{}", fmt::join(names, ", "))));
     }
     const size_t c = static_cast<size_t>(column - names.begin());
-    std::set<double> distinct;
-    double sum = 0;
-    double count = 0;
-    for (const std::vector<double>& row : values) {
-      if (std::isnan(row[c])) {
-        continue;
-      }
-      distinct.insert(row[c]);
-      sum += row[c];
-      ++count;
-    }
-    if (distinct.size() < 2) {
+    const bool name = c < categories.size() && !categories[c].empty();
+    const std::map<double, int64_t> counts = counts_of(values, c);
+    if (counts.size() < 2) {
       throw io::DataError(
           fmt::format("parameter {} has {} distinct value(s) in the training clips, and it takes at least two to learn "
                       "it; add clips, or leave it out of condition.parameters",
-                      data.names[p], distinct.size()));
+                      data.names[p], counts.size()));
     }
-    const double mean = sum / count;
-    double squares = 0;
-    for (const std::vector<double>& row : values) {
-      if (!std::isnan(row[c])) {
-        squares += (row[c] - mean) * (row[c] - mean);
-      }
+    std::vector<double>& distinct = data.training_values.emplace_back();
+    for (const auto& [value, count] : counts) {
+      distinct.push_back(value);
     }
-    constexpr double span = 6.0;  // k (v - v0) from about -3 to 3
-    data.mean.push_back(mean);
-    data.std.push_back(std::sqrt(squares / count));
-    data.v0.push_back(settings.v0.empty() ? mean : settings.v0[p]);
-    data.k.push_back(settings.k.empty() ? span / (*distinct.rbegin() - *distinct.begin()) : settings.k[p]);
-    data.training_values.emplace_back(distinct.begin(), distinct.end());
+    if (name) {
+      add_name(counts, categories[c], data);
+    } else {
+      add_number(values, c, data);
+    }
+    if (!settings.k.empty()) {
+      data.k.back() = settings.k[p];
+    }
+    if (name && !settings.v0.empty() && settings.v0[p] != 0.0) {
+      throw io::UsageError(fmt::format("condition.v0 has {:g} for {}, which is a name: there it must be 0",
+                                       settings.v0[p], data.names[p]));
+    }
+    if (!settings.v0.empty()) {
+      data.v0.back() = settings.v0[p];
+    }
   }
   require_condition(data);
   return data;

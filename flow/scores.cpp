@@ -1,6 +1,7 @@
 #include "flow/scores.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include "flow/model.h"
@@ -18,6 +19,8 @@ WindowScores::WindowScores(const Model& model, int64_t windows)
     : scores(length(model.scores().size())),
       terms(length(model.terms().size())),
       estimates(model.parameter_count()),
+      posteriors(model.category_count()),
+      memberships(model.category_count()),
       descriptors(model.descriptor_size()),
       model_(model) {
   resize(windows);
@@ -28,6 +31,8 @@ void WindowScores::resize(int64_t windows) {
   scores.resize(windows);
   terms.resize(windows);
   estimates.resize(windows);
+  posteriors.resize(windows);
+  memberships.resize(windows);
   descriptors.resize(windows);
 }
 
@@ -43,6 +48,12 @@ double WindowScores::of(int64_t window, std::string_view name) const {
     return terms[window][static_cast<size_t>(term - parts.begin())];
   }
   throw std::out_of_range("the model has no score " + std::string(name));
+}
+
+int64_t Model::category_count() const {
+  const auto& categories = condition().categories;
+  return std::accumulate(categories.begin(), categories.end(), int64_t{0},
+                         [](int64_t sum, const auto& of_one) { return sum + length(of_one.size()); });
 }
 
 const std::vector<std::string>& Model::terms() const {

@@ -74,8 +74,12 @@ class WindowScores {
   double of(int64_t window, std::string_view name) const;
 
   Rows<double> scores, terms;  ///< by Model::scores() and Model::terms()
-  Rows<double> estimates;      ///< per parameter: a flow's mean zd / k + v0, a classifier's mean over its classes
-  Rows<float> descriptors;     ///< of Model::descriptor_size()
+  /// Per parameter: a flow's mean zd / k + v0, a classifier's mean over its classes; of a name the likeliest category.
+  Rows<double> estimates;
+  /// Per category, parameter by parameter: the probability of each, and how much of it there is: a flow's mean over its
+  /// part of zd / k, about 1 of the category that a sound has and 0 of the others; a classifier's probability again.
+  Rows<double> posteriors, memberships;
+  Rows<float> descriptors;  ///< of Model::descriptor_size()
 
  private:
   const Model& model_;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <new>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -118,6 +119,28 @@ NormaliserData read_normaliser(const Hdf5File& file, const Config& config) {
   return normaliser;
 }
 
+void write_categories(Hdf5File& file, const ConditionData& condition) {
+  const size_t count = condition.names.size();
+  if (condition.categories.size() != count || condition.frequency.size() != count) {
+    file.fail("/condition does not give categories and frequencies for each of its " + std::to_string(count) +
+              " parameters");
+  }
+  std::vector<std::string> names;
+  std::vector<double> frequency;
+  std::vector<int64_t> offset = {0};
+  for (size_t p = 0; p < count; ++p) {
+    if (condition.frequency[p].size() != condition.categories[p].size()) {
+      file.fail("/condition does not give a frequency for each category of " + condition.names[p]);
+    }
+    names.insert(names.end(), condition.categories[p].begin(), condition.categories[p].end());
+    frequency.insert(frequency.end(), condition.frequency[p].begin(), condition.frequency[p].end());
+    offset.push_back(static_cast<int64_t>(names.size()));
+  }
+  file.write_texts("/condition/categories", names);
+  file.write("/condition/category_frequency", frequency);
+  file.write("/condition/category_offset", offset);
+}
+
 void write_condition(Hdf5File& file, const ConditionData& condition) {
   const size_t count = condition.names.size();
   if (condition.k.size() != count || condition.v0.size() != count || condition.mean.size() != count ||
@@ -139,6 +162,9 @@ void write_condition(Hdf5File& file, const ConditionData& condition) {
   }
   file.write("/condition/training_values", values);
   file.write("/condition/training_offset", offset);
+  if (condition.has_category()) {
+    write_categories(file, condition);
+  }
 }
 
 /// Mean and biased deviation are those of some numbers with these distinct values.
@@ -151,6 +177,49 @@ void require_moments_of(const Hdf5File& file, const std::vector<double>& values,
   require(file, mean >= low - rounding && mean <= high + rounding,
           "/condition/mean is not between the least and the largest of the training values");
   require(file, std <= 0.5 * (high - low) + rounding, "/condition/std is larger than the training values can have");
+}
+
+/// Of one parameter: two categories or more, in order, and shares that add up to 1.
+void require_categories(const Hdf5File& file, const ConditionData& condition, size_t p) {
+  const std::vector<std::string>& names = condition.categories[p];
+  if (names.empty()) {
+    return;
+  }
+  require(file,
+          names.size() >= 2 && std::adjacent_find(names.begin(), names.end(), std::greater_equal<>()) == names.end(),
+          "/condition/categories does not have two names or more in ascending order");
+  double sum = 0;
+  for (const double share : condition.frequency[p]) {
+    require(file, share > 0.0 && share < 1.0, "/condition/category_frequency has a share outside 0 to 1");
+    sum += share;
+  }
+  require(file, std::abs(sum - 1.0) <= 1e-9, "/condition/category_frequency does not add up to 1");
+  std::vector<double> codes(names.size());
+  std::iota(codes.begin(), codes.end(), 0.0);
+  require(file, condition.training_values[p] == codes,
+          "/condition/training_values are not the places of the categories");
+  require(file, condition.v0[p] == 0.0, "/condition/v0 of a name is not 0");
+}
+
+void read_categories(const Hdf5File& file, ConditionData& condition) {
+  if (!file.exists("/condition/categories")) {
+    return;
+  }
+  const std::vector<std::string> names = file.read_texts("/condition/categories");
+  const std::vector<double> frequency = file.read<double>("/condition/category_frequency");
+  const std::vector<int64_t> offset = file.read<int64_t>("/condition/category_offset");
+  require(file,
+          offset.size() == condition.names.size() + 1 && offset.front() == 0 &&
+              offset.back() == static_cast<int64_t>(names.size()) && std::is_sorted(offset.begin(), offset.end()),
+          "/condition/category_offset does not divide the categories");
+  require(file, frequency.size() == names.size(),
+          "/condition/category_frequency has another length than the categories");
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    const auto first = static_cast<std::ptrdiff_t>(offset[p]), end = static_cast<std::ptrdiff_t>(offset[p + 1]);
+    condition.categories.emplace_back(names.begin() + first, names.begin() + end);
+    condition.frequency.emplace_back(frequency.begin() + first, frequency.begin() + end);
+    require_categories(file, condition, p);
+  }
 }
 
 ConditionData read_condition(const Hdf5File& file) {
@@ -192,6 +261,7 @@ ConditionData read_condition(const Hdf5File& file) {
   for (size_t i = 0; i < count; ++i) {
     require_moments_of(file, condition.training_values[i], condition.mean[i], condition.std[i]);
   }
+  read_categories(file, condition);
   return condition;
 }
 
@@ -784,6 +854,10 @@ ModelData read_contents(const Hdf5File& file) {
 }
 
 }  // namespace
+
+bool ConditionData::has_category() const {
+  return std::any_of(categories.begin(), categories.end(), [](const auto& names_of) { return !names_of.empty(); });
+}
 
 void write_model(const std::filesystem::path& file, const ModelData& model) {
   const Hdf5Lock lock;

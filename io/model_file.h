@@ -35,6 +35,13 @@ struct ConditionData {
   std::vector<double> mean;                          ///< of the training clips' values
   std::vector<double> std;                           ///< biased
   std::vector<std::vector<double>> training_values;  ///< distinct, ascending, per parameter
+  /// Of a parameter that is a name: the names in the training clips, sorted. Its value is a place in this list; v0 is 0
+  /// and k what the mean of a category's own part of zd is. Empty: a number. All empty: of an older program.
+  std::vector<std::vector<std::string>> categories = {};
+  std::vector<std::vector<double>> frequency = {};  ///< of each category, its share of the training clips
+
+  bool is_category(size_t p) const { return p < categories.size() && !categories[p].empty(); }
+  bool has_category() const;
 };
 
 struct ThresholdData {

@@ -1,5 +1,7 @@
 #include "kernels/latent.h"
 
+#include <algorithm>
+
 #include "kernels/check.h"
 #include "kernels/operations.h"
 
@@ -14,7 +16,8 @@ void latent_loss(Stream& stream, const LatentLoss& task) {
   check(task.zd_sum.size == groups * n && task.zd_centred.size == groups * n && task.shift.size == groups * n,
         "latent_loss", "zd_sum, zd_centred and shift of one element per group and window");
   check(task.constant_log_det.size == 1, "latent_loss", "one constant_log_det");
-  check(task.v.size == 0 || task.v.size == n * groups, "latent_loss", "v of one element per window and group, or none");
+  check(task.v.size % std::max<int64_t>(n, 1) == 0 && task.v.size <= n * groups, "latent_loss",
+        "v of one element per window and parameter, or none");
   dispatch(stream, "latent_loss", task);
 }
 

@@ -14,23 +14,15 @@ __global__ void latent_loss_kernel(LaneStrides lanes, LatentLoss task) {
   to_lane(lanes, task.groups.data, task.zc_squares.data, task.zd_sum.data, task.zd_centred.data,
           task.coupling_log_det.data, task.constant_log_det.data, task.v.data, task.nll.data, task.shift.data);
   const int64_t windows = task.nll.size;
-  const int64_t groups = task.groups.size;
   const int64_t i = first_item();
   if (i >= windows) {
     return;
   }
-  const auto n = static_cast<double>(task.group_elements);
-  double nll = static_cast<double>(task.zc_elements) * half_log_2pi + 0.5 * task.zc_squares.data[i] -
-               task.constant_log_det.data[0] - task.coupling_log_det.data[i];
-  for (int64_t g = 0; g < groups; ++g) {
-    const int64_t at = g * windows + i;
-    const double v = task.v.size != 0 ? task.v.data[i * groups + g] : __builtin_nan("");
-    const GroupLikelihood group =
-        group_likelihood(task.groups.data[g], n, task.zd_sum.data[at] / n, task.zd_centred.data[at], v);
-    nll += group.nll;
-    task.shift.data[at] = group.shift;
-  }
-  task.nll.data[i] = nll;
+  const double* v = task.v.size != 0 ? task.v.data + i * (task.v.size / windows) : nullptr;
+  const double rest = static_cast<double>(task.zc_elements) * half_log_2pi + 0.5 * task.zc_squares.data[i] -
+                      task.constant_log_det.data[0] - task.coupling_log_det.data[i];
+  task.nll.data[i] = add_zd_likelihood(rest, task.groups.data, task.groups.size, static_cast<double>(task.group_elements),
+                                  task.zd_sum.data + i, task.zd_centred.data + i, windows, v, task.shift.data + i);
 }
 
 constexpr int windows_per_block = 64;
