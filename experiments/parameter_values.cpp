@@ -1,40 +1,66 @@
 #include "experiments/parameter_values.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "io/error.h"
+#include "io/parameter_value.h"
 
 namespace evenflow::experiments {
+namespace {
 
-std::vector<io::ParameterValue> parse_values(const std::vector<std::string>& at) {
-  std::vector<io::ParameterValue> values;
+double value_of(const AskedValue& asked, const std::vector<std::string>& categories) {
+  if (!categories.empty()) {
+    const double code = io::code_of(asked.text, categories);
+    if (std::isnan(code)) {
+      throw io::UsageError(fmt::format("the model was never trained on {} = {}; it knows {}", asked.name, asked.text,
+                                       fmt::join(categories, ", ")));
+    }
+    return code;
+  }
+  const auto parsed = io::parse_parameter_value(asked.name + "=" + asked.text);
+  if (!parsed) {
+    throw io::UsageError(
+        fmt::format("--at '{}={}' must be a parameter and a number: --at velocity_mm_s=300", asked.name, asked.text));
+  }
+  return parsed->value;
+}
+
+}  // namespace
+
+std::vector<AskedValue> parse_values(const std::vector<std::string>& at) {
+  std::vector<AskedValue> values;
   for (const std::string& text : at) {
-    const auto parsed = io::parse_parameter_value(text);
-    if (!parsed) {
-      throw io::UsageError("--at '" + text + "' must be a parameter and a number: --at velocity_mm_s=300");
+    const size_t equals = text.rfind('=');  // a name may have one
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+      throw io::UsageError("--at '" + text +
+                           "' must be a parameter and a number, or one of its names: --at velocity_mm_s=300");
     }
-    if (std::any_of(values.begin(), values.end(), [&](const auto& other) { return other.name == parsed->name; })) {
-      throw io::UsageError("--at gives '" + parsed->name + "' twice; give one value");
+    const std::string name = text.substr(0, equals);
+    if (std::any_of(values.begin(), values.end(), [&](const auto& other) { return other.name == name; })) {
+      throw io::UsageError("--at gives '" + name + "' twice; give one value");
     }
-    values.push_back(*parsed);
+    values.push_back({name, text.substr(equals + 1)});
   }
   return values;
 }
 
-std::vector<double> values_for(const io::ConditionData& condition, const std::vector<io::ParameterValue>& at) {
+std::vector<double> values_for(const io::ConditionData& condition, const std::vector<AskedValue>& at) {
   std::vector<double> values(condition.names.size(), std::numeric_limits<double>::quiet_NaN());
-  for (const io::ParameterValue& asked : at) {
+  for (const AskedValue& asked : at) {
     const auto found = std::find(condition.names.begin(), condition.names.end(), asked.name);
     if (found == condition.names.end()) {
-      std::string known;
-      for (const std::string& name : condition.names) {
-        known += (known.empty() ? "" : ", ") + name;
-      }
-      throw io::UsageError("the model knows no parameter '" + asked.name + "'; " +
-                           (known.empty() ? "it is unconstrained: leave --at out" : "it knows " + known));
+      throw io::UsageError(fmt::format("the model knows no parameter '{}'; {}", asked.name,
+                                       condition.names.empty()
+                                           ? "it is unconstrained: leave --at out"
+                                           : fmt::format("it knows {}", fmt::join(condition.names, ", "))));
     }
-    values[static_cast<size_t>(found - condition.names.begin())] = asked.value;
+    const auto p = static_cast<size_t>(found - condition.names.begin());
+    values[p] = value_of(asked, io::categories_of(condition.categories, p));
   }
   return values;
 }

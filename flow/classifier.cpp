@@ -73,6 +73,7 @@ class ClassifierPass final : public Pass {
   }
 
  private:
+  void fill_categories(std::span<const double> p, double sum, WindowScores& out, int64_t row) const;
   void forward(Stream& stream, kernels::ConstMap x) {
     encoder_.forward(stream, {x.data, x.size(), x.device});
     head_.forward(stream, encoder_.output());
@@ -107,6 +108,27 @@ const std::vector<Score>& classifier_scores() {
   return scores;
 }
 
+/// Of each name, the probability of its categories, summed over the classes that have it, and the likeliest.
+void ClassifierPass::fill_categories(std::span<const double> p, double sum, WindowScores& out, int64_t row) const {
+  const auto& values = c_.condition_.training_values;
+  size_t first = 0, inner = p.size();  // classes count the last parameter's values the fastest
+  for (size_t q = 0; q < values.size(); ++q) {
+    const size_t count = values[q].size();
+    inner /= count;
+    if (!c_.condition_.is_category(q)) {
+      continue;
+    }
+    const std::span<double> own = out.posteriors[row].subspan(first, count);
+    std::fill(own.begin(), own.end(), 0.0);
+    for (size_t c = 0; c < p.size(); ++c) {
+      own[c / inner % count] += p[c] / sum;
+    }
+    std::copy(own.begin(), own.end(), out.memberships[row].subspan(first, count).begin());
+    out.estimates[row][q] = static_cast<double>(std::max_element(own.begin(), own.end()) - own.begin());
+    first += count;
+  }
+}
+
 void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const double>, WindowScores& out,
                            int64_t first) {
   forward(stream, x);
@@ -134,6 +156,7 @@ void ClassifierPass::score(Stream& stream, kernels::ConstMap x, std::span<const 
         cell /= values[q].size();
       }
     }
+    fill_categories(std::span(p), sum, out, row);
     std::copy_n(embedding.begin() + static_cast<std::ptrdiff_t>(i * length), length, out.descriptors[row].begin());
   }
 }

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/gaussian.h"
 #include "kernels/latent.h"
@@ -155,6 +156,11 @@ void attribute_latents(kernels::Stream& stream, const GlowModel& model, GlowPass
   out.parts.clear();
   out.shares.clear();
   out.gradient.clear();
+  if (model.condition().has_category()) {
+    throw io::UsageError(
+        "scores of a model that is tied to names cannot be divided among the sound's bands and frames; train one "
+        "without them (condition.parameters) to explain sound");
+  }
   const auto form = std::find_if(forms.begin(), forms.end(), [&](const Form& f) { return f.score == asked.score; });
   if (form == forms.end()) {
     return;

@@ -435,13 +435,12 @@ void add_name(const std::map<double, int64_t>& counts, const std::vector<std::st
 }  // namespace
 
 io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
-                                const std::vector<std::vector<double>>& values,
-                                const std::vector<std::vector<std::string>>& categories) {
+                                const std::vector<std::vector<double>>& values, const io::Categories& categories) {
   io::ConditionData data;
   if (!settings.enabled) {
     return data;
   }
-  data.names = settings.parameters.empty() ? names : settings.parameters;
+  data.names = settings.parameters.empty() ? names : io::declared_names(settings.parameters);
   require_settings(settings, data.names);
   for (size_t p = 0; p < data.names.size(); ++p) {
     const auto column = std::find(names.begin(), names.end(), data.names[p]);
@@ -450,7 +449,6 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
                                        names.empty() ? "no parameter" : fmt::format("{}", fmt::join(names, ", "))));
     }
     const size_t c = static_cast<size_t>(column - names.begin());
-    const bool name = c < categories.size() && !categories[c].empty();
     const std::map<double, int64_t> counts = counts_of(values, c);
     if (counts.size() < 2) {
       throw io::DataError(
@@ -462,8 +460,10 @@ io::ConditionData fit_condition(const io::ConditionSettings& settings, const std
     for (const auto& [value, count] : counts) {
       distinct.push_back(value);
     }
+    const std::vector<std::string>& list = io::categories_of(categories, c);
+    const bool name = !list.empty();
     if (name) {
-      add_name(counts, categories[c], data);
+      add_name(counts, list, data);
     } else {
       add_number(values, c, data);
     }

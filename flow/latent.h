@@ -84,7 +84,6 @@ void require_condition(const io::ConditionData& condition);
 /// io::DataError if a parameter has fewer than two distinct known values; require_condition's. io::UsageError: a v0 for
 /// a name.
 io::ConditionData fit_condition(const io::ConditionSettings& settings, const std::vector<std::string>& names,
-                                const std::vector<std::vector<double>>& values,
-                                const std::vector<std::vector<std::string>>& categories = {});
+                                const std::vector<std::vector<double>>& values, const io::Categories& categories = {});
 
 }  // namespace evenflow::flow

@@ -273,6 +273,14 @@ VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition)
   shape.height = config.frontend.mel_bands;
   shape.width = config.window.window_frames;
   shape.precision = dense_precision(config);
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      throw io::UsageError(fmt::format(
+          "an autoencoder's latent can be tied to a number, and {} has names for values; name the numbers alone in "
+          "condition.parameters, set condition.enabled to false, or choose model.kind glow or classifier",
+          condition.names[p]));
+    }
+  }
   if (static_cast<int64_t>(condition.names.size()) > shape.latents) {
     throw io::UsageError(fmt::format("{} latents cannot carry {} parameters ({}); raise vae.latents", shape.latents,
                                      condition.names.size(), fmt::join(condition.names, ", ")));

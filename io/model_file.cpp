@@ -864,7 +864,7 @@ void write_model(const std::filesystem::path& file, const ModelData& model) {
   AtomicFile atomic(file);
   Hdf5File out = Hdf5File::create(atomic.temporary(), file);
   write_contents(out, model);
-  out.finish(model_kind);
+  out.finish(model_kind, model.condition.has_category() ? categories_version : format_version);
   atomic.commit();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/categories.h"
 #include "io/config.h"
 
 namespace evenflow::io {
@@ -37,7 +38,7 @@ struct ConditionData {
   std::vector<std::vector<double>> training_values;  ///< distinct, ascending, per parameter
   /// Of a parameter that is a name: the names in the training clips, sorted. Its value is a place in this list; v0 is 0
   /// and k what the mean of a category's own part of zd is. Empty: a number. All empty: of an older program.
-  std::vector<std::vector<std::string>> categories = {};
+  Categories categories = {};
   std::vector<std::vector<double>> frequency = {};  ///< of each category, its share of the training clips
 
   bool is_category(size_t p) const { return p < categories.size() && !categories[p].empty(); }

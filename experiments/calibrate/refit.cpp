@@ -56,8 +56,8 @@ io::CalibrationData refit_calibration(const train::Detector& detector, const std
   }
   table.clips = std::move(others);
   const io::ModelData& model = detector.model();
-  io::CalibrationData data =
-      train::fit_calibration(detector.scores(), model.condition.names, learnt_from, model.config.calibration.bandwidth);
+  io::CalibrationData data = train::fit_calibration(detector.scores(), model.condition.names, learnt_from,
+                                                    model.config.calibration.bandwidth, model.condition.categories);
   train::set_calibrated(table, data);
   const size_t column = table.column(score);
   for (train::ClipScore& clip : table.clips) {

@@ -52,7 +52,7 @@ int run(const ExplainArguments& arguments) {
   if (arguments.json) {
     io::keep_standard_output_for_result();
   }
-  const std::vector<io::ParameterValue> asked = parse_values(arguments.at);
+  const std::vector<AskedValue> asked = parse_values(arguments.at);
   Outputs outputs(arguments.force);
   outputs.reads(arguments.model, "the model");
   outputs.reads(arguments.clip, "the recording");

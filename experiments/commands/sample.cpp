@@ -42,7 +42,9 @@ struct SampleArguments {
 
 void declare(Options& options, SampleArguments& arguments) {
   options.file("--model", arguments.model, "the model").required();
-  options.words("--at", arguments.at, "a parameter and its value, in the parameter's unit; once per parameter")
+  options
+      .words("--at", arguments.at,
+             "a parameter and its value, in the parameter's unit or one of its names; once per parameter")
       .shown_as("NAME=X");
   options.file("--from", arguments.from, "a recording to move, instead of drawing windows");
   options.number("-n,--count", arguments.count, 1, 100000, "windows to draw; with --from, the most to move");
@@ -187,16 +189,16 @@ void write_audio(const fs::path& file, const Windows& windows, const io::Fronten
   io::write_text(file, frontend::wav_bytes(sound, settings.sample_rate_hz));
 }
 
-std::string at_text(const std::vector<io::ParameterValue>& at) {
+std::string at_text(const std::vector<AskedValue>& at) {
   std::string text;
-  for (const io::ParameterValue& value : at) {
-    text += fmt::format("{}{} = {:g}", text.empty() ? " at " : ", ", value.name, value.value);
+  for (const AskedValue& value : at) {
+    text += fmt::format("{}{} = {}", text.empty() ? " at " : ", ", value.name, value.text);
   }
   return text;
 }
 
 int run(const SampleArguments& arguments) {
-  const std::vector<io::ParameterValue> asked = parse_values(arguments.at);
+  const std::vector<AskedValue> asked = parse_values(arguments.at);
   if (arguments.out.empty() && !arguments.picture && !arguments.audio) {
     throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or --audio (WAV)");
   }
@@ -263,7 +265,8 @@ Command sample_command() {
       "stay as they are.",
       "  evenflow sample --model runs/first/model.h5 --at velocity_mm_s=300 -n 8 --picture samples.png\n"
       "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --picture moved.png\n"
-      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --audio moved.wav",
+      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at velocity_mm_s=300 --audio moved.wav\n"
+      "  evenflow sample --model runs/first/model.h5 --from clip.wav --at tool=B --audio with_tool_b.wav",
       declare, run);
 }
 

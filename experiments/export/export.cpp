@@ -35,6 +35,12 @@ void require_opset(int opset) {
 void describe(Graph& graph, const train::Detector& detector) {
   const io::ModelData& model = detector.model();
   const io::ConditionData& condition = model.condition;
+  if (condition.has_category()) {
+    throw io::UsageError(fmt::format(
+        "the model is tied to names ({}), which no graph computes yet; train one with the numbers alone named in "
+        "condition.parameters, or with condition.enabled = false, to export it",
+        fmt::join(condition.names, ", ")));
+  }
   const io::FrontendSettings& frontend = model.config.frontend;
   const io::Provenance& from = model.provenance;
   graph.describe("kind", "evenflow onnx");

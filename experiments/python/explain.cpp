@@ -22,9 +22,9 @@ using train::Explanation;
 using Point = std::vector<std::pair<std::string, double>>;
 
 train::ExplainOptions options_of(const SharedDetector& detector, const std::string& score, const Point& at) {
-  std::vector<io::ParameterValue> asked;
+  std::vector<experiments::AskedValue> asked;
   for (const auto& [name, value] : at) {
-    asked.push_back({name, value});
+    asked.push_back({name, fmt::format("{}", value)});
   }
   train::ExplainOptions options;
   options.score = score;

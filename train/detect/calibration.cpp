@@ -153,16 +153,21 @@ std::vector<size_t> own_scores(const std::vector<flow::Score>& scores, const std
 /// Recorded clips first. `groups`: what is left out together where bandwidths are chosen.
 io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::vector<size_t>& calibrated,
                            std::span<const ReferenceClip> used, std::span<const int64_t> groups,
-                           const std::vector<double>& bandwidth) {
+                           const std::vector<double>& bandwidth, const io::Categories& categories) {
   io::CalibrationData data;
   for (const ReferenceClip& clip : used) {
     data.clips += clip.copy ? 0 : 1;
     data.estimate.insert(data.estimate.end(), clip.estimate.begin(), clip.estimate.end());
   }
   const auto predictors = static_cast<int64_t>(used.front().estimate.size());
+  std::vector<double> asked(used.front().estimate.size(), 0.0);
+  std::copy(bandwidth.begin(), bandwidth.end(), asked.begin());
+  for (size_t p = 0; p < asked.size(); ++p) {
+    asked[p] = io::categories_of(categories, p).empty() ? asked[p] : category_bandwidth;
+  }
   for (const size_t s : calibrated) {
     const LocalPoints points{predictors, data.estimate, levelled(used, s), data.clips};
-    const std::vector<double> chosen = bandwidth.empty() ? choose_bandwidth(points, groups) : bandwidth;
+    const std::vector<double> chosen = choose_bandwidth(points, groups, asked);
     const LocalLinear line(points, chosen);
     data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
   }
@@ -184,14 +189,18 @@ std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores) {
 }
 
 std::string calibration_fault(const std::vector<std::string>& parameters,
-                              std::span<const std::vector<double>> recorded_at) {
+                              std::span<const std::vector<double>> recorded_at, const io::Categories& categories) {
   if (parameters.empty()) {
     return "the model is tied to no parameter and estimates none";
   }
   std::vector<std::vector<double>> known;
   std::copy_if(recorded_at.begin(), recorded_at.end(), std::back_inserter(known),
                [](const std::vector<double>& v) { return finite(v); });
-  const size_t clips = 10 * parameters.size(), places = parameters.size() + 2;
+  size_t numbers = 0;
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    numbers += io::categories_of(categories, p).empty() ? 1 : 0;
+  }
+  const size_t clips = 10 * parameters.size(), places = numbers + 2;
   if (known.size() < clips) {
     return fmt::format("there are {} normal training clips of known operating point, and it takes {}", known.size(),
                        clips);
@@ -206,18 +215,20 @@ std::string calibration_fault(const std::vector<std::string>& parameters,
 }
 
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
-                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth) {
+                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth,
+                                    const io::Categories& categories) {
   const std::vector<size_t> calibrated = calibrated_scores(scores);
   std::vector<ReferenceClip> used = usable(clips, calibrated);
   drop_strange_copies(used, own_scores(scores, calibrated));
-  if (const std::string fault = calibration_fault(parameters, recorded_at(used, false)); !fault.empty()) {
+  if (const std::string fault = calibration_fault(parameters, recorded_at(used, false), categories); !fault.empty()) {
     throw io::DataError(fault);
   }
-  return fit_to(scores, calibrated, used, operating_points(recorded_at(used, true)), bandwidth);
+  return fit_to(scores, calibrated, used, operating_points(recorded_at(used, true)), bandwidth, categories);
 }
 
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
-                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth) {
+                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth,
+                                    const io::Categories& categories) {
   if (parameters.empty()) {
     throw io::DataError("the model is tied to no parameter and estimates none");
   }
@@ -235,7 +246,7 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, cons
   }
   std::vector<int64_t> each(used.size());
   std::iota(each.begin(), each.end(), int64_t{0});
-  return fit_to(scores, calibrated, used, each, bandwidth);
+  return fit_to(scores, calibrated, used, each, bandwidth, categories);
 }
 
 void set_calibrated(ScoreTable& table, const io::CalibrationData& data) {
@@ -260,11 +271,11 @@ void set_calibrated(ScoreTable& table, const io::CalibrationData& data) {
       clip.scores[columns.second] = value.score;
       outside = outside || value.outside;
     }
-    clip.outside_calibration = outside ? 1 : 0;
+    clip.outside_calibration = outside || clip.no_category ? 1 : 0;
   }
 }
 
-std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {
+std::vector<double> estimate_errors(std::span<const ReferenceClip> clips, const io::Categories& categories) {
   std::vector<double> errors(clips.empty() ? 0 : clips.front().v.size(), 0.0);
   double known = 0;
   for (const ReferenceClip& clip : clips) {
@@ -273,11 +284,12 @@ std::vector<double> estimate_errors(std::span<const ReferenceClip> clips) {
     }
     ++known;
     for (size_t p = 0; p < errors.size(); ++p) {
-      errors[p] += std::pow(clip.estimate[p] - clip.v[p], 2);
+      const bool name = !io::categories_of(categories, p).empty();
+      errors[p] += name ? (clip.estimate[p] != clip.v[p] ? 1.0 : 0.0) : std::pow(clip.estimate[p] - clip.v[p], 2);
     }
   }
-  for (double& error : errors) {
-    error = std::sqrt(error / known);
+  for (size_t p = 0; p < errors.size(); ++p) {
+    errors[p] = io::categories_of(categories, p).empty() ? std::sqrt(errors[p] / known) : errors[p] / known;
   }
   return errors;
 }

@@ -39,32 +39,39 @@ std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores);
 
 /// Why scores cannot be calibrated on clips recorded at these values (NaN: unknown, no part in it); empty if they can.
 /// It takes a parameter, 10 clips for each parameter, and two operating points (statistics/seen.h) more than
-/// parameters.
+/// parameters that are numbers. `categories`: of those that are names.
 std::string calibration_fault(const std::vector<std::string>& parameters,
-                              std::span<const std::vector<double>> recorded_at);
+                              std::span<const std::vector<double>> recorded_at, const io::Categories& categories = {});
+
+/// What stands for a bandwidth of a name, whose codes are 1 apart or more: points of another category have no weight,
+/// unless a category has too few of its own.
+inline constexpr double category_bandwidth = 0.125;
 
 /// Calibrates those of the clips' scores, which are `scores`, that have calibrated ones. Points without a finite score
 /// and estimate are left out. What sets copies apart from their clips is taken off the copies: the median over clips of
 /// the mean difference of their copies. A copy whose difference is further from the median of all differences, in a
 /// score that is the model's own (in any, if none is), than 5 robust deviations (1.4826 times the median distance) is
-/// left out. Bandwidths as set, one a parameter, or (empty) by leaving out all that was recorded at one operating
-/// point, which the recorded clips there then judge.
+/// left out. Categories are calibrated each by itself (category_bandwidth). Bandwidths as set, one a parameter, or
+/// (empty) by leaving out all that was recorded at one operating point, which the recorded clips there then judge.
 /// io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
-                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth);
+                                    std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth,
+                                    const io::Categories& categories = {});
 
 /// The same from normal clips whose operating points nobody knows; `scores` name ClipScore::scores. Bandwidths, unless
 /// set, by leaving out one clip at a time: what is learnt is good for operating points like those of the clips. It
 /// takes 10 clips with finite scores and estimates for each parameter. io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
-                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth);
+                                    std::span<const ClipScore> clips, const std::vector<double>& bandwidth,
+                                    const io::Categories& categories = {});
 
 /// The table's calibrated scores by this calibration, whatever they were by another. Columns that the table lacks are
 /// added behind the others.
 void set_calibrated(ScoreTable& table, const io::CalibrationData& data);
 
-/// Root mean square of estimate - v, per parameter, where both are known.
-std::vector<double> estimate_errors(std::span<const ReferenceClip> clips);
+/// Root mean square of estimate - v, per parameter, where both are known; of a name the share of estimates that are
+/// another category.
+std::vector<double> estimate_errors(std::span<const ReferenceClip> clips, const io::Categories& categories = {});
 
 class Calibration {
  public:

@@ -59,6 +59,8 @@ void ClipStream::score_windows() {
   append(windows_.scores, done, fresh_.scores, count);
   append(windows_.terms, done, fresh_.terms, count);
   append(windows_.estimates, done, fresh_.estimates, count);
+  append(windows_.posteriors, done, fresh_.posteriors, count);
+  append(windows_.memberships, done, fresh_.memberships, count);
   append(windows_.descriptors, done, fresh_.descriptors, count);
 }
 
@@ -73,9 +75,7 @@ ClipScore ClipStream::finish(const io::Clip& clip) {
   }
   score_windows();
   ClipGroup group;
-  add_clip(group, clip, frames_,
-           values_of(clip, detector_->model().condition.names, detector_->model().condition.names), config.window,
-           config.frontend);
+  add_clip(group, clip, frames_, detector_->state_->values(clip, {}, {}), config.window, config.frontend);
   return aggregate(detector_->state_->scoring(), group, windows_).front();
 }
 

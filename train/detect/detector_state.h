@@ -33,7 +33,9 @@ struct Detector::State {
   ClipScoring scoring();
   /// The clip by itself; parameters as Detector::score has them.
   ClipGroup group_of(const io::Clip& clip, std::span<const float> logmel_db,
-                     const std::vector<std::string>& parameter_names) const;
+                     const std::vector<std::string>& parameter_names, const io::Categories& categories) const;
+  ModelValues values(const io::Clip& clip, const std::vector<std::string>& parameter_names,
+                     const io::Categories& categories) const;
 
   io::ModelData model;
   std::unique_ptr<flow::Model> network;

@@ -103,7 +103,7 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
   };
   std::vector<int32_t> all(shard.clips().size());
   std::iota(all.begin(), all.end(), 0);
-  for_each_group(shard, all, s.model.condition.names, window, group_windows, encode_group);
+  for_each_group(shard, all, s.model.condition, window, group_windows, encode_group);
   writer.finish(table);
   if (!not_finite.empty()) {
     throw io::DataError(
@@ -114,9 +114,9 @@ void Detector::encode(const io::Shard& shard, const std::filesystem::path& out,
 }
 
 ClipLatents Detector::encode(const io::Clip& clip, std::span<const float> logmel_db,
-                             const std::vector<std::string>& parameter_names) {
+                             const std::vector<std::string>& parameter_names, const io::Categories& categories) {
   State& s = *state_;
-  const ClipGroup group = s.group_of(clip, logmel_db, parameter_names);
+  const ClipGroup group = s.group_of(clip, logmel_db, parameter_names, categories);
   const auto windows = static_cast<int64_t>(group.start.size());
   ClipLatents out{group.start, {}, {}, flow::WindowScores(*s.network, windows)};
   out.zc.reserve(static_cast<size_t>(windows * s.network->zc_size()));

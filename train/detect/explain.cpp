@@ -162,6 +162,18 @@ std::optional<SpeedOfBands> speed_of(const std::vector<std::string>& names, cons
   return SpeedOfBands{static_cast<size_t>(found - names.begin()), mels_per_band(config.frontend)};
 }
 
+/// What is normal at an operating point is a plane through it, and there is none through names.
+void require_numbers(const io::ConditionData& condition) {
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      throw io::UsageError(fmt::format(
+          "the model is tied to {}, whose values are names, and explanations know numbers only; train one with the "
+          "numbers alone named in condition.parameters to explain sound",
+          condition.names[p]));
+    }
+  }
+}
+
 std::string where_text(const ExpectedSound& expected, const std::vector<std::string>& names) {
   std::string text;
   for (size_t p = 0; p < expected.at.size(); ++p) {
@@ -207,6 +219,7 @@ std::string Explanation::sentence() const {
 Explanation Detector::explain(const io::Clip& clip, std::span<const float> logmel_db, const ExplainOptions& options,
                               const std::vector<std::string>& parameter_names) {
   State& s = *state_;
+  require_numbers(s.model.condition);
   const std::vector<std::string>& names = s.model.condition.names;
   const std::optional<size_t> asked = s.scores.find(options.score.empty() ? s.score_name : options.score);
   if (!asked) {
@@ -217,7 +230,7 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
     throw io::UsageError(
         fmt::format("{} parameter values given, and the model takes {}", options.at.size(), names.size()));
   }
-  std::vector<double> v = values_of(clip, parameter_names.empty() ? names : parameter_names, names);
+  std::vector<double> v = s.values(clip, parameter_names, {}).v;
   for (size_t p = 0; p < options.at.size(); ++p) {
     v[p] = std::isnan(options.at[p]) ? v[p] : options.at[p];
   }
@@ -225,7 +238,7 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
                    return std::isnan(value) || std::abs(value) <= std::numeric_limits<float>::max();
                  }));
   ClipGroup group;
-  add_clip(group, clip, logmel_db, v, s.model.config.window, s.model.config.frontend);
+  add_clip(group, clip, logmel_db, {v, false}, s.model.config.window, s.model.config.frontend);
   flow::WindowScores windows(*s.network, static_cast<int64_t>(group.start.size()));
   s.engine->score(group.batch(), windows);
   ClipScoring scoring = s.scoring();
@@ -335,10 +348,10 @@ std::vector<float> Detector::transfer_clip(std::span<const float> logmel_db, std
 void Detector::add_normal(NormalReference& reference, const io::Clip& clip, std::span<const float> logmel_db,
                           const std::vector<std::string>& parameter_names) {
   State& s = *state_;
-  const std::vector<std::string>& names = s.model.condition.names;
-  const std::vector<double> v = values_of(clip, parameter_names.empty() ? names : parameter_names, names);
+  require_numbers(s.model.condition);
+  const std::vector<double> v = s.values(clip, parameter_names, {}).v;
   ClipGroup group;
-  add_clip(group, clip, logmel_db, v, s.model.config.window, s.model.config.frontend);
+  add_clip(group, clip, logmel_db, {v, false}, s.model.config.window, s.model.config.frontend);
   flow::WindowScores windows(*s.network, static_cast<int64_t>(group.start.size()));
   s.engine->score(group.batch(), windows);
   ClipScoring scoring = s.scoring();

@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "flow/glow_model.h"
 #include "io/error.h"
@@ -31,6 +34,12 @@ const flow::GlowModel& require_flow(const flow::Model& model) {
 }
 
 void require_values(std::span<const double> v, const io::ConditionData& condition) {
+  for (size_t p = 0; p < std::min(v.size(), condition.names.size()); ++p) {
+    if (condition.is_category(p) && !io::is_code(v[p], condition.categories[p])) {
+      throw io::UsageError(fmt::format("{:g} is no category of {}: they are 0 to {}", v[p], condition.names[p],
+                                       condition.categories[p].size() - 1));
+    }
+  }
   if (v.empty() || v.size() == condition.names.size()) {
     return;
   }
@@ -43,15 +52,12 @@ kernels::Array<float> elements_of(const kernels::Map& z) {
   return {z.sample(0), z.c * z.pixels(), z.device};
 }
 
-// Adds shift[p] to the elements of zd [channels, pixels] that parameter p owns: the channels are dealt in equal runs.
-void shift_zd(std::vector<float>& zd, std::span<const double> shift) {
-  if (shift.empty()) {
-    return;
-  }
-  const size_t run = zd.size() / shift.size();
-  for (size_t p = 0; p < shift.size(); ++p) {
-    for (size_t i = p * run; i < (p + 1) * run; ++i) {
-      zd[i] = static_cast<float>(zd[i] + shift[p]);
+// Adds shift[r] to the elements of zd of each run r.
+void shift_zd(std::vector<float>& zd, std::span<const flow::LatentRun> runs, std::span<const double> shift) {
+  for (size_t r = 0; r < shift.size(); ++r) {
+    for (int64_t i = runs[r].first; i < runs[r].first + runs[r].count; ++i) {
+      float& value = zd[static_cast<size_t>(i)];
+      value = static_cast<float>(value + shift[r]);
     }
   }
 }
@@ -64,15 +70,55 @@ std::vector<float> draw(const kernels::Map& z, Noise& noise, double temperature)
   return values;
 }
 
-// Where zd's mean lies for v; an unknown v is drawn from the training values' distribution.
-std::vector<double> prior_means(const io::ConditionData& condition, std::span<const double> v, Noise& noise) {
-  std::vector<double> means;
+/// A category by the training clips' shares: the first whose cumulated share a normal deviate's probability is below.
+double drawn_category(std::span<const double> frequency, double deviate) {
+  const double u = 0.5 * std::erfc(-deviate / std::numbers::sqrt2);
+  double sum = 0;
+  for (size_t c = 0; c + 1 < frequency.size(); ++c) {
+    sum += frequency[c];
+    if (u < sum) {
+      return static_cast<double>(c);
+    }
+  }
+  return static_cast<double>(frequency.size() - 1);
+}
+
+// The mean of each run of zd for v; an unknown v is drawn from the training values' distribution.
+std::vector<double> prior_means(const flow::LatentPrior& prior, std::span<const double> v, Noise& noise) {
+  const io::ConditionData& condition = prior.condition();
+  std::vector<double> values, means;
   for (size_t p = 0; p < condition.names.size(); ++p) {
-    const double drawn = condition.mean[p] + condition.std[p] * noise();
-    const double value = v.empty() || std::isnan(v[p]) ? drawn : v[p];
-    means.push_back(condition.k[p] * (value - condition.v0[p]));
+    const double deviate = noise();
+    const double drawn = condition.is_category(p) ? drawn_category(condition.frequency[p], deviate)
+                                                  : condition.mean[p] + condition.std[p] * deviate;
+    values.push_back(v.empty() || std::isnan(v[p]) ? drawn : v[p]);
+  }
+  for (const flow::LatentRun& run : prior.runs()) {
+    if (values.empty()) {
+      break;
+    }
+    const size_t p = run.parameter;
+    const double own = run.category < 0                                 ? values[p] - condition.v0[p]
+                       : values[p] == static_cast<double>(run.category) ? 1.0
+                                                                        : 0.0;
+    means.push_back(condition.k[p] * own);
   }
   return means;
+}
+
+// By how much each run's elements move so that their means are those of v; by nothing where v is NaN.
+std::vector<double> way_to(const flow::LatentPrior& prior, std::span<const double> v,
+                           const flow::WindowScores& scores) {
+  const io::ConditionData& condition = prior.condition();
+  std::vector<double> shift;
+  size_t category = 0;  // of all names'
+  for (const flow::LatentRun& run : prior.runs()) {
+    const size_t p = run.parameter;
+    const double now = run.category < 0 ? scores.estimates[0][p] : scores.memberships[0][category++];
+    const double then = run.category < 0 ? v[p] : v[p] == static_cast<double>(run.category) ? 1.0 : 0.0;
+    shift.push_back(std::isnan(v[p]) ? 0.0 : condition.k[p] * (then - now));
+  }
+  return shift;
 }
 
 // One normalised window [bands, frames] to dB.
@@ -105,7 +151,8 @@ std::vector<float> normalise(std::span<const float> logmel_db, const flow::GlowS
 std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed) {
   State& s = *state_;
   require_values(v, s.model.condition);
-  const flow::Glow& glow = require_flow(*s.network).glow();
+  const flow::GlowModel& model = require_flow(*s.network);
+  const flow::Glow& glow = model.glow();
   const flow::GlowShape& shape = glow.shape();
   kernels::Stream stream(glow.device());
   flow::GlowPass pass(glow, 1, flow::PassMode::score);
@@ -116,7 +163,7 @@ std::vector<float> Detector::sample(int64_t n, std::span<const double> v, double
       kernels::upload<float>(stream, draw(pass.zc(block), noise, temperature), elements_of(pass.zc(block)));
     }
     std::vector<float> zd = draw(pass.zd(), noise, temperature);
-    shift_zd(zd, prior_means(s.model.condition, v, noise));
+    shift_zd(zd, model.prior().runs(), prior_means(model.prior(), v, noise));
     kernels::upload<float>(stream, zd, elements_of(pass.zd()));
     pass.inverse(stream, 1);
     denormalise(kernels::to_host(stream, elements_of(pass.input())), shape, s.model.normaliser,
@@ -145,12 +192,8 @@ std::vector<float> Detector::transfer(std::span<const float> logmel_db, std::spa
   pass.forward(stream, pass.input().samples(0, 1));
   flow::WindowScores scores(model, 1);
   model.prior().score(stream, pass, glow.constant_log_det(), {}, scores, 0);
-  std::vector<double> shift;
-  for (size_t p = 0; p < condition.names.size(); ++p) {
-    shift.push_back(std::isnan(v_to[p]) ? 0.0 : condition.k[p] * (v_to[p] - scores.estimates[0][p]));
-  }
   std::vector<float> zd = kernels::to_host(stream, elements_of(pass.zd()));
-  shift_zd(zd, shift);
+  shift_zd(zd, model.prior().runs(), way_to(model.prior(), v_to, scores));
   kernels::upload<float>(stream, zd, elements_of(pass.zd()));
   pass.inverse(stream, 1);
   std::vector<float> out(logmel_db.size());

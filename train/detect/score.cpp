@@ -89,7 +89,7 @@ Detector::State::State(io::ModelData model_in, const std::string& device, int th
 ClipScoring Detector::State::scoring() {
   return {.engine = *engine,
           .model = *network,
-          .parameters = model.condition.names,
+          .condition = model.condition,
           .window = model.config.window,
           .score = model.config.score,
           .scores = scores,
@@ -98,12 +98,19 @@ ClipScoring Detector::State::scoring() {
           .normal = normal_scores(model, score_name)};
 }
 
+ModelValues Detector::State::values(const io::Clip& clip, const std::vector<std::string>& parameter_names,
+                                    const io::Categories& categories) const {
+  const io::ConditionData& own = model.condition;
+  return parameter_names.empty() ? values_of(clip, {own.names, own.categories}, own)
+                                 : values_of(clip, {parameter_names, categories}, own);
+}
+
 ClipGroup Detector::State::group_of(const io::Clip& clip, std::span<const float> logmel_db,
-                                    const std::vector<std::string>& parameter_names) const {
-  const std::vector<std::string>& own = model.condition.names;
-  const std::vector<double> v = values_of(clip, parameter_names.empty() ? own : parameter_names, own);
+                                    const std::vector<std::string>& parameter_names,
+                                    const io::Categories& categories) const {
   ClipGroup group;
-  add_clip(group, clip, logmel_db, v, model.config.window, model.config.frontend);
+  add_clip(group, clip, logmel_db, values(clip, parameter_names, categories), model.config.window,
+           model.config.frontend);
   return group;
 }
 
@@ -162,8 +169,8 @@ ClipScore Detector::score(const std::filesystem::path& recording) {
 }
 
 ClipScore Detector::score(const io::Clip& clip, std::span<const float> logmel_db,
-                          const std::vector<std::string>& parameter_names) {
-  const ClipGroup group = state_->group_of(clip, logmel_db, parameter_names);
+                          const std::vector<std::string>& parameter_names, const io::Categories& categories) {
+  const ClipGroup group = state_->group_of(clip, logmel_db, parameter_names, categories);
   flow::WindowScores windows(*state_->network, static_cast<int64_t>(group.start.size()));
   state_->engine->score(group.batch(), windows);
   return aggregate(state_->scoring(), group, windows).front();
@@ -187,8 +194,8 @@ void Detector::score_windows(const io::Shard& shard, const std::function<bool(co
       visit(clip, windows, group.first[c], group.first[c + 1]);
     }
   };
-  for_each_group(shard, kept_clips(shard, keep), state_->model.condition.names, state_->model.config.window,
-                 scoring_batch, score_group);
+  for_each_group(shard, kept_clips(shard, keep), state_->model.condition, state_->model.config.window, scoring_batch,
+                 score_group);
 }
 
 }  // namespace evenflow::train

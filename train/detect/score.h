@@ -60,10 +60,11 @@ class Detector {
 
   /// A recording, from file to decision; its parameters are unknown. io::DataError names the file.
   ClipScore score(const std::filesystem::path& recording);
-  /// One clip's frames [frames, bands] in dB. `parameter_names` name clip.parameter's columns; left out, they are the
-  /// model's own. io::DataError names the clip if it is shorter than a window.
+  /// One clip's frames [frames, bands] in dB. `parameter_names` name clip.parameter's columns, and `categories` what
+  /// the codes of those that are names stand for; left out, they are the model's own. io::DataError names the clip if
+  /// it is shorter than a window.
   ClipScore score(const io::Clip& clip, std::span<const float> logmel_db,
-                  const std::vector<std::string>& parameter_names = {});
+                  const std::vector<std::string>& parameter_names = {}, const io::Categories& categories = {});
   /// Clips of a shard for which keep(clip) holds, in order; streamed, so memory does not grow with the shard.
   /// io::DataError if the shard's frontend is not the model's, naming the setting that differs.
   std::vector<ClipScore> score(const io::Shard& shard, const std::function<bool(const io::Clip&)>& keep = {},
@@ -82,13 +83,14 @@ class Detector {
 
   /// The latents of one clip, whose frames are given as to `score`.
   ClipLatents encode(const io::Clip& clip, std::span<const float> logmel_db,
-                     const std::vector<std::string>& parameter_names = {});
+                     const std::vector<std::string>& parameter_names = {}, const io::Categories& categories = {});
 
-  /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std)), temperature
-  /// scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of (seed, i) alone.
-  /// io::UsageError: v of the wrong length, or given to an unconstrained model.
+  /// Draws windows from the prior with zd at value v (per parameter; NaN or empty: v ~ N(mean, std), a name by its
+  /// frequencies), temperature scaling the noise; returns log-mel in dB [n, bands, frames]. Window i is a function of
+  /// (seed, i) alone. io::UsageError: v of the wrong length, given to an unconstrained model, or no code of a name's.
   std::vector<float> sample(int64_t n, std::span<const double> v, double temperature, uint64_t seed);
-  /// Moves a window, [window frames, bands] in dB, to v: encodes, shifts zd by k (v_to - its own estimate), inverts.
+  /// Moves a window, [window frames, bands] in dB, to v: encodes, shifts zd by k (v_to - its own estimate), or the part
+  /// of each category of a name so that its mean is k or 0, and inverts.
   /// A NaN in v_to leaves that parameter as it is. [bands, window frames] in dB.
   std::vector<float> transfer(std::span<const float> logmel_db, std::span<const double> v_to);
   /// The same of a clip, [frames, bands], window behind window; the last one ends with the clip. [frames, bands].

@@ -57,15 +57,48 @@ std::vector<double> aggregate_scores(const ClipScoring& scoring, const Windows& 
   return out;
 }
 
-std::vector<double> mean_estimates(const Windows& windows) {
-  std::vector<double> mean(windows.all.estimates[windows.first].size(), 0.0);
+std::vector<double> mean_of(const flow::Rows<double>& rows, const Windows& windows) {
+  std::vector<double> mean(rows[windows.first].size(), 0.0);
   for (size_t p = 0; p < mean.size(); ++p) {
     for (int64_t w = windows.first; w < windows.end; ++w) {
-      mean[p] += windows.all.estimates[w][p];
+      mean[p] += rows[w][p];
     }
     mean[p] /= static_cast<double>(windows.size());
   }
   return mean;
+}
+
+/// Is there so much of this category, and so little of all others, that the sound is nearer to it than to anything
+/// between?
+bool fits(std::span<const double> memberships, size_t category) {
+  for (size_t c = 0; c < memberships.size(); ++c) {
+    if ((memberships[c] > 0.5) != (c == category)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Means over the windows; of a name the category whose mean probability is the largest.
+void estimate_parameters(const io::ConditionData& condition, const Windows& windows, ClipScore& out) {
+  out.estimate = mean_of(windows.all.estimates, windows);
+  out.probability.assign(out.estimate.size(), unknown);
+  const std::vector<double> posterior = mean_of(windows.all.posteriors, windows);
+  const std::vector<double> membership = mean_of(windows.all.memberships, windows);
+  size_t first = 0;
+  for (size_t p = 0; p < out.estimate.size(); ++p) {
+    const size_t count = io::categories_of(condition.categories, p).size();
+    if (count == 0) {
+      continue;
+    }
+    const auto own = std::span(posterior).subspan(first, count);
+    const auto likeliest = static_cast<size_t>(std::max_element(own.begin(), own.end()) - own.begin());
+    const bool known = std::all_of(own.begin(), own.end(), [](double share) { return std::isfinite(share); });
+    out.estimate[p] = known ? static_cast<double>(likeliest) : unknown;
+    out.probability[p] = known ? own[likeliest] : unknown;
+    out.no_category = out.no_category || !fits(std::span(membership).subspan(first, count), likeliest);
+    first += count;
+  }
 }
 
 std::vector<float> mean_descriptor(const Windows& windows) {
@@ -107,7 +140,7 @@ ClipScore aggregate_clip(const ClipScoring& scoring, const io::Clip& clip, bool 
   ClipScore out;
   out.clip = clip;
   out.scores = aggregate_scores(scoring, windows);
-  out.estimate = mean_estimates(windows);
+  estimate_parameters(scoring.condition, windows, out);
   out.descriptor = mean_descriptor(windows);
   scoring.scores.derive(out);
   if (!scoring.keep_descriptors) {
@@ -184,11 +217,12 @@ void ClipGroup::clear() {
   changes.clear();
   silent.clear();
   finite.clear();
+  untrained.clear();
   length.clear();
   frames_sum.clear();
 }
 
-void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
+void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, const ModelValues& values,
               const io::WindowSettings& window, const io::FrontendSettings& frontend) {
   const int64_t bands = frontend.mel_bands;
   const int64_t count = static_cast<int64_t>(frames.size()) / bands;
@@ -203,6 +237,7 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   }
   const int64_t offset = static_cast<int64_t>(group.frames.size()) / bands;
   group.clips.push_back(clip);
+  group.untrained.push_back(values.untrained);
   group.silent.push_back(frontend::says_nothing(frames, frontend));
   group.finite.push_back(all_finite(frames));
   group.length.push_back(count);
@@ -210,7 +245,7 @@ void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> fra
   group.frames.insert(group.frames.end(), frames.begin(), frames.end());
   for (int64_t w = 0; w < windows; ++w) {
     group.start.push_back(offset + w * window.window_hop_frames);
-    group.v.insert(group.v.end(), v.begin(), v.end());
+    group.v.insert(group.v.end(), values.v.begin(), values.v.end());
   }
   group.first.push_back(static_cast<int64_t>(group.start.size()));
 }
@@ -221,6 +256,10 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
   for (size_t i = 0; i < group.clips.size(); ++i) {
     const Windows own{windows, group.first[i], group.first[i + 1]};
     out.push_back(aggregate_clip(scoring, group.clips[i], group.finite[i], own));
+    out.back().no_category = out.back().no_category || group.untrained[i];
+    if (out.back().no_category) {
+      out.back().outside_calibration = 1;
+    }
     out.back().silent = group.silent[i];
     out.back().frames = group.length[i];
     out.back().frames_sum = group.frames_sum[i];
@@ -231,18 +270,19 @@ std::vector<ClipScore> aggregate(const ClipScoring& scoring, const ClipGroup& gr
   return out;
 }
 
-void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const std::vector<std::string>& parameters,
+void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const io::ConditionData& model,
                     const io::WindowSettings& window, int64_t windows, const std::function<void(ClipGroup&)>& visit) {
   ClipGroup group;
   std::vector<float> frames;
   const int64_t bands = shard.mel_bands();
+  const ParameterColumns columns{shard.parameter_names(), shard.categories()};
   for (const int32_t index : clips) {
     const auto i = static_cast<size_t>(index);
     const int64_t first = shard.offsets()[i], count = shard.offsets()[i + 1] - first;
     frames.resize(static_cast<size_t>(count * bands));
     shard.read_frames(first, count, frames.data());
     const io::Clip& clip = shard.clips()[i];
-    add_clip(group, clip, frames, values_of(clip, shard.parameter_names(), parameters), window, shard.frontend());
+    add_clip(group, clip, frames, values_of(clip, columns, model), window, shard.frontend());
     if (static_cast<int64_t>(group.start.size()) < windows) {
       continue;
     }
@@ -264,7 +304,7 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
       progress(static_cast<int64_t>(out.size()), static_cast<int64_t>(clips.size()));
     }
   };
-  for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
+  for_each_group(shard, clips, scoring.condition, scoring.window, windows_in_hand, score_group);
   return out;
 }
 
@@ -275,23 +315,30 @@ std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScorin
   const size_t column = column_of(other.parameter, shard);
   const auto score_group = [&](ClipGroup& group) {
     const auto speeds = other.speeds.subspan(out.size(), group.clips.size());
-    move_clips(group, column, index_of(other.parameter, scoring.parameters), speeds);
+    move_clips(group, column, index_of(other.parameter, scoring.condition.names), speeds);
     group.mels_per_band = mels_per_band(shard.frontend());
     score_into(out, scoring, group, windows);
   };
-  for_each_group(shard, clips, scoring.parameters, scoring.window, windows_in_hand, score_group);
+  for_each_group(shard, clips, scoring.condition, scoring.window, windows_in_hand, score_group);
   return out;
 }
 
-std::vector<double> values_of(const io::Clip& clip, const std::vector<std::string>& clip_names,
-                              const std::vector<std::string>& names) {
-  std::vector<double> values;
-  for (const std::string& name : names) {
-    const auto found = std::find(clip_names.begin(), clip_names.end(), name);
-    const auto column = static_cast<size_t>(found - clip_names.begin());
-    values.push_back(column < clip.parameter.size() ? clip.parameter[column] : unknown);
+ModelValues values_of(const io::Clip& clip, const ParameterColumns& columns, const io::ConditionData& model) {
+  ModelValues out;
+  for (size_t p = 0; p < model.names.size(); ++p) {
+    const auto found = std::find(columns.names.begin(), columns.names.end(), model.names[p]);
+    const auto column = static_cast<size_t>(found - columns.names.begin());
+    const double given = column < clip.parameter.size() ? clip.parameter[column] : unknown;
+    const std::vector<std::string>& there = io::categories_of(columns.categories, column);
+    const std::vector<std::string>& own = io::categories_of(model.categories, p);
+    if (own.empty() && there.empty()) {
+      out.v.push_back(given);
+      continue;
+    }
+    out.v.push_back(io::recoded(given, there, own));
+    out.untrained = out.untrained || (!std::isnan(given) && std::isnan(out.v.back()));
   }
-  return values;
+  return out;
 }
 
 }  // namespace evenflow::train

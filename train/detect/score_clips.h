@@ -16,7 +16,7 @@ namespace evenflow::train {
 struct ClipScoring {
   Engine& engine;
   const flow::Model& model;
-  const std::vector<std::string>& parameters;  ///< that the model is conditioned on
+  const io::ConditionData& condition;  ///< of the model: the parameters that it is tied to
   io::WindowSettings window;
   io::ScoreSettings score;
   const ScoreSet& scores;                        ///< that clips get
@@ -37,14 +37,28 @@ struct ClipGroup {
   double mels_per_band = 0;
   std::vector<bool> silent;          ///< of every clip: its frames say nothing
   std::vector<bool> finite;          ///< are all frames of the clip?
+  std::vector<bool> untrained;       ///< of every clip: it is said to have a name that the model was never trained on
   std::vector<int64_t> length;       ///< of every clip, in frames
   std::vector<uint64_t> frames_sum;  ///< of every clip (io/shard.h)
   void clear();
   WindowBatch batch() const { return {frames, start, v, changes, mels_per_band}; }
 };
 
-/// Adds a clip; `v` per conditioned parameter, NaN = unknown. io::DataError names a clip shorter than a window.
-void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, std::span<const double> v,
+/// What the values of clips are of: names of parameters and, of those that are names, what their codes stand for.
+struct ParameterColumns {
+  const std::vector<std::string>& names;
+  const io::Categories& categories;
+};
+/// A clip's value of each parameter of a model.
+struct ModelValues {
+  std::vector<double> v;   ///< the model's codes of names; NaN: unknown, or a name that it was never trained on
+  bool untrained = false;  ///< there is such a name
+};
+/// Parameters are found by name, and so are the categories of those that are names.
+ModelValues values_of(const io::Clip& clip, const ParameterColumns& columns, const io::ConditionData& model);
+
+/// Adds a clip. io::DataError names one shorter than a window.
+void add_clip(ClipGroup& group, const io::Clip& clip, std::span<const float> frames, const ModelValues& values,
               const io::WindowSettings& window, const io::FrontendSettings& frontend);
 
 /// Scores of the clips from their windows'. A score that needs the parameters is NaN where one is unknown.
@@ -65,11 +79,7 @@ std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScorin
                                       std::span<const int32_t> clips);
 
 /// Reads clips of a shard in groups of at least `windows` windows (the last has fewer) and hands each group on.
-void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const std::vector<std::string>& parameters,
+void for_each_group(const io::Shard& shard, std::span<const int32_t> clips, const io::ConditionData& model,
                     const io::WindowSettings& window, int64_t windows, const std::function<void(ClipGroup&)>& visit);
-
-/// The clip's value of each named parameter, NaN where it has none.
-std::vector<double> values_of(const io::Clip& clip, const std::vector<std::string>& clip_names,
-                              const std::vector<std::string>& names);
 
 }  // namespace evenflow::train

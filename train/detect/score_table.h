@@ -18,13 +18,19 @@ namespace evenflow::train {
 /// Scores of one clip: each the aggregate (mean, max or top-k) over its windows, or derived from such.
 struct ClipScore {
   io::Clip clip;
-  double score = 0;              ///< the one that decides
-  std::vector<double> scores;    ///< all, by ScoreTable::score_names or Detector::score_names(); NaN: no value
-  std::vector<double> estimate;  ///< per conditioned parameter, mean over windows
+  double score = 0;                 ///< the one that decides
+  std::vector<double> scores;       ///< all, by ScoreTable::score_names or Detector::score_names(); NaN: no value
+  std::vector<double> estimate;     ///< per conditioned parameter, mean over windows; of a name its likeliest category
+  std::vector<double> probability;  ///< of that category, mean over windows; NaN of a number
   double p_value = std::numeric_limits<double>::quiet_NaN();  ///< of `score` (statistics/conformal.h); NaN: none
-  int decision = -1;             ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
-  bool silent = false;           ///< its frames say nothing (frontend/silence.h)
-  int outside_calibration = -1;  ///< 1 its estimate lies outside of what was calibrated, 0 inside, -1 nothing was
+  int decision = -1;    ///< 1 anomalous, 0 normal, -1 none: no threshold in the model, or no finite score
+  bool silent = false;  ///< its frames say nothing (frontend/silence.h)
+  /// 1: its estimate lies outside of what was calibrated, it fits no category of a name, or it is said to have a name
+  /// that was never trained; 0: none of these; -1: nothing was calibrated, and none of these.
+  int outside_calibration = -1;
+  /// It has enough of no category, or of several, of one of the model's names; or it is said to have a name that the
+  /// model was never trained on.
+  bool no_category = false;
   int64_t windows = 0, frames = 0;
   uint64_t frames_sum = 0;        ///< by which its frames are known again (io/shard.h)
   std::vector<float> descriptor;  ///< the model's (flow::Model::descriptor_size), mean over windows, while it is needed

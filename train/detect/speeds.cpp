@@ -21,8 +21,17 @@ bool is_speed_name(std::string name) {
 
 }  // namespace
 
-std::vector<std::string> speeds_among(const std::vector<std::string>& names, const io::ConditionSettings& settings) {
+std::vector<std::string> speeds_among(const std::vector<std::string>& names, const io::ConditionSettings& settings,
+                                      const io::Categories& categories) {
+  const auto is_category = [&](const std::string& name) {
+    const auto place = std::find(names.begin(), names.end(), name) - names.begin();
+    return !io::categories_of(categories, static_cast<size_t>(place)).empty();
+  };
   for (const std::string& speed : settings.speeds) {
+    if (is_category(speed)) {
+      throw io::UsageError(
+          fmt::format("condition.speeds names '{}', whose values are names; a speed is a number", speed));
+    }
     if (std::find(names.begin(), names.end(), speed) == names.end()) {
       throw io::UsageError(fmt::format("condition.speeds names '{}', but the data have {}", speed,
                                        names.empty() ? "no parameter" : fmt::format("{}", fmt::join(names, ", "))));
@@ -32,7 +41,8 @@ std::vector<std::string> speeds_among(const std::vector<std::string>& names, con
     return settings.speeds;
   }
   std::vector<std::string> speeds;
-  std::copy_if(names.begin(), names.end(), std::back_inserter(speeds), is_speed_name);
+  std::copy_if(names.begin(), names.end(), std::back_inserter(speeds),
+               [&](const std::string& name) { return is_speed_name(name) && !is_category(name); });
   return speeds;
 }
 

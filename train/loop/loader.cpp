@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -48,6 +49,18 @@ struct Slot {
   std::vector<float> frames;
 };
 
+/// The columns of the shards' parameters, and what codes of names become.
+struct Columns {
+  const std::vector<int>& of;
+  const std::vector<std::vector<double>>& codes;
+  double value(size_t p, double given) const {
+    if (p >= codes.size() || codes[p].empty() || std::isnan(given)) {
+      return given;
+    }
+    return codes[p].at(static_cast<size_t>(given));
+  }
+};
+
 }  // namespace
 
 struct Loader::State {
@@ -58,7 +71,7 @@ struct Loader::State {
     std::vector<double> v;
   };
 
-  State(ClipSelection selection_in, const io::WindowSettings& window_in, const std::vector<int>& parameters,
+  State(ClipSelection selection_in, const io::WindowSettings& window_in, const Columns& parameters,
         int64_t resident_bytes, const HeldFrames* held)
       : selection(std::move(selection_in)), window(window_in) {
     if (!selection.shards.empty()) {
@@ -97,7 +110,7 @@ struct Loader::State {
 
   ~State() { stop_prefetch(); }
 
-  void add_clip(const io::Shard& shard, int32_t index, const std::vector<int>& parameters, int64_t resident_frame) {
+  void add_clip(const io::Shard& shard, int32_t index, const Columns& parameters, int64_t resident_frame) {
     const auto i = static_cast<size_t>(index);
     const io::Clip& clip = shard.clips()[i];
     ClipWindows& entry = clips.emplace_back();
@@ -110,8 +123,8 @@ struct Loader::State {
                           std::to_string(entry.frames) + " frames and a window needs " +
                           std::to_string(window.window_frames) + "; leave the clip out, or lower window.window_frames");
     }
-    for (const int column : parameters) {
-      entry.v.push_back(clip.parameter.at(static_cast<size_t>(column)));
+    for (size_t p = 0; p < parameters.of.size(); ++p) {
+      entry.v.push_back(parameters.value(p, clip.parameter.at(static_cast<size_t>(parameters.of[p]))));
     }
   }
 
@@ -303,8 +316,8 @@ struct Loader::State {
 };
 
 Loader::Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-               int64_t resident_bytes, const HeldFrames* held)
-    : state_(std::make_unique<State>(std::move(selection), window, parameters, resident_bytes, held)) {}
+               int64_t resident_bytes, const HeldFrames* held, const std::vector<std::vector<double>>& codes)
+    : state_(std::make_unique<State>(std::move(selection), window, Columns{parameters, codes}, resident_bytes, held)) {}
 
 Loader::~Loader() = default;
 

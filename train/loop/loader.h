@@ -35,11 +35,12 @@ struct WindowTable {
 
 class Loader {
  public:
-  /// `parameters`: the columns of the shards' parameters that make up a window's values. Frames up to `resident_bytes`
+  /// `parameters`: the columns of the shards' parameters that make up a window's values. `codes`: of each of these
+  /// columns, what a clip's code of a name becomes (NaN: unknown); empty of a number. Frames up to `resident_bytes`
   /// are held in memory, more are streamed by a prefetch thread. Where all are among `held`, which outlives the loader,
   /// those are used.
   Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-         int64_t resident_bytes, const HeldFrames* held = nullptr);
+         int64_t resident_bytes, const HeldFrames* held = nullptr, const std::vector<std::vector<double>>& codes = {});
   ~Loader();
 
   bool resident() const;

@@ -21,31 +21,45 @@
 namespace evenflow::train {
 namespace {
 
-/// "12 velocity_mm_s, 0.5 load_kg"
-std::string with_units(const std::vector<double>& values, const std::vector<std::string>& parameters) {
+/// "12 velocity_mm_s, 0.5 load_kg"; of names nothing.
+std::string with_units(const std::vector<double>& values, const io::ConditionData& condition) {
   std::string text;
   for (size_t p = 0; p < values.size(); ++p) {
-    text += fmt::format("{}{:.3g} {}", p == 0 ? "" : ", ", values[p], parameters[p]);
+    if (!condition.is_category(p)) {
+      text += fmt::format("{}{:.3g} {}", text.empty() ? "" : ", ", values[p], condition.names[p]);
+    }
+  }
+  return text;
+}
+
+/// "; estimates are off by 12 velocity_mm_s (root mean square); tool is told wrongly of 0.5 % of them"
+std::string errors_text(const std::vector<double>& errors, const io::ConditionData& condition) {
+  const std::string numbers = with_units(errors, condition);
+  std::string text = numbers.empty() ? "" : fmt::format("; estimates are off by {} (root mean square)", numbers);
+  for (size_t p = 0; p < errors.size(); ++p) {
+    if (condition.is_category(p)) {
+      text += fmt::format("; {} is told wrongly of {:.3g} % of them", condition.names[p], 100 * errors[p]);
+    }
   }
   return text;
 }
 
 std::string calibration_text(const io::CalibrationData& data, std::span<const ReferenceClip> clips,
-                             const std::vector<std::string>& parameters) {
+                             const io::ConditionData& condition) {
   const size_t copies = data.scores.front().value.size() - static_cast<size_t>(data.clips);
-  std::string text =
-      fmt::format("calibration: {} clips and {} warped copies; estimates are off by {} (root mean square)", data.clips,
-                  copies, with_units(estimate_errors(clips), parameters));
+  std::string text = fmt::format("calibration: {} clips and {} warped copies{}", data.clips, copies,
+                                 errors_text(estimate_errors(clips, condition.categories), condition));
   for (const io::CalibrationData::Score& score : data.scores) {
-    text += fmt::format("; bandwidth of {}: {}", score.score, with_units(score.bandwidth, parameters));
+    const std::string width = with_units(score.bandwidth, condition);
+    text += width.empty() ? "" : fmt::format("; bandwidth of {}: {}", score.score, width);
   }
   return text;
 }
 
-/// Which of the model's parameters is the speed that copies are warped by, of the data's parameters `names`.
-std::optional<size_t> speed_among(const std::vector<std::string>& parameters, const std::vector<std::string>& names,
+/// Which of the model's parameters is the speed that copies are warped by, of the data's parameters.
+std::optional<size_t> speed_among(const std::vector<std::string>& parameters, const ParameterColumns& columns,
                                   const io::Config& config) {
-  std::vector<std::string> speeds = speeds_among(names, config.condition);
+  std::vector<std::string> speeds = speeds_among(columns.names, config.condition, columns.categories);
   if (!config.augment.speed_parameter.empty()) {
     speeds = {config.augment.speed_parameter};
   }
@@ -66,15 +80,14 @@ double range_of(const io::Config& config) {
 class CalibrationClips {
  public:
   /// `before`: the scores that clips have before any is calibrated.
-  CalibrationClips(const ClipScoring& scoring, const ScoreSet& before, const io::Config& config,
-                   const std::vector<std::string>& names)
+  CalibrationClips(const ClipScoring& scoring, const ScoreSet& before, const io::Config& config, const io::Shard& shard)
       : scoring_(scoring),
         before_(before),
         settings_(config.calibration),
         range_(range_of(config)),
         seed_(config.train.seed),
-        names_(names) {
-    speed_ = speed_among(scoring.parameters, names, config);
+        columns_{shard.parameter_names(), shard.categories()} {
+    speed_ = speed_among(scoring.condition.names, columns_, config);
   }
 
   /// Those clips of a side that are `taken`, with all their scores; the side's first is number `first` of all.
@@ -87,7 +100,7 @@ class CalibrationClips {
         continue;
       }
       kept.clips.push_back(side.clips[i]);
-      recorded.push_back({values_of(scored[i].clip, names_, scoring_.parameters), first + i, scored[i].descriptor});
+      recorded.push_back({values_of(scored[i].clip, columns_, scoring_.condition).v, first + i, scored[i].descriptor});
       const std::vector<double>& v = recorded.back().v;
       clips_.push_back({v, v, scored[i].estimate, scored[i].scores, first + i, false});
     }
@@ -127,7 +140,7 @@ class CalibrationClips {
         clips.push_back(kept.clips[next].second);
         speeds.push_back(moved(recorded[next].v[*speed_], recorded[next].number, copy));
       }
-      const OtherSpeeds other{scoring_.parameters[*speed_], speeds};
+      const OtherSpeeds other{scoring_.condition.names[*speed_], speeds};
       std::vector<ClipScore> scored = score_clips_at(other, scoring_, *kept.shards[s], clips);
       for (size_t i = 0; i < scored.size(); ++i) {
         if (!std::isnan(speeds[i])) {
@@ -147,7 +160,7 @@ class CalibrationClips {
   io::CalibrationSettings settings_;
   double range_;
   uint64_t seed_;
-  const std::vector<std::string>& names_;
+  ParameterColumns columns_;
   std::optional<size_t> speed_;  // among the parameters
   std::vector<ReferenceClip> clips_;
 };
@@ -171,22 +184,23 @@ std::vector<bool> drawn(size_t count, size_t most, uint64_t seed) {
 void calibrate(const ClipScoring& scoring, const ScoreSet& before, const HeldOut& normal,
                std::span<const ClipScore> scored, const io::Config& config, NormalClips& out) {
   try {
-    CalibrationClips clips(scoring, before, config, normal.train.shards[0]->parameter_names());
+    CalibrationClips clips(scoring, before, config, *normal.train.shards[0]);
     const size_t training = normal.train.clips.size();
     const std::vector<bool> taken = drawn(scored.size(), most_calibration_clips, config.train.seed);
     clips.add(normal.train, scored.first(training), 0, taken);
     clips.add(normal.validation, scored.subspan(training), training, taken);
-    out.normal.calibration =
-        fit_calibration(before.scores(), scoring.parameters, clips.clips(), config.calibration.bandwidth);
-    out.calibration = calibration_text(*out.normal.calibration, clips.clips(), scoring.parameters);
+    out.normal.calibration = fit_calibration(before.scores(), scoring.condition.names, clips.clips(),
+                                             config.calibration.bandwidth, scoring.condition.categories);
+    out.calibration = calibration_text(*out.normal.calibration, clips.clips(), scoring.condition);
   } catch (const io::DataError& error) {
     out.calibration = fmt::format("no calibrated score: {}", error.what());
   }
 }
 
 /// Bandwidths far from the range of a parameter's values are mistakes, and no fit can use them.
-void require_widths(const std::vector<double>& bandwidth, const std::vector<std::string>& parameters,
+void require_widths(const std::vector<double>& bandwidth, const io::ConditionData& condition,
                     std::span<const std::vector<double>> recorded_at) {
+  const std::vector<std::string>& parameters = condition.names;
   constexpr double far = 1000.0;
   for (size_t p = 0; p < std::min(bandwidth.size(), parameters.size()); ++p) {
     double low = std::numeric_limits<double>::infinity(), high = -low;
@@ -197,7 +211,7 @@ void require_widths(const std::vector<double>& bandwidth, const std::vector<std:
       }
     }
     const double range = high - low;
-    if (range > 0 && !(bandwidth[p] >= range / far && bandwidth[p] <= range * far)) {
+    if (!condition.is_category(p) && range > 0 && !(bandwidth[p] >= range / far && bandwidth[p] <= range * far)) {
       throw io::UsageError(
           fmt::format("calibration.bandwidth has {:g} for {}, whose training values span {:g}; give "
                       "{:g} to {:g}, or leave it empty",
@@ -210,14 +224,14 @@ void require_widths(const std::vector<double>& bandwidth, const std::vector<std:
 constexpr size_t most_points = 128;
 
 /// Of the clips trained on: those held out then tell how far new clips lie. None if fewer than two are finite.
-void keep_points(std::span<const ClipScore> trained_on, const ClipScoring& scoring,
-                 const std::vector<std::string>& names, uint64_t seed, io::NormalData& out) {
+void keep_points(std::span<const ClipScore> trained_on, const ClipScoring& scoring, const io::Shard& shard,
+                 uint64_t seed, io::NormalData& out) {
   const std::vector<bool> taken = drawn(trained_on.size(), most_points, seed);
   NormalReference reference;
   for (size_t i = 0; i < trained_on.size(); ++i) {
     const ClipScore& clip = trained_on[i];
     if (taken[i] && !clip.descriptor.empty() && all_finite(clip.descriptor)) {
-      reference.add(clip, values_of(clip.clip, names, scoring.parameters));
+      reference.add(clip, values_of(clip.clip, {shard.parameter_names(), shard.categories()}, scoring.condition).v);
     }
   }
   if (reference.size() >= 2) {
@@ -284,10 +298,9 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   }
   out.normal.references = references_of(scoring.model.scores(), scored);
   out.normal.trained_on = sums_of(std::span(scored).first(training));
-  keep_points(std::span(scored).first(training), scoring, clips.train.shards[0]->parameter_names(), config.train.seed,
-              out.normal);
+  keep_points(std::span(scored).first(training), scoring, *clips.train.shards[0], config.train.seed, out.normal);
   const ScoreSet before(scoring.model.scores(), out.normal);
-  if (!scoring.parameters.empty() && !calibrated_scores(before.scores()).empty()) {
+  if (!scoring.condition.names.empty() && !calibrated_scores(before.scores()).empty()) {
     std::vector<ClipScore> reference = scored;
     for (ClipScore& clip : reference) {
       before.derive(clip);
@@ -320,15 +333,17 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   return out;
 }
 
-void require_calibration(const io::Config& config, const HeldOut& clips, const std::vector<std::string>& parameters) {
+void require_calibration(const io::Config& config, const HeldOut& clips, const io::ConditionData& condition) {
+  const std::vector<std::string>& parameters = condition.names;
   const size_t widths = config.calibration.bandwidth.size();
   if (widths != 0 && !parameters.empty() && widths != parameters.size()) {
     throw io::UsageError(
         fmt::format("calibration.bandwidth has {} values but zd carries {}: give one each, or leave it empty", widths,
                     fmt::join(parameters, ", ")));
   }
-  const std::vector<std::string>& names = clips.train.shards[0]->parameter_names();
-  if (!parameters.empty() && !speed_among(parameters, names, config) && config.calibration.range > 0) {
+  const io::Shard& first = *clips.train.shards[0];
+  if (!parameters.empty() && !speed_among(parameters, {first.parameter_names(), first.categories()}, config) &&
+      config.calibration.range > 0) {
     throw io::UsageError(
         fmt::format("calibration.range warps by a speed, and none of the model's parameters ({}) is one; name it in "
                     "condition.speeds, or set calibration.range to 0",
@@ -338,14 +353,15 @@ void require_calibration(const io::Config& config, const HeldOut& clips, const s
   for (const ClipSelection* side : {&clips.train, &clips.validation}) {
     for (const auto& [s, c] : side->clips) {
       const io::Shard& shard = *side->shards[static_cast<size_t>(s)];
-      recorded_at.push_back(values_of(shard.clips()[static_cast<size_t>(c)], shard.parameter_names(), parameters));
+      recorded_at.push_back(
+          values_of(shard.clips()[static_cast<size_t>(c)], {shard.parameter_names(), shard.categories()}, condition).v);
     }
   }
-  require_widths(config.calibration.bandwidth, parameters, recorded_at);
+  require_widths(config.calibration.bandwidth, condition, recorded_at);
   if (!needs_calibration(config.score.score)) {
     return;
   }
-  const std::string fault = calibration_fault(parameters, recorded_at);
+  const std::string fault = calibration_fault(parameters, recorded_at, condition.categories);
   if (!fault.empty()) {
     throw io::DataError(fmt::format("score.score = {} cannot be had: {}; choose another score, such as nll",
                                     config.score.score, fault));

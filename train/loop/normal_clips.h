@@ -33,6 +33,6 @@ NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips,
 /// io::DataError if the configuration asks for a calibrated score, and the clips and the parameters that zd carries
 /// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters,
 /// warped copies without a speed.
-void require_calibration(const io::Config& config, const HeldOut& clips, const std::vector<std::string>& parameters);
+void require_calibration(const io::Config& config, const HeldOut& clips, const io::ConditionData& condition);
 
 }  // namespace evenflow::train

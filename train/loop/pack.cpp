@@ -128,6 +128,15 @@ struct Alike {
   int64_t windows = 0, epoch_windows = 0;
 };
 
+/// How many parts each parameter's run of zd has.
+std::string parts_text(const io::ConditionData& condition) {
+  std::string text;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    text += fmt::format("{} ", io::categories_of(condition.categories, p).size());
+  }
+  return text;
+}
+
 Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::Device device) {
   const TrainingData data = open_training_data(training.config, training.shards, {.held = frames, .listen = false});
   const io::Config& config = training.config;
@@ -140,8 +149,9 @@ Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::De
   shape.train.kernels = config.train.kernels;
   const io::NormaliserData any{std::vector<float>(static_cast<size_t>(data.shards[0]->mel_bands()), 0.0F),
                                std::vector<float>(static_cast<size_t>(data.shards[0]->mel_bands()), 1.0F)};
-  return {.common = fmt::format("{}{} parameters, changed {} {}", io::to_toml(shape), data.condition.names.size(),
-                                data.augment.has_value(), data.augment && data.augment->extra_column.has_value()),
+  return {.common = fmt::format("{}{} parameters of {}, changed {} {}", io::to_toml(shape), data.condition.names.size(),
+                                parts_text(data.condition), data.augment.has_value(),
+                                data.augment && data.augment->extra_column.has_value()),
           .why_not = why_not_packed({.config = config,
                                      .condition = data.condition,
                                      .normaliser = any,

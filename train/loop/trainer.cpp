@@ -445,8 +445,11 @@ void Training::log_start() {
     log_.line("note: " + note);
   }
   for (size_t p = 0; p < condition_.names.size(); ++p) {
-    log_.line(fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
-                          condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
+    log_.line(condition_.is_category(p)
+                  ? fmt::format("zd carries {}: k {:.6g}, categories {}", condition_.names[p], condition_.k[p],
+                                fmt::join(condition_.categories[p], ", "))
+                  : fmt::format("zd carries {}: k {:.6g}, v0 {:.6g}, {} training values", condition_.names[p],
+                                condition_.k[p], condition_.v0[p], condition_.training_values[p].size()));
   }
   if (condition_.names.empty()) {
     log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
@@ -678,8 +681,7 @@ void Training::draw_pictures() {
   const std::vector<ClipScore> train = score_selection(scoring(), thinned(data_.clips.train)),
                                validation = score_selection(scoring(), thinned(data_.clips.validation));
   for (size_t p = 0; p < condition_.names.size(); ++p) {
-    events_->picture("zd/" + condition_.names[p],
-                     draw_estimates(condition_.names[p], p, *data_.shards[0], train, validation),
+    events_->picture("zd/" + condition_.names[p], draw_estimates(condition_, p, *data_.shards[0], train, validation),
                      epoch_ * steps_per_epoch_);
   }
 }
@@ -745,7 +747,7 @@ io::ThresholdData Training::unfitted_threshold() const {
 ClipScoring Training::scoring() const {
   return {.engine = *engine_,
           .model = *model_,
-          .parameters = condition_.names,
+          .condition = condition_,
           .window = config_.window,
           .score = config_.score,
           .scores = own_scores_,

@@ -81,7 +81,7 @@ void require_declared(const io::ConditionSettings& settings, const io::Shard& sh
   }
 }
 
-/// io::DataError names a category that all training clips share, and, until flows carry them, any other.
+/// io::DataError names a category that all training clips share.
 void require_learnable(const io::ConditionSettings& settings, const io::Shard& shard,
                        const std::vector<std::vector<double>>& values) {
   for (const std::string& name : settings.parameters) {
@@ -104,10 +104,6 @@ void require_learnable(const io::ConditionSettings& settings, const io::Shard& s
           name, distinct.empty() ? "unknown" : fmt::format("'{}'", io::value_text(*distinct.begin(), names)),
           shard.path().string()));
     }
-    throw io::UsageError(fmt::format(
-        "'{}' of '{}' is a category, which no model carries yet; name the others in condition.parameters, or set "
-        "condition.enabled = false",
-        name, shard.path().string()));
   }
 }
 
@@ -130,7 +126,21 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSett
     return {};
   }
   require_learnable(settings, *clips.shards[0], values);
-  return flow::fit_condition(settings, names, values);
+  return flow::fit_condition(settings, names, values, clips.shards[0]->categories());
+}
+
+/// Of each of the model's names, its codes of the shards' codes.
+std::vector<std::vector<double>> codes_of(const io::ConditionData& model, const io::Shard& shard) {
+  const std::vector<std::string>& names = shard.parameter_names();
+  std::vector<std::vector<double>> codes;
+  for (size_t p = 0; p < model.names.size(); ++p) {
+    std::vector<double>& of_one = codes.emplace_back();
+    const auto column = std::find(names.begin(), names.end(), model.names[p]) - names.begin();
+    for (const std::string& name : io::categories_of(shard.categories(), static_cast<size_t>(column))) {
+      of_one.push_back(io::code_of(name, io::categories_of(model.categories, p)));
+    }
+  }
+  return codes;
 }
 
 int64_t bytes_of(const ClipSelection& selection) {
@@ -191,7 +201,8 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   flow::require_model(config, data.condition);
   io::Config in_numbers = config;
   in_numbers.augment = data.augmentation = resolve_augmentation(config, data.clips.train, data.condition.names);
-  require_calibration(in_numbers, data.clips, data.condition.names);
+  require_calibration(in_numbers, data.clips, data.condition);
+  const std::vector<std::vector<double>> codes = codes_of(data.condition, *data.shards[0]);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
   data.augment = plan_augmentation(in_numbers, data.clips.train, data.condition.names);
   std::vector<int> train_columns = columns;
@@ -201,8 +212,8 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
-  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget, options.held);
-  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left, options.held);
+  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget, options.held, codes);
+  data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left, options.held, codes);
   if (options.listen) {
     data.silence = check_sound(data);
   }

@@ -7,10 +7,10 @@ namespace evenflow::train {
 namespace {
 
 ScatterSeries series_of(const std::string& title, std::array<uint8_t, 3> rgb, const std::vector<ClipScore>& clips,
-                        const std::string& name, size_t index, const io::Shard& shard) {
+                        const io::ConditionData& condition, size_t index, const io::Shard& shard) {
   ScatterSeries series{.name = title, .rgb = rgb};
   for (const ClipScore& clip : clips) {
-    series.x.push_back(values_of(clip.clip, shard.parameter_names(), {name})[0]);
+    series.x.push_back(values_of(clip.clip, {shard.parameter_names(), shard.categories()}, condition).v[index]);
     series.y.push_back(clip.estimate[index]);
   }
   return series;
@@ -28,15 +28,16 @@ ClipSelection thinned(const ClipSelection& clips) {
   return kept;
 }
 
-std::vector<uint8_t> draw_estimates(const std::string& name, size_t index, const io::Shard& shard,
+std::vector<uint8_t> draw_estimates(const io::ConditionData& condition, size_t index, const io::Shard& shard,
                                     const std::vector<ClipScore>& train, const std::vector<ClipScore>& validation) {
+  const std::string& name = condition.names[index];
   ScatterPlot plot;
   plot.title = "estimate from zd against " + name;
   plot.x_label = name;
   plot.y_label = "estimate of " + name;
-  plot.series.push_back(series_of("training", {31, 95, 191}, train, name, index, shard));
+  plot.series.push_back(series_of("training", {31, 95, 191}, train, condition, index, shard));
   if (!validation.empty()) {
-    plot.series.push_back(series_of("validation", {214, 96, 28}, validation, name, index, shard));
+    plot.series.push_back(series_of("validation", {214, 96, 28}, validation, condition, index, shard));
   }
   return draw_scatter(plot);
 }

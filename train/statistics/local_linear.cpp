@@ -121,12 +121,15 @@ namespace {
 
 class BandwidthSearch {
  public:
-  BandwidthSearch(const LocalPoints& points, std::span<const int64_t> group) : points_(points) {
+  BandwidthSearch(const LocalPoints& points, std::span<const int64_t> group, std::span<const double> fixed)
+      : points_(points), fixed_(static_cast<size_t>(points.predictors), 0.0) {
+    std::copy(fixed.begin(), fixed.end(), fixed_.begin());
     for (int64_t p = 0; p < points.predictors; ++p) {
       const auto [low, high] = range(p, {});
       range_.push_back(high - low);
-    }
-    if (std::any_of(range_.begin(), range_.end(), [](double range) { return !(range > 0); })) {
+      if (range_.back() > 0 || fixed_[static_cast<size_t>(p)] > 0) {
+        continue;
+      }
       throw io::DataError("a predictor is the same in all points");
     }
     std::vector<int64_t> groups(group.begin(), group.end());
@@ -153,10 +156,13 @@ class BandwidthSearch {
     for (int k = 1; k <= most_halvings; ++k) {
       consider(std::vector<int>(predictors, k));
     }
-    bool helped = predictors > 1;
+    bool helped = std::count(fixed_.begin(), fixed_.end(), 0.0) > 1;
     for (int round = 0; round < 3 && helped; ++round) {
       helped = false;
       for (size_t p = 0; p < predictors; ++p) {
+        if (fixed_[p] > 0) {
+          continue;
+        }
         std::vector<int> candidate = best;
         for (candidate[p] = 0; candidate[p] <= most_halvings; ++candidate[p]) {
           helped = consider(candidate) || helped;
@@ -210,7 +216,7 @@ class BandwidthSearch {
   std::vector<double> bandwidth(const std::vector<int>& halvings) const {
     std::vector<double> out;
     for (size_t p = 0; p < range_.size(); ++p) {
-      out.push_back(range_[p] * std::exp2(-0.5 * halvings[p]));
+      out.push_back(fixed_[p] > 0 ? fixed_[p] : range_[p] * std::exp2(-0.5 * halvings[p]));
     }
     return out;
   }
@@ -234,14 +240,18 @@ class BandwidthSearch {
   }
 
   const LocalPoints& points_;
-  std::vector<double> range_;
+  std::vector<double> fixed_, range_;
   std::vector<LeftOut> groups_;
 };
 
 }  // namespace
 
-std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group) {
-  return BandwidthSearch(points, group).run();
+std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group,
+                                     std::span<const double> fixed) {
+  if (!fixed.empty() && std::find(fixed.begin(), fixed.end(), 0.0) == fixed.end()) {
+    return {fixed.begin(), fixed.end()};
+  }
+  return BandwidthSearch(points, group, fixed).run();
 }
 
 }  // namespace evenflow::train

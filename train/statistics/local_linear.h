@@ -67,8 +67,10 @@ class LocalLinear {
 /// for it would judge what lies beyond the points rather than between them.
 ///
 /// Candidates per predictor: its range over 2^(k / 2), k = 0 to 12. First one k for all predictors, then each
-/// predictor's own in turn while that helps, three rounds at most; of equals the widest. group [points]. io::DataError:
-/// a predictor that is the same in all points.
-std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group);
+/// predictor's own in turn while that helps, three rounds at most; of equals the widest. group [points]. `fixed`
+/// [predictors]: bandwidths that are not chosen, 0 of those that are; empty: all are. io::DataError: one is to be
+/// chosen of a predictor that is the same in all points.
+std::vector<double> choose_bandwidth(const LocalPoints& points, std::span<const int64_t> group,
+                                     std::span<const double> fixed = {});
 
 }  // namespace evenflow::train
