@@ -87,7 +87,9 @@ std::vector<Grouping> groupings(const train::ScoreTable& table) {
       continue;
     }
     if (const auto values = column(table, [&](const auto& clip) { return clip.estimate[p]; })) {
-      out.push_back(by_fifths(table.estimated_names[p], *values));
+      const std::vector<std::string>& names = io::categories_of(table.estimated_categories, p);
+      out.push_back(names.empty() ? by_fifths(table.estimated_names[p], *values)
+                                  : by_value(table.estimated_names[p], *values, names));
     }
   }
   return out;

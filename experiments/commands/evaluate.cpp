@@ -247,6 +247,9 @@ void draw_estimates(const train::ScoreTable& table, const TrainingValues& traini
       continue;
     }
     const auto p = static_cast<size_t>(found - table.parameter_names.begin());
+    if (!io::categories_of(table.categories, p).empty()) {
+      continue;  // points are of numbers
+    }
     train::ScatterPlot plot;
     plot.title = "What the sound says of " + name;
     plot.x_label = name;

@@ -88,6 +88,11 @@ void describe_condition(const io::ConditionData& condition) {
     line("condition", "none: unconstrained");
   }
   for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      line("condition", fmt::format("{}: k {:.6g}, trained with {}", condition.names[p], condition.k[p],
+                                    fmt::join(condition.categories[p], ", ")));
+      continue;
+    }
     line("condition", fmt::format("{}: k {:.6g}, v0 {:.6g}, trained at {}", condition.names[p], condition.k[p],
                                   condition.v0[p], values_text(condition.training_values[p])));
   }

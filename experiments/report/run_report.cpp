@@ -135,6 +135,11 @@ class RunReport {
     row("model", model_text(c));
     row("window", fmt::format("{} frames of {} mel bands", c.window.window_frames, c.frontend.mel_bands));
     for (size_t i = 0; i < model_.condition.names.size(); ++i) {
+      if (model_.condition.is_category(i)) {
+        row("carries " + model_.condition.names[i], fmt::format("k {:.4g}, trained with {}", model_.condition.k[i],
+                                                                fmt::join(model_.condition.categories[i], ", ")));
+        continue;
+      }
       row("carries " + model_.condition.names[i],
           fmt::format("k {:.4g}, v0 {:.4g}, trained at {}", model_.condition.k[i], model_.condition.v0[i],
                       values_text(model_.condition.training_values[i])));
@@ -327,7 +332,7 @@ class RunReport {
 
   /// What a study shows of its systems, of this one.
   void by_value(const train::ScoreTable& table, const fs::path& features) {
-    if (!constrained() || table.parameter_names.empty()) {
+    if (!constrained() || table.parameter_names.empty() || model_.condition.is_category(0)) {
       return;
     }
     Study study;

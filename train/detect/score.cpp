@@ -146,8 +146,8 @@ std::vector<std::string> Detector::score_names() const {
 }
 ScoreTable Detector::table(std::vector<std::string> parameter_names, std::vector<ClipScore> clips,
                            io::Categories categories) const {
-  return {std::move(parameter_names), score_names(), state_->model.condition.names, std::move(clips),
-          std::move(categories)};
+  return {std::move(parameter_names), score_names(),         state_->model.condition.names,
+          std::move(clips),           std::move(categories), state_->model.condition.categories};
 }
 const flow::Model& Detector::network() const {
   return *state_->network;

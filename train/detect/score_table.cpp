@@ -42,17 +42,34 @@ void add_missing(std::vector<std::string>& names, const std::vector<std::string>
   }
 }
 
-/// Codes of the table's names become those of `all`.
-void recode(std::vector<double>& values, const ScoreTable& table, const ScoreTable& all) {
-  for (size_t p = 0; p < std::min(values.size(), table.parameter_names.size()); ++p) {
-    const std::vector<std::string>& from = io::categories_of(table.categories, p);
-    if (from.empty()) {
+/// What columns of a table hold: names of parameters and, of those that are categories, the names of these.
+struct Columns {
+  const std::vector<std::string>& names;
+  const io::Categories& categories;
+};
+
+/// Codes of the names of `from` become those of `to`.
+void recode(std::vector<double>& values, const Columns& from, const Columns& to) {
+  for (size_t p = 0; p < std::min(values.size(), from.names.size()); ++p) {
+    const std::vector<std::string>& names = io::categories_of(from.categories, p);
+    if (names.empty()) {
       continue;
     }
-    const auto found = std::find(all.parameter_names.begin(), all.parameter_names.end(), table.parameter_names[p]);
-    const auto column = static_cast<size_t>(found - all.parameter_names.begin());
-    values[p] = io::recoded(values[p], from, io::categories_of(all.categories, column));
+    const auto found = std::find(to.names.begin(), to.names.end(), from.names[p]);
+    const auto column = static_cast<size_t>(found - to.names.begin());
+    values[p] = io::recoded(values[p], names, io::categories_of(to.categories, column));
   }
+}
+
+/// The names of an estimated parameter in any of the tables; none of a number.
+std::vector<std::string> estimated_in(const std::vector<ScoreTable>& tables, const std::string& parameter) {
+  std::vector<std::string> names;
+  for (const ScoreTable& table : tables) {
+    const auto found = std::find(table.estimated_names.begin(), table.estimated_names.end(), parameter);
+    add_missing(names, io::categories_of(table.estimated_categories,
+                                         static_cast<size_t>(found - table.estimated_names.begin())));
+  }
+  return names;
 }
 
 /// Has a clip a value of the parameter?
@@ -97,9 +114,16 @@ ScoreTable joined(const std::vector<ScoreTable>& tables) {
   for (const std::string& parameter : all.parameter_names) {
     all.categories.push_back(names_in(tables, parameter));
   }
+  for (const std::string& parameter : all.estimated_names) {
+    all.estimated_categories.push_back(estimated_in(tables, parameter));
+  }
   for (const ScoreTable& table : tables) {
     for (ClipScore clip : table.clips) {
-      recode(clip.clip.parameter, table, all);
+      recode(clip.clip.parameter, {table.parameter_names, table.categories}, {all.parameter_names, all.categories});
+      recode(clip.estimate, {table.estimated_names, table.estimated_categories},
+             {all.estimated_names, all.estimated_categories});
+      clip.probability.resize(table.estimated_names.size(), std::numeric_limits<double>::quiet_NaN());
+      clip.probability = moved(clip.probability, table.estimated_names, all.estimated_names);
       clip.clip.parameter = moved(clip.clip.parameter, table.parameter_names, all.parameter_names);
       clip.scores = moved(clip.scores, table.score_names, all.score_names);
       clip.estimate = moved(clip.estimate, table.estimated_names, all.estimated_names);

@@ -42,7 +42,8 @@ struct ClipScore {
 struct ScoreTable {
   std::vector<std::string> parameter_names, score_names, estimated_names;  ///< what the columns of a clip's rows are
   std::vector<ClipScore> clips;
-  io::Categories categories = {};  ///< of each parameter that is one the names, in any order
+  io::Categories categories = {};            ///< of each parameter that is one the names, in any order
+  io::Categories estimated_categories = {};  ///< of each estimated parameter that is one
 
   /// The place of a score in ClipScore::scores. io::DataError names one that the table does not have.
   size_t column(const std::string& score) const;
@@ -68,10 +69,10 @@ std::vector<std::string> outside_calibration(std::span<const ClipScore> clips);
 
 /// Writes the table atomically; read_scores reads it back (DataError names line and column):
 /// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section,
-/// p_value and, where a clip has calibrated scores, outside_calibration.
-/// Numbers have as many digits as it takes to read the same double; NaN is an empty cell. A parameter that is a
-/// category has its names as cells; where one of them could be taken for a number, its column is called
-/// "tool:category".
+/// p_value and, where one of them says something, outside_calibration. Behind the estimate of a category, a name,
+/// stands its probability, estimate_parameter_p. Numbers have as many digits as it takes to read the same double; NaN
+/// is an empty cell. A parameter that is a category has its names as cells; where one of them could be taken for a
+/// number, its column is called "tool:category".
 void write_scores(const std::filesystem::path& file, const ScoreTable& table);
 /// What stands between `score` and the estimates are scores, of whatever model (io::is_score_name).
 ScoreTable read_scores(const std::filesystem::path& file);

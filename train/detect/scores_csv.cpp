@@ -20,6 +20,7 @@ namespace evenflow::train {
 namespace {
 
 constexpr const char* estimate_prefix = "estimate_";
+constexpr const char* probability_suffix = "_p";  // of a category's estimate
 const std::vector<std::string> leading = {"path", "machine", "label"};
 const std::vector<std::string> trailing = {"decision", "split", "domain", "section"};
 const std::string p_value_column = "p_value";              // older tables lack it
@@ -54,18 +55,27 @@ std::optional<double> number_of(const std::string& cell) {
   return value;
 }
 
+/// What a column of these names, or of numbers, has behind its own name.
+const char* suffix_of(const std::vector<std::string>& names) {
+  const bool like_numbers =
+      std::any_of(names.begin(), names.end(), [](const std::string& name) { return number_of(name).has_value(); });
+  return like_numbers ? io::category_suffix : "";
+}
+
 std::string header_of(const ScoreTable& table) {
   std::vector<std::string> cells = leading;
   for (size_t p = 0; p < table.parameter_names.size(); ++p) {
-    const std::vector<std::string>& names = io::categories_of(table.categories, p);
-    const bool like_numbers =
-        std::any_of(names.begin(), names.end(), [](const std::string& name) { return number_of(name).has_value(); });
-    cells.push_back(table.parameter_names[p] + (like_numbers ? io::category_suffix : ""));
+    cells.push_back(table.parameter_names[p] + suffix_of(io::categories_of(table.categories, p)));
   }
   cells.emplace_back("score");
   cells.insert(cells.end(), table.score_names.begin(), table.score_names.end());
-  for (const std::string& name : table.estimated_names) {
-    cells.push_back(estimate_prefix + name);
+  for (size_t p = 0; p < table.estimated_names.size(); ++p) {
+    const std::vector<std::string>& names = io::categories_of(table.estimated_categories, p);
+    const std::string column = estimate_prefix + table.estimated_names[p];
+    cells.push_back(column + suffix_of(names));
+    if (!names.empty()) {
+      cells.push_back(column + probability_suffix);
+    }
   }
   cells.insert(cells.end(), trailing.begin(), trailing.end());
   cells.push_back(p_value_column);
@@ -88,7 +98,13 @@ std::string row(const ClipScore& score, const ScoreTable& table, bool calibrated
   }
   cells.push_back(cell_of(score.score));
   add(score.scores, table.score_names.size());
-  add(score.estimate, table.estimated_names.size());
+  for (size_t p = 0; p < table.estimated_names.size(); ++p) {
+    const std::vector<std::string>& names = io::categories_of(table.estimated_categories, p);
+    cells.push_back(io::value_text(value_or_nan(score.estimate, p), names));
+    if (!names.empty()) {
+      cells.push_back(cell_of(value_or_nan(score.probability, p)));
+    }
+  }
   cells.push_back(std::to_string(score.decision));
   cells.emplace_back(clip.split == io::Split::train ? "train" : "test");
   cells.push_back(clip.domain);
@@ -178,8 +194,16 @@ ClipScore read_row(const Row& row, const ScoreTable& table) {
   for (const std::string& name : table.score_names) {
     out.scores.push_back(row.real(name));
   }
-  for (const std::string& name : table.estimated_names) {
-    out.estimate.push_back(row.real(estimate_prefix + name));
+  for (size_t p = 0; p < table.estimated_names.size(); ++p) {
+    const std::string column = estimate_prefix + table.estimated_names[p];
+    const std::vector<std::string>& names = table.estimated_categories[p];
+    out.estimate.push_back(names.empty() ? row.real(column) : io::code_of(row.text(column), names));
+    out.probability.push_back(names.empty() ? std::numeric_limits<double>::quiet_NaN()
+                                            : row.real(column + probability_suffix));
+    if (!names.empty() && !std::isnan(out.probability.back()) &&
+        !(out.probability.back() >= 0.0 && out.probability.back() <= 1.0)) {
+      row.fail(column + probability_suffix, "a number from 0 to 1, or nothing");
+    }
   }
   out.decision = row.one_of("decision", -1, 1);
   const std::string& split = row.text("split");
@@ -232,7 +256,9 @@ std::map<std::string, size_t> read_header(const std::string& file, const std::ve
       throw io::DataError("'" + file + "': column " + cells[next] +
                           " is neither a score nor an estimate; is it a scores CSV of evenflow?");
     }
-    table.estimated_names.push_back(cells[next].substr(std::string(estimate_prefix).size()));
+    const std::string column = io::declared_parameter(cells[next]).name;
+    table.estimated_names.push_back(column.substr(std::string(estimate_prefix).size()));
+    columns.emplace(column, next);
   }
   if (table.score_names.empty()) {
     throw io::DataError("'" + file + "' has no score behind the column score; is it a scores CSV of evenflow?");
@@ -254,6 +280,29 @@ std::vector<std::string> names_of_column(const std::vector<io::CsvRow>& rows, si
     return {};
   }
   return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+namespace {
+
+/// Of an estimate whose column has names, these; the column of their probabilities behind it is no estimate of its own.
+void find_estimated_names(const std::vector<io::CsvRow>& rows, const std::map<std::string, size_t>& columns,
+                          ScoreTable& table) {
+  std::vector<std::string> estimated;
+  for (size_t p = 0; p < table.estimated_names.size(); ++p) {
+    const std::string& name = table.estimated_names[p];
+    const bool probability_follows =
+        p + 1 < table.estimated_names.size() && table.estimated_names[p + 1] == name + probability_suffix;
+    std::vector<std::string> names;
+    if (probability_follows) {
+      names = names_of_column(rows, columns.at(estimate_prefix + name));
+    }
+    p += names.empty() ? 0 : 1;
+    estimated.push_back(name);
+    table.estimated_categories.push_back(std::move(names));
+  }
+  table.estimated_names = std::move(estimated);
 }
 
 }  // namespace
@@ -302,6 +351,7 @@ ScoreTable read_scores(const std::filesystem::path& file) {
       }
     }
   }
+  find_estimated_names(rows, columns, table);
   for (size_t i = 1; i < rows.size(); ++i) {
     table.clips.push_back(read_row(Row(named, columns, rows[i]), table));
   }
