@@ -128,7 +128,8 @@ TrainingSeen training_seen(const EvaluateArguments& arguments, train::ScoreTable
     const io::ModelData model = io::read_model(*arguments.model);
     settings = model.config.train;
     for (size_t p = 0; p < model.condition.names.size(); ++p) {
-      seen.add(model.condition.names[p], model.condition.training_values[p], {});
+      seen.add(model.condition.names[p], model.condition.training_values[p],
+               io::categories_of(model.condition.categories, p));
     }
   }
   if (!arguments.training.empty()) {

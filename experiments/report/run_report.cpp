@@ -286,7 +286,8 @@ class RunReport {
   TrainingSeen training_seen(train::ScoreTable& table) const {
     TrainingSeen seen(table);
     for (size_t i = 0; i < model_.condition.names.size(); ++i) {
-      seen.add(model_.condition.names[i], model_.condition.training_values[i], {});
+      seen.add(model_.condition.names[i], model_.condition.training_values[i],
+               io::categories_of(model_.condition.categories, i));
     }
     std::vector<io::Clip> clips;
     for (const ClipScore& clip : table.clips) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,14 @@ class Conformance : public testing::TestWithParam<std::tuple<tests::BackendUnder
     for (size_t i = 0; i < condition_.k.size(); ++i) {
       condition_.names.push_back(i == 0 ? "velocity_mm_s" : "distance_mm");
       condition_.training_values.push_back({50.0, 750.0});
+      condition_.categories.emplace_back();
+      condition_.frequency.emplace_back();
+    }
+    if (golden_.has("frequency")) {
+      condition_.frequency.back() = golden_.read("frequency").values;
+      for (size_t c = 0; c < condition_.frequency.back().size(); ++c) {
+        condition_.categories.back().push_back(std::string(1, static_cast<char>('A' + c)));
+      }
     }
   }
 
@@ -97,6 +106,35 @@ class Conformance : public testing::TestWithParam<std::tuple<tests::BackendUnder
     const std::vector<double> all = golden_.read(name).values;
     const int64_t row = static_cast<int64_t>(all.size()) / batch_;
     return {all.begin() + first * row, all.begin() + (first + count) * row};
+  }
+  /// Of the name p, from its elements of zd: frequency times density of each category, by exponentials of what each is
+  /// above the others.
+  void expect_posterior(const std::vector<double>& elements, size_t p, std::span<const double> posterior,
+                        double estimate) const {
+    const std::vector<double>& frequency = condition_.frequency[p];
+    const size_t run = elements.size() / frequency.size();
+    std::vector<double> evidence;
+    for (size_t c = 0; c < frequency.size(); ++c) {
+      double log_density = std::log(frequency[c]);
+      for (size_t i = 0; i < elements.size(); ++i) {
+        const double off = elements[i] - (i / run == c ? condition_.k[p] : 0.0);
+        log_density -= 0.5 * off * off;
+      }
+      evidence.push_back(log_density);
+    }
+    ASSERT_EQ(posterior.size(), frequency.size());
+    size_t likeliest = 0;
+    for (size_t c = 0; c < frequency.size(); ++c) {
+      double others = 0;
+      for (const double other : evidence) {
+        others += std::exp(other - evidence[c]);
+      }
+      // Latents are within the tolerance, and the evidence sums as many as a category has.
+      EXPECT_TRUE(std::abs(posterior[c] - 1.0 / others) <= tolerance_ * static_cast<double>(run))
+          << posterior[c] << " " << 1.0 / others;
+      likeliest = evidence[c] > evidence[likeliest] ? c : likeliest;
+    }
+    EXPECT_EQ(estimate, static_cast<double>(likeliest));
   }
   /// Calls check(pass, first, count) after a forward of windows [first, first + count): each alone, then all at once.
   template <class Check>
@@ -191,6 +229,11 @@ TEST_P(Conformance, LikelihoodsScoresAndEstimates) {
       const std::span<const double> estimate = scores.estimates[row];
       ASSERT_EQ(estimate.size(), static_cast<size_t>(parameters));
       for (size_t p = 0; p < estimate.size(); ++p) {
+        if (condition_.is_category(p)) {
+          expect_posterior(std::vector<double>(zd.begin() + static_cast<std::ptrdiff_t>(p * run), zd.end()), p,
+                           scores.posteriors[row], estimate[p]);
+          continue;
+        }
         double mean = 0;
         for (size_t j = 0; j < run; ++j) {
           mean += zd[p * run + j] / static_cast<double>(run);
@@ -291,8 +334,8 @@ std::string case_name(const testing::TestParamInfo<Conformance::ParamType>& info
 INSTANTIATE_TEST_SUITE_P(Cases, Conformance,
                          testing::Combine(testing::ValuesIn(tests::devices_under_test()),
                                           testing::Values("small_plu.h5", "small_dense_tanh.h5", "unknown_parameter.h5",
-                                                          "single_scale.h5", "additive.h5", "additive_single_scale.h5",
-                                                          "paper.h5")),
+                                                          "names.h5", "names_uneven_channels.h5", "single_scale.h5",
+                                                          "additive.h5", "additive_single_scale.h5", "paper.h5")),
                          case_name);
 
 }  // namespace

@@ -52,6 +52,20 @@ ModelData full_model() {
   return m;
 }
 
+/// A number and a name.
+ModelData model_of_names() {
+  ModelData m = least_model();
+  m.condition = {{"velocity_mm_s", "tool"},
+                 {0.003, 6.0},
+                 {400.0, 0.0},
+                 {401.0, 0.75},
+                 {200.0, 0.4},
+                 {{100, 700}, {0, 1, 2}},
+                 {{}, {"A", "B", "\xc3\xa4"}},
+                 {{}, {0.25, 0.5, 0.25}}};
+  return m;
+}
+
 ModelData checkpoint() {
   ModelData m = full_model();
   m.optimizer = OptimizerData{std::vector<float>(10, -2.0f), std::vector<float>(10, 1e-42f), 123456789012};
@@ -96,6 +110,8 @@ void expect_equal(const ModelData& a, const ModelData& b) {
   EXPECT_EQ(a.condition.mean, b.condition.mean);
   EXPECT_EQ(a.condition.std, b.condition.std);
   EXPECT_EQ(a.condition.training_values, b.condition.training_values);
+  EXPECT_EQ(a.condition.categories, b.condition.categories);
+  EXPECT_EQ(a.condition.frequency, b.condition.frequency);
   EXPECT_EQ(a.threshold.score, b.threshold.score);
   EXPECT_EQ(a.threshold.method, b.threshold.method);
   EXPECT_EQ(a.threshold.quantile, b.threshold.quantile);
@@ -144,12 +160,27 @@ void expect_equal(const ModelData& a, const ModelData& b) {
 
 TEST(ModelFile, RoundTripsToTheBit) {
   const TempFolder folder;
-  for (const ModelData& model : {least_model(), full_model(), checkpoint()}) {
+  for (const ModelData& model : {least_model(), full_model(), model_of_names(), checkpoint()}) {
     write_model(folder / "m.h5", model);  // over the one before
     expect_equal(read_model(folder / "m.h5"), model);
     EXPECT_TRUE(is_model(folder / "m.h5"));
     EXPECT_THAT(names_in(folder.path()), ElementsAre("m.h5"));
   }
+}
+
+TEST(ModelFile, CategoriesThatNoTrainingHasAreRefused) {
+  const TempFolder folder;
+  const auto refusal = [&](const auto& spoil) {
+    ModelData model = model_of_names();
+    spoil(model.condition);
+    write_model(folder / "m.h5", model);
+    return error_of<DataError>([&] { read_model(folder / "m.h5"); });
+  };
+  EXPECT_THAT(refusal([](ConditionData& c) { c.categories[1] = {"B", "A", "C"}; }), HasSubstr("ascending order"));
+  EXPECT_THAT(refusal([](ConditionData& c) { c.frequency[1] = {0.25, 0.5, 0.5}; }), HasSubstr("add up to 1"));
+  EXPECT_THAT(refusal([](ConditionData& c) { c.frequency[1] = {1.0, 0.5, -0.5}; }), HasSubstr("outside 0 to 1"));
+  EXPECT_THAT(refusal([](ConditionData& c) { c.training_values[1] = {0, 1}; }), HasSubstr("places of the categories"));
+  EXPECT_THAT(refusal([](ConditionData& c) { c.v0[1] = 1.0; }), HasSubstr("/condition/v0"));
 }
 
 TEST(ModelFile, SameContentGivesTheSameBytes) {

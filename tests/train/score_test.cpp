@@ -113,7 +113,7 @@ class OtherSpeedsTest : public ScoreTest {
   ScoreSet set_{network_->scores(), model_.normal};
   ClipScoring scoring_{.engine = *engine_,
                        .model = *network_,
-                       .parameters = model_.condition.names,
+                       .condition = model_.condition,
                        .window = model_.config.window,
                        .score = model_.config.score,
                        .scores = set_,
@@ -140,7 +140,7 @@ TEST_F(OtherSpeedsTest, AScoreThatCannotBeHadLeavesTheDecisionToTheUsualOne) {
   const ScoreSet own(network_->scores(), {});
   const ClipScoring asked{.engine = *engine_,
                           .model = *network_,
-                          .parameters = model_.condition.names,
+                          .condition = model_.condition,
                           .window = model_.config.window,
                           .score = model_.config.score,
                           .scores = own,
@@ -178,7 +178,7 @@ TEST_F(OtherSpeedsTest, AClipIsScoredAsTheWarpedWindowsWithTheOtherValue) {
   }
   const std::vector<ClipScore> other = at(speeds);
   ASSERT_EQ(other.size(), plain.size());
-  for_each_group(data_, clips_, scoring_.parameters, scoring_.window, 1 << 20, [&](ClipGroup& group) {
+  for_each_group(data_, clips_, scoring_.condition, scoring_.window, 1 << 20, [&](ClipGroup& group) {
     for (size_t c = 0; c < group.clips.size(); ++c) {
       for (int64_t w = group.first[c]; w < group.first[c + 1]; ++w) {
         group.changes.push_back({.warp = static_cast<float>(speeds[c] / plain[c].clip.parameter[0])});

@@ -69,7 +69,7 @@ void write_shard(const fs::path& file, const ShardSpec& spec) {
   if (spec.parameter) {
     names.insert(names.begin(), "velocity_mm_s");
   }
-  io::ShardWriter writer(file, frontend, names);
+  io::ShardWriter writer(file, frontend, names, "cpu", spec.categories);
   for (int i = 0; i < spec.train_clips + spec.test_clips; ++i) {
     const auto index = static_cast<size_t>(i);
     const double v = 100.0 + 100.0 * (i % 5);

@@ -37,6 +37,7 @@ struct ShardSpec {
   int train_clips = 10, test_clips = 4;
   bool parameter = true;                          ///< velocity_mm_s; the bump in the spectrum moves with it
   std::vector<std::string> more_parameters = {};  ///< after velocity_mm_s; 1 or 2 in turns
+  io::Categories categories = {};                 ///< of parameters that are names, whose values are codes
   uint64_t seed = 7;
   /// Last word on each clip's frames [frames, bands].
   std::function<void(size_t clip, std::vector<float>& frames)> change = {};

@@ -478,6 +478,112 @@ TEST_P(TrainerTest, UnknownValuesTrain) {
   EXPECT_TRUE(std::isfinite(train(tiny_options(folder_ / "some.h5", run("a"), base())).validation_loss));
 }
 
+// Two tools, one of which has a hum at the lowest bands; a third stands in the list and is no training clip's.
+void write_tools(const std::filesystem::path& file, int train_clips, int test_clips) {
+  testing::write_shard(file, {.train_clips = train_clips,
+                              .test_clips = test_clips,
+                              .more_parameters = {"tool"},
+                              .categories = {{}, {"A", "B", "Z"}},
+                              .change =
+                                  [](size_t clip, std::vector<float>& frames) {
+                                    for (size_t at = 0; clip % 2 == 1 && at < frames.size(); at += testing::bands) {
+                                      frames[at] += 25.0F;
+                                      frames[at + 1] += 25.0F;
+                                    }
+                                  },
+                              .change_clip =
+                                  [=](size_t clip, io::Clip& out) {
+                                    out.label = 0;
+                                    out.parameter[1] = clip == 7 ? std::nan("") : static_cast<double>(clip % 2);
+                                    if (clip + 1 == static_cast<size_t>(train_clips + test_clips)) {
+                                      out.parameter[1] = 2.0;
+                                    }
+                                  }});
+}
+
+TEST_P(TrainerTest, NamesTrainAndAreTold) {
+  write_tools(folder_ / "tools.h5", 60, 20);
+  io::Config config = base();
+  config.train.epochs = on_gpu() ? 10 : 30;
+  config.train.batch = 16;
+  config.train.learning_rate = 3e-3;
+  config.train.checkpoint_epochs = 10;
+  train(tiny_options(folder_ / "tools.h5", run("a"), config));
+  EXPECT_THAT(log_of("a"), HasSubstr("zd carries tool: k 6, categories A, B"));
+  EXPECT_THAT(log_of("a"), HasSubstr("tool is told wrongly of"));
+  const io::Shard data(folder_ / "tools.h5");
+  Detector detector(run("a") / "model.h5", "cpu", 1);
+  EXPECT_EQ(detector.model().condition.categories, (io::Categories{{}, {"A", "B"}}));
+  const ScoreTable table = detector.table(
+      data.parameter_names(), detector.score(data, [](const io::Clip& c) { return c.split == io::Split::test; }),
+      data.categories());
+  int64_t right = 0;
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    const ClipScore& clip = table.clips[i];
+    right += clip.estimate[1] == static_cast<double>(i % 2) ? 1 : 0;
+    EXPECT_TRUE(clip.probability[1] > 0.5 && clip.probability[1] <= 1.0);
+    EXPECT_TRUE(std::isnan(clip.probability[0]));
+    EXPECT_TRUE(std::isfinite(table.value(clip, "nll")));
+    // The last is said to have Z: no such name was trained.
+    EXPECT_EQ(std::isnan(table.value(clip, "nll_given_v")), i + 1 == table.clips.size());
+  }
+  EXPECT_TRUE(right >= 19) << right;
+  EXPECT_TRUE(table.clips.back().no_category);
+  EXPECT_EQ(table.clips.back().outside_calibration, 1);
+
+  write_scores(folder_ / "scores.csv", table);
+  EXPECT_THAT(io::read_text(folder_ / "scores.csv"),
+              HasSubstr(",estimate_velocity_mm_s,estimate_tool,estimate_tool_p,"));
+  const ScoreTable read = read_scores(folder_ / "scores.csv");
+  EXPECT_EQ(read.estimated_names, table.estimated_names);
+  EXPECT_EQ(read.estimated_categories, (io::Categories{{}, {"A", "B"}}));
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    EXPECT_EQ(read.clips[i].estimate, table.clips[i].estimate);
+    EXPECT_EQ(read.clips[i].probability[1], table.clips[i].probability[1]);
+  }
+}
+
+TEST_P(TrainerTest, ResumeOfNamesChangesNoBit) {
+  write_tools(folder_ / "tools.h5", 10, 4);
+  stop_everywhere(folder_ / "tools.h5", folder_, base());
+}
+
+// A clip moved to another tool is told to have it, and one drawn at a tool as well.
+TEST_P(TrainerTest, SoundMovesToAnotherName) {
+  write_tools(folder_ / "tools.h5", 20, 4);
+  io::Config config = base();
+  config.train.epochs = 4;
+  train(tiny_options(folder_ / "tools.h5", run("a"), config));
+  const io::Shard data(folder_ / "tools.h5");
+  Detector detector(run("a") / "model.h5", "cpu", 1);
+  const size_t bands = testing::bands, frames = 8;
+  const auto tool_of = [&](const std::vector<float>& by_band) {
+    std::vector<float> by_frame(by_band.size());
+    for (size_t t = 0; t < frames; ++t) {
+      for (size_t band = 0; band < bands; ++band) {
+        by_frame[t * bands + band] = by_band[band * frames + t];
+      }
+    }
+    return detector.score({.path = "moved", .parameter = {std::nan(""), std::nan("")}}, by_frame).estimate[1];
+  };
+  const std::vector<float> clip = data.clip_frames(0);
+  for (const double tool : {0.0, 1.0}) {
+    const std::vector<double> to = {std::nan(""), tool};
+    EXPECT_EQ(tool_of(detector.transfer(std::span(clip).first(frames * bands), to)), tool);
+    EXPECT_EQ(tool_of(detector.sample(1, to, 0.5, 3)), tool);
+  }
+  const std::vector<double> none = {300.0, 0.5};
+  EXPECT_THAT(message_of<io::UsageError>([&] { detector.sample(1, none, 0.5, 3); }), HasSubstr("no category of tool"));
+}
+
+TEST_P(TrainerTest, AnAutoencoderTakesNoName) {
+  write_tools(folder_ / "tools.h5", 10, 4);
+  io::Config config = base();
+  config.model.kind = io::ModelKind::vae;
+  EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(folder_ / "tools.h5", run("a"), config)); }),
+              AllOf(HasSubstr("tool has names"), HasSubstr("condition.parameters")));
+}
+
 TEST_P(TrainerTest, SeveralShardsTrainAsOne) {
   testing::write_shard(folder_ / "more.h5", {.seed = 9});
   TrainOptions options = tiny_options(shard(), run("a"), base());

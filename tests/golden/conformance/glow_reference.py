@@ -4,6 +4,9 @@
     python3 glow_reference.py OUT.h5 --blocks 3 --steps 2 --hidden 8 --height 16 --width 8 --batch 3 \
         --invconv plu --coupling sigmoid --condition 2 --seed 1
 
+With --names C the last of the parameters is a name of C categories: its /v is a category, its /k the mean of a
+category's own part of zd, and /frequency [C] the weights of the mixture where it is unknown.
+
 A case holds /parameters (the model file's names and shapes, float64), /x [B,1,H,W], /v [B,P] (NaN = unknown),
 /k [P], /v0 [P] (prior mean k (v - v0)), and what must come out: /z/zc_1.. and /z/zd, /logdet [B], /log_p_zc [B], /log_p_zd [B] (given v), /nll_given_v [B],
 /score_scatter [B], /nll_marginal [B] (v integrated out under N(/v_mean, /v_std^2)), /nll_unconditioned [B], /loss (mean nll_given_v per dimension), /gradient/<parameter> of the loss, /after_actnorm_init/* (the
@@ -127,23 +130,35 @@ def log_marginal(part, k, v0, v_mean, v_std):
     return -0.5 * n * LOG_2PI - 0.5 * torch.log(spread) - 0.5 * quadratic
 
 
-def likelihood(zc, zd, logdet, v, k, v0, v_mean, v_std):
+def log_name(part, k, frequency, v):
+    """log p of a name's zd: N(k, 1) in its category's part of the elements and N(0, 1) in the others'; unknown: mixed."""
+    parts = part.flatten(1).chunk(len(frequency), 1)
+    logs = torch.stack([sum(log_normal(own, k if c == j else 0.0) for j, own in enumerate(parts))
+                        for c in range(len(frequency))], 1)
+    mixed = torch.logsumexp(torch.log(frequency)[None] + logs, 1)
+    return torch.where(torch.isnan(v), mixed, logs.gather(1, torch.nan_to_num(v).long()[:, None])[:, 0])
+
+
+def likelihood(zc, zd, logdet, v, k, v0, v_mean, v_std, frequency):
     """log p(zc), log p(zd | v) (v integrated out where it is NaN), nll."""
     lc = sum(log_normal(z) for z in zc)
     ld = torch.zeros_like(lc)
     for i, part in enumerate(zd.chunk(len(k), 1)):
+        if i + 1 == len(k) and len(frequency):
+            ld = ld + log_name(part, k[i], frequency, v[:, i])
+            continue
         known = ~torch.isnan(v[:, i])
         mean = torch.where(known, k[i] * (v[:, i] - v0[i]), torch.zeros_like(v[:, i]))[:, None, None, None]
         ld = ld + torch.where(known, log_normal(part, mean), log_marginal(part, k[i], v0[i], v_mean[i], v_std[i]))
     return lc, ld, -(lc + ld + logdet)
 
 
-def scatter_nll(zc, zd, parameters):
-    """-log p(zc) - log p(zd about its own mean, per parameter): what v cannot move, without the logdet."""
+def scatter_nll(zc, zd, parameters, categories):
+    """-log p(zc) - log p(zd about its own mean, per parameter and category): what v cannot move, without the logdet."""
     total = sum(log_normal(z) for z in zc)
-    for part in zd.chunk(parameters, 1):
-        part = part.flatten(1)
-        total = total + log_normal(part - part.mean(1, keepdim=True))
+    for i, part in enumerate(zd.chunk(parameters, 1)):
+        for own in part.flatten(1).chunk(categories if i + 1 == parameters and categories else 1, 1):
+            total = total + log_normal(own - own.mean(1, keepdim=True))
     return -total
 
 
@@ -154,6 +169,7 @@ def main():
         a.add_argument(f"--{n}", type=int, default=d)
     a.add_argument("--invconv", choices=["plu", "dense"], default="plu")
     a.add_argument("--coupling", choices=["sigmoid", "tanh", "additive"], default="sigmoid")
+    a.add_argument("--names", type=int, default=0, help="categories of the last parameter, which is a name then")
     a.add_argument("--unknown", action="store_true", help="make the first clip's parameters unknown")
     o = a.parse_args()
     rng = np.random.default_rng(o.seed)
@@ -167,16 +183,24 @@ def main():
     if o.unknown:
         v[0] = float("nan")
     k = torch.from_numpy(rng.uniform(0.005, 0.02, o.condition))
+    frequency = torch.zeros(0, dtype=torch.float64)
+    if o.names:
+        frequency = torch.from_numpy(rng.dirichlet(np.full(o.names, 3.0)))
+        known = torch.isnan(v[:, -1]).logical_not()
+        v[known, -1] = torch.from_numpy(rng.integers(0, o.names, o.batch).astype(np.float64))[known]
+        k[-1] = 0.2  # so that no category of a random flow's zd is certain
     v0, v_mean, v_std = torch.full_like(k, 350.0), torch.full_like(k, 400.0), torch.full_like(k, 200.0)
+    if o.names:
+        v0[-1] = 0.0
     zc, zd, logdet = forward(p, x, o.blocks, o.steps, o.coupling)
-    lc, ld, nll = likelihood(zc, zd, logdet, v, k, v0, v_mean, v_std)
+    lc, ld, nll = likelihood(zc, zd, logdet, v, k, v0, v_mean, v_std, frequency)
     nowhere = torch.full_like(v, float("nan"))
     loss = nll.mean() / (o.height * o.width)
     loss.backward()
     init = {}
     forward(p, x, o.blocks, o.steps, o.coupling, initialise=init)
     with h5py.File(o.out, "w") as f:
-        f["score_scatter"] = scatter_nll(zc, zd, o.condition).detach().numpy()
+        f["score_scatter"] = scatter_nll(zc, zd, o.condition, o.names).detach().numpy()
         for n, d in vars(o).items():
             if n != "out":
                 f.attrs[n] = d
@@ -188,8 +212,10 @@ def main():
         f["z/zd"] = zd.detach().numpy()
         f["logdet"], f["log_p_zc"], f["log_p_zd"] = (t.detach().numpy() for t in (logdet, lc, ld))
         f["nll_given_v"] = nll.detach().numpy()
+        if o.names:
+            f["frequency"] = frequency.numpy()
         f["v_mean"], f["v_std"] = v_mean.numpy(), v_std.numpy()
-        f["nll_marginal"] = likelihood(zc, zd, logdet, nowhere, k, v0, v_mean, v_std)[2].detach().numpy()
+        f["nll_marginal"] = likelihood(zc, zd, logdet, nowhere, k, v0, v_mean, v_std, frequency)[2].detach().numpy()
         f["nll_unconditioned"] = (-(lc + log_normal(zd) + logdet)).detach().numpy()
         f["loss"] = loss.item()
         for n in p:
