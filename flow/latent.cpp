@@ -99,9 +99,11 @@ bool deals_evenly(const io::ConditionData& condition, int64_t elements) {
   int64_t above = shape.width + step, below = shape.width - step;
   // Some multiple of every number of categories is even; names of many categories may need an absurd one.
   constexpr int64_t longest = 4096;
-  for (; above <= longest && !fits(above); above += step) {
+  while (above <= longest && !fits(above)) {
+    above += step;
   }
-  for (; below > 0 && !fits(below); below -= step) {
+  while (below > 0 && !fits(below)) {
+    below -= step;
   }
   std::string sizes = below > 0 ? std::to_string(below) : "";
   if (above <= longest) {
@@ -111,7 +113,7 @@ bool deals_evenly(const io::ConditionData& condition, int64_t elements) {
       "the {} elements of zd for {} cannot be dealt evenly to its {} categories ({}); {}leave it out of "
       "condition.parameters",
       elements, condition.names[p], condition.categories[p].size(), fmt::join(condition.categories[p], ", "),
-      sizes.empty() ? "" : fmt::format("set window.frames to {}, or ", sizes)));
+      sizes.empty() ? "" : fmt::format("set window.window_frames to {}, or ", sizes)));
 }
 
 }  // namespace
@@ -380,7 +382,7 @@ void require_settings(const io::ConditionSettings& settings, const std::vector<s
   }
 }
 
-constexpr double span = 6.0;  // k (v - v0) from about -3 to 3; of a name, from one category's mean to another's
+constexpr double usual_span = 6.0;  // k (v - v0) from about -3 to 3; of a name, from one category's mean to another's
 
 /// A number's k, v0 and moments, to the end of `data`. Sums in the clips' order.
 void add_number(const std::vector<std::vector<double>>& values, size_t column, io::ConditionData& data) {
@@ -401,7 +403,7 @@ void add_number(const std::vector<std::vector<double>>& values, size_t column, i
   data.mean.push_back(mean);
   data.std.push_back(std::sqrt(squares / count));
   data.v0.push_back(mean);
-  data.k.push_back(span / (distinct.back() - distinct.front()));
+  data.k.push_back(usual_span / (distinct.back() - distinct.front()));
   data.categories.emplace_back();
   data.frequency.emplace_back();
 }
@@ -427,7 +429,7 @@ void add_name(const std::map<double, int64_t>& counts, const std::vector<std::st
   data.mean.push_back(mean);
   data.std.push_back(std::sqrt(variance));
   data.v0.push_back(0.0);
-  data.k.push_back(span);
+  data.k.push_back(usual_span);
   data.categories.push_back(categories);
   data.frequency.push_back(frequency);
 }

@@ -88,10 +88,10 @@ TEST(DealLatents, DealsANamesRunToItsCategories) {
 TEST(DealLatents, AnUnevenDealNamesTheNextLengthsOfAWindow) {
   const std::string message = message_of<io::UsageError>([] { deal_latents(small_shape(32), fitted()); });
   EXPECT_THAT(message, AllOf(HasSubstr("32 elements of zd for tool"), HasSubstr("3 categories (A, B, D)"),
-                             HasSubstr("window.frames to 24 or 36"), HasSubstr("condition.parameters")));
+                             HasSubstr("window.window_frames to 24 or 36"), HasSubstr("condition.parameters")));
   EXPECT_NO_THROW(deal_latents(small_shape(36), fitted()));
   const std::string smallest = message_of<io::UsageError>([] { deal_latents(small_shape(4), fitted()); });
-  EXPECT_THAT(smallest, HasSubstr("window.frames to 12,"));
+  EXPECT_THAT(smallest, HasSubstr("window.window_frames to 12,"));
 }
 
 TEST(DealLatents, ManyCategoriesAreRefused) {
