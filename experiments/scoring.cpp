@@ -307,7 +307,7 @@ void Scoring::score_clip(const io::Manifest& manifest, const io::Clip& clip, con
   }
   try {
     std::vector<train::ClipScore>& clips = tables_.back().clips;
-    clips.push_back(detector_.score(clip, features.logmel_db, manifest.parameter_names));
+    clips.push_back(detector_.score(clip, features.logmel_db, manifest.parameter_names, manifest.categories));
     sound_notes_.add(clip.path, features.source, clips.back().silent);
   } catch (const io::DataError& refused) {
     error = refused.what();

@@ -76,7 +76,7 @@ class Model {
   /// What zd was or is to be trained to carry.
   virtual const io::ConditionData& condition() const = 0;
   int64_t parameter_count() const { return static_cast<int64_t>(condition().names.size()); }
-  int64_t category_count() const;  ///< of all parameters that are names together
+  int64_t category_count() const;       ///< of all parameters that are names together
   virtual int64_t zd_size() const = 0;  ///< floats of a window
   virtual int64_t zc_size() const = 0;
   /// What it says of a window, in the order of WindowScores' columns.

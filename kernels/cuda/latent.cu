@@ -21,8 +21,9 @@ __global__ void latent_loss_kernel(LaneStrides lanes, LatentLoss task) {
   const double* v = task.v.size != 0 ? task.v.data + i * (task.v.size / windows) : nullptr;
   const double rest = static_cast<double>(task.zc_elements) * half_log_2pi + 0.5 * task.zc_squares.data[i] -
                       task.constant_log_det.data[0] - task.coupling_log_det.data[i];
-  task.nll.data[i] = add_zd_likelihood(rest, task.groups.data, task.groups.size, static_cast<double>(task.group_elements),
-                                  task.zd_sum.data + i, task.zd_centred.data + i, windows, v, task.shift.data + i);
+  task.nll.data[i] =
+      add_zd_likelihood(rest, task.groups.data, task.groups.size, static_cast<double>(task.group_elements),
+                        task.zd_sum.data + i, task.zd_centred.data + i, windows, v, task.shift.data + i);
 }
 
 constexpr int windows_per_block = 64;
