@@ -1,4 +1,5 @@
 // Parameters that are names: how zd is dealt to their categories, and what scores and estimates then are.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -13,6 +14,7 @@
 #include "kernels/copy.h"
 #include "tests/support/backends.h"
 #include "tests/support/error_message.h"
+#include "tests/support/guard.h"
 
 namespace evenflow::flow {
 namespace {
