@@ -23,14 +23,14 @@ using testing::AllOf;
 using testing::HasSubstr;
 using tests::message_of;
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double missing = std::numeric_limits<double>::quiet_NaN();
 
 const std::vector<std::string> names = {"velocity_mm_s", "tool"};
 const io::Categories categories = {{}, {"A", "B", "C", "D"}};
 
 /// A number and a name, of which no clip has "C".
 io::ConditionData fitted() {
-  return fit_condition({}, names, {{100, 3}, {300, 0}, {100, 0}, {nan, 1}, {300, nan}}, categories);
+  return fit_condition({}, names, {{100, 3}, {300, 0}, {100, 0}, {missing, 1}, {300, missing}}, categories);
 }
 
 GlowShape small_shape(int64_t width = 24) {
@@ -137,7 +137,7 @@ TEST(LatentPriorOfNames, ScoresAreThoseOfTheMixture) {
     kernels::upload<float>(stream, x, on_device.view());
     const auto pass = model.make_pass(windows, PassMode::score);
     WindowScores scores(model, windows);
-    const std::vector<double> v = {200, 2, 100, 0, nan, 1, 300, nan};
+    const std::vector<double> v = {200, 2, 100, 0, missing, 1, 300, missing};
     pass->score(stream, kernels::make_map(on_device.data(), windows, 1, shape.height, shape.width, backend.device), v,
                 scores, 0);
     const std::vector<LatentRun>& runs = model.prior().runs();
@@ -201,7 +201,7 @@ TEST(LatentPriorOfNames, TheLossIsTheScore) {
     kernels::upload<float>(stream, x, on_device.view());
     const kernels::Map windows = kernels::make_map(on_device.data(), 2, 1, shape.height, shape.width, backend.device);
     const auto pass = model.make_pass(2, PassMode::train);
-    const std::vector<double> v = {200, 1, nan, nan};
+    const std::vector<double> v = {200, 1, missing, missing};
     const kernels::Buffer<double> v_on_device(4, backend.device), nll(2, backend.device);
     kernels::upload<double>(stream, v, v_on_device.view());
     pass->loss(stream, windows, v_on_device.view(), nll.view());
