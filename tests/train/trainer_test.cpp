@@ -564,7 +564,9 @@ TEST_P(TrainerTest, SoundMovesToAnotherName) {
         by_frame[t * bands + band] = by_band[band * frames + t];
       }
     }
-    return detector.score({.path = "moved", .parameter = {std::nan(""), std::nan("")}}, by_frame).estimate[1];
+    io::Clip moved;
+    moved.parameter = {std::nan(""), std::nan("")};
+    return detector.score(moved, by_frame).estimate[1];
   };
   const std::vector<float> clip = data.clip_frames(0);
   for (const double tool : {0.0, 1.0}) {
