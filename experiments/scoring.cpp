@@ -219,7 +219,7 @@ void Scoring::run() {
 void Scoring::open() {
   const io::ModelData& model = detector_.model();
   inputs_ = std::make_shared<const ScoringInputs>(request_, io::declared_categories(model.config.condition.parameters));
-  inputs_->require_kinds(model.condition.names, {});
+  inputs_->require_kinds(model.condition.names, model.condition.categories);
   require_own_machines(inputs_->machines(), detector_.model().provenance.machines, request_.other_machines);
   inputs_->print_notes();
 }

@@ -1,6 +1,7 @@
 #include "flow/factory.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "flow/classifier.h"
 #include "flow/glow_model.h"
@@ -26,17 +27,19 @@ std::string why_not_lanes_of_glow(const Config& config, kernels::Device device) 
 }
 
 ModelFactory glow_factory() {
-  return {io::ModelKind::glow,
-          latent_scores,
-          "nll",
-          [](const Config& config, const ConditionData& condition) {
-            const LatentPrior deals_evenly(glow_shape(config), condition);
-          },
-          why_not_lanes_of_glow,
-          [](const Config& config, const ConditionData& condition, uint64_t seed,
-             kernels::Device device) -> std::unique_ptr<Model> {
-            return std::make_unique<GlowModel>(glow_shape(config), condition, seed, device);
-          }};
+  return {
+      io::ModelKind::glow,
+      latent_scores,
+      "nll",
+      [](const Config& config, const ConditionData& condition) {
+        const LatentPrior deals_evenly(glow_shape(config), condition);
+      },
+      [](const Config& config, const ConditionData& condition) { return carried_by_zd(glow_shape(config), condition); },
+      why_not_lanes_of_glow,
+      [](const Config& config, const ConditionData& condition, uint64_t seed,
+         kernels::Device device) -> std::unique_ptr<Model> {
+        return std::make_unique<GlowModel>(glow_shape(config), condition, seed, device);
+      }};
 }
 
 ModelFactory vae_factory() {
@@ -44,6 +47,7 @@ ModelFactory vae_factory() {
           vae_scores,
           "score_reconstruction",
           [](const Config& config, const ConditionData& condition) { vae_shape(config, condition); },
+          carried_by_vae,
           why_not_lanes_of_layers,
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
@@ -56,6 +60,11 @@ ModelFactory classifier_factory() {
           classifier_scores,
           "score_confidence",
           [](const Config& config, const ConditionData& condition) { classifier_shape(config, condition); },
+          [](const Config&, const ConditionData& condition) {
+            CarriedParameters all{std::vector<size_t>(condition.names.size()), {}};
+            std::iota(all.kept.begin(), all.kept.end(), size_t{0});
+            return all;
+          },
           why_not_lanes_of_layers,
           [](const Config& config, const ConditionData& condition, uint64_t seed,
              kernels::Device device) -> std::unique_ptr<Model> {
@@ -78,6 +87,10 @@ const ModelFactory& factory_of(const Config& config) {
 
 void require_model(const Config& config, const ConditionData& condition) {
   factory_of(config).require(config, condition);
+}
+
+CarriedParameters carried_parameters(const Config& config, const ConditionData& condition) {
+  return factory_of(config).carried(config, condition);
 }
 
 std::string why_not_lanes(const Config& config, kernels::Device device) {

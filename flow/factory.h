@@ -16,6 +16,7 @@ struct ModelFactory {
   const std::vector<Score>& (*scores)();
   std::string decides_by;  ///< the score that "auto" stands for
   void (*require)(const io::Config& config, const io::ConditionData& condition);
+  CarriedParameters (*carried)(const io::Config& config, const io::ConditionData& condition);
   std::string (*why_not_lanes)(const io::Config& config, kernels::Device device);
   std::unique_ptr<Model> (*make)(const io::Config& config, const io::ConditionData& condition, uint64_t seed,
                                  kernels::Device device);
@@ -27,6 +28,8 @@ const ModelFactory& factory_of(const io::Config& config);
 
 /// io::UsageError unless there can be such a model: a window's shape, an even deal of zd to the parameters.
 void require_model(const io::Config& config, const io::ConditionData& condition);
+/// Of a fitted condition: require_model takes what is kept.
+CarriedParameters carried_parameters(const io::Config& config, const io::ConditionData& condition);
 /// Why trainings of such models cannot share a device's launches (kernels/lanes.h): a sentence without its end, with
 /// what would help; empty: they can.
 std::string why_not_lanes(const io::Config& config, kernels::Device device);

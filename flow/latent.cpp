@@ -81,20 +81,22 @@ int64_t elements_of_parameter(const GlowShape& shape, size_t parameters, int64_t
          (width >> shape.blocks);
 }
 
-/// Can runs of so many elements be dealt to every name's categories?
-bool deals_evenly(const io::ConditionData& condition, int64_t elements) {
+/// Into how many runs each of the parameters' own is dealt.
+std::vector<int64_t> parts_of(const io::ConditionData& condition) {
+  std::vector<int64_t> parts;
   for (size_t p = 0; p < condition.names.size(); ++p) {
-    if (elements % static_cast<int64_t>(categories_of(condition, p)) != 0) {
-      return false;
-    }
+    parts.push_back(static_cast<int64_t>(categories_of(condition, p)));
   }
-  return elements > 0;
+  return parts;
 }
 
-[[noreturn]] void fail_uneven(const GlowShape& shape, const io::ConditionData& condition, size_t p, int64_t elements) {
+/// The lengths of a window nearest to the shape's in which a parameter's run can be dealt into every number of parts
+/// where there are so many parameters: "48 or 72"; empty where none up to `longest` can.
+std::string even_widths(const GlowShape& shape, size_t parameters, const std::vector<int64_t>& parts) {
   const int64_t step = int64_t{1} << shape.blocks;
   const auto fits = [&](int64_t width) {
-    return deals_evenly(condition, elements_of_parameter(shape, condition.names.size(), width));
+    const int64_t elements = elements_of_parameter(shape, parameters, width);
+    return elements > 0 && std::all_of(parts.begin(), parts.end(), [&](int64_t n) { return elements % n == 0; });
   };
   int64_t above = shape.width + step, below = shape.width - step;
   // Some multiple of every number of categories is even; names of many categories may need an absurd one.
@@ -109,11 +111,12 @@ bool deals_evenly(const io::ConditionData& condition, int64_t elements) {
   if (above <= longest) {
     sizes += (sizes.empty() ? "" : " or ") + std::to_string(above);
   }
-  throw io::UsageError(fmt::format(
-      "the {} elements of zd for {} cannot be dealt evenly to its {} categories ({}); {}leave it out of "
-      "condition.parameters",
-      elements, condition.names[p], condition.categories[p].size(), fmt::join(condition.categories[p], ", "),
-      sizes.empty() ? "" : fmt::format("set window.window_frames to {}, or ", sizes)));
+  return sizes;
+}
+
+std::string uneven(const io::ConditionData& condition, size_t p, int64_t elements) {
+  return fmt::format("the {} elements of zd for {} cannot be dealt evenly to its {} categories ({})", elements,
+                     condition.names[p], condition.categories[p].size(), fmt::join(condition.categories[p], ", "));
 }
 
 }  // namespace
@@ -132,7 +135,10 @@ std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionD
   for (size_t p = 0; p < parameters; ++p) {
     const auto parts = static_cast<int64_t>(categories_of(condition, p));
     if (elements % parts != 0) {
-      fail_uneven(shape, condition, p, elements);
+      const std::string widths = even_widths(shape, parameters, parts_of(condition));
+      throw io::UsageError(
+          fmt::format("{}; {}leave it out of condition.parameters", uneven(condition, p, elements),
+                      widths.empty() ? "" : fmt::format("set window.window_frames to {}, or ", widths)));
     }
     for (int64_t c = 0; c < parts; ++c) {
       const int64_t count = elements / parts;
@@ -147,6 +153,56 @@ std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionD
                     fmt::join(condition.names, ", "), runs.size(), most_latent_groups));
   }
   return runs;
+}
+
+CarriedParameters carried_by_zd(const GlowShape& shape, const io::ConditionData& condition) {
+  const std::vector<int64_t> parts = parts_of(condition);
+  const int64_t channels = shape.channels(shape.blocks - 1) / 2;
+  CarriedParameters out;
+  size_t count = parts.size() + 1;
+  // Fewer parameters have longer runs: one may deal evenly to categories to which more do not.
+  while (out.kept.size() != count && --count > 0) {
+    const int64_t elements = elements_of_parameter(shape, count, shape.width);
+    out.kept.clear();
+    int64_t runs = 0;
+    for (const bool name : {false, true}) {
+      for (size_t p = 0; p < parts.size(); ++p) {
+        const bool deals = channels % static_cast<int64_t>(count) == 0 && elements % parts[p] == 0;
+        if (condition.is_category(p) == name && deals && out.kept.size() < count &&
+            runs + parts[p] <= most_latent_groups) {
+          out.kept.push_back(p);
+          runs += parts[p];
+        }
+      }
+    }
+  }
+  std::sort(out.kept.begin(), out.kept.end());
+  std::vector<int64_t> together;
+  for (const size_t p : out.kept) {
+    together.push_back(parts[p]);
+  }
+  const size_t among = std::max<size_t>(1, count);
+  const int64_t elements = elements_of_parameter(shape, among, shape.width);
+  for (size_t p = 0; p < parts.size(); ++p) {
+    if (std::find(out.kept.begin(), out.kept.end(), p) != out.kept.end()) {
+      continue;
+    }
+    std::string reason = fmt::format(
+        "zd carries {} of {} parameters here; condition.parameters says which if it shall be others, and model.blocks "
+        "gives zd more channels",
+        count, parts.size());
+    if (elements % parts[p] != 0) {
+      together.push_back(parts[p]);
+      const std::string widths = even_widths(shape, among, together);
+      together.pop_back();
+      reason = uneven(condition, p, elements);
+      if (!widths.empty()) {
+        reason += fmt::format("; with window.window_frames {} they can", widths);
+      }
+    }
+    out.left_out.push_back(fmt::format("{} is left out: {}", condition.names[p], reason));
+  }
+  return out;
 }
 
 LatentPrior::LatentPrior(const GlowShape& shape, const io::ConditionData& condition, kernels::Device device)

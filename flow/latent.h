@@ -29,6 +29,8 @@ struct LatentRun {
 /// elements, all in order. Without a parameter one run. io::UsageError where a deal is not even, with the window's
 /// lengths nearest to the shape's for which the categories' is; or if there are more than most_latent_groups runs.
 std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionData& condition);
+/// Those of the parameters to which deal_latents can deal zd together.
+CarriedParameters carried_by_zd(const GlowShape& shape, const io::ConditionData& condition);
 
 /// The prior over latents. An unconstrained model has no names; its zd is one group with mean 0.
 class LatentPrior {

@@ -20,6 +20,13 @@
 
 namespace evenflow::flow {
 
+/// Which of a condition's parameters a model can carry together: as many as can be, numbers before names, then the
+/// first ones.
+struct CarriedParameters {
+  std::vector<size_t> kept;           ///< in order
+  std::vector<std::string> left_out;  ///< of each other: a sentence that names it, the reason, and what would help
+};
+
 enum class PassMode { score, train };
 
 /// Names the random numbers of a training step, for models that draw any: window i of a pass has place first + i in its

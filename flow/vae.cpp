@@ -263,6 +263,24 @@ std::string VaePass::first_non_finite(Stream& stream, kernels::ConstMap x) {
   return layer.empty() ? decoder_.first_non_finite(stream) : layer;
 }
 
+CarriedParameters carried_by_vae(const io::Config& config, const io::ConditionData& condition) {
+  CarriedParameters out;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      out.left_out.push_back(
+          fmt::format("{} is left out: an autoencoder's latent can be tied to a number, and {} has "
+                      "names for values; model.kind glow and classifier take them",
+                      condition.names[p], condition.names[p]));
+    } else if (static_cast<int>(out.kept.size()) == config.vae.latents) {
+      out.left_out.push_back(fmt::format("{} is left out: {} latents carry {} parameters; raise vae.latents",
+                                         condition.names[p], config.vae.latents, config.vae.latents));
+    } else {
+      out.kept.push_back(p);
+    }
+  }
+  return out;
+}
+
 VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition) {
   VaeShape shape;
   shape.layers = config.vae.layers;

@@ -27,7 +27,9 @@ struct VaeShape {
   double tie_weight() const { return gamma * static_cast<double>(dimensions()); }
 };
 
-/// io::UsageError: more parameters than latents.
+/// Of the parameters, the first numbers, as many as there are latents.
+CarriedParameters carried_by_vae(const io::Config& config, const io::ConditionData& condition);
+/// io::UsageError: more parameters than latents, or a name.
 VaeShape vae_shape(const io::Config& config, const io::ConditionData& condition);
 
 /// The scores of an autoencoder.

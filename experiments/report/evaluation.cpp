@@ -325,8 +325,10 @@ class Evaluating {
         continue;
       }
       const auto p = static_cast<size_t>(found - table_.parameter_names.begin());
-      if (!io::categories_of(table_.categories, p).empty()) {
-        continue;  // errors and correlations are of numbers
+      // A name that was trained may have no clip here: the estimate's own list tells.
+      const bool name = !io::categories_of(table_.estimated_categories, e).empty();
+      if (name != !io::categories_of(table_.categories, p).empty()) {
+        continue;  // no clip says a name
       }
       out_.without_estimate += std::count_if(clips_.begin(), clips_.end(), [=](const train::ClipScore& clip) {
         return !std::isnan(clip.clip.parameter[p]) && !std::isfinite(clip.estimate[e]);
@@ -336,24 +338,54 @@ class Evaluating {
           continue;
         }
         for (const char* clips : {"normal", "anomalous", "both"}) {
-          add_estimate(group, clips, e, p);
+          if (name) {
+            add_name(group, clips, e, p);
+          } else {
+            add_estimate(group, clips, e, p);
+          }
         }
       }
     }
   }
 
-  void add_estimate(const Group& group, const std::string& which, size_t e, size_t p) {
-    std::vector<double> estimate, truth;
+  /// The group's clips of which both value and estimate are known.
+  std::vector<const train::ClipScore*> estimated_clips(const Group& group, const std::string& which, size_t e,
+                                                       size_t p) const {
+    std::vector<const train::ClipScore*> out;
     for (const size_t row : group.rows) {
       const train::ClipScore& clip = clips_[row];
-      if (which != "both" && (clip.clip.label == 1) != (which == "anomalous")) {
-        continue;
+      if ((which == "both" || (clip.clip.label == 1) == (which == "anomalous")) &&
+          !std::isnan(clip.clip.parameter[p]) && std::isfinite(clip.estimate[e])) {
+        out.push_back(&clip);
       }
-      if (std::isnan(clip.clip.parameter[p]) || !std::isfinite(clip.estimate[e])) {
-        continue;
+    }
+    return out;
+  }
+
+  void add_name(const Group& group, const std::string& which, size_t e, size_t p) {
+    std::vector<double> probability;
+    std::vector<int> right;
+    for (const train::ClipScore* clip : estimated_clips(group, which, e, p)) {
+      const double own = io::recoded(clip->clip.parameter[p], table_.categories[p], table_.estimated_categories[e]);
+      if (!std::isnan(own) && std::isfinite(clip->probability[e])) {
+        probability.push_back(clip->probability[e]);
+        right.push_back(own == clip->estimate[e] ? 1 : 0);
       }
-      estimate.push_back(clip.estimate[e]);
-      truth.push_back(clip.clip.parameter[p]);
+    }
+    if (right.empty()) {
+      return;
+    }
+    const auto count = static_cast<int64_t>(right.size());
+    out_.names.push_back({table_.estimated_names[e], group.kind, which, count,
+                          static_cast<double>(std::count(right.begin(), right.end(), 1)) / static_cast<double>(count),
+                          train::mean(probability), train::expected_calibration_error(probability, right)});
+  }
+
+  void add_estimate(const Group& group, const std::string& which, size_t e, size_t p) {
+    std::vector<double> estimate, truth;
+    for (const train::ClipScore* clip : estimated_clips(group, which, e, p)) {
+      estimate.push_back(clip->estimate[e]);
+      truth.push_back(clip->clip.parameter[p]);
     }
     if (estimate.empty()) {
       return;
@@ -447,6 +479,14 @@ std::string scores_text(const Evaluation& evaluation) {
          table.text();
 }
 
+/// Of an estimate's clips, as the columns of normal and anomalous ones; both together have no column.
+template <class Quality>
+std::string counts_text(const Quality& quality) {
+  return quality.clips == "normal"      ? fmt::format("{},", quality.count)
+         : quality.clips == "anomalous" ? fmt::format(",{}", quality.count)
+                                        : ",";
+}
+
 std::string estimates_text(const Evaluation& evaluation) {
   TextTable table;
   table.add({"", "clips", "mean error", "correlation"});
@@ -464,6 +504,27 @@ std::string estimates_text(const Evaluation& evaluation) {
     return "";
   }
   return "\nHow well the sound of normal clips tells the parameters (mean error in the parameter's unit)\n\n" +
+         table.text();
+}
+
+std::string names_text(const Evaluation& evaluation) {
+  TextTable table;
+  table.add({"", "clips", "right %", "mean probability %", "calibration error %"});
+  bool any = false;
+  for (const NameQuality& name : evaluation.names) {
+    if (name.clips != "normal") {
+      continue;
+    }
+    any = true;
+    table.add({name.parameter + ", " + name.group, std::to_string(name.count), percent(name.accuracy),
+               percent(name.mean_probability), percent(name.calibration_error)});
+  }
+  if (!any) {
+    return "";
+  }
+  return "\nHow well the sound of normal clips tells the names (calibration error: how far their probabilities are "
+         "from how "
+         "often they are right)\n\n" +
          table.text();
 }
 
@@ -571,8 +632,8 @@ std::string outside_calibration_text(const std::vector<std::string>& paths) {
 }
 
 std::string to_text(const Evaluation& evaluation) {
-  return groups_text(evaluation) + scores_text(evaluation) + estimates_text(evaluation) + decisions_text(evaluation) +
-         notes_text(evaluation);
+  return groups_text(evaluation) + scores_text(evaluation) + estimates_text(evaluation) + names_text(evaluation) +
+         decisions_text(evaluation) + notes_text(evaluation);
 }
 
 std::string to_csv(const Evaluation& evaluation) {
@@ -600,13 +661,17 @@ std::string to_csv(const Evaluation& evaluation) {
     merits(mean.name, "mean", ",", mean.scores);
   }
   for (const EstimateQuality& estimate : evaluation.estimates) {
-    const std::string counts = estimate.clips == "normal"      ? fmt::format("{},", estimate.count)
-                               : estimate.clips == "anomalous" ? fmt::format(",{}", estimate.count)
-                                                               : ",";
+    const std::string counts = counts_text(estimate);
     const std::string name = estimate.group + ", " + estimate.clips + " clips";
     out +=
         csv_row(name, estimate.group, counts, "mean_absolute_error", estimate.parameter, estimate.mean_absolute_error);
     out += csv_row(name, estimate.group, counts, "correlation", estimate.parameter, estimate.correlation);
+  }
+  for (const NameQuality& quality : evaluation.names) {
+    const std::string name = quality.group + ", " + quality.clips + " clips", counts = counts_text(quality);
+    out += csv_row(name, quality.group, counts, "accuracy", quality.parameter, quality.accuracy);
+    out += csv_row(name, quality.group, counts, "mean_probability", quality.parameter, quality.mean_probability);
+    out += csv_row(name, quality.group, counts, "calibration_error", quality.parameter, quality.calibration_error);
   }
   if (!evaluation.without_score.empty()) {
     out += csv_row("all", "all", ",", "clips_without_finite_score", "score",
@@ -657,6 +722,16 @@ std::string to_json(const Evaluation& evaluation) {
                                 {"count", estimate.count},
                                 {"mean_absolute_error", number(estimate.mean_absolute_error)},
                                 {"correlation", number(estimate.correlation)}});
+  }
+  out["names"] = nlohmann::json::array();
+  for (const NameQuality& name : evaluation.names) {
+    out["names"].push_back({{"parameter", name.parameter},
+                            {"group", name.group},
+                            {"clips", name.clips},
+                            {"count", name.count},
+                            {"accuracy", number(name.accuracy)},
+                            {"mean_probability", number(name.mean_probability)},
+                            {"calibration_error", number(name.calibration_error)}});
   }
   out["seen_rule"] = evaluation.seen_rule;
   out["clips_without_finite_score"] = evaluation.without_score;

@@ -43,10 +43,20 @@ struct MeanOverValues {
 
 struct EstimateQuality {
   std::string parameter;
-  std::string group;  ///< "all", "seen", "unseen"
+  std::string group;  ///< as NameQuality's
   std::string clips;  ///< "normal", "anomalous", "both"
   int64_t count = 0;
   double mean_absolute_error = 0, correlation = 0;
+};
+
+/// Of a parameter whose values are names: how often the estimate is the clip's own, and what its probability is worth.
+struct NameQuality {
+  std::string parameter;
+  std::string group;  ///< "all", "seen", "unseen", "seen combination", "unseen combination"
+  std::string clips;  ///< "normal", "anomalous", "both"
+  int64_t count = 0;  ///< clips whose name is known and was trained
+  double accuracy = 0, mean_probability = 0;
+  double calibration_error = 0;  ///< train::expected_calibration_error
 };
 
 struct Evaluation {
@@ -55,6 +65,7 @@ struct Evaluation {
   std::vector<Group> groups;
   std::vector<MeanOverValues> means;
   std::vector<EstimateQuality> estimates;
+  std::vector<NameQuality> names;
   std::string seen_rule;                   ///< what counts as seen, a sentence; empty without training values
   std::vector<std::string> without_score;  ///< paths of labelled clips whose score is not finite; in no group
   /// How many of the clips in the groups lack a finite value of another score (train::without_value).

@@ -115,8 +115,7 @@ std::vector<Row> condition_rows() {
               "false: a conventional flow, tied to no parameter"),
       list("condition.parameters", Field{section, &Section::parameters},
            "parameters the latent zd carries, tool:category one whose values are names even if they look like numbers; "
-           "empty: "
-           "those of the shard that vary in the training clips"),
+           "empty: those of the shard that vary in the training clips and that zd can carry together"),
       list("condition.k", Field{section, &Section::k},
            "slope per unit of each parameter; empty: k (v - v0) spans [-3, 3] over the training values"),
       list("condition.v0", Field{section, &Section::v0},

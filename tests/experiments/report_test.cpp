@@ -175,6 +175,38 @@ TEST(Evaluation, CategoriesAndCombinations) {
   EXPECT_THROW(numbers.add("speed", {0}, {"fast"}), io::DataError);
 }
 
+// The table has its names in another order than the model, and one that the model does not know.
+TEST(Evaluation, EstimatesOfNames) {
+  train::ScoreTable table = table_of(eight);
+  table.parameter_names.emplace_back("tool");
+  table.categories = {{}, {"new", "B", "A"}};
+  table.estimated_names.emplace_back("tool");
+  table.estimated_categories.resize(table.estimated_names.size());
+  table.estimated_categories.back() = {"A", "B"};
+  const double unknown = nan;
+  const std::vector<double> own = {2, 1, 2, 1, 0, unknown, 2, 1}, told = {0, 1, 1, 1, 1, 1, unknown, 0};
+  const std::vector<double> probability = {1.0, 0.9, 0.6, 0.7, 1.0, 1.0, unknown, 0.5};
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    table.clips[i].clip.parameter.push_back(own[i]);
+    table.clips[i].estimate.push_back(told[i]);
+    table.clips[i].probability.resize(table.clips[i].estimate.size(), nan);
+    table.clips[i].probability.back() = probability[i];
+  }
+  const Evaluation evaluation = evaluate(table, {});
+  const auto both = std::find_if(evaluation.names.begin(), evaluation.names.end(),
+                                 [](const NameQuality& name) { return name.clips == "both" && name.group == "all"; });
+  ASSERT_NE(both, evaluation.names.end());
+  EXPECT_EQ(both->parameter, "tool");
+  EXPECT_EQ(both->count, 5);  // 0 to 3, and 7
+  expect_near(both->accuracy, 3.0 / 5);
+  expect_near(both->mean_probability, (1.0 + 0.9 + 0.6 + 0.7 + 0.5) / 5);
+  expect_near(both->calibration_error, (0.1 + 0.6 + 0.3 + 0.5) / 5);
+  EXPECT_THAT(to_text(evaluation), HasSubstr("tool, all"));
+  EXPECT_THAT(to_csv(evaluation), AllOf(HasSubstr("accuracy,tool,0.6"), HasSubstr("calibration_error,tool,")));
+  EXPECT_THAT(to_json(evaluation), HasSubstr("\"accuracy\": 0.6"));
+  EXPECT_EQ(evaluation.without_estimate, 1);
+}
+
 TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
   const TrainingValues training = {{"speed", {98.01, 98.8, 99.63, 200.16, 200.63, 201.7, 298.82, 301.12}}};
   const std::vector<Row> rows = {{0, 1, 102.45}, {1, 2, 100.41}, {0, 1, 148.15},

@@ -20,6 +20,7 @@ namespace evenflow::flow {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using tests::message_of;
 
@@ -53,6 +54,62 @@ TEST(FitConditionOfNames, KeepsTheNamesOfTheTrainingClips) {
   EXPECT_EQ(data.v0[1], 0.0);
   EXPECT_EQ(data.k[1], 6.0);
   EXPECT_EQ(data.k[0], 6.0 / 200);
+}
+
+/// Parameters that are numbers (0) or names of so many categories.
+io::ConditionData condition_of(const std::vector<int>& categories) {
+  io::ConditionData data;
+  for (const int count : categories) {
+    data.names.push_back("p" + std::to_string(data.names.size()));
+    std::vector<std::string>& own = data.categories.emplace_back();
+    for (int c = 0; c < count; ++c) {
+      own.push_back("c" + std::to_string(c));
+    }
+    data.frequency.emplace_back(own.size(), 1.0 / std::max(1, count));
+    data.k.push_back(6);
+    data.v0.push_back(0);
+    data.mean.push_back(0);
+    data.std.push_back(1);
+  }
+  return data;
+}
+
+// zd has 4 channels here, and 48 elements. What is kept can be dealt.
+TEST(CarriedByZd, AsManyAsDealEvenlyNumbersFirst) {
+  struct Case {
+    std::vector<int> categories;
+    std::vector<size_t> kept;
+  };
+  const std::vector<Case> cases = {{{}, {}},
+                                   {{0}, {0}},
+                                   {{0, 3}, {0, 1}},
+                                   {{3, 0, 0}, {1, 2}},
+                                   {{2, 3, 0, 0}, {0, 1, 2, 3}},
+                                   {{5}, {}},
+                                   {{5, 0}, {1}},
+                                   {{16, 5}, {0}},  // only one has a run that 16 divide
+                                   {{0, 0, 0, 0, 0}, {0, 1, 2, 3}},
+                                   {{48}, {0}},
+                                   {{24, 24}, {0, 1}}};
+  for (const Case& one : cases) {
+    const io::ConditionData condition = condition_of(one.categories);
+    const CarriedParameters carried = carried_by_zd(small_shape(), condition);
+    EXPECT_EQ(carried.kept, one.kept) << testing::PrintToString(one.categories);
+    EXPECT_EQ(carried.kept.size() + carried.left_out.size(), one.categories.size());
+    std::vector<int> kept;
+    for (const size_t p : carried.kept) {
+      kept.push_back(one.categories[p]);
+    }
+    EXPECT_NO_THROW(deal_latents(small_shape(), condition_of(kept)));
+  }
+  EXPECT_EQ(carried_by_zd(small_shape(), condition_of({0, 5})).left_out,
+            std::vector<std::string>{"p1 is left out: the 48 elements of zd for p1 cannot be dealt evenly to its 5 "
+                                     "categories (c0, c1, c2, c3, c4); with window.window_frames 20 or 40 they can"});
+  EXPECT_THAT(carried_by_zd(small_shape(), condition_of({0, 0, 0})).left_out,
+              ElementsAre(AllOf(HasSubstr("p2 is left out: zd carries 2 of 3"), HasSubstr("condition.parameters"))));
+  // The lengths that a reason names help.
+  EXPECT_EQ(carried_by_zd(small_shape(20), condition_of({0, 5})).kept, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(carried_by_zd(small_shape(40), condition_of({0, 5})).kept, (std::vector<size_t>{0, 1}));
 }
 
 TEST(FitConditionOfNames, TakesAKAndNoV0) {

@@ -199,7 +199,8 @@ TEST(Prepare, WrongRequests) {
   const TemporaryFolder sound, out;
   const io::Manifest manifest = recordings(sound, 3);
   EXPECT_THAT(error_of<io::DataError>([&] {
-                prepare({.root = sound.path(), .parameter_names = {}, .clips = {}, .notes = {}}, out / "a.h5", {});
+                prepare({.root = sound.path(), .parameter_names = {}, .clips = {}, .notes = {}, .categories = {}},
+                        out / "a.h5", {});
               }),
               HasSubstr("there are no recordings in '"));
   EXPECT_THAT(error_of<io::DataError>([&] { prepare(manifest, out / "no" / "a.h5", {}); }), HasSubstr("a.h5"));

@@ -133,6 +133,22 @@ TEST(Pairs, UndefinedAndWrong) {
   EXPECT_THAT(data_error([] { mean_absolute_error(Doubles{1, 2}, Doubles{1}); }), testing::HasSubstr("against"));
 }
 
+TEST(ExpectedCalibrationError, WeighsThePartsByTheirCounts) {
+  // Of 0.95 and 0.91, one of two; of 0.3, none; of 1, which is of the last part, one.
+  const std::vector<double> p = {0.95, 0.91, 0.3, 1.0};
+  const std::vector<int> right = {1, 0, 0, 1};
+  expect_near(expected_calibration_error(p, right), (std::abs(0.95 + 0.91 + 1.0 - 2) + 0.3) / 4, 1e-12, "ten parts");
+  expect_near(expected_calibration_error(p, right, 1), std::abs(3.16 - 2) / 4, 1e-12, "one part");
+  const std::vector<double> sure = {1.0, 0.0};
+  const std::vector<int> so = {1, 0}, other = {0, 1};
+  EXPECT_EQ(expected_calibration_error(sure, so), 0.0);
+  EXPECT_EQ(expected_calibration_error(sure, other), 1.0);
+  const std::vector<double> no = {0.5, 1.5};
+  EXPECT_THROW(expected_calibration_error(no, so), io::DataError);
+  EXPECT_THROW(expected_calibration_error(p, so), io::DataError);
+  EXPECT_THROW(expected_calibration_error({}, {}), io::DataError);
+}
+
 TEST(HarmonicMean, ZeroNegativeNan) {
   expect_near(harmonic_mean(Doubles{0.5, 1.0, 0.25}), 3.0 / 7.0, 1e-15, "three");
   EXPECT_EQ(harmonic_mean(Doubles{0.5, 0.0}), 0.0);

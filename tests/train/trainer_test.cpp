@@ -17,12 +17,14 @@
 #include "tests/train/train_fixture.h"
 #include "train/detect/score.h"
 #include "train/loop/checkpoint.h"
+#include "train/loop/training_data.h"
 #include "train/statistics/metrics.h"
 
 namespace evenflow::train {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using testing::expect_same_run;
 using ::testing::HasSubstr;
 using testing::message_of;
@@ -582,6 +584,10 @@ TEST_P(TrainerTest, AnAutoencoderTakesNoName) {
   write_tools(folder_ / "tools.h5", 10, 4);
   io::Config config = base();
   config.model.kind = io::ModelKind::vae;
+  const TrainingData data = open_training_data(config, {folder_ / "tools.h5"});
+  EXPECT_EQ(data.condition.names, std::vector<std::string>{"velocity_mm_s"});
+  EXPECT_THAT(data.notes, Contains(HasSubstr("tool is left out: an autoencoder's latent")));
+  config.condition.parameters = {"velocity_mm_s", "tool"};
   EXPECT_THAT(message_of<io::UsageError>([&] { train(tiny_options(folder_ / "tools.h5", run("a"), config)); }),
               AllOf(HasSubstr("tool has names"), HasSubstr("condition.parameters")));
 }

@@ -31,13 +31,32 @@ std::string shown_value(const io::Shard& shard, size_t p, double value) {
   return names.empty() ? fmt::format("{:g}", value) : io::value_text(value, names);
 }
 
-/// The settings with the parameters that vary in the training clips named, for which those of the shards stand.
-io::ConditionSettings with_varying(io::ConditionSettings settings, const io::Shard& shard,
-                                   const std::vector<std::vector<double>>& values, std::vector<std::string>& notes) {
+/// The settings for those of `names` alone that stand at the places `kept`; k and v0 may have one for each name.
+io::ConditionSettings settings_of(const io::ConditionSettings& settings, const std::vector<std::string>& names,
+                                  const std::vector<size_t>& kept) {
+  const auto pick = [&](auto& to, const auto& from) {
+    to.clear();
+    for (const size_t p : kept) {
+      to.push_back(from[p]);
+    }
+  };
+  io::ConditionSettings out = settings;
+  pick(out.parameters, names);
+  if (settings.k.size() == names.size()) {
+    pick(out.k, settings.k);
+  }
+  if (settings.v0.size() == names.size()) {
+    pick(out.v0, settings.v0);
+  }
+  return out;
+}
+
+/// The settings with the parameters named that vary in the training clips and that the model can carry together, for
+/// which those of the shards stand.
+io::ConditionSettings with_learnable(const io::Config& config, const io::Shard& shard,
+                                     const std::vector<std::vector<double>>& values, std::vector<std::string>& notes) {
   const std::vector<std::string>& names = shard.parameter_names();
-  const io::ConditionSettings all = settings;
-  settings.k.clear();
-  settings.v0.clear();
+  std::vector<size_t> varying;
   for (size_t p = 0; p < names.size(); ++p) {
     std::set<double> distinct;
     for (const std::vector<double>& row : values) {
@@ -50,21 +69,18 @@ io::ConditionSettings with_varying(io::ConditionSettings settings, const io::Sha
                                   names[p], distinct.empty() ? "unknown" : shown_value(shard, p, *distinct.begin())));
       continue;
     }
-    settings.parameters.push_back(names[p]);
-    if (all.k.size() == names.size()) {
-      settings.k.push_back(all.k[p]);
-    }
-    if (all.v0.size() == names.size()) {
-      settings.v0.push_back(all.v0[p]);
-    }
+    varying.push_back(p);
   }
-  if (all.k.size() != names.size()) {
-    settings.k = all.k;
+  const io::ConditionSettings settings = settings_of(config.condition, names, varying);
+  if (varying.empty()) {
+    return settings;
   }
-  if (all.v0.size() != names.size()) {
-    settings.v0 = all.v0;
+  const flow::CarriedParameters carried =
+      flow::carried_parameters(config, flow::fit_condition(settings, names, values, shard.categories()));
+  for (const std::string& reason : carried.left_out) {
+    notes.push_back(reason);
   }
-  return settings;
+  return settings_of(settings, settings.parameters, carried.kept);
 }
 
 /// io::DataError names a parameter that is declared a category and has numbers.
@@ -107,9 +123,10 @@ void require_learnable(const io::ConditionSettings& settings, const io::Shard& s
   }
 }
 
-io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSettings settings,
+io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config& config,
                                    std::vector<std::string>& notes) {
   const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+  io::ConditionSettings settings = config.condition;
   if (!settings.enabled || (names.empty() && settings.parameters.empty())) {
     return {};
   }
@@ -120,7 +137,7 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, io::ConditionSett
   require_declared(settings, *clips.shards[0]);
   settings.parameters = io::declared_names(settings.parameters);
   if (settings.parameters.empty()) {
-    settings = with_varying(settings, *clips.shards[0], values, notes);
+    settings = with_learnable(config, *clips.shards[0], values, notes);
   }
   if (settings.parameters.empty()) {
     return {};
@@ -193,7 +210,7 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   if (!config.train.leave_out.empty()) {
     data.notes.push_back(fmt::format("trained without {}", fmt::join(config.train.leave_out, ", ")));
   }
-  data.condition = fit_condition_to(data.clips.train, config.condition, data.notes);
+  data.condition = fit_condition_to(data.clips.train, config, data.notes);
   if (const std::vector<std::string> machines = machines_of(data); machines.size() > 1) {
     data.notes.push_back(fmt::format("one model of {} machines together: {}; --machine NAME trains on one",
                                      machines.size(), fmt::join(machines, ", ")));

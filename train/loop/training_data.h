@@ -34,10 +34,10 @@ struct DataOptions {
 };
 
 /// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
-/// among the training clips; `notes` name the others. io::UsageError or io::DataError: no shard, shards that do not fit
-/// each other or the configuration, no clips, a clip too short, clips that all say
-/// nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a
-/// model of a shape that cannot be, what plan_augmentation refuses.
+/// among the training clips and that the model can carry together; `notes` name the others. io::UsageError or
+/// io::DataError: no shard, shards that do not fit each other or the configuration, no clips, a clip too short, clips
+/// that all say nothing (frontend/silence.h), a parameter that is not there or cannot be learnt, a model of a shape
+/// that cannot be, what plan_augmentation refuses.
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
                                 const DataOptions& options = {});
 

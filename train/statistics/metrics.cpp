@@ -171,6 +171,26 @@ double mean_absolute_error(std::span<const double> x, std::span<const double> y)
   return sum / static_cast<double>(x.size());
 }
 
+double expected_calibration_error(std::span<const double> probabilities, std::span<const int> outcomes, int bins) {
+  const char* what = "expected calibration error";
+  check_sizes(probabilities.size(), outcomes.size(), what);
+  check_finite(probabilities, what, "probability");
+  check_binary(outcomes, what, "outcome");
+  std::vector<double> gap(static_cast<size_t>(bins));  // of each part, the sum of probability - outcome
+  for (size_t i = 0; i < probabilities.size(); ++i) {
+    if (!(probabilities[i] >= 0.0 && probabilities[i] <= 1.0)) {
+      throw io::DataError(fmt::format("{}: probability {} is {:g}, and 0 to 1 are", what, i, probabilities[i]));
+    }
+    const int bin = std::min(static_cast<int>(probabilities[i] * bins), bins - 1);
+    gap[static_cast<size_t>(bin)] += probabilities[i] - outcomes[i];
+  }
+  double sum = 0.0;
+  for (const double one : gap) {
+    sum += std::abs(one);
+  }
+  return sum / static_cast<double>(probabilities.size());
+}
+
 double harmonic_mean(std::span<const double> values) {
   check_finite(values, "harmonic mean", "value");
   double sum = 0.0;

@@ -37,6 +37,12 @@ double pearson_correlation(std::span<const double> x, std::span<const double> y)
 /// Mean of |x - y|, in the unit of x.
 double mean_absolute_error(std::span<const double> x, std::span<const double> y);
 
+/// How far stated probabilities are from how often they come true: over `bins` equal parts of [0, 1], the mean of
+/// |mean probability - share of 1 among `outcomes`| by the parts' counts. 0 to 1; few values make it too large.
+/// io::DataError on a probability outside of [0, 1]. Source: Guo et al. 2017 (arXiv 1706.04599), expected calibration
+/// error.
+double expected_calibration_error(std::span<const double> probabilities, std::span<const int> outcomes, int bins = 10);
+
 /// n / Σ(1/x), the DCASE challenge's way to pool AUCs; 0 if one value is 0. io::DataError on a negative value.
 double harmonic_mean(std::span<const double> values);
 
