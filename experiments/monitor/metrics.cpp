@@ -15,6 +15,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "io/error.h"
 
@@ -47,9 +50,10 @@ class Family {
   Family(std::string& out, std::string name, const char* type, const char* help) : out_(out), name_(std::move(name)) {
     out_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name_, help, name_, type);
   }
-  void add(const MachineStatus& machine, double value, const char* key = nullptr, const std::string& of = "") {
+  void add(const MachineStatus& machine, double value,
+           const std::vector<std::pair<std::string_view, std::string>>& labels = {}) {
     out_ += fmt::format("{}{{machine=\"{}\"", name_, label(machine.name));
-    if (key != nullptr) {
+    for (const auto& [key, of] : labels) {
       out_ += fmt::format(",{}=\"{}\"", key, label(of));
     }
     out_ += fmt::format("}} {}\n", number(value));
@@ -90,18 +94,18 @@ std::string metrics_text(const std::vector<MachineStatus>& machines) {
   each("evenflow_clips_total", "counter", "clips by verdict", [](Family& f, const Status& m) {
     for (const auto& verdict : io::choices<Verdict>) {
       const auto count = m.counts.by_verdict.find(verdict.value);
-      f.add(m, count == m.counts.by_verdict.end() ? 0.0 : static_cast<double>(count->second), "verdict",
-            std::string(verdict.name));
+      f.add(m, count == m.counts.by_verdict.end() ? 0.0 : static_cast<double>(count->second),
+            {{"verdict", std::string(verdict.name)}});
     }
   });
   each("evenflow_alarm", "gauge", "1 while the alarm is raised", [](Family& f, const Status& m) {
     for (const auto& alarm : io::choices<AlarmKind>) {
-      f.add(m, m.alarms.at(alarm.value).raised ? 1 : 0, "alarm", std::string(alarm.name));
+      f.add(m, m.alarms.at(alarm.value).raised ? 1 : 0, {{"alarm", std::string(alarm.name)}});
     }
   });
   each("evenflow_alarms_total", "counter", "how often the alarm was raised", [](Family& f, const Status& m) {
     for (const auto& alarm : io::choices<AlarmKind>) {
-      f.add(m, static_cast<double>(m.alarms.at(alarm.value).raised_times), "alarm", std::string(alarm.name));
+      f.add(m, static_cast<double>(m.alarms.at(alarm.value).raised_times), {{"alarm", std::string(alarm.name)}});
     }
   });
   const auto of_last = [&](const char* name, const char* help, double ClipRecord::*figure) {
@@ -115,10 +119,20 @@ std::string metrics_text(const std::vector<MachineStatus>& machines) {
   of_last("evenflow_threshold", "a clip with a higher score is anomalous", &ClipRecord::threshold);
   of_last("evenflow_p_value", "how rarely a normal clip scores so high", &ClipRecord::p_value);
   each("evenflow_estimate", "gauge", "the last clip's operating point", [](Family& f, const Status& m) {
-    for (const auto& [name, value] : m.last.estimates) {
-      f.add(m, value, "parameter", name);
+    for (const Estimate& estimate : m.last.estimates) {
+      if (estimate.category.empty()) {
+        f.add(m, estimate.value, {{"parameter", estimate.parameter}});
+      }
     }
   });
+  each("evenflow_category", "gauge", "1: what the last clip's sound tells of a parameter that has names",
+       [](Family& f, const Status& m) {
+         for (const Estimate& estimate : m.last.estimates) {
+           if (!estimate.category.empty()) {
+             f.add(m, 1, {{"parameter", estimate.parameter}, {"category", estimate.category}});
+           }
+         }
+       });
   return out;
 }
 

@@ -11,10 +11,31 @@ namespace {
 
 using nlohmann::ordered_json;
 
+ordered_json by_name(const Estimates& estimates) {
+  ordered_json out = ordered_json::object();
+  for (const Estimate& estimate : estimates) {
+    if (estimate.category.empty()) {
+      out[estimate.parameter] = estimate.value;
+    } else {
+      out[estimate.parameter] = estimate.category;
+    }
+  }
+  return out;
+}
+
 ordered_json by_name(const std::vector<std::pair<std::string, double>>& values) {
   ordered_json out = ordered_json::object();
   for (const auto& [name, value] : values) {
     out[name] = value;
+  }
+  return out;
+}
+
+std::string words(const Estimates& estimates) {
+  std::string out;
+  for (const Estimate& estimate : estimates) {
+    out += fmt::format("  {} {}", estimate.parameter,
+                       estimate.category.empty() ? fmt::format("{:.5g}", estimate.value) : estimate.category);
   }
   return out;
 }
@@ -87,7 +108,8 @@ std::string to_text(const ClipRecord& record) {
 
 std::string to_text(const WindowRecord& record) {
   return fmt::format("{}  {}  clip {} window {}  at {:.2f} s{}{}", clock_text(), record.machine, record.clip,
-                     record.window, record.start_s, words({record.scores.begin(), record.scores.begin() + 1}),
+                     record.window, record.start_s,
+                     words(std::vector<std::pair<std::string, double>>{record.scores.front()}),
                      words(record.estimates));
 }
 

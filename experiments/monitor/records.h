@@ -18,7 +18,12 @@ enum class AlarmKind { fault, shift, sensor };
 
 enum class EventKind { raised, cleared, note };
 
-using Estimates = std::vector<std::pair<std::string, double>>;  // by the parameter's name
+struct Estimate {
+  std::string parameter;
+  double value = 0;
+  std::string category = {};  ///< what the value stands for, of a parameter whose values are names
+};
+using Estimates = std::vector<Estimate>;
 
 struct ClipRecord {
   std::string machine;

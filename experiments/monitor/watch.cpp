@@ -7,6 +7,8 @@
 #include <limits>
 #include <utility>
 
+#include "io/categories.h"
+
 namespace evenflow::experiments::monitor {
 namespace {
 
@@ -18,9 +20,12 @@ constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 Estimates named(const LoadedModel& model, std::span<const double> values) {
   Estimates out;
-  const std::vector<std::string>& names = model.detector.model().condition.names;
-  for (size_t p = 0; p < std::min(names.size(), values.size()); ++p) {
-    out.emplace_back(names[p], values[p]);
+  const io::ConditionData& condition = model.detector.model().condition;
+  for (size_t p = 0; p < std::min(condition.names.size(), values.size()); ++p) {
+    out.push_back({condition.names[p], values[p]});
+    if (condition.is_category(p)) {
+      out.back().category = io::value_text(values[p], condition.categories[p]);
+    }
   }
   return out;
 }
@@ -143,19 +148,21 @@ void Watch::hear(const LoadedModel& model, const HeardClip& clip, const std::str
 }
 
 void Watch::watch_creep(const LoadedModel& model) {
-  const Estimates& estimates = last_.estimates;
   if (!model.tells_creep) {
     return;
   }
+  // Between names nothing creeps.
+  Estimates estimates = last_.estimates;
+  std::erase_if(estimates, [](const Estimate& estimate) { return !estimate.category.empty(); });
   while (creep_.size() < estimates.size()) {
     creep_.emplace_back(creep_.size() + 1);
   }
   double capital = 0;
   for (size_t p = 0; p < estimates.size(); ++p) {
-    if (!std::isfinite(estimates[p].second)) {
+    if (!std::isfinite(estimates[p].value)) {
       return;
     }
-    creep_[p].add(estimates[p].second);
+    creep_[p].add(estimates[p].value);
     capital += creep_[p].capital() / static_cast<double>(estimates.size());
   }
   if (!(capital >= creep_capital)) {
@@ -163,7 +170,7 @@ void Watch::watch_creep(const LoadedModel& model) {
   }
   std::string moved;
   for (size_t p = 0; p < estimates.size(); ++p) {
-    moved += fmt::format("{}{} from about {:.5g} to {:.5g}", p == 0 ? "" : ", ", estimates[p].first,
+    moved += fmt::format("{}{} from about {:.5g} to {:.5g}", p == 0 ? "" : ", ", estimates[p].parameter,
                          creep_[p].earlier_level(), creep_[p].level());
     creep_[p].restart();
   }

@@ -131,6 +131,7 @@ void bind_clip_score(nb::module_& module) {
       .def_ro("score", &train::ClipScore::score)
       .def_ro("scores", &train::ClipScore::scores)
       .def_ro("estimate", &train::ClipScore::estimate)
+      .def_ro("probability", &train::ClipScore::probability)
       .def_ro("p_value", &train::ClipScore::p_value)
       .def_ro("decision", &train::ClipScore::decision)
       .def_ro("silent", &train::ClipScore::silent)
@@ -170,6 +171,7 @@ void bind_detector(nb::module_& module) {
                    })
       .def_prop_ro("term_names", [](const SharedDetector& of) { return of.get().network().terms(); })
       .def_prop_ro("parameter_names", [](const SharedDetector& of) { return of.get().model().condition.names; })
+      .def_prop_ro("categories", [](const SharedDetector& of) { return of.get().model().condition.categories; })
       .def_prop_ro("threshold", [](const SharedDetector& of) { return of.get().model().threshold.value; })
       .def_prop_ro("config", [](const SharedDetector& of) { return io::to_toml(of.get().model().config); })
       .def_prop_ro("provenance", &provenance_of);

@@ -358,7 +358,7 @@ MachineStatus status_of(const std::string& name) {
   status.last.clip = 7;
   status.last.score = 1.5;
   status.last.p_value = std::numeric_limits<double>::quiet_NaN();
-  status.last.estimates = {{"velocity_mm_s", 300.0}};
+  status.last.estimates = {{"velocity_mm_s", 300.0}, {"tool", 1.0, "B"}};
   status.samples = 16000;
   for (const auto& alarm : io::choices<AlarmKind>) {
     status.alarms[alarm.value] = {};
@@ -376,6 +376,8 @@ TEST(Metrics, AreInPrometheusTextFormat) {
   EXPECT_THAT(text, HasSubstr("evenflow_score{machine=\"press \\\"1\\\"\"} 1.5\n"));
   EXPECT_THAT(text, HasSubstr("evenflow_p_value{machine=\"press \\\"1\\\"\"} NaN\n"));
   EXPECT_THAT(text, HasSubstr("evenflow_estimate{machine=\"press \\\"1\\\"\",parameter=\"velocity_mm_s\"} 300\n"));
+  EXPECT_THAT(text, HasSubstr("evenflow_category{machine=\"press \\\"1\\\"\",parameter=\"tool\",category=\"B\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("evenflow_estimate{machine=\"press \\\"1\\\"\",parameter=\"tool\"")));
 }
 
 std::string ask(int port, const std::string& request) {

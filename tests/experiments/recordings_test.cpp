@@ -416,6 +416,32 @@ TEST(Categories, AreNamedFromTheManifestToTheReport) {
   EXPECT_THAT(get(folder / "run/report/scores.csv"), HasSubstr(",A,"));
 }
 
+// From training to evaluation with the names in zd.
+TEST(Categories, AreCarriedScoredAndEvaluated) {
+  const Folder folder;
+  put_tools(folder);
+  expect_done(prepare(folder, "m.csv"));
+  const Outcome trained = train(folder);
+  expect_done(trained);
+  EXPECT_THAT(trained.out, AllOf(HasSubstr("zd carries speed: k"), HasSubstr("zd carries tool: k 6, categories A, B")));
+  EXPECT_THAT(run({"info", folder / "run/model.h5"}).out, HasSubstr("tool: k 6, trained with A, B"));
+  expect_done(score(folder, {"f.h5"}));
+  EXPECT_THAT(get(folder / "s.csv"), HasSubstr(",estimate_speed,estimate_tool,estimate_tool_p,"));
+  const Outcome evaluated = run({"evaluate", folder / "s.csv", "--model", folder / "run/model.h5"});
+  expect_done(evaluated);
+  EXPECT_THAT(evaluated.out, AllOf(HasSubstr("tells the names"), HasSubstr("tool, all")));
+
+  // A name that was never trained is scored and flagged.
+  put(folder / "new.csv", "path,split,label,machine,tool\n6.wav,test,normal,rail,C\n7.wav,test,normal,rail,\n");
+  const Outcome scored = score(folder, {"new.csv"});
+  expect_done(scored);
+  EXPECT_THAT(get(folder / "s.csv"), HasSubstr("6.wav,rail,0,C,"));
+  EXPECT_THAT(scored.out + scored.err, HasSubstr("6.wav"));
+  put(folder / "numbered.csv", "path,split,label,machine,tool\n6.wav,test,normal,rail,3\n");
+  expect_refused(score(folder, {"numbered.csv"}), 3,
+                 {"numbered.csv", "numbers of 'tool'", "trained on names", "'tool:category'"});
+}
+
 TEST(Categories, AreNumbersOnlyWhereTheyAreNotDeclared) {
   const Folder folder;
   put_tools(folder, "tool", "7", "12");

@@ -101,8 +101,18 @@ ClipScoring Detector::State::scoring() {
 ModelValues Detector::State::values(const io::Clip& clip, const std::vector<std::string>& parameter_names,
                                     const io::Categories& categories) const {
   const io::ConditionData& own = model.condition;
-  return parameter_names.empty() ? values_of(clip, {own.names, own.categories}, own)
-                                 : values_of(clip, {parameter_names, categories}, own);
+  if (parameter_names.empty()) {
+    return values_of(clip, {own.names, own.categories}, own);
+  }
+  if (!categories.empty()) {
+    return values_of(clip, {parameter_names, categories}, own);
+  }
+  io::Categories of_names;
+  for (const std::string& name : parameter_names) {
+    const auto p = static_cast<size_t>(std::find(own.names.begin(), own.names.end(), name) - own.names.begin());
+    of_names.push_back(io::categories_of(own.categories, p));
+  }
+  return values_of(clip, {parameter_names, of_names}, own);
 }
 
 ClipGroup Detector::State::group_of(const io::Clip& clip, std::span<const float> logmel_db,

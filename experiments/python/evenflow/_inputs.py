@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
@@ -16,7 +18,7 @@ from evenflow.errors import DataError, MissingFileError, UsageError
 FilePath: TypeAlias = str | os.PathLike[str]
 #: A TOML file, or keys with their values, nested ({"train": {"epochs": 20}}) or dotted ({"train.epochs": 20}).
 Config: TypeAlias = FilePath | Mapping[str, Any] | None
-Parameters: TypeAlias = Mapping[str, float] | None
+Parameters: TypeAlias = Mapping[str, float | str] | Mapping[str, float] | Mapping[str, str] | None
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 #: What a sample of an integer type is divided by, as decoders of sound do.
@@ -92,26 +94,46 @@ def as_features(features: npt.ArrayLike, mel_bands: int) -> Floats:
     return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def as_parameters(parameters: Parameters) -> tuple[list[str], list[float]]:
-    """Names and values; NaN is unknown."""
+def as_parameters(
+    parameters: Parameters, categories: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> tuple[list[str], list[float]]:
+    """Names and values, codes of `categories` where a parameter has any; NaN is unknown."""
     if parameters is None:
         return [], []
     if not isinstance(parameters, Mapping):
         raise UsageError(f"parameters must be names with their values, not {_type_name(parameters)}")
     try:
-        return [str(name) for name in parameters], [float(value) for value in parameters.values()]
+        return [str(name) for name in parameters], [
+            _code(name, value, categories[name]) if name in categories else float(value)
+            for name, value in parameters.items()
+        ]
     except (TypeError, ValueError):
         raise UsageError(f"parameters must have numbers for values: {dict(parameters)}") from None
 
 
-def as_columns(parameters: Mapping[str, Sequence[float]] | None, clips: int) -> tuple[list[str], list[list[float]]]:
-    """The names, and for each clip its values."""
+def _code(parameter: str, value: float | str, known: Sequence[str]) -> float:
+    """The place of a name in `known`, behind its end where it is not there, so that it counts as never trained."""
+    if isinstance(value, str):
+        return float("nan") if value == "" else float(known.index(value) if value in known else len(known))
+    if math.isnan(value):
+        return value
+    raise UsageError(f"the parameter '{parameter}' has names for values ({', '.join(known)}), not {value!r}")
+
+
+def as_columns(
+    parameters: Mapping[str, Sequence[float] | Sequence[str]] | None,
+    clips: int,
+    categories: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> tuple[list[str], list[list[float]]]:
+    """The names, and for each clip its values, as of `as_parameters`."""
     if parameters is None:
         return [], [[] for _ in range(clips)]
     for name, values in parameters.items():
         if len(values) != clips:
             raise UsageError(f"the parameter '{name}' has {len(values)} values for {clips} clips")
-    rows = [as_parameters({name: values[i] for name, values in parameters.items()})[1] for i in range(clips)]
+    rows = [
+        as_parameters({name: values[i] for name, values in parameters.items()}, categories)[1] for i in range(clips)
+    ]
     return [str(name) for name in parameters], rows
 
 

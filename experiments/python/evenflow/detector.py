@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import numpy.typing as npt
 
 from evenflow import _evenflow
@@ -49,6 +50,7 @@ class Detector:
         self._device, self._threads = device, threads
         self._core = _evenflow.Detector(model, device, threads)
         self._parameter_names = tuple(self._core.parameter_names)
+        self._categories = tuple(tuple(names) for names in self._core.categories)
         self._score_names = tuple(self._core.score_names)
         self._config: dict[str, Any] = tomllib.loads(self._core.config)
 
@@ -68,6 +70,11 @@ class Detector:
     def parameter_names(self) -> tuple[str, ...]:
         """What the model estimates from the sound."""
         return self._parameter_names
+
+    @property
+    def categories(self) -> dict[str, tuple[str, ...]]:
+        """Of each parameter whose values are names, those that the model knows."""
+        return {name: known for name, known in zip(self._parameter_names, self._categories) if known}
 
     @property
     def threshold(self) -> float | None:
@@ -132,7 +139,7 @@ class Detector:
         self,
         recordings: Iterable[FilePath],
         *,
-        parameters: Mapping[str, Sequence[float]] | None = None,
+        parameters: Mapping[str, Sequence[float] | Sequence[str]] | None = None,
         other_machines: bool = False,
     ) -> list[Score]:
         """Scores recordings, in order; several are decoded side by side. Of each parameter a value per recording.
@@ -141,8 +148,12 @@ class Detector:
         """
         files = as_paths(recordings, "a recording")
         self._core.require_own_recordings(files, other_machines)
-        names, values = as_columns(parameters, len(files))
-        return [self._result(score, names) for score in self._core.score_files(files, names, values)]
+        names, values = as_columns(parameters, len(files), self.categories)
+        scores = self._core.score_files(files, names, values)
+        return [
+            self._result(score, names, given={name: column[i] for name, column in (parameters or {}).items()})
+            for i, score in enumerate(scores)
+        ]
 
     def score_shard(self, shard: FilePath, *, split: str = "test", other_machines: bool = False) -> list[Score]:
         """Scores a shard's clips of the split: "train", "test" or "all".
@@ -173,7 +184,7 @@ class Detector:
         UsageError: as of `score`.
         """
         self._require_own(clip, other_machines)
-        names, values = as_parameters(parameters)
+        names, values = as_parameters(parameters, self.categories)
         name = str(clip) if is_path(clip) else "samples"
         frame, zc, zd, scores, terms, estimate = self._core.encode(self.features(clip, rate), name, names, values)
         return Latents(
@@ -182,7 +193,10 @@ class Detector:
             zd,
             dict(zip(self._core.window_score_names, scores.T)),
             dict(zip(self._core.term_names, terms.T)),
-            dict(zip(self._parameter_names, estimate.T)),
+            {
+                name: _names(values, self.categories[name]) if name in self.categories else values
+                for name, values in zip(self._parameter_names, estimate.T)
+            },
         )
 
     def explain(
@@ -202,7 +216,7 @@ class Detector:
         folder or a manifest of recordings, or a shard; anomalies in it are left out. UsageError: as of `score`, or
         the model gives no finite sound at `at`.
         """
-        point, name = list(zip(*as_parameters(at))), score or ""
+        point, name = list(zip(*as_parameters(at, self.categories))), score or ""
         if any(math.isinf(value) for _, value in point):
             raise UsageError(f"the operating point must be of finite numbers, not {point}")
         others = None if normals is None else existing(normals, "the normal recordings")
@@ -228,23 +242,34 @@ class Detector:
         return existing(clip, "the recording")
 
     def _score(self, features: Floats, name: str, parameters: Parameters) -> Score:
-        names, values = as_parameters(parameters)
-        return self._result(self._core.score(features, name, names, values), names)
+        names, values = as_parameters(parameters, self.categories)
+        return self._result(self._core.score(features, name, names, values), names, given=parameters)
 
     def _result(
-        self, score: _evenflow.ClipScore, names: Sequence[str], categories: Sequence[Sequence[str]] = ()
+        self,
+        score: _evenflow.ClipScore,
+        names: Sequence[str],
+        categories: Sequence[Sequence[str]] = (),
+        given: Parameters = None,
     ) -> Score:
         parameters: dict[str, float | str] = dict(zip(names, score.parameters))
         for (name, code), known in zip(list(zip(names, score.parameters)), categories):
             if known and not math.isnan(code):
                 parameters[name] = known[int(code)]
+        parameters |= {name: value for name, value in (given or {}).items() if isinstance(value, str)}
         return Score(
             path=score.path,
             score=score.score,
             p_value=score.p_value,
             anomalous=_truth(score.decision),
             scores=dict(zip(self._score_names, score.scores)),
-            estimate=dict(zip(self._parameter_names, score.estimate)),
+            estimate={
+                name: str(_names(np.array(value), self.categories[name])) if name in self.categories else value
+                for name, value in zip(self._parameter_names, score.estimate)
+            },
+            probability={
+                name: value for name, value in zip(self._parameter_names, score.probability) if name in self.categories
+            },
             parameters=parameters,
             label={0: "normal", 1: "anomaly"}.get(score.label),
             windows=score.windows,
@@ -265,6 +290,12 @@ def _unpickled(model: bytes, device: str, threads: int) -> Detector:
         file = Path(folder) / "model.h5"
         file.write_bytes(model)
         return Detector(file, device=device, threads=threads)
+
+
+def _names(codes: npt.NDArray[np.float64], known: Sequence[str]) -> npt.NDArray[np.str_]:
+    """What codes stand for; "" where one is not a number."""
+    places = np.where(np.isnan(codes), len(known), codes).astype(int)
+    return np.array([*known, ""])[places]
 
 
 def _truth(value: int) -> bool | None:

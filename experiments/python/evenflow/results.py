@@ -19,7 +19,8 @@ class Score:
     p_value: float  #: how rarely a normal clip scores so high, by clips not trained on; NaN: the model has none
     anomalous: bool | None  #: None: no decision, for want of a threshold or of a finite score
     scores: dict[str, float]  #: all, by name; NaN: no value
-    estimate: dict[str, float]  #: of each parameter, by the model, from the sound
+    estimate: dict[str, float | str]  #: of each parameter, by the model, from the sound; "" for a name it can't tell
+    probability: dict[str, float]  #: of the estimate, where it is a name
     parameters: dict[str, float | str]  #: as they were given, a number or a name; NaN: unknown
     label: str | None  #: "normal" or "anomaly", where a shard knows it
     windows: int
@@ -40,4 +41,4 @@ class Latents:
     zd: Floats  #: [windows, size]
     scores: dict[str, npt.NDArray[np.float64]]  #: [windows] each
     terms: dict[str, npt.NDArray[np.float64]]  #: [windows] each: what scores are computed from
-    estimate: dict[str, npt.NDArray[np.float64]]  #: [windows] each
+    estimate: dict[str, npt.NDArray[np.float64] | npt.NDArray[np.str_]]  #: [windows] each
