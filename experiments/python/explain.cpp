@@ -19,12 +19,12 @@ namespace {
 namespace fs = std::filesystem;
 using train::Explanation;
 
-using Point = std::vector<std::pair<std::string, double>>;
+using Point = std::vector<std::pair<std::string, std::string>>;  // numbers as text
 
 train::ExplainOptions options_of(const SharedDetector& detector, const std::string& score, const Point& at) {
   std::vector<experiments::AskedValue> asked;
   for (const auto& [name, value] : at) {
-    asked.push_back({name, fmt::format("{}", value)});
+    asked.push_back({name, value});
   }
   train::ExplainOptions options;
   options.score = score;

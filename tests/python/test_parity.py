@@ -160,6 +160,38 @@ class Work(unittest.TestCase):
         self.assertEqual([score.parameters["velocity_mm_s"] for score in scores[:2]], [100.0, 200.0])
         self.assertIn("tool           a, b; unknown of 1 clip", world.program("info", shard))
 
+    def test_names_are_carried_scored_and_told(self):
+        manifest = world.recordings()
+        lines = manifest.read_text().splitlines()
+        named = world.folder() / "named.csv"
+        table = world.folder() / "named-scores.csv"
+        rows = [line + ",tool" if i == 0 else f"recordings/{line}," + "BA"[i // 3 % 2] for i, line in enumerate(lines)]
+        named.write_text("\n".join(rows) + "\n")
+        run = world.folder() / "named-run"
+        shard = evenflow.prepare(named, world.folder() / "named.h5", config=world.CONFIG).shard
+        model = evenflow.train(world.CONFIG, shard, run=run).model
+        world.program("score", "--model", model, named, "--out", table, "--threads", 1)
+        detector = evenflow.Detector(model, threads=1)
+        self.assertEqual(detector.categories, {"tool": ("A", "B")})
+        for row in rows_of(table):
+            clip = world.folder() / row["path"]
+            at = {"velocity_mm_s": float(row["velocity_mm_s"]), "tool": row["tool"]}
+            score = detector.score(clip, parameters=at)
+            self.assertEqual(score.parameters, at)
+            self.assertEqual(score.scores["nll_given_v"], float(row["nll_given_v"]))
+            self.assertEqual(score.estimate["tool"], row["estimate_tool"])
+            self.assertEqual(score.probability, {"tool": float(row["estimate_tool_p"])})
+            (together,) = detector.score_files([clip], parameters={"tool": [row["tool"]]})
+            self.assertEqual(together.parameters, {"tool": row["tool"]})
+        self.assertTrue(set(detector.encode(clip).estimate["tool"]) <= {"A", "B"})
+        new = detector.score(clip, parameters={"tool": "C"})
+        self.assertEqual(new.parameters, {"tool": "C"})
+        self.assertTrue(new.outside_calibration)
+        self.assertTrue(np.isnan(new.scores["nll_given_v"]))
+        self.assertTrue(np.isfinite(new.score))
+        with self.assertRaisesRegex(evenflow.UsageError, "'tool' has names for values \\(A, B\\), not 3"):
+            detector.score(clip, parameters={"tool": 3})
+
     def test_encode_gives_the_latents_that_the_program_writes_and_the_clips_score(self):
         clip = world.clips("test")[0]
         latents, score = world.detector().encode(clip), world.detector().score(clip)

@@ -102,13 +102,16 @@ def as_parameters(
         return [], []
     if not isinstance(parameters, Mapping):
         raise UsageError(f"parameters must be names with their values, not {_type_name(parameters)}")
-    try:
-        return [str(name) for name in parameters], [
-            _code(name, value, categories[name]) if name in categories else float(value)
-            for name, value in parameters.items()
-        ]
-    except (TypeError, ValueError):
-        raise UsageError(f"parameters must have numbers for values: {dict(parameters)}") from None
+    values: list[float] = []
+    for name, value in parameters.items():
+        if name in categories:
+            values.append(_code(name, value, categories[name]))
+            continue
+        try:
+            values.append(float(value))
+        except (TypeError, ValueError):
+            raise UsageError(f"parameters must have numbers for values: {dict(parameters)}") from None
+    return [str(name) for name in parameters], values
 
 
 def _code(parameter: str, value: float | str, known: Sequence[str]) -> float:

@@ -216,9 +216,11 @@ class Detector:
         folder or a manifest of recordings, or a shard; anomalies in it are left out. UsageError: as of `score`, or
         the model gives no finite sound at `at`.
         """
-        point, name = list(zip(*as_parameters(at, self.categories))), score or ""
-        if any(math.isinf(value) for _, value in point):
-            raise UsageError(f"the operating point must be of finite numbers, not {point}")
+        names, values = as_parameters(at, self.categories)
+        if any(math.isinf(value) for value in values):
+            raise UsageError(f"the operating point must be of finite numbers, not {dict(zip(names, values))}")
+        point = [(str(of), value if isinstance(value, str) else repr(float(value))) for of, value in (at or {}).items()]
+        name = score or ""
         others = None if normals is None else existing(normals, "the normal recordings")
         if is_path(clip):
             file = self._recording(clip, rate)
@@ -295,7 +297,7 @@ def _unpickled(model: bytes, device: str, threads: int) -> Detector:
 def _names(codes: npt.NDArray[np.float64], known: Sequence[str]) -> npt.NDArray[np.str_]:
     """What codes stand for; "" where one is not a number."""
     places = np.where(np.isnan(codes), len(known), codes).astype(int)
-    return np.array([*known, ""])[places]
+    return np.asarray(np.array([*known, ""])[places], dtype=np.str_)
 
 
 def _truth(value: int) -> bool | None:
