@@ -230,7 +230,8 @@ int run(const SampleArguments& arguments) {
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (!std::all_of(windows.logmel_db.begin(), windows.logmel_db.end(), is_finite)) {
     throw io::UsageError("the model gives no finite sound" + at_text(asked) +
-                         "; ask for values near those it was trained at (evenflow info shows them)");
+                         "; ask for values near those it was trained at (evenflow info shows them), " +
+                         (arguments.from ? "" : "lower --temperature, ") + "or train it longer");
   }
   if (!arguments.out.empty()) {
     io::write_samples(arguments.out, to_file(arguments, windows, names, at));

@@ -174,6 +174,7 @@ TEST(OperatingPoints, OfACategoryAreItsNames) {
     codes.insert(codes.end(), {first + 0.0, first + 1.0, first + 2.0});
   }
   std::vector<std::string> names;
+  names.reserve(400);
   for (int i = 0; i < 400; ++i) {
     names.push_back(std::to_string(i) + "x");
   }
