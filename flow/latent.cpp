@@ -245,10 +245,12 @@ LatentPrior::Moments LatentPrior::moments(kernels::Stream& stream, GlowPass& pas
   for (int b = 0; b < shape_.blocks; ++b) {
     kernels::gaussian_squares(stream, {.z = pass.zc(b), .squares = moments.zc_squares});
   }
-  for (int64_t g = 0; g < groups_; ++g) {
-    kernels::gaussian_moments(stream, {.z = part(pass.zd(), runs_[static_cast<size_t>(g)]),
-                                       .sum = moments.sum.slice(g * m, m),
-                                       .centred_squares = moments.centred.slice(g * m, m)});
+  for (size_t g = 0; g < runs_.size(); g += parts(g)) {
+    const auto first = static_cast<int64_t>(g) * m, count = static_cast<int64_t>(parts(g)) * m;
+    kernels::gaussian_moments(stream, {.z = runs_from(pass.zd(), g),
+                                       .sum = moments.sum.slice(first, count),
+                                       .centred_squares = moments.centred.slice(first, count),
+                                       .by_channel = true});
   }
   return moments;
 }
@@ -357,12 +359,13 @@ void LatentPrior::loss(kernels::Stream& stream, GlowPass& pass, Array<const doub
   for (int b = 0; b < shape_.blocks; ++b) {
     kernels::gaussian_backward(stream, {.z = pass.zc(b), .shift = moments.zeros, .scale = scale, .dz = pass.dzc(b)});
   }
-  for (int64_t g = 0; g < groups_; ++g) {
-    const LatentRun& run = runs_[static_cast<size_t>(g)];
-    kernels::gaussian_backward(stream, {.z = part(pass.zd(), run),
-                                        .shift = moments.shift.slice(g * m, m),
-                                        .scale = scale,
-                                        .dz = part(pass.dzd(), run)});
+  for (size_t g = 0; g < runs_.size(); g += parts(g)) {
+    kernels::gaussian_backward(
+        stream, {.z = runs_from(pass.zd(), g),
+                 .shift = moments.shift.slice(static_cast<int64_t>(g) * m, static_cast<int64_t>(parts(g)) * m),
+                 .scale = scale,
+                 .dz = runs_from(pass.dzd(), g),
+                 .by_channel = true});
   }
 }
 

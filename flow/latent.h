@@ -58,9 +58,12 @@ class LatentPrior {
   struct Moments;
   Moments moments(kernels::Stream& stream, GlowPass& pass) const;
   int64_t zc_size() const { return shape_.dimensions() - std::max<int64_t>(1, parameters()) * parameter_elements_; }
-  // The elements of a run as a map of their own.
-  static kernels::Map part(const kernels::Map& zd, const LatentRun& run) {
-    return {zd.data + run.first, zd.n, 1, 1, run.count, zd.sample_stride, zd.device};
+  // How many runs run g's parameter has, of which g is the first: one, or its categories.
+  size_t parts(size_t g) const { return static_cast<size_t>(std::max<int64_t>(1, priors_[g].categories)); }
+  // They as channels of a map of their own.
+  kernels::Map runs_from(const kernels::Map& zd, size_t g) const {
+    return {zd.data + runs_[g].first, zd.n,     static_cast<int64_t>(parts(g)), 1, runs_[g].count,
+            zd.sample_stride,         zd.device};
   }
   struct Found;
   void add_number(size_t run, const Found& found, double v, std::span<double> estimate) const;

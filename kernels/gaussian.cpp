@@ -5,9 +5,18 @@
 
 namespace evenflow::kernels {
 
+namespace {
+
+template <class Task>
+int64_t sums_of(const Task& task) {
+  return task.by_channel ? task.z.n * task.z.c : task.z.n;
+}
+
+}  // namespace
+
 void gaussian_moments(Stream& stream, const GaussianMoments& task) {
-  check_at_least("gaussian_moments", "sum", task.sum, task.z.n);
-  check_at_least("gaussian_moments", "centred_squares", task.centred_squares, task.z.n);
+  check_at_least("gaussian_moments", "sum", task.sum, sums_of(task));
+  check_at_least("gaussian_moments", "centred_squares", task.centred_squares, sums_of(task));
   dispatch(stream, "gaussian_moments", task);
 }
 
@@ -18,13 +27,13 @@ void gaussian_squares(Stream& stream, const GaussianSquares& task) {
 
 void gaussian_backward(Stream& stream, const GaussianBackward& task) {
   check_same_shape("gaussian_backward", task.z, task.dz);
-  check_at_least("gaussian_backward", "shift", task.shift, task.z.n);
+  check_at_least("gaussian_backward", "shift", task.shift, sums_of(task));
   dispatch(stream, "gaussian_backward", task);
 }
 
 Cost cost(const GaussianMoments& task) {
   const auto elements = static_cast<double>(task.z.size());
-  return {bytes_of_floats(elements) + 4 * bytes_of_doubles(task.z.n), 4 * elements};
+  return {bytes_of_floats(elements) + 4 * bytes_of_doubles(sums_of(task)), 4 * elements};
 }
 
 Cost cost(const GaussianSquares& task) {
@@ -34,7 +43,7 @@ Cost cost(const GaussianSquares& task) {
 
 Cost cost(const GaussianBackward& task) {
   const auto elements = static_cast<double>(task.z.size());
-  return {2 * bytes_of_floats(elements) + bytes_of_doubles(task.z.n), 2 * elements};
+  return {2 * bytes_of_floats(elements) + bytes_of_doubles(sums_of(task)), 2 * elements};
 }
 
 }  // namespace evenflow::kernels

@@ -7,11 +7,12 @@
 
 namespace evenflow::kernels {
 
-/// Of each sample z [c, h, w]: sum += sum of z, centred_squares += sum of (z - own mean)^2, two-pass, in float64 and
-/// within 2^-52 (4 + 2 sqrt(c h w)) of the magnitudes added up. ShapeError.
+/// Of each sample z [c, h, w], or of each of its channels: sum += sum of z, centred_squares += sum of (z - own mean)^2,
+/// two-pass, in float64 and within 2^-52 (4 + 2 sqrt(elements)) of the magnitudes added up. ShapeError.
 struct GaussianMoments {
   ConstMap z;
-  Array<double> sum, centred_squares;  ///< [n] or longer
+  Array<double> sum, centred_squares;  ///< [n], or [c * n], channel by channel, or longer
+  bool by_channel = false;
 };
 void gaussian_moments(Stream& stream, const GaussianMoments& task);
 Cost cost(const GaussianMoments& task);
@@ -24,12 +25,13 @@ struct GaussianSquares {
 void gaussian_squares(Stream& stream, const GaussianSquares& task);
 Cost cost(const GaussianSquares& task);
 
-/// dz = scale (z - shift[sample]); dz may be z's memory. Within 2^-22 |scale| (|z| + |shift|).
+/// dz = scale (z - shift of its sample, or channel); dz may be z's memory. Within 2^-22 |scale| (|z| + |shift|).
 struct GaussianBackward {
   ConstMap z;
-  Array<const double> shift;  ///< [n] or longer
+  Array<const double> shift;  ///< [n], or [c * n], channel by channel, or longer
   double scale = 1;
   Map dz;
+  bool by_channel = false;
 };
 void gaussian_backward(Stream& stream, const GaussianBackward& task);
 Cost cost(const GaussianBackward& task);

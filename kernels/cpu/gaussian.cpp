@@ -71,12 +71,15 @@ HWY_EXPORT(scaled_difference);
 
 void run(Stream&, const GaussianMoments& task) {
   const ConstMap& z = task.z;
-  const int64_t count = z.c * z.pixels();
-  for (int64_t n = 0; n < z.n; ++n) {
-    const double total = HWY_DYNAMIC_DISPATCH(sum)(z.sample(n), count);
-    task.sum[n] += total;
-    task.centred_squares[n] +=
-        HWY_DYNAMIC_DISPATCH(centred_squares)(z.sample(n), total / static_cast<double>(count), count);
+  const int64_t parts = task.by_channel ? z.c : 1, count = z.c / parts * z.pixels();
+  for (int64_t part = 0; part < parts; ++part) {
+    for (int64_t n = 0; n < z.n; ++n) {
+      const float* own = z.sample(n) + part * count;
+      const double total = HWY_DYNAMIC_DISPATCH(sum)(own, count);
+      task.sum[part * z.n + n] += total;
+      task.centred_squares[part * z.n + n] +=
+          HWY_DYNAMIC_DISPATCH(centred_squares)(own, total / static_cast<double>(count), count);
+    }
   }
 }
 
@@ -90,10 +93,13 @@ void run(Stream&, const GaussianSquares& task) {
 
 void run(Stream&, const GaussianBackward& task) {
   const ConstMap& z = task.z;
-  for (int64_t n = 0; n < z.n; ++n) {
-    HWY_DYNAMIC_DISPATCH(scaled_difference)
-    (z.sample(n), static_cast<float>(task.shift[n]), static_cast<float>(task.scale), z.c * z.pixels(),
-     task.dz.sample(n));
+  const int64_t parts = task.by_channel ? z.c : 1, count = z.c / parts * z.pixels();
+  for (int64_t part = 0; part < parts; ++part) {
+    for (int64_t n = 0; n < z.n; ++n) {
+      HWY_DYNAMIC_DISPATCH(scaled_difference)
+      (z.sample(n) + part * count, static_cast<float>(task.shift[part * z.n + n]), static_cast<float>(task.scale),
+       count, task.dz.sample(n) + part * count);
+    }
   }
 }
 

@@ -1,8 +1,8 @@
-// Grid. Sums: a block per sample, about one pack of 16 bytes per thread, so that n = 128 samples keep a large GPU's
-// multiprocessors busy and the second pass reads the first-level cache. Backward: planes.h's grid, a sample as one
-// plane.
-// Traffic: sums 4 bytes per element (moments read it twice, the second time from a cache), backward 8.
-// Sums: in float64; a thread's packs in order, then the block's tree. The order depends on the shape alone.
+// Grid. Sums: a block per sample or, along grid.y, channel, about one pack of 16 bytes per thread, so that n = 128
+// samples keep a large GPU's multiprocessors busy and the second pass reads the first-level cache. Backward: planes.h's
+// grid, a sample or a channel as one plane. Traffic: sums 4 bytes per element (moments read it twice, the second time
+// from a cache), backward 8. Sums: in float64; a thread's packs in order, then the block's tree. The order depends on
+// the shape alone.
 #include "kernels/gaussian.h"
 
 #include <algorithm>
@@ -36,7 +36,7 @@ __global__ void gaussian_moments_kernel(LaneStrides lanes, const float* __restri
   to_lane(lanes, z, sums, centred_squares);
   SharedMemory memory;
   const Shared<double> warps = memory.take<double>(most_warps);
-  const float* mine = z + blockIdx.x * stride;
+  const float* mine = z + blockIdx.x * stride + blockIdx.y * packs * kWidth;
   const double sum = sum_packs<kWidth>(mine, packs, warps, [](double value) { return value; });
   const double mean = sum / static_cast<double>(packs * kWidth);
   const double centred =
@@ -44,8 +44,9 @@ __global__ void gaussian_moments_kernel(LaneStrides lanes, const float* __restri
   if (threadIdx.x != 0) {
     return;
   }
-  sums[blockIdx.x] += sum;
-  centred_squares[blockIdx.x] += centred;
+  const int64_t out = static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+  sums[out] += sum;
+  centred_squares[out] += centred;
 }
 
 template <int kWidth>
@@ -71,19 +72,23 @@ __global__ void gaussian_backward_kernel(LaneStrides lanes, PackedPlanes samples
   if (at.n >= samples.n) {
     return;
   }
-  const auto mine = static_cast<float>(shift[at.n]);
-  map_packs<kWidth>(samples, at, z + at.n * z_stride, dz + at.n * dz_stride,
+  const auto mine = static_cast<float>(shift[at.c * samples.n + at.n]);
+  const int64_t plane = at.c * samples.packs * kWidth;
+  map_packs<kWidth>(samples, at, z + at.n * z_stride + plane, dz + at.n * dz_stride + plane,
                     [=](float value) { return (value - mine) * scale; });
 }
 
-/// A map's samples as one plane each.
-PackedPlanes samples_of(ConstMap z, int width) {
-  return {z.n, 1, z.c * z.pixels() / width};
+/// A map's samples, or its channels, as one plane each.
+PackedPlanes planes_of(ConstMap z, int width, bool by_channel = false) {
+  return {z.n, by_channel ? z.c : 1, (by_channel ? 1 : z.c) * z.pixels() / width};
 }
 
 Launch sums_launch(const char* name, const PackedPlanes& samples) {
   const int64_t threads = std::clamp<int64_t>(divide_up(samples.packs, warp_size) * warp_size, warp_size, most_threads);
-  return {name, {static_cast<unsigned>(samples.n)}, {static_cast<unsigned>(threads)}, block_sum_bytes};
+  return {name,
+          {static_cast<unsigned>(samples.n), static_cast<unsigned>(samples.c)},
+          {static_cast<unsigned>(threads)},
+          block_sum_bytes};
 }
 
 }  // namespace
@@ -94,7 +99,7 @@ void run(Stream& stream, const GaussianMoments& task) {
     return;
   }
   const bool packs = planes_are_packs(z);
-  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = planes_of(z, packs ? pack_floats : 1, task.by_channel);
   launch(stream, sums_launch("gaussian_moments", samples),
          packs ? gaussian_moments_kernel<pack_floats> : gaussian_moments_kernel<1>, z.data, z.sample_stride,
          samples.packs, task.sum.data, task.centred_squares.data);
@@ -106,7 +111,7 @@ void run(Stream& stream, const GaussianSquares& task) {
     return;
   }
   const bool packs = planes_are_packs(z);
-  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = planes_of(z, packs ? pack_floats : 1);
   launch(stream, sums_launch("gaussian_squares", samples),
          packs ? gaussian_squares_kernel<pack_floats> : gaussian_squares_kernel<1>, z.data, z.sample_stride,
          samples.packs, task.squares.data);
@@ -116,7 +121,7 @@ void run(Stream& stream, const GaussianBackward& task) {
   const ConstMap& z = task.z;
   const Map& dz = task.dz;
   const bool packs = planes_are_packs(z, dz);
-  const PackedPlanes samples = samples_of(z, packs ? pack_floats : 1);
+  const PackedPlanes samples = planes_of(z, packs ? pack_floats : 1, task.by_channel);
   const PlaneGrid shape = grid_over(samples);
   launch(stream, {"gaussian_backward", shape.grid, shape.block},
          packs ? gaussian_backward_kernel<pack_floats> : gaussian_backward_kernel<1>, samples, z.data, z.sample_stride,

@@ -96,6 +96,40 @@ TEST_P(Gaussian, BackwardIsTheDistanceFromTheShift) {
   expect_close(out.values().values, expected.values, bound.values, "dz");
 }
 
+// Channels as samples of their own would have them, to the last bit; what lies behind c * n sums stays.
+TEST_P(Gaussian, ByChannelEachIsASampleOfItsOwn) {
+  Rng rng(24);
+  const MapShape& s = shape();
+  const Maps z = s.random(rng, 2.0);
+  const Vector shift = random_vector(rng, s.c * s.n, 3.0), before = random_vector(rng, s.c * s.n + 1, 10.0);
+  const GuardedMap in(z, s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device()), alone(s.n, s.c, s.h, s.w, s.around, device());
+  const GuardedBuffer<double> shifts(shift, device());
+  const GuardedBuffer<double> sum(before, device()), squares(before, device());
+  const GuardedBuffer<double> sum_alone(before, device()), squares_alone(before, device());
+  kernels::gaussian_moments(stream_,
+                            {.z = in.view(), .sum = sum.view(), .centred_squares = squares.view(), .by_channel = true});
+  kernels::gaussian_backward(
+      stream_, {.z = in.view(), .shift = shifts.view(), .scale = 0.25, .dz = out.view(), .by_channel = true});
+  const auto channel = [&](kernels::Map map, int64_t c) {
+    map.data += c * s.pixels();
+    map.c = 1;
+    return map;
+  };
+  for (int64_t c = 0; c < s.c; ++c) {
+    const kernels::Map own = channel(in.view(), c);
+    kernels::gaussian_moments(stream_, {.z = own,
+                                        .sum = sum_alone.view().slice(c * s.n, s.n),
+                                        .centred_squares = squares_alone.view().slice(c * s.n, s.n)});
+    kernels::gaussian_backward(
+        stream_, {.z = own, .shift = shifts.view().slice(c * s.n, s.n), .scale = 0.25, .dz = channel(alone.view(), c)});
+  }
+  stream_.synchronise();
+  EXPECT_EQ(sum.values(), sum_alone.values());
+  EXPECT_EQ(squares.values(), squares_alone.values());
+  EXPECT_EQ(out.values().values, alone.values().values);
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Gaussian, on_every_backend(map_shapes()), case_name<MapShape>);
 
 }  // namespace
