@@ -71,7 +71,7 @@ io::ConditionSettings with_learnable(const io::Config& config, const io::Shard& 
     }
     varying.push_back(p);
   }
-  const io::ConditionSettings settings = settings_of(config.condition, names, varying);
+  io::ConditionSettings settings = settings_of(config.condition, names, varying);
   if (varying.empty()) {
     return settings;
   }
