@@ -90,14 +90,11 @@ std::vector<int64_t> parts_of(const io::ConditionData& condition) {
   return parts;
 }
 
-/// The lengths of a window nearest to the shape's in which a parameter's run can be dealt into every number of parts
-/// where there are so many parameters: "48 or 72"; empty where none up to `longest` can.
-std::string even_widths(const GlowShape& shape, size_t parameters, const std::vector<int64_t>& parts) {
+/// The lengths of a window nearest to the shape's that fit, below and above: "48 or 72"; empty where none up to
+/// `longest` does.
+template <class Fits>
+std::string nearest_widths(const GlowShape& shape, const Fits& fits) {
   const int64_t step = int64_t{1} << shape.blocks;
-  const auto fits = [&](int64_t width) {
-    const int64_t elements = elements_of_parameter(shape, parameters, width);
-    return elements > 0 && std::all_of(parts.begin(), parts.end(), [&](int64_t n) { return elements % n == 0; });
-  };
   int64_t above = shape.width + step, below = shape.width - step;
   // Some multiple of every number of categories is even; names of many categories may need an absurd one.
   constexpr int64_t longest = 4096;
@@ -134,8 +131,18 @@ std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionD
   std::vector<LatentRun> runs;
   for (size_t p = 0; p < parameters; ++p) {
     const auto parts = static_cast<int64_t>(categories_of(condition, p));
+    if (parts > most_latent_groups) {
+      throw io::UsageError(
+          fmt::format("{} has {} categories, and zd carries {} at most; leave it out of "
+                      "condition.parameters",
+                      condition.names[p], parts, most_latent_groups));
+    }
     if (elements % parts != 0) {
-      const std::string widths = even_widths(shape, parameters, parts_of(condition));
+      const std::vector<int64_t> all = parts_of(condition);
+      const std::string widths = nearest_widths(shape, [&](int64_t width) {
+        const int64_t own = elements_of_parameter(shape, parameters, width);
+        return own > 0 && std::all_of(all.begin(), all.end(), [&](int64_t n) { return own % n == 0; });
+      });
       throw io::UsageError(
           fmt::format("{}; {}leave it out of condition.parameters", uneven(condition, p, elements),
                       widths.empty() ? "" : fmt::format("set window.window_frames to {}, or ", widths)));
@@ -155,50 +162,65 @@ std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionD
   return runs;
 }
 
-CarriedParameters carried_by_zd(const GlowShape& shape, const io::ConditionData& condition) {
+namespace {
+
+/// The places of the parameters that are kept in windows of `width` frames.
+std::vector<size_t> kept_parameters(const GlowShape& shape, const io::ConditionData& condition, int64_t width) {
   const std::vector<int64_t> parts = parts_of(condition);
   const int64_t channels = shape.channels(shape.blocks - 1) / 2;
-  CarriedParameters out;
-  size_t count = parts.size() + 1;
+  std::vector<size_t> kept;
   // Fewer parameters have longer runs: one may deal evenly to categories to which more do not.
-  while (out.kept.size() != count && --count > 0) {
-    const int64_t elements = elements_of_parameter(shape, count, shape.width);
-    out.kept.clear();
+  for (size_t count = parts.size(); count > 0 && kept.empty(); --count) {
+    const int64_t elements = elements_of_parameter(shape, count, width);
+    if (channels % static_cast<int64_t>(count) != 0 || elements == 0) {
+      continue;
+    }
     int64_t runs = 0;
     for (const bool name : {false, true}) {
       for (size_t p = 0; p < parts.size(); ++p) {
-        const bool deals = channels % static_cast<int64_t>(count) == 0 && elements % parts[p] == 0;
-        if (condition.is_category(p) == name && deals && out.kept.size() < count &&
+        if (condition.is_category(p) == name && elements % parts[p] == 0 && kept.size() < count &&
             runs + parts[p] <= most_latent_groups) {
-          out.kept.push_back(p);
+          kept.push_back(p);
           runs += parts[p];
         }
       }
     }
+    if (kept.size() < count) {
+      kept.clear();
+    }
   }
-  std::sort(out.kept.begin(), out.kept.end());
-  std::vector<int64_t> together;
-  for (const size_t p : out.kept) {
-    together.push_back(parts[p]);
-  }
-  const size_t among = std::max<size_t>(1, count);
-  const int64_t elements = elements_of_parameter(shape, among, shape.width);
-  for (size_t p = 0; p < parts.size(); ++p) {
-    if (std::find(out.kept.begin(), out.kept.end(), p) != out.kept.end()) {
+  std::sort(kept.begin(), kept.end());
+  return kept;
+}
+
+bool is_among(const std::vector<size_t>& kept, size_t p) {
+  return std::find(kept.begin(), kept.end(), p) != kept.end();
+}
+
+}  // namespace
+
+CarriedParameters carried_by_zd(const GlowShape& shape, const io::ConditionData& condition) {
+  CarriedParameters out{kept_parameters(shape, condition, shape.width), {}};
+  const int64_t among = std::max<int64_t>(1, static_cast<int64_t>(out.kept.size()));
+  const int64_t elements = elements_of_parameter(shape, static_cast<size_t>(among), shape.width);
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (is_among(out.kept, p)) {
       continue;
     }
-    std::string reason = fmt::format(
-        "zd carries {} of {} parameters here; condition.parameters says which if it shall be others, and model.blocks "
-        "gives zd more channels",
-        count, parts.size());
-    if (elements % parts[p] != 0) {
-      together.push_back(parts[p]);
-      const std::string widths = even_widths(shape, among, together);
-      together.pop_back();
-      reason = uneven(condition, p, elements);
-      if (!widths.empty()) {
-        reason += fmt::format("; with window.window_frames {} they can", widths);
-      }
+    const auto parts = static_cast<int64_t>(categories_of(condition, p));
+    const std::string widths =
+        nearest_widths(shape, [&](int64_t width) { return is_among(kept_parameters(shape, condition, width), p); });
+    std::string reason =
+        parts > most_latent_groups
+            ? fmt::format("it has {} categories, and zd carries {} at most", parts, most_latent_groups)
+        : elements % parts != 0
+            ? uneven(condition, p, elements)
+            : fmt::format(
+                  "zd carries {} of {} parameters, to which its {} channels can be dealt evenly; name others "
+                  "in condition.parameters if it shall be others",
+                  out.kept.size(), condition.names.size(), shape.channels(shape.blocks - 1) / 2);
+    if (!widths.empty()) {
+      reason += fmt::format("; with window.window_frames {} they can", widths);
     }
     out.left_out.push_back(fmt::format("{} is left out: {}", condition.names[p], reason));
   }

@@ -168,10 +168,10 @@ std::optional<DcaseName> parse_dcase_name(std::string_view stem) {
     return std::nullopt;
   }
   ++i;
-  for (; i < words.size(); ++i) {
-    if (!is_unknown(words[i])) {
-      name.attributes.push_back(words[i]);
-    }
+  const auto first = words.begin() + static_cast<std::ptrdiff_t>(i);
+  // A "noAttribute" among others is a value: what stands before it is its key.
+  if (!std::all_of(first, words.end(), is_unknown)) {
+    name.attributes.assign(first, words.end());
   }
   return name;
 }
@@ -188,8 +188,12 @@ Attributes read_attributes(const std::vector<std::string>& words) {
   Attributes out;
   const bool value_first = !words.empty() && number_with_unit(words[0]).has_value();
   for (size_t i = 0; i < words.size();) {
+    if (is_unknown(words[i])) {
+      ++i;
+      continue;
+    }
     const bool last = i + 1 == words.size();
-    const bool is_key = value_first || (!last && number_with_unit(words[i + 1]));
+    const bool is_key = value_first || (!last && (number_with_unit(words[i + 1]) || is_unknown(words[i + 1])));
     std::optional<Attributes> glued = is_key ? std::nullopt : glued_attributes(words[i]);
     if (glued) {
       std::move(glued->begin(), glued->end(), std::back_inserter(out));
@@ -199,7 +203,10 @@ Attributes read_attributes(const std::vector<std::string>& words) {
       out.push_back({"", words[i]});  // A1 in A1_Spd28V_Mic1
       i += 1;
     } else {
-      out.push_back({words[value_first ? i + 1 : i], words[value_first ? i : i + 1]});
+      Attribute pair{words[value_first ? i + 1 : i], words[value_first ? i : i + 1]};
+      if (!is_unknown(pair.value)) {
+        out.push_back(std::move(pair));
+      }
       i += 2;
     }
   }

@@ -77,6 +77,9 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
     if (name.empty()) {
       throw DataError(at + "column " + std::to_string(i + 1) + " has no name; name or remove it");
     }
+    if (declared_parameter(name).is_category) {
+      throw DataError(at + "column '" + name + category_suffix + "' says twice that it is a category; once will do");
+    }
     refuse(name_fault(name), at + "column", name);
     if (!seen.emplace(name, i).second) {
       throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");

@@ -36,10 +36,16 @@ void describe(Graph& graph, const train::Detector& detector) {
   const io::ModelData& model = detector.model();
   const io::ConditionData& condition = model.condition;
   if (condition.has_category()) {
+    std::vector<std::string> names;
+    for (size_t p = 0; p < condition.names.size(); ++p) {
+      if (condition.is_category(p)) {
+        names.push_back(condition.names[p]);
+      }
+    }
     throw io::UsageError(fmt::format(
         "the model is tied to names ({}), which no graph computes yet; train one with the numbers alone named in "
         "condition.parameters, or with condition.enabled = false, to export it",
-        fmt::join(condition.names, ", ")));
+        fmt::join(names, ", ")));
   }
   const io::FrontendSettings& frontend = model.config.frontend;
   const io::Provenance& from = model.provenance;

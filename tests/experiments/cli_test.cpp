@@ -325,6 +325,8 @@ TEST(BadManifests, NameFileLineAndCure) {
       {std::string(header) + "a.wav,train,normal,m,1\na.wav,train,normal,m,1\n", {"m.csv:3", "a.wav", "line 2"}},
       {"path,split,label,machine,colour\na.wav,train,normal,m,7\nb.wav,train,normal,m,red\n",
        {"m.csv:3", "colour", "red"}},
+      {"path,split,label,machine,tool:category:category\na.wav,train,normal,m,A\n",
+       {"m.csv:1", "tool:category", "once"}},
       {std::string(header) + "a.wav,half,normal,m,1\n", {"m.csv:2", "half"}},
       {std::string(header) + "a.wav,train,fine,m,1\n", {"m.csv:2", "fine"}},
       {std::string(header) + "a.wav,train,normal,m\n", {"m.csv:2", "cells"}},

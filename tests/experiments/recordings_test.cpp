@@ -361,7 +361,7 @@ TEST(Condition, AParameterThatNeverVariesIsLeftOut) {
   expect_done(prepare(folder, "m.csv"));
   const Outcome constant = train(folder);
   expect_done(constant);
-  EXPECT_THAT(constant.out, AllOf(HasSubstr("mic is left out"), HasSubstr("unconstrained: no parameter varies")));
+  EXPECT_THAT(constant.out, AllOf(HasSubstr("mic is left out"), HasSubstr("unconstrained: zd carries no parameter")));
 }
 
 // ---------------------------------------------------------------------------------------------- parameters with names
@@ -440,6 +440,15 @@ TEST(Categories, AreCarriedScoredAndEvaluated) {
   put(folder / "numbered.csv", "path,split,label,machine,tool\n6.wav,test,normal,rail,3\n");
   expect_refused(score(folder, {"numbered.csv"}), 3,
                  {"numbered.csv", "numbers of 'tool'", "trained on names", "'tool:category'"});
+}
+
+TEST(Categories, ScoresWouldHaveAColumnTwice) {
+  const Folder folder;
+  put_tools(folder);
+  std::string twice = get(folder / "m.csv");
+  twice.replace(twice.find("speed"), 5, "tool_p");
+  put(folder / "m.csv", twice);
+  expect_refused(prepare(folder, "m.csv"), 3, {"'tool' and 'tool_p'", "rename one"});
 }
 
 TEST(Categories, AreNumbersOnlyWhereTheyAreNotDeclared) {

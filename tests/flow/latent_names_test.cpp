@@ -22,6 +22,7 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using tests::message_of;
 
 constexpr double missing = std::numeric_limits<double>::quiet_NaN();
@@ -106,7 +107,13 @@ TEST(CarriedByZd, AsManyAsDealEvenlyNumbersFirst) {
             std::vector<std::string>{"p1 is left out: the 48 elements of zd for p1 cannot be dealt evenly to its 5 "
                                      "categories (c0, c1, c2, c3, c4); with window.window_frames 20 or 40 they can"});
   EXPECT_THAT(carried_by_zd(small_shape(), condition_of({0, 0, 0})).left_out,
-              ElementsAre(AllOf(HasSubstr("p2 is left out: zd carries 2 of 3"), HasSubstr("condition.parameters"))));
+              ElementsAre(AllOf(HasSubstr("p2 is left out: zd carries 2 of 3 parameters, to which its 4 channels"),
+                                HasSubstr("condition.parameters"))));
+  EXPECT_THAT(carried_by_zd(small_shape(), condition_of({65})).left_out,
+              ElementsAre("p0 is left out: it has 65 categories, and zd carries 64 at most"));
+  // No length of a window makes room for a third.
+  EXPECT_THAT(carried_by_zd(small_shape(), condition_of({0, 0, 5})).left_out,
+              ElementsAre(AllOf(HasSubstr("evenly to its 5 categories"), Not(HasSubstr("they can")))));
   // The lengths that a reason names help.
   EXPECT_EQ(carried_by_zd(small_shape(20), condition_of({0, 5})).kept, (std::vector<size_t>{0, 1}));
   EXPECT_EQ(carried_by_zd(small_shape(40), condition_of({0, 5})).kept, (std::vector<size_t>{0, 1}));

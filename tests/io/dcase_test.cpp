@@ -49,6 +49,14 @@ TEST(DcaseName, SectionsSince2021) {
   EXPECT_EQ(none->label, "normal");
   EXPECT_THAT(none->attributes, IsEmpty());
 
+  // What is unknown has a key; nothing slips into its place.
+  const auto partly = parse_dcase_name("section_00_source_train_normal_0000_loc_noAttribute_spd_0");
+  ASSERT_TRUE(partly);
+  const Attributes known = read_attributes(partly->attributes);
+  ASSERT_EQ(known.size(), 1U);
+  EXPECT_EQ(known[0].key, "spd");
+  EXPECT_EQ(known[0].value, "0");
+
   const auto evaluation_2021 = parse_dcase_name("section_03_source_test_0000");
   ASSERT_TRUE(evaluation_2021);
   EXPECT_EQ(evaluation_2021->domain, "source");

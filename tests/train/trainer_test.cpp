@@ -497,7 +497,7 @@ void write_tools(const std::filesystem::path& file, int train_clips, int test_cl
                                   [=](size_t clip, io::Clip& out) {
                                     out.label = 0;
                                     out.parameter[1] = clip == 7 ? std::nan("") : static_cast<double>(clip % 2);
-                                    if (clip + 1 == static_cast<size_t>(train_clips + test_clips)) {
+                                    if (static_cast<int>(clip) + 1 == train_clips + test_clips) {
                                       out.parameter[1] = 2.0;
                                     }
                                   }});

@@ -309,6 +309,14 @@ void find_estimated_names(const std::vector<io::CsvRow>& rows, const std::map<st
 
 void require_parameter_names(const std::vector<std::string>& names, const std::filesystem::path& file) {
   for (const std::string& name : names) {
+    // Of a parameter that is a name the scores have estimate_<name> and estimate_<name>_p.
+    const auto longer = std::find(names.begin(), names.end(), name + probability_suffix);
+    if (longer != names.end()) {
+      throw io::DataError(
+          fmt::format("'{}' has parameters '{}' and '{}', and columns of the scores would have one name; rename one in "
+                      "the manifest",
+                      file.string(), name, *longer));
+    }
     if (!is_reserved(name)) {
       continue;
     }

@@ -455,7 +455,7 @@ void Training::log_start() {
   if (condition_.names.empty()) {
     log_.line(!config_.condition.enabled                   ? "unconstrained: condition.enabled is false"
               : data_.shards[0]->parameter_names().empty() ? "unconstrained: the shards have no parameter"
-                                                           : "unconstrained: no parameter varies in training");
+                                                           : "unconstrained: zd carries no parameter");
   }
   if (data_.augment) {
     log_.line("training windows are changed at random: " + describe_augmentation(data_.augmentation));
