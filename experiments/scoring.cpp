@@ -32,8 +32,19 @@ void declare_scoring(Options& options, ScoringRequest& request) {
   options.compute(request.compute);
 }
 
-ScoringInputs::ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared)
-    : request_(request), declared_(std::move(declared)) {
+namespace {
+
+/// Whether a manifest says the recordings' values, rather than names of files and folders.
+bool has_manifest(const fs::path& input) {
+  std::error_code error;
+  return input.extension() == ".csv" || fs::exists(input / "manifest.csv", error);
+}
+
+}  // namespace
+
+ScoringInputs::ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared,
+                             io::DeclaredCategories declared_of_files)
+    : request_(request), declared_(std::move(declared)), declared_of_files_(std::move(declared_of_files)) {
   std::vector<train::ScoreTable> values;
   for (const fs::path& input : request_.inputs) {
     open(input);
@@ -131,7 +142,7 @@ void ScoringInputs::list(const io::Clip& clip) {
 /// The clips to score, under the paths by which the table's rows can be told apart: as given where a recording is
 /// given itself or there are several inputs, else as the manifest has them or below the folder.
 ScoringInputs::Recordings ScoringInputs::open_recordings(const fs::path& path) {
-  Recordings out{read_clips(path, declared_), {}};
+  Recordings out{read_clips(path, has_manifest(path) ? declared_ : declared_of_files_), {}};
   io::Manifest& manifest = out.manifest;
   const bool is_recording = !fs::is_directory(path) && io::is_recording(path);
   select(manifest, is_recording);
@@ -218,7 +229,15 @@ void Scoring::run() {
 
 void Scoring::open() {
   const io::ModelData& model = detector_.model();
-  inputs_ = std::make_shared<const ScoringInputs>(request_, io::declared_categories(model.config.condition.parameters));
+  // What names of files say is text; 3 is a name where the model was trained on names.
+  io::DeclaredCategories trained;
+  for (size_t p = 0; p < model.condition.names.size(); ++p) {
+    if (model.condition.is_category(p)) {
+      trained.push_back(model.condition.names[p]);
+    }
+  }
+  inputs_ = std::make_shared<const ScoringInputs>(request_, io::declared_categories(model.config.condition.parameters),
+                                                  std::move(trained));
   inputs_->require_kinds(model.condition.names, model.condition.categories);
   require_own_machines(inputs_->machines(), detector_.model().provenance.machines, request_.other_machines);
   inputs_->print_notes();

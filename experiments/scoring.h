@@ -40,9 +40,11 @@ void declare_scoring(Options& options, ScoringRequest& request);
 /// The inputs, all looked at before any is scored, so that one which is refused costs no work.
 class ScoringInputs {
  public:
-  /// `request` must outlive it. `declared`: parameters whose values are names. io::UsageError, io::DataError: an input
-  /// that cannot be used, a parameter of numbers in one and of names in another.
-  explicit ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared = {});
+  /// `request` must outlive it. `declared`: parameters whose values are names, and those where names of files and
+  /// folders tell them. io::UsageError, io::DataError: an input that cannot be used, a parameter of numbers in one and
+  /// of names in another.
+  explicit ScoringInputs(const ScoringRequest& request, io::DeclaredCategories declared = {},
+                         io::DeclaredCategories declared_of_files = {});
   /// Prints what is to be said of them.
   void print_notes() const;
   /// io::DataError: an input with names of a parameter that the model was trained on numbers of, or numbers where it
@@ -72,7 +74,7 @@ class ScoringInputs {
   train::ScoreTable values_of(const Input& input) const;
 
   const ScoringRequest& request_;
-  io::DeclaredCategories declared_;
+  io::DeclaredCategories declared_, declared_of_files_;
   std::vector<Input> inputs_;
   std::map<std::string, int64_t> machines_;
   std::unordered_map<std::string, size_t> inputs_by_clip_;

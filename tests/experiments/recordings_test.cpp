@@ -442,6 +442,21 @@ TEST(Categories, AreCarriedScoredAndEvaluated) {
                  {"numbered.csv", "numbers of 'tool'", "trained on names", "'tool:category'"});
 }
 
+// A recording by itself has a number for a name, and its file's name is text all the same.
+TEST(Categories, AreReadAsTrainedFromNamesOfFiles) {
+  const Folder folder;
+  const std::string numbered = "fan/test/section_00_source_test_normal_0000_spd_1.wav";
+  put_recordings(folder, {"fan/train/section_00_source_train_normal_0000_spd_1.wav",
+                          "fan/train/section_00_source_train_normal_0001_spd_2.wav",
+                          "fan/train/section_00_source_train_normal_0002_spd_1.wav",
+                          "fan/train/section_00_source_train_normal_0003_spd_2.wav", numbered,
+                          "fan/test/section_00_source_test_anomaly_0001_spd_x.wav"});
+  expect_done(prepare(folder, "fan"));
+  expect_done(train(folder));
+  expect_done(score(folder, {numbered}));
+  EXPECT_THAT(get(folder / "s.csv"), HasSubstr("_spd_1.wav,fan,0,1,"));
+}
+
 TEST(Categories, ScoresWouldHaveAColumnTwice) {
   const Folder folder;
   put_tools(folder);
