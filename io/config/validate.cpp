@@ -98,7 +98,8 @@ void validate(const Config& config) {
   for (const std::string& point : config.train.leave_out) {
     if (!parse_parameter_value(point)) {
       throw UsageError("train.leave_out has '" + point +
-                       "', which is not a parameter and a number: write velocity_mm_s=300");
+                       "', which is not a parameter and a number: write velocity_mm_s=300 (clips of a name are left "
+                       "out in the manifest)");
     }
   }
   check_calibration(config);
