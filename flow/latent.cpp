@@ -149,8 +149,7 @@ std::vector<LatentRun> deal_latents(const GlowShape& shape, const io::ConditionD
     }
     for (int64_t c = 0; c < parts; ++c) {
       const int64_t count = elements / parts;
-      runs.push_back({static_cast<int64_t>(runs.size()), count, p, condition.is_category(p) ? c : -1});
-      runs.back().first = static_cast<int64_t>(p) * elements + c * count;
+      runs.push_back({static_cast<int64_t>(p) * elements + c * count, count, p, condition.is_category(p) ? c : -1});
     }
   }
   if (static_cast<int64_t>(runs.size()) > most_latent_groups) {
