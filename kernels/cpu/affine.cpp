@@ -1,5 +1,7 @@
 #include "kernels/cpu/affine.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/affine.cpp"
 #include <hwy/foreach_target.h>
@@ -186,7 +188,8 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
         });
     sums.s += hn::GetLane(hn::SumOfLanes(d, sum_s));
     sums.t += hn::GetLane(hn::SumOfLanes(d, sum_t));
-    task.ds[plane.w] = task.dt[plane.w] = 0.0F;  // the column between rows
+    std::fill(task.ds + plane.w, task.ds + plane.stride, 0.0F);  // the column between rows
+    std::fill(task.dt + plane.w, task.dt + plane.stride, 0.0F);
     for (const float** p : {&task.s, &task.t}) {
       *p += plane.stride;
     }
@@ -248,7 +251,7 @@ double shift_backward(const PaddedPlane& plane, const float* t, const float* dy,
           store_partial(hn::Mul(g, scale), d, dt + i, count);
         });
     total += hn::GetLane(hn::SumOfLanes(d, sum));
-    dt[plane.w] = 0.0F;  // the column between rows
+    std::fill(dt + plane.w, dt + plane.stride, 0.0F);  // the column between rows
     t += plane.stride;
     dt += plane.stride;
     dy += plane.w;

@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/cpu/partial-inl.h"
+#include "kernels/cpu/register_block-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace evenflow::kernels::cpu::HWY_NAMESPACE {
@@ -45,17 +46,6 @@ inline Taps make_taps(int64_t row_stride, int taps, bool mirrored) {
     }
   }
   return t;
-}
-
-// Calls body with 0, 1, ... as compile-time numbers. Register blocks need it: arrays of vectors that a loop indexes
-// before the compiler unrolls it lie in memory, at half the speed.
-#define EVENFLOW_BODY HWY_ATTR __attribute__((always_inline))
-template <int kCount, class Body>
-HWY_INLINE void repeat(const Body& body) {
-  if constexpr (kCount > 0) {
-    repeat<kCount - 1>(body);
-    body(std::integral_constant<int, kCount - 1>());
-  }
 }
 
 // One register block: kM outputs x kN vectors of positions from p on. Loads per kM kN multiply-adds: kM + kN.
@@ -176,39 +166,6 @@ void conv_simd(const Conv& task) {
   task.taps == 9 ? conv_taps<9>(task) : conv_taps<1>(task);
 }
 
-#if HWY_TARGET == HWY_SCALAR
-HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
-  sums[0] = hn::GetLane(a);
-  sums[1] = hn::GetLane(b);
-  sums[2] = hn::GetLane(c);
-  sums[3] = hn::GetLane(e);
-}
-#else
-// Adds the 128-bit blocks of a vector.
-template <class DX, class VX>
-HWY_INLINE auto sum_blocks(DX d, VX v) {
-  if constexpr (hn::MaxLanes(d) == 4) {
-    return v;
-  } else {
-    const hn::Half<DX> half;
-    return sum_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
-  }
-}
-
-// Four sums at once, in half the shuffles of one by one.
-HWY_INLINE void sums_of_lanes(V a, V b, V c, V e, float* sums) {
-  const D d;
-  const hn::Repartition<uint64_t, D> d64;
-  const V ab = hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b));
-  const V ce = hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e));
-  const auto ab64 = hn::BitCast(d64, ab);
-  const auto ce64 = hn::BitCast(d64, ce);
-  const V all = hn::Add(hn::BitCast(d, hn::InterleaveLower(d64, ab64, ce64)),
-                        hn::BitCast(d, hn::InterleaveUpper(d64, ab64, ce64)));
-  hn::StoreU(sum_blocks(d, all), hn::FixedTag<float, 4>(), sums);
-}
-#endif
-
 // kM x kK dot products over positions [0, count): dweight[m * row + k] += a_m . b_k. With kWhole, what
 // a_m has behind count up to a whole vector is zero.
 template <int kM, int kK, bool kWhole>
@@ -238,7 +195,7 @@ HWY_INLINE void dot_block(ChannelPlanes<const float> a, const float* const* b, i
     }
   }
   float total[kK][4];
-  repeat<kK>([&](auto k) EVENFLOW_BODY { sums_of_lanes(sum[0][k], sum[1][k], sum[2][k], sum[3][k], total[k]); });
+  repeat<kK>([&](auto k) EVENFLOW_BODY { sums_of_lanes(d, sum[0][k], sum[1][k], sum[2][k], sum[3][k], total[k]); });
   for (int m = 0; m < kM; ++m) {
     for (int k = 0; k < kK; ++k) {
       dweight[m * row + k] += total[k][m];
@@ -390,15 +347,26 @@ HWY_EXPORT(mix_channels_simd);
 HWY_EXPORT(mix_weight_gradient_simd);
 HWY_EXPORT(run_sum);
 
-PaddedPlane padded_plane(int64_t h, int64_t w) {
+namespace {
+
+PaddedPlane plane_of(int64_t h, int64_t w, int64_t stride, int64_t halo) {
   constexpr int64_t line = 16;
   const auto round_up = [](int64_t value, int64_t to) { return (value + to - 1) / to * to; };
-  PaddedPlane plane{.h = h, .w = w, .stride = w + 1};
-  plane.halo = plane.stride + 1;
+  PaddedPlane plane{.h = h, .w = w, .stride = stride, .halo = halo};
   plane.lead = round_up(plane.halo, line);
   plane.run = h * plane.stride;
   plane.size = plane.lead + round_up(plane.run, conv_unit) + conv_overrun + round_up(plane.halo, line);
   return plane;
+}
+
+}  // namespace
+
+PaddedPlane padded_plane(int64_t h, int64_t w) {
+  return plane_of(h, w, w + 1, w + 2);
+}
+
+PaddedPlane row_plane(int64_t h, int64_t w) {
+  return plane_of(h, w, w, w);
 }
 
 void clear_ends(const PaddedPlane& plane, float* padded) {
@@ -412,7 +380,7 @@ void to_padded(const PaddedPlane& plane, const float* dense, float* padded) {
   float* row = padded + plane.lead;
   for (int64_t y = 0; y < plane.h; ++y, row += plane.stride) {
     std::memcpy(row, dense + y * plane.w, static_cast<size_t>(plane.w) * sizeof(float));
-    row[plane.w] = 0.0F;
+    std::fill(row + plane.w, row + plane.stride, 0.0F);
   }
 }
 

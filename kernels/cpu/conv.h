@@ -15,12 +15,14 @@ namespace evenflow::kernels::cpu {
 struct PaddedPlane {
   int64_t h = 0, w = 0;
   int64_t stride = 0;  ///< floats from row to row
-  int64_t halo = 0;    ///< stride + 1: how far a 3x3 tap reaches
+  int64_t halo = 0;    ///< how far a 3x3 tap reaches; of a plane without columns between rows, a row
   int64_t lead = 0;    ///< floats before pixel (0, 0), zero; at least halo
   int64_t run = 0;     ///< h * stride: positions a convolution computes
   int64_t size = 0;    ///< floats in all; behind the run, rounded up, at least halo zeros
 };
 PaddedPlane padded_plane(int64_t h, int64_t w);
+/// Rows one after another, stride w, for convolutions that see to the borders themselves (winograd.h).
+PaddedPlane row_plane(int64_t h, int64_t w);
 
 /// Copies a dense plane in, zeroing every padding float.
 void to_padded(const PaddedPlane& plane, const float* dense, float* padded);
@@ -54,14 +56,14 @@ struct Conv {
   int taps = 9;             ///< 9 or 1
   bool transposed = false;  ///< taps mirrored: the data gradient of a forward convolution
   ConvEpilogue epilogue = ConvEpilogue::scale;
-  int64_t row_stride = 0;  ///< of the padded plane
+  int64_t row_stride = 0;  ///< of the plane
   int64_t positions = 0;
-  ChannelPlanes<const float> in;
+  ChannelPlanes<const float> in{};
   const float* weights = nullptr;  ///< packed by pack_weights
   const float* bias = nullptr;     ///< [outputs]; null: 0
   const float* scale = nullptr;    ///< [outputs]; null: 1
   ChannelPlanes<const float> gate{};
-  ChannelPlanes<float> out;
+  ChannelPlanes<float> out{};
 };
 
 /// Floats of the packed weights.

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/affine.h"
 #include "kernels/cpu/coupling_network.h"
+#include "kernels/cpu/winograd.h"
 #include "kernels/operations.h"
 #include "kernels/trace.h"
 
@@ -12,17 +13,23 @@ namespace evenflow::kernels::cpu {
 
 namespace {
 
+void pack_3x3(const CouplingLayout& l, const float* weight, int64_t inputs, int64_t outputs, bool back, float* packed) {
+  if (l.winograd) {
+    winograd_pack_weights(weight, inputs, outputs, back, packed);
+  } else {
+    pack_weights(weight, inputs, outputs, 9, back, packed);
+  }
+}
+
 void pack(const PackedCoupling& step) {
   const CouplingLayout l = coupling_layout(step.shape);
   const CouplingParameters& p = step.parameters;
   float* packed = step.packed.data;
   for (const bool back : {false, true}) {
-    pack_weights(p.conv1_weight.data, l.half, l.hidden, 9, back,
-                 packed + (back ? l.packed.conv1_back : l.packed.conv1));
+    pack_3x3(l, p.conv1_weight.data, l.half, l.hidden, back, packed + (back ? l.packed.conv1_back : l.packed.conv1));
     pack_weights(p.conv2_weight.data, l.hidden, l.hidden, 1, back,
                  packed + (back ? l.packed.conv2_back : l.packed.conv2));
-    pack_weights(p.conv3_weight.data, l.hidden, l.outputs, 9, back,
-                 packed + (back ? l.packed.conv3_back : l.packed.conv3));
+    pack_3x3(l, p.conv3_weight.data, l.hidden, l.outputs, back, packed + (back ? l.packed.conv3_back : l.packed.conv3));
   }
   std::copy_n(p.conv1_bias.data, l.hidden, packed + l.packed.bias1);
   std::copy_n(p.conv2_bias.data, l.hidden, packed + l.packed.bias2);

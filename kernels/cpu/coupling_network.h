@@ -24,11 +24,12 @@ struct CouplingSaved {
 /// Where things lie in the workspace. Hidden maps are there a strip at a time; a strip that a 3x3 convolution reads has
 /// `history` positions of the strip before it in front: that convolution lags, and reaches a halo further back.
 struct CouplingScratch {
-  int64_t xa, strip, lagged_strip, h3, size;
+  int64_t xa, strip, lagged_strip, h3, winograd, size;
 };
 
 struct CouplingLayout {
   PaddedPlane plane;
+  bool winograd;  ///< how 3x3 convolutions are computed (winograd.h); strips are whole tiles then
   int64_t half, hidden;
   int64_t outputs;                        ///< of the network
   int64_t strip;                          ///< positions of a strip in forward

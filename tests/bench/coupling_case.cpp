@@ -12,13 +12,21 @@ namespace {
 
 constexpr double log_det_gradient = -1.0 / 64;
 
-// The first two layers on grids that float32 sums exactly: no gate of a ReLU, whose gradient jumps, hangs on rounding.
+std::vector<double> beside_grid(std::vector<double> values, double by) {
+  for (double& value : values) {
+    value += by;
+  }
+  return values;
+}
+
+// The sums before each ReLU are multiples of 1/128 and 1/4096, and the biases half a step beside: no gate of a ReLU,
+// whose gradient jumps, hangs on rounding.
 reference::CouplingWeights weights_of(const kernels::CouplingShape& s) {
   reference::CouplingWeights p;
   p.conv1_weight = dyadic(s.hidden * s.channels / 2 * 9, 4, 16, 1);
-  p.conv1_bias = dyadic(s.hidden, 32, 64, 2);
+  p.conv1_bias = beside_grid(dyadic(s.hidden, 32, 64, 2), 1.0 / 256);
   p.conv2_weight = dyadic(s.hidden * s.hidden, 4, 16, 3);
-  p.conv2_bias = dyadic(s.hidden, 32, 64, 4);
+  p.conv2_bias = beside_grid(dyadic(s.hidden, 32, 64, 4), 1.0 / 8192);
   p.conv3_weight = dyadic(s.outputs() * s.hidden * 9, 16, 1024, 5);
   p.conv3_bias = dyadic(s.outputs(), 16, 64, 6);
   p.log_gain = dyadic(s.outputs(), 16, 64, 7);
