@@ -118,6 +118,17 @@ int64_t conv_groups(const Conv& task, const Taps& taps, const float* weights, in
   return p;
 }
 
+// Tiles of three vectors, and of two where a rest of one or two would be left.
+template <int kM, int kTaps, ConvEpilogue kEpilogue>
+void conv_threes(const Conv& task, const Taps& taps, const float* weights, int64_t first_output, int64_t groups,
+                 int64_t p, int64_t end) {
+  const int64_t vectors = (end - p + lanes() - 1) / lanes();
+  const int64_t in_pairs = vectors > 1 ? (3 - vectors % 3) % 3 * 2 : 0;
+  p = conv_groups<kM, 3, kTaps, kEpilogue>(task, taps, weights, first_output, groups, p,
+                                           p + (vectors - in_pairs) * lanes());
+  conv_groups<kM, 2, kTaps, kEpilogue>(task, taps, weights, first_output, groups, p, end);
+}
+
 template <int kTaps, ConvEpilogue kEpilogue>
 void conv_outputs(const Conv& task) {
   const Taps taps = make_taps(task.row_stride, kTaps, task.transposed);
@@ -130,7 +141,7 @@ void conv_outputs(const Conv& task) {
 #if EVENFLOW_WIDE
     p = conv_groups<4, 6, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end - 3 * lanes());
 #endif
-    conv_groups<4, 3, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end);
+    conv_threes<4, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end);
     weights += first * task.inputs * kTaps;
   }
   if (task.outputs - first >= 2) {

@@ -456,49 +456,75 @@ void conv_simd(const Conv& task, float* scratch) {
   }
 }
 
+// The three rows of taps from the dot products at the points, for all columns and four outputs: [row][column][output].
+HWY_INLINE void interpolate_taps(const float (*dots)[12], float* taps) {
+  const hn::CappedTag<float, 4> d;
+  const auto times = [&](float factor, auto value) HWY_ATTR { return hn::Mul(hn::Set(d, factor), value); };
+  for (int64_t e = 0; e < 12; e += static_cast<int64_t>(hn::Lanes(d))) {
+    const auto dot = [&](int k) HWY_ATTR { return hn::Load(d, dots[k] + e); };
+    const auto even_a = times(1 / at_a, hn::Add(dot(1), dot(2))), odd_a = times(a / at_a, hn::Sub(dot(1), dot(2)));
+    const auto even_b = times(1 / at_b, hn::Add(dot(3), dot(4))), odd_b = times(b / at_b, hn::Sub(dot(3), dot(4)));
+    hn::Store(hn::MulAdd(hn::Set(d, 1 / at_0), dot(0), hn::Add(even_a, even_b)), d, taps + e);
+    hn::Store(hn::Add(odd_a, odd_b), d, taps + 12 + e);
+    hn::Store(hn::MulAdd(hn::Set(d, a2), even_a, hn::MulAdd(hn::Set(d, b2), even_b, dot(5))), d, taps + 24 + e);
+  }
+}
+
+// dweight [output][9] += taps [9][4].
+template <int kM>
+HWY_INLINE void add_taps(const float* taps, float* dweight, int64_t row) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int m = 0; m < kM; ++m) {
+    for (int t = 0; t < 9; ++t) {
+      dweight[m * row + t] += taps[4 * t + m];
+    }
+  }
+#else
+  const hn::FixedTag<float, 4> d;
+  HWY_ALIGN float turned[2][4][4];
+  for (int half = 0; half < 2; ++half) {
+    const float* from = taps + 16 * half;
+    hn::StoreInterleaved4(hn::Load(d, from), hn::Load(d, from + 4), hn::Load(d, from + 8), hn::Load(d, from + 12), d,
+                          turned[half][0]);
+  }
+  for (int m = 0; m < kM; ++m, dweight += row) {
+    hn::StoreU(hn::Add(hn::LoadU(d, dweight), hn::Load(d, turned[0][m])), d, dweight);
+    hn::StoreU(hn::Add(hn::LoadU(d, dweight + 4), hn::Load(d, turned[1][m])), d, dweight + 4);
+    dweight[8] += taps[32 + m];
+  }
+#endif
+}
+
 // Four outputs, of which kM count, by one input: dot products over the tiles at each point and column, then their
-// interpolation to three rows of taps.
+// interpolation to nine taps.
 template <int kM>
 HWY_NOINLINE void weight_block(const Transformed& v, const Transformed& u, int64_t output, int64_t input,
                                float* dweight, int64_t row) {
   const D d;
   const int64_t step = lanes();
-  float dots[points][3][4];
+  const int64_t tiles = u.tiles, u_row = u.row, v_row = v.row, v_channel = v.channel;
+  HWY_ALIGN float dots[points][12];
   for (int k = 0; k < points; ++k) {
     V sum[4][3];
     repeat<4>([&](auto m) EVENFLOW_BODY { repeat<3>([&](auto t) EVENFLOW_BODY { sum[m][t] = hn::Zero(d); }); });
     const float* x_row = u.at(k, input) - 1;
     const float* g = v.at(k, output);
-    for (int64_t tile = 0; tile < u.tiles; ++tile, x_row += u.row) {
-      for (const float* x = x_row; x < x_row + v.row; x += step, g += step) {
+    for (int64_t tile = 0; tile < tiles; ++tile, x_row += u_row) {
+      for (const float* x = x_row; x < x_row + v_row; x += step, g += step) {
         V at[3];
         repeat<3>([&](auto t) EVENFLOW_BODY { at[t] = hn::LoadU(d, x + t); });
         repeat<kM>([&](auto m) EVENFLOW_BODY {
-          const V dout = hn::Load(d, g + m * v.channel);
+          const V dout = hn::Load(d, g + m * v_channel);
           repeat<3>([&](auto t) EVENFLOW_BODY { sum[m][t] = hn::MulAdd(dout, at[t], sum[m][t]); });
         });
       }
     }
-    repeat<3>([&](auto t) EVENFLOW_BODY { sums_of_lanes(d, sum[0][t], sum[1][t], sum[2][t], sum[3][t], dots[k][t]); });
+    repeat<3>([&](auto t)
+                  EVENFLOW_BODY { sums_of_lanes(d, sum[0][t], sum[1][t], sum[2][t], sum[3][t], dots[k] + 4 * t); });
   }
-  float* dw = dweight + output * row + input * 9;
-  float taps[9][4];
-  for (int t = 0; t < 3; ++t) {
-    for (int m = 0; m < 4; ++m) {
-      const float plus_a = (dots[1][t][m] + dots[2][t][m]) * (1 / at_a);
-      const float minus_a = (dots[1][t][m] - dots[2][t][m]) * (a / at_a);
-      const float plus_b = (dots[3][t][m] + dots[4][t][m]) * (1 / at_b);
-      const float minus_b = (dots[3][t][m] - dots[4][t][m]) * (b / at_b);
-      taps[t][m] = dots[0][t][m] * (1 / at_0) + plus_a + plus_b;
-      taps[3 + t][m] = minus_a + minus_b;
-      taps[6 + t][m] = a2 * plus_a + b2 * plus_b + dots[5][t][m];
-    }
-  }
-  for (int m = 0; m < kM; ++m) {
-    for (int t = 0; t < 9; ++t) {
-      dw[m * row + t] += taps[t][m];
-    }
-  }
+  HWY_ALIGN float taps[36];
+  interpolate_taps(dots, taps);
+  add_taps<kM>(taps, dweight + output * row + input * 9, row);
 }
 
 void weight_blocks(const Transformed& v, const Transformed& u, int64_t outputs, int64_t inputs, float* dweight,
