@@ -32,6 +32,9 @@
 #include "io/shard.h"
 #include "io/sound_format.h"
 #include "io/text.h"
+#include "io/version.h"
+#include "kernels/check.h"
+#include "kernels/device.h"
 #include "train/detect/score.h"
 #include "train/detect/score_set.h"
 #include "train/loop/augmentation.h"
@@ -48,7 +51,7 @@ struct InfoArguments {
 };
 
 void declare(Options& options, InfoArguments& arguments) {
-  options.file("FILE", arguments.file, "a file or folder").required();
+  options.file("FILE", arguments.file, "a file or folder; without one: this program and this machine");
 }
 
 void line(std::string_view name, const std::string& value) {
@@ -444,8 +447,23 @@ void describe_text(const fs::path& file) {
   }
 }
 
+// What a report of a fault or of a speed should begin with.
+void describe_machine() {
+  line("evenflow", fmt::format("{} (commit {})", io::version(), io::commit()));
+  line("--device cpu", kernels::describe({}));
+  try {
+    line("--device cuda:0", kernels::describe(kernels::parse_device("cuda:0")));
+  } catch (const kernels::DeviceError& error) {
+    line("--device cuda:0", error.what());
+  }
+}
+
 int run(const InfoArguments& arguments) {
   const fs::path& file = arguments.file;
+  if (file.empty()) {
+    describe_machine();
+    return exit_ok;
+  }
   std::error_code error;
   if (!fs::exists(file, error)) {
     throw io::DataError("'" + file.string() + "' does not exist; check the path");
@@ -473,11 +491,13 @@ int run(const InfoArguments& arguments) {
 Command info_command() {
   return make_command<InfoArguments>(
       "info",
-      "Describes a file or folder. It knows feature shards, models, checkpoints, latents, samples, scores, manifests, "
+      "Describes a file or folder, or, without one, this program and this machine. It knows feature shards, models, "
+      "checkpoints, latents, samples, scores, manifests, "
       "run folders and folders of them, studies, choices and their tables, sweeps, states of monitors, folders of "
       "recordings, recordings, and exported graphs.",
       "  evenflow info runs/first/model.h5\n"
-      "  evenflow info features.h5",
+      "  evenflow info features.h5\n"
+      "  evenflow info",
       declare, run);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/choices.h"
 #include "kernels/cpu/winograd.h"
 #include "kernels/trace.h"
 
@@ -153,7 +154,7 @@ int64_t winograd_floats(const CouplingLayout& l) {
 
 CouplingLayout coupling_layout(const CouplingShape& s) {
   CouplingLayout l{};
-  l.winograd = winograd_serves(s.height, s.width);
+  l.winograd = use_winograd() && winograd_serves(s.height, s.width);
   l.plane = l.winograd ? row_plane(s.height, s.width) : padded_plane(s.height, s.width);
   l.half = s.channels / 2;
   l.hidden = s.hidden;

@@ -2,6 +2,7 @@
 #include "kernels/operations.h"
 
 #include "kernels/backend.h"
+#include "kernels/cpu/choices.h"
 #include "kernels/cpu/runtime.h"
 
 namespace evenflow::kernels {
@@ -11,7 +12,10 @@ static constexpr Operations operations = EVENFLOW_OPERATION_TABLE;
 }
 
 const Backend& cpu_backend() {
-  static const Backend backend{&cpu::operations, &cpu::runtime()};
+  static const Backend backend = [] {
+    cpu::choose();
+    return Backend{&cpu::operations, &cpu::runtime()};
+  }();
   return backend;
 }
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "kernels/check.h"
+#include "kernels/cpu/choices.h"
 #include "kernels/cpu/probe.h"
 #include "kernels/cpu/runtime.h"
 
@@ -29,7 +30,7 @@ class CpuRuntime final : public Runtime {
  public:
   std::string describe(Device) override {
     return "CPU " + cpu_model() + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores, " +
-           instruction_set();
+           describe_choices();
   }
   void* allocate(size_t bytes, Device) override {
     constexpr size_t alignment = 64;

@@ -548,6 +548,12 @@ TEST(WholeWay, FromNothingToFiguresOfMerit) {
   }
 }
 
+TEST(WholeWay, InfoWithoutAFileTellsTheMachine) {
+  const auto outcome = run({"info"});
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("(commit "), HasSubstr("CPU "), HasSubstr("--device cuda:0")));
+}
+
 TEST(WholeWay, RecordingsScoreAsTheirShardDoes) {
   const Folder folder;
   World& world = World::get();

@@ -49,6 +49,7 @@ std::vector<BackendUnderTest> devices_under_test() {
 }
 
 SelectedBackend::SelectedBackend(const BackendUnderTest& backend) {
+  kernels::cpu_backend();  // what it chooses must not come after what is chosen here
   if (backend.instruction_set != 0) {
     hwy::GetChosenTarget().Update(backend.instruction_set);
   }
