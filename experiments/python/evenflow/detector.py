@@ -230,7 +230,7 @@ class Detector:
             core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point, others)
         frontend = self._config["frontend"]
         frame_s = frontend["hop_samples"] / frontend["sample_rate_hz"]
-        return explanation_of(core, self._result(core.clip, ()), self._parameter_names, self._core.band_hz(), frame_s)
+        return explanation_of(core, self._result(core.clip, ()), self._core.band_hz(), frame_s)
 
     # ---- within
 
