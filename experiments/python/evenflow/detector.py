@@ -219,7 +219,11 @@ class Detector:
         names, values = as_parameters(at, self.categories)
         if any(math.isinf(value) for value in values):
             raise UsageError(f"the operating point must be of finite numbers, not {dict(zip(names, values))}")
-        point = [(str(of), value if isinstance(value, str) else repr(float(value))) for of, value in (at or {}).items()]
+        point = [
+            (str(of), value if isinstance(value, str) else repr(float(value)))
+            for of, value in (at or {}).items()
+            if value != ""
+        ]
         name = score or ""
         others = None if normals is None else existing(normals, "the normal recordings")
         if is_path(clip):
