@@ -429,7 +429,7 @@ class Evaluating {
         continue;
       }
       const std::string& name = table_.categories[p][static_cast<size_t>(value)];
-      NamesLeftOut& own = by_name.try_emplace(name, table_.estimated_names[e], name).first->second;
+      NamesLeftOut& own = by_name.try_emplace(name, NamesLeftOut{table_.estimated_names[e], name}).first->second;
       ++(clip.clip.label == 1 ? own.anomalous : own.normal);
     }
     for (auto& [name, left_out] : by_name) {
