@@ -707,7 +707,10 @@ std::vector<std::string> outside_calibration_texts(const train::OutsideClips& ou
     texts.push_back(
         fmt::format("{} {} outside of the operating points that were calibrated{}, and {} calibrated scores "
                     "are those of the nearest one: {}",
-                    clips(paths), one ? "lies" : "lie", or_unlike ? " or like none of the names" : "",
+                    clips(paths), one ? "lies" : "lie",
+                    !or_unlike ? ""
+                    : one      ? ", or sounds like none of the names"
+                               : ", or sound like none of the names",
                     one ? "its" : "their", io::first_names(paths)));
   }
   if (const auto& paths = outside.unlike; !paths.empty()) {

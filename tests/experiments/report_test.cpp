@@ -223,12 +223,13 @@ TEST(Evaluation, EstimatesOfNames) {
 
   // A clip outside of what was calibrated, for its name or for something else.
   table.clips[4].outside_calibration = table.clips[0].outside_calibration = 1;
-  EXPECT_THAT(to_text(evaluate(table, {{"tool", {1, 2}}})),
-              AllOf(HasSubstr("Note: 1 clip of tool = new, which was never trained (trained: B, A), is scored as if it "
-                              "were unknown: folder/clip_4.wav.\n"),
-                    HasSubstr("Note: 1 clip lies outside of the operating points that were calibrated or like none of "
-                              "the names, and its calibrated scores are those of the nearest one: "
-                              "folder/clip_0.wav.\n")));
+  EXPECT_THAT(
+      to_text(evaluate(table, {{"tool", {1, 2}}})),
+      AllOf(HasSubstr("Note: 1 clip of tool = new, which was never trained (trained: B, A), is scored as if it "
+                      "were unknown: folder/clip_4.wav.\n"),
+            HasSubstr("Note: 1 clip lies outside of the operating points that were calibrated, or sounds like none "
+                      "of the names, and its calibrated scores are those of the nearest one: "
+                      "folder/clip_0.wav.\n")));
   EXPECT_THAT(to_text(evaluate(table, {})), Not(HasSubstr("never trained")));
 }
 
