@@ -53,16 +53,16 @@ train::NormalReference read_normals(const std::filesystem::path& input, train::D
       const int64_t first = shard.offsets()[i], count = shard.offsets()[i + 1] - first;
       frames.resize(static_cast<size_t>(count * shard.mel_bands()));
       shard.read_frames(first, count, frames.data());
-      detector.add_normal(reference, shard.clips()[i], frames, shard.parameter_names());
+      detector.add_normal(reference, shard.clips()[i], frames, shard.parameter_names(), shard.categories());
     }
   } else {
-    const io::Manifest manifest = read_clips(input);
+    const io::Manifest manifest = read_clips(input, detector.model().condition.category_names());
     require_recordings(manifest, input);
     const std::vector<size_t> clips = normal_among(manifest.clips);
     for (size_t n = 0; n < clips.size(); ++n) {
       const io::Clip& clip = manifest.clips[clips[n]];
       detector.add_normal(reference, clip, detector.features(file_of(manifest, clip)).logmel_db,
-                          manifest.parameter_names);
+                          manifest.parameter_names, manifest.categories);
       progress(static_cast<int64_t>(n + 1), static_cast<int64_t>(clips.size()));
     }
   }

@@ -35,16 +35,15 @@ double value_of(const AskedValue& asked, const std::vector<std::string>& categor
 std::vector<AskedValue> parse_values(const std::vector<std::string>& at) {
   std::vector<AskedValue> values;
   for (const std::string& text : at) {
-    const size_t equals = text.rfind('=');  // a name may have one
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+    const auto asked = io::split_parameter_value(text);
+    if (!asked) {
       throw io::UsageError("--at '" + text +
                            "' must be a parameter and a number, or one of its names: --at velocity_mm_s=300");
     }
-    const std::string name = text.substr(0, equals);
-    if (std::any_of(values.begin(), values.end(), [&](const auto& other) { return other.name == name; })) {
-      throw io::UsageError("--at gives '" + name + "' twice; give one value");
+    if (std::any_of(values.begin(), values.end(), [&](const auto& other) { return other.name == asked->name; })) {
+      throw io::UsageError("--at gives '" + asked->name + "' twice; give one value");
     }
-    values.push_back({name, text.substr(equals + 1)});
+    values.push_back({asked->name, asked->text});
   }
   return values;
 }

@@ -230,14 +230,8 @@ void Scoring::run() {
 void Scoring::open() {
   const io::ModelData& model = detector_.model();
   // What names of files say is text; 3 is a name where the model was trained on names.
-  io::DeclaredCategories trained;
-  for (size_t p = 0; p < model.condition.names.size(); ++p) {
-    if (model.condition.is_category(p)) {
-      trained.push_back(model.condition.names[p]);
-    }
-  }
   inputs_ = std::make_shared<const ScoringInputs>(request_, io::declared_categories(model.config.condition.parameters),
-                                                  std::move(trained));
+                                                  model.condition.category_names());
   inputs_->require_kinds(model.condition.names, model.condition.categories);
   require_own_machines(inputs_->machines(), detector_.model().provenance.machines, request_.other_machines);
   inputs_->print_notes();

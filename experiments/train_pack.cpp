@@ -138,6 +138,14 @@ class PackDisplay {
   void log(const std::string& training, const std::string& text) {
     if (text.starts_with("warning: ") || text.starts_with("guard: ")) {
       line_.print(fmt::format("{}: {}", training, text));
+    } else if (text.starts_with(note_prefix)) {
+      notes_[text.substr(note_prefix.size())].push_back(training);
+    }
+  }
+  /// The logs' notes, each once.
+  void print_notes() const {
+    for (const auto& [note, trainings] : notes_) {
+      print_note(fmt::format("{}: {}", io::first_names(trainings), note));
     }
   }
   void end(size_t training) {
@@ -148,8 +156,10 @@ class PackDisplay {
   void clear() { line_.clear(); }
 
  private:
+  static constexpr std::string_view note_prefix = "note: ";
   std::vector<double> done_, rates_;
   int64_t ended_ = 0;
+  std::map<std::string, std::vector<std::string>> notes_;  // with the trainings that have it
   StatusLine line_;
 };
 
@@ -325,6 +335,7 @@ int run_pack(const std::vector<PackedTraining>& trainings, int threads, const st
   const std::vector<train::PackResult> results = train::train_pack(
       {.trainings = options, .threads = threads, .ended = [&](size_t training) { display.end(training); }});
   display.clear();
+  display.print_notes();
   print_table(options, results);
   std::fflush(stdout);
   int failed = exit_ok;

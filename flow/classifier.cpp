@@ -124,7 +124,9 @@ void ClassifierPass::fill_categories(std::span<const double> p, double sum, Wind
       own[c / inner % count] += p[c] / sum;
     }
     std::copy(own.begin(), own.end(), out.memberships[row].subspan(first, count).begin());
-    out.estimates[row][q] = static_cast<double>(std::max_element(own.begin(), own.end()) - own.begin());
+    const auto likeliest = std::max_element(own.begin(), own.end()) - own.begin();
+    out.estimates[row][q] =
+        std::isfinite(sum) ? static_cast<double>(likeliest) : std::numeric_limits<double>::quiet_NaN();
     first += count;
   }
 }

@@ -8,7 +8,6 @@
 #include <limits>
 #include <string_view>
 
-#include "io/error.h"
 #include "kernels/copy.h"
 #include "kernels/gaussian.h"
 #include "kernels/latent.h"
@@ -58,7 +57,7 @@ class LatentShares {
     kernels::upload<float>(stream_, values, elements_of(pass.dzc(block)));
   }
 
-  void add_zd(GlowPass& pass, const io::ConditionData& condition, const LatentsAsked& asked, ZdTerm term) {
+  void add_zd(GlowPass& pass, const LatentPrior& prior, const LatentsAsked& asked, ZdTerm term) {
     const Map z = pass.zd();
     std::vector<float> values = kernels::to_host(stream_, elements_of(z));
     if (term == ZdTerm::none) {
@@ -67,15 +66,15 @@ class LatentShares {
       return;
     }
     Attribution::Part part = part_of("zd", shape_.blocks - 1);
-    const size_t groups = std::max<size_t>(1, condition.names.size()), run = values.size() / groups;
     double squares = 0;
-    for (size_t g = 0; g < groups; ++g) {
-      const kernels::LatentGroup prior =
-          condition.names.empty()
-              ? kernels::LatentGroup{}
-              : kernels::LatentGroup{condition.k[g], condition.v0[g], condition.mean[g], condition.std[g]};
-      const double v = term == ZdTerm::given && !asked.v.empty() ? asked.v[g] : unknown;
-      squares += add_group(std::span(values).subspan(g * run, run), {prior, v, term, g * run}, z, part);
+    for (size_t g = 0; g < prior.runs().size();) {
+      const LatentRun& run = prior.runs()[g];
+      const double v = term == ZdTerm::given && !asked.v.empty() ? asked.v[run.parameter] : unknown;
+      const auto parts = static_cast<size_t>(std::max<int64_t>(1, prior.groups()[g].categories));
+      const auto first = static_cast<size_t>(run.first), count = static_cast<size_t>(run.count);
+      const Parameter own{std::span(prior.groups()).subspan(g, parts), v, term, first};
+      squares += add_parameter(std::span(values).subspan(first, parts * count), own, z, part);
+      g += parts;
     }
     part.mean_square = squares / static_cast<double>(values.size());
     out_.parts.push_back(part);
@@ -101,11 +100,16 @@ class LatentShares {
 
  private:
   static constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-  struct Group {
-    kernels::LatentGroup prior;
+  /// One that zd carries: a number has one group of elements, a name one for each category.
+  struct Parameter {
+    std::span<const kernels::LatentGroup> groups;
     double v;
     ZdTerm term;
     size_t first;  ///< of its elements in zd
+  };
+  /// Of each group's elements.
+  struct Sums {
+    std::vector<double> sum, mean, centred;
   };
 
   static Attribution::Part part_of(std::string name, int block) {
@@ -119,27 +123,63 @@ class LatentShares {
     part.share += share;
   }
 
+  /// Of `groups` groups of n elements each.
+  static Sums sums_of(std::span<const float> values, size_t groups, size_t n) {
+    Sums sums;
+    for (size_t g = 0; g < groups; ++g) {
+      double sum = 0, centred = 0;
+      for (const float value : values.subspan(g * n, n)) {
+        sum += value;
+      }
+      const double mean = sum / static_cast<double>(n);
+      for (const float value : values.subspan(g * n, n)) {
+        centred += (value - mean) * (value - mean);
+      }
+      sums.sum.push_back(sum);
+      sums.mean.push_back(mean);
+      sums.centred.push_back(centred);
+    }
+    return sums;
+  }
+
+  /// The parameter's part of -log p, with what each group's gradient is measured from.
+  static double likelihood(const Parameter& of, const Sums& sums, double n, std::vector<double>& shift) {
+    if (of.groups.front().categories > 0) {
+      return kernels::category_likelihood(of.groups.data(), n, sums.sum.data(), sums.centred.data(), 1, of.v,
+                                          shift.data());
+    }
+    const kernels::GroupLikelihood whole =
+        kernels::group_likelihood(of.groups.front(), n, sums.mean.front(), sums.centred.front(), of.v);
+    shift.front() = whole.shift;
+    return whole.nll;
+  }
+
   /// Elements become their gradients. Their sum of squares about where the term measures them from.
-  double add_group(std::span<float> values, const Group& group, const Map& z, Attribution::Part& part) {
-    const auto n = static_cast<double>(values.size());
-    double mean = 0, centred = 0, squares = 0;
-    for (const float value : values) {
-      mean += value / n;
+  double add_parameter(std::span<float> values, const Parameter& of, const Map& z, Attribution::Part& part) {
+    const size_t groups = of.groups.size(), count = values.size() / groups;
+    const auto n = static_cast<double>(count);
+    const Sums sums = sums_of(values, groups, count);
+    std::vector<double> shift(groups);
+    const double whole = likelihood(of, sums, n, shift);
+    // With v integrated out, elements are measured about their own mean; what their means themselves cost has no place.
+    const bool marginal = of.term == ZdTerm::marginal && of.groups.front().k != 0.0;
+    double rest = 0.0;
+    if (marginal) {
+      rest = whole / static_cast<double>(values.size()) - half_log_2pi;
+      for (const double centred : sums.centred) {
+        rest -= 0.5 * centred / static_cast<double>(values.size());
+      }
     }
-    for (const float value : values) {
-      centred += (value - mean) * (value - mean);
+    if (of.term == ZdTerm::centred) {
+      shift = sums.mean;
     }
-    const kernels::GroupLikelihood whole = kernels::group_likelihood(group.prior, n, mean, centred, group.v);
-    const double shift = group.term == ZdTerm::centred ? mean : whole.shift;
-    // With v integrated out, elements are measured about their own mean; what their mean itself costs has no place.
-    const bool marginal = group.term == ZdTerm::marginal && group.prior.k != 0.0;
-    const double from = marginal ? mean : shift;
-    const double rest = marginal ? (whole.nll - n * half_log_2pi - 0.5 * centred) / n : 0.0;
+    double squares = 0;
     for (size_t i = 0; i < values.size(); ++i) {
-      const double off = values[i] - from;
+      const size_t g = i / count;
+      const double off = values[i] - (marginal ? sums.mean[g] : shift[g]);
       squares += off * off;
-      place(part, z, group.first + i, half_log_2pi + 0.5 * off * off + rest);
-      values[i] = static_cast<float>(values[i] - shift);
+      place(part, z, of.first + i, half_log_2pi + 0.5 * off * off + rest);
+      values[i] = static_cast<float>(values[i] - shift[g]);
     }
     return squares;
   }
@@ -156,11 +196,6 @@ void attribute_latents(kernels::Stream& stream, const GlowModel& model, GlowPass
   out.parts.clear();
   out.shares.clear();
   out.gradient.clear();
-  if (model.condition().has_category()) {
-    throw io::UsageError(
-        "scores of a model that is tied to names cannot be divided among the sound's bands and frames; train one "
-        "without them (condition.parameters) to explain sound");
-  }
   const auto form = std::find_if(forms.begin(), forms.end(), [&](const Form& f) { return f.score == asked.score; });
   if (form == forms.end()) {
     return;
@@ -171,7 +206,7 @@ void attribute_latents(kernels::Stream& stream, const GlowModel& model, GlowPass
   for (int block = 0; block < glow.shape().blocks; ++block) {
     shares.add_zc(pass, block);
   }
-  shares.add_zd(pass, model.condition(), asked, form->zd);
+  shares.add_zd(pass, model.prior(), asked, form->zd);
   if (form->log_det) {
     shares.add_log_det(pass, asked.log_det);
   }

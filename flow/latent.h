@@ -41,6 +41,8 @@ class LatentPrior {
   int64_t parameters() const { return static_cast<int64_t>(condition_.names.size()); }
   const io::ConditionData& condition() const { return condition_; }
   const std::vector<LatentRun>& runs() const { return runs_; }
+  /// The prior of each run.
+  const std::vector<kernels::LatentGroup>& groups() const { return priors_; }
 
   /// Scores of the last forward's m windows, to the rows from `first` on; waits for the stream. `v` [m * parameters()],
   /// NaN = unknown; may be empty (all unknown).

@@ -138,8 +138,9 @@ int parse_label(const std::string& text, const std::string& at) {
   throw DataError(at + "label " + in_quotes(text) + " must be normal, anomaly or unknown (or 0, 1, -1)");
 }
 
-/// A cell of a parameter. DataError: a text that is no name, or a number that was spoilt.
-ParameterCell read_cell(const std::string& text, const std::string& name, const std::string& at) {
+/// A cell of a parameter, `named` if it is declared a category. DataError: a text that is no name, or a number that was
+/// spoilt.
+ParameterCell read_cell(const std::string& text, const std::string& name, bool named, const std::string& at) {
   if (is_unknown(text)) {
     return {};
   }
@@ -148,6 +149,12 @@ ParameterCell read_cell(const std::string& text, const std::string& name, const 
     return {text, *value};
   }
   refuse(name_fault(text), at + "column '" + name + "' holds", text);
+  if (named && is_spoilt_number(text)) {
+    throw DataError(
+        at + "column '" + name + "' holds '" + excerpt(text) +
+        "', which programs write for a number; leave the cell empty where the name is unknown, or spell the "
+        "name otherwise");
+  }
   if (is_spoilt_number(text)) {
     throw DataError(at + "column '" + name + "' holds '" + excerpt(text) +
                     "', not a number; a parameter is a name or a number with a decimal point, or empty where unknown");
@@ -190,8 +197,8 @@ Clip read_row(const CsvRow& row, const Columns& columns, size_t width, const std
 std::vector<ParameterCell> read_cells(const CsvRow& row, const Columns& columns, const std::string& origin) {
   std::vector<ParameterCell> cells;
   for (size_t p = 0; p < columns.parameter.size(); ++p) {
-    cells.push_back(
-        read_cell(trimmed(row.cells[columns.parameter[p]]), columns.parameter_names[p], place(origin, row.line)));
+    cells.push_back(read_cell(trimmed(row.cells[columns.parameter[p]]), columns.parameter_names[p],
+                              columns.is_category[p], place(origin, row.line)));
   }
   return cells;
 }
@@ -322,7 +329,11 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv, const Declar
   if (rows.empty()) {
     throw DataError("'" + origin + "' is empty; a manifest's first line is path,split,label,machine,<parameters...>");
   }
-  const Columns columns = read_header(rows[0], origin);
+  Columns columns = read_header(rows[0], origin);
+  for (size_t p = 0; p < columns.is_category.size(); ++p) {
+    const auto named = std::find(declared.begin(), declared.end(), columns.parameter_names[p]);
+    columns.is_category[p] = columns.is_category[p] || named != declared.end();
+  }
   if (rows.size() == 1) {
     throw DataError("'" + origin + "' lists no recordings; add one line per recording");
   }
@@ -344,8 +355,7 @@ Manifest parse_manifest(std::string_view text, const fs::path& csv, const Declar
   }
   std::vector<bool> categories = columns.is_category;
   for (size_t p = 0; p < categories.size(); ++p) {
-    const bool is_declared = std::find(declared.begin(), declared.end(), columns.parameter_names[p]) != declared.end();
-    categories[p] = categories[p] || is_declared || is_category(cells, p, manifest, origin);
+    categories[p] = categories[p] || is_category(cells, p, manifest, origin);
   }
   set_parameters(manifest, cells, categories);
   return manifest;

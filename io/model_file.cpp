@@ -859,6 +859,16 @@ bool ConditionData::has_category() const {
   return std::any_of(categories.begin(), categories.end(), [](const auto& names_of) { return !names_of.empty(); });
 }
 
+std::vector<std::string> ConditionData::category_names() const {
+  std::vector<std::string> out;
+  for (size_t p = 0; p < names.size(); ++p) {
+    if (is_category(p)) {
+      out.push_back(names[p]);
+    }
+  }
+  return out;
+}
+
 void write_model(const std::filesystem::path& file, const ModelData& model) {
   const Hdf5Lock lock;
   AtomicFile atomic(file);

@@ -43,6 +43,8 @@ struct ConditionData {
 
   bool is_category(size_t p) const { return p < categories.size() && !categories[p].empty(); }
   bool has_category() const;
+  /// The parameters that are names.
+  std::vector<std::string> category_names() const;
 };
 
 struct ThresholdData {

@@ -6,14 +6,22 @@
 
 namespace evenflow::io {
 
-std::optional<ParameterValue> parse_parameter_value(std::string_view text) {
+std::optional<ParameterText> split_parameter_value(std::string_view text) {
   const size_t equals = text.rfind('=');  // a name may have one
-  if (equals == std::string_view::npos || equals == 0) {
+  if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
     return std::nullopt;
   }
-  ParameterValue out{std::string(text.substr(0, equals)), 0};
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data() + equals + 1, end, out.value);
+  return ParameterText{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
+}
+
+std::optional<ParameterValue> parse_parameter_value(std::string_view text) {
+  const std::optional<ParameterText> parts = split_parameter_value(text);
+  if (!parts) {
+    return std::nullopt;
+  }
+  ParameterValue out{parts->name, 0};
+  const char* const end = parts->text.data() + parts->text.size();
+  const auto [stop, error] = std::from_chars(parts->text.data(), end, out.value);
   if (error != std::errc() || stop != end || !std::isfinite(out.value)) {
     return std::nullopt;
   }

@@ -1,4 +1,4 @@
-// A parameter's value as a person writes it: "velocity_mm_s=300".
+// A parameter's value as a person writes it: "velocity_mm_s=300", "tool=B".
 #pragma once
 
 #include <optional>
@@ -6,6 +6,13 @@
 #include <string_view>
 
 namespace evenflow::io {
+
+struct ParameterText {
+  std::string name, text;
+};
+
+/// Nothing unless there is something before and behind the last '='.
+std::optional<ParameterText> split_parameter_value(std::string_view text);
 
 struct ParameterValue {
   std::string name;

@@ -4,7 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <functional>
+#include <optional>
 #include <set>
 
 #include "experiments/choose/probes.h"
@@ -21,6 +24,7 @@
 #include "train/detect/speeds.h"
 #include "train/detect/threshold.h"
 #include "train/loop/selection.h"
+#include "train/loop/training_data.h"
 #include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
@@ -45,6 +49,7 @@ class Choosing {
     std::vector<std::vector<KeyFlag>> settings;
     std::transform(o_.candidates.begin(), o_.candidates.end(), std::back_inserter(settings), parse_settings);
     candidates_ = make_candidates(settings.empty() ? usual() : settings, base);
+    std::for_each(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { require_same_condition(c); });
   }
 
   Choice run() {
@@ -73,6 +78,8 @@ class Choosing {
     return shard_.clips()[static_cast<size_t>(at.second)];
   }
 
+  bool is_name(size_t column) const { return !io::categories_of(shard_.categories(), column).empty(); }
+
   void find_values() {
     const std::vector<std::string>& names = shard_.parameter_names();
     const auto points_of = [&](size_t column) {
@@ -80,10 +87,15 @@ class Choosing {
       for (const auto& at : normal_.clips) {
         values.push_back(clip_at(at).parameter[column]);
       }
-      return train::OperatingPoints(std::move(values));
+      return train::OperatingPoints(std::move(values), io::categories_of(shard_.categories(), column));
     };
-    const auto is_number = [&](size_t column) { return io::categories_of(shard_.categories(), column).empty(); };
-    const auto varies = [&](size_t column) { return is_number(column) && points_of(column).size() > 1; };
+    const auto first_varying = [&](bool name) {
+      size_t column = 0;
+      while (column < names.size() && (points_of(column).size() < 2 || is_name(column) != name)) {
+        ++column;
+      }
+      return column;
+    };
     if (!o_.parameter.empty()) {
       const auto named = std::find(names.begin(), names.end(), o_.parameter);
       if (named == names.end()) {
@@ -91,15 +103,8 @@ class Choosing {
                                          o_.shard.string(), fmt::join(names, ", ")));
       }
       column_ = static_cast<size_t>(named - names.begin());
-      if (!is_number(column_)) {
-        throw io::UsageError(fmt::format(
-            "--parameter names '{}', which has names in '{}', and what is left out is a value of a number; name one",
-            o_.parameter, o_.shard.string()));
-      }
-    } else {
-      while (column_ < names.size() && !varies(column_)) {
-        ++column_;
-      }
+    } else if (column_ = first_varying(false); column_ == names.size()) {
+      column_ = first_varying(true);
     }
     if (column_ == names.size()) {
       throw io::DataError(
@@ -117,9 +122,60 @@ class Choosing {
     }
   }
 
+  /// What zd is to carry in the training without a value, or with all where there is none.
+  std::vector<std::string> carried(const io::Config& config, std::optional<size_t> without) const {
+    std::vector<std::string> notes;
+    train::ClipSelection clips = normal_;
+    if (without) {
+      clips = train::leave_out(clips, {left_out(*without)});
+    }
+    return train::fit_condition_to(clips, config, notes).names;
+  }
+
+  /// A value without which zd would carry other parameters than with all; none: there is no such value.
+  std::optional<size_t> carries_others(const io::Config& config) const {
+    const std::vector<std::string> whole = carried(config, std::nullopt);
+    for (size_t value = 0; value < points_.size(); ++value) {
+      if (carried(config, value) != whole) {
+        return value;
+      }
+    }
+    return std::nullopt;
+  }
+
+  /// One name less is another deal of zd. io::UsageError if zd can carry the names with all of them, but not without
+  /// one, or the other way round: the trainings would say nothing of the one that follows.
+  void require_same_condition(const Candidate& candidate) const {
+    if (!points_.are_categories()) {
+      return;
+    }
+    const auto other = carries_others(candidate.config);
+    if (!other) {
+      return;
+    }
+    const std::string& parameter = shard_.parameter_names()[column_];
+    io::Config longer = candidate.config;
+    const int step = 1 << longer.model.blocks;
+    constexpr int longest = 512;
+    const auto fits = [&] {
+      const std::vector<std::string> whole = carried(longer, std::nullopt);
+      return std::find(whole.begin(), whole.end(), parameter) != whole.end() && !carries_others(longer);
+    };
+    do {
+      longer.window.window_frames += step;
+    } while (longer.window.window_frames <= longest && !fits());
+    throw io::UsageError(fmt::format(
+        "zd cannot be dealt to the names of {} both with all of them and without {}, so that the trainings of {} would "
+        "say nothing of the one with all; {}",
+        parameter, points_[*other].name, candidate.name,
+        longer.window.window_frames <= longest
+            ? fmt::format("set window.window_frames to {}", longer.window.window_frames)
+            : "name other parameters in condition.parameters"));
+  }
+
   std::vector<std::vector<KeyFlag>> usual() const {
     const std::vector<std::string>& names = shard_.parameter_names();
-    const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition);
+    const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition, shard_.categories());
     const bool is_speed = std::find(speeds.begin(), speeds.end(), names[column_]) != speeds.end();
     const std::vector<std::string> conditioned = io::declared_names(o_.config.condition.parameters);
     const bool only_parameter =
@@ -127,7 +183,11 @@ class Choosing {
     return usual_settings(o_.config, centres(), is_speed ? names[column_] : "", only_parameter);
   }
 
+  /// What slopes and ranges are made for: the values or, of a name, what zd says of a category, that it is not or is.
   std::vector<double> centres() const {
+    if (points_.are_categories()) {
+      return {0.0, 1.0};
+    }
     std::vector<double> values;
     for (size_t i = 0; i < points_.size(); ++i) {
       values.push_back(points_[i].centre());
@@ -142,7 +202,22 @@ class Choosing {
 
   fs::path probes() const { return o_.folder / "probes.h5"; }
   fs::path cell(const Candidate& candidate, size_t value) const {
-    return o_.folder / "cells" / candidate.name / fmt::format("without_{}", points_[value].centre());
+    return o_.folder / "cells" / candidate.name / fmt::format("without_{}", word_of(value));
+  }
+  /// A value as a part of a folder's name.
+  std::string word_of(size_t value) const {
+    if (!points_.are_categories()) {
+      return fmt::format("{}", points_[value].centre());
+    }
+    std::string word = points_[value].name;
+    const auto is_plain = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+    };
+    if (std::all_of(word.begin(), word.end(), is_plain)) {
+      return word;
+    }
+    std::replace_if(word.begin(), word.end(), std::not_fn(is_plain), '_');
+    return fmt::format("{}_{}", value, word);
   }
 
   // What the folder is a choice of. Trainings tell their own settings.
@@ -177,9 +252,16 @@ class Choosing {
     write_probes(shard_, clips, o_.config.train.seed, probes());
   }
 
+  /// As train.leave_out has it.
+  std::string left_out(size_t value) const {
+    const train::OperatingPoint& point = points_[value];
+    return fmt::format("{}={}", shard_.parameter_names()[column_],
+                       points_.are_categories() ? point.name : fmt::format("{}", point.centre()));
+  }
+
   io::Config config_without(const Candidate& candidate, size_t value) const {
     io::Config config = candidate.config;
-    config.train.leave_out.push_back(fmt::format("{}={}", shard_.parameter_names()[column_], points_[value].centre()));
+    config.train.leave_out.push_back(left_out(value));
     return config;
   }
 
@@ -270,7 +352,8 @@ class Choosing {
   double estimate_error(const train::ScoreTable& table, const Sides& sides) const {
     const auto& names = table.estimated_names;
     const auto found = std::find(names.begin(), names.end(), shard_.parameter_names()[column_]);
-    if (found == names.end()) {
+    // A name that was left out is none that the model could estimate.
+    if (found == names.end() || points_.are_categories()) {
       return std::nan("");
     }
     std::vector<double> errors;

@@ -200,7 +200,8 @@ int run(const CalibrateArguments& arguments) {
   for (std::string& note : unlike_normals(table, model.threshold.score, model.threshold.value)) {
     notes.push_back("warning: " + std::move(note));
   }
-  if (std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+  for (std::string& outside :
+       outside_calibration_texts(train::outside_calibration(table, train::trained_names(model.condition)))) {
     notes.push_back(std::move(outside));
   }
   print_notes(notes, scoring);

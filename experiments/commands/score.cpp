@@ -120,10 +120,10 @@ void require_finite(const std::vector<train::ClipScore>& scores, const fs::path&
 }
 
 /// What is to be said of clips that were scored by one model: lines.
-std::string remarks_text(const train::ScoreTable& table, const Scoring& scoring) {
+std::string remarks_text(const train::ScoreTable& table, const Scoring& scoring, const train::TrainedNames& trained) {
   const auto any = [](const train::ClipScore&) { return true; };
   std::string text = without_value_text(train::without_value(table, any));
-  if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips)); !outside.empty()) {
+  for (const std::string& outside : outside_calibration_texts(train::outside_calibration(table, trained))) {
     text += fmt::format("note: {}\n", io::escaped(outside));
   }
   for (const std::string& line : scoring.notes()) {
@@ -153,7 +153,8 @@ int score_by_one(const ScoreArguments& arguments, Outputs& outputs) {
   }
   fmt::print("Scored {} -> {}\n{}\n", count_text(static_cast<int64_t>(table.clips.size()), "clip"),
              arguments.out.string(), decisions_text(detector, table.clips));
-  fmt::print("{}{}", length_text(detector, table.clips), remarks_text(table, scoring));
+  fmt::print("{}{}", length_text(detector, table.clips),
+             remarks_text(table, scoring, train::trained_names(detector.model().condition)));
   require_finite(table.clips, arguments.out);
   return exit_ok;
 }
@@ -238,7 +239,8 @@ int score_by_each(ScoreArguments arguments, Outputs& outputs) {
     const double threshold = detector.model().threshold.value;
     shown.add({machines[i], std::to_string(clips.size()), std::isnan(threshold) ? "-" : std::to_string(anomalous),
                detector.score_name(), std::isnan(threshold) ? "-" : fmt::format("{:.6g}", threshold)});
-    const std::string text = length_text(detector, tables.back().clips) + remarks_text(tables.back(), scoring);
+    const std::string text = length_text(detector, tables.back().clips) +
+                             remarks_text(tables.back(), scoring, train::trained_names(detector.model().condition));
     if (!text.empty()) {
       remarks += fmt::format("\nMachine {}:\n{}", io::escaped(machines[i]), text);
     }

@@ -35,18 +35,6 @@ void require_opset(int opset) {
 void describe(Graph& graph, const train::Detector& detector) {
   const io::ModelData& model = detector.model();
   const io::ConditionData& condition = model.condition;
-  if (condition.has_category()) {
-    std::vector<std::string> names;
-    for (size_t p = 0; p < condition.names.size(); ++p) {
-      if (condition.is_category(p)) {
-        names.push_back(condition.names[p]);
-      }
-    }
-    throw io::UsageError(fmt::format(
-        "the model is tied to names ({}), which no graph computes yet; train one with the numbers alone named in "
-        "condition.parameters, or with condition.enabled = false, to export it",
-        fmt::join(names, ", ")));
-  }
   const io::FrontendSettings& frontend = model.config.frontend;
   const io::Provenance& from = model.provenance;
   graph.describe("kind", "evenflow onnx");
@@ -64,13 +52,14 @@ void describe(Graph& graph, const train::Detector& detector) {
                                 {"hop_frames", model.config.window.window_hop_frames}}
                                .dump());
   graph.describe("normaliser", json{{"mean", model.normaliser.mean}, {"std", model.normaliser.std}}.dump());
-  graph.describe("condition", json{{"names", condition.names},
-                                   {"k", condition.k},
-                                   {"v0", condition.v0},
-                                   {"mean", condition.mean},
-                                   {"std", condition.std},
-                                   {"training_values", condition.training_values}}
-                                  .dump());
+  json of_condition = {{"names", condition.names}, {"k", condition.k},
+                       {"v0", condition.v0},       {"mean", condition.mean},
+                       {"std", condition.std},     {"training_values", condition.training_values}};
+  if (condition.has_category()) {
+    of_condition["categories"] = condition.categories;
+    of_condition["frequency"] = condition.frequency;
+  }
+  graph.describe("condition", of_condition.dump());
   json scores = json::array();
   for (const flow::Score& score : detector.scores()) {
     scores.push_back({{"name", score.name},
@@ -96,6 +85,12 @@ void describe(Graph& graph, const train::Detector& detector) {
   graph.describe("config", io::to_toml(model.config));
 }
 
+constexpr const char* estimate_meaning = "of each parameter, in its unit; of a name its place in the categories";
+
+int64_t category_count(const train::Detector& detector, size_t parameter) {
+  return static_cast<int64_t>(detector.model().condition.categories[parameter].size());
+}
+
 std::string meaning_of(const std::vector<flow::Score>& scores, const std::string& name) {
   const auto found = std::find_if(scores.begin(), scores.end(), [&](const auto& score) { return score.name == name; });
   return found == scores.end() ? std::string() : fmt::format("{} ({})", found->meaning, found->unit);
@@ -115,22 +110,40 @@ void add_window_outputs(Graph& graph, const train::Detector& detector, const Win
     graph.output({window_name(name), Element::float64, {window_count}, meaning_of(detector.scores(), name)}, value);
   }
   if (windows.estimate) {
-    graph.output({window_name("estimate"),
-                  Element::float64,
-                  {window_count, model.parameter_count()},
-                  "of each parameter, in its unit"},
+    graph.output({window_name("estimate"), Element::float64, {window_count, model.parameter_count()}, estimate_meaning},
                  *windows.estimate);
+  }
+  for (const NameValues& name : windows.names) {
+    const int64_t categories = category_count(detector, name.parameter);
+    graph.output({window_name(posterior_name(detector, name.parameter)),
+                  Element::float64,
+                  {window_count, categories},
+                  "probability of each category"},
+                 name.posterior);
+    graph.output({window_name(membership_name(detector, name.parameter)),
+                  Element::float64,
+                  {window_count, categories},
+                  "how much there is of each category: 1 of the sound's own, 0 of others"},
+                 name.membership);
   }
 }
 
-void add_clip_outputs(Graph& graph, const train::Detector& detector, const ClipValues& clip) {
+void add_clip_outputs(Graph& graph, const train::Detector& detector, const WindowValues& windows,
+                      const ClipValues& clip) {
   for (const auto& [name, value] : clip.scores) {
     graph.output({name, Element::float64, {}, meaning_of(detector.scores(), name)}, value);
   }
   if (clip.estimate) {
+    graph.output({"estimate", Element::float64, {detector.network().parameter_count()}, estimate_meaning},
+                 *clip.estimate);
+  }
+  for (size_t i = 0; i < windows.names.size(); ++i) {
+    const size_t p = windows.names[i].parameter;
     graph.output(
-        {"estimate", Element::float64, {detector.network().parameter_count()}, "of each parameter, in its unit"},
-        *clip.estimate);
+        {posterior_name(detector, p), Element::float64, {category_count(detector, p)}, "probability of each category"},
+        clip.posteriors[i]);
+    graph.output({probability_name(detector, p), Element::float64, {}, "of the estimated category"},
+                 clip.probabilities[i]);
   }
   graph.output({"score", Element::float64, {}, fmt::format("the score that decides: {}", detector.score_name())},
                clip.score);
@@ -139,7 +152,8 @@ void add_clip_outputs(Graph& graph, const train::Detector& detector, const ClipV
     graph.output({"outside_calibration",
                   Element::int64,
                   {},
-                  "1: the calibrated scores are those of the nearest calibrated operating point"},
+                  "1: the calibrated scores are those of the nearest calibrated operating point, or the sound fits no "
+                  "category of a name; -1: neither, and nothing is calibrated"},
                  *clip.outside_calibration);
   }
 }
@@ -148,6 +162,18 @@ void add_clip_outputs(Graph& graph, const train::Detector& detector, const ClipV
 
 std::string window_name(const std::string& name) {
   return fmt::format("window_{}", name);
+}
+
+std::string posterior_name(const train::Detector& detector, size_t parameter) {
+  return fmt::format("posterior_{}", detector.model().condition.names[parameter]);
+}
+
+std::string membership_name(const train::Detector& detector, size_t parameter) {
+  return fmt::format("membership_{}", detector.model().condition.names[parameter]);
+}
+
+std::string probability_name(const train::Detector& detector, size_t parameter) {
+  return fmt::format("estimate_{}_p", detector.model().condition.names[parameter]);
 }
 
 std::unique_ptr<Graph> make_graph(const train::Detector& detector, GraphInput input, int opset) {
@@ -180,8 +206,11 @@ std::unique_ptr<Graph> make_graph(const train::Detector& detector, GraphInput in
                                 detector.model().config.model.kind == io::ModelKind::vae;
   if (count > 0 && takes_parameters) {
     const std::vector<double> unknown(static_cast<size_t>(count), std::numeric_limits<double>::quiet_NaN());
-    parameters =
-        graph->input({parameters_name, Element::float64, {count}, "the clip's, where known; NaN: unknown"}, unknown);
+    parameters = graph->input({parameters_name,
+                               Element::float64,
+                               {count},
+                               "the clip's, where known, of a name its place in the categories; NaN: unknown"},
+                              unknown);
   }
   const WindowValues of_windows = add_model(*graph, detector, windows, parameters);
   const ClipValues clip = add_clip(*graph, detector, of_windows);
@@ -189,7 +218,7 @@ std::unique_ptr<Graph> make_graph(const train::Detector& detector, GraphInput in
     graph->output({log_mel_name, Element::float32, {frame_count, model.height()}, "dB"}, *log_mel);
   }
   add_window_outputs(*graph, detector, of_windows);
-  add_clip_outputs(*graph, detector, clip);
+  add_clip_outputs(*graph, detector, of_windows, clip);
   describe(*graph, detector);
   return graph;
 }

@@ -32,5 +32,10 @@ inline constexpr const char *windows_name = "windows", *samples_name = "samples"
                             *log_mel_name = "log_mel";
 /// A window's score or term, the clip's being `name`.
 std::string window_name(const std::string& name);
+/// Of a parameter that is a name: its categories' probabilities, how much there is of each, and the estimate's
+/// probability, called as in the scores.
+std::string posterior_name(const train::Detector& detector, size_t parameter);
+std::string membership_name(const train::Detector& detector, size_t parameter);
+std::string probability_name(const train::Detector& detector, size_t parameter);
 
 }  // namespace evenflow::experiments::onnx

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "experiments/export/model_graph.h"
 #include "flow/glow_model.h"
@@ -125,16 +127,16 @@ class GlowGraph {
   Value log_det_;
 };
 
-/// Likelihoods, scores and estimates of latents; each parameter has its run of zd's channels.
+/// Likelihoods, scores and estimates of latents. Each parameter that is a number has one run of zd's elements, each
+/// that is a name one for each category.
 class PriorGraph {
  public:
-  PriorGraph(Graph& graph, const io::ConditionData& condition, const flow::GlowShape& shape)
+  PriorGraph(Graph& graph, const flow::LatentPrior& prior, const flow::GlowShape& shape)
       : graph_(graph),
-        condition_(condition),
-        groups_(std::max<int64_t>(1, static_cast<int64_t>(condition.names.size()))),
+        prior_(prior),
+        condition_(prior.condition()),
         zd_elements_(shape.dimensions() >> shape.blocks),
-        zc_elements_(shape.dimensions() - zd_elements_),
-        n_(static_cast<double>(zd_elements_) / static_cast<double>(groups_)) {}
+        zc_elements_(shape.dimensions() - zd_elements_) {}
 
   WindowValues values(const GlowLatents& latents, const std::optional<Value>& parameters,
                       const std::vector<flow::Score>& scores) {
@@ -149,14 +151,12 @@ class PriorGraph {
     const Value squares = graph_.reduce("ReduceSum", graph_.square(zc), {1});
     const Value log_p_zc = graph_.add(graph_.multiply(squares, graph_.number(-0.5)),
                                       graph_.number(-static_cast<double>(zc_elements_) * half_log_2pi));
-    const Value zd = graph_.reshape(graph_.cast(*out.zd, Element::float64), {0, groups_, zd_elements_ / groups_});
-    const Value mean = graph_.reduce("ReduceMean", zd, {2}, true);
-    mean_ = graph_.reshape(mean, {0, groups_});
-    centred_ = graph_.reduce("ReduceSum", graph_.square(graph_.subtract(zd, mean)), {2});
+    add_moments(graph_.cast(*out.zd, Element::float64));
+    add_names(out);
 
     const bool constrained = !condition_.names.empty();
     const Value centred = log_p(centred_, 0.0);
-    const Value log_p_zd = constrained ? marginal() : log_p(about(per_group([](size_t) { return 0.0; })), 0.0);
+    const Value log_p_zd = constrained ? marginal() : log_p(about(per_run([](size_t) { return 0.0; })), 0.0);
     const Value given = constrained ? log_p(about(expected(*parameters)), 0.0) : log_p_zd;
     const Value& log_det = latents.log_det;
     const Value zc_and_volume = graph_.add(log_p_zc, log_det);
@@ -168,51 +168,153 @@ class PriorGraph {
                                    {"nll", minus(graph_.add(zc_and_volume, log_p_zd))},
                                    {"nll_given_v", minus(graph_.add(zc_and_volume, given))}});
     if (constrained) {
-      out.estimate = graph_.add(graph_.divide(mean_, per_group([&](size_t p) { return condition_.k[p]; })),
-                                per_group([&](size_t p) { return condition_.v0[p]; }));
+      out.estimate = estimate(out.names);
     }
     out.descriptor = pooled(latents.z);
     return out;
   }
 
  private:
-  /// A number for each group, [1, groups].
-  template <class Of>
-  Value per_group(Of of) {
-    std::vector<double> values;
-    for (int64_t p = 0; p < groups_; ++p) {
-      values.push_back(of(static_cast<size_t>(p)));
+  size_t run_count() const { return prior_.runs().size(); }
+  size_t parameter_of(size_t run) const { return prior_.runs()[run].parameter; }
+  bool is_name(size_t run) const { return prior_.runs()[run].category >= 0; }
+  double elements(size_t run) const { return static_cast<double>(prior_.runs()[run].count); }
+  /// The runs of the parameter whose first is `run`.
+  int64_t parts(size_t run) const { return std::max<int64_t>(1, prior_.groups()[run].categories); }
+  /// Calls visit(first run) for each parameter.
+  template <class Visit>
+  void for_each_parameter(const Visit& visit) const {
+    for (size_t run = 0; run < run_count(); run += static_cast<size_t>(parts(run))) {
+      visit(run);
     }
-    return graph_.tensor(std::span<const double>(values), {1, groups_});
   }
-  /// Sum over the groups of log N, from squares [n, groups]; `more` is added to each window's.
+
+  /// A number for each run, [1, runs].
+  template <class Of>
+  Value per_run(Of of) {
+    std::vector<double> values;
+    for (size_t run = 0; run < run_count(); ++run) {
+      values.push_back(of(run));
+    }
+    return graph_.tensor(std::span<const double>(values), {1, static_cast<int64_t>(values.size())});
+  }
+
+  /// Means and squares about them of zd [n, zd_elements]'s runs.
+  void add_moments(const Value& zd) {
+    std::vector<Value> means, squares;
+    const auto add = [&](const Value& own, int64_t runs, int64_t count) {
+      const Value elements = graph_.reshape(own, {0, runs, count});
+      const Value mean = graph_.reduce("ReduceMean", elements, {2}, true);
+      means.push_back(graph_.reshape(mean, {0, runs}));
+      squares.push_back(graph_.reduce("ReduceSum", graph_.square(graph_.subtract(elements, mean)), {2}));
+    };
+    if (condition_.has_category()) {
+      for_each_parameter([&](size_t run) {
+        const flow::LatentRun& first = prior_.runs()[run];
+        add(graph_.slice(zd, 1, first.first, first.first + parts(run) * first.count), parts(run), first.count);
+      });
+    } else {
+      add(zd, static_cast<int64_t>(run_count()), zd_elements_ / static_cast<int64_t>(run_count()));
+    }
+    mean_ = means.size() > 1 ? graph_.concatenate(means, 1) : means.front();
+    centred_ = squares.size() > 1 ? graph_.concatenate(squares, 1) : squares.front();
+  }
+
+  /// What windows have of each name's categories; of each name log p(zd), less what it is of N(0, 1), to log_evidence_.
+  void add_names(WindowValues& out) {
+    for_each_parameter([&](size_t run) {
+      if (!is_name(run)) {
+        return;
+      }
+      const int64_t categories = parts(run);
+      const double n = elements(run), k = prior_.groups()[run].k;
+      std::vector<double> log_frequency;
+      for (int64_t c = 0; c < categories; ++c) {
+        log_frequency.push_back(prior_.groups()[run + static_cast<size_t>(c)].log_frequency);
+      }
+      const auto first = static_cast<int64_t>(run);
+      const Value mean = graph_.slice(mean_, 1, first, first + categories);
+      const Value evidence = graph_.add(graph_.multiply(mean, graph_.number(n * k)),
+                                        graph_.tensor(std::span<const double>(log_frequency), {1, categories}));
+      const Value top = graph_.reduce("ReduceMax", evidence, {1}, true);
+      const Value odds = graph_.node("Exp", {graph_.subtract(evidence, top)});
+      const Value total = graph_.reduce("ReduceSum", odds, {1}, true);
+      out.names.push_back({parameter_of(run), graph_.divide(odds, total), graph_.divide(mean, graph_.number(k))});
+      const Value sum = graph_.add(graph_.reshape(top, {-1}), graph_.node("Log", {graph_.reshape(total, {-1})}));
+      log_evidence_.push_back(graph_.add(sum, graph_.number(-0.5 * n * k * k)));
+    });
+  }
+
+  /// Sum over the runs of log N, from squares [n, runs]; `more` is added to each window's.
   Value log_p(const Value& squares, double more) {
     const Value sum = graph_.multiply(graph_.reduce("ReduceSum", squares, {1}), graph_.number(-0.5));
-    return graph_.add(sum, graph_.number(more - static_cast<double>(groups_) * n_ * half_log_2pi));
+    return graph_.add(sum, graph_.number(more - static_cast<double>(zd_elements_) * half_log_2pi));
   }
-  /// Squares of zd about means [1, groups].
+  /// Squares of zd about means that broadcast to [n, runs].
   Value about(const Value& means) {
     const Value off = graph_.square(graph_.subtract(mean_, means));
-    return graph_.add(centred_, graph_.multiply(off, graph_.number(n_)));
+    return graph_.add(centred_, graph_.multiply(off, per_run([&](size_t run) { return elements(run); })));
   }
-  /// k (v - v0)
+  /// k (v - v0) of numbers, k onehot(v) of names, [runs]; NaN where v is unknown.
   Value expected(const Value& parameters) {
-    const Value off = graph_.subtract(parameters, per_group([&](size_t p) { return condition_.v0[p]; }));
-    return graph_.multiply(off, per_group([&](size_t p) { return condition_.k[p]; }));
+    std::vector<Value> means;
+    for_each_parameter([&](size_t run) {
+      const auto p = static_cast<int64_t>(parameter_of(run));
+      const Value v = graph_.slice(parameters, 0, p, p + 1);
+      const kernels::LatentGroup& prior = prior_.groups()[run];
+      if (!is_name(run)) {
+        means.push_back(graph_.multiply(graph_.subtract(v, graph_.number(prior.v0)), graph_.number(prior.k)));
+        return;
+      }
+      std::vector<double> places(static_cast<size_t>(parts(run)));
+      std::iota(places.begin(), places.end(), 0.0);
+      const Value own = graph_.node("Equal", {v, graph_.tensor(std::span<const double>(places), {parts(run)})});
+      const Value onehot = graph_.either(own, graph_.number(prior.k), graph_.number(0.0));
+      means.push_back(graph_.either(graph_.any(own), onehot, graph_.number(std::numeric_limits<double>::quiet_NaN())));
+    });
+    return means.size() > 1 ? graph_.concatenate(means, 0) : means.front();
   }
   /// log p(zd) with v integrated out.
   Value marginal() {
-    const auto spread = [&](size_t p) {
-      return 1.0 + n_ * condition_.k[p] * condition_.k[p] * condition_.std[p] * condition_.std[p];
+    const auto spread = [&](size_t run) {
+      const kernels::LatentGroup& prior = prior_.groups()[run];
+      return is_name(run) ? 1.0 : 1.0 + elements(run) * prior.k * prior.k * prior.std * prior.std;
     };
     double more = 0;
-    for (size_t p = 0; p < condition_.names.size(); ++p) {
-      more -= 0.5 * std::log(spread(p));
+    for (size_t run = 0; run < run_count(); ++run) {
+      more -= 0.5 * std::log(spread(run));
     }
-    const Value means = per_group([&](size_t p) { return condition_.k[p] * (condition_.mean[p] - condition_.v0[p]); });
+    const Value means = per_run([&](size_t run) {
+      const kernels::LatentGroup& prior = prior_.groups()[run];
+      return is_name(run) ? 0.0 : prior.k * (prior.mean - prior.v0);
+    });
     const Value off = graph_.square(graph_.subtract(mean_, means));
-    const Value weight = per_group([&](size_t p) { return n_ / spread(p); });
-    return log_p(graph_.add(centred_, graph_.multiply(off, weight)), more);
+    const Value weight = per_run([&](size_t run) { return elements(run) / spread(run); });
+    Value log_p_zd = log_p(graph_.add(centred_, graph_.multiply(off, weight)), more);
+    for (const Value& of_name : log_evidence_) {
+      log_p_zd = graph_.add(log_p_zd, of_name);
+    }
+    return log_p_zd;
+  }
+  /// [n, P]
+  Value estimate(const std::vector<NameValues>& names) {
+    const auto of_numbers = [&](const Value& mean, const Value& k, const Value& v0) {
+      return graph_.add(graph_.divide(mean, k), v0);
+    };
+    if (names.empty()) {
+      return of_numbers(mean_, per_run([&](size_t run) { return prior_.groups()[run].k; }),
+                        per_run([&](size_t run) { return prior_.groups()[run].v0; }));
+    }
+    std::vector<Value> columns;
+    auto name = names.begin();
+    for_each_parameter([&](size_t run) {
+      const kernels::LatentGroup& prior = prior_.groups()[run];
+      const auto at = static_cast<int64_t>(run);
+      columns.push_back(is_name(run) ? graph_.unsqueeze(likeliest(graph_, (name++)->posterior), 1)
+                                     : of_numbers(graph_.slice(mean_, 1, at, at + 1), graph_.number(prior.k),
+                                                  graph_.number(prior.v0)));
+    });
+    return columns.size() > 1 ? graph_.concatenate(columns, 1) : columns.front();
   }
   /// zc pooled over time: of each block, means and then root mean squares of its rows.
   Value pooled(const std::vector<Value>& z) {
@@ -228,10 +330,11 @@ class PriorGraph {
   }
 
   Graph& graph_;
+  const flow::LatentPrior& prior_;
   const io::ConditionData& condition_;
-  int64_t groups_, zd_elements_, zc_elements_;
-  double n_;              // elements of a group
-  Value mean_, centred_;  // of zd: mean, and squares about it, [n, groups]
+  int64_t zd_elements_, zc_elements_;
+  Value mean_, centred_;             // of zd: mean, and squares about it, [n, runs]
+  std::vector<Value> log_evidence_;  // of each name, [n]
 };
 
 }  // namespace
@@ -241,7 +344,7 @@ WindowValues add_glow(Graph& graph, const train::Detector& detector, const Value
   const auto& model = dynamic_cast<const flow::GlowModel&>(detector.network());
   const GlowLatents latents = GlowGraph(graph, detector.model(), model.glow()).forward(windows);
   const Scope scope(graph, "prior");
-  return PriorGraph(graph, model.condition(), model.glow().shape()).values(latents, parameters, model.scores());
+  return PriorGraph(graph, model.prior(), model.glow().shape()).values(latents, parameters, model.scores());
 }
 
 }  // namespace evenflow::experiments::onnx

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "io/error.h"
 
 namespace evenflow::experiments::onnx {
@@ -28,6 +30,13 @@ Value add_dense(Graph& graph, const Tensors& tensors, const std::string& name, i
     }
   }
   return x;
+}
+
+Value likeliest(Graph& graph, const Value& values) {
+  const Value place = graph.node("ArgMax", {values}, {{"axis", int64_t{-1}}, {"keepdims", int64_t{0}}});
+  const Value known = graph.finite(graph.reduce("ReduceSum", values, {-1}));
+  return graph.either(known, graph.cast(place, Element::float64),
+                      graph.number(std::numeric_limits<double>::quiet_NaN()));
 }
 
 std::vector<std::pair<std::string, Value>> in_order(const std::vector<flow::Score>& scores,

@@ -13,12 +13,19 @@
 
 namespace evenflow::experiments::onnx {
 
+/// Of one parameter that is a name with C categories, as flow::WindowScores has them.
+struct NameValues {
+  size_t parameter;
+  Value posterior, membership;  ///< [n, C] float64
+};
+
 /// Of n windows.
 struct WindowValues {
   std::vector<std::pair<std::string, Value>> terms, scores;  ///< [n] float64, by flow::Model::terms() and scores()
   Value zc;                                                  ///< [n, zc_size] float32, as in a file of latents
   std::optional<Value> zd;                                   ///< [n, zd_size] float32; none of a model without
-  std::optional<Value> estimate;  ///< [n, P] float64; none of a model that is tied to no parameter
+  std::optional<Value> estimate;  ///< [n, P] float64, of a name its place; none of a model tied to no parameter
+  std::vector<NameValues> names;  ///< of each parameter that is one, in order
   Value descriptor;               ///< [n, descriptor_size] float32
 };
 
@@ -41,6 +48,9 @@ class Tensors {
 
 /// Fully connected layers NAME1 ... NAMEn: x [n, in] -> [n, out], float32, ReLU after all but the last.
 Value add_dense(Graph& graph, const Tensors& tensors, const std::string& name, int layers, Value x);
+
+/// The place of the largest of each row of values [..., C], as float64 without that axis; NaN where one is not finite.
+Value likeliest(Graph& graph, const Value& values);
 
 /// The values of the model's scores in its order, taken from all that a graph computes.
 std::vector<std::pair<std::string, Value>> in_order(const std::vector<flow::Score>& scores,

@@ -69,6 +69,18 @@ void append(Values& to, std::span<const double> values) {
   to.values.insert(to.values.end(), values.begin(), values.end());
 }
 
+/// Calls visit(p, first of its categories among all, how many) for each parameter that is a name.
+template <class Visit>
+void for_each_name(const io::ConditionData& condition, const Visit& visit) {
+  size_t first = 0;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      visit(p, first, condition.categories[p].size());
+      first += condition.categories[p].size();
+    }
+  }
+}
+
 /// What the program says of the windows, by the outputs' names.
 void add_windows(std::map<std::string, Values>& out, const train::Detector& detector, std::vector<float> windows,
                  const std::vector<double>& parameters) {
@@ -95,7 +107,19 @@ void add_windows(std::map<std::string, Values>& out, const train::Detector& dete
       out[window_name(model.scores()[s].name)].values.push_back(scores.scores[w][s]);
     }
     append(out[window_name("estimate")], scores.estimates[w]);
+    for_each_name(detector.model().condition, [&](size_t p, size_t first, size_t count) {
+      append(out[window_name(posterior_name(detector, p))], scores.posteriors[w].subspan(first, count));
+      append(out[window_name(membership_name(detector, p))], scores.memberships[w].subspan(first, count));
+    });
   }
+  for_each_name(detector.model().condition, [&](size_t p, size_t, size_t count) {
+    const std::vector<double>& of_windows = out[window_name(posterior_name(detector, p))].values;
+    std::vector<double>& mean = out[posterior_name(detector, p)].values;
+    mean.assign(count, 0.0);
+    for (size_t i = 0; i < of_windows.size(); ++i) {
+      mean[i % count] += of_windows[i] / static_cast<double>(n);
+    }
+  });
   out["zc"].latents = out["zd"].latents = true;
 }
 
@@ -132,6 +156,8 @@ void add_clip_scores(std::map<std::string, Values>& out, train::Detector& detect
     out[detector.scores()[s].name].values = {score.scores[s]};
   }
   out["estimate"].values = score.estimate;
+  for_each_name(detector.model().condition,
+                [&](size_t p, size_t, size_t) { out[probability_name(detector, p)].values = {score.probability[p]}; });
   out["score"].values = {score.score};
   out["decision"].values = {static_cast<double>(score.decision)};
   out["outside_calibration"].values = {static_cast<double>(score.outside_calibration)};
@@ -206,6 +232,9 @@ std::vector<ParityClip> own_clips(train::Detector& detector) {
   sound.frames = frontend::LogMel(frontend)(sound.samples);
 
   ParityClip usual{"frames about the training's mean", {}, {}, model.condition.mean};
+  for_each_name(model.condition, [&](size_t p, size_t, size_t count) {
+    usual.parameters[p] = static_cast<double>(count - 1);  // the last category
+  });
   const auto bands = model.normaliser.mean.size();
   for (size_t i = 0; i < static_cast<size_t>(frames) * bands; ++i) {
     const auto off = static_cast<float>(kernels::random_normal(seed, 1, i));

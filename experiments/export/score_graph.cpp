@@ -103,6 +103,39 @@ class DerivedGraph {
   std::optional<PointScores> points_;
 };
 
+/// Puts the likeliest categories in their places of the estimate. Boolean []: the sound has enough of no category of a
+/// name, or of several (train/detect/score_clips.cpp).
+Value add_names(Graph& graph, const WindowValues& windows, int64_t parameters, ClipValues& clip) {
+  if (windows.names.empty()) {
+    return {};
+  }
+  const Scope scope(graph, "names");
+  std::vector<Value> columns, unlike;
+  int64_t next = 0;
+  const auto add_numbers_before = [&](int64_t end) {
+    if (next < end) {
+      columns.push_back(graph.slice(*clip.estimate, 0, next, end));
+    }
+    next = end + 1;
+  };
+  for (const NameValues& name : windows.names) {
+    const Value posterior = mean(graph, name.posterior), membership = mean(graph, name.membership);
+    const Value place = likeliest(graph, posterior);
+    add_numbers_before(static_cast<int64_t>(name.parameter));
+    columns.push_back(graph.unsqueeze(place, 0));
+    clip.posteriors.push_back(posterior);
+    const Value top = graph.reduce("ReduceMax", posterior, {0});
+    clip.probabilities.push_back(graph.either(graph.finite(place), top, not_a_number(graph)));
+    const Value has = graph.node("Greater", {membership, graph.number(0.5)});
+    const Value is = graph.node("Equal", {posterior, top});
+    const Value unknown = graph.node("Not", {graph.finite(place)});
+    unlike.push_back(graph.unsqueeze(graph.node("Or", {unknown, graph.any(graph.node("Xor", {has, is}))}), 0));
+  }
+  add_numbers_before(parameters);
+  clip.estimate = columns.size() > 1 ? graph.concatenate(columns, 0) : columns.front();
+  return graph.any(unlike.size() > 1 ? graph.concatenate(unlike, 0) : unlike.front());
+}
+
 }  // namespace
 
 ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowValues& windows) {
@@ -112,14 +145,20 @@ ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowV
     const Scope scope(graph, name);
     clip.scores.emplace_back(name, aggregate(graph, values, model.config.score));
   }
+  Value no_category;
   if (windows.estimate) {
     clip.estimate = mean(graph, *windows.estimate);
+    no_category = add_names(graph, windows, detector.network().parameter_count(), clip);
   }
   DerivedGraph derived(graph, model.normal, windows, clip);
   for (size_t s = windows.scores.size(); s < detector.scores().size(); ++s) {
     const std::string& name = detector.scores()[s].name;
     const Scope scope(graph, name);
     clip.scores.emplace_back(name, derived.add(name));
+  }
+  if (!windows.names.empty()) {
+    const Value calibrated = clip.outside_calibration ? *clip.outside_calibration : graph.number(int64_t{-1});
+    clip.outside_calibration = graph.either(no_category, graph.number(int64_t{1}), calibrated);
   }
   const Scope scope(graph, "decision");
   clip.score = std::find_if(clip.scores.begin(), clip.scores.end(), [&](const auto& one) {

@@ -16,10 +16,12 @@ namespace evenflow::experiments::onnx {
 /// Of a clip; all of shape [] and float64 if nothing else is said.
 struct ClipValues {
   std::vector<std::pair<std::string, Value>> scores;  ///< in the detector's order
-  std::optional<Value> estimate;                      ///< [P]
+  std::optional<Value> estimate;                      ///< [P]; of a name its place
+  std::vector<Value> posteriors, probabilities;       ///< of each name: [C], and the estimate's of it []
   Value score;                                        ///< the one that decides
   Value decision;                                     ///< int64: 1 anomalous, 0 normal, -1 none
-  std::optional<Value> outside_calibration;           ///< int64, 0 or 1; none of a model that calibrates nothing
+  std::optional<Value> outside_calibration;           ///< int64, 1, 0 or, where nothing is calibrated, -1; none
+                                                      ///< of a model that calibrates nothing and knows no names
 };
 
 /// io::UsageError names a score that no graph computes.

@@ -120,7 +120,9 @@ void bind_parts(nb::module_& module) {
       .def_ro("low", &Estimate::low)
       .def_ro("high", &Estimate::high)
       .def_ro("inside", &Estimate::inside)
-      .def_ro("asked", &Estimate::asked);
+      .def_ro("asked", &Estimate::asked)
+      .def_ro("categories", &Estimate::categories)
+      .def_ro("probability", &Estimate::probability);
   using Neighbour = Explanation::Neighbour;
   nb::class_<Neighbour>(module, "Neighbour")
       .def_ro("path", &Neighbour::path)

@@ -115,7 +115,7 @@ class Evaluating {
       training_.emplace(name, train::OperatingPoints(values, names_of(name)));
     }
     combinations_ = train::Combinations(rows, table.parameter_names, training_);
-    out_.outside_calibration = train::outside_calibration(clips_);
+    add_outside();
     out_.seen_rule = rule_text(table.parameter_names, training_);
   }
 
@@ -138,6 +138,41 @@ class Evaluating {
     const std::vector<std::string>& all = table_.parameter_names;
     const auto found = std::find(all.begin(), all.end(), parameter);
     return io::categories_of(table_.categories, static_cast<size_t>(found - all.begin()));
+  }
+
+  bool knows_training(size_t e) const {
+    const auto training = training_.find(table_.estimated_names[e]);
+    return training != training_.end() && !training->second.empty();
+  }
+
+  /// The names of a parameter that the training had; where nothing tells, those that some estimate has.
+  std::vector<std::string> trained_names(size_t e) const {
+    if (!knows_training(e)) {
+      return table_.estimated_categories[e];
+    }
+    const auto training = training_.find(table_.estimated_names[e]);
+    std::vector<std::string> names;
+    for (size_t i = 0; i < training->second.size(); ++i) {
+      names.push_back(training->second[i].name);
+    }
+    return names;
+  }
+
+  void add_outside() {
+    train::ScoreTable evaluated{table_.parameter_names, {}, {}, clips_, table_.categories, {}};
+    train::TrainedNames trained;
+    bool names = false;
+    for (size_t e = 0; e < table_.estimated_names.size(); ++e) {
+      if (!io::categories_of(table_.estimated_categories, e).empty()) {
+        names = true;
+        if (knows_training(e)) {
+          trained[table_.estimated_names[e]] = trained_names(e);
+        }
+      }
+    }
+    const train::OutsideClips outside = train::outside_calibration(evaluated, trained);
+    out_.outside_calibration = outside.paths();
+    out_.outside_texts = outside_calibration_texts(outside, names);
   }
 
   using Wanted = std::function<bool(const train::ClipScore&)>;
@@ -233,8 +268,8 @@ class Evaluating {
       return [this, wanted](const train::ClipScore& clip) { return combinations_.of(clip.clip.parameter) == wanted; };
     };
     if (std::any_of(clips_.begin(), clips_.end(), is(train::Familiarity::unseen))) {
-      add_group("seen combination", "combination seen", is(train::Familiarity::seen));
-      add_group("unseen combination", "combination unseen", is(train::Familiarity::unseen));
+      add_group("seen combination", "seen combination", is(train::Familiarity::seen));
+      add_group("unseen combination", "unseen combination", is(train::Familiarity::unseen));
       out_.seen_rule += " A combination is unseen where each value was seen, but never together.";
     }
   }
@@ -345,6 +380,9 @@ class Evaluating {
           }
         }
       }
+      if (name) {
+        add_names_left_out(e, p);
+      }
     }
   }
 
@@ -365,11 +403,12 @@ class Evaluating {
   void add_name(const Group& group, const std::string& which, size_t e, size_t p) {
     std::vector<double> probability;
     std::vector<int> right;
+    const std::vector<std::string> trained = trained_names(e);
     for (const train::ClipScore* clip : estimated_clips(group, which, e, p)) {
-      const double own = io::recoded(clip->clip.parameter[p], table_.categories[p], table_.estimated_categories[e]);
+      const double own = io::recoded(clip->clip.parameter[p], table_.categories[p], trained);
       if (!std::isnan(own) && std::isfinite(clip->probability[e])) {
         probability.push_back(clip->probability[e]);
-        right.push_back(own == clip->estimate[e] ? 1 : 0);
+        right.push_back(own == io::recoded(clip->estimate[e], table_.estimated_categories[e], trained) ? 1 : 0);
       }
     }
     if (right.empty()) {
@@ -379,6 +418,24 @@ class Evaluating {
     out_.names.push_back({table_.estimated_names[e], group.kind, which, count,
                           static_cast<double>(std::count(right.begin(), right.end(), 1)) / static_cast<double>(count),
                           train::mean(probability), train::expected_calibration_error(probability, right)});
+  }
+
+  void add_names_left_out(size_t e, size_t p) {
+    const std::vector<std::string> trained = trained_names(e);
+    std::map<std::string, NamesLeftOut> by_name;
+    for (const train::ClipScore& clip : clips_) {
+      const double value = clip.clip.parameter[p];
+      if (std::isnan(value) || !std::isnan(io::recoded(value, table_.categories[p], trained))) {
+        continue;
+      }
+      const std::string& name = table_.categories[p][static_cast<size_t>(value)];
+      NamesLeftOut& own = by_name.try_emplace(name, NamesLeftOut{table_.estimated_names[e], name}).first->second;
+      ++(clip.clip.label == 1 ? own.anomalous : own.normal);
+    }
+    for (auto& [name, left_out] : by_name) {
+      left_out.known = knows_training(e);
+      out_.names_left_out.push_back(left_out);
+    }
   }
 
   void add_estimate(const Group& group, const std::string& which, size_t e, size_t p) {
@@ -507,6 +564,27 @@ std::string estimates_text(const Evaluation& evaluation) {
          table.text();
 }
 
+/// A line, or two; empty if no clip is left out of the rows of names.
+std::string names_left_out_text(const Evaluation& evaluation) {
+  std::string text;
+  for (const bool known : {true, false}) {
+    std::string names;
+    for (const NamesLeftOut& of : evaluation.names_left_out) {
+      if (of.known == known) {
+        names += fmt::format("{}{} = {} ({} normal, {} anomalous)", names.empty() ? "" : ", ",
+                             io::escaped(of.parameter), io::escaped(of.name), of.normal, of.anomalous);
+      }
+    }
+    if (!names.empty()) {
+      text += fmt::format(
+          "In no row of names, as {}: {}.\n",
+          known ? "the name was never trained" : "no estimate has the name (--model tells whether it was trained)",
+          names);
+    }
+  }
+  return text;
+}
+
 std::string names_text(const Evaluation& evaluation) {
   TextTable table;
   table.add({"", "clips", "right %", "mean probability %", "calibration error %"});
@@ -519,13 +597,13 @@ std::string names_text(const Evaluation& evaluation) {
     table.add({name.parameter + ", " + name.group, std::to_string(name.count), percent(name.accuracy),
                percent(name.mean_probability), percent(name.calibration_error)});
   }
+  const std::string left_out = names_left_out_text(evaluation);
   if (!any) {
-    return "";
+    return left_out.empty() ? "" : "\n" + left_out;
   }
   return "\nHow well the sound of normal clips tells the names (calibration error: how far their probabilities are "
-         "from how "
-         "often they are right)\n\n" +
-         table.text();
+         "from how often they are right)\n\n" +
+         table.text() + left_out;
 }
 
 std::string decisions_text(const Evaluation& evaluation) {
@@ -560,7 +638,7 @@ std::string notes_text(const Evaluation& evaluation) {
                     io::escaped(io::first_names(evaluation.without_score, 5)));
   }
   text += without_value_text(evaluation.without_value);
-  if (const std::string outside = outside_calibration_text(evaluation.outside_calibration); !outside.empty()) {
+  for (const std::string& outside : evaluation.outside_texts) {
     text += fmt::format("Note: {}.\n", io::escaped(outside));
   }
   if (evaluation.without_estimate > 0) {
@@ -619,16 +697,33 @@ std::string without_value_text(const std::vector<std::pair<std::string, int64_t>
   return text + ".\n";
 }
 
-std::string outside_calibration_text(const std::vector<std::string>& paths) {
-  if (paths.empty()) {
-    return "";
+std::vector<std::string> outside_calibration_texts(const train::OutsideClips& outside, bool or_unlike) {
+  std::vector<std::string> texts;
+  const auto clips = [](const std::vector<std::string>& paths) {
+    return count_text(static_cast<int64_t>(paths.size()), "clip");
+  };
+  if (const auto& paths = outside.estimate; !paths.empty()) {
+    const bool one = paths.size() == 1;
+    texts.push_back(
+        fmt::format("{} {} outside of the operating points that were calibrated{}, and {} calibrated scores "
+                    "are those of the nearest one: {}",
+                    clips(paths), one ? "lies" : "lie",
+                    !or_unlike ? ""
+                    : one      ? ", or sounds like none of the names"
+                               : ", or sound like none of the names",
+                    one ? "its" : "their", io::first_names(paths)));
   }
-  const bool one = paths.size() == 1;
-  return fmt::format(
-      "{} {} outside of the operating points that were calibrated, and {} calibrated scores are those of the nearest "
-      "one: {}",
-      count_text(static_cast<int64_t>(paths.size()), "clip"), one ? "lies" : "lie", one ? "its" : "their",
-      io::first_names(paths));
+  if (const auto& paths = outside.unlike; !paths.empty()) {
+    texts.push_back(fmt::format("{} {} like none of the names that were trained, or like several: {}", clips(paths),
+                                paths.size() == 1 ? "sounds" : "sound", io::first_names(paths)));
+  }
+  for (const train::OutsideClips::Untrained& of : outside.untrained) {
+    texts.push_back(
+        fmt::format("{} of {} = {}, which was never trained (trained: {}), {} scored as if it were unknown: {}",
+                    clips(of.paths), of.parameter, of.name, io::first_names(of.trained, 8),
+                    of.paths.size() == 1 ? "is" : "are", io::first_names(of.paths)));
+  }
+  return texts;
 }
 
 std::string to_text(const Evaluation& evaluation) {
@@ -672,6 +767,10 @@ std::string to_csv(const Evaluation& evaluation) {
     out += csv_row(name, quality.group, counts, "accuracy", quality.parameter, quality.accuracy);
     out += csv_row(name, quality.group, counts, "mean_probability", quality.parameter, quality.mean_probability);
     out += csv_row(name, quality.group, counts, "calibration_error", quality.parameter, quality.calibration_error);
+  }
+  for (const NamesLeftOut& of : evaluation.names_left_out) {
+    out += csv_row("all", "all", fmt::format("{},{}", of.normal, of.anomalous), "clips_of_untrained_name",
+                   fmt::format("{} = {}", of.parameter, of.name), static_cast<double>(of.normal + of.anomalous));
   }
   if (!evaluation.without_score.empty()) {
     out += csv_row("all", "all", ",", "clips_without_finite_score", "score",
@@ -732,6 +831,11 @@ std::string to_json(const Evaluation& evaluation) {
                             {"accuracy", number(name.accuracy)},
                             {"mean_probability", number(name.mean_probability)},
                             {"calibration_error", number(name.calibration_error)}});
+  }
+  out["names_left_out"] = nlohmann::json::array();
+  for (const NamesLeftOut& of : evaluation.names_left_out) {
+    out["names_left_out"].push_back(
+        {{"parameter", of.parameter}, {"name", of.name}, {"normal", of.normal}, {"anomalous", of.anomalous}});
   }
   out["seen_rule"] = evaluation.seen_rule;
   out["clips_without_finite_score"] = evaluation.without_score;

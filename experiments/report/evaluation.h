@@ -54,9 +54,16 @@ struct NameQuality {
   std::string parameter;
   std::string group;  ///< "all", "seen", "unseen", "seen combination", "unseen combination"
   std::string clips;  ///< "normal", "anomalous", "both"
-  int64_t count = 0;  ///< clips whose name is known and was trained
+  int64_t count = 0;  ///< clips whose name is known and was trained; NamesLeftOut tells the others
   double accuracy = 0, mean_probability = 0;
   double calibration_error = 0;  ///< train::expected_calibration_error
+};
+
+/// Clips of a name that was never trained, and so of no estimate: in no NameQuality.
+struct NamesLeftOut {
+  std::string parameter, name;
+  int64_t normal = 0, anomalous = 0;
+  bool known = true;  ///< false: nothing says what was trained, and it is a name that no estimate has
 };
 
 struct Evaluation {
@@ -66,11 +73,13 @@ struct Evaluation {
   std::vector<MeanOverValues> means;
   std::vector<EstimateQuality> estimates;
   std::vector<NameQuality> names;
+  std::vector<NamesLeftOut> names_left_out;
   std::string seen_rule;                   ///< what counts as seen, a sentence; empty without training values
   std::vector<std::string> without_score;  ///< paths of labelled clips whose score is not finite; in no group
   /// How many of the clips in the groups lack a finite value of another score (train::without_value).
   std::vector<std::pair<std::string, int64_t>> without_value = {};
   std::vector<std::string> outside_calibration = {};  ///< paths of those of them that train::outside_calibration finds
+  std::vector<std::string> outside_texts = {};        ///< outside_calibration_texts of these
   int64_t without_estimate = 0;  ///< clips in the groups with a known value whose estimate is not finite
 };
 
@@ -85,8 +94,9 @@ Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& traini
 /// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
 std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);
 
-/// "3 clips lie outside of ...: a.wav, b.wav, c.wav", without a full stop; empty if there are none.
-std::string outside_calibration_text(const std::vector<std::string>& paths);
+/// A sentence for each reason, without a full stop: "3 clips lie outside of ...: a.wav, b.wav, c.wav". `or_unlike`:
+/// those of another operating point may be clips that fit no category, which a file does not tell apart.
+std::vector<std::string> outside_calibration_texts(const train::OutsideClips& outside, bool or_unlike = false);
 
 /// For the terminal: tables with a sentence on how to read them.
 std::string to_text(const Evaluation& evaluation);

@@ -29,6 +29,11 @@ std::string parts_text(const Explanation& e) {
   return text;
 }
 
+/// A number, or the name of which it is the code.
+nlohmann::json json_value(double value, const std::vector<std::string>& names) {
+  return names.empty() || std::isnan(value) ? nlohmann::json(value) : nlohmann::json(io::value_text(value, names));
+}
+
 nlohmann::json json_of(const train::Finding& finding, const std::string& where) {
   return {{"kind", train::name_of(finding.kind)},
           {"text", train::text_of(finding, where)},
@@ -66,7 +71,31 @@ std::string decision_text(const Explanation& e, const io::ModelData& model) {
                      model.threshold.value, p);
 }
 
+namespace {
+
+std::string name_text(const Explanation::Estimate& estimate) {
+  std::string text =
+      fmt::format("{}: {}", estimate.name,
+                  std::isnan(estimate.value)
+                      ? "not to be told"
+                      : fmt::format("estimated {} (probability {:.2f})",
+                                    io::value_text(estimate.value, estimate.categories), estimate.probability));
+  text += fmt::format(", among {}", io::first_names(estimate.categories, 8));
+  if (!estimate.inside) {
+    text += "; the sound is like none of them, or like several";
+  }
+  if (!std::isnan(estimate.asked)) {
+    text += "; said to be " + io::value_text(estimate.asked, estimate.categories);
+  }
+  return io::escaped(text);
+}
+
+}  // namespace
+
 std::string estimate_text(const Explanation::Estimate& estimate) {
+  if (!estimate.categories.empty()) {
+    return name_text(estimate);
+  }
   std::string text = fmt::format("{}: estimated {:.4g}, {} the trained range ({:g} to {:g})", estimate.name,
                                  estimate.value, estimate.inside ? "inside" : "outside", estimate.low, estimate.high);
   if (!std::isnan(estimate.asked)) {
@@ -78,7 +107,13 @@ std::string estimate_text(const Explanation::Estimate& estimate) {
 std::string neighbour_text(const Explanation::Neighbour& neighbour, const io::ConditionData& condition) {
   std::string at;
   for (size_t p = 0; p < neighbour.v.size(); ++p) {
-    at += std::isnan(neighbour.v[p]) ? "" : fmt::format(", {} = {:g}", condition.names[p], neighbour.v[p]);
+    if (std::isnan(neighbour.v[p])) {
+      continue;
+    }
+    const std::string value = condition.is_category(p)
+                                  ? io::escaped(io::value_text(neighbour.v[p], condition.categories[p]))
+                                  : fmt::format("{:g}", neighbour.v[p]);
+    at += fmt::format(", {} = {}", condition.names[p], value);
   }
   return fmt::format("{} ({:.2f} away{})", neighbour.path.empty() ? "a training clip" : io::escaped(neighbour.path),
                      neighbour.distance, at);
@@ -160,6 +195,9 @@ std::string explanation_text(const Explanation& e, const io::ModelData& model) {
   for (const Explanation::Estimate& estimate : e.estimates) {
     text += fmt::format("  {}\n", estimate_text(estimate));
   }
+  if (!e.not_moved.empty()) {
+    text += fmt::format("  {}.\n", io::escaped(e.not_moved));
+  }
   for (size_t i = 0; i < std::min<size_t>(e.nearest.size(), 3); ++i) {
     text += fmt::format("  {}{}\n", i == 0 ? "nearest normal clips: " : "                      ",
                         neighbour_text(e.nearest[i], model.condition));
@@ -205,17 +243,23 @@ std::string explanation_json(const Explanation& e, const io::ModelData& model) {
   }
   json["estimates"] = nlohmann::json::array();
   for (const Explanation::Estimate& estimate : e.estimates) {
-    json["estimates"].push_back({{"name", estimate.name},
-                                 {"value", estimate.value},
-                                 {"low", estimate.low},
-                                 {"high", estimate.high},
-                                 {"inside", estimate.inside},
-                                 {"asked", estimate.asked}});
+    nlohmann::json& entry = json["estimates"].emplace_back();
+    entry = {{"name", estimate.name},     {"value", json_value(estimate.value, estimate.categories)},
+             {"low", estimate.low},       {"high", estimate.high},
+             {"inside", estimate.inside}, {"asked", json_value(estimate.asked, estimate.categories)}};
+    if (!estimate.categories.empty()) {
+      entry["probability"] = estimate.probability;
+      entry["categories"] = estimate.categories;
+    }
   }
   json["nearest"] = nlohmann::json::array();
   for (const Explanation::Neighbour& neighbour : e.nearest) {
+    nlohmann::json parameters = nlohmann::json::array();
+    for (size_t p = 0; p < neighbour.v.size(); ++p) {
+      parameters.push_back(json_value(neighbour.v[p], io::categories_of(model.condition.categories, p)));
+    }
     json["nearest"].push_back(
-        {{"path", neighbour.path}, {"distance", neighbour.distance}, {"parameters", neighbour.v}});
+        {{"path", neighbour.path}, {"distance", neighbour.distance}, {"parameters", std::move(parameters)}});
   }
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -25,7 +25,8 @@ std::string part_text(const flow::Attribution::Part& part);
 /// The decision by the model's threshold: "anomalous (threshold 2668.6)", or that it decides by another score.
 std::string decision_text(const train::Explanation& explanation, const io::ModelData& model);
 
-/// "velocity_mm_s: estimated 312, inside of the trained range (100 to 700)".
+/// "velocity_mm_s: estimated 312, inside of the trained range (100 to 700)", "tool: estimated B (probability 0.98),
+/// among A, B, C".
 std::string estimate_text(const train::Explanation::Estimate& estimate);
 
 /// "train/a.wav (0.31 away, at velocity_mm_s = 300)".

@@ -461,10 +461,16 @@ class ExplanationPage {
   }
 
   void moved() {
+    if (!e_.not_moved.empty()) {
+      page_.paragraph(e_.not_moved + ".");
+    }
     if (e_.moved_db.empty()) {
       return;
     }
-    page_.heading("The same sound at the operating point it should have had");
+    const bool asked = std::any_of(e_.estimates.begin(), e_.estimates.end(),
+                                   [](const Explanation::Estimate& estimate) { return !std::isnan(estimate.asked); });
+    page_.heading(asked ? "The same sound at the operating point it should have had"
+                        : "The same sound, wholly as of the likeliest name");
     const io::FrontendSettings& frontend = model_.config.frontend;
     const auto most = static_cast<size_t>(most_seconds * frontend.sample_rate_hz / frontend.hop_samples);
     const size_t frames = std::min(static_cast<size_t>(e_.frames), most), bands = static_cast<size_t>(e_.bands);

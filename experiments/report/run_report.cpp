@@ -214,8 +214,8 @@ class RunReport {
     if (!no_value.empty()) {
       page_.paragraph(no_value);
     }
-    if (const std::string outside = outside_calibration_text(train::outside_calibration(table.clips));
-        !outside.empty()) {
+    for (const std::string& outside :
+         outside_calibration_texts(train::outside_calibration(table, train::trained_names(model_.condition)))) {
       page_.paragraph(outside + ".");
     }
     histogram(table);

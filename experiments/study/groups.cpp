@@ -12,6 +12,32 @@ using train::ClipScore;
 
 constexpr const char* compare_first = "nll";
 
+/// What the clips that the first run trained on or held out combine; of nothing where these are not known.
+train::Combinations combinations_of(const Study& study) {
+  const SystemScores& system = study.systems.front();
+  const train::ScoreTable& table = system.runs.front();
+  if (system.normal.empty()) {
+    return {};
+  }
+  std::vector<std::vector<double>> rows;
+  for (const std::vector<size_t>* side : {&system.normal.front().training, &system.normal.front().held_out}) {
+    for (const size_t row : *side) {
+      rows.push_back(table.clips.at(row).clip.parameter);
+    }
+  }
+  train::TrainingPoints points;
+  for (size_t p = 0; p < table.parameter_names.size(); ++p) {
+    std::vector<double> values;
+    values.reserve(rows.size());
+    for (const std::vector<double>& row : rows) {
+      values.push_back(row.at(p));
+    }
+    points.emplace(table.parameter_names[p],
+                   train::OperatingPoints(std::move(values), io::categories_of(table.categories, p)));
+  }
+  return {rows, table.parameter_names, std::move(points)};
+}
+
 }  // namespace
 
 int64_t ClipGroup::anomalous() const {
@@ -54,6 +80,14 @@ std::vector<ClipGroup> test_groups(const Study& study) {
   add(group_of(study, "all", [](const ClipScore&) { return true; }));
   for (const std::string side : {"seen", "unseen"}) {
     add(group_of(study, side, [&](const ClipScore& clip) { return side_of(study, clip) == side; }));
+  }
+  const train::Combinations combinations = combinations_of(study);
+  const auto of = [&](const std::string& name, train::Familiarity wanted) {
+    return group_of(study, name, [&](const ClipScore& clip) { return combinations.of(clip.clip.parameter) == wanted; });
+  };
+  if (ClipGroup unseen = of("unseen combination", train::Familiarity::unseen); !unseen.rows.empty()) {
+    add(of("seen combination", train::Familiarity::seen));
+    add(std::move(unseen));
   }
   std::vector<double> values;
   for (const ClipScore& clip : study.systems.front().runs.front().clips) {

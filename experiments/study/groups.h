@@ -12,7 +12,7 @@
 namespace evenflow::experiments {
 
 struct ClipGroup {
-  std::string name;          ///< "all", "seen", "unseen" or "velocity_mm_s = 300"
+  std::string name;          ///< "all", "seen", "unseen", their combinations or "velocity_mm_s = 300"
   std::vector<size_t> rows;  ///< of every run's table
   std::vector<int> labels;   ///< of these rows
   int64_t anomalous() const;
@@ -26,7 +26,8 @@ std::string side_of(const Study& study, const train::ClipScore& clip);
 /// The test clips for which `wanted` holds.
 ClipGroup group_of(const Study& study, const std::string& name,
                    const std::function<bool(const train::ClipScore&)>& wanted);
-/// Those with clips of both classes; the values last, ascending.
+/// Those with clips of both classes; the values last, ascending. Where some clip's parameters have seen values that no
+/// training clip has together, "seen combination" and "unseen combination" come before them.
 std::vector<ClipGroup> test_groups(const Study& study);
 /// The scores that every run of a system has; nll, with which others are compared, first.
 std::vector<std::string> scores_to_compare(const SystemScores& system);

@@ -20,6 +20,7 @@
 #include "io/shard.h"
 #include "train/detect/config_match.h"
 #include "train/loop/selection.h"
+#include "train/loop/training_data.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
@@ -37,8 +38,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// What the training clips combine.
+train::Combinations combinations_of(const io::Manifest& manifest) {
+  std::vector<std::vector<double>> rows;
+  train::TrainingPoints points;
+  for (const io::Clip& clip : manifest.clips) {
+    if (clip.split == io::Split::train) {
+      rows.push_back(clip.parameter);
+    }
+  }
+  for (size_t p = 0; p < manifest.parameter_names.size(); ++p) {
+    std::vector<double> values;
+    values.reserve(rows.size());
+    for (const std::vector<double>& row : rows) {
+      values.push_back(row[p]);
+    }
+    points.emplace(manifest.parameter_names[p],
+                   train::OperatingPoints(std::move(values), io::categories_of(manifest.categories, p)));
+  }
+  return {rows, manifest.parameter_names, std::move(points)};
+}
+
 /// What a study needs of its recordings: a parameter with two or more values in training, and clips of both classes at
-/// values that training has not.
+/// values, or at combinations of values, that training has not.
 void require_study(const io::Manifest& manifest, const fs::path& file) {
   const std::string named = fmt::format("'{}'", file.string());
   if (manifest.parameter_names.empty()) {
@@ -60,13 +82,15 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
                                     count_text(static_cast<int64_t>(trained.size()), "value"), parameter));
   }
   const train::OperatingPoints points({trained.begin(), trained.end()});
+  const train::Combinations combinations = combinations_of(manifest);
   const auto is_unseen = [&](const io::Clip& clip) {
-    return clip.split == io::Split::test && points.of(clip.parameter.front()) == train::Familiarity::unseen;
+    return clip.split == io::Split::test && (points.of(clip.parameter.front()) == train::Familiarity::unseen ||
+                                             combinations.of(clip.parameter) == train::Familiarity::unseen);
   };
   if (std::none_of(manifest.clips.begin(), manifest.clips.end(), is_unseen)) {
     throw io::DataError(
-        fmt::format("{} has no test clip at a value of {} that was not trained on; move the clips of "
-                    "one value out of training",
+        fmt::format("{} has no test clip at a value of {} that was not trained on, nor at values that were not "
+                    "trained on together; move the clips of one value out of training",
                     named, parameter));
   }
   int64_t normal = 0, anomalous = 0;
@@ -78,8 +102,8 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
   }
   if (normal == 0 || anomalous == 0) {
     throw io::DataError(
-        fmt::format("{} has {} normal and {} anomalous test clips at values of {} that were not trained on; "
-                    "an AUC takes both",
+        fmt::format("{} has {} normal and {} anomalous test clips at values of {} that were not trained on, or not "
+                    "together with another parameter's; an AUC takes both",
                     named, normal, anomalous, parameter));
   }
 }
@@ -136,6 +160,7 @@ class Running {
       return study;
     }
     study.training_values = training_values();
+    log_left_out();
     // Seed by seed: the table is complete, if rough, after the first.
     for (const uint64_t seed : o_.seeds) {
       for (const System& system : o_.systems) {
@@ -171,6 +196,22 @@ class Running {
       trained.push_back(shard.clips()[static_cast<size_t>(clip)]);
     }
     return distinct_values(trained, 0);
+  }
+
+  /// What zd does not carry of the parameters, and why, which else only the trainings' logs say.
+  void log_left_out() const {
+    const io::Shard shard(features());
+    std::set<std::string> notes;
+    for (const System& system : o_.systems) {
+      std::vector<std::string> own;
+      if (!system.statistics) {
+        train::fit_condition_to(train::clips_to_train_on({&shard}, system.config.train), system.config, own);
+      }
+      notes.insert(own.begin(), own.end());
+    }
+    for (const std::string& note : notes) {
+      o_.log("note: " + note);
+    }
   }
 
   // The tables have the shard's clips in its order.

@@ -77,8 +77,8 @@ struct Study {
 };
 
 /// Runs what is not done yet. io::DataError: a manifest without a parameter column, with fewer than two training
-/// values, without a test value that was not trained on, or without both classes in the test; io::UsageError: a folder
-/// that holds another study, by the key that differs.
+/// values, without a test value or combination that was not trained on, or without both classes there; io::UsageError:
+/// a folder that holds another study, by the key that differs.
 Study run_study(const StudyOptions& options);
 
 /// Writes folder/manifest.csv, which says what a study is of, or looks whether it is of these recordings. `file`: of

@@ -330,19 +330,41 @@ std::string per_cent(const Interval& interval) {
 
 namespace {
 
+/// The groups that a text has columns of: "all", "seen" and "unseen" and, where they differ, combinations of values.
+std::vector<std::string> shown_groups(const StudyTables& tables) {
+  std::vector<std::string> groups = {"all", "seen", "unseen"};
+  for (const char* combination : {"seen combination", "unseen combination"}) {
+    if (std::any_of(tables.auc.begin(), tables.auc.end(),
+                    [&](const AucRow& row) { return row.group == combination; })) {
+      groups.emplace_back(combination);
+    }
+  }
+  return groups;
+}
+
 /// What an operator sees, by the scores that decide or are compared with.
 std::string alarms_text(const StudyTables& tables, const Study& study) {
   TextTable table;
-  table.add(
-      {"at a threshold for 5 % false alarms", "score", "false alarms, seen %", "unseen %", "faults found, all %"});
+  std::vector<std::string> head = {"at a threshold for 5 % false alarms", "score"};
+  const std::vector<std::string> groups = shown_groups(tables);
+  for (size_t g = 1; g < groups.size(); ++g) {
+    head.push_back(fmt::format("{}{} %", g == 1 ? "false alarms, " : "", groups[g]));
+  }
+  head.emplace_back("faults found, all %");
+  table.add(std::move(head));
   for (const SystemScores& system : study.systems) {
     for (const std::string& score : scores_to_compare(system)) {
-      const auto row = [&](const char* group) { return find_alarms(tables, system.system.name, score, group); };
-      const AlarmRow *all = row("all"), *seen = row("seen"), *unseen = row("unseen");
-      if (all != nullptr) {
-        table.add({system.system.title, score, seen == nullptr ? "-" : per_cent(seen->false_alarms),
-                   unseen == nullptr ? "-" : per_cent(unseen->false_alarms), per_cent(all->found)});
+      const AlarmRow* all = find_alarms(tables, system.system.name, score, "all");
+      if (all == nullptr) {
+        continue;
       }
+      std::vector<std::string> line = {system.system.title, score};
+      for (size_t g = 1; g < groups.size(); ++g) {
+        const AlarmRow* row = find_alarms(tables, system.system.name, score, groups[g]);
+        line.push_back(row == nullptr ? "-" : per_cent(row->false_alarms));
+      }
+      line.push_back(per_cent(all->found));
+      table.add(std::move(line));
     }
   }
   return table.text() + "\nThresholds are set on normal training clips, one for all values.\n";
@@ -352,11 +374,16 @@ std::string alarms_text(const StudyTables& tables, const Study& study) {
 
 std::string to_text(const StudyTables& tables, const Study& study) {
   TextTable table;
-  table.add({"system", "score", "AUC all %", "seen %", "unseen %"});
+  const std::vector<std::string> groups = shown_groups(tables);
+  std::vector<std::string> head = {"system", "score"};
+  for (size_t g = 0; g < groups.size(); ++g) {
+    head.push_back(fmt::format("{}{} %", g == 0 ? "AUC " : "", groups[g]));
+  }
+  table.add(std::move(head));
   for (const SystemScores& system : study.systems) {
     for (const std::string& score : scores_to_compare(system)) {
       std::vector<std::string> line = {system.system.title, score};
-      for (const char* group : {"all", "seen", "unseen"}) {
+      for (const std::string& group : groups) {
         const AucRow* row = find_auc(tables, system.system.name, score, group);
         line.push_back(row == nullptr ? "-" : per_cent(row->over_seeds));
       }
@@ -373,16 +400,18 @@ std::string to_text(const StudyTables& tables, const Study& study) {
     text += line + "; its figures are left out.\n\n";
   }
   TextTable gains;
-  gains.add({"against the conventional flow's nll", "score", "difference", "95 % interval"});
+  gains.add({"against the conventional flow's nll", "score", "where", "difference", "95 % interval"});
   for (const DifferenceRow& row : tables.differences) {
-    if (row.group != "unseen") {
+    if (row.group != "unseen" && row.group != "unseen combination") {
       continue;
     }
-    gains.add({row.system, row.score, fmt::format("{:+.1f}", 100 * row.difference.value),
+    gains.add({row.system, row.score, row.group, fmt::format("{:+.1f}", 100 * row.difference.value),
                fmt::format("{:+.1f} .. {:+.1f}", 100 * row.difference.low, 100 * row.difference.high)});
   }
-  text += gains.text() +
-          fmt::format("\nUnseen values of {}, points of AUC, paired bootstrap of clips and seeds.\n", study.parameter);
+  text += gains.text() + fmt::format(
+                             "\nUnseen: values of {}; unseen combination: values that were trained on, but not "
+                             "together. Points of AUC, paired bootstrap of clips and seeds.\n",
+                             study.parameter);
   text += fmt::format("\n{}", alarms_text(tables, study));
   if (tables.estimates.empty()) {
     return text;

@@ -12,7 +12,7 @@
 
 namespace evenflow::experiments {
 
-/// One system, one score, one group of test clips: "all", "seen", "unseen" or "velocity_mm_s = 300".
+/// One system, one score, one group of test clips (groups.h): "all", "seen", "unseen" or "velocity_mm_s = 300".
 struct AucRow {
   std::string system, score, group;
   int64_t normal = 0, anomalous = 0;  ///< clips

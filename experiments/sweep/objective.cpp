@@ -130,13 +130,19 @@ void require_labels(const io::SweepFile& sweep, Objective objective) {
     cannot(objective, "it takes test clips with labels; name their feature shard: [sweep] labelled = \"FILE\"");
   }
   const io::Shard shard(sweep.labelled);
+  const std::vector<std::string> estimated = io::declared_names(sweep.base.condition.parameters);
+  const bool any_number = estimated.empty() || varies(sweep.space, "condition.parameters");
   int64_t normal = 0, anomalous = 0, valued = 0;
   for (const io::Clip& clip : shard.clips()) {
     if (clip.split == io::Split::test) {
       normal += clip.label == 0 ? 1 : 0;
       anomalous += clip.label == 1 ? 1 : 0;
-      const bool known =
-          std::any_of(clip.parameter.begin(), clip.parameter.end(), [](double v) { return !std::isnan(v); });
+      bool known = false;
+      for (size_t p = 0; p < clip.parameter.size(); ++p) {
+        const bool asked =
+            any_number || std::find(estimated.begin(), estimated.end(), shard.parameter_names()[p]) != estimated.end();
+        known = known || (asked && io::categories_of(shard.categories(), p).empty() && !std::isnan(clip.parameter[p]));
+      }
       valued += clip.label == 0 && known ? 1 : 0;
     }
   }
@@ -146,8 +152,10 @@ void require_labels(const io::SweepFile& sweep, Objective objective) {
                        sweep.labelled, normal, anomalous));
   }
   if (objective == Objective::estimate_error && valued == 0) {
-    cannot(objective,
-           fmt::format("'{}' has no normal test clip with a known parameter; name another shard", sweep.labelled));
+    cannot(objective, fmt::format("'{}' has no normal test clip with a known value of a number that the models "
+                                  "estimate; name another shard, or a number in "
+                                  "condition.parameters",
+                                  sweep.labelled));
   }
   if (objective == Objective::estimate_error && !sweep.base.condition.enabled &&
       !varies(sweep.space, "condition.enabled")) {
@@ -174,20 +182,31 @@ void require_values_to_leave_out(const io::SweepFile& sweep, Objective objective
   }
   const train::ClipSelection clips = train::clips_to_train_on(shards, sweep.base.train);
   const size_t columns = shards.front()->parameter_names().size();
-  for (size_t column = 0; column < columns; ++column) {
-    if (!io::categories_of(shards.front()->categories(), column).empty()) {
-      continue;  // `choose` leaves out values of numbers
-    }
-    std::vector<double> values;
-    for (const auto& at : clips.clips) {
-      values.push_back(shards.front()->clips()[static_cast<size_t>(at.second)].parameter[column]);
-    }
-    const size_t points = train::OperatingPoints(std::move(values)).size();
-    if (points > 1 && points < 3) {
-      cannot(objective, fmt::format("the normal training clips have {} values of {}, and leaving one out takes three",
-                                    points, shards.front()->parameter_names()[column]));
-    }
-    if (points > 2) {
+  // `choose` leaves out the values of the first number that varies; where none does, of the first name.
+  for (const bool name : {false, true}) {
+    for (size_t column = 0; column < columns; ++column) {
+      const std::vector<std::string>& names = io::categories_of(shards.front()->categories(), column);
+      if (names.empty() == name) {
+        continue;
+      }
+      std::vector<double> values;
+      for (const auto& at : clips.clips) {
+        values.push_back(shards.front()->clips()[static_cast<size_t>(at.second)].parameter[column]);
+      }
+      const size_t points = train::OperatingPoints(std::move(values), names).size();
+      if (points < 2) {
+        continue;
+      }
+      const std::string& parameter = shards.front()->parameter_names()[column];
+      if (points < 3) {
+        cannot(objective, fmt::format("the normal training clips have {} values of {}, and leaving one out takes three",
+                                      points, parameter));
+      }
+      if (name && objective == Objective::leave_out_estimate_error) {
+        cannot(objective, fmt::format("what is left out is a name of {}, and a model knows no name but those that it "
+                                      "was trained on; take leave_out_missed",
+                                      parameter));
+      }
       return;
     }
   }

@@ -171,7 +171,7 @@ std::vector<Row> train_rows() {
           "train on this machine's clips only; empty: all"),
       list("train.leave_out", Field{section, &Section::leave_out},
            "operating points of which no clip is trained on or held out, to see how a model does where it was not "
-           "trained: \"velocity_mm_s=300\""),
+           "trained: \"velocity_mm_s=300\", \"tool=B\""),
       integer("train.steps", Field{section, &Section::steps}, 1, 1000 * million,
               "updates of the weights, rounded up to whole epochs; a train.epochs beside it in a file "
               "comes before it"),

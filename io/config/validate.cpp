@@ -96,10 +96,9 @@ void validate(const Config& config) {
   }
   check_condition(config.condition);
   for (const std::string& point : config.train.leave_out) {
-    if (!parse_parameter_value(point)) {
+    if (!split_parameter_value(point)) {
       throw UsageError("train.leave_out has '" + point +
-                       "', which is not a parameter and a number: write velocity_mm_s=300 (clips of a name are left "
-                       "out in the manifest)");
+                       "', which is not a parameter and its value: write velocity_mm_s=300, or tool=B");
     }
   }
   check_calibration(config);

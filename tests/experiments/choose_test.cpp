@@ -231,6 +231,46 @@ TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
   EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 500));
 }
 
+// Six clips of each of three tools, one of which hums at the lowest bands and one at the highest.
+TEST_F(Choose, LeavesOutNamesWhereNoNumberVaries) {
+  train::testing::write_shard(folder_ / "tools.h5", {.train_clips = 18,
+                                                     .more_parameters = {"tool"},
+                                                     .categories = {{}, {"A", "B", "C 3"}},
+                                                     .change =
+                                                         [](size_t clip, std::vector<float>& frames) {
+                                                           for (size_t at = 0; clip % 3 > 0 && at < frames.size();
+                                                                at += bands) {
+                                                             frames[at + (clip % 3 == 1 ? 0 : bands - 1)] += 25.0F;
+                                                           }
+                                                         },
+                                                     .change_clip =
+                                                         [](size_t clip, io::Clip& out) {
+                                                           out.parameter = {100.0, static_cast<double>(clip % 3)};
+                                                         }});
+  ChooseOptions of_names = options();
+  of_names.shard = folder_ / "tools.h5";
+  of_names.candidates = {};
+  of_names.config.model.coupling = io::CouplingKind::sigmoid;
+  EXPECT_THAT(message_of<io::UsageError>([&] { choose(of_names); }),
+              HasSubstr("cannot be dealt to the names of tool both with all of them and without A"));
+  EXPECT_THAT(message_of<io::UsageError>([&] { choose(of_names); }), HasSubstr("set window.window_frames to 12"));
+  of_names.config.window.window_frames = 12;
+  of_names.candidates = {"condition.k=6", "condition.k=2"};
+  const Choice choice = choose(of_names);
+  EXPECT_EQ(choice.parameter, "tool");
+  EXPECT_THAT(choice.values, ElementsAre("A", "B", "C 3"));
+  for (const ChoiceRow& row : choice.rows) {
+    EXPECT_TRUE(std::isnan(row.estimate_error)) << "of a name that was never trained there is no estimate";
+    EXPECT_TRUE(row.false_alarms.value >= 0 && row.missed >= 0 && row.missed <= 1);
+  }
+  const ChoiceRow &first = choice.rows.front(), &second = row_of(choice, first.candidate, "score_zc");
+  EXPECT_TRUE(first.score == "score_zc" || !first.holds || !second.holds || first.missed <= second.missed);
+  const io::ModelData model = io::read_model(cell("k_2") / "without_2_C_3" / "run" / "model.h5");
+  EXPECT_EQ(model.condition.categories, (io::Categories{{"A", "B"}}));
+  EXPECT_THAT(model.config.train.leave_out, ElementsAre("tool=C 3"));
+  EXPECT_THAT(to_text(choice), HasSubstr("Without tool = A, B, C 3 in turn"));
+}
+
 // One row again, from the tables in the folder.
 TEST_F(Choose, CountsFalseAlarmsAndMissedProbesOfTheValueLeftOut) {
   const Choice choice = choose(options());

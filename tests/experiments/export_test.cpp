@@ -34,12 +34,33 @@ double normal(uint64_t stream, size_t i) {
   return kernels::random_normal(3, stream, i);
 }
 
-/// A kind of model, and how many parameters it is tied to.
+/// A kind of model, and how many parameters it is tied to; of those that are names, how many categories.
 struct Case {
   std::string name;
   size_t parameters = 1;
   std::function<void(io::Config&)> change = [](io::Config&) {};
+  std::vector<size_t> categories = {};  ///< 0: a number, as where the list ends
+  size_t categories_of(size_t p) const { return p < categories.size() ? categories[p] : 0; }
 };
+
+/// As fit_condition leaves it.
+void add_name(io::ConditionData& condition, size_t categories) {
+  const size_t p = condition.names.size();
+  condition.names.push_back("name_" + std::to_string(p));
+  condition.k.push_back(1.5);
+  condition.v0.push_back(0.0);
+  condition.mean.push_back(0.7);
+  condition.std.push_back(0.5);
+  condition.categories.resize(p + 1);
+  condition.frequency.resize(p + 1);
+  std::vector<double>& values = condition.training_values.emplace_back();
+  for (size_t c = 0; c < categories; ++c) {
+    values.push_back(static_cast<double>(c));
+    condition.categories[p].push_back("category " + std::to_string(c));
+    condition.frequency[p].push_back(2.0 * static_cast<double>(c + 1) /
+                                     static_cast<double>(categories * (categories + 1)));
+  }
+}
 
 /// Untrained weights, moved off their starting points.
 io::ModelData model_of(const Case& of) {
@@ -58,6 +79,10 @@ io::ModelData model_of(const Case& of) {
     model.normaliser.std.push_back(static_cast<float>(5 + std::abs(normal(2, i))));
   }
   for (size_t p = 0; p < of.parameters; ++p) {
+    if (const size_t categories = of.categories_of(p); categories > 0) {
+      add_name(model.condition, categories);
+      continue;
+    }
     model.condition.names.push_back("parameter_" + std::to_string(p));
     model.condition.k.push_back(0.02 + 0.01 * static_cast<double>(p));
     model.condition.v0.push_back(150.0);
@@ -125,11 +150,17 @@ void add_normal_data(io::ModelData& model, const std::vector<onnx::ParityClip>& 
   io::CalibrationData data;
   constexpr size_t count = 60;
   data.clips = 40;
+  std::vector<double> bandwidth;
   for (size_t i = 0; i < count * parameters; ++i) {
-    data.estimate.push_back(150.0 + 30.0 * normal(80, i));
+    const std::vector<std::string>& names = io::categories_of(model.condition.categories, i % parameters);
+    data.estimate.push_back(names.empty() ? 150.0 + 30.0 * normal(80, i)
+                                          : static_cast<double>(i / parameters % names.size()));
+    if (i < parameters) {
+      bandwidth.push_back(names.empty() ? 8.0 : 0.125);
+    }
   }
   for (const char* score : {"nll", "score_zc", "score_mahalanobis", "score_nearest"}) {
-    io::CalibrationData::Score one{score, std::vector<double>(parameters, 8.0), {}, {}};
+    io::CalibrationData::Score one{score, bandwidth, {}, {}};
     for (size_t i = 0; i < count; ++i) {
       one.value.push_back(150.0 + 3.0 * normal(81, i));
     }
@@ -167,6 +198,9 @@ std::vector<Case> cases() {
                    config.frontend.hop_samples = 160;
                    config.score.aggregate = io::Aggregate::max;
                  }});
+  all.push_back({"glow_name", 1, [](io::Config&) {}, {4}});
+  all.push_back({"glow_names_and_numbers", 4, [](io::Config&) {}, {2, 0, 4, 0}});
+  all.push_back({"classifier_names", 3, kind(io::ModelKind::classifier), {3, 0, 2}});
   all.push_back({"vae", 1, kind(io::ModelKind::vae)});
   all.push_back({"vae_conventional", 0, kind(io::ModelKind::vae)});
   all.push_back({"classifier", 2, kind(io::ModelKind::classifier)});
@@ -223,6 +257,14 @@ TEST_P(ExportedModel, GivesWhatTheProgramGives) {
       EXPECT_THAT(outputs, Contains(score.name));
     }
     EXPECT_THAT(outputs, AllOf(Contains("zc"), Contains("decision"), Contains("score")));
+    for (size_t p = 0; p < GetParam().parameters; ++p) {
+      if (GetParam().categories_of(p) > 0) {
+        const std::string name = fmt::format("name_{}", p);
+        EXPECT_THAT(outputs, AllOf(Contains("posterior_" + name), Contains("window_posterior_" + name),
+                                   Contains("window_membership_" + name), Contains("estimate_" + name + "_p"),
+                                   Contains("outside_calibration")));
+      }
+    }
   }
 }
 

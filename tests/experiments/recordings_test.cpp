@@ -409,8 +409,8 @@ TEST(Categories, AreNamedFromTheManifestToTheReport) {
       run({"evaluate", folder / "s.csv", "--training", folder / "f.h5", "--out", folder / "evaluation"});
   expect_done(evaluated);
   EXPECT_THAT(evaluated.out, AllOf(HasSubstr("tool = A"), HasSubstr("tool = B"), HasSubstr("tool A and B"),
-                                   HasSubstr("combination seen"), HasSubstr("combination unseen")));
-  EXPECT_THAT(get(folder / "evaluation/evaluation.csv"), HasSubstr("combination unseen,unseen combination,"));
+                                   HasSubstr("seen combination"), HasSubstr("unseen combination")));
+  EXPECT_THAT(get(folder / "evaluation/evaluation.csv"), HasSubstr("unseen combination,unseen combination,"));
   expect_done(run({"report", folder / "run"}));
   EXPECT_THAT(get(folder / "run/report/report.html"), HasSubstr("tool = B"));
   EXPECT_THAT(get(folder / "run/report/scores.csv"), HasSubstr(",A,"));

@@ -16,6 +16,7 @@
 #include "experiments/recordings.h"
 #include "experiments/report/dcase_files.h"
 #include "experiments/report/evaluation.h"
+#include "experiments/report/explanation.h"
 #include "experiments/report/gnuplot.h"
 #include "experiments/report/heat_map.h"
 #include "experiments/report/page.h"
@@ -162,13 +163,13 @@ TEST(Evaluation, CategoriesAndCombinations) {
 
   const Evaluation evaluation = evaluate(table, training.values(), training.rows());
   EXPECT_EQ(group_of(evaluation, "seen in training").rows.size(), 8U);
-  EXPECT_THAT(group_of(evaluation, "combination unseen").rows, ::testing::ElementsAre(3U, 7U));
-  EXPECT_EQ(group_of(evaluation, "combination seen").rows.size(), 6U);
+  EXPECT_THAT(group_of(evaluation, "unseen combination").rows, ::testing::ElementsAre(3U, 7U));
+  EXPECT_EQ(group_of(evaluation, "seen combination").rows.size(), 6U);
   EXPECT_EQ(group_of(evaluation, "tool = B").rows.size(), 4U);
   EXPECT_THAT(evaluation.seen_rule, AllOf(HasSubstr("tool A and B"), HasSubstr("A combination is unseen")));
-  EXPECT_THAT(to_text(evaluation), HasSubstr("combination unseen"));
+  EXPECT_THAT(to_text(evaluation), HasSubstr("unseen combination"));
   // Of what the model alone says, combinations are not known.
-  EXPECT_THROW(group_of(evaluate(table, training.values()), "combination unseen"), std::runtime_error);
+  EXPECT_THROW(group_of(evaluate(table, training.values()), "unseen combination"), std::runtime_error);
 
   TrainingSeen numbers(table);
   EXPECT_THROW(numbers.add("tool", {1, 2}, {}), io::DataError);
@@ -205,6 +206,53 @@ TEST(Evaluation, EstimatesOfNames) {
   EXPECT_THAT(to_csv(evaluation), AllOf(HasSubstr("accuracy,tool,0.6"), HasSubstr("calibration_error,tool,")));
   EXPECT_THAT(to_json(evaluation), HasSubstr("\"accuracy\": 0.6"));
   EXPECT_EQ(evaluation.without_estimate, 1);
+  // The clip of the fifth row has a name that no estimate has; with a training that had it, it counts, as wrong.
+  ASSERT_EQ(evaluation.names_left_out.size(), 1U);
+  EXPECT_EQ(evaluation.names_left_out[0].name, "new");
+  EXPECT_THAT(to_text(evaluation), HasSubstr("no estimate has the name (--model tells whether it was trained): tool = "
+                                             "new (0 normal, 1 anomalous)"));
+  const Evaluation trained = evaluate(table, {{"tool", {0, 1, 2}}});
+  EXPECT_TRUE(trained.names_left_out.empty());
+  EXPECT_EQ(trained.names[2].count, 6);
+  expect_near(trained.names[2].accuracy, 3.0 / 6);
+  const Evaluation never = evaluate(table, {{"tool", {1, 2}}});
+  EXPECT_EQ(never.names[2].count, 5);
+  EXPECT_THAT(to_text(never), HasSubstr("as the name was never trained: tool = new (0 normal, 1 anomalous)"));
+  EXPECT_THAT(to_csv(never), HasSubstr("all,all,0,1,clips_of_untrained_name,tool = new,1\n"));
+  EXPECT_THAT(to_json(never), HasSubstr("names_left_out"));
+
+  // A clip outside of what was calibrated, for its name or for something else.
+  table.clips[4].outside_calibration = table.clips[0].outside_calibration = 1;
+  EXPECT_THAT(
+      to_text(evaluate(table, {{"tool", {1, 2}}})),
+      AllOf(HasSubstr("Note: 1 clip of tool = new, which was never trained (trained: B, A), is scored as if it "
+                      "were unknown: folder/clip_4.wav.\n"),
+            HasSubstr("Note: 1 clip lies outside of the operating points that were calibrated, or sounds like none "
+                      "of the names, and its calibrated scores are those of the nearest one: "
+                      "folder/clip_0.wav.\n")));
+  EXPECT_THAT(to_text(evaluate(table, {})), Not(HasSubstr("never trained")));
+}
+
+// Of a table that was scored now, clips that fit no name are told from those of an estimate that was never calibrated.
+TEST(Evaluation, ReasonsToBeOutsideOfWhatWasCalibrated) {
+  train::ScoreTable table = table_of(eight);
+  table.clips[0].outside_calibration = table.clips[1].outside_calibration = table.clips[2].outside_calibration = 1;
+  table.clips[1].no_category = true;
+  table.parameter_names.emplace_back("tool");
+  table.categories = {{}, {"A", "Z"}};
+  for (size_t i = 0; i < table.clips.size(); ++i) {
+    table.clips[i].clip.parameter.push_back(i == 2 ? 1.0 : 0.0);
+  }
+  const train::OutsideClips outside = train::outside_calibration(table, {{"tool", {"A", "B"}}});
+  EXPECT_EQ(outside.estimate, std::vector<std::string>{"folder/clip_0.wav"});
+  EXPECT_EQ(outside.unlike, std::vector<std::string>{"folder/clip_1.wav"});
+  ASSERT_EQ(outside.untrained.size(), 1U);
+  EXPECT_EQ(outside.untrained[0].name, "Z");
+  EXPECT_EQ(outside.paths().size(), 3U);
+  EXPECT_THAT(outside_calibration_texts(outside),
+              ::testing::ElementsAre(HasSubstr("1 clip lies outside of the operating points that were calibrated, and"),
+                                     HasSubstr("1 clip sounds like none of the names that were trained"),
+                                     HasSubstr("1 clip of tool = Z, which was never trained (trained: A, B)")));
 }
 
 TEST(Evaluation, ReadingsBesideTrainedOnesAreSeen) {
@@ -468,6 +516,38 @@ TEST(Words, ValuesAreListedOrSummed) {
   EXPECT_EQ(values_text({1, 2.5}), "1, 2.5");
   EXPECT_EQ(values_text({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}), "1, 2, ..., 13 (13 values)");
   EXPECT_EQ(values_text({}), "no known value");
+}
+
+TEST(ExplanationText, NamesAreNames) {
+  train::Explanation e;
+  e.clip.clip.path = "a.wav";
+  e.estimates.push_back({.name = "tool",
+                         .value = 1,
+                         .low = nan,
+                         .high = nan,
+                         .inside = true,
+                         .asked = nan,
+                         .categories = {"A", "B"},
+                         .probability = 0.75});
+  e.nearest.push_back({.path = "near.wav", .distance = 0.5, .v = {1.0}});
+  io::ModelData model;
+  model.condition.names = {"tool"};
+  model.condition.categories = {{"A", "B"}};
+  EXPECT_EQ(estimate_text(e.estimates[0]), "tool: estimated B (probability 0.75), among A, B");
+  EXPECT_EQ(neighbour_text(e.nearest[0], model.condition), "near.wav (0.50 away, tool = B)");
+  const std::string json = explanation_json(e, model);
+  EXPECT_THAT(json, AllOf(HasSubstr("\"value\":\"B\""), HasSubstr("\"asked\":null"), HasSubstr("\"low\":null"),
+                          HasSubstr("\"probability\":0.75"), HasSubstr("\"parameters\":[\"B\"]")));
+  e.estimates[0].inside = false;
+  e.estimates[0].asked = 0;
+  e.not_moved = "The model gives no finite sound at tool = A; it takes a longer training";
+  EXPECT_EQ(
+      estimate_text(e.estimates[0]),
+      "tool: estimated B (probability 0.75), among A, B; the sound is like none of them, or like several; said to "
+      "be A");
+  EXPECT_THAT(explanation_text(e, model), HasSubstr("  The model gives no finite sound at tool = A; it takes a longer "
+                                                    "training.\n"));
+  EXPECT_THAT(explanation_json(e, model), HasSubstr("\"asked\":\"A\""));
 }
 
 }  // namespace

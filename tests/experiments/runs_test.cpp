@@ -253,6 +253,13 @@ TEST_F(Runs, AModelSaysWhatItWasTrainedWithout) {
   ASSERT_EQ(trained.code, 0) << trained.err;
   EXPECT_THAT(trained.out, HasSubstr("trained without velocity_mm_s=100"));
   EXPECT_THAT(run({"info", run_ + "/model.h5"}).out, HasSubstr("left out       velocity_mm_s=100\n"));
+  // Of several trainings a note is said once, with those that have it.
+  const std::string pack = folder_ / "pack";
+  const Outcome packed =
+      run(SmallWorld::get().train_words(pack, "1") + Words{"--train.leave_out", "velocity_mm_s=100", "--pack", "2"});
+  ASSERT_EQ(packed.code, 0) << packed.err;
+  const std::string note = "note: " + pack + "/seed_1, " + pack + "/seed_2: trained without velocity_mm_s=100\n";
+  EXPECT_THAT(packed.out, HasSubstr(note));
 }
 
 TEST_F(Runs, AValueThatWasLeftOutIsUnseenInItsShardToo) {

@@ -156,6 +156,34 @@ TEST(StudyTables, ClipsOfUnknownValueAreNeitherSeenNorUnseen) {
 
 // Two values, normal clips spread by 1 about 10 and about 20; a fault adds 3 to zc, 1 to zd and takes 2 from the
 // log-determinant.
+TEST(StudyTables, TellCombinationsThatWereNeverTrained) {
+  // Training: 100 with A, 300 with B. Tests have both tools at every speed, in turns.
+  Study study = made_up_study();
+  for (SystemScores& system : study.systems) {
+    for (train::ScoreTable& run : system.runs) {
+      run.parameter_names.emplace_back("tool");
+      run.categories = {{}, {"A", "B"}};
+      for (size_t i = 0; i < run.clips.size(); ++i) {
+        io::Clip& clip = run.clips[i].clip;
+        const bool trained_with_b = clip.parameter[0] == 300;
+        clip.parameter.push_back(clip.split == io::Split::train ? (trained_with_b ? 1.0 : 0.0)
+                                                                : static_cast<double>(i % 2));
+      }
+    }
+  }
+  const StudyTables tables = study_tables(study, {.resamples = 50});
+  for (const char* group : {"seen combination", "unseen combination"}) {
+    const AucRow& row = find(tables, "multi_scale_constrained", "score_scatter", group);
+    EXPECT_EQ(row.normal, 10) << "200 is an unseen value, and so in neither";
+    EXPECT_EQ(row.anomalous, 10);
+    EXPECT_EQ(row.over_seeds.value, 1.0);
+    EXPECT_NE(find_difference(tables, "multi_scale_constrained", "score_scatter", group), nullptr);
+  }
+  EXPECT_THAT(to_text(tables, study), AllOf(HasSubstr("unseen %  seen combination %  unseen combination %"),
+                                            HasSubstr("score_scatter  unseen combination")));
+  EXPECT_THAT(to_text(study_tables(made_up_study(), {.resamples = 50}), study), Not(HasSubstr("seen combination %")));
+}
+
 TEST(Evidence, IsGapSpreadAndDriftOfEachPart) {
   train::ScoreTable table{{"velocity_mm_s"}, {"score_zc", "score_zc_logdet", "nll"}, {}, {}};
   for (const double v : {100.0, 200.0}) {
@@ -368,6 +396,12 @@ TEST_F(StudyProgram, RefusesRecordingsThatAnswerNothing) {
   expect_refused(header + "x.wav,train,normal,rail,100\ny.wav,train,normal,rail,200\nw.wav,test,normal,rail,200\n" +
                      "z.wav,test,anomaly,rail,300\n",
                  "0 normal and 1 anomalous test clips at values of velocity_mm_s that were not trained on");
+  // A combination that is new is enough, so that what is missed are the recordings.
+  const std::string combined =
+      "path,split,label,machine,velocity_mm_s,tool\nx.wav,train,normal,rail,100,A\n"
+      "y.wav,train,normal,rail,200,B\nz.wav,test,normal,rail,100,B\n";
+  expect_refused(combined, "1 normal and 0 anomalous test clips");
+  expect_refused(combined + "w.wav,test,anomaly,rail,200,A\n", "x.wav");
 }
 
 // ---- a family of rails

@@ -29,7 +29,19 @@ io::ConditionData two_parameters() {
   return condition;
 }
 
-enum class Kind { affine, tanh, additive, unconstrained, vae, classifier };
+/// A number and a name.
+io::ConditionData with_name() {
+  io::ConditionData condition = two_parameters();
+  condition.names = {"velocity_mm_s", "tool"};
+  condition.k = {0.02, 0.7};
+  condition.v0 = {150, 0};
+  condition.training_values = {{100, 200}, {0, 1, 2, 3}};
+  condition.categories = {{}, {"A", "B", "C", "D"}};
+  condition.frequency = {{}, {0.4, 0.3, 0.2, 0.1}};
+  return condition;
+}
+
+enum class Kind { affine, tanh, additive, unconstrained, name, vae, classifier };
 
 std::unique_ptr<Model> make(Kind kind, kernels::Device device) {
   if (kind == Kind::vae) {
@@ -50,8 +62,10 @@ std::unique_ptr<Model> make(Kind kind, kernels::Device device) {
   shape.coupling = kind == Kind::tanh       ? kernels::CouplingKind::tanh
                    : kind == Kind::additive ? kernels::CouplingKind::additive
                                             : kernels::CouplingKind::sigmoid;
-  return std::make_unique<GlowModel>(shape, kind == Kind::unconstrained ? io::ConditionData{} : two_parameters(), 9,
-                                     device);
+  const io::ConditionData condition = kind == Kind::unconstrained ? io::ConditionData{}
+                                      : kind == Kind::name        ? with_name()
+                                                                  : two_parameters();
+  return std::make_unique<GlowModel>(shape, condition, 9, device);
 }
 
 class AttributionOf : public testing::TestWithParam<std::tuple<tests::BackendUnderTest, Kind>> {
@@ -97,13 +111,13 @@ class AttributionOf : public testing::TestWithParam<std::tuple<tests::BackendUnd
   std::unique_ptr<Pass> pass_;
 };
 std::string name_of(const testing::TestParamInfo<AttributionOf::ParamType>& tested) {
-  const std::vector<std::string> kinds = {"affine", "tanh", "additive", "unconstrained", "vae", "classifier"};
+  const std::vector<std::string> kinds = {"affine", "tanh", "additive", "unconstrained", "name", "vae", "classifier"};
   return std::get<0>(tested.param).name + "_" + kinds[static_cast<size_t>(std::get<1>(tested.param))];
 }
 INSTANTIATE_TEST_SUITE_P(Models, AttributionOf,
                          testing::Combine(testing::ValuesIn(tests::devices_under_test()),
                                           testing::Values(Kind::affine, Kind::tanh, Kind::additive, Kind::unconstrained,
-                                                          Kind::vae, Kind::classifier)),
+                                                          Kind::name, Kind::vae, Kind::classifier)),
                          name_of);
 
 TEST_P(AttributionOf, SharesAddUpToEveryScore) {

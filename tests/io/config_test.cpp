@@ -288,14 +288,18 @@ TEST(Config, ValuesOfAnyTomlTypeAreShown) {
   EXPECT_THAT(usage_error("train.machine = 2021-01-01"), HasSubstr("train.machine = (a date or time) is not allowed"));
 }
 
-TEST(Config, LeavesOutOperatingPointsByNameAndNumber) {
-  EXPECT_EQ(parse_config("[train]\nleave_out = [\"velocity_mm_s=300\", \"load=1e2\"]\n", "a.toml").train.leave_out,
-            (std::vector<std::string>{"velocity_mm_s=300", "load=1e2"}));
+TEST(Config, LeavesOutOperatingPointsByTheirValues) {
+  EXPECT_EQ(parse_config("[train]\nleave_out = [\"velocity_mm_s=300\", \"tool=B 2\"]\n", "a.toml").train.leave_out,
+            (std::vector<std::string>{"velocity_mm_s=300", "tool=B 2"}));
   EXPECT_EQ(parse_parameter_value("v=x=100").value().name, "v=x");
-  for (const char* wrong : {"300", "=300", "velocity_mm_s=", "velocity_mm_s=fast", "velocity_mm_s=inf", "v=1 2"}) {
+  for (const char* wrong : {"velocity_mm_s=fast", "velocity_mm_s=inf", "v=1 2"}) {
+    EXPECT_FALSE(parse_parameter_value(wrong)) << wrong;
+    EXPECT_TRUE(split_parameter_value(wrong)) << wrong;
+  }
+  for (const char* wrong : {"300", "=300", "velocity_mm_s="}) {
     Config config;
     config.train.leave_out = {wrong};
-    EXPECT_THAT(error_of<UsageError>([&] { validate(config); }), HasSubstr("which is not a parameter and a number"))
+    EXPECT_THAT(error_of<UsageError>([&] { validate(config); }), HasSubstr("which is not a parameter and its value"))
         << wrong;
   }
 }

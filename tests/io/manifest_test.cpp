@@ -147,6 +147,10 @@ TEST(ManifestCsv, AColumnThatIsNoParameterNamesRowColumnValueAndCure) {
   }
   // A number that was spoilt is none of the names of a column of names either.
   EXPECT_THAT(data_error(std::string(header) + "a,train,normal,m,nan\n"), HasSubstr("a name or a number"));
+  for (const std::string value : {"nan", "1,5"}) {
+    EXPECT_THAT(data_error("path,split,label,machine,tool:category\na,train,normal,m," + csv_cell(value) + "\n"),
+                AllOf(HasSubstr("column 'tool' holds '" + value + "'"), HasSubstr("leave the cell empty")));
+  }
 }
 
 TEST(ManifestCsv, AColumnOfNamesIsACategory) {

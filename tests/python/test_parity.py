@@ -1,5 +1,6 @@
 """The package and the program say the same of the same sound, to the last bit."""
 import csv
+import json
 import math
 import unittest
 
@@ -191,6 +192,23 @@ class Work(unittest.TestCase):
         self.assertTrue(np.isfinite(new.score))
         with self.assertRaisesRegex(evenflow.UsageError, "'tool' has names for values \\(A, B\\), not 3"):
             detector.score(clip, parameters={"tool": 3})
+        self.expect_explained(detector, model, clip)
+
+    def expect_explained(self, detector, model, clip):
+        """By the program, with tools called by their names."""
+        for at, words in ((None, ()), ({"tool": "B"}, ("--at", "tool=B"))):
+            said = json.loads(world.program("explain", model, clip, "--json", *words))
+            found = detector.explain(clip, at=at)
+            (tool,) = (one for one in said["estimates"] if one["name"] == "tool")
+            ours = found.estimates["tool"]
+            self.assertEqual((ours.value, ours.asked or None, ours.probability, ours.inside),
+                             (tool["value"], tool["asked"], tool["probability"], tool["inside"]))
+            self.assertEqual((found.where, found.sentence), (said["where"], said["sentence"]))
+            self.assertEqual([near.parameters["tool"] for near in found.nearest],
+                             [dict(zip(found.estimates, near["parameters"]))["tool"] for near in said["nearest"]])
+        self.assertEqual(detector.explain(clip, at={"tool": ""}).estimates["tool"].asked, "")
+        with self.assertRaisesRegex(evenflow.UsageError, "never trained on tool = C"):
+            detector.explain(clip, at={"tool": "C"})
 
     def test_encode_gives_the_latents_that_the_program_writes_and_the_clips_score(self):
         clip = world.clips("test")[0]

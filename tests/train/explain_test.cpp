@@ -217,5 +217,84 @@ TEST_P(ExplainFlow, WrongRequestsAreOneSentence) {
               HasSubstr("clip.wav"));
 }
 
+// Two tools, of which B hums at the lowest bands.
+TEST(ExplainNames, NormalIsWhatClipsOfThatNameHave) {
+  constexpr size_t hum_bands = 4;
+  const auto hum = [](std::vector<float>& frames) {
+    for (size_t at = 0; at < frames.size(); at += bands) {
+      for (size_t b = 0; b < hum_bands; ++b) {
+        frames[at + b] += 25.0F;
+      }
+    }
+  };
+  const testing::TempFolder folder;
+  testing::write_shard(folder / "tools.h5",
+                       {.train_clips = 40,
+                        .test_clips = 0,
+                        .more_parameters = {"tool"},
+                        .categories = {{}, {"A", "B"}},
+                        .change =
+                            [&](size_t clip, std::vector<float>& frames) {
+                              if (clip % 2 == 1) {
+                                hum(frames);
+                              }
+                            },
+                        .change_clip = [](size_t i, io::Clip& out) { out.parameter[1] = static_cast<double>(i % 2); }});
+  io::Config config = testing::tiny_config();
+  config.train.epochs = 8;
+  config.train.learning_rate = 3e-3;
+  train(testing::tiny_options(folder / "tools.h5", folder / "run", config));
+  Detector detector(folder / "run" / "model.h5", "cpu", 1);
+  io::Clip clip;
+  clip.path = "a.wav";
+  const std::vector<float> frames = testing::synthetic_frames(24, 300, false, 99);
+
+  const Explanation own = detector.explain(clip, frames);
+  ASSERT_EQ(own.estimates.size(), 2U);
+  const Explanation::Estimate& tool = own.estimates[1];
+  EXPECT_EQ(tool.value, 0.0);
+  EXPECT_TRUE(tool.probability > 0.5 && tool.probability <= 1.0);
+  EXPECT_EQ(tool.categories, (std::vector<std::string>{"A", "B"}));
+  EXPECT_TRUE(std::isnan(tool.asked) && std::isnan(tool.low));
+  EXPECT_THAT(own.where, HasSubstr(", tool = A"));
+  EXPECT_EQ(own.moved_db.size(), frames.size()) << "as of the likeliest name";
+  double sum = 0, magnitude = 0;
+  for (const double share : own.shares) {
+    sum += share;
+  }
+  for (const flow::Attribution::Part& part : own.parts) {
+    magnitude += std::abs(part.share);
+  }
+  EXPECT_TRUE(std::abs(sum - own.value) <= 1e-6 * magnitude);
+
+  const Explanation as_b = detector.explain(clip, frames, {.at = {std::nan(""), 1.0}});
+  EXPECT_THAT(as_b.where, HasSubstr(", tool = B"));
+  EXPECT_EQ(as_b.estimates[1].asked, 1.0);
+  for (size_t b = 0; b < hum_bands; ++b) {
+    EXPECT_TRUE(as_b.expected->level_db[b] > own.expected->level_db[b] + 20.0) << b;
+  }
+  ASSERT_FALSE(as_b.findings.empty());
+  EXPECT_EQ(as_b.findings.front().kind, FindingKind::level);
+  EXPECT_TRUE(as_b.findings.front().above_db < -15.0) << "what a clip of B would have is missing";
+  ASSERT_EQ(as_b.moved_db.size(), frames.size());
+  EXPECT_EQ(detector.score(clip, as_b.moved_db).estimate[1], 1.0);
+
+  // Clips to compare with may have their names in another order.
+  NormalReference normals;
+  for (uint64_t i = 0; i < 16; ++i) {
+    std::vector<float> normal = testing::synthetic_frames(24, 300, false, i);
+    io::Clip said = clip;
+    said.parameter = {300.0, static_cast<double>(i % 2)};
+    if (i % 2 == 0) {
+      hum(normal);
+    }
+    detector.add_normal(normals, said, normal, {"velocity_mm_s", "tool"}, {{}, {"B", "A"}});
+  }
+  EXPECT_EQ(normals.sound.v[1], 1.0) << "B, in the model's order";
+  const Explanation with = detector.explain(clip, frames, {.normals = &normals});
+  EXPECT_EQ(with.nearest.front().v[1], 0.0);
+  EXPECT_TRUE(std::abs(with.expected->level_db[0] - own.expected->level_db[0]) < 5.0);
+}
+
 }  // namespace
 }  // namespace evenflow::train

@@ -123,12 +123,26 @@ void add_estimates(const io::ConditionData& condition, std::span<const double> a
   for (size_t p = 0; p < condition.names.size(); ++p) {
     const std::vector<double>& values = condition.training_values[p];
     const double value = out.clip.estimate[p];
+    if (condition.is_category(p)) {
+      const double none = std::numeric_limits<double>::quiet_NaN();
+      out.estimates.push_back({.name = condition.names[p],
+                               .value = value,
+                               .low = none,
+                               .high = none,
+                               .inside = !out.clip.no_category,
+                               .asked = asked[p],
+                               .categories = condition.categories[p],
+                               .probability = out.clip.probability[p]});
+      continue;
+    }
     out.estimates.push_back({.name = condition.names[p],
                              .value = value,
                              .low = values.front(),
                              .high = values.back(),
                              .inside = value >= values.front() && value <= values.back(),
-                             .asked = asked[p]});
+                             .asked = asked[p],
+                             .categories = {},
+                             .probability = std::numeric_limits<double>::quiet_NaN()});
   }
 }
 
@@ -150,10 +164,11 @@ void add_nearest(const io::PointData& points, const io::SoundData* sound, size_t
 }
 
 /// The model's parameter that frequencies move with, if one is a speed.
-std::optional<SpeedOfBands> speed_of(const std::vector<std::string>& names, const io::Config& config) {
+std::optional<SpeedOfBands> speed_of(const io::ConditionData& condition, const io::Config& config) {
+  const std::vector<std::string>& names = condition.names;
   std::vector<std::string> speeds = config.condition.speeds;
   if (speeds.empty()) {
-    speeds = speeds_among(names, config.condition);
+    speeds = speeds_among(names, config.condition, condition.categories);
   }
   const auto found = std::find_first_of(names.begin(), names.end(), speeds.begin(), speeds.end());
   if (found == names.end()) {
@@ -162,46 +177,55 @@ std::optional<SpeedOfBands> speed_of(const std::vector<std::string>& names, cons
   return SpeedOfBands{static_cast<size_t>(found - names.begin()), mels_per_band(config.frontend)};
 }
 
-/// What is normal at an operating point is a plane through it, and there is none through names.
-void require_numbers(const io::ConditionData& condition) {
+std::vector<size_t> names_among(const io::ConditionData& condition) {
+  std::vector<size_t> names;
   for (size_t p = 0; p < condition.names.size(); ++p) {
     if (condition.is_category(p)) {
-      throw io::UsageError(fmt::format(
-          "the model is tied to {}, whose values are names, and explanations know numbers only; train one with the "
-          "numbers alone named in condition.parameters to explain sound",
-          condition.names[p]));
+      names.push_back(p);
     }
   }
+  return names;
 }
 
-std::string where_text(const ExpectedSound& expected, const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t p = 0; p < expected.at.size(); ++p) {
-    text += fmt::format("{}{} = {:.4g}", text.empty() ? " at " : ", ", names[p], expected.at[p]);
-  }
-  return text;
-}
-
-std::string asked_text(std::span<const double> at, const std::vector<std::string>& names) {
+/// "velocity_mm_s = 300, tool = B" of the values that are known, numbers with so many digits.
+std::string point_text(std::span<const double> at, const io::ConditionData& condition, int digits) {
   std::string text;
   for (size_t p = 0; p < at.size(); ++p) {
     if (!std::isnan(at[p])) {
-      text += fmt::format("{}{} = {:g}", text.empty() ? "" : ", ", names[p], at[p]);
+      const std::string value = condition.is_category(p) ? io::value_text(at[p], condition.categories[p])
+                                                         : fmt::format("{:.{}g}", at[p], digits);
+      text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", condition.names[p], value);
     }
   }
   return text;
+}
+
+std::string where_text(const ExpectedSound& expected, const io::ConditionData& condition) {
+  const std::string point = point_text(expected.at, condition, 4);
+  return point.empty() ? point : " at " + point;
 }
 
 /// io::UsageError unless what the model made of the values that were asked for is finite. Where none was asked, they
 /// are the clip's own.
-void require_answer(std::span<const double> at, const std::vector<std::string>& names, bool finite) {
-  const std::string asked = asked_text(at, names);
+void require_answer(std::span<const double> at, const io::ConditionData& condition, bool finite) {
+  const std::string asked = point_text(at, condition, 6);
   if (!finite && !asked.empty()) {
     throw io::UsageError(
         fmt::format("the model gives no finite sound at {}; ask for values near those it was trained at (evenflow info "
                     "shows them)",
                     asked));
   }
+}
+
+/// Are all values that were asked for names, or numbers within the range of the training clips'?
+bool is_trained(std::span<const double> at, const io::ConditionData& condition) {
+  for (size_t p = 0; p < at.size(); ++p) {
+    const std::vector<double>& values = condition.training_values[p];
+    if (!std::isnan(at[p]) && !condition.is_category(p) && !(at[p] >= values.front() && at[p] <= values.back())) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -217,10 +241,10 @@ std::string Explanation::sentence() const {
 }
 
 Explanation Detector::explain(const io::Clip& clip, std::span<const float> logmel_db, const ExplainOptions& options,
-                              const std::vector<std::string>& parameter_names) {
+                              const std::vector<std::string>& parameter_names, const io::Categories& categories) {
   State& s = *state_;
-  require_numbers(s.model.condition);
-  const std::vector<std::string>& names = s.model.condition.names;
+  const io::ConditionData& condition = s.model.condition;
+  const std::vector<std::string>& names = condition.names;
   const std::optional<size_t> asked = s.scores.find(options.score.empty() ? s.score_name : options.score);
   if (!asked) {
     throw io::UsageError(
@@ -230,15 +254,16 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
     throw io::UsageError(
         fmt::format("{} parameter values given, and the model takes {}", options.at.size(), names.size()));
   }
-  std::vector<double> v = s.values(clip, parameter_names, {}).v;
+  ModelValues values = s.values(clip, parameter_names, categories);
+  std::vector<double>& v = values.v;
   for (size_t p = 0; p < options.at.size(); ++p) {
     v[p] = std::isnan(options.at[p]) ? v[p] : options.at[p];
   }
-  require_answer(options.at, names, std::all_of(options.at.begin(), options.at.end(), [](double value) {
+  require_answer(options.at, condition, std::all_of(options.at.begin(), options.at.end(), [](double value) {
                    return std::isnan(value) || std::abs(value) <= std::numeric_limits<float>::max();
                  }));
   ClipGroup group;
-  add_clip(group, clip, logmel_db, {v, false}, s.model.config.window, s.model.config.frontend);
+  add_clip(group, clip, logmel_db, values, s.model.config.window, s.model.config.frontend);
   flow::WindowScores windows(*s.network, static_cast<int64_t>(group.start.size()));
   s.engine->score(group.batch(), windows);
   ClipScoring scoring = s.scoring();
@@ -255,7 +280,7 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
   out.bands = s.network->height();
   out.frames = static_cast<int64_t>(logmel_db.size()) / out.bands;
   divide(group, windows, v, out);
-  add_estimates(s.model.condition, v, out);
+  add_estimates(condition, v, out);
 
   const io::PointData* points = options.normals != nullptr ? &options.normals->points
                                 : s.model.normal.points    ? &*s.model.normal.points
@@ -271,20 +296,28 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
     for (size_t p = 0; p < point.size(); ++p) {
       point[p] = std::isnan(point[p]) ? out.clip.estimate[p] : point[p];
     }
-    out.expected = NormalSound(*sound, names.size(), speed_of(names, s.model.config)).at(point);
-    out.where = where_text(*out.expected, names);
+    const NormalSound normal(*sound, names.size(), speed_of(condition, s.model.config), names_among(condition));
+    out.expected = normal.at(point);
+    out.where = where_text(*out.expected, condition);
   }
   out.findings = find({.logmel_db = logmel_db,
                        .frontend = s.model.config.frontend,
                        .expected = out.expected ? &*out.expected : nullptr,
                        .clipping = options.clipping});
+  // A name that was not asked for is the likeliest: so the sound of a clip that is between names becomes one's own.
+  for (const size_t p : names_among(condition)) {
+    v[p] = std::isnan(v[p]) ? out.clip.estimate[p] : v[p];
+  }
   const bool known = std::any_of(v.begin(), v.end(), [](double value) { return !std::isnan(value); });
   if (known && dynamic_cast<const flow::GlowModel*>(s.network.get()) != nullptr) {
     out.moved_db = transfer_clip(logmel_db, v);
     const bool finite = all_finite(out.moved_db);
-    require_answer(options.at, names, finite);
+    require_answer(options.at, condition, finite || is_trained(options.at, condition));
     if (!finite) {
       out.moved_db.clear();
+      const std::string at = point_text(options.at, condition, 6);
+      out.not_moved =
+          at.empty() ? at : fmt::format("The model gives no finite sound at {}; it takes a longer training", at);
     }
   }
   return out;
@@ -346,10 +379,9 @@ std::vector<float> Detector::transfer_clip(std::span<const float> logmel_db, std
 }
 
 void Detector::add_normal(NormalReference& reference, const io::Clip& clip, std::span<const float> logmel_db,
-                          const std::vector<std::string>& parameter_names) {
+                          const std::vector<std::string>& parameter_names, const io::Categories& categories) {
   State& s = *state_;
-  require_numbers(s.model.condition);
-  const std::vector<double> v = s.values(clip, parameter_names, {}).v;
+  const std::vector<double> v = s.values(clip, parameter_names, categories).v;
   ClipGroup group;
   add_clip(group, clip, logmel_db, {v, false}, s.model.config.window, s.model.config.frontend);
   flow::WindowScores windows(*s.network, static_cast<int64_t>(group.start.size()));

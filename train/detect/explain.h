@@ -44,9 +44,11 @@ struct Explanation {
 
   struct Estimate {
     std::string name;
-    double value = 0, low = 0, high = 0;  ///< and the range of the training clips' values
-    bool inside = false;
-    double asked = std::numeric_limits<double>::quiet_NaN();  ///< where it should be, if that is known
+    double value = 0, low = 0, high = 0;  ///< and the range of the training clips' values; NaN of a name
+    bool inside = false;                  ///< that range; of a name: the sound has enough of this category alone
+    double asked = std::numeric_limits<double>::quiet_NaN();        ///< where it should be, if that is known
+    std::vector<std::string> categories = {};                       ///< what the values are places in; empty: a number
+    double probability = std::numeric_limits<double>::quiet_NaN();  ///< of a name: the estimate's
   };
   std::vector<Estimate> estimates;
 
@@ -61,8 +63,10 @@ struct Explanation {
   std::string where;                      ///< of that point: " at velocity_mm_s = 300", or empty
   std::vector<Finding> findings;
 
-  /// The clip moved to `at`, [frames, bands] in dB: what it would sound like there; empty: no flow, or nothing asked.
+  /// The clip moved to `at`, [frames, bands] in dB: what it would sound like there. Names that were not asked for are
+  /// the likeliest. Empty: no flow, or nothing asked and no names.
   std::vector<float> moved_db;
+  std::string not_moved;  ///< why it is empty although a trained point was asked for, a sentence; or empty
 
   /// One sentence: the first finding, or that nothing stands out.
   std::string sentence() const;

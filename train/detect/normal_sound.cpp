@@ -68,25 +68,29 @@ struct ValueRange {
   double width() const { return high - low; }
 };
 
-/// Clips all of whose values are known.
-std::vector<size_t> known_clips(const io::SoundData& data, size_t parameters) {
-  std::vector<size_t> known;
+/// Clips whose values hold_for(values).
+template <class Holds>
+std::vector<size_t> clips_where(const io::SoundData& data, size_t parameters, const Holds& hold_for) {
+  std::vector<size_t> found;
   for (size_t i = 0; i < data.paths.size(); ++i) {
-    const auto v = std::span(data.v).subspan(i * parameters, parameters);
-    if (std::none_of(v.begin(), v.end(), [](double x) { return std::isnan(x); })) {
-      known.push_back(i);
+    if (hold_for(std::span(data.v).subspan(i * parameters, parameters))) {
+      found.push_back(i);
     }
   }
-  return known;
+  return found;
 }
 
-Neighbourhood all_clips(size_t clips) {
+bool all_known(std::span<const double> values) {
+  return std::none_of(values.begin(), values.end(), [](double x) { return !std::isfinite(x); });
+}
+
+/// Each counts as much.
+Neighbourhood alike(std::vector<size_t> clips) {
   Neighbourhood out;
-  for (size_t i = 0; i < clips; ++i) {
-    out.clips.push_back(i);
-  }
-  out.weight = VectorXd::Constant(static_cast<Index>(clips), 1.0 / static_cast<double>(clips));
-  out.design = MatrixXd::Ones(static_cast<Index>(clips), 1);
+  out.clips = std::move(clips);
+  const auto n = static_cast<Index>(out.clips.size());
+  out.weight = VectorXd::Constant(n, 1.0 / static_cast<double>(n));
+  out.design = MatrixXd::Ones(n, 1);
   return out;
 }
 
@@ -170,8 +174,9 @@ VectorXd values_at(const Neighbourhood& near, std::span<const float> values, int
 
 }  // namespace
 
-NormalSound::NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed)
-    : data_(data), parameters_(parameters), speed_(speed) {
+NormalSound::NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed,
+                         std::vector<size_t> names)
+    : data_(data), parameters_(parameters), speed_(speed), names_(std::move(names)) {
   if (data.paths.size() < 2) {
     throw io::DataError("what is normal takes two normal clips or more; give more with --normals");
   }
@@ -179,10 +184,18 @@ NormalSound::NormalSound(const io::SoundData& data, size_t parameters, std::opti
 
 ExpectedSound NormalSound::at(std::span<const double> v) const {
   ExpectedSound out;
-  const bool known = parameters_ > 0 && v.size() == parameters_ &&
-                     std::none_of(v.begin(), v.end(), [](double x) { return !std::isfinite(x); });
-  std::vector<size_t> clips = known ? known_clips(data_, parameters_) : std::vector<size_t>{};
-  const bool at_point = known && clips.size() >= 5 + 2 * parameters_;
+  const auto of_same_names = [&](std::span<const double> values) {
+    return std::all_of(names_.begin(), names_.end(), [&](size_t q) { return values[q] == v[q]; });
+  };
+  std::vector<size_t> clips, of_names;
+  if (parameters_ > 0 && v.size() == parameters_) {
+    of_names = clips_where(data_, parameters_, of_same_names);
+    if (all_known(v)) {
+      clips = clips_where(data_, parameters_, [&](auto values) { return all_known(values) && of_same_names(values); });
+    }
+  }
+  constexpr size_t least_clips = 5;
+  const bool at_point = clips.size() >= least_clips + 2 * parameters_;
   Neighbourhood near;
   if (at_point) {
     std::vector<ValueRange> range(parameters_);
@@ -196,8 +209,14 @@ ExpectedSound NormalSound::at(std::span<const double> v) const {
       out.outside = out.outside || std::abs(out.at[q] - v[q]) > beyond * range[q].width();
     }
     near = about(data_, std::move(clips), out.at, range);
+  } else if (!names_.empty() && of_names.size() >= least_clips) {
+    near = alike(std::move(of_names));
+    out.at.assign(parameters_, std::numeric_limits<double>::quiet_NaN());
+    for (const size_t q : names_) {
+      out.at[q] = v[q];
+    }
   } else {
-    near = all_clips(data_.paths.size());
+    near = alike(clips_where(data_, parameters_, [](auto) { return true; }));
   }
   prepare(near);
   const bool moves = at_point && speed_ && v[speed_->parameter] > 0;

@@ -29,8 +29,9 @@ struct ExpectedSound {
   std::vector<double> peak_db;                        ///< [bands] greatest over the frames; the higher of both
   std::vector<double> level_spread_db, peak_spread_db;
   double quietest_db = 0, quietest_spread_db = 0;
-  std::vector<double>
-      at;  ///< the operating point: what was asked for, moved to the nearest among the clips'; may be empty
+  /// The operating point: what was asked for, moved to the nearest among the clips'; NaN: it plays no part. May be
+  /// empty.
+  std::vector<double> at;
   bool outside = false;  ///< it was moved by more than a tenth of the range of the clips' values
 };
 
@@ -42,21 +43,23 @@ struct SpeedOfBands {
 
 class NormalSound {
  public:
-  /// parameters: values of a clip in data.v; speed: none, if no parameter is one. io::DataError: fewer than two clips.
-  /// `data` outlives it.
-  NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed = {});
+  /// parameters: values of a clip in data.v; speed: none, if no parameter is one; names: those whose values are codes.
+  /// io::DataError: fewer than two clips. `data` outlives it.
+  NormalSound(const io::SoundData& data, size_t parameters, std::optional<SpeedOfBands> speed = {},
+              std::vector<size_t> names = {});
 
   /// At v (NaN: unknown). By weighted least squares, band by band: a plane over the known parameters, clips weighted by
   /// exp(-u^2 / 2), u their distance from v in bandwidths of a twelfth of the values' range, which grow together until
   /// the weights are worth five clips and two more for each parameter (Fan and Gijbels 1996). Clips of which a
-  /// parameter is unknown have no part in it. If v is unknown, or too few clips are left: mean and deviation over all
-  /// clips.
+  /// parameter is unknown have no part in it, nor have clips of other names. If v is unknown, or too few clips are
+  /// left: mean and deviation over the clips of these names, if they are five or more, or else over all.
   ExpectedSound at(std::span<const double> v) const;
 
  private:
   const io::SoundData& data_;
   size_t parameters_;
   std::optional<SpeedOfBands> speed_;
+  std::vector<size_t> names_;
 };
 
 }  // namespace evenflow::train

@@ -96,15 +96,15 @@ class Detector {
   /// The same of a clip, [frames, bands], window behind window; the last one ends with the clip. [frames, bands].
   std::vector<float> transfer_clip(std::span<const float> logmel_db, std::span<const double> v_to);
 
-  /// Why a clip scores as it does: frames [frames, bands] in dB, parameter_names as score() has them. io::UsageError:
-  /// no such score, options.at of the wrong length. io::DataError names a clip that is too short, or whose score is not
-  /// finite.
+  /// Why a clip scores as it does: frames [frames, bands] in dB, parameter_names and categories as score() has
+  /// them. io::UsageError: no such score, options.at of the wrong length. io::DataError names a clip that is too short,
+  /// or whose score is not finite.
   Explanation explain(const io::Clip& clip, std::span<const float> logmel_db, const ExplainOptions& options = {},
-                      const std::vector<std::string>& parameter_names = {});
+                      const std::vector<std::string>& parameter_names = {}, const io::Categories& categories = {});
   /// Adds a normal clip to those that explanations compare with (ExplainOptions::normals), unless what the model makes
   /// of it is not finite. io::DataError names a clip that is too short.
   void add_normal(NormalReference& reference, const io::Clip& clip, std::span<const float> logmel_db,
-                  const std::vector<std::string>& parameter_names = {});
+                  const std::vector<std::string>& parameter_names = {}, const io::Categories& categories = {});
 
  private:
   // Explanation's shares and gradient.

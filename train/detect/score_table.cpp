@@ -165,14 +165,63 @@ std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& tab
   return found;
 }
 
-std::vector<std::string> outside_calibration(std::span<const ClipScore> clips) {
-  std::vector<std::string> paths;
-  for (const ClipScore& clip : clips) {
-    if (clip.outside_calibration == 1) {
-      paths.push_back(clip.clip.path.string());
+TrainedNames trained_names(const io::ConditionData& condition) {
+  TrainedNames names;
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    if (condition.is_category(p)) {
+      names[condition.names[p]] = condition.categories[p];
     }
   }
-  return paths;
+  return names;
+}
+
+namespace {
+
+/// Adds the clip where it is said to have a name that was never trained.
+bool add_untrained(const ScoreTable& table, const TrainedNames& trained, const io::Clip& clip,
+                   std::vector<OutsideClips::Untrained>& out) {
+  for (size_t p = 0; p < std::min(table.parameter_names.size(), clip.parameter.size()); ++p) {
+    const auto known = trained.find(table.parameter_names[p]);
+    const std::vector<std::string>& names = io::categories_of(table.categories, p);
+    if (known == trained.end() || names.empty() || std::isnan(clip.parameter[p])) {
+      continue;
+    }
+    const std::string& name = names.at(static_cast<size_t>(clip.parameter[p]));
+    if (std::find(known->second.begin(), known->second.end(), name) != known->second.end()) {
+      continue;
+    }
+    auto same = std::find_if(out.begin(), out.end(), [&](const OutsideClips::Untrained& other) {
+      return other.parameter == known->first && other.name == name;
+    });
+    if (same == out.end()) {
+      same = out.insert(out.end(), {known->first, name, known->second, {}});
+    }
+    same->paths.push_back(clip.path.string());
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+OutsideClips outside_calibration(const ScoreTable& table, const TrainedNames& trained) {
+  OutsideClips out;
+  for (const ClipScore& clip : table.clips) {
+    if (clip.outside_calibration != 1 || add_untrained(table, trained, clip.clip, out.untrained)) {
+      continue;
+    }
+    (clip.no_category ? out.unlike : out.estimate).push_back(clip.clip.path.string());
+  }
+  return out;
+}
+
+std::vector<std::string> OutsideClips::paths() const {
+  std::vector<std::string> all = estimate;
+  all.insert(all.end(), unlike.begin(), unlike.end());
+  for (const Untrained& of_name : untrained) {
+    all.insert(all.end(), of_name.paths.begin(), of_name.paths.end());
+  }
+  return all;
 }
 
 }  // namespace evenflow::train

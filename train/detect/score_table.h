@@ -5,12 +5,13 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
-#include <span>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "io/manifest.h"
+#include "io/model_file.h"
 #include "train/detect/clip_sound.h"
 
 namespace evenflow::train {
@@ -64,8 +65,23 @@ bool needs_parameters(const std::string& score);
 std::vector<std::pair<std::string, int64_t>> without_value(const ScoreTable& table,
                                                            const std::function<bool(const ClipScore&)>& wanted);
 
-/// Paths of the clips whose calibrated scores are those of the nearest calibrated operating point.
-std::vector<std::string> outside_calibration(std::span<const ClipScore> clips);
+/// Names that a model was trained on, by parameter.
+using TrainedNames = std::map<std::string, std::vector<std::string>>;
+TrainedNames trained_names(const io::ConditionData& condition);
+
+/// Clips whose `outside_calibration` is 1, each once, by the reason.
+struct OutsideClips {
+  struct Untrained {
+    std::string parameter, name;
+    std::vector<std::string> trained, paths;
+  };
+  std::vector<Untrained> untrained;   ///< are said to have a name that was never trained
+  std::vector<std::string> unlike;    ///< paths of those that fit no category, as far as ClipScore::no_category says
+  std::vector<std::string> estimate;  ///< paths of all others: of another operating point than those calibrated
+  bool empty() const { return untrained.empty() && unlike.empty() && estimate.empty(); }
+  std::vector<std::string> paths() const;  ///< all
+};
+OutsideClips outside_calibration(const ScoreTable& table, const TrainedNames& trained);
 
 /// Writes the table atomically; read_scores reads it back (DataError names line and column):
 /// path,machine,label,<parameter...>,score,<the other scores...>,<estimate_parameter...>,decision,split,domain,section,

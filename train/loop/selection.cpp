@@ -56,6 +56,22 @@ std::vector<OperatingPoints> points_of(const ClipSelection& all) {
   return points;
 }
 
+/// The value in "tool=B" or "velocity_mm_s=300", of a parameter that has these names or, without any, numbers; NaN of
+/// another name. io::UsageError: no number.
+double value_of(const std::string& point, const std::vector<std::string>& names) {
+  if (!names.empty()) {
+    return io::code_of(io::split_parameter_value(point).value().text, names);
+  }
+  const auto number = io::parse_parameter_value(point);
+  if (!number) {
+    throw io::UsageError(
+        fmt::format("train.leave_out has {}, which is no number, and the shard has numbers of it; write "
+                    "velocity_mm_s=300",
+                    point));
+  }
+  return number->value;
+}
+
 /// The operating point of one parameter as part of a key; an unknown value has a rank of its own.
 std::string point_key(const OperatingPoints& points, double value) {
   return std::isnan(value) ? "|?" : fmt::format("|{}", points[points.nearest(value)].low);
@@ -235,7 +251,7 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
 
 ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& points) {
   for (const std::string& text : points) {
-    const io::ParameterValue left = io::parse_parameter_value(text).value();
+    const io::ParameterText left = io::split_parameter_value(text).value();
     const std::vector<std::string>& names = clips.shards[0]->parameter_names();
     const auto name = std::find(names.begin(), names.end(), left.name);
     if (name == names.end()) {
@@ -244,18 +260,14 @@ ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& poi
     }
     const auto column = static_cast<size_t>(name - names.begin());
     const OperatingPoints known = points_of(clips)[column];
-    if (known.are_categories()) {
-      throw io::UsageError(fmt::format(
-          "train.leave_out has {}, and '{}' is a category; leave its clips out of the training in the manifest", text,
-          left.name));
-    }
-    if (known.of(left.value) != Familiarity::seen) {
+    const double point = value_of(text, io::categories_of(clips.shards[0]->categories(), column));
+    if (known.of(point) != Familiarity::seen) {
       throw io::UsageError(fmt::format("train.leave_out has {}, and no training clip is at that; there are {}", text,
                                        known.empty() ? "none of known value" : known.text()));
     }
     std::erase_if(clips.clips, [&](const auto& at) {
       const double value = clip_of(clips, at).parameter[column];
-      return !std::isnan(value) && known.nearest(value) == known.nearest(left.value);
+      return !std::isnan(value) && known.nearest(value) == known.nearest(point);
     });
     if (clips.clips.empty()) {
       throw io::UsageError(

@@ -123,6 +123,8 @@ void require_learnable(const io::ConditionSettings& settings, const io::Shard& s
   }
 }
 
+}  // namespace
+
 io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config& config,
                                    std::vector<std::string>& notes) {
   const std::vector<std::string>& names = clips.shards[0]->parameter_names();
@@ -145,6 +147,8 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config&
   require_learnable(settings, *clips.shards[0], values);
   return flow::fit_condition(settings, names, values, clips.shards[0]->categories());
 }
+
+namespace {
 
 /// Of each of the model's names, its codes of the shards' codes.
 std::vector<std::vector<double>> codes_of(const io::ConditionData& model, const io::Shard& shard) {

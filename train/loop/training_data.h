@@ -33,6 +33,11 @@ struct DataOptions {
   bool listen = true;                ///< whether clips say anything is looked at, which takes all their frames
 };
 
+/// What zd is to carry where these clips are trained on; `notes` as open_training_data's. io::UsageError,
+/// io::DataError: a parameter that is not there or cannot be learnt.
+io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config& config,
+                                   std::vector<std::string>& notes);
+
 /// Opens the shards and chooses the clips. Where condition.parameters is empty, zd carries the parameters that vary
 /// among the training clips and that the model can carry together; `notes` name the others. io::UsageError or
 /// io::DataError: no shard, shards that do not fit each other or the configuration, no clips, a clip too short, clips

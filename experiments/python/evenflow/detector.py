@@ -219,7 +219,11 @@ class Detector:
         names, values = as_parameters(at, self.categories)
         if any(math.isinf(value) for value in values):
             raise UsageError(f"the operating point must be of finite numbers, not {dict(zip(names, values))}")
-        point = [(str(of), value if isinstance(value, str) else repr(float(value))) for of, value in (at or {}).items()]
+        point = [
+            (str(of), value if isinstance(value, str) else repr(float(value)))
+            for of, value in (at or {}).items()
+            if value != ""
+        ]
         name = score or ""
         others = None if normals is None else existing(normals, "the normal recordings")
         if is_path(clip):
@@ -230,7 +234,7 @@ class Detector:
             core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point, others)
         frontend = self._config["frontend"]
         frame_s = frontend["hop_samples"] / frontend["sample_rate_hz"]
-        return explanation_of(core, self._result(core.clip, ()), self._parameter_names, self._core.band_hz(), frame_s)
+        return explanation_of(core, self._result(core.clip, ()), self._core.band_hz(), frame_s)
 
     # ---- within
 

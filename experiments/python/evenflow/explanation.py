@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +45,12 @@ class Part:
 class Estimate:
     """What the model makes of a parameter, and the range of the clips that it was trained on."""
 
-    value: float
-    low: float
+    value: float | str  #: of a parameter that is a name this; "" for one that can't be told
+    low: float  #: NaN of a name
     high: float
-    inside: bool
-    asked: float  #: where it should be; NaN: not known
+    inside: bool  #: this range; of a name: the sound has enough of this one alone
+    asked: float | str  #: where it should be; NaN or "": not known
+    probability: float  #: of the estimate, where it is a name; else NaN
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Neighbour:
 
     path: str  #: empty: the model file does not say
     distance: float  #: in standard deviations of the normal clips' descriptors
-    parameters: dict[str, float]
+    parameters: dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,14 @@ class Explanation:
         return self.sentence
 
 
-def explanation_of(
-    core: _evenflow.Explanation, clip: Score, parameter_names: tuple[str, ...], band_hz: Doubles, frame_s: float
-) -> Explanation:
+def _value(value: float, categories: Sequence[str]) -> float | str:
+    """A number, or the name that it is the place of."""
+    if not categories:
+        return value
+    return "" if math.isnan(value) else categories[int(value)]
+
+
+def explanation_of(core: _evenflow.Explanation, clip: Score, band_hz: Doubles, frame_s: float) -> Explanation:
     """From what the compiled part gives; arrays stay where they lie."""
     findings = tuple(
         Finding(
@@ -130,9 +138,24 @@ def explanation_of(
         by_frame=core.by_frame,
         band_hz=band_hz,
         frame_s=frame_s,
-        estimates={of.name: Estimate(of.value, of.low, of.high, of.inside, of.asked) for of in core.estimates},
+        estimates={
+            of.name: Estimate(
+                value=_value(of.value, of.categories),
+                low=of.low,
+                high=of.high,
+                inside=of.inside,
+                asked=_value(of.asked, of.categories),
+                probability=of.probability,
+            )
+            for of in core.estimates
+        },
         nearest=tuple(
-            Neighbour(near.path, near.distance, dict(zip(parameter_names, near.parameters))) for near in core.nearest
+            Neighbour(
+                near.path,
+                near.distance,
+                {of.name: _value(value, of.categories) for of, value in zip(core.estimates, near.parameters)},
+            )
+            for near in core.nearest
         ),
         moved=core.moved.T if core.moved.size else None,
     )
