@@ -1,6 +1,6 @@
 // Where one training step of the paper's multi-scale model goes: time of every operation, in place.
 //
-//   bench_layers [--windows N] [--hidden N] [--additive]
+//   bench_layers [--windows N] [--hidden N] [--additive] [--name]
 //
 // One thread. The operations tell a tracer of their begin and end while the real step runs: gather, forward, loss and
 // backward of a window, and between batches what one thread does alone. Of every operation the repetition with the
@@ -41,13 +41,27 @@ io::ConditionData velocity() {
   return condition;
 }
 
+// A name, of four that were trained equally often.
+io::ConditionData tool() {
+  io::ConditionData condition;
+  condition.names = {"tool"};
+  condition.k = {2};
+  condition.v0 = {0};
+  condition.mean = {1.5};
+  condition.std = {1.1};
+  condition.training_values = {{0, 1, 2, 3}};
+  condition.categories = {{"A", "B", "C", "D"}};
+  condition.frequency = {{0.25, 0.25, 0.25, 0.25}};
+  return condition;
+}
+
 // A window through the flow and back, as a worker does it.
 class WindowStep {
  public:
-  WindowStep(flow::Glow& glow, kernels::Stream& stream)
+  WindowStep(flow::Glow& glow, kernels::Stream& stream, const io::ConditionData& condition)
       : glow_(glow),
         stream_(stream),
-        prior_(glow.shape(), velocity()),
+        prior_(glow.shape(), condition),
         frames_(clips * glow.shape().dimensions()),
         mean_(glow.shape().height),
         inverse_std_(glow.shape().height),
@@ -62,7 +76,7 @@ class WindowStep {
     for (int64_t i = 0; i < clips; ++i) {
       starts_[i] = i * shape.width;
     }
-    v_[0] = 300;
+    v_[0] = condition.training_values[0].back();
     const kernels::Buffer<float> first(clips * shape.dimensions());
     const kernels::Map all = kernels::make_map(first.data(), clips, 1, shape.height, shape.width);
     kernels::gather_windows(stream, {.frames = frames_.view(),
@@ -114,9 +128,9 @@ struct Measured {
 };
 
 // The caches see what they see in a training: a batch's windows, its rows of gradients, then the serial part.
-Measured measure(flow::Glow& glow, int64_t windows) {
+Measured measure(flow::Glow& glow, const io::ConditionData& condition, int64_t windows) {
   kernels::Stream stream;
-  WindowStep step(glow, stream);
+  WindowStep step(glow, stream, condition);
   SerialPart serial(glow);
   Measured out;
   double first = NAN;
@@ -183,10 +197,12 @@ int run(int argc, char** argv) {
   app.add_option("--hidden", shape.hidden, "width of the coupling networks")->check(CLI::PositiveNumber);
   app.add_flag_callback(
       "--additive", [&] { shape.coupling = kernels::CouplingKind::additive; }, "additive couplings");
+  bool with_name = false;
+  app.add_flag("--name", with_name, "zd carries a name of four instead of a velocity");
   CLI11_PARSE(app, argc, argv);
   verify(shape);
   flow::Glow glow(shape, 1);
-  const Measured measured = measure(glow, windows);
+  const Measured measured = measure(glow, with_name ? tool() : velocity(), windows);
 
   nlohmann::json rows = nlohmann::json::array(), serial_us = nlohmann::json::object();
   double sum = 0, conv_seconds = 0, conv_flop = 0;
@@ -213,6 +229,7 @@ int run(int argc, char** argv) {
                 {"what", "layers"},
                 {"threads", 1},
                 {"hidden", shape.hidden},
+                {"parameter", with_name ? "name" : "number"},
                 {"additive", shape.coupling == kernels::CouplingKind::additive},
                 {"value", measured.seconds * 1e6},
                 {"unit", "us"},
