@@ -44,7 +44,9 @@ HWY_INLINE auto sum_blocks(D d, V v) {
 /// Has a value that several operations use loaded once: gcc makes the load an operand of each of two multiply-adds.
 template <class V>
 HWY_INLINE void keep_in_register(V& v) {
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+  __asm__("" : "+v"(v.raw));
+#elif HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   __asm__("" : "+x"(v.raw));
 #else
   (void)v;
