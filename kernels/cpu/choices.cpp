@@ -99,6 +99,8 @@ void choose() {
   const int64_t left_out = targets_to_leave_out(processor, wanted) & processor.targets;
   if (left_out != 0) {
     hwy::DisableTargets(left_out);
+  } else {
+    hwy::GetChosenTarget().DeInit();  // asking what is supported has chosen already, regardless of what was disabled
   }
   left_out_avx512 = wanted.empty() && (left_out & HWY_AVX3) != 0;
 }

@@ -1,6 +1,6 @@
 // evenflow's training step and scoring: windows/s of the paper's multi-scale model.
 //
-//   bench_flow train|score CASE.h5 THREADS [--steps N] [--batch N] [--target avx2|baseline]
+//   bench_flow train|score CASE.h5 THREADS [--steps N] [--batch N]
 //
 // First the golden case's loss and gradients (train) or likelihoods (score) must come out, through the same calls that
 // are timed then, in batches of 128 or what --batch says. A training step is the trainer's own: assemble, gather and
@@ -56,7 +56,7 @@ Timing time_scoring(const flow::GlowModel& model, const Batch& batch, int thread
 
 int run(int argc, char** argv) {
   CLI::App app("windows/s of the paper's multi-scale model");
-  std::string what, file, target = "best";
+  std::string what, file;
   int threads = 2, steps = 6;
   int64_t batch_windows = 128;
   app.add_option("what", what, "train or score")->required()->check(CLI::IsMember({"train", "score"}));
@@ -64,9 +64,7 @@ int run(int argc, char** argv) {
   app.add_option("threads", threads)->required()->check(CLI::PositiveNumber);
   app.add_option("--steps", steps, "timed steps at least")->check(CLI::PositiveNumber);
   app.add_option("--batch", batch_windows, "windows a step")->check(CLI::PositiveNumber);
-  app.add_option("--target", target, "no vector code newer than avx2 or baseline");
   CLI11_PARSE(app, argc, argv);
-  force_target(target);
   const bool training = what == "train";
   const flow::GlowShape shape;
   const tests::GoldenFile golden(file);

@@ -3,9 +3,7 @@
 //   bench_kernels [--benchmark_filter=REGEX] [--benchmark_format=json] ...        bench_kernels --help
 //
 // Each operation's result is compared with float64 (log-mel: with librosa's) right before it is timed; a wrong one is
-// an error. EVENFLOW_BENCH_TARGET=avx2|baseline in the environment lets the vector code use nothing newer.
-#include <cstdlib>
-
+// an error. Instruction set and convolutions by hand: kernels/cpu/choices.h.
 #include "tests/bench/kernels_bench.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/paper_model.h"
@@ -14,10 +12,6 @@ namespace evenflow::bench {
 namespace {
 
 int run(int argc, char** argv) {
-  const char* target = std::getenv("EVENFLOW_BENCH_TARGET");
-  if (target != nullptr) {
-    force_target(target);
-  }
   register_coupling();
   register_maps();
   register_optimizer();

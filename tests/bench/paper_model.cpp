@@ -1,7 +1,5 @@
 #include "tests/bench/paper_model.h"
 
-#include <hwy/targets.h>
-
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
@@ -143,24 +141,6 @@ void initialise(flow::GlowModel& model, const Batch& batch, int threads) {
   model.initialise(
       stream, kernels::make_map(x.data(), static_cast<int64_t>(batch.start.size()), 1, model.height(), model.width()));
   model.assemble(stream);
-}
-
-void force_target(const std::string& target) {
-  if (target == "best") {
-    return;
-  }
-  const std::vector<std::pair<std::string, int64_t>> known = {{"avx2", HWY_AVX2}, {"baseline", HWY_STATIC_TARGET}};
-  for (const auto& [name, bit] : known) {
-    if (name != target) {
-      continue;
-    }
-    if ((hwy::SupportedTargets() & bit) == 0) {
-      throw std::runtime_error("this machine has no " + target);
-    }
-    hwy::DisableTargets(bit - 1);  // a better target has a lower bit
-    return;
-  }
-  throw std::runtime_error("--target takes best, avx2 or baseline, not '" + target + "'");
 }
 
 }  // namespace evenflow::bench

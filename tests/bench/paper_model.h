@@ -35,8 +35,4 @@ nlohmann::json verify(const tests::GoldenFile& golden, const flow::GlowShape& sh
 /// A model as a training begins with, after actnorm's initialisation on the batch.
 void initialise(flow::GlowModel& model, const Batch& batch, int threads);
 
-/// Lets the vector code use nothing newer than `target`: "avx2", "baseline", or "best" for whatever there is.
-/// Throws where the machine has not even that.
-void force_target(const std::string& target);
-
 }  // namespace evenflow::bench

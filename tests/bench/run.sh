@@ -17,7 +17,7 @@ usage: tests/bench/run.sh [BUILD] [options]      (./dev bench [options] builds f
 Beside the report, any operation alone, by Google Benchmark, its result verified first:
 
   BUILD/tests/bench/bench_kernels --benchmark_filter=coupling_forward      (--help for the rest)
-  EVENFLOW_BENCH_TARGET=avx2 BUILD/tests/bench/bench_kernels               (or baseline)
+  EVENFLOW_CPU_TARGET=avx2 BUILD/tests/bench/bench_kernels                 (or avx512, baseline; any program)
 
 The references need Python with PyTorch, NumPy, SciPy, h5py and librosa: the interpreter in EVENFLOW_BENCH_PYTHON, else
 build/bench-venv, else python3 where these import already; else build/bench-venv is made (PyTorch's CPU wheel, or
@@ -184,7 +184,7 @@ for ((round = 1; round <= rounds; ++round)); do
   done
   for target in avx2 baseline; do
     measure "ceilings_2_$target" "$programs/bench_ceilings" 2 "$target"
-    measure "evenflow_train_$target" "$programs/bench_flow" train "$golden" 2 --steps "$steps" --target "$target"
+    measure "evenflow_train_$target" env "EVENFLOW_CPU_TARGET=$target" "$programs/bench_flow" train "$golden" 2 --steps "$steps"
   done
   for count in "${counts[@]}"; do
     for held in resident streamed; do
