@@ -32,10 +32,10 @@ double value_of(const AskedValue& asked, const std::vector<std::string>& categor
 
 }  // namespace
 
-std::vector<AskedValue> parse_values(const std::vector<std::string>& at) {
+std::vector<AskedValue> parse_values(const std::vector<std::string>& at, const std::vector<std::string>& parameters) {
   std::vector<AskedValue> values;
   for (const std::string& text : at) {
-    const auto asked = io::split_parameter_value(text);
+    const auto asked = io::split_parameter_value(text, parameters);
     if (!asked) {
       throw io::UsageError("--at '" + text +
                            "' must be a parameter and a number, or one of its names: --at velocity_mm_s=300");

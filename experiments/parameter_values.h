@@ -13,8 +13,9 @@ struct AskedValue {
   std::string name, text;
 };
 
-/// io::UsageError: a word that is not a name, '=' and something behind it, or two of one name.
-std::vector<AskedValue> parse_values(const std::vector<std::string>& at);
+/// Of a model that knows these parameters. io::UsageError: a word that is not a parameter, '=' and something behind it,
+/// or two of one parameter.
+std::vector<AskedValue> parse_values(const std::vector<std::string>& at, const std::vector<std::string>& parameters);
 
 /// The values asked for, in the model's order, a category as its code; NaN where none was given. io::UsageError: no
 /// such parameter, what is no number of one, or no category that the model knows.

@@ -65,6 +65,19 @@ void require_texts(const Clip& clip, const std::string& at) {
   refuse(name_fault(clip.section), at + "section", clip.section);
 }
 
+/// What is all but "tool:category" would be a parameter of that name, and numbers in it no names.
+void require_suffix(const std::string& name, const std::string& at) {
+  const std::string_view suffix = category_suffix;
+  if (!in_small_letters(name).ends_with(suffix)) {
+    return;
+  }
+  if (name.size() == suffix.size()) {
+    throw DataError(at + "column '" + name + "' has no name; write it before the colon, as in tool:category");
+  }
+  throw DataError(at + "column '" + name + "' is no category; write '" + name.substr(0, name.size() - suffix.size()) +
+                  category_suffix + "', in lower case, or rename it");
+}
+
 Columns read_header(const CsvRow& header, const std::string& origin) {
   const std::string at = place(origin, header.line);
   if (header.cells.size() == 1 && header.cells[0].find_first_of(";\t") != std::string::npos) {
@@ -81,6 +94,7 @@ Columns read_header(const CsvRow& header, const std::string& origin) {
       throw DataError(at + "column '" + name + category_suffix + "' says twice that it is a category; once will do");
     }
     refuse(name_fault(name), at + "column", name);
+    require_suffix(name, at);
     if (!seen.emplace(name, i).second) {
       throw DataError(at + "column '" + name + "' occurs twice; remove or rename one");
     }
@@ -148,7 +162,7 @@ ParameterCell read_cell(const std::string& text, const std::string& name, bool n
   if (value) {
     return {text, *value};
   }
-  refuse(name_fault(text), at + "column '" + name + "' holds", text);
+  refuse(name_fault(text), at + "column '" + name + "': name", text);
   if (named && is_spoilt_number(text)) {
     throw DataError(
         at + "column '" + name + "' holds '" + excerpt(text) +

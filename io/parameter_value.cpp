@@ -6,8 +6,14 @@
 
 namespace evenflow::io {
 
-std::optional<ParameterText> split_parameter_value(std::string_view text) {
-  const size_t equals = text.rfind('=');  // a name may have one
+std::optional<ParameterText> split_parameter_value(std::string_view text, std::span<const std::string> parameters) {
+  size_t equals = text.rfind('=');
+  size_t longest = 0;
+  for (const std::string& name : parameters) {
+    if (name.size() > longest && text.starts_with(name) && text.substr(name.size()).starts_with('=')) {
+      equals = longest = name.size();
+    }
+  }
   if (equals == std::string_view::npos || equals == 0 || equals + 1 == text.size()) {
     return std::nullopt;
   }

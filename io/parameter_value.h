@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,9 @@ struct ParameterText {
   std::string name, text;
 };
 
-/// Nothing unless there is something before and behind the last '='.
-std::optional<ParameterText> split_parameter_value(std::string_view text);
+/// Nothing unless there is something before and behind an '='. A parameter and a name may have one as well: the longest
+/// of `parameters` that the text begins with decides, and without such a one the last '='.
+std::optional<ParameterText> split_parameter_value(std::string_view text, std::span<const std::string> parameters = {});
 
 struct ParameterValue {
   std::string name;

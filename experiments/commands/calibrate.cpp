@@ -9,7 +9,7 @@
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
-#include "experiments/report/evaluation.h"
+#include "experiments/report/score_notes.h"
 #include "experiments/scoring.h"
 #include "io/error.h"
 #include "io/model_file.h"

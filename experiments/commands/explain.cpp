@@ -52,7 +52,6 @@ int run(const ExplainArguments& arguments) {
   if (arguments.json) {
     io::keep_standard_output_for_result();
   }
-  const std::vector<AskedValue> asked = parse_values(arguments.at);
   Outputs outputs(arguments.force);
   outputs.reads(arguments.model, "the model");
   outputs.reads(arguments.clip, "the recording");
@@ -70,7 +69,8 @@ int run(const ExplainArguments& arguments) {
   const io::FrontendSettings& settings = detector.model().config.frontend;
   train::ExplainOptions options;
   options.score = arguments.score;
-  options.at = values_for(detector.model().condition, asked);
+  const io::ConditionData& condition = detector.model().condition;
+  options.at = values_for(condition, parse_values(arguments.at, condition.names));
   std::optional<train::NormalReference> normals;
   if (arguments.normals) {
     StatusLine status;

@@ -198,7 +198,6 @@ std::string at_text(const std::vector<AskedValue>& at) {
 }
 
 int run(const SampleArguments& arguments) {
-  const std::vector<AskedValue> asked = parse_values(arguments.at);
   if (arguments.out.empty() && !arguments.picture && !arguments.audio) {
     throw io::UsageError("nowhere to write the windows to; give --out (HDF5), --picture (PNG) or --audio (WAV)");
   }
@@ -218,6 +217,7 @@ int run(const SampleArguments& arguments) {
   }
   train::Detector detector(arguments.model, arguments.compute.device, arguments.compute.threads);
   const std::vector<std::string>& names = detector.model().condition.names;
+  const std::vector<AskedValue> asked = parse_values(arguments.at, names);
   const std::vector<double> at = values_for(detector.model().condition, asked);
   if (arguments.from && names.empty()) {
     throw io::UsageError("--from needs a model that knows a parameter; this one is unconstrained");

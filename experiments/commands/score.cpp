@@ -12,7 +12,7 @@
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
 #include "experiments/recordings.h"
-#include "experiments/report/evaluation.h"
+#include "experiments/report/score_notes.h"
 #include "experiments/scoring.h"
 #include "frontend/features.h"
 #include "io/error.h"

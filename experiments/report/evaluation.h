@@ -32,6 +32,7 @@ struct Group {
   int64_t normal = 0, anomalous = 0;
   std::map<std::string, Merit> scores;
   std::optional<train::DecisionQuality> decisions;  ///< none without decisions
+  bool is_overall() const;                          ///< "all", or seen or unseen: it has rows of estimates
 };
 
 /// Means over a parameter's values that have both classes; merits as in a group.
@@ -90,13 +91,6 @@ std::string decided_by(const std::vector<train::ClipScore>& clips, const std::ve
 /// value as neither. Where training clips are known and some clip combines seen values that none of them does, so do
 /// combinations. io::DataError naming the group if all clips together are of one class.
 Evaluation evaluate(const train::ScoreTable& table, const TrainingValues& training, const TrainingRows& rows = {});
-
-/// "Not finite, and so in no figure: nll_given_v of 3 clips.", a line; empty if there is none.
-std::string without_value_text(const std::vector<std::pair<std::string, int64_t>>& scores);
-
-/// A sentence for each reason, without a full stop: "3 clips lie outside of ...: a.wav, b.wav, c.wav". `or_unlike`:
-/// those of another operating point may be clips that fit no category, which a file does not tell apart.
-std::vector<std::string> outside_calibration_texts(const train::OutsideClips& outside, bool or_unlike = false);
 
 /// For the terminal: tables with a sentence on how to read them.
 std::string to_text(const Evaluation& evaluation);

@@ -13,6 +13,7 @@
 #include "experiments/recordings.h"
 #include "experiments/report/evaluation.h"
 #include "experiments/report/page.h"
+#include "experiments/report/score_notes.h"
 #include "experiments/report/training_seen.h"
 #include "experiments/study/figures.h"
 #include "io/atomic_file.h"

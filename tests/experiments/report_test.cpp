@@ -20,6 +20,7 @@
 #include "experiments/report/gnuplot.h"
 #include "experiments/report/heat_map.h"
 #include "experiments/report/page.h"
+#include "experiments/report/score_notes.h"
 #include "experiments/report/training_seen.h"
 #include "io/error.h"
 

@@ -292,6 +292,12 @@ TEST(Config, LeavesOutOperatingPointsByTheirValues) {
   EXPECT_EQ(parse_config("[train]\nleave_out = [\"velocity_mm_s=300\", \"tool=B 2\"]\n", "a.toml").train.leave_out,
             (std::vector<std::string>{"velocity_mm_s=300", "tool=B 2"}));
   EXPECT_EQ(parse_parameter_value("v=x=100").value().name, "v=x");
+  const std::vector<std::string> parameters = {"tool", "v", "v=x"};
+  EXPECT_EQ(split_parameter_value("tool=B=2", parameters).value().text, "B=2");
+  EXPECT_EQ(split_parameter_value("tool==2", parameters).value().text, "=2");
+  EXPECT_EQ(split_parameter_value("v=x=100", parameters).value().name, "v=x");
+  EXPECT_EQ(split_parameter_value("load=B=2", parameters).value().name, "load=B");
+  EXPECT_FALSE(split_parameter_value("tool=", parameters));
   for (const char* wrong : {"velocity_mm_s=fast", "velocity_mm_s=inf", "v=1 2"}) {
     EXPECT_FALSE(parse_parameter_value(wrong)) << wrong;
     EXPECT_TRUE(split_parameter_value(wrong)) << wrong;

@@ -182,8 +182,12 @@ TEST(ManifestCsv, NumbersAreNamesWhereTheyAreDeclared) {
               AllOf(StartsWith("data/m.csv:4: column 'tool' holds 'new', not a number as on line 2"),
                     HasSubstr("call the column 'tool:category'")));
   EXPECT_THAT(data_error("path,split,label,machine,tool,tool:category\n"), HasSubstr("column 'tool' occurs twice"));
+  EXPECT_THAT(data_error("path,split,label,machine,tool:Category\n" + rows + "3\n"),
+              StartsWith("data/m.csv:1: column 'tool:Category' is no category; write 'tool:category', in lower case"));
+  EXPECT_THAT(data_error("path,split,label,machine,:category\n" + rows + "3\n"),
+              StartsWith("data/m.csv:1: column ':category' has no name"));
   EXPECT_THAT(data_error("path,split,label,machine,tool\na,train,normal,m," + std::string(100, 'x') + "\n"),
-              AllOf(HasSubstr("column 'tool' holds"), HasSubstr("100 bytes long")));
+              AllOf(StartsWith("data/m.csv:2: column 'tool': name 'xxx"), HasSubstr("100 bytes long")));
 }
 
 TEST(ManifestCsv, DuplicatesNameBothLines) {

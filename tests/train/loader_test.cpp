@@ -312,18 +312,18 @@ TEST_F(LoaderTest, LeavesOutTheClipsOfAName) {
   testing::write_shard(folder_ / "tools.h5", {.train_clips = 9,
                                               .test_clips = 0,
                                               .more_parameters = {"tool"},
-                                              .categories = {{}, {"A", "B 2"}},
+                                              .categories = {{}, {"A", "B = 2"}},
                                               .change_clip = [](size_t i, io::Clip& out) {
                                                 out.parameter[1] = i == 8 ? std::nan("") : static_cast<double>(i % 2);
                                               }});
   const io::Shard shard(folder_ / "tools.h5");
   const ClipSelection all = normal_training_clips({&shard}, "");
-  const ClipSelection left = leave_out(all, {"tool=B 2"});
+  const ClipSelection left = leave_out(all, {"tool=B = 2"});
   EXPECT_EQ(left.clips.size(), 5U) << "a clip of unknown name stays";
   for (const auto& [s, c] : left.clips) {
     EXPECT_NE(shard.clips()[static_cast<size_t>(c)].parameter[1], 1.0);
   }
-  EXPECT_THAT(message_of<io::UsageError>([&] { leave_out(all, {"tool=C"}); }), HasSubstr("there are A and B 2"));
+  EXPECT_THAT(message_of<io::UsageError>([&] { leave_out(all, {"tool=C"}); }), HasSubstr("there are A and B = 2"));
   EXPECT_THAT(message_of<io::UsageError>([&] { leave_out(all, {"velocity_mm_s=fast"}); }), HasSubstr("is no number"));
 }
 

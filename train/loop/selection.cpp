@@ -58,16 +58,17 @@ std::vector<OperatingPoints> points_of(const ClipSelection& all) {
 
 /// The value in "tool=B" or "velocity_mm_s=300", of a parameter that has these names or, without any, numbers; NaN of
 /// another name. io::UsageError: no number.
-double value_of(const std::string& point, const std::vector<std::string>& names) {
+double value_of(const io::ParameterText& point, const std::vector<std::string>& names) {
   if (!names.empty()) {
-    return io::code_of(io::split_parameter_value(point).value().text, names);
+    return io::code_of(point.text, names);
   }
-  const auto number = io::parse_parameter_value(point);
+  const std::string text = point.name + "=" + point.text;
+  const auto number = io::parse_parameter_value(text);
   if (!number) {
     throw io::UsageError(
         fmt::format("train.leave_out has {}, which is no number, and the shard has numbers of it; write "
                     "velocity_mm_s=300",
-                    point));
+                    text));
   }
   return number->value;
 }
@@ -251,8 +252,8 @@ ClipSelection normal_training_clips(const std::vector<const io::Shard*>& shards,
 
 ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& points) {
   for (const std::string& text : points) {
-    const io::ParameterText left = io::split_parameter_value(text).value();
     const std::vector<std::string>& names = clips.shards[0]->parameter_names();
+    const io::ParameterText left = io::split_parameter_value(text, names).value();
     const auto name = std::find(names.begin(), names.end(), left.name);
     if (name == names.end()) {
       throw io::UsageError(fmt::format("train.leave_out names '{}', which '{}' does not have; it has [{}]", left.name,
@@ -260,7 +261,7 @@ ClipSelection leave_out(ClipSelection clips, const std::vector<std::string>& poi
     }
     const auto column = static_cast<size_t>(name - names.begin());
     const OperatingPoints known = points_of(clips)[column];
-    const double point = value_of(text, io::categories_of(clips.shards[0]->categories(), column));
+    const double point = value_of(left, io::categories_of(clips.shards[0]->categories(), column));
     if (known.of(point) != Familiarity::seen) {
       throw io::UsageError(fmt::format("train.leave_out has {}, and no training clip is at that; there are {}", text,
                                        known.empty() ? "none of known value" : known.text()));
