@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -76,10 +77,11 @@ int run(int argc, char** argv) {
   const Timing timing =
       training ? time_training(model, batch, threads, steps) : time_scoring(model, batch, threads, steps);
   const double windows = static_cast<double>(batch_windows);
+  const char* target = std::getenv("EVENFLOW_CPU_TARGET");
   print_result({{"name", "evenflow_" + what},
                 {"what", what},
                 {"threads", threads},
-                {"target", target},
+                {"target", target == nullptr ? "best" : target},
                 {"verified", verified},
                 {"value", windows / timing.best},
                 {"unit", "windows/s"},
