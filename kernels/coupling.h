@@ -54,7 +54,7 @@ struct CouplingGradients {
 int64_t coupling_packed_floats(Device device, const CouplingShape& shape);
 /// What forward keeps for backward, per sample.
 int64_t coupling_saved_floats(Device device, const CouplingShape& shape);
-/// Scratch of one call over n samples.
+/// Scratch of one call over n samples, from a cache line on, as a Buffer begins.
 int64_t coupling_workspace_floats(Device device, const CouplingShape& shape, int64_t n);
 
 /// Whether it can be computed on a stream that serves lanes (lanes.h): on a GPU's fused path.
