@@ -45,11 +45,6 @@ std::string_view from_environment(const char* variable) {
   throw DeviceError(std::string(variable) + "=" + std::string(value) + ": " + rest);
 }
 
-bool winograd_chosen = true;
-bool left_out_avx512 = false;
-
-}  // namespace
-
 Processor this_processor() {
   Processor processor;
   processor.targets = hwy::SupportedTargets() & HWY_TARGETS;
@@ -66,6 +61,11 @@ Processor this_processor() {
 #endif
   return processor;
 }
+
+bool winograd_chosen = true;
+bool left_out_avx512 = false;
+
+}  // namespace
 
 int64_t targets_to_leave_out(const Processor& processor, std::string_view wanted) {
   if (wanted.empty()) {

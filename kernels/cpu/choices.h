@@ -18,7 +18,6 @@ struct Processor {
   int family = 0;       ///< as /proc/cpuinfo says it
   int64_t targets = 0;  ///< Highway's bits of what it supports and kernels are compiled for
 };
-Processor this_processor();
 
 /// The targets to leave out: Highway's bits. `wanted`: EVENFLOW_CPU_TARGET's value, or empty. AVX-512 is left out by
 /// itself on AMD's family 25 (Zen 4), whose 512-bit operations take two cycles: 0.83 to 0.87 times AVX2's speed in

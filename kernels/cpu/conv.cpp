@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv.cpp"
@@ -10,6 +9,7 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cpu/conv_epilogue-inl.h"
 #include "kernels/cpu/partial-inl.h"
 #include "kernels/cpu/register_block-inl.h"
 
@@ -92,15 +92,7 @@ HWY_NOINLINE void conv_tile(const Conv& task, const Taps& taps, const float* wei
     const float* gate = kEpilogue == ConvEpilogue::gate ? task.gate[output] + p : nullptr;
     const V scale = hn::Set(d, kEpilogue == ConvEpilogue::scale && task.scale != nullptr ? task.scale[output] : 1.0F);
     repeat<kN>([&](auto n) EVENFLOW_BODY {
-      V value = sum[m][n];
-      if constexpr (kEpilogue == ConvEpilogue::scale) {
-        value = hn::Mul(value, scale);
-      } else if constexpr (kEpilogue == ConvEpilogue::relu) {
-        value = hn::IfThenZeroElse(hn::Lt(value, hn::Zero(d)), value);  // not Max, which may lose a NaN
-      } else {
-        value = hn::IfThenElseZero(hn::Gt(hn::LoadU(d, gate + n * step), hn::Zero(d)), value);
-      }
-      hn::StoreU(value, d, out + n * step);
+      hn::StoreU(finish<kEpilogue>(d, sum[m][n], scale, gate + n * step), d, out + n * step);
     });
   });
 }

@@ -135,7 +135,10 @@ void clear_outside(const CouplingLayout& l, ChannelPlanes<float> planes, const S
 
 // Zeroes what a product over a strip reads behind it, and a convolution that writes pixels alone has not written.
 void clear_behind(const CouplingLayout& l, ChannelPlanes<float> planes, const Strip& strip) {
-  for (int64_t c = 0; l.winograd && c < l.hidden; ++c) {
+  if (!l.winograd) {
+    return;
+  }
+  for (int64_t c = 0; c < l.hidden; ++c) {
     std::fill_n(planes[c] + strip.size(), conv_overrun, 0.0F);
   }
 }

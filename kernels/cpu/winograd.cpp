@@ -11,6 +11,7 @@
 
 #include <hwy/highway.h>
 
+#include "kernels/cpu/conv_epilogue-inl.h"
 #include "kernels/cpu/winograd_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -167,17 +168,6 @@ HWY_NOINLINE void multiply(D d, const Block& block) {
       repeat<kN>([&](auto n) EVENFLOW_BODY { hn::Store(sum[m][n], d, products + (m * kN + n) * step); });
     });
     products += kM * kN * step;
-  }
-}
-
-template <ConvEpilogue kEpilogue, class D, class V>
-HWY_INLINE V finish(D d, V value, V scale, const float* gate) {
-  if constexpr (kEpilogue == ConvEpilogue::scale) {
-    return hn::Mul(value, scale);
-  } else if constexpr (kEpilogue == ConvEpilogue::relu) {
-    return hn::IfThenZeroElse(hn::Lt(value, hn::Zero(d)), value);  // not Max, which may lose a NaN
-  } else {
-    return hn::IfThenElseZero(hn::Gt(hn::LoadU(d, gate), hn::Zero(d)), value);
   }
 }
 

@@ -6,10 +6,9 @@
 // row as the direct convolution's do (conv.h). A tile is four rows. The weight gradient is the same sum with the roles
 // exchanged, F(3, 4): four rows of dout over six of the input.
 //
-// Winograd (1980), Arithmetic Complexity of Computations; Lavin & Gray (2016), arXiv 1509.09308. The points are those
-// of the form (0, +-a, +-b, infinity), in eighths, with the least error in float32. The root mean square of an output's
-// error is 1.5 to 2.0 times that of the direct sum, 1.1 (rows 1 and 2 of a tile) to 2.0 (rows 0 and 3) by row:
-// docs/performance.md.
+// Winograd (1980), Arithmetic Complexity of Computations; Lavin & Gray (2016), arXiv 1509.09308. Of the points of the
+// form (0, +-a, +-b, infinity), in eighths, none tried has noticeably less error in float32. In the paper's layers the
+// root mean square of the error is 1.2 to 2.3 times the direct sum's (docs/performance.md).
 #pragma once
 
 #include <cstdint>
@@ -34,11 +33,12 @@ void winograd_pack_weights(const float* weight, int64_t inputs, int64_t outputs,
 int64_t winograd_conv_scratch_floats(int64_t w, int64_t inputs, int64_t outputs);
 int64_t winograd_weight_gradient_scratch_floats(int64_t w, int64_t rows, int64_t inputs, int64_t outputs);
 
-/// As conv() with nine taps, over whole tiles: `positions` is a multiple of winograd_rows rows. Writes pixels alone:
-/// what lies between the rows of `out` stays. Of `in` it reads a row more before and behind, zero where the map ends.
+/// As conv() with nine taps, on row_plane()s, over whole tiles: `positions` is a multiple of winograd_rows rows. Writes
+/// no position beyond. Of `in` it reads a row more before and behind, zero where the map ends.
 void winograd_conv(const Conv& task, float* scratch);
 
-/// As conv_weight_gradient() with nine taps, over whole tiles. Of `in` it reads a row more before and behind.
+/// As conv_weight_gradient() with nine taps, on row_plane()s, over whole tiles. Of `in` it reads a row more before and
+/// behind.
 void winograd_weight_gradient(const ConvWeightGradient& task, float* scratch);
 
 }  // namespace evenflow::kernels::cpu

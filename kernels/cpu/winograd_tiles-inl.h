@@ -6,6 +6,8 @@
 #define EVENFLOW_KERNELS_CPU_WINOGRAD_TILES_INL_H
 #endif
 
+#include <algorithm>
+
 #include <hwy/highway.h>
 
 #include "kernels/cpu/conv.h"

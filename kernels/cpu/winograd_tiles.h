@@ -1,7 +1,6 @@
 // Where Winograd's convolutions (winograd.h) keep tiles on the way, and the points at which they evaluate them.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 namespace evenflow::kernels::cpu::winograd {
