@@ -3,9 +3,22 @@
 #include <algorithm>
 
 #include "train/statistics/finite.h"
-#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
+train::Combinations combinations_of(std::span<const std::vector<double>> rows, const std::vector<std::string>& names,
+                                    const io::Categories& categories) {
+  train::TrainingPoints points;
+  for (size_t p = 0; p < names.size(); ++p) {
+    std::vector<double> values;
+    values.reserve(rows.size());
+    for (const std::vector<double>& row : rows) {
+      values.push_back(row.at(p));
+    }
+    points.emplace(names[p], train::OperatingPoints(std::move(values), io::categories_of(categories, p)));
+  }
+  return {rows, names, std::move(points)};
+}
+
 namespace {
 
 using train::ClipScore;
@@ -13,7 +26,7 @@ using train::ClipScore;
 constexpr const char* compare_first = "nll";
 
 /// What the clips that the first run trained on or held out combine; of nothing where these are not known.
-train::Combinations combinations_of(const Study& study) {
+train::Combinations trained_combinations(const Study& study) {
   const SystemScores& system = study.systems.front();
   const train::ScoreTable& table = system.runs.front();
   if (system.normal.empty()) {
@@ -25,17 +38,7 @@ train::Combinations combinations_of(const Study& study) {
       rows.push_back(table.clips.at(row).clip.parameter);
     }
   }
-  train::TrainingPoints points;
-  for (size_t p = 0; p < table.parameter_names.size(); ++p) {
-    std::vector<double> values;
-    values.reserve(rows.size());
-    for (const std::vector<double>& row : rows) {
-      values.push_back(row.at(p));
-    }
-    points.emplace(table.parameter_names[p],
-                   train::OperatingPoints(std::move(values), io::categories_of(table.categories, p)));
-  }
-  return {rows, table.parameter_names, std::move(points)};
+  return combinations_of(rows, table.parameter_names, table.categories);
 }
 
 }  // namespace
@@ -81,7 +84,7 @@ std::vector<ClipGroup> test_groups(const Study& study) {
   for (const std::string side : {"seen", "unseen"}) {
     add(group_of(study, side, [&](const ClipScore& clip) { return side_of(study, clip) == side; }));
   }
-  const train::Combinations combinations = combinations_of(study);
+  const train::Combinations combinations = trained_combinations(study);
   const auto of = [&](const std::string& name, train::Familiarity wanted) {
     return group_of(study, name, [&](const ClipScore& clip) { return combinations.of(clip.clip.parameter) == wanted; });
   };

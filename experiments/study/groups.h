@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "experiments/study/study.h"
 #include "train/statistics/intervals.h"
+#include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
 
@@ -19,6 +21,9 @@ struct ClipGroup {
   int64_t normal() const;
 };
 
+/// Of rows of parameters' values, numbers or codes of names: what occurs together.
+train::Combinations combinations_of(std::span<const std::vector<double>> rows, const std::vector<std::string>& names,
+                                    const io::Categories& categories);
 /// True of a clip that is tested on and whose label is known.
 bool is_tested(const train::ClipScore& clip);
 /// "seen" or "unseen" in training, or "" where the value of the study's parameter is not known.

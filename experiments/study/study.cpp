@@ -12,6 +12,7 @@
 #include "experiments/recordings.h"
 #include "experiments/study/cell.h"
 #include "experiments/study/centring.h"
+#include "experiments/study/groups.h"
 #include "experiments/study/mixtures.h"
 #include "frontend/prepare.h"
 #include "io/atomic_file.h"
@@ -39,24 +40,14 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What the training clips combine.
-train::Combinations combinations_of(const io::Manifest& manifest) {
+train::Combinations trained_combinations(const io::Manifest& manifest) {
   std::vector<std::vector<double>> rows;
-  train::TrainingPoints points;
   for (const io::Clip& clip : manifest.clips) {
     if (clip.split == io::Split::train) {
       rows.push_back(clip.parameter);
     }
   }
-  for (size_t p = 0; p < manifest.parameter_names.size(); ++p) {
-    std::vector<double> values;
-    values.reserve(rows.size());
-    for (const std::vector<double>& row : rows) {
-      values.push_back(row[p]);
-    }
-    points.emplace(manifest.parameter_names[p],
-                   train::OperatingPoints(std::move(values), io::categories_of(manifest.categories, p)));
-  }
-  return {rows, manifest.parameter_names, std::move(points)};
+  return combinations_of(rows, manifest.parameter_names, manifest.categories);
 }
 
 /// What a study needs of its recordings: a parameter with two or more values in training, and clips of both classes at
@@ -82,7 +73,7 @@ void require_study(const io::Manifest& manifest, const fs::path& file) {
                                     count_text(static_cast<int64_t>(trained.size()), "value"), parameter));
   }
   const train::OperatingPoints points({trained.begin(), trained.end()});
-  const train::Combinations combinations = combinations_of(manifest);
+  const train::Combinations combinations = trained_combinations(manifest);
   const auto is_unseen = [&](const io::Clip& clip) {
     return clip.split == io::Split::test && (points.of(clip.parameter.front()) == train::Familiarity::unseen ||
                                              combinations.of(clip.parameter) == train::Familiarity::unseen);
