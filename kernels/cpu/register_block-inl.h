@@ -46,7 +46,7 @@ template <class V>
 HWY_INLINE void keep_in_register(V& v) {
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
   __asm__("" : "+v"(v.raw));
-#elif HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+#elif HWY_TARGET <= HWY_SSSE3 && HWY_ARCH_X86
   __asm__("" : "+x"(v.raw));
 #else
   (void)v;
