@@ -70,6 +70,11 @@ const std::vector<DerivedScore>& derived_scores() {
        "score_zc",
        calibration,
        calibrated},
+      {{"score_zc_logdet_calibrated",
+        "How far score_zc_logdet is above what normal clips have at the estimated operating point", "spreads"},
+       "score_zc_logdet",
+       calibration,
+       calibrated},
       {{"score_mahalanobis",
         "How far what the model makes of the sound is from its mean over the training clips, by their "
         "covariance",
