@@ -38,9 +38,8 @@ struct LaneDraws {
 
 /// Draws the change of every window of a batch by (seed, step, place in the batch) alone, with the same bits on every
 /// device:
-/// - speed: with `speed_probability`, v becomes v + d, d uniform in [-speed, speed], of which only that part is taken
-///   where (v + d) / v lies between least_speed_ratio and most_speed_ratio, and the window is warped by (v + d) / v. A
-///   window whose v is NaN or 0 is not warped;
+/// - speed: with `speed_probability`, v becomes moved_speed of it, and the window is warped by their ratio. A window
+///   whose v is NaN or 0 is not warped;
 /// - noise: of the given deviation, every window, by a key of its own;
 /// - masks: one of a width uniform in 0 .. mask_bands at a place uniform among those where it fits, and one likewise of
 ///   frames (SpecAugment: Park et al. 2019, arXiv 1904.08779).
@@ -52,6 +51,7 @@ struct DrawChanges {
   int64_t speed_column = -1;      ///< of `values`: the v that is moved; -1: none is
   Array<const double> values;     ///< [n, columns]
   int64_t bands = 0, frames = 0;  ///< of a window
+  double band_ratio = 1;          ///< of frequencies (mel_scale.h), for moved_speed
   Array<WindowChange> changes;    ///< [n] out
   Array<double> v;                ///< [n, P], P <= columns, out: the first P columns, with what was moved
   int64_t first = 0;              ///< the first window's place in its batch
@@ -74,13 +74,40 @@ EVENFLOW_ANYWHERE inline void use_own_draws(DrawChanges& task) {
   task.speed_column = own.speed_column;
 }
 
-/// d of a window whose speed is v, from u uniform in [0, 1).
-EVENFLOW_ANYWHERE inline double speed_step(double v, double range, double u) {
+/// Where the speed v of a window is moved to, from u uniform in [0, 1): by `range` at most, and by a factor between
+/// least_speed_ratio and most_speed_ratio. The factor is a power of band_ratio other than 1, each that fits as likely
+/// as the others: where bands are logarithmic, such a warp moves them by whole bands. One by parts of a band takes
+/// means of two bands, which are smoother than any sound that is recorded. Unless a band fits to either side, v + d
+/// with d uniform.
+EVENFLOW_ANYWHERE inline double moved_speed(double v, double range, double band_ratio, double u) {
   const double magnitude = fabs(v);
-  const double low = fmax(-range, (least_speed_ratio - 1.0) * magnitude);
-  const double high = fmin(range, (most_speed_ratio - 1.0) * magnitude);
-  const double step = fma(high - low, u, low);  // one rounding everywhere
-  return v < 0 ? -step : step;
+  const double least = fmax(-range, (least_speed_ratio - 1.0) * magnitude);
+  const double most = fmin(range, (most_speed_ratio - 1.0) * magnitude);
+  // By products and quotients alone: the same bits everywhere.
+  constexpr int most_powers = 4096;  // of numbers so small that a quotient rounds to itself
+  int up = 0, down = 0;
+  if (band_ratio > 1) {
+    for (double at = magnitude * band_ratio; at <= magnitude + most && up < most_powers; at *= band_ratio) {
+      ++up;
+    }
+    for (double at = magnitude / band_ratio; at >= magnitude + least && down < most_powers; at /= band_ratio) {
+      ++down;
+    }
+  }
+  if (up == 0 || down == 0) {
+    const double step = fma(most - least, u, least);  // one rounding everywhere
+    return v < 0 ? v - step : v + step;
+  }
+  const int last = up + down - 1, at = static_cast<int>(u * (up + down));
+  const int drawn = at < last ? at : last;  // u may have been rounded to 1
+  double moved = v;
+  for (int power = drawn; power < down; ++power) {
+    moved /= band_ratio;
+  }
+  for (int power = down; power <= drawn; ++power) {
+    moved *= band_ratio;
+  }
+  return moved;
 }
 
 struct Mask {
@@ -112,7 +139,7 @@ EVENFLOW_ANYWHERE inline double drawn_speed(const DrawChanges& task, int64_t win
   if (!can_move || !(augment_uniform(task, window, AugmentDraw::warped) < a.speed_probability)) {
     return v;
   }
-  return v + speed_step(v, a.speed, augment_uniform(task, window, AugmentDraw::speed_step));
+  return moved_speed(v, a.speed, task.band_ratio, augment_uniform(task, window, AugmentDraw::speed_step));
 }
 
 EVENFLOW_ANYWHERE inline void draw_change_of(const DrawChanges& task, int64_t window) {

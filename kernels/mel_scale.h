@@ -27,6 +27,11 @@ inline double mels_per_band(double sample_rate_hz, int64_t bands) {
   return hz_to_mel(sample_rate_hz / 2.0) / static_cast<double>(bands + 1);
 }
 
+/// The ratio of the frequencies of one band's centre and the next where the scale is logarithmic.
+inline double band_ratio(double mels_per_band) {
+  return exp(mel_log_step * mels_per_band);
+}
+
 /// Where the frequency f / ratio lies among `bands` bands, f being the centre of `band`: a position between 0 and
 /// bands - 1, whole numbers being centres. Beyond the outermost centres it is the outermost band.
 EVENFLOW_ANYWHERE inline double warped_position(int64_t band, double ratio, double mels_per_band, int64_t bands) {

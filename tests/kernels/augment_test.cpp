@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include <gtest/gtest.h>
 
@@ -29,6 +30,8 @@ struct Drawn {
   std::vector<double> v;
 };
 
+constexpr double band_ratio = 1.0244;  // of 128 bands up to 8 kHz
+
 class Augment : public OpTest<Batch> {
  protected:
   Augment() {
@@ -38,7 +41,8 @@ class Augment : public OpTest<Batch> {
       value += 600.0;
     }
   }
-  Drawn draw(const Augmentation& augmentation, int64_t step, int64_t speed_column, uint64_t seed = 3) {
+  Drawn draw(const Augmentation& augmentation, int64_t step, int64_t speed_column, uint64_t seed = 3,
+             double ratio = band_ratio) {
     const Batch& s = shape();
     const GuardedBuffer<int64_t> steps(std::vector<int64_t>{step}, device());
     const GuardedBuffer<double> values(values_, device()), v(s.windows * s.kept, device());
@@ -50,6 +54,7 @@ class Augment : public OpTest<Batch> {
                                     .values = values.view(),
                                     .bands = bands,
                                     .frames = frames,
+                                    .band_ratio = ratio,
                                     .changes = changes.view(),
                                     .v = v.view()});
     stream_.synchronise();
@@ -93,9 +98,41 @@ TEST_P(Augment, MovesTheSpeedWithTheWarpAndNothingElse) {
 /// Of so many windows that frequencies can be told.
 class AugmentOfMany : public Augment {};
 
-TEST_P(AugmentOfMany, StepsAreUniformAndOccurAsOftenAsAsked) {
+// At a speed of 500 a range of 60 holds the powers -5 to 4 of the ratio between bands.
+TEST_P(AugmentOfMany, WarpsByWholeBandsEachPowerAsOften) {
+  for (int64_t i = 0; i < shape().windows; ++i) {
+    value(i, 0) = i % 2 == 0 ? 500 : -500;
+  }
+  const Drawn drawn = draw({.speed = 60, .speed_probability = 1}, 3, 0);
+  std::map<int64_t, int64_t> powers;
+  for (int64_t i = 0; i < shape().windows; ++i) {
+    const double ratio = drawn.v[static_cast<size_t>(i * shape().kept)] / value(i, 0);
+    const double power = std::log(ratio) / std::log(band_ratio);
+    EXPECT_TRUE(std::abs(power - std::round(power)) <= 1e-12 * bands) << power;
+    EXPECT_EQ(drawn.changes[static_cast<size_t>(i)].warp, static_cast<float>(ratio));
+    ++powers[std::llround(power)];
+  }
+  ASSERT_EQ(powers.size(), 9U);
+  EXPECT_EQ(powers.begin()->first, -5);
+  EXPECT_FALSE(powers.contains(0));
+  const double expected = static_cast<double>(shape().windows) / 9;
+  for (const auto& [power, count] : powers) {
+    EXPECT_TRUE(std::abs(static_cast<double>(count) - expected) <= 5 * std::sqrt(expected)) << power << ": " << count;
+  }
+}
+
+TEST_P(Augment, ASpeedTooSmallToDivideEndsTheSearch) {
+  for (int64_t i = 0; i < shape().windows; ++i) {
+    value(i, 0) = std::numeric_limits<double>::denorm_min();
+  }
+  for (const WindowChange& change : draw({.speed = 60, .speed_probability = 1}, 3, 0).changes) {
+    EXPECT_TRUE(change.warp >= 0.5F && change.warp <= 2.0F) << change.warp;
+  }
+}
+
+TEST_P(AugmentOfMany, StepsWithinABandAreUniformAndOccurAsOftenAsAsked) {
   const auto n = static_cast<double>(shape().windows);
-  const Drawn drawn = draw({.speed = 60, .speed_probability = 0.3}, 5, 0);
+  const Drawn drawn = draw({.speed = 60, .speed_probability = 0.3}, 5, 0, 3, 3.0);
   const auto moved = static_cast<double>(warped(drawn));
   EXPECT_TRUE(std::abs(moved / n - 0.3) <= 5 * std::sqrt(0.3 * 0.7 / n)) << moved;
   double sum = 0;
@@ -173,6 +210,7 @@ TEST_P(Augment, DrawsAreNamedBySeedStepAndPlaceAndTheSameOnEveryDevice) {
                                .values = {values_.data(), static_cast<int64_t>(values_.size()), {}},
                                .bands = bands,
                                .frames = frames,
+                               .band_ratio = band_ratio,
                                .changes = {expected.changes.data(), shape().windows, {}},
                                .v = {expected.v.data(), static_cast<int64_t>(expected.v.size()), {}}});
   EXPECT_TRUE(same(drawn, expected));

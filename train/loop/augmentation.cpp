@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "io/error.h"
+#include "kernels/mel_scale.h"
 #include "train/detect/speeds.h"
 #include "train/statistics/seen.h"
 
@@ -183,6 +184,7 @@ std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const Cli
   plan.draw.seed = config.train.seed;
   plan.draw.bands = config.frontend.mel_bands;
   plan.draw.frames = config.window.window_frames;
+  plan.draw.band_ratio = kernels::band_ratio(plan.mels_per_band);
   if (settings.speed > 0) {
     const std::vector<std::string>& names = clips.shards[0]->parameter_names();
     const std::string name = speed_to_move(config, numbers_of(*clips.shards[0]));

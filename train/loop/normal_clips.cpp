@@ -11,6 +11,7 @@
 
 #include "io/error.h"
 #include "kernels/augment.h"
+#include "kernels/mel_scale.h"
 #include "train/detect/calibration.h"
 #include "train/detect/decision.h"
 #include "train/detect/normal_sound.h"
@@ -86,6 +87,7 @@ class CalibrationClips {
         settings_(config.calibration),
         range_(range_of(config)),
         seed_(config.train.seed),
+        band_ratio_(kernels::band_ratio(mels_per_band(shard.frontend()))),
         columns_{shard.parameter_names(), shard.categories()} {
     speed_ = speed_among(scoring.condition.names, columns_, config);
   }
@@ -127,7 +129,7 @@ class CalibrationClips {
     constexpr uint64_t copies_stream = 0x63616c6962726174;
     const uint64_t draw = number * static_cast<uint64_t>(settings_.copies) + static_cast<uint64_t>(copy);
     const double u = kernels::unit_interval(random_bits(seed_, copies_stream, draw));
-    return speed + kernels::speed_step(speed, range_, (copy + u) / settings_.copies);
+    return kernels::moved_speed(speed, range_, band_ratio_, (copy + u) / settings_.copies);
   }
 
   void add_copies(const ClipSelection& kept, const std::vector<Recorded>& recorded, int copy) {
@@ -160,6 +162,7 @@ class CalibrationClips {
   io::CalibrationSettings settings_;
   double range_;
   uint64_t seed_;
+  double band_ratio_;
   ParameterColumns columns_;
   std::optional<size_t> speed_;  // among the parameters
   std::vector<ReferenceClip> clips_;
