@@ -22,9 +22,9 @@
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
 #include "train/detect/speeds.h"
-#include "train/detect/threshold.h"
 #include "train/loop/selection.h"
 #include "train/loop/training_data.h"
+#include "train/statistics/conformal.h"
 #include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
@@ -33,10 +33,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What one training without a value says of the clips, by one score.
-struct Outcome {
-  double false_alarms = 0, missed = 0;
+/// One score in a training without a value: of the normal clips of that value, and of the probes made of them.
+struct LeftOut {
+  std::vector<double> normal, probes;
 };
+
+/// Higher than all but a share of the scores, by as much as their number can tell: with too few for the share, than
+/// all. Scores that are not finite have no part in it; infinite if there are no others.
+double threshold_for(std::vector<double> scores, double share) {
+  std::erase_if(scores, [](double score) { return !std::isfinite(score); });
+  std::sort(scores.begin(), scores.end());
+  if (scores.empty()) {
+    return std::numeric_limits<double>::infinity();
+  }
+  return train::conformal_threshold(scores, share).value_or(scores.back());
+}
+
+/// What is not finite lies above every threshold.
+double share_above(const std::vector<double>& scores, double threshold) {
+  const auto above = std::count_if(scores.begin(), scores.end(), [&](double score) { return !(score <= threshold); });
+  return static_cast<double>(above) / static_cast<double>(scores.size());
+}
 
 class Choosing {
  public:
@@ -295,61 +312,37 @@ class Choosing {
 
   // ------------------------------------------------------------------------------------------------ comparing
 
-  /// Rows of a table by what they were in a training without a value.
-  struct Sides {
-    std::vector<size_t> training, held_out, left_out;
-  };
-  Sides sides_of(const Candidate& candidate, size_t value, const train::ScoreTable& table) const {
-    const io::Config config = config_without(candidate, value);
-    const train::HeldOut held = train::hold_out(train::clips_to_train_on({&shard_}, config.train),
-                                                config.train.validation_fraction, config.train.seed);
-    const auto paths_of = [&](const train::ClipSelection& clips) {
-      std::set<fs::path> paths;
-      for (const auto& at : clips.clips) {
-        paths.insert(clip_at(at).path);
+  /// Rows of a training's table that are normal clips of the value it was without. io::DataError unless the tables of
+  /// its cell hold the clips that they are of.
+  std::vector<size_t> left_out_rows(const fs::path& folder, size_t value, const train::ScoreTable& normal,
+                                    const train::ScoreTable& probes) const {
+    std::set<fs::path> paths;
+    for (const auto& at : normal_.clips) {
+      paths.insert(clip_at(at).path);
+    }
+    std::vector<size_t> rows;
+    size_t kept = 0;
+    for (size_t i = 0; i < normal.clips.size(); ++i) {
+      const io::Clip& clip = normal.clips[i].clip;
+      if (!paths.contains(clip.path)) {
+        continue;
       }
-      return paths;
-    };
-    const std::set<fs::path> trained = paths_of(held.train), validation = paths_of(held.validation);
-    const std::set<fs::path> normal = paths_of(normal_);
-    Sides sides;
-    for (size_t i = 0; i < table.clips.size(); ++i) {
-      const io::Clip& clip = table.clips[i].clip;
-      if (trained.contains(clip.path)) {
-        sides.training.push_back(i);
-      } else if (validation.contains(clip.path)) {
-        sides.held_out.push_back(i);
-      } else if (normal.contains(clip.path) && is_at(clip, value)) {
-        sides.left_out.push_back(i);
+      if (is_at(clip, value)) {
+        rows.push_back(i);
+      } else {
+        ++kept;
       }
     }
-    return sides;
-  }
-
-  Outcome outcome(const train::ScoreTable& normal, const train::ScoreTable& altered, const Sides& sides,
-                  const std::string& score, const io::ScoreSettings& settings) const {
-    const auto values_of = [&](const std::vector<size_t>& rows) {
-      std::vector<double> values;
-      values.reserve(rows.size());
-      for (const size_t row : rows) {
-        values.push_back(normal.value(normal.clips[row], score));
-      }
-      return values;
-    };
-    const double threshold =
-        train::fit_threshold({values_of(sides.training), values_of(sides.held_out)}, settings, score).data.value;
-    const auto share_above = [&](const std::vector<double>& values) {
-      const auto above = std::count_if(values.begin(), values.end(), [&](double v) { return !(v <= threshold); });
-      return static_cast<double>(above) / static_cast<double>(values.size());
-    };
-    std::vector<double> of_probes;
-    for (const train::ClipScore& clip : altered.clips) {
-      of_probes.push_back(altered.value(clip, score));
+    if (rows.size() + kept != normal_.clips.size() || probes.clips.size() != probe_kinds * rows.size()) {
+      throw io::DataError(
+          fmt::format("'{}' does not hold the scores of all its clips; remove that folder, and it is made "
+                      "again",
+                      folder.string()));
     }
-    return {share_above(values_of(sides.left_out)), 1.0 - share_above(of_probes)};
+    return rows;
   }
 
-  double estimate_error(const train::ScoreTable& table, const Sides& sides) const {
+  double estimate_error(const train::ScoreTable& table, const std::vector<size_t>& rows) const {
     const auto& names = table.estimated_names;
     const auto found = std::find(names.begin(), names.end(), shard_.parameter_names()[column_]);
     // A name that was left out is none that the model could estimate.
@@ -357,7 +350,7 @@ class Choosing {
       return std::nan("");
     }
     std::vector<double> errors;
-    for (const size_t row : sides.left_out) {
+    for (const size_t row : rows) {
       const train::ClipScore& clip = table.clips[row];
       errors.push_back(
           std::abs(clip.estimate[static_cast<size_t>(found - names.begin())] - clip.clip.parameter[column_]));
@@ -365,56 +358,59 @@ class Choosing {
     return train::mean(errors);
   }
 
-  /// io::DataError unless the tables of a cell hold the clips that they are of.
-  void require_whole(const fs::path& folder, const Sides& sides, const train::ScoreTable& altered) const {
-    const size_t clips = sides.training.size() + sides.held_out.size() + sides.left_out.size();
-    if (clips != normal_.clips.size() || altered.clips.size() != probe_kinds * sides.left_out.size()) {
-      throw io::DataError(
-          fmt::format("'{}' does not hold the scores of all its clips; remove that folder, and it is made "
-                      "again",
-                      folder.string()));
-    }
-  }
-
   void compare_candidate(const Candidate& candidate, Choice& choice) const {
-    std::map<std::string, std::vector<Outcome>> outcomes;  // by score, a value each
+    std::map<std::string, std::vector<LeftOut>> left_out;  // by score, a value each
     std::vector<double> estimates;
     std::vector<std::string> scores;
     for (size_t value = 0; value < points_.size(); ++value) {
-      const train::ScoreTable normal = train::read_scores(cell(candidate, value) / "scores.csv");
-      const train::ScoreTable altered = train::read_scores(cell(candidate, value) / "probes.csv");
-      const Sides sides = sides_of(candidate, value, normal);
-      require_whole(cell(candidate, value), sides, altered);
-      estimates.push_back(estimate_error(normal, sides));
+      const fs::path folder = cell(candidate, value);
+      const train::ScoreTable normal = train::read_scores(folder / "scores.csv");
+      const train::ScoreTable probes = train::read_scores(folder / "probes.csv");
+      const std::vector<size_t> rows = left_out_rows(folder, value, normal, probes);
+      estimates.push_back(estimate_error(normal, rows));
       scores = normal.score_names;
       for (const std::string& score : scores) {
-        if (train::needs_parameters(score)) {
-          continue;
+        LeftOut& of_value = left_out[score].emplace_back();
+        for (const size_t row : rows) {
+          of_value.normal.push_back(normal.value(normal.clips[row], score));
         }
-        try {
-          outcomes[score].push_back(outcome(normal, altered, sides, score, candidate.config.score));
-        } catch (const io::DataError& error) {
-          choice.notes.push_back(fmt::format("{} by {} is not compared: without {}, {}", candidate.name, score,
-                                             train::to_text(points_[value]), error.what()));
+        for (const train::ClipScore& clip : probes.clips) {
+          of_value.probes.push_back(probes.value(clip, score));
         }
       }
     }
     for (const std::string& score : scores) {
-      if (outcomes[score].size() == points_.size()) {
-        choice.rows.push_back(row_of(candidate, score, outcomes[score], train::mean(estimates)));
+      if (left_out[score].size() != points_.size()) {
+        choice.notes.push_back(
+            fmt::format("{} by {} is not compared: not every training has that score", candidate.name, score));
+      } else if (!train::needs_parameters(score)) {
+        choice.rows.push_back(row_of(candidate, score, left_out[score], train::mean(estimates)));
       }
     }
   }
 
-  ChoiceRow row_of(const Candidate& candidate, const std::string& score, const std::vector<Outcome>& outcomes,
+  /// Normal clips of the values left out, of all but this one.
+  static std::vector<double> normal_of_others(const std::vector<LeftOut>& values, std::optional<size_t> but) {
+    std::vector<double> scores;
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (i != but) {
+        scores.insert(scores.end(), values[i].normal.begin(), values[i].normal.end());
+      }
+    }
+    return scores;
+  }
+
+  ChoiceRow row_of(const Candidate& candidate, const std::string& score, const std::vector<LeftOut>& values,
                    double estimate_error) const {
     std::vector<double> false_alarms, missed;
-    for (const Outcome& of_value : outcomes) {
-      false_alarms.push_back(of_value.false_alarms);
-      missed.push_back(of_value.missed);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double threshold = threshold_for(normal_of_others(values, i), o_.false_alarms);
+      false_alarms.push_back(share_above(values[i].normal, threshold));
+      missed.push_back(1.0 - share_above(values[i].probes, threshold));
     }
     return {.candidate = candidate.name,
             .score = score,
+            .threshold = threshold_for(normal_of_others(values, std::nullopt), o_.false_alarms),
             .false_alarms = train::bounded_mean_interval(false_alarms, 0.0, 1.0),
             .worst_false_alarms = *std::max_element(false_alarms.begin(), false_alarms.end()),
             .missed = train::mean(missed),
@@ -422,24 +418,12 @@ class Choosing {
             .estimate_error = estimate_error};
   }
 
-  /// Of two scores of a candidate.
-  static bool decides_better(const ChoiceRow& a, const ChoiceRow& b) {
+  static bool is_better(const ChoiceRow& a, const ChoiceRow& b) {
     if (a.holds != b.holds) {
       return a.holds;
     }
     const std::pair of_a(a.missed, a.false_alarms.value), of_b(b.missed, b.false_alarms.value);
     return a.holds ? of_a < of_b : std::pair(of_a.second, of_a.first) < std::pair(of_b.second, of_b.first);
-  }
-
-  /// Of two candidates, by their best scores. One without an estimate comes behind all that have one.
-  static bool is_better(const ChoiceRow& a, const ChoiceRow& b) {
-    const auto estimate_of = [](const ChoiceRow& row) {
-      return std::isnan(row.estimate_error) ? std::numeric_limits<double>::infinity() : row.estimate_error;
-    };
-    if (a.holds && b.holds && estimate_of(a) != estimate_of(b)) {
-      return estimate_of(a) < estimate_of(b);
-    }
-    return decides_better(a, b);
   }
 
   static std::vector<ChoiceRow> in_order(const std::vector<ChoiceRow>& rows) {
@@ -451,7 +435,7 @@ class Choosing {
       candidates.back().push_back(row);
     }
     for (std::vector<ChoiceRow>& of_candidate : candidates) {
-      std::stable_sort(of_candidate.begin(), of_candidate.end(), decides_better);
+      std::stable_sort(of_candidate.begin(), of_candidate.end(), is_better);
     }
     std::stable_sort(candidates.begin(), candidates.end(),
                      [](const auto& a, const auto& b) { return is_better(a.front(), b.front()); });
@@ -508,11 +492,12 @@ Choice choose(const ChooseOptions& options) {
 
 std::string to_csv(const Choice& choice) {
   std::string text =
-      "candidate,score,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,holds,"
-      "estimate_error\n";
+      "candidate,score,threshold,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,"
+      "holds,estimate_error\n";
   for (const ChoiceRow& row : choice.rows) {
-    text += fmt::format("{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_interval(row.false_alarms),
-                        row.worst_false_alarms, row.missed, row.holds, csv_number(row.estimate_error));
+    text += fmt::format("{},{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_number(row.threshold),
+                        csv_interval(row.false_alarms), row.worst_false_alarms, row.missed, row.holds,
+                        csv_number(row.estimate_error));
   }
   return text;
 }

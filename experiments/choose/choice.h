@@ -32,7 +32,11 @@ struct ChooseOptions {
 /// A candidate decided by one of its scores. Shares from 0 to 1, means over the values left out.
 struct ChoiceRow {
   std::string candidate, score;
-  train::Interval false_alarms;   ///< normal clips of the value left out above the threshold, Student's t
+  /// What the normal clips of all values left out, each scored by the training without it, lie above as rarely as was
+  /// asked for.
+  double threshold = 0;
+  /// Normal clips of the value left out that lie above the threshold which those of the other values give, Student's t.
+  train::Interval false_alarms;
   double worst_false_alarms = 0;  ///< the same at the value where they are most
   double missed = 0;              ///< probes of that value that do not lie above it
   bool holds = false;             ///< no more false alarms than `tolerated` times what was asked for

@@ -94,10 +94,10 @@ Command choose_command() {
   return make_command<ChooseArguments>(
       "choose",
       "Chooses settings and a score by normal clips alone. Each candidate is trained without each value of the "
-      "parameter in turn. The normal clips of the value left out then say how many false alarms to expect where "
-      "nothing was recorded, and copies of them with a departure (probes) how much would be missed. Of a candidate's "
-      "scores that keep to twice the false alarms asked for, the one that misses least decides; of the candidates, the "
-      "one that estimates the value left out best is chosen. No anomaly and no test clip is looked at. Without "
+      "parameter in turn. The normal clips of the values left out then set thresholds, at which copies of them with a "
+      "departure (probes) say how much would be missed. Of what keeps to twice the false alarms asked for, the "
+      "candidate "
+      "and score that miss least are chosen. No anomaly and no test clip is looked at. Without "
       "--candidate, affine and additive couplings are compared, with two slopes k if there is one parameter, and with "
       "and without augmentation if it is a speed. Ctrl-C stops; the same command goes on, and skips what is finished.",
       "  evenflow choose features.h5 --out choice\n"
