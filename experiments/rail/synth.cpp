@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <mutex>
@@ -55,11 +56,17 @@ std::vector<PlannedClip> plan(const SynthOptions& o) {
   return clips;
 }
 
+/// Besides the velocity, the columns of what differs between the clips.
 std::string manifest_of(const std::vector<PlannedClip>& clips, bool tools) {
-  std::string manifest = fmt::format("path,split,label,machine,velocity_mm_s{}\n", tools ? ",tool" : "");
+  const bool strokes = std::any_of(clips.begin(), clips.end(), [&](const PlannedClip& clip) {
+    return clip.distance_mm != clips.front().distance_mm;
+  });
+  std::string manifest =
+      fmt::format("path,split,label,machine,velocity_mm_s{}{}\n", strokes ? ",stroke_mm" : "", tools ? ",tool" : "");
   for (const PlannedClip& clip : clips) {
-    manifest += fmt::format("{},{},{},rail,{:g}{}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
-                            clip.velocity_mm_s, tools ? fmt::format(",{}", rail_tools[clip.tool].name) : "");
+    manifest += fmt::format("{},{},{},rail,{:g}{}{}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
+                            clip.velocity_mm_s, strokes ? fmt::format(",{:g}", clip.distance_mm) : "",
+                            tools ? fmt::format(",{}", rail_tools[clip.tool].name) : "");
   }
   return manifest;
 }

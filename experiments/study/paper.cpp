@@ -143,6 +143,7 @@ Choice choose_settings(const PaperOptions& options, const std::filesystem::path&
   choose_options.folder = options.folder / "choice";
   choose_options.candidates = options.plan.candidates;
   choose_options.config = options.plan.config;
+  choose_options.config.condition.parameters.clear();  // whoever chooses may use every column
   choose_options.config.train.epochs = options.plan.choice_epochs;
   choose_options.stop = options.stop;
   choose_options.log = options.log;
@@ -186,6 +187,7 @@ PaperPlan paper_plan(PaperScale scale) {
   plan.scale = "full";
   plan.data = synth_preset("paper");
   plan.config.augment = io::AugmentSettings::none();
+  plan.config.condition.parameters = {"velocity_mm_s"};
   io::TrainSettings& train = plan.config.train;
   train.epochs = 40;
   train.batch = 32;
@@ -200,9 +202,9 @@ PaperPlan paper_plan(PaperScale scale) {
 
   plan.scale = "quick";
   plan.seeds = 2;
-  plan.candidates = {"model.coupling=sigmoid condition.k=0.01", "model.coupling=additive condition.k=0.01",
-                     "model.coupling=sigmoid condition.k=0.01 augment.speed=60 augment.noise=0.2",
-                     "model.coupling=additive condition.k=0.01 augment.speed=60 augment.noise=0.2"};
+  plan.candidates = {"model.coupling=sigmoid", "model.coupling=additive",
+                     "model.coupling=sigmoid augment.speed=60 augment.noise=0.2",
+                     "model.coupling=additive augment.speed=60 augment.noise=0.2"};
   plan.choice_epochs = 6;
   plan.data.train_distances_mm = {250, 500};
   plan.data.train_clips = 4;
@@ -260,7 +262,8 @@ PaperStudy run_paper(const PaperOptions& options) {
     return paper;
   }
 
-  const std::vector<double>& k = paper.choice.chosen.condition.k;
+  std::vector<double> k = paper.choice.chosen.condition.k;
+  k.resize(std::min<size_t>(k.size(), 1));  // of the velocity, the first column
   const System chosen = chosen_system(plan, paper.choice);
   const System multi = constrained(plan, blocks, k, io::CouplingKind::sigmoid);
   const System multi_additive = constrained(plan, blocks, k, io::CouplingKind::additive);
