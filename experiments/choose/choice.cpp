@@ -77,6 +77,9 @@ class Choosing {
       choice.values.push_back(train::to_text(points_[i]));
     }
     make_probes();
+    o_.log(fmt::format("{} without each of {} of {}: {}", count_text(std::ssize(candidates_), "candidate"),
+                       count_text(static_cast<int64_t>(points_.size()), "value"), choice.parameter,
+                       count_text(std::ssize(candidates_) * static_cast<int64_t>(points_.size()), "training")));
     // Value by value: after the first, every candidate can be compared.
     for (size_t value = 0; value < points_.size(); ++value) {
       for (const Candidate& candidate : candidates_) {

@@ -27,6 +27,7 @@ struct SynthArguments {
   std::vector<double> train_velocities_mm_s, test_velocities_mm_s, train_distances_mm, test_distances_mm;
   std::optional<int> train_clips, normal_clips, anomaly_clips;  ///< per velocity, distance and tool
   int tools = 1;
+  bool stroke_column = false;
   std::optional<double> duration_s, severity, background, tonality, variation;
   uint64_t seed = 1;
   int threads = 0;
@@ -55,6 +56,8 @@ void declare(Options& options, SynthArguments& arguments) {
   options.number("--tools", arguments.tools, 1, static_cast<double>(std::size(rail_tools)),
                  "carriages of other masses, named in the manifest's column `tool`; all but the first lack every third "
                  "training velocity (1: no column)");
+  options.flag("--stroke-column", arguments.stroke_column,
+               "the manifest names the stroke of each clip too, in the column `stroke_mm`");
   options.number("--seed", arguments.seed, 0, 9.2e18, "of everything that is random");
   options.force(arguments.force);
   options.threads(arguments.threads);
@@ -80,6 +83,7 @@ SynthOptions options_of(const SynthArguments& arguments) {
   options.rail.tonality = arguments.tonality.value_or(options.rail.tonality);
   options.rail.variation = arguments.variation.value_or(options.rail.variation);
   options.tools = arguments.tools;
+  options.stroke_column = arguments.stroke_column;
   options.seed = arguments.seed;
   options.threads = arguments.threads;
   return options;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <mutex>
@@ -56,16 +55,13 @@ std::vector<PlannedClip> plan(const SynthOptions& o) {
   return clips;
 }
 
-/// Besides the velocity, the columns of what differs between the clips.
-std::string manifest_of(const std::vector<PlannedClip>& clips, bool tools) {
-  const bool strokes = std::any_of(clips.begin(), clips.end(), [&](const PlannedClip& clip) {
-    return clip.distance_mm != clips.front().distance_mm;
-  });
-  std::string manifest =
-      fmt::format("path,split,label,machine,velocity_mm_s{}{}\n", strokes ? ",stroke_mm" : "", tools ? ",tool" : "");
+std::string manifest_of(const std::vector<PlannedClip>& clips, const SynthOptions& o) {
+  const bool tools = o.tools > 1;
+  std::string manifest = fmt::format("path,split,label,machine,velocity_mm_s{}{}\n",
+                                     o.stroke_column ? ",stroke_mm" : "", tools ? ",tool" : "");
   for (const PlannedClip& clip : clips) {
     manifest += fmt::format("{},{},{},rail,{:g}{}{}\n", clip.path, clip.split, clip.anomalous ? "anomaly" : "normal",
-                            clip.velocity_mm_s, strokes ? fmt::format(",{:g}", clip.distance_mm) : "",
+                            clip.velocity_mm_s, o.stroke_column ? fmt::format(",{:g}", clip.distance_mm) : "",
                             tools ? fmt::format(",{}", rail_tools[clip.tool].name) : "");
   }
   return manifest;
@@ -131,6 +127,9 @@ std::string describe(const SynthOptions& o) {
   if (o.tools != 1) {
     text += fmt::format("tools = {}\n", o.tools);
   }
+  if (o.stroke_column) {
+    text += "stroke_column = true\n";
+  }
   return text;
 }
 
@@ -192,7 +191,7 @@ SynthResult synth_dataset(const std::filesystem::path& folder, const SynthOption
   if (result.stopped) {
     return result;
   }
-  io::write_text(result.manifest, manifest_of(clips, options.tools > 1));
+  io::write_text(result.manifest, manifest_of(clips, options));
   return result;
 }
 

@@ -24,6 +24,7 @@ struct SynthOptions {
   /// How many of rail_tools there are; 1: no column of tools. All but the first lack every third training velocity,
   /// each others, so that the test has combinations that are unseen though velocity and tool are seen.
   int tools = 1;
+  bool stroke_column = false;  ///< the manifest has the stroke, `stroke_mm`, beside the velocity
   uint64_t seed = 1;
   int threads = 0;                          ///< 0: one per core
   const std::atomic<bool>* stop = nullptr;  ///< set: stop after the clips in hand, without a manifest

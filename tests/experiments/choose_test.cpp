@@ -195,7 +195,11 @@ const ChoiceRow& row_of(const Choice& choice, const std::string& candidate, cons
 }
 
 TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
-  const Choice choice = choose(options());
+  std::vector<std::string> lines;
+  ChooseOptions logged = options();
+  logged.log = [&](const std::string& line) { lines.push_back(line); };
+  const Choice choice = choose(logged);
+  EXPECT_THAT(lines, ::testing::Contains("2 candidates without each of 3 values of velocity_mm_s: 6 trainings"));
   EXPECT_EQ(choice.parameter, "velocity_mm_s");
   EXPECT_THAT(choice.values, ElementsAre("100", "300", "500"));
   const auto rank = [](const ChoiceRow& row) {
@@ -314,7 +318,7 @@ TEST_F(Choose, GoesOnWhereItWasStoppedToTheSameTable) {
   std::atomic<bool> stop = false;
   int done = 0;
   other.stop = &stop;
-  other.log = [&](const std::string&) { stop = ++done == 3; };
+  other.log = [&](const std::string& line) { stop = line.ends_with("done") && ++done == 3; };
   EXPECT_TRUE(choose(other).interrupted);
   stop = false;
   done = 10;

@@ -252,6 +252,36 @@ TEST(Calibration, CopiesTellTheCourseAndClipsTheLevel) {
   }
 }
 
+// Copies score 300 too high under one load and 300 too low under the other. Levelled over both, they would draw the
+// mean away from the recorded clips of each.
+TEST(Calibration, CopiesAreLevelledForEachLoadByItself) {
+  std::vector<ReferenceClip> clips;
+  World heavy, light;
+  heavy.copies_reach = light.copies_reach = 60;
+  heavy.copies_apart = 300;
+  light.copies_apart = -300;
+  for (const auto& [load, world] : {std::pair(1.0, heavy), std::pair(2.0, light)}) {
+    for (ReferenceClip clip : recorded(world, static_cast<uint64_t>(load))) {
+      clip.clip += load == 1.0 ? 0 : 1000;
+      for (std::vector<double>* values : {&clip.recorded_at, &clip.v, &clip.estimate}) {
+        values->push_back(load);
+      }
+      clip.estimate[1] += 0.05 * random_normal(3, 4, clip.clip);
+      clips.push_back(clip);
+    }
+  }
+  const io::CalibrationData data = fit_calibration(scores_of_model, {"speed", "load"}, clips, {});
+  const Calibration calibration(data, of_nll(data));
+  for (const double load : {1.0, 2.0}) {
+    for (const double v : {200.0, 450.0, 700.0}) {
+      const double normal = calibration.of(heavy.mean(v), std::vector<double>{v, load}).score;
+      const double fault = calibration.of(heavy.mean(v) + 10 * heavy.spread, std::vector<double>{v, load}).score;
+      EXPECT_TRUE(std::abs(normal) <= 0.8) << load << " " << v << ": " << normal;
+      EXPECT_TRUE(fault - normal >= 5) << load << " " << v << ": " << fault;
+    }
+  }
+}
+
 TEST(Calibration, TheSameClipsGiveTheSameBits) {
   World world;
   world.copies_reach = 60;

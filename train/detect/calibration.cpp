@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "io/error.h"
@@ -110,11 +111,36 @@ void drop_strange_copies(std::vector<ReferenceClip>& clips, const std::vector<si
   clips = std::move(kept);
 }
 
-/// What sets copies apart from their clips in a score: the median over clips of the mean difference of their copies,
-/// which lie about the clip's speed evenly. 0 without copies.
-double copies_apart(std::span<const ReferenceClip> clips, size_t score) {
+/// Of clips and copies, the operating point they share in all parameters but the one that copies are moved in; 0 of all
+/// where that is the only one, and where none is moved.
+std::vector<int64_t> points_of_the_rest(std::span<const ReferenceClip> clips) {
+  std::optional<size_t> moved;
+  for (const ReferenceClip& clip : clips) {
+    const auto differ = std::mismatch(clip.v.begin(), clip.v.end(), clip.recorded_at.begin());
+    if (differ.first != clip.v.end()) {
+      moved = static_cast<size_t>(differ.first - clip.v.begin());
+      break;
+    }
+  }
+  if (!moved || clips.front().v.size() < 2) {
+    return std::vector<int64_t>(clips.size(), 0);
+  }
+  std::vector<std::vector<double>> rest;
+  for (const ReferenceClip& clip : clips) {
+    rest.push_back(clip.recorded_at);
+    rest.back().erase(rest.back().begin() + static_cast<std::ptrdiff_t>(*moved));
+  }
+  return operating_points(rest);
+}
+
+/// What sets copies apart from their clips in a score, for each clip and copy: the median of the mean difference of a
+/// clip's copies, which lie about the clip's speed evenly, over the clips with the same rest or, where these are fewer
+/// than 10, over all. 0 without copies.
+std::vector<double> copies_apart(std::span<const ReferenceClip> clips, size_t score) {
+  constexpr size_t least = 10;
   const std::vector<double> all = differences(clips, score);
   const std::vector<size_t> places = places_of_clips(clips);
+  const std::vector<int64_t> rest = points_of_the_rest(clips);
   const size_t recorded = clips.size() - all.size();
   std::map<size_t, std::pair<double, double>> of_clip;  // sum and number
   for (size_t i = 0; i < all.size(); ++i) {
@@ -122,20 +148,26 @@ double copies_apart(std::span<const ReferenceClip> clips, size_t score) {
     sum += all[i];
     ++number;
   }
-  std::vector<double> means;
-  means.reserve(of_clip.size());
+  std::map<int64_t, std::vector<double>> of_rest;
+  std::vector<double> of_all;
   for (const auto& [place, sum] : of_clip) {
-    means.push_back(sum.first / sum.second);
+    of_all.push_back(sum.first / sum.second);
+    of_rest[rest[place]].push_back(of_all.back());
   }
-  return means.empty() ? 0.0 : median(means);
+  std::vector<double> apart;
+  for (size_t i = 0; i < clips.size(); ++i) {
+    const std::vector<double>& alike = of_rest[rest[i]].size() < least ? of_all : of_rest[rest[i]];
+    apart.push_back(alike.empty() ? 0.0 : median(alike));
+  }
+  return apart;
 }
 
 /// A score of each point; of copies without what sets copies apart from their clips.
 std::vector<double> levelled(std::span<const ReferenceClip> clips, size_t score) {
-  const double apart = copies_apart(clips, score);
+  const std::vector<double> apart = copies_apart(clips, score);
   std::vector<double> values;
-  for (const ReferenceClip& clip : clips) {
-    values.push_back(clip.copy ? clip.scores[score] - apart : clip.scores[score]);
+  for (size_t i = 0; i < clips.size(); ++i) {
+    values.push_back(clips[i].copy ? clips[i].scores[score] - apart[i] : clips[i].scores[score]);
   }
   return values;
 }
