@@ -74,10 +74,10 @@ inline constexpr auto choices<Aggregate> =
     std::to_array<Choice<Aggregate>>({{Aggregate::mean, "mean"}, {Aggregate::max, "max"}, {Aggregate::top_k, "top_k"}});
 
 /// How a threshold is found: a fit, or an empirical quantile.
-enum class ThresholdMethod { gamma, quantile };
+enum class ThresholdMethod { gamma, quantile, value };
 template <>
 inline constexpr auto choices<ThresholdMethod> = std::to_array<Choice<ThresholdMethod>>(
-    {{ThresholdMethod::gamma, "gamma"}, {ThresholdMethod::quantile, "quantile"}});
+    {{ThresholdMethod::gamma, "gamma"}, {ThresholdMethod::quantile, "quantile"}, {ThresholdMethod::value, "value"}});
 
 /// How a recording becomes log-mel frames, and frames become windows.
 struct FrontendSettings {
@@ -182,6 +182,7 @@ struct ScoreSettings {
   int top_k = 5;
   ThresholdMethod threshold = ThresholdMethod::gamma;
   double threshold_quantile = 0.9;
+  double threshold_value = 0.0;  ///< of ThresholdMethod::value, in the unit of `score`
   bool operator==(const ScoreSettings&) const = default;
 };
 

@@ -286,7 +286,7 @@ void require_known(const Hdf5File& file, const ThresholdData& threshold, Config 
   } catch (const UsageError& error) {
     file.fail_damaged("/threshold: " + std::string(error.what()));
   }
-  static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal", "conformal"};
+  static const std::set<std::string> methods = {"", "gamma", "quantile", "rank", "normal", "conformal", "value"};
   if (!methods.contains(threshold.method)) {
     file.fail_damaged("/threshold: no method '" + threshold.method + "'");
   }

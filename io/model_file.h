@@ -49,7 +49,7 @@ struct ConditionData {
 
 struct ThresholdData {
   std::string score;   ///< which score the threshold and the decision are on
-  std::string method;  ///< "gamma", "quantile", "rank", "normal" or "conformal"
+  std::string method;  ///< "gamma", "quantile", "rank", "normal", "conformal" or "value"
   double quantile = 0.9;
   double value = 0.0;         ///< anomalous when score > value; NaN: not fitted
   std::vector<double> gamma;  ///< shape, location, scale; empty for the other methods

@@ -473,6 +473,10 @@ class Choosing {
                                         [&](const Candidate& known) { return known.name == best.candidate; });
     choice.chosen = candidate->config;
     choice.chosen.score.score = best.score;
+    if (std::isfinite(best.threshold)) {
+      choice.chosen.score.threshold = io::ThresholdMethod::value;
+      choice.chosen.score.threshold_value = best.threshold;
+    }
   }
 
   const ChooseOptions& o_;
@@ -495,12 +499,12 @@ Choice choose(const ChooseOptions& options) {
 
 std::string to_csv(const Choice& choice) {
   std::string text =
-      "candidate,score,threshold,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,"
-      "holds,estimate_error\n";
+      "candidate,score,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,holds,"
+      "estimate_error,threshold\n";
   for (const ChoiceRow& row : choice.rows) {
-    text += fmt::format("{},{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_number(row.threshold),
-                        csv_interval(row.false_alarms), row.worst_false_alarms, row.missed, row.holds,
-                        csv_number(row.estimate_error));
+    text += fmt::format("{},{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_interval(row.false_alarms),
+                        row.worst_false_alarms, row.missed, row.holds, csv_number(row.estimate_error),
+                        csv_number(row.threshold));
   }
   return text;
 }
@@ -508,7 +512,7 @@ std::string to_csv(const Choice& choice) {
 std::string to_text(const Choice& choice) {
   constexpr size_t most_rows = 3;  // of a candidate
   TextTable table;
-  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "estimate off by"});
+  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "threshold", "estimate off by"});
   std::map<std::string, size_t> shown;
   for (const ChoiceRow& row : choice.rows) {
     if (++shown[row.candidate] > most_rows) {
@@ -516,7 +520,7 @@ std::string to_text(const Choice& choice) {
     }
     table.add({row.candidate, row.score, per_cent(row.false_alarms),
                fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
-               estimate_text(row.estimate_error)});
+               fmt::format("{:.4g}", row.threshold), estimate_text(row.estimate_error)});
   }
   return fmt::format("Without {} = {} in turn, what was left out then being the test:\n\n{}", choice.parameter,
                      fmt::join(choice.values, ", "), table.text());

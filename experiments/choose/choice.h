@@ -51,7 +51,7 @@ struct Choice {
   std::vector<std::string> values;  ///< left out in turn: "100", readings as "98 to 102"
   std::vector<ChoiceRow> rows;  ///< candidate by candidate, the chosen one first; of a candidate, the best score first
   std::vector<std::string> notes;  ///< what could not be compared: a sentence each
-  io::Config chosen;               ///< the first row's, with its score
+  io::Config chosen;               ///< the first row's, with its score and threshold
   bool interrupted = false;        ///< then without rows
 };
 

@@ -212,9 +212,11 @@ std::vector<Row> score_rows() {
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},
              "threshold from normal training clips: a \"gamma\" fit or an empirical \"quantile\"; a rule for few clips "
-             "replaces one that cannot be trusted"),
+             "replaces one that cannot be trusted. Or \"value\": score.threshold_value"),
       real("score.threshold_quantile", Field{section, &Section::threshold_quantile}, {0.0, 1.0, true, true},
            "share of normal clips below the threshold"),
+      real("score.threshold_value", Field{section, &Section::threshold_value}, {-infinity, infinity},
+           "the threshold itself, in the unit of score.score, which `choose` found where nothing was recorded"),
   };
 }
 

@@ -57,6 +57,15 @@ void check_condition(const ConditionSettings& condition) {
   }
 }
 
+void check_threshold(const ScoreSettings& score) {
+  if (score.threshold == ThresholdMethod::value && score.score == "auto") {
+    throw UsageError(
+        "score.threshold = \"value\" takes a score that the value is of: name it in score.score, or set "
+        "score.threshold to "
+        "\"gamma\"");
+  }
+}
+
 void check_calibration(const Config& config) {
   const std::vector<double>& bandwidth = config.calibration.bandwidth;
   const std::vector<std::string>& parameters = config.condition.parameters;
@@ -101,6 +110,7 @@ void validate(const Config& config) {
                        "', which is not a parameter and its value: write velocity_mm_s=300, or tool=B");
     }
   }
+  check_threshold(config.score);
   check_calibration(config);
   check_automatic("augment.speed", config.augment.speed);
   check_automatic("augment.noise", config.augment.noise);

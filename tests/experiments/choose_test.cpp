@@ -222,6 +222,8 @@ TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
             choice.rows.front().candidate == "base" ? tiny_config().model.coupling : io::CouplingKind::tanh);
   EXPECT_TRUE(choice.chosen.train.leave_out.empty());
   EXPECT_NEAR(choice.chosen.score.threshold_quantile, 0.95, 1e-12);
+  EXPECT_EQ(choice.chosen.score.threshold, io::ThresholdMethod::value);
+  EXPECT_EQ(choice.chosen.score.threshold_value, choice.rows.front().threshold);
   // Every training lacked the value that its folder names.
   const io::ModelData model = io::read_model(cell("base") / "without_300" / "run" / "model.h5");
   EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 500));

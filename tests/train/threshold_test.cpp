@@ -169,6 +169,21 @@ TEST(Threshold, SmallAndTwoValuedSetsGiveAFiniteOne) {
   }
 }
 
+TEST(ThresholdByValue, IsThatOfTheScoreItIsOfAndOfNoOther) {
+  io::ScoreSettings settings;
+  settings.threshold = io::ThresholdMethod::value;
+  settings.score = "nll";
+  settings.threshold_value = 3.5;
+  const FittedThreshold given = fit_threshold({{1, 2, 3, 4}, {90, 91, 92}}, settings, "nll");
+  EXPECT_EQ(given.data.method, "value");
+  EXPECT_EQ(given.data.value, 3.5);
+  EXPECT_EQ(given.data.above, 4);
+  EXPECT_EQ(given.data.clips, 7);
+  EXPECT_TRUE(given.why.empty());
+  EXPECT_EQ(fit_threshold({{1, 2, 3, 4}, {}}, settings, "score_zc").data.value,
+            fit_threshold({{1, 2, 3, 4}, {}}, {}, "score_zc").data.value);
+}
+
 // ---- few scores, and fits that are not to be trusted
 
 FittedThreshold fitted(const Doubles& training, const Doubles& held_out = {},

@@ -50,9 +50,9 @@ inline constexpr double category_bandwidth = 0.125;
 /// Calibrates those of the clips' scores, which are `scores`, that have calibrated ones. Points without a finite score
 /// and estimate are left out. What sets copies apart from their clips is taken off the copies: the median over clips of
 /// the mean difference of their copies, for each operating point of the parameters that copies are not moved in, or,
-/// where one has fewer than 10 clips, for all. A copy whose difference is further from the median of all differences, in a
-/// score that is the model's own (in any, if none is), than 5 robust deviations (1.4826 times the median distance) is
-/// left out. Categories are calibrated each by itself (category_bandwidth). Bandwidths as set, one a parameter, or
+/// where one has fewer than 10 clips, for all. A copy whose difference is further from the median of all differences,
+/// in a score that is the model's own (in any, if none is), than 5 robust deviations (1.4826 times the median distance)
+/// is left out. Categories are calibrated each by itself (category_bandwidth). Bandwidths as set, one a parameter, or
 /// (empty) by leaving out all that was recorded at one operating point, which the recorded clips there then judge.
 /// io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,

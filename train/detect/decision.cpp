@@ -138,6 +138,9 @@ std::string describe(const io::ThresholdData& threshold) {
   if (threshold.method == given) {
     return "as given for this run";
   }
+  if (threshold.method == "value") {
+    return fmt::format("as the settings have it; {} of {} training clips lie above", threshold.above, threshold.clips);
+  }
   if (threshold.method == "conformal") {
     return fmt::format("rule conformal, {} false alarms asked for; {} of {} normal clips lie above",
                        percent(1.0 - threshold.quantile), threshold.above, threshold.clips);

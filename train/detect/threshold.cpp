@@ -7,6 +7,7 @@
 #include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "io/error.h"
@@ -115,8 +116,11 @@ std::string fault_of(const GammaFit& fit, std::span<const double> scores, double
 
 class Fitting {
  public:
-  Fitting(const NormalScores& normal, const io::ScoreSettings& settings)
+  Fitting(const NormalScores& normal, const io::ScoreSettings& settings, const std::string& score_name)
       : normal_(normal), method_(settings.threshold) {
+    if (method_ == io::ThresholdMethod::value && settings.score == score_name) {
+      given_ = settings.threshold_value;
+    }
     all_ = normal.training;
     all_.insert(all_.end(), normal.held_out.begin(), normal.held_out.end());
     q_ = settings.threshold_quantile;
@@ -124,12 +128,15 @@ class Fitting {
 
   FittedThreshold run() {
     require_scores();
-    if (held_out_higher(normal_)) {
+    if (given_) {
+      out_.data.method = "value";
+      out_.data.value = *given_;
+    } else if (held_out_higher(normal_)) {
       from_held_out();
-    } else if (method_ == io::ThresholdMethod::gamma) {
-      gamma();
-    } else {
+    } else if (method_ == io::ThresholdMethod::quantile) {
       empirical();
+    } else {
+      gamma();
     }
     out_.data.clips = static_cast<int64_t>(all_.size());
     out_.rests_on = static_cast<int64_t>(out_.of_held_out ? normal_.held_out.size() : all_.size());
@@ -213,6 +220,7 @@ class Fitting {
 
   const NormalScores& normal_;
   io::ThresholdMethod method_;
+  std::optional<double> given_;
   std::vector<double> all_;
   double q_ = 0;
   FittedThreshold out_;
@@ -227,7 +235,7 @@ FittedThreshold fit_threshold(const NormalScores& normal, const io::ScoreSetting
     throw io::UsageError(fmt::format("score.threshold_quantile is {}; it must lie between 0 and 1", q));
   }
   try {
-    FittedThreshold fitted = Fitting(normal, settings).run();
+    FittedThreshold fitted = Fitting(normal, settings, score_name).run();
     fitted.data.score = score_name;
     fitted.data.quantile = q;
     return fitted;

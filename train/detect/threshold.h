@@ -27,6 +27,8 @@ struct FittedThreshold {
 ///
 /// - gamma: the q-quantile of a gamma fit to all scores.
 /// - quantile: the empirical q-quantile of the held-out scores, or of all if none were held out.
+/// - value: settings.threshold_value of settings.score, however many of the scores lie above. Of another score gamma
+///   takes its place.
 ///
 /// Where that cannot be trusted, a rule that holds at the size takes its place (docs/method.md, 3):
 ///
