@@ -719,5 +719,19 @@ TEST_P(TrainerTest, SaysWhichClipsHaveNoPartInTheThreshold) {
   EXPECT_EQ(io::read_model(run("a") / "model.h5").threshold.clips, 9);
 }
 
+TEST_P(TrainerTest, DecidesAtTheThresholdThatItIsGivenAndSaysIfThatIsOfAnotherScore) {
+  io::Config config = base();
+  config.score.score = "nll";
+  config.score.threshold = io::ThresholdMethod::value;
+  config.score.threshold_value = 1e6;
+  train(tiny_options(shard(), run("high"), config));
+  EXPECT_EQ(io::read_model(run("high") / "model.h5").threshold.value, 1e6);
+  EXPECT_THAT(log_of("high"), ::testing::Not(HasSubstr("warning: most normal")));
+  config.score.threshold_value = -1e6;
+  train(tiny_options(shard(), run("low"), config));
+  EXPECT_THAT(log_of("low"),
+              HasSubstr("most normal training clips lie above score.threshold_value = -1e+06; is it of nll?"));
+}
+
 }  // namespace
 }  // namespace evenflow::train

@@ -801,6 +801,12 @@ void Training::log_threshold(const FittedThreshold& fitted) {
   log_.line(fmt::format(
       "threshold: {} above {:.6g} is anomalous (rule {}, quantile {:g}); {} of {} training clips lie above",
       threshold.score, threshold.value, threshold.method, threshold.quantile, threshold.above, threshold.clips));
+  if (threshold.method == "value" && 2 * threshold.above > threshold.clips) {
+    log_.line(fmt::format(
+        "warning: most normal training clips lie above score.threshold_value = {:g}; is it of {}? Otherwise set "
+        "score.threshold to gamma",
+        threshold.value, threshold.score));
+  }
   if (!fitted.why.empty()) {
     log_.line(fmt::format("threshold by the rule {}: {}", threshold.method, fitted.why));
   }
