@@ -154,11 +154,18 @@ std::vector<double> copies_apart(std::span<const ReferenceClip> clips, size_t sc
     of_all.push_back(sum.first / sum.second);
     of_rest[rest[place]].push_back(of_all.back());
   }
-  std::vector<double> apart;
-  for (size_t i = 0; i < clips.size(); ++i) {
-    const std::vector<double>& alike = of_rest[rest[i]].size() < least ? of_all : of_rest[rest[i]];
-    apart.push_back(alike.empty() ? 0.0 : median(alike));
+  if (of_all.empty()) {
+    return std::vector<double>(clips.size(), 0.0);
   }
+  std::map<int64_t, double> level;
+  for (const auto& [point, alike] : of_rest) {
+    level[point] = median(alike.size() < least ? of_all : alike);
+  }
+  std::vector<double> apart;
+  std::transform(rest.begin(), rest.end(), std::back_inserter(apart), [&](int64_t point) {
+    const auto known = level.find(point);
+    return known == level.end() ? median(of_all) : known->second;
+  });
   return apart;
 }
 
