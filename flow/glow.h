@@ -185,13 +185,14 @@ class GlowPass {
 
   const Glow& glow_;
   int64_t n_, active_ = 0;
-  kernels::Buffer<float> storage_, saved_, workspace_;
+  kernels::Buffer<float> storage_, saved_, workspace_, shares_;
   kernels::Buffer<double> log_det_, latent_scratch_;
   kernels::Map input_;
   std::vector<kernels::Map> block_output_;    // [n, c, h, w]: a block's state between steps, its latents at the end
   std::vector<kernels::Map> block_gradient_;  // of the same; empty when scoring
   std::vector<kernels::Map> block_scratch_;   // backward's second state
-  std::vector<StepMaps> maps_;                // one per step (training) or shared by a block's steps (scoring)
+  std::vector<kernels::CouplingShares> coupling_shares_;  // backward's, of all steps; none if it adds at once
+  std::vector<StepMaps> maps_;  // one per step (training) or shared by a block's steps (scoring)
 };
 
 }  // namespace evenflow::flow

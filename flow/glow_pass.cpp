@@ -23,6 +23,7 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
   int64_t floats = n * shape.dimensions();
   int64_t saved = 0;
   int64_t workspace = 0;
+  int64_t shares = 0;
   for (int b = 0; b < shape.blocks; ++b) {
     const int64_t map = n * shape.channels(b) * shape.block_height(b) * shape.block_width(b);
     floats += map * (1 + 2 * (training ? shape.steps : 1) + (training ? 2 : 0));
@@ -30,12 +31,14 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
   for (const Glow::Step& step : glow.steps_) {
     if (training) {
       saved += n * kernels::coupling_saved_floats(glow.device(), step.shape);
+      shares += kernels::coupling_share_floats(glow.device(), step.shape, n);
     }
     workspace = std::max(workspace, kernels::coupling_workspace_floats(glow.device(), step.shape, n));
   }
   storage_ = kernels::Buffer<float>(floats, glow.device());
   saved_ = kernels::Buffer<float>(saved, glow.device());
   workspace_ = kernels::Buffer<float>(workspace, glow.device());
+  shares_ = kernels::Buffer<float>(shares, glow.device());
   // LatentPrior's: squares of zc, a row of zeros, and of each group of zd's channels sum, centred squares and shift.
   latent_scratch_ = kernels::Buffer<double>(n * (2 + 3 * most_latent_groups), glow.device());
 
@@ -134,6 +137,8 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
   kernels::check(!block_gradient_.empty(), "GlowPass::backward", "a pass made for training");
   kernels::check(raw.size == glow_.raw_gradient_size(), "GlowPass::backward", "a raw gradient of the model's size");
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
+  coupling_shares_.clear();
+  int64_t shares_at = 0;
   for (size_t index = maps_.size(); index-- > 0;) {
     const Glow::Step& step = glow_.steps_[index];
     const kernels::TraceRange range(stream, step.name.c_str());
@@ -142,6 +147,13 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     const size_t b = static_cast<size_t>(step.block);
     const Map gradient = block_gradient_[b].samples(0, active_);
     const Map scratch = block_scratch_[b].samples(0, active_);
+    const int64_t share_floats = kernels::coupling_share_floats(glow_.device(), step.shape, active_);
+    const Array<float> shares = shares_.slice(shares_at, share_floats);
+    const auto gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step);
+    shares_at += share_floats;
+    if (share_floats > 0) {
+      coupling_shares_.push_back({.shape = step.shape, .n = active_, .shares = shares, .gradients = gradients});
+    }
     kernels::coupling_backward(stream, {.shape = step.shape,
                                         .x = maps.invconv_out.samples(0, active_),
                                         .dy = gradient,
@@ -149,8 +161,9 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
                                         .saved = maps.saved,
                                         .log_det_gradient = log_det_gradient,
                                         .dx = scratch,
-                                        .gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step),
-                                        .workspace = workspace_.view()});
+                                        .gradients = gradients,
+                                        .workspace = workspace_.view(),
+                                        .shares = shares});
     kernels::actnorm_invconv_backward(stream, {.normalised = maps.actnorm_out.samples(0, active_),
                                                .dy = scratch,
                                                .parameters = glow_.actnorm(step),
@@ -162,6 +175,9 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     if (index % steps == 0 && b > 0) {
       kernels::unsqueeze(stream, {.y = gradient, .x = kernels::split(block_gradient_[b - 1].samples(0, active_)).kept});
     }
+  }
+  if (!coupling_shares_.empty()) {
+    kernels::coupling_add_shares(stream, {.steps = coupling_shares_});
   }
 }
 

@@ -85,6 +85,10 @@ int64_t coupling_workspace_floats(Device device, const CouplingShape& shape, int
   return sizes_of("coupling_workspace_floats", device, shape, n).workspace;
 }
 
+int64_t coupling_share_floats(Device device, const CouplingShape& shape, int64_t n) {
+  return sizes_of("coupling_share_floats", device, shape, n).shares;
+}
+
 void coupling_pack(Stream& stream, const CouplingPack& task) {
   for (const PackedCoupling& step : task.steps) {
     check_shape("coupling_pack", step.shape);
@@ -127,7 +131,19 @@ void coupling_backward(Stream& stream, const CouplingBackward& task) {
   check_size("coupling_backward", "packed", task.packed, sizes.packed);
   check_at_least("coupling_backward", "saved", task.saved, n * sizes.saved);
   check_at_least("coupling_backward", "workspace", task.workspace, sizes.workspace);
+  if (task.shares.size != 0) {
+    check_at_least("coupling_backward", "shares", task.shares, sizes.shares);
+  }
   dispatch(stream, "coupling_backward", task);
+}
+
+void coupling_add_shares(Stream& stream, const CouplingAddShares& task) {
+  for (const CouplingShares& step : task.steps) {
+    check_tensors("coupling_add_shares", step.shape, step.gradients);
+    check_at_least("coupling_add_shares", "shares", step.shares,
+                   coupling_share_floats(stream.device(), step.shape, step.n));
+  }
+  dispatch(stream, "coupling_add_shares", task);
 }
 
 Cost cost(const CouplingPack& task) {
@@ -154,6 +170,14 @@ Cost cost(const CouplingBackward& task) {
   return {3 * bytes_of_floats(task.x.size()) + bytes_of_floats(task.saved.size) + bytes_of_floats(task.packed.size) +
               2 * bytes_of_floats(parameters(task.shape)),
           2 * product_flop(task.shape, task.x.n) + 2 * element_flop(task.shape, task.x)};
+}
+
+Cost cost(const CouplingAddShares& task) {
+  Cost sum;
+  for (const CouplingShares& step : task.steps) {
+    sum.bytes += bytes_of_floats(step.shares.size) + 2 * bytes_of_floats(parameters(step.shape));
+  }
+  return sum;
 }
 
 }  // namespace evenflow::kernels

@@ -56,6 +56,8 @@ int64_t coupling_packed_floats(Device device, const CouplingShape& shape);
 int64_t coupling_saved_floats(Device device, const CouplingShape& shape);
 /// Scratch of one call over n samples, from a cache line on, as a Buffer begins.
 int64_t coupling_workspace_floats(Device device, const CouplingShape& shape, int64_t n);
+/// What backward over n samples leaves for coupling_add_shares; 0 where it adds everything itself.
+int64_t coupling_share_floats(Device device, const CouplingShape& shape, int64_t n);
 
 /// Whether it can be computed on a stream that serves lanes (lanes.h): on a GPU's fused path.
 bool coupling_serves_lanes(Device device, const CouplingShape& shape);
@@ -96,7 +98,8 @@ struct CouplingInverse {
 void coupling_inverse(Stream& stream, const CouplingInverse& task);
 Cost cost(const CouplingInverse& task);
 
-/// dx and the parameters' gradients from forward's x, dy and what forward kept. dx may be dy's memory.
+/// dx and the parameters' gradients from forward's x, dy and what forward kept. dx may be dy's memory. With `shares`
+/// the gradients are left there in parts, and come with CouplingAddShares: of many couplings in one launch.
 struct CouplingBackward {
   CouplingShape shape;
   ConstMap x, dy;
@@ -105,11 +108,26 @@ struct CouplingBackward {
   Map dx;
   CouplingGradients gradients;
   Array<float> workspace;
+  Array<float> shares{};  ///< coupling_share_floats or longer; empty: gradients are added to at once
 };
 void coupling_backward(Stream& stream, const CouplingBackward& task);
 Cost cost(const CouplingBackward& task);
 
-/// What is asked of a backend: floats of the weights' layout, of a sample's kept maps, of the workspace for n samples.
+/// Of each coupling, what backward over n samples left, to be added to its gradients.
+struct CouplingShares {
+  CouplingShape shape;
+  int64_t n = 0;
+  Array<const float> shares;
+  CouplingGradients gradients;
+};
+struct CouplingAddShares {
+  std::span<const CouplingShares> steps;
+};
+void coupling_add_shares(Stream& stream, const CouplingAddShares& task);
+Cost cost(const CouplingAddShares& task);
+
+/// What is asked of a backend: floats of the weights' layout, of a sample's kept maps, of the workspace and of the
+/// shares for n samples.
 struct CouplingBuffers {
   CouplingShape shape;
   int64_t n = 0;

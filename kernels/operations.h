@@ -20,7 +20,7 @@
   X(ActnormInvconvForward) X(ActnormInvconvBackward)                                          \
   X(InvconvAssemblePlu) X(InvconvAssembleDense) X(InvconvPluBackward) X(InvconvDenseBackward) \
   X(ConstantLogDet) X(ActnormLogDetBackward)                                                  \
-  X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward)                   \
+  X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward) X(CouplingAddShares) \
   X(AdditiveForward) X(AdditiveInverse) X(AdditiveBackward)                                   \
   X(GaussianMoments) X(GaussianSquares) X(GaussianBackward)                                   \
   X(RowMoments)                                                                               \
@@ -45,7 +45,7 @@ namespace evenflow::kernels {
 
 /// In the operation's own unit; 0 for what it has not.
 struct BufferSizes {
-  int64_t packed = 0, saved = 0, workspace = 0;
+  int64_t packed = 0, saved = 0, workspace = 0, shares = 0;
   bool serves_lanes = false;  ///< lanes.h
 };
 

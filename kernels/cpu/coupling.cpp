@@ -191,4 +191,7 @@ void run(Stream& stream, const CouplingBackward& task) {
   }
 }
 
+// Backward has added everything.
+void run(Stream& /*stream*/, const CouplingAddShares& /*task*/) {}
+
 }  // namespace evenflow::kernels::cpu

@@ -2,6 +2,8 @@
 // here: layered.cu, and fused.cu, fused_forward.cu and fused_backward.cu, say what theirs do.
 #include "kernels/cuda/coupling.h"
 
+#include <vector>
+
 #include "kernels/check.h"
 
 namespace evenflow::kernels::cuda {
@@ -61,6 +63,16 @@ void run(Stream& stream, const CouplingInverse& task) {
 }
 void run(Stream& stream, const CouplingBackward& task) {
   run_either(stream, task);
+}
+// Layered, backward has added everything.
+void run(Stream& stream, const CouplingAddShares& task) {
+  std::vector<CouplingShares> steps;
+  for (const CouplingShares& step : task.steps) {
+    if (step.n > 0 && is_fused(step.shape, stream.device())) {
+      steps.push_back(step);
+    }
+  }
+  fused::run(stream, CouplingAddShares{.steps = steps});
 }
 
 }  // namespace evenflow::kernels::cuda

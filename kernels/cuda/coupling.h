@@ -22,6 +22,7 @@ void run(Stream& stream, const CouplingPack& task);
 void run(Stream& stream, const CouplingForward& task);
 void run(Stream& stream, const CouplingInverse& task);
 void run(Stream& stream, const CouplingBackward& task);
+void run(Stream& stream, const CouplingAddShares& task);
 }  // namespace fused
 
 /// Empty if the fused kernels can do the shape on the device, else why not.

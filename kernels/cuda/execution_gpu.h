@@ -41,6 +41,15 @@ __device__ inline float2 load2(const float* p) {
 __device__ inline int2 load2(const int* p) {
   return *reinterpret_cast<const int2*>(p);
 }
+__device__ inline int4 load4(const int* p) {
+  return *reinterpret_cast<const int4*>(p);
+}
+__device__ inline void store2(float* p, float2 v) {
+  *reinterpret_cast<float2*>(p) = v;
+}
+__device__ inline void store2(int* p, int2 v) {
+  *reinterpret_cast<int2*>(p) = v;
+}
 __device__ inline void store4(float* p, float4 v) {
   *reinterpret_cast<float4*>(p) = v;
 }

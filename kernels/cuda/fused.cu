@@ -1,5 +1,5 @@
 // The fused coupling's host side, and the packing of its weights (fused.h says how tiles lie).
-// Grid: pack: y is the flow step, 8 blocks of it share the step's packed floats in a grid-stride loop.
+// Grid: pack: y is the flow step, 32 blocks of it share the step's packed floats in a grid-stride loop.
 // Traffic: each packed float is one read of 4 bytes, scattered by the weight's own layout and served by the
 // second-level cache, and one coalesced write; 6 packed weights for 3 of the model. Once per optimiser step.
 // Sums: none.
@@ -37,7 +37,7 @@ int64_t forward_bytes(const FusedShape& s, bool own_kernel, int rows) {
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
          rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes +
-         (own_kernel && forward_shares_weights(s.half, s.padded) ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
+         (own_kernel ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
 }
 
 int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
@@ -49,9 +49,7 @@ int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
          2 * rounded_bytes(backward_warps * stage_floats(s.padded) * int64_t{sizeof(float)}) +
          rounded_bytes(backward_warps * gain_sums * int64_t{sizeof(double)}) +
-         (own_kernel && backward_shares_weights(s.half, s.padded)
-              ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)}
-              : 0) +
+         (own_kernel ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)} : 0) +
          rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});
 }
 
@@ -168,8 +166,7 @@ FusedShape fused_shape(const CouplingShape& shape) {
 
 Strips forward_strips(const FusedShape& s, bool own_kernel, Device device) {
   const int64_t most = limits_of(device.index).shared_bytes_per_block;
-  const bool alone = own_kernel && forward_shares_weights(s.half, s.padded);
-  return strips_of(s, own_kernel, forward_bytes, alone ? most : std::min(comfortable_bytes, most), most);
+  return strips_of(s, own_kernel, forward_bytes, own_kernel ? most : std::min(comfortable_bytes, most), most);
 }
 Strips backward_strips(const FusedShape& s, bool own_kernel, Device device) {
   const int64_t most = limits_of(device.index).shared_bytes_per_block;
@@ -198,6 +195,7 @@ BufferSizes sizes(const CouplingBuffers& buffers) {
   return {.packed = fused_shape(s).packed_floats,
           .saved = s.outputs() * s.height * s.width,
           .workspace = backward_workspace_floats(s, buffers.n, buffers.device),
+          .shares = share_floats(s, buffers.n, buffers.device),
           .serves_lanes = true};
 }
 
@@ -208,7 +206,7 @@ void run(Stream& stream, const CouplingPack& task) {
     all.push_back({fused_shape(step.shape), p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data,
                    p.conv2_bias.data, p.conv3_weight.data, p.conv3_bias.data, p.log_gain.data, step.packed.data});
   }
-  constexpr unsigned blocks = 8;
+  constexpr unsigned blocks = 32;
   launch_all(std::span<const FusedPackStep>(all), [&](const Steps<FusedPackStep>& some, size_t, unsigned count) {
     launch(stream, {"fused_pack", {blocks, count}, block_threads}, fused_pack_kernel, some);
   });

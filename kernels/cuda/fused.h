@@ -43,24 +43,29 @@ struct FusedShape {
 };
 FusedShape fused_shape(const CouplingShape& shape);
 /// Halves that have kernels of their own, compiled for them: those of the paper's model at the default hidden width.
+/// They keep the weights in shared memory, where each is used but a few times by a block that would wait for the
+/// second-level cache.
 constexpr bool has_own_kernels(int half_channels, int padded) {
   return (half_channels == 2 || half_channels == 4 || half_channels == 8) && padded == 32;
 }
-/// Whether a kernel of its own keeps the weights in shared memory, where each is used but a few times by a block that
-/// would wait for the second-level cache. Of half 4 the maps leave no room for it backward.
-constexpr bool forward_shares_weights(int half_channels, int padded) {
-  return has_own_kernels(half_channels, padded);
-}
-constexpr bool backward_shares_weights(int half_channels, int padded) {
-  return has_own_kernels(half_channels, padded) && half_channels != 4;
-}
 
-/// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them:
-/// left: [feature % 8 of 16][pixel][feature, feature + 8], so that 16 bytes are a lane's operand;
-/// right: [feature][pixel]. Rows lie apart so that a product's columns are stored with few conflicts.
-inline constexpr int left_pitch = 2 * tile_pixels + 4, right_pitch = tile_pixels + 4;
+/// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them, whose k
+/// are pixels: lane t's of its first k tile are 2t and 2t + 8, of its second 2t + 1 and 2t + 9. Slot g of a row is what
+/// a lane has of the pixels g and g + 8. left: [row of 8 to 16 features][slot][pixel: feature, feature + 8], a slot
+/// stored and loaded as 16 bytes. right: [feature][slot][pixel], a slot stored as 8 bytes, two loaded as 16. Within 128
+/// bytes slots are exchanged (left_slot, right_slot), so that neither meets bank conflicts.
 constexpr int stage_floats(int padded) {
-  return padded * right_pitch;
+  return padded * tile_pixels;
+}
+/// From a column tile to the next one in a stage, half of a left one's pair.
+inline constexpr int left_tile_floats = tile_columns * tile_pixels, right_tile_floats = tile_columns * tile_pixels;
+/// Where slot `g` of a left stage's row lies.
+constexpr int left_slot(int row, int g) {
+  return row * 2 * tile_pixels + 4 * (g ^ row % tile_columns);
+}
+/// Where slot `g` of a right stage's feature lies.
+constexpr int right_slot(int feature, int g) {
+  return feature / 2 * 2 * tile_pixels + ((feature % 2 * tile_pixels + 2 * g) ^ (feature / 2 % 4 * tile_columns));
 }
 
 /// What a warp adds up of a channel for the gradients of log gain and the last bias: of s, then of t, each.
@@ -81,6 +86,7 @@ constexpr int scatter_stride(int n_tiles) {
   return n_tiles * tile_columns + 1;
 }
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device);
+int64_t share_floats(const CouplingShape& shape, int64_t n, Device device);
 
 /// The most channels of a half that the kernels take.
 inline constexpr int most_half = 16;
@@ -102,16 +108,10 @@ struct LanePlace {
         t(lane % 4) {}
 };
 
-/// As an operand of the products; not a number to compute with otherwise (number_of).
+/// As an operand of the products; not a number to compute with otherwise: bits are left below tf32's.
 template <Precision kPrecision>
 __device__ float rounded(float x) {
   return kPrecision == Precision::tf32 ? to_tf32(x) : x;  // mma_bf16 rounds itself
-}
-
-/// The number that a rounded operand stands for.
-template <Precision kPrecision>
-__device__ float number_of(float operand) {
-  return kPrecision == Precision::tf32 ? without_tail(operand) : operand;
 }
 
 /// d += a b over 16 k's.
@@ -345,36 +345,73 @@ __device__ void clear_border(const FusedShape& s, int channels, int first, int r
   }
 }
 
-/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], bordered by zeros. A thread has eight
+/// A warp's channel, and its lanes' places among the pixels: where the block's warps can share the channels evenly they
+/// do, otherwise a channel is one warp's.
+template <int kWarps>
+struct ChannelPlace {
+  int channel;      ///< and every kWarps-th after it, below the number of channels
+  int first, step;  ///< the lane's pixels
+  __device__ ChannelPlace(int channels, const LanePlace& at) {
+    const bool shared = kWarps % channels == 0;
+    channel = shared ? at.warp % channels : at.warp;
+    first = (shared ? at.warp / channels * warp_size : 0) + at.lane;
+    step = shared ? kWarps / channels * warp_size : warp_size;
+  }
+};
+
+/// Row and column of a lane's pixels, one every `step`, without a division for each.
+class PixelWalk {
+ public:
+  __device__ PixelWalk(int first, int step, int width) : width_(width) {
+    const float inverse_width = 1.0F / static_cast<float>(width);
+    row_ = quotient(first, inverse_width);
+    column_ = first - row_ * width;
+    rows_ = quotient(step, inverse_width);
+    columns_ = step - rows_ * width;
+  }
+  __device__ int row() const { return row_; }
+  __device__ int column() const { return column_; }
+  __device__ void next() {
+    row_ += rows_;
+    column_ += columns_;
+    if (column_ >= width_) {
+      column_ -= width_;
+      ++row_;
+    }
+  }
+
+ private:
+  int width_, row_, column_, rows_, columns_;
+};
+
+/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], bordered by zeros. A thread has four
 /// loads on their way at a time.
 template <int kThreads, Precision kPrecision>
 __device__ void load_tile(const FusedShape& s, const float* planes, int channels, int first, int rows,
-                          Shared<float> tile) {
-  constexpr int batch = 8;
+                          Shared<float> tile, const LanePlace& at) {
+  constexpr int batch = 4;
+  constexpr int warps = kThreads / warp_size;
   const int columns = s.width + 2;
   const RowsOnMap there(s, first, rows);
-  const int count = (there.end - there.begin) * s.width;  // in a row, of each plane
-  const float inverse_count = 1.0F / static_cast<float>(count);
-  const float inverse_width = 1.0F / static_cast<float>(s.width);
-  for (int i = static_cast<int>(threadIdx.x); i < channels * count; i += batch * kThreads) {
-    float value[batch];
-    int to[batch];
+  const int count = (there.end - there.begin) * s.width;
+  const ChannelPlace<warps> place(channels, at);
+  for (int channel = place.channel; channel < channels; channel += warps) {
+    const float* plane = planes + (channel * s.height + there.begin) * s.width;
+    const Shared<float> to = tile + (((there.begin - first) * columns + 1) * channels + channel);
+    PixelWalk walk(place.first, place.step, s.width);
+    for (int i = place.first; i < count; i += batch * place.step) {
+      float value[batch];
 #pragma unroll
-    for (int k = 0; k < batch; ++k) {
-      const int at = i + k * kThreads;
-      to[k] = -1;
-      if (at < channels * count) {
-        const int channel = quotient(at, inverse_count);
-        const int pixel = at - channel * count;
-        const int row = quotient(pixel, inverse_width);
-        value[k] = planes[channel * s.height * s.width + there.begin * s.width + pixel];
-        to[k] = ((there.begin - first + row) * columns + pixel - row * s.width + 1) * channels + channel;
+      for (int k = 0; k < batch; ++k) {
+        const int pixel = i + k * place.step;
+        value[k] = pixel < count ? plane[pixel] : 0.0F;
       }
-    }
 #pragma unroll
-    for (int k = 0; k < batch; ++k) {
-      if (to[k] >= 0) {
-        tile[to[k]] = rounded<kPrecision>(value[k]);
+      for (int k = 0; k < batch; ++k) {
+        if (i + k * place.step < count) {
+          to[(walk.row() * columns + walk.column()) * channels] = rounded<kPrecision>(value[k]);
+        }
+        walk.next();
       }
     }
   }

@@ -9,12 +9,17 @@
 // groups in order, float32; blocks every 8th in order, then those 8, float64. The order depends on the number of
 // multiprocessors. Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in
 // one warp of the block, its operands loaded 4 bytes at a time (25 instructions a product, 14 now: block 1, H200).
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/grid.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/shift.h"
+#include "kernels/cuda/steps.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -25,10 +30,14 @@ template <int kHalf, int kOutputs, int kColumns1, int kColumns3, int kParts>
 struct Size {
   static constexpr int half = kHalf, outputs = kOutputs, columns1 = kColumns1, columns3 = kColumns3, parts = kParts;
 };
-/// Where a kernel finds its weights.
-template <int kTiles, class Size>
-inline constexpr bool shares_weights = backward_shares_weights(Size::half, kTiles* tile_columns);
+/// Whether a kernel finds its weights in shared memory.
+template <class Size>
+inline constexpr bool shares_weights = Size::half > 0;
 using AnySize = Size<0, 0, taps * most_half / tile_columns, taps * 2 * most_half / tile_columns, 4>;
+template <class Size>
+inline constexpr bool can_be_additive = Size::half == 0 || Size::outputs == Size::half;
+template <class Size>
+inline constexpr bool can_be_affine = Size::half == 0 || Size::outputs == 2 * Size::half;
 
 /// How a block divides its work.
 template <int kTiles, class Size>
@@ -148,17 +157,6 @@ struct TilePixels {
   }
 };
 
-/// A warp's channel of the half, and its lanes' places among those that share it.
-struct ChannelPlace {
-  int channel, first, step;
-  __device__ ChannelPlace(int half_channels, const LanePlace& at) {
-    const bool shared = backward_warps % half_channels == 0;
-    channel = shared ? at.warp % half_channels : at.warp;  // or none, from the half's end on
-    first = (shared ? at.warp / half_channels * warp_size : 0) + at.lane;
-    step = shared ? backward_warps / half_channels * warp_size : warp_size;
-  }
-};
-
 /// What follows the network, back, at one element: d x_b, d raw of s and t, and the terms of the gains' sums.
 struct ElementGradient {
   float dx, d_raw_s, d_raw_t;
@@ -180,34 +178,39 @@ __device__ ElementGradient element_gradient(float kept_s, float kept_t, float x_
 }
 
 /// A strip's d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
-template <CouplingKind kKind, Precision kPrecision>
+template <CouplingKind kKind, Precision kPrecision, class Size>
 __device__ void load_gradient(const BackwardTask& task, int64_t lane, const StripPlace& strip,
                               const BackwardMemory& memory, const LanePlace& at) {
   constexpr int batch = 4;
   constexpr bool additive = kKind == CouplingKind::additive;
   const FusedShape& s = task.shape;
-  const ChannelPlace place(s.half, at);
+  const int half = Size::half > 0 ? Size::half : s.half;
+  const int outputs = additive ? half : 2 * half;
+  const ChannelPlace<backward_warps> place(half, at);
   const int from = strip.hidden_first - 1;
   const int rows = strip.hidden_rows + 2;
   const int columns = s.width + 2;
-  clear_border<backward_threads>(s, s.outputs, from, rows, memory.d_raw_tile);
-  if (place.channel >= s.half) {
+  clear_border<backward_threads>(s, outputs, from, rows, memory.d_raw_tile);
+  if (place.channel >= half) {
     return;
   }
   const RowsOnMap there(s, from, rows);
   const int plane = s.height * s.width;
   const int count = (there.end - there.begin) * s.width;
-  const float inverse_width = 1.0F / static_cast<float>(s.width);
+  const int own_begin = (strip.first - there.begin) * s.width;
+  const int own_end = (strip.last - there.begin) * s.width;
   const float* packed = task.packed + lane;
-  const int second = additive ? 0 : s.half;
+  const int second = additive ? 0 : half;
   const float bias[2] = {packed[s.bias3 + place.channel], packed[s.bias3 + second + place.channel]};
   const float gain[2] = {expf(3.0F * packed[s.log_gain + place.channel]),
                          expf(3.0F * packed[s.log_gain + second + place.channel])};
   const int begin = place.channel * plane + there.begin * s.width;
-  const float* kept = task.saved + (lane + strip.window * s.outputs * plane + begin);
-  const float* x_b = task.x + (lane + strip.window * task.x_stride + s.half * plane + begin);
-  const float* dy_b = task.dy + (lane + strip.window * task.dy_stride + s.half * plane + begin);
-  float* dx_b = task.dx + (lane + strip.window * task.dx_stride + s.half * plane + begin);
+  const float* kept = task.saved + (lane + strip.window * outputs * plane + begin);
+  const float* x_b = task.x + (lane + strip.window * task.x_stride + half * plane + begin);
+  const float* dy_b = task.dy + (lane + strip.window * task.dy_stride + half * plane + begin);
+  float* dx_b = task.dx + (lane + strip.window * task.dx_stride + half * plane + begin);
+  const Shared<float> d_raw = memory.d_raw_tile + (((there.begin - from) * columns + 1) * outputs + place.channel);
+  PixelWalk walk(place.first, place.step, s.width);
   double sums[gain_sums] = {};
   for (int i = place.first; i < count; i += batch * place.step) {
     float values[batch][4];
@@ -216,7 +219,7 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
       const int pixel = i + k * place.step;
       if (pixel < count) {
         values[k][0] = kept[pixel];
-        values[k][1] = additive ? 0.0F : kept[s.half * plane + pixel];
+        values[k][1] = additive ? 0.0F : kept[half * plane + pixel];
         values[k][2] = additive ? 0.0F : x_b[pixel];
         values[k][3] = dy_b[pixel];
       }
@@ -229,14 +232,13 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
       }
       const ElementGradient d = element_gradient<kKind>(values[k][0], values[k][1], values[k][2], values[k][3],
                                                         task.log_det_gradient, bias, gain);
-      const int row = quotient(pixel, inverse_width);
-      const int to = ((there.begin - from + row) * columns + pixel - row * s.width + 1) * s.outputs + place.channel;
-      memory.d_raw_tile[to] = rounded<kPrecision>(d.d_raw_s);
+      const int to = (walk.row() * columns + walk.column()) * outputs;
+      walk.next();
+      d_raw[to] = rounded<kPrecision>(d.d_raw_s);
       if (!additive) {
-        memory.d_raw_tile[to + s.half] = rounded<kPrecision>(d.d_raw_t);
+        d_raw[to + half] = rounded<kPrecision>(d.d_raw_t);
       }
-      const int y = there.begin + row;
-      if (y >= strip.first && y < strip.last) {
+      if (pixel >= own_begin && pixel < own_end) {
         dx_b[pixel] = d.dx;
 #pragma unroll
         for (int j = 0; j < gain_sums; ++j) {
@@ -259,24 +261,23 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
 /// How a stage is laid out (fused.h).
 enum class Side { left, right };
 
-/// Where a lane's value j of column tile i lies in a stage.
-template <Side kSide>
-__device__ int stage_place(int i, int j, const LanePlace& at) {
-  const int feature = 2 * at.t + j % 2;  // of the tile
-  const int pixel = at.g + j / 2 * tile_columns;
-  if (kSide == Side::left) {
-    return (i / 2 * tile_columns + feature) * left_pitch + 2 * pixel + i % 2;
-  }
-  return (i * tile_columns + feature) * right_pitch + pixel;
-}
-
 template <Side kSide, int kTiles>
 __device__ void put(Shared<float> stage, const float (&v)[kTiles][4], const LanePlace& at) {
 #pragma unroll
-  for (int i = 0; i < kTiles; ++i) {
+  for (int j = 0; j < 2; ++j) {
+    const int feature = 2 * at.t + j;  // of a tile
+    if constexpr (kSide == Side::left) {
+      const Shared<float> slot = stage + left_slot(feature, at.g);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      stage[stage_place<kSide>(i, j, at)] = v[i][j];
+      for (int i = 0; i < kTiles; i += 2) {
+        store4(slot + i * left_tile_floats, make_float4(v[i][j], v[i + 1][j], v[i][j + 2], v[i + 1][j + 2]));
+      }
+    } else {
+      const Shared<float> slot = stage + right_slot(feature, at.g);
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        store2(slot + i * right_tile_floats, make_float2(v[i][j], v[i][j + 2]));
+      }
     }
   }
 }
@@ -302,12 +303,30 @@ constexpr float least_h = 0x1p-126F;
 /// dh where the ReLU that gave the staged h let a gradient through, or a NaN; rounded.
 template <Side kSide, int kTiles, Precision kPrecision>
 __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const LanePlace& at) {
+  const auto pass = [](float& gradient, float there) {
+    gradient = rounded<kPrecision>(there < least_h ? 0.0F : gradient);
+  };
 #pragma unroll
-  for (int i = 0; i < kTiles; ++i) {
+  for (int j = 0; j < 2; ++j) {
+    const int feature = 2 * at.t + j;  // of a tile
+    if constexpr (kSide == Side::left) {
+      const Shared<float> slot = h + left_slot(feature, at.g);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const float there = h[stage_place<kSide>(i, j, at)];
-      dh[i][j] = rounded<kPrecision>(there < least_h ? 0.0F : dh[i][j]);
+      for (int i = 0; i < kTiles; i += 2) {
+        const float4 there = load4(slot + i * left_tile_floats);
+        pass(dh[i][j], there.x);
+        pass(dh[i + 1][j], there.y);
+        pass(dh[i][j + 2], there.z);
+        pass(dh[i + 1][j + 2], there.w);
+      }
+    } else {
+      const Shared<float> slot = h + right_slot(feature, at.g);
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        const float2 there = load2(slot + i * right_tile_floats);
+        pass(dh[i][j], there.x);
+        pass(dh[i][j + 2], there.y);
+      }
     }
   }
 }
@@ -323,14 +342,13 @@ struct OwnTiles {
     const int left = tiles - part * kOwn;
     count = left < 0 ? 0 : left < kOwn ? left : kOwn;
   }
-  /// += over 16 pixels, as a product whose k are pixels, 2 t, 2 t + 1 and those 8 further in lane t: A features x
-  /// pixels from a left stage's 16 features, B pixels x columns, those of tile i from `column(i)`. Gives the pixels'
-  /// sums of the features g and g + 8.
-  template <Precision kPrecision, class Column>
-  __device__ float2 add(Shared<float> features, const LanePlace& at, const Column& column) {
-    const Shared<float> mine = features + (at.g * left_pitch + 4 * at.t);
-    const float4 first = load4(mine);
-    const float4 second = load4(mine + 2 * tile_columns);
+  /// += over 16 pixels, as a product whose k are pixels: A features x pixels from a left stage's 16 features, B pixels
+  /// x columns, those of tile i from `column(i)`, in the order of the stage's slots. With kSums also the features' sums
+  /// over the pixels, to `feature_sums`: of g in all columns of its first row, of g + 8 in those of its second.
+  template <Precision kPrecision, bool kSums, class Column>
+  __device__ void add(Shared<float> features, const LanePlace& at, float (&feature_sums)[4], const Column& column) {
+    const float4 first = load4(features + left_slot(at.g, 2 * at.t));
+    const float4 second = load4(features + left_slot(at.g, 2 * at.t + 1));
     const float a[2][4] = {{first.x, first.y, first.z, first.w}, {second.x, second.y, second.z, second.w}};
 #pragma unroll
     for (int i = 0; i < kOwn; ++i) {
@@ -340,11 +358,10 @@ struct OwnTiles {
         product<kPrecision>(sum[i], a, b);
       }
     }
-    const auto sum_of = [](float p, float q, float r, float s) {
-      return (number_of<kPrecision>(p) + number_of<kPrecision>(q)) +
-             (number_of<kPrecision>(r) + number_of<kPrecision>(s));
-    };
-    return {sum_of(first.x, first.z, second.x, second.z), sum_of(first.y, first.w, second.y, second.w)};
+    if constexpr (kSums) {
+      const float ones[2][2] = {{1, 1}, {1, 1}};
+      product<kPrecision>(feature_sums, a, ones);
+    }
   }
 };
 
@@ -358,12 +375,12 @@ struct Gradients {
   OwnTiles<D::own2, true> conv2;
   OwnTiles<D::own3, (Size::half > 0)> conv3;
   int x_at[D::own1], d_raw_at[D::own3];  // bytes
-  float2 bias1 = {}, bias2 = {};         // of the features g and g + 8
+  float bias1[4] = {}, bias2[4] = {};    // sums of features, as OwnTiles::add leaves them
 
   __device__ Gradients(const FusedShape& s, const LanePlace& at)
       : feature(at.warp % D::group / D::parts * tile_pixels),
         part(at.warp % D::parts),
-        features(feature / 2 * left_pitch),
+        features(feature * tile_pixels),
         conv1(s.conv1_back.n_tiles, part),
         conv2(s.conv2_back.n_tiles, part),
         conv3(s.conv3.n_tiles, part) {
@@ -391,25 +408,22 @@ struct GroupStages {
 };
 
 /// tiles += over the group's own pixels: 16 features of their left stages, from `stage` on, times columns of a map, its
-/// channels picked up where they lie. Gives the features' sums.
-template <int kTiles, Precision kPrecision, int kOwn, bool kAll>
-__device__ float2 add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
-                                     Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at) {
-  float2 sum = {};
+/// channels picked up where they lie. With kSums also the features' sums.
+template <int kTiles, Precision kPrecision, bool kSums, int kOwn, bool kAll>
+__device__ void add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
+                                   Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at,
+                                   float (&feature_sums)[4]) {
 #pragma unroll 2
   for (int warp = 0; warp < group.own; ++warp) {
-    const int2 first = load2(group.upper_left + (warp * tile_pixels + 2 * at.t));
-    const int2 second = load2(group.upper_left + (warp * tile_pixels + tile_columns + 2 * at.t));
+    const int4 place = load4(group.upper_left + (warp * tile_pixels + 4 * at.t));
     const int pixel_bytes = channels * static_cast<int>(sizeof(float));
-    const int from[4] = {first.x * pixel_bytes, first.y * pixel_bytes, second.x * pixel_bytes, second.y * pixel_bytes};
-    const float2 more =
-        tiles.template add<kPrecision>(stage + warp * stage_floats(kTiles * tile_columns), at, [&](int i) {
+    const int from[4] = {place.x * pixel_bytes, place.y * pixel_bytes, place.z * pixel_bytes, place.w * pixel_bytes};
+    tiles.template add<kPrecision, kSums>(
+        stage + warp * stage_floats(kTiles * tile_columns), at, feature_sums, [&](int i) {
           return make_float4(load_at_byte(map, from[0] + offset[i]), load_at_byte(map, from[1] + offset[i]),
                              load_at_byte(map, from[2] + offset[i]), load_at_byte(map, from[3] + offset[i]));
         });
-    sum = make_float2(sum.x + more.x, sum.y + more.y);
   }
-  return sum;
 }
 
 // Tiles of a strip's hidden pixels through the network and back, one to a warp, from `first_tile` on: their share of
@@ -441,7 +455,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
   const float* packed = task.packed + lane;
   const auto weight = [&](const PackedWeight& w) {
-    if constexpr (shares_weights<kTiles, Size>) {
+    if constexpr (shares_weights<Size>) {
       const bool after_conv3 = w.offset > s.conv3.offset;
       return memory.weights + (w.offset - (after_conv3 ? s.conv3.floats() : 0) + at.lane * 4);
     } else {
@@ -450,8 +464,8 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   };
   sync_group<group_threads>();  // the tiles before are done with the stages
   if (at.t == 0) {
-    memory.upper_left[at.warp * tile_pixels + at.g] = pixels.upper_left[0];
-    memory.upper_left[at.warp * tile_pixels + at.g + tile_columns] = pixels.upper_left[1];
+    store2(memory.upper_left + (at.warp * tile_pixels + 2 * at.g),
+           make_int2(pixels.upper_left[0], pixels.upper_left[1]));
   }
   {
     float h1[kTiles][4];
@@ -469,8 +483,9 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     put<Side::left>(mine2, h2, at);
   }
   sync_group<group_threads>();
-  add_columns_of_map<kTiles, kPrecision>(sums.conv3, group, group.stage2 + sums.features, memory.d_raw_tile, outputs,
-                                         sums.d_raw_at, at);
+  float unused[4] = {};
+  add_columns_of_map<kTiles, kPrecision, false>(sums.conv3, group, group.stage2 + sums.features, memory.d_raw_tile,
+                                                outputs, sums.d_raw_at, at, unused);
   float dz2[kTiles][4] = {};
   {
     const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
@@ -484,15 +499,10 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   sync_group<group_threads>();
 #pragma unroll 2
   for (int warp = 0; warp < group.own; ++warp) {
-    const Shared<float> h1 = group.stage1 + (warp * stage + at.g * right_pitch + 2 * at.t);
-    const float2 more =
-        sums.conv2.template add<kPrecision>(group.stage2 + (warp * stage + sums.features), at, [&](int i) {
-          const Shared<float> feature = h1 + (sums.part * D::own2 + i) * tile_columns * right_pitch;
-          const float2 low = load2(feature);
-          const float2 high = load2(feature + tile_columns);
-          return make_float4(low.x, low.y, high.x, high.y);
-        });
-    sums.bias2 = make_float2(sums.bias2.x + more.x, sums.bias2.y + more.y);
+    const Shared<float> h1 = group.stage1 + (warp * stage + right_slot(at.g, 2 * at.t));
+    sums.conv2.template add<kPrecision, true>(
+        group.stage2 + (warp * stage + sums.features), at, sums.bias2,
+        [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * right_tile_floats); });
   }
   float dz1[kTiles][4] = {};
   chain_product<kTiles, kPrecision>(dz2, dz1, weight(s.conv2_back));
@@ -500,9 +510,8 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   sync_group<group_threads>();  // h1 has been read
   put<Side::left>(mine1, dz1, at);
   sync_group<group_threads>();
-  const float2 more = add_columns_of_map<kTiles, kPrecision>(sums.conv1, group, group.stage1 + sums.features,
-                                                             memory.x_tile, inputs, sums.x_at, at);
-  sums.bias1 = make_float2(sums.bias1.x + more.x, sums.bias1.y + more.y);
+  add_columns_of_map<kTiles, kPrecision, true>(sums.conv1, group, group.stage1 + sums.features, memory.x_tile, inputs,
+                                               sums.x_at, at, sums.bias1);
   if (tile < strip.tiles) {
     scatter_product<kTiles, kPrecision>(dz1, weight(s.conv1_back), s.conv1_back.n_tiles, memory.v, memory.v_stride,
                                         pixels.lane, at);
@@ -564,22 +573,20 @@ __device__ void write_tiles(const OwnTiles<kOwn, kAll>& tiles, int before, Share
   }
 }
 
-// A feature's bias gradients lie in the 4 lanes of one g, in the first warp of its features in every group: lanes by
-// shuffles, groups in order.
+// A feature's bias gradients lie in the lanes of one g, in the first warp of its features in every group: groups in
+// order.
 template <int kTiles, class Size>
-__device__ void write_biases(Gradients<kTiles, Size>& sums, Shared<float> memory, float* partial, const LanePlace& at) {
+__device__ void write_biases(const Gradients<kTiles, Size>& sums, Shared<float> memory, float* partial,
+                             const LanePlace& at) {
   using D = Division<kTiles, Size>;
   constexpr int both = 2 * D::padded;
   sync_block();
-  float sum_of[4] = {sums.bias1.x, sums.bias1.y, sums.bias2.x, sums.bias2.y};
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    for (int mask = 1; mask < 4; mask *= 2) {
-      sum_of[i] += shuffle_xor(sum_of[i], mask);
-    }
-    if (at.t == 0 && sums.part == 0) {
-      memory[at.warp / D::group * both + i / 2 * D::padded + sums.feature + at.g + i % 2 * tile_columns] = sum_of[i];
-    }
+  if (at.t == 0 && sums.part == 0) {
+    const Shared<float> mine = memory + (at.warp / D::group * both + sums.feature + at.g);
+    mine[0] = sums.bias1[0];
+    mine[tile_columns] = sums.bias1[2];
+    mine[D::padded] = sums.bias2[0];
+    mine[D::padded + tile_columns] = sums.bias2[2];
   }
   sync_block();
   for (int feature = static_cast<int>(threadIdx.x); feature < both; feature += backward_threads) {
@@ -591,7 +598,7 @@ __device__ void write_biases(Gradients<kTiles, Size>& sums, Shared<float> memory
   }
 }
 
-// [log gain, bias][outputs]: a channel's warps in order.
+// [log gain, bias][outputs]: a channel's warps in order; zero where another kernel has added them.
 __device__ inline void write_gains(const FusedShape& s, Shared<double> gain_sum, float* partial) {
   const bool shared = backward_warps % s.half == 0;
   for (int i = static_cast<int>(threadIdx.x); i < 2 * s.outputs; i += backward_threads) {
@@ -619,14 +626,16 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
   using D = Division<kTiles, Size>;
   const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.saved, task.d_raw, task.partials);
   const FusedShape& s = task.shape;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
+  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
   const LanePlace at;
   SharedMemory shared;
-  const BackwardMemory memory(task, shares_weights<kTiles, Size>, shared);
+  const BackwardMemory memory(task, shares_weights<Size>, shared);
   if constexpr (Size::half == 0) {
     fill_offsets<backward_threads>(s, s.half, s.conv1.k_tiles * tile_columns, false, memory.x_offset);
     fill_offsets<backward_threads>(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
   }
-  if constexpr (shares_weights<kTiles, Size>) {
+  if constexpr (shares_weights<Size>) {
     copy_weights<backward_threads>(task.packed + lane, 0, s.conv3.offset, memory.weights);
     copy_weights<backward_threads>(task.packed + lane, s.conv3_back.offset, s.bias1, memory.weights + s.conv3.offset);
     commit_copies();
@@ -640,17 +649,17 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     const int from = strip.hidden_first - 1;
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
-    load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), s.half, from, rows,
-                                            memory.x_tile);
+    load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), inputs, from, rows,
+                                            memory.x_tile, at);
     if (task.d_raw != nullptr) {
-      load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * s.outputs * s.height * s.width),
-                                              s.outputs, from, rows, memory.d_raw_tile);
-    } else if (task.kind == CouplingKind::additive) {
-      load_gradient<CouplingKind::additive, kPrecision>(task, lane, strip, memory, at);
-    } else if (task.kind == CouplingKind::tanh) {
-      load_gradient<CouplingKind::tanh, kPrecision>(task, lane, strip, memory, at);
-    } else {
-      load_gradient<CouplingKind::sigmoid, kPrecision>(task, lane, strip, memory, at);
+      load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * outputs * s.height * s.width),
+                                              outputs, from, rows, memory.d_raw_tile, at);
+    } else if (can_be_additive<Size> && task.kind == CouplingKind::additive) {
+      load_gradient<CouplingKind::additive, kPrecision, Size>(task, lane, strip, memory, at);
+    } else if (can_be_affine<Size> && task.kind == CouplingKind::tanh) {
+      load_gradient<CouplingKind::tanh, kPrecision, Size>(task, lane, strip, memory, at);
+    } else if (can_be_affine<Size>) {
+      load_gradient<CouplingKind::sigmoid, kPrecision, Size>(task, lane, strip, memory, at);
     }
     wait_copies<0>();
     sync_block();
@@ -669,30 +678,26 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
   write_tiles<D>(sums.conv2, D::own1, memory.stage1, partial, at);
   write_tiles<D>(sums.conv3, D::own1 + D::own2, memory.stage1, partial, at);
   write_biases(sums, memory.stage1, partial + row.bias(), at);
-  if (task.d_raw == nullptr) {
-    write_gains(s, memory.gain_sum, partial + row.gain());
-  }
+  write_gains(s, memory.gain_sum, partial + row.gain());
 }
 
 struct GradientSums {
-  FusedShape shape;
+  int half, outputs, hidden;
   PartialRow row;
   int blocks = 0;
-  bool gains = false;  // are in the rows
   const float* partials = nullptr;
   float *conv1_weight, *conv1_bias, *conv2_weight, *conv2_bias, *conv3_weight, *conv3_bias, *log_gain;
 };
 
 /// Where float i of a row belongs, or null.
 __device__ inline float* gradient_of(const GradientSums& task, int i) {
-  const FusedShape& s = task.shape;
   const PartialRow& row = task.row;
-  const int f = s.hidden;
+  const int f = task.hidden;
   if (i >= row.gain()) {
     i -= row.gain();
-    return !task.gains || i >= 2 * s.outputs ? nullptr
-           : i < s.outputs                   ? task.log_gain + i
-                                             : task.conv3_bias + (i - s.outputs);
+    return i >= 2 * task.outputs ? nullptr
+           : i < task.outputs    ? task.log_gain + i
+                                 : task.conv3_bias + (i - task.outputs);
   }
   if (i >= row.bias()) {
     i -= row.bias();
@@ -712,8 +717,9 @@ __device__ inline float* gradient_of(const GradientSums& task, int i) {
   const auto column_of = [&](int own) { return (part * own + tile) * tile_columns + lane % 4 * 2 + value % 2; };
   if (tile < row.own1) {  // [f, in, tap]
     const int column = column_of(row.own1);
-    return column >= taps * s.half ? nullptr
-                                   : task.conv1_weight + (feature * s.half + column % s.half) * taps + column / s.half;
+    return column >= taps * task.half
+               ? nullptr
+               : task.conv1_weight + (feature * task.half + column % task.half) * taps + column / task.half;
   }
   tile -= row.own1;
   if (tile < row.own2) {  // [f, f]
@@ -722,22 +728,26 @@ __device__ inline float* gradient_of(const GradientSums& task, int i) {
   }
   tile -= row.own2;  // [out, f, tap]
   const int column = column_of(row.own3);
-  return column >= taps * s.outputs
+  return column >= taps * task.outputs
              ? nullptr
-             : task.conv3_weight + (column % s.outputs * f + feature) * taps + column / s.outputs;
+             : task.conv3_weight + (column % task.outputs * f + feature) * taps + column / task.outputs;
 }
 
 // A warp to 32 floats of a row, eight warps to the rows: every 8th each, then the eight in order.
 constexpr int summing_warps = 8;
 
-__global__ void add_fused_gradients_kernel(LaneStrides lanes, GradientSums task) {
+__global__ void add_fused_gradients_kernel(LaneStrides lanes, Steps<GradientSums> steps) {
   after_predecessor();
+  GradientSums task = steps.step[blockIdx.y];
+  const int floats = task.row.floats();
+  if (static_cast<int>(blockIdx.x) * warp_size >= floats) {
+    return;
+  }
   to_lane(lanes, task.partials, task.conv1_weight, task.conv1_bias, task.conv2_weight, task.conv2_bias,
           task.conv3_weight, task.conv3_bias, task.log_gain);
   const LanePlace at;
   SharedMemory memory;
   const Shared<double> sums = memory.take<double>(summing_warps * warp_size);
-  const int floats = task.row.floats();
   const int i = static_cast<int>(blockIdx.x) * warp_size + at.lane;
   double sum = 0;
   if (i < floats) {
@@ -819,6 +829,36 @@ int64_t blocks_of(const Strips& strips, int64_t n, Device device) {
   return std::min<int64_t>(limits_of(device.index).multiprocessors, n * strips.count);
 }
 
+GradientSums sums_of(const FusedShape& s, const PartialRow& row, int64_t blocks, const float* partials,
+                     const CouplingGradients& d) {
+  return {.half = s.half,
+          .outputs = s.outputs,
+          .hidden = s.hidden,
+          .row = row,
+          .blocks = static_cast<int>(blocks),
+          .partials = partials,
+          .conv1_weight = d.conv1_weight.data,
+          .conv1_bias = d.conv1_bias.data,
+          .conv2_weight = d.conv2_weight.data,
+          .conv2_bias = d.conv2_bias.data,
+          .conv3_weight = d.conv3_weight.data,
+          .conv3_bias = d.conv3_bias.data,
+          .log_gain = d.log_gain.data};
+}
+
+void add_gradients(Stream& stream, std::span<const GradientSums> all) {
+  constexpr unsigned threads = summing_warps * warp_size;
+  launch_all(all, [&](const Steps<GradientSums>& some, size_t first, unsigned count) {
+    int floats = 0;
+    for (const GradientSums& step : all.subspan(first, count)) {
+      floats = std::max(floats, step.row.floats());
+    }
+    const auto columns = static_cast<unsigned>(divide_up(floats, warp_size));
+    launch(stream, {"add_fused_gradients", {columns, count}, threads, threads * sizeof(double)},
+           add_fused_gradients_kernel, some);
+  });
+}
+
 // The second half's dx, d_raw, and the gradients of log gain and the last bias.
 void after_network_backward(Stream& stream, const CouplingBackward& task, const FusedShape& s, float* d_raw) {
   const ConstMap& x = task.x;
@@ -856,8 +896,12 @@ void after_network_backward(Stream& stream, const CouplingBackward& task, const 
 
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device) {
   const FusedShape s = fused_shape(shape);
-  const BackwardPlan plan(s, shape.precision, device);
-  return d_raw_floats(s, n) + blocks_of(plan.strips, n, device) * plan.choice.row.floats();
+  return d_raw_floats(s, n) + share_floats(shape, n, device);
+}
+
+int64_t share_floats(const CouplingShape& shape, int64_t n, Device device) {
+  const BackwardPlan plan(fused_shape(shape), shape.precision, device);
+  return blocks_of(plan.strips, n, device) * plan.choice.row.floats();
 }
 
 namespace fused {
@@ -867,13 +911,13 @@ void run(Stream& stream, const CouplingBackward& coupling) {
   const ConstMap& x = coupling.x;
   const ConstMap& dy = coupling.dy;
   const Map& dx = coupling.dx;
-  const CouplingGradients& d = coupling.gradients;
   if (x.n == 0) {
     return;
   }
   const FusedShape s = fused_shape(shape);
   float* d_raw = coupling.workspace.data;
   const bool in_place = dx.data == dy.data;
+  const bool at_once = coupling.shares.size == 0;
   if (in_place) {
     after_network_backward(stream, coupling, s, d_raw);
   }
@@ -894,19 +938,27 @@ void run(Stream& stream, const CouplingBackward& coupling) {
                           .log_det_gradient = static_cast<float>(coupling.log_det_gradient),
                           .saved = coupling.saved.data,
                           .d_raw = in_place ? d_raw : nullptr,
-                          .partials = d_raw + d_raw_floats(s, x.n)};
+                          .partials = at_once ? d_raw + d_raw_floats(s, x.n) : coupling.shares.data};
   const int64_t blocks = blocks_of(strips, x.n, stream.device());
   const BackwardChoice& choice = plan.choice;
   launch(
       stream,
       {"fused_backward", {static_cast<unsigned>(blocks)}, backward_threads, static_cast<size_t>(strips.shared_bytes)},
       choice.kernel, task);
-  constexpr unsigned threads = summing_warps * warp_size;
-  const auto columns = static_cast<unsigned>((choice.row.floats() + warp_size - 1) / warp_size);
-  launch(stream, {"add_fused_gradients", columns, threads, threads * sizeof(double)}, add_fused_gradients_kernel,
-         GradientSums{s, choice.row, static_cast<int>(blocks), !in_place, task.partials, d.conv1_weight.data,
-                      d.conv1_bias.data, d.conv2_weight.data, d.conv2_bias.data, d.conv3_weight.data, d.conv3_bias.data,
-                      d.log_gain.data});
+  if (at_once) {
+    add_gradients(stream, std::vector{sums_of(s, choice.row, blocks, task.partials, coupling.gradients)});
+  }
+}
+
+void run(Stream& stream, const CouplingAddShares& task) {
+  std::vector<GradientSums> all;
+  for (const CouplingShares& step : task.steps) {
+    const FusedShape s = fused_shape(step.shape);
+    const BackwardPlan plan(s, step.shape.precision, stream.device());
+    all.push_back(
+        sums_of(s, plan.choice.row, blocks_of(plan.strips, step.n, stream.device()), step.shares.data, step.gradients));
+  }
+  add_gradients(stream, all);
 }
 
 }  // namespace fused

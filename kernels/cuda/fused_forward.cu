@@ -1,17 +1,17 @@
 // The coupling's network and what follows it in one kernel: forward, and the inverse, which sees the same x_a.
-// Grid: x is a window, y a strip of its rows. The paper's couplings have kernels of their own: 16 warps, one block to a
-// multiprocessor, its weights in shared memory. Any other, and the inverse: 8 warps, two blocks, the weights through
-// the first-level cache. Hidden pixels of the strip and a row on either side, 16 to a warp at a time, h1 and h2 in
-// registers; u of the turned-round last convolution in shared memory; then the strip's output pixels, consecutive
-// threads on consecutive pixels of one channel.
-// Traffic, per element of x: 8 bytes (x in, y out), and 4 out for what backward needs (2 of an additive one); a strip
-// reads two rows of x_a more than its own, and computes them again. Hidden maps never leave the chip. Sums: a product's
-// k in the order of its tiles, float32; an output pixel its taps in order; log_det in float64, the block's tree, then
-// the strips in order (affine.cu).
+// Grid: x is a window, y a strip of its rows, or all of them in turn. The paper's couplings have kernels of their own:
+// 16 warps, one block to a multiprocessor, its weights in shared memory. Any other, and the inverse: 8 warps, two
+// blocks, the weights through the first-level cache. Hidden pixels of the strip and a row on either side, 16 to a warp
+// at a time, h1 and h2 in registers; u of the turned-round last convolution in shared memory; then the strip's output
+// pixels, consecutive threads on consecutive pixels of one channel. Traffic, per element of x: 8 bytes (x in, y out),
+// and 4 out for what backward needs (2 of an additive one); a strip reads two rows of x_a more than its own, and
+// computes them again. Hidden maps never leave the chip. Sums: a product's k in the order of its tiles, float32; an
+// output pixel its taps in order; log_det in float64, the block's tree, then the strips in order (affine.cu).
 #include "kernels/cuda/affine.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/coupling.h"
 #include "kernels/cuda/fused.h"
+#include "kernels/cuda/grid.h"
 #include "kernels/cuda/runtime.h"
 
 namespace evenflow::kernels::cuda {
@@ -19,15 +19,15 @@ namespace {
 
 struct ForwardTask {
   FusedShape shape;
-  int rows = 0;  // of a strip
+  int rows = 0, strips = 0;  // of a strip; of a window
   const float* in = nullptr;
   float* out = nullptr;
   int64_t in_stride = 0, out_stride = 0;
   const float* packed = nullptr;
   float* kept = nullptr;  // [n, outputs, pixels] for backward, or null: raw, additive the shift
   // None of the inverse or an additive one.
-  double* log_det = nullptr;            // [n], added to, of a window of one strip
-  double* log_det_of_strips = nullptr;  // [n, strips], of one of several
+  double* log_det = nullptr;            // [n], added to, where a block computes a whole window
+  double* log_det_of_strips = nullptr;  // [n, strips], where it computes a strip
 };
 
 /// What a kernel is compiled for: channels of x_a and of the network's output, 0: any; warps of a block.
@@ -66,55 +66,50 @@ struct Neighbours {
   }
 };
 
-template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
-__global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
-                                                                                        ForwardTask task) {
-  after_predecessor();
-  constexpr bool weights_shared = forward_shares_weights(Size::half, kTiles * tile_columns);
-  const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
-  const FusedShape& s = task.shape;
+/// What a block holds in shared memory.
+struct ForwardMemory {
+  Shared<float> tile;           // x_a: a strip's hidden rows and those around them
+  Shared<int> offset;           // where k lies in it, for any number of channels
+  Shared<float> u;              // [hidden pixel][tap, channel]
+  Shared<float> bias_and_gain;  // of the last convolution, [output][2]
+  Shared<double> sums;
+  Shared<float> weights;  // conv1, conv2 and conv3, of a kernel of its own
+  __device__ ForwardMemory(const ForwardTask& task, bool weights_shared, int stride, SharedMemory& memory) {
+    const FusedShape& s = task.shape;
+    const int hidden_rows = task.rows + 2 < s.height ? task.rows + 2 : s.height;
+    tile = memory.take<float>((hidden_rows + 2) * (s.width + 2) * s.half);
+    offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
+    u = memory.take<float>(hidden_rows * s.width * stride);
+    bias_and_gain = memory.take<float>(2 * s.outputs);
+    sums = memory.take<double>(most_warps);
+    weights = memory.take<float>(weights_shared ? s.conv3_back.offset : 0);
+  }
+};
+
+/// A strip's rows [first, last), and the hidden rows that they need.
+struct ForwardStrip {
+  int first, last, hidden_first, hidden_rows;
+  __device__ ForwardStrip(const ForwardTask& task, int strip) {
+    const FusedShape& s = task.shape;
+    first = strip * task.rows;
+    last = first + task.rows < s.height ? first + task.rows : s.height;
+    hidden_first = first > 0 ? first - 1 : 0;
+    const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
+    hidden_rows = hidden_last - hidden_first;
+  }
+};
+
+/// The strip's hidden pixels through the network, to u.
+template <int kTiles, Precision kPrecision, class Size>
+__device__ void carry_strip(const FusedShape& s, const float* packed, const ForwardStrip& strip,
+                            const ForwardMemory& memory, int stride, const LanePlace& at) {
   const int inputs = Size::half > 0 ? Size::half : s.half;
-  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
-  const int first = static_cast<int>(blockIdx.y) * task.rows;
-  const int last = first + task.rows < s.height ? first + task.rows : s.height;
-  const int hidden_first = first > 0 ? first - 1 : 0;
-  const int hidden_last = last + 1 < s.height ? last + 1 : s.height;
-  const int hidden_rows = hidden_last - hidden_first;
-  const int hidden_pixels = hidden_rows * s.width;
-  const int stride = scatter_stride(Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles);
   const int columns = s.width + 2;
+  const int hidden_pixels = strip.hidden_rows * s.width;
   const float inverse_width = 1.0F / static_cast<float>(s.width);
-
-  SharedMemory memory;
-  const Shared<float> tile = memory.take<float>((hidden_rows + 2) * columns * inputs);
-  const Shared<int> offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
-  const Shared<float> u = memory.take<float>(hidden_pixels * stride);
-  const Shared<float> bias_and_gain = memory.take<float>(2 * outputs);
-  const Shared<double> sums = memory.take<double>(most_warps);
-  const Shared<float> weights = memory.take<float>(weights_shared ? s.conv3_back.offset : 0);
-
-  const float* in = task.in + (lane + blockIdx.x * task.in_stride);
-  float* out = task.out + (lane + blockIdx.x * task.out_stride);
-  const float* packed = task.packed + lane;
-  const LanePlace at;
-  if constexpr (weights_shared) {
-    copy_weights<Size::threads>(packed, 0, s.conv3_back.offset, weights);
-    commit_copies();
-  }
-  load_tile<Size::threads, kPrecision>(s, in, inputs, hidden_first - 1, hidden_rows + 2, tile);
-  if constexpr (Size::half == 0) {
-    fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, offset);
-  }
-  for (int i = static_cast<int>(threadIdx.x); i < outputs; i += Size::threads) {
-    bias_and_gain[2 * i] = packed[s.bias3 + i];
-    bias_and_gain[2 * i + 1] = expf(3.0F * packed[s.log_gain + i]);
-  }
-  wait_copies<0>();
-  sync_block();
-
   const auto weight = [&](const PackedWeight& w) {
-    if constexpr (weights_shared) {
-      return lane_weight(weights, w, at);
+    if constexpr (Size::half > 0) {
+      return lane_weight(memory.weights, w, at);
     } else {
       return lane_weight(packed, w, at);
     }
@@ -135,34 +130,45 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     }
     float h1[kTiles][4];
     start_with_bias(h1, packed + s.bias1, at);
-    gather_product<kTiles, kPrecision, Size::half, false>(h1, tile, columns, offset, base, s.conv1.k_tiles,
-                                                          weight(s.conv1), at);
+    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.tile, columns, memory.offset, base,
+                                                          s.conv1.k_tiles, weight(s.conv1), at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
     start_with_bias(h2, packed + s.bias2, at);
     chain_product<kTiles, kPrecision>(h1, h2, weight(s.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, weight(s.conv3), Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles, u,
-                                        stride, pixels, at);
+    scatter_product<kTiles, kPrecision>(h2, weight(s.conv3), Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles,
+                                        memory.u, stride, pixels, at);
   }
-  sync_block();
+}
 
+/// The strip's output; the calling thread's part of the log-determinant.
+template <CouplingKind kKind, bool kInverse, class Size>
+__device__ double write_strip(const ForwardTask& task, int64_t lane, const ForwardStrip& strip,
+                              const ForwardMemory& memory) {
+  const FusedShape& s = task.shape;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
+  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
+  const float* in = task.in + (lane + blockIdx.x * task.in_stride);
+  float* out = task.out + (lane + blockIdx.x * task.out_stride);
+  const Shared<float> bias_and_gain = memory.bias_and_gain;
   const int plane = s.height * s.width;
-  const int pixels = (last - first) * s.width;
+  const int pixels = (strip.last - strip.first) * s.width;
   const float inverse_pixels = 1.0F / static_cast<float>(pixels);
+  const float inverse_width = 1.0F / static_cast<float>(s.width);
   double log_det = 0;
   for (int i = static_cast<int>(threadIdx.x); i < pixels * inputs; i += Size::threads) {
     const int channel = quotient(i, inverse_pixels);
     const int of_strip = i - channel * pixels;
     const int row = quotient(of_strip, inverse_width);
     const int x = of_strip - row * s.width;
-    const int y = first + row;
+    const int y = strip.first + row;
     const int a = channel * plane + y * s.width + x;
     const int b = a + inputs * plane;
     const float x_a = in[a];
     const float x_b = in[b];
-    const Neighbours<Size> neighbours(s, y, x, y - hidden_first);
-    const float first_raw = neighbours.sum(u, channel);
+    const Neighbours<Size> neighbours(s, y, x, y - strip.hidden_first);
+    const float first_raw = neighbours.sum(memory.u, channel);
     const float first_output = (first_raw + bias_and_gain[2 * channel]) * bias_and_gain[2 * channel + 1];
     if constexpr (kKind == CouplingKind::additive) {
       const float shift = first_output;
@@ -172,7 +178,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
       out[b] = kInverse ? x_b - shift : x_b + shift;
     } else {
       const int second = inputs + channel;
-      const float second_raw = neighbours.sum(u, second);
+      const float second_raw = neighbours.sum(memory.u, second);
       if (task.kept != nullptr) {
         float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.x) * outputs * plane);
         kept[a] = first_raw;
@@ -188,16 +194,58 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
       out[a] = x_a;
     }
   }
+  return log_det;
+}
+
+template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
+__global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
+                                                                                        ForwardTask task) {
+  after_predecessor();
+  constexpr bool own_kernel = Size::half > 0;
+  const int64_t lane = lane_offset(lanes, task.in, task.out, task.packed, task.kept);
+  const FusedShape& s = task.shape;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
+  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
+  const int stride = scatter_stride(Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles);
+  SharedMemory shared;
+  const ForwardMemory memory(task, own_kernel, stride, shared);
+  const float* packed = task.packed + lane;
+  const LanePlace at;
+  if constexpr (own_kernel) {
+    copy_weights<Size::threads>(packed, 0, s.conv3_back.offset, memory.weights);
+    commit_copies();
+  } else {
+    fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, memory.offset);
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < outputs; i += Size::threads) {
+    memory.bias_and_gain[2 * i] = packed[s.bias3 + i];
+    memory.bias_and_gain[2 * i + 1] = expf(3.0F * packed[s.log_gain + i]);
+  }
+  double log_det_of_window = 0;
+  for (int i = static_cast<int>(blockIdx.y); i < task.strips; i += static_cast<int>(gridDim.y)) {
+    const ForwardStrip strip(task, i);
+    load_tile<Size::threads, kPrecision>(s, task.in + (lane + blockIdx.x * task.in_stride), inputs,
+                                         strip.hidden_first - 1, strip.hidden_rows + 2, memory.tile, at);
+    wait_copies<0>();
+    sync_block();
+    carry_strip<kTiles, kPrecision, Size>(s, packed, strip, memory, stride, at);
+    sync_block();
+    double log_det = write_strip<kKind, kInverse, Size>(task, lane, strip, memory);
+    if constexpr (!kInverse && kKind != CouplingKind::additive) {
+      log_det = block_sum(log_det, memory.sums);
+      if (threadIdx.x == 0 && task.log_det_of_strips != nullptr) {
+        double* of_strips = task.log_det_of_strips;
+        scratch_to_lane(lanes, of_strips);
+        of_strips[static_cast<int64_t>(blockIdx.x) * task.strips + i] = log_det;
+      }
+      log_det_of_window += log_det;
+    }
+  }
   if constexpr (!kInverse && kKind != CouplingKind::additive) {
-    log_det = block_sum(log_det, sums);
-    if (threadIdx.x == 0 && gridDim.y == 1) {
+    if (threadIdx.x == 0 && task.log_det_of_strips == nullptr) {
       double* of_window = task.log_det;
       to_lane(lanes, of_window);
-      of_window[blockIdx.x] += log_det;
-    } else if (threadIdx.x == 0) {
-      double* of_strips = task.log_det_of_strips;
-      scratch_to_lane(lanes, of_strips);
-      of_strips[static_cast<int64_t>(blockIdx.x) * gridDim.y + blockIdx.y] = log_det;
+      of_window[blockIdx.x] += log_det_of_window;
     }
   }
 }
@@ -236,6 +284,12 @@ ForwardChoice choice_for(const FusedShape& s, bool own_kernel) {
 struct ForwardPlan {
   bool own_kernel;
   Strips strips;
+  /// Whether a block takes all strips of a window: where strips side by side would be computed no sooner.
+  bool whole_windows(int64_t n, Device device) const {
+    const int64_t places = limits_of(device.index).multiprocessors;
+    return strips.count == 1 ||
+           (own_kernel && divide_up(n, places) * strips.count <= divide_up(n * strips.count, places));
+  }
   ForwardPlan(const FusedShape& s, CouplingKind kind, bool inverse, Device device)
       : own_kernel(has_own_kernels(s.half, s.padded) && kind != CouplingKind::tanh && !inverse &&
                    forward_strips(s, true, device).rows > 0),
@@ -247,6 +301,8 @@ void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, Forwa
   const ForwardPlan plan(task.shape, shape.kind, kInverse, stream.device());
   const Strips& strips = plan.strips;
   task.rows = strips.rows;
+  task.strips = strips.count;
+  const bool whole_windows = plan.whole_windows(n, stream.device());
   const ForwardChoice choice = for_width_and_precision(task.shape, shape.precision, [&](auto tiles, auto precision) {
     constexpr int feature_tiles = decltype(tiles)::value;
     constexpr Precision arithmetic = decltype(precision)::value;
@@ -262,7 +318,7 @@ void launch_forward(Stream& stream, const CouplingShape& shape, int64_t n, Forwa
   });
   launch(stream,
          {kInverse ? "fused_inverse" : "fused_forward",
-          {static_cast<unsigned>(n), static_cast<unsigned>(strips.count)},
+          {static_cast<unsigned>(n), whole_windows ? 1 : static_cast<unsigned>(strips.count)},
           static_cast<unsigned>(choice.threads),
           static_cast<size_t>(strips.shared_bytes)},
          choice.kernel, task);
@@ -288,15 +344,15 @@ void run(Stream& stream, const CouplingForward& coupling) {
     launch_forward<false>(stream, coupling.shape, x.n, task);
     return;
   }
-  const int strips = ForwardPlan(task.shape, coupling.shape.kind, false, stream.device()).strips.count;
-  if (strips == 1) {
+  const ForwardPlan plan(task.shape, coupling.shape.kind, false, stream.device());
+  if (plan.whole_windows(x.n, stream.device())) {
     task.log_det = coupling.log_det.data;
     launch_forward<false>(stream, coupling.shape, x.n, task);
     return;
   }
-  task.log_det_of_strips = scratch_doubles(stream, x.n * strips);
+  task.log_det_of_strips = scratch_doubles(stream, x.n * plan.strips.count);
   launch_forward<false>(stream, coupling.shape, x.n, task);
-  add_log_det(stream, x.n, strips, task.log_det_of_strips, coupling.log_det.data);
+  add_log_det(stream, x.n, plan.strips.count, task.log_det_of_strips, coupling.log_det.data);
 }
 
 void run(Stream& stream, const CouplingInverse& coupling) {

@@ -48,6 +48,12 @@ inline float2 make_float2(float x, float y) {
 struct alignas(8) int2 {
   int x, y;
 };
+inline int2 make_int2(int x, int y) {
+  return {x, y};
+}
+struct alignas(16) int4 {
+  int x, y, z, w;
+};
 // NOLINTEND(readability-identifier-naming)
 
 namespace evenflow::emulation {
@@ -266,6 +272,21 @@ inline float2 load2(Shared<float> p, emulation::Place place = emulation::Place::
 inline int2 load2(Shared<int> p, emulation::Place place = emulation::Place::current()) {
   check_aligned_pair(p.checked(0, 2, place), place);
   return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
+}
+inline int4 load4(Shared<int> p, emulation::Place place = emulation::Place::current()) {
+  check_aligned(p.checked(0, 4, place), place);
+  const auto at = [&](int i) -> int { return p[emulation::Index(i, place)]; };
+  return {at(0), at(1), at(2), at(3)};
+}
+inline void store2(Shared<float> p, float2 v, emulation::Place place = emulation::Place::current()) {
+  check_aligned_pair(p.checked(0, 2, place), place);
+  p[emulation::Index(0, place)] = v.x;
+  p[emulation::Index(1, place)] = v.y;
+}
+inline void store2(Shared<int> p, int2 v, emulation::Place place = emulation::Place::current()) {
+  check_aligned_pair(p.checked(0, 2, place), place);
+  p[emulation::Index(0, place)] = v.x;
+  p[emulation::Index(1, place)] = v.y;
 }
 inline void write4(float* p, float4 v, emulation::Place place = emulation::Place::current()) {
   store4(p, v, place);

@@ -151,7 +151,7 @@ TEST_P(FusedCoupling, Gradients) {
                                       .log_det = log_det.view(),
                                       .saved = saved_.view(),
                                       .workspace = workspace_.view()});
-  const auto backward = [&](const GuardedMap& dx) {
+  const auto backward = [&](const GuardedMap& dx, kernels::Array<float> shares = {}) {
     const WeightsOnDevice d(before, device());
     kernels::coupling_backward(stream_, {.shape = kernel_,
                                          .x = in.view(),
@@ -161,7 +161,12 @@ TEST_P(FusedCoupling, Gradients) {
                                          .log_det_gradient = gradient_,
                                          .dx = dx.view(),
                                          .gradients = d.gradients(),
-                                         .workspace = workspace_.view()});
+                                         .workspace = workspace_.view(),
+                                         .shares = shares});
+    if (shares.size > 0) {
+      const kernels::CouplingShares left{.shape = kernel_, .n = s.n, .shares = shares, .gradients = d.gradients()};
+      kernels::coupling_add_shares(stream_, {.steps = only(left)});
+    }
     stream_.synchronise();
     std::vector<Vector> all;
     for (const auto* tensor : {&d.conv1_weight, &d.conv1_bias, &d.conv2_weight, &d.conv2_bias, &d.conv3_weight,
@@ -192,6 +197,8 @@ TEST_P(FusedCoupling, Gradients) {
   const Vector first = out.values().values;
   EXPECT_EQ(backward(out), actual);
   EXPECT_EQ(out.values().values, first);
+  const GuardedBuffer<float> shares(kernels::coupling_share_floats(device(), kernel_, s.n), device());
+  EXPECT_EQ(backward(out, shares.view()), actual) << "left in shares, then added";
   // In place by other kernels, which round the sums of the gains' gradients elsewhere.
   constexpr double rounding = 0x1p-20;
   const std::vector<Vector> in_place = backward(gradient);
@@ -199,6 +206,35 @@ TEST_P(FusedCoupling, Gradients) {
     expect_near(in_place[tensor], actual[tensor], rounding, text_of("in place, ", names[tensor]));
   }
   expect_near(gradient.values().values, first, rounding, "dx in place");
+}
+
+// However the windows' strips are dealt out to blocks.
+TEST_P(FusedCoupling, NoBitOfAWindowDependsOnTheOthers) {
+  Rng rng(74);
+  const FusedCase& s = shape();
+  pack(weights(rng));
+  const GuardedMap in(input(rng), s.around, device());
+  const GuardedMap out(s.n, s.c, s.h, s.w, s.around, device());
+  const auto forward = [&](int64_t first, int64_t count) {
+    const GuardedBuffer<double> log_det(std::vector<double>(static_cast<size_t>(count), 5.0), device());
+    kernels::coupling_forward(stream_, {.shape = kernel_,
+                                        .x = in.view().samples(first, count),
+                                        .packed = packed_.view(),
+                                        .y = out.view().samples(first, count),
+                                        .log_det = log_det.view(),
+                                        .saved = {},
+                                        .workspace = workspace_.view()});
+    stream_.synchronise();
+    return log_det.values();
+  };
+  const Vector together = forward(0, s.n);
+  const Vector y = out.values().values;
+  Vector alone;
+  for (int64_t n = 0; n < s.n; ++n) {
+    alone.push_back(forward(n, 1)[0]);
+  }
+  EXPECT_EQ(alone, together);
+  EXPECT_EQ(out.values().values, y);
 }
 
 TEST_P(FusedCoupling, NotANumberInAnyWeightShows) {
@@ -284,6 +320,8 @@ std::vector<FusedCase> fused_cases() {
     add({2, 8, 64, 5, 3, strided, Coupling::tanh});
     add({1, 4, 48, 1, 1, dense, Coupling::sigmoid});
     add({1, 32, 40, 6, 5, dense, Coupling::sigmoid});
+    // A block for a window of several strips.
+    add({4, 4, 32, 64, 32, strided, Coupling::sigmoid});
     // Half of the last product.
     add({1, 4, 32, 64, 32, dense, Coupling::additive});
     add({2, 8, 32, 17, 9, strided, Coupling::additive});
