@@ -13,7 +13,7 @@
 #include "flow/model.h"
 #include "io/config.h"
 #include "io/model_file.h"
-#include "kernels/actnorm.h"
+#include "kernels/actnorm_invconv.h"
 #include "kernels/buffer.h"
 #include "kernels/coupling.h"
 #include "kernels/invconv_weight.h"
@@ -191,7 +191,9 @@ class GlowPass {
   std::vector<kernels::Map> block_output_;    // [n, c, h, w]: a block's state between steps, its latents at the end
   std::vector<kernels::Map> block_gradient_;  // of the same; empty when scoring
   std::vector<kernels::Map> block_scratch_;   // backward's second state
-  std::vector<kernels::CouplingShares> coupling_shares_;  // backward's, of all steps; none if it adds at once
+  // What backward leaves to be added, of all steps; none where it adds at once.
+  std::vector<kernels::CouplingShares> coupling_shares_;
+  std::vector<kernels::ActnormInvconvShares> mix_shares_;
   std::vector<StepMaps> maps_;  // one per step (training) or shared by a block's steps (scoring)
 };
 

@@ -15,6 +15,14 @@ namespace evenflow::flow {
 using kernels::Array;
 using kernels::Map;
 
+namespace {
+
+kernels::ActnormInvconvBuffers mixed_maps(const kernels::CouplingShape& shape, int64_t n) {
+  return {.n = n, .channels = shape.channels, .pixels = shape.height * shape.width};
+}
+
+}  // namespace
+
 GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_(n), log_det_(n, glow.device()) {
   const GlowShape& shape = glow.shape();
   const bool training = mode == PassMode::train;
@@ -31,7 +39,8 @@ GlowPass::GlowPass(const Glow& glow, int64_t n, PassMode mode) : glow_(glow), n_
   for (const Glow::Step& step : glow.steps_) {
     if (training) {
       saved += n * kernels::coupling_saved_floats(glow.device(), step.shape);
-      shares += kernels::coupling_share_floats(glow.device(), step.shape, n);
+      shares += kernels::coupling_share_floats(glow.device(), step.shape, n) +
+                kernels::actnorm_invconv_share_floats(glow.device(), mixed_maps(step.shape, n));
     }
     workspace = std::max(workspace, kernels::coupling_workspace_floats(glow.device(), step.shape, n));
   }
@@ -138,7 +147,13 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
   kernels::check(raw.size == glow_.raw_gradient_size(), "GlowPass::backward", "a raw gradient of the model's size");
   const size_t steps = static_cast<size_t>(glow_.shape().steps);
   coupling_shares_.clear();
+  mix_shares_.clear();
   int64_t shares_at = 0;
+  const auto take_shares = [&](int64_t floats) {
+    const Array<float> shares = shares_.slice(shares_at, floats);
+    shares_at += floats;
+    return shares;
+  };
   for (size_t index = maps_.size(); index-- > 0;) {
     const Glow::Step& step = glow_.steps_[index];
     const kernels::TraceRange range(stream, step.name.c_str());
@@ -147,13 +162,20 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
     const size_t b = static_cast<size_t>(step.block);
     const Map gradient = block_gradient_[b].samples(0, active_);
     const Map scratch = block_scratch_[b].samples(0, active_);
-    const int64_t share_floats = kernels::coupling_share_floats(glow_.device(), step.shape, active_);
-    const Array<float> shares = shares_.slice(shares_at, share_floats);
-    const auto gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step);
-    shares_at += share_floats;
-    if (share_floats > 0) {
-      coupling_shares_.push_back({.shape = step.shape, .n = active_, .shares = shares, .gradients = gradients});
-    }
+    const Array<float> coupling_shares =
+        take_shares(kernels::coupling_share_floats(glow_.device(), step.shape, active_));
+    const kernels::CouplingShares coupling{.shape = step.shape,
+                                           .n = active_,
+                                           .shares = coupling_shares,
+                                           .gradients = glow_.coupling_views<kernels::CouplingGradients>(raw, step)};
+    const kernels::ActnormInvconvBuffers mixed = mixed_maps(step.shape, active_);
+    const Array<float> mix_shares = take_shares(kernels::actnorm_invconv_share_floats(glow_.device(), mixed));
+    const kernels::ActnormInvconvShares mix{.maps = mixed,
+                                            .shares = mix_shares,
+                                            .parameters = glow_.actnorm(step),
+                                            .weight = glow_.weight(step),
+                                            .gradients = {into.actnorm_bias, into.actnorm_log_scale},
+                                            .dweight = raw.slice(step.dweight_offset, step.inverse.size())};
     kernels::coupling_backward(stream, {.shape = step.shape,
                                         .x = maps.invconv_out.samples(0, active_),
                                         .dy = gradient,
@@ -161,23 +183,33 @@ void GlowPass::backward(kernels::Stream& stream, double log_det_gradient, Array<
                                         .saved = maps.saved,
                                         .log_det_gradient = log_det_gradient,
                                         .dx = scratch,
-                                        .gradients = gradients,
+                                        .gradients = coupling.gradients,
                                         .workspace = workspace_.view(),
-                                        .shares = shares});
+                                        .shares = coupling_shares});
     kernels::actnorm_invconv_backward(stream, {.normalised = maps.actnorm_out.samples(0, active_),
                                                .dy = scratch,
-                                               .parameters = glow_.actnorm(step),
-                                               .weight = glow_.weight(step),
+                                               .parameters = mix.parameters,
+                                               .weight = mix.weight,
                                                .dx = gradient,
-                                               .gradients = {into.actnorm_bias, into.actnorm_log_scale},
-                                               .dweight = raw.slice(step.dweight_offset, step.inverse.size()),
-                                               .workspace = gradient});
+                                               .gradients = mix.gradients,
+                                               .dweight = mix.dweight,
+                                               .workspace = gradient,
+                                               .shares = mix_shares});
+    if (coupling.shares.size > 0) {
+      coupling_shares_.push_back(coupling);
+    }
+    if (mix.shares.size > 0) {
+      mix_shares_.push_back(mix);
+    }
     if (index % steps == 0 && b > 0) {
       kernels::unsqueeze(stream, {.y = gradient, .x = kernels::split(block_gradient_[b - 1].samples(0, active_)).kept});
     }
   }
   if (!coupling_shares_.empty()) {
     kernels::coupling_add_shares(stream, {.steps = coupling_shares_});
+  }
+  if (!mix_shares_.empty()) {
+    kernels::actnorm_invconv_add_shares(stream, {.layers = mix_shares_});
   }
 }
 

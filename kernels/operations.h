@@ -17,10 +17,10 @@
   X(Squeeze) X(Unsqueeze)                                                                     \
   X(ActnormForward) X(ActnormInverse) X(ActnormBackward) X(ActnormInitialise)                 \
   X(InvconvApply) X(InvconvBackward)                                                          \
-  X(ActnormInvconvForward) X(ActnormInvconvBackward)                                          \
+  X(ActnormInvconvForward) X(ActnormInvconvBackward) X(ActnormInvconvAddShares)               \
   X(InvconvAssemblePlu) X(InvconvAssembleDense) X(InvconvPluBackward) X(InvconvDenseBackward) \
   X(ConstantLogDet) X(ActnormLogDetBackward)                                                  \
-  X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward) X(CouplingAddShares) \
+  X(CouplingPack) X(CouplingForward) X(CouplingInverse) X(CouplingBackward) X(CouplingAddShares)            \
   X(AdditiveForward) X(AdditiveInverse) X(AdditiveBackward)                                   \
   X(GaussianMoments) X(GaussianSquares) X(GaussianBackward)                                   \
   X(RowMoments)                                                                               \
@@ -37,7 +37,7 @@
   X(LogMel)
 
 // Questions about an operation's buffers, where backends differ: `BufferSizes sizes(const Question&)`.
-#define EVENFLOW_BUFFER_QUESTIONS(X) X(CouplingBuffers) X(RandomOrderBuffers)
+#define EVENFLOW_BUFFER_QUESTIONS(X) X(ActnormInvconvBuffers) X(CouplingBuffers) X(RandomOrderBuffers)
 
 // clang-format on
 

@@ -33,7 +33,8 @@ void run(Stream& stream, const ActnormInvconvBackward& task) {
                                  .dx = task.dx,
                                  .dweight = task.dweight.data,
                                  .log_scale = task.parameters.log_scale.data,
-                                 .actnorm = task.gradients});
+                                 .actnorm = task.gradients,
+                                 .shares = task.shares});
   }
   run(stream,
       InvconvBackward{
@@ -43,6 +44,15 @@ void run(Stream& stream, const ActnormInvconvBackward& task) {
                               .parameters = task.parameters,
                               .dx = task.dx,
                               .gradients = task.gradients});
+}
+
+BufferSizes sizes(const ActnormInvconvBuffers& maps) {
+  return {.shares = mix_share_floats(maps)};
+}
+
+// Of other channel counts backward has added everything.
+void run(Stream& stream, const ActnormInvconvAddShares& task) {
+  mix_add_shares(stream, task.layers);
 }
 
 }  // namespace evenflow::kernels::cuda

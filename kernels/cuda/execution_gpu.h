@@ -146,8 +146,9 @@ __device__ int64_t lane_offset(const LaneStrides& lanes, First /*p*/, Pointers..
 /// To tf32's 10 bits of mantissa, ties away from zero, once mma_tf32 has dropped the bits below, which are left. NaN
 /// and infinity stay.
 __device__ inline float to_tf32(float x) {
-  constexpr uint32_t half_a_unit = 1U << 12;
-  return isfinite(x) ? __uint_as_float(__float_as_uint(x) + half_a_unit) : x;
+  uint32_t bits = __float_as_uint(x);
+  asm("{.reg .pred p; testp.finite.f32 p, %1; @p add.u32 %0, %0, 4096;}" : "+r"(bits) : "f"(x));  // half a unit
+  return __uint_as_float(bits);
 }
 
 /// The same of a number that is not negative, or the NaN that arithmetic makes: on sm_90 one instruction. Infinity gets

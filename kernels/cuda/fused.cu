@@ -1,5 +1,5 @@
 // The fused coupling's host side, and the packing of its weights (fused.h says how tiles lie).
-// Grid: pack: y is the flow step, 32 blocks of it share the step's packed floats in a grid-stride loop.
+// Grid: pack: y is the flow step, x a block of one of its parts.
 // Traffic: each packed float is one read of 4 bytes, scattered by the weight's own layout and served by the
 // second-level cache, and one coalesced write; 6 packed weights for 3 of the model. Once per optimiser step.
 // Sums: none.
@@ -23,10 +23,6 @@ constexpr int least_hidden = 16, most_hidden = 64;
 // Two blocks to a multiprocessor, where that much is enough.
 constexpr int64_t comfortable_bytes = 100 * 1024;
 
-int round_up(int value, int to) {
-  return (value + to - 1) / to * to;
-}
-
 constexpr int64_t rounded_bytes(int64_t bytes) {
   return (bytes + 15) / 16 * 16;
 }
@@ -37,7 +33,7 @@ int64_t forward_bytes(const FusedShape& s, bool own_kernel, int rows) {
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
          rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes +
-         (own_kernel ? s.conv3_back.offset * int64_t{sizeof(float)} : 0);
+         (own_kernel ? forward_weight_floats(s) * int64_t{sizeof(float)} : 0);
 }
 
 int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
@@ -49,7 +45,7 @@ int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
          2 * rounded_bytes(backward_warps * stage_floats(s.padded) * int64_t{sizeof(float)}) +
          rounded_bytes(backward_warps * gain_sums * int64_t{sizeof(double)}) +
-         (own_kernel ? (s.bias1 - s.conv3.floats()) * int64_t{sizeof(float)} : 0) +
+         (own_kernel ? backward_weight_floats(s) * int64_t{sizeof(float)} : 0) +
          rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});
 }
 
@@ -90,16 +86,21 @@ struct TilePlace {
   }
 };
 
+// The parts of a step's packed floats, each by blocks of its own: one after the other they would wait for each other's
+// reads.
+constexpr unsigned pack_parts = 7, blocks_of_part = 8;
+
 template <class Value>
 __device__ void pack_weight(const PackedWeight& w, int keys, int columns, float* to, const Value& value) {
-  for (int i = static_cast<int>(first_item()); i < w.floats(); i += static_cast<int>(item_stride())) {
+  const int first = static_cast<int>(blockIdx.x / pack_parts * blockDim.x + threadIdx.x);
+  for (int i = first; i < w.floats(); i += static_cast<int>(blocks_of_part * blockDim.x)) {
     const TilePlace at(w, i);
     to[w.offset + i] = at.k < keys && at.n < columns ? without_tail(to_tf32(value(at.k, at.n))) : 0.0F;
   }
 }
 
 __device__ void pack_vector(const float* from, int size, int padded, float* to) {
-  for (int i = static_cast<int>(first_item()); i < padded; i += static_cast<int>(item_stride())) {
+  for (int i = static_cast<int>(threadIdx.x); i < padded; i += static_cast<int>(blockDim.x)) {
     to[i] = i < size ? from[i] : 0.0F;
   }
 }
@@ -116,16 +117,38 @@ __global__ void fused_pack_kernel(LaneStrides lanes, Steps<FusedPackStep> steps)
   const float* w1 = p.conv1_weight;  // [f, in, tap]
   const float* w2 = p.conv2_weight;  // [f, f]
   const float* w3 = p.conv3_weight;  // [out, f, tap]
-  pack_weight(s.conv1, taps * in, f, p.to, [=](int k, int n) { return w1[(n * in + k % in) * taps + k / in]; });
-  pack_weight(s.conv2, f, f, p.to, [=](int k, int n) { return w2[n * f + k]; });
-  pack_weight(s.conv3, f, taps * out, p.to, [=](int k, int n) { return w3[(n % out * f + k) * taps + n / out]; });
-  pack_weight(s.conv3_back, taps * out, f, p.to, [=](int k, int n) { return w3[(k % out * f + n) * taps + k / out]; });
-  pack_weight(s.conv2_back, f, f, p.to, [=](int k, int n) { return w2[k * f + n]; });
-  pack_weight(s.conv1_back, f, taps * in, p.to, [=](int k, int n) { return w1[(k * in + n % in) * taps + n / in]; });
-  pack_vector(p.conv1_bias, f, s.padded, p.to + s.bias1);
-  pack_vector(p.conv2_bias, f, s.padded, p.to + s.bias2);
-  pack_vector(p.conv3_bias, out, out, p.to + s.bias3);
-  pack_vector(p.log_gain, out, out, p.to + s.log_gain);
+  switch (blockIdx.x % pack_parts) {
+    case 0:
+      return pack_weight(s.conv1, taps * in, f, p.to,
+                         [=](int k, int n) { return w1[(n * in + k % in) * taps + k / in]; });
+    case 1:
+      return pack_weight(s.conv2, f, f, p.to, [=](int k, int n) { return w2[n * f + k]; });
+    case 2:
+      return pack_weight(s.conv3, f, taps * out, p.to,
+                         [=](int k, int n) { return w3[(n % out * f + k) * taps + n / out]; });
+    case 3:
+      return pack_weight(s.conv3_back, taps * out, f, p.to,
+                         [=](int k, int n) { return w3[(k % out * f + n) * taps + k / out]; });
+    case 4:
+      return pack_weight(s.conv2_back, f, f, p.to, [=](int k, int n) { return w2[k * f + n]; });
+    case 5:
+      return pack_weight(s.conv1_back, f, taps * in, p.to,
+                         [=](int k, int n) { return w1[(k * in + n % in) * taps + n / in]; });
+    default:
+      break;
+  }
+  switch (blockIdx.x / pack_parts) {
+    case 0:
+      return pack_vector(p.conv1_bias, f, s.padded, p.to + s.bias1);
+    case 1:
+      return pack_vector(p.conv2_bias, f, s.padded, p.to + s.bias2);
+    case 2:
+      return pack_vector(p.conv3_bias, out, out, p.to + s.bias3);
+    case 3:
+      return pack_vector(p.log_gain, out, out, p.to + s.log_gain);
+    default:
+      return;
+  }
 }
 
 }  // namespace
@@ -138,29 +161,7 @@ FusedShape fused_shape(const CouplingShape& shape) {
   s.width = static_cast<int>(shape.width);
   s.hidden = static_cast<int>(shape.hidden);
   s.padded = s.hidden <= 16 ? 16 : s.hidden <= 32 ? 32 : 64;
-  int at = 0;
-  const auto weight = [&](int keys, int columns, bool chained) {
-    PackedWeight w{at, round_up(keys, 2 * tile_columns) / tile_columns, round_up(columns, tile_columns) / tile_columns,
-                   chained};
-    at += w.floats();
-    return w;
-  };
-  s.conv1 = weight(taps * s.half, s.padded, false);
-  s.conv2 = weight(s.padded, s.padded, true);
-  s.conv3 = weight(s.padded, taps * s.outputs, true);
-  s.conv3_back = weight(taps * s.outputs, s.padded, false);
-  s.conv2_back = weight(s.padded, s.padded, true);
-  s.conv1_back = weight(s.padded, taps * s.half, true);
-  const auto vector = [&](int size) {
-    const int offset = at;
-    at += round_up(size, 4);
-    return offset;
-  };
-  s.bias1 = vector(s.padded);
-  s.bias2 = vector(s.padded);
-  s.bias3 = vector(s.outputs);
-  s.log_gain = vector(s.outputs);
-  s.packed_floats = at;
+  static_cast<FusedLayout&>(s) = fused_layout(s.half, s.outputs, s.padded);
   return s;
 }
 
@@ -206,9 +207,8 @@ void run(Stream& stream, const CouplingPack& task) {
     all.push_back({fused_shape(step.shape), p.conv1_weight.data, p.conv1_bias.data, p.conv2_weight.data,
                    p.conv2_bias.data, p.conv3_weight.data, p.conv3_bias.data, p.log_gain.data, step.packed.data});
   }
-  constexpr unsigned blocks = 32;
   launch_all(std::span<const FusedPackStep>(all), [&](const Steps<FusedPackStep>& some, size_t, unsigned count) {
-    launch(stream, {"fused_pack", {blocks, count}, block_threads}, fused_pack_kernel, some);
+    launch(stream, {"fused_pack", {pack_parts * blocks_of_part, count}, block_threads}, fused_pack_kernel, some);
   });
 }
 

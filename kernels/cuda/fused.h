@@ -30,15 +30,47 @@ struct PackedWeight {
   constexpr int floats() const { return k_tiles * n_tiles * 2 * warp_size; }
 };
 
-/// A coupling as the kernels see it. Packed: the weights, then the biases (padded), the last bias and log gain.
-struct FusedShape {
-  int half = 0, height = 0, width = 0;
-  int outputs = 0;             ///< of the network: 2 half, or half
-  int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16, 32 or 64
+/// A coupling's packed floats: the weights, then the biases (padded), the last bias and log gain.
+struct FusedLayout {
   /// conv1 [tap, in -> f], conv2 [f -> f], conv3 turned round [f -> tap, out]; and backward's: d h2 from d out
   /// [tap, out -> f], d h1 from d h2 [f -> f], d x_a turned round [f -> tap, in].
   PackedWeight conv1, conv2, conv3, conv3_back, conv2_back, conv1_back;
   int bias1 = 0, bias2 = 0, bias3 = 0, log_gain = 0, packed_floats = 0;  ///< offsets, and the whole
+};
+/// `padded`: the hidden width, rounded up.
+constexpr FusedLayout fused_layout(int half, int outputs, int padded) {
+  FusedLayout s;
+  int at = 0;
+  const auto up = [](int size, int unit) { return (size + unit - 1) / unit * unit; };
+  const auto weight = [&](int keys, int columns, bool chained) {
+    PackedWeight w{at, up(keys, 2 * tile_columns) / tile_columns, up(columns, tile_columns) / tile_columns, chained};
+    at += w.floats();
+    return w;
+  };
+  s.conv1 = weight(taps * half, padded, false);
+  s.conv2 = weight(padded, padded, true);
+  s.conv3 = weight(padded, taps * outputs, true);
+  s.conv3_back = weight(taps * outputs, padded, false);
+  s.conv2_back = weight(padded, padded, true);
+  s.conv1_back = weight(padded, taps * half, true);
+  const auto vector = [&](int size) {
+    const int offset = at;
+    at += up(size, 4);
+    return offset;
+  };
+  s.bias1 = vector(padded);
+  s.bias2 = vector(padded);
+  s.bias3 = vector(outputs);
+  s.log_gain = vector(outputs);
+  s.packed_floats = at;
+  return s;
+}
+
+/// A coupling as the kernels see it.
+struct FusedShape : FusedLayout {
+  int half = 0, height = 0, width = 0;
+  int outputs = 0;             ///< of the network: 2 half, or half
+  int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16, 32 or 64
   constexpr int pixels() const { return height * width; }
 };
 FusedShape fused_shape(const CouplingShape& shape);
@@ -47,6 +79,14 @@ FusedShape fused_shape(const CouplingShape& shape);
 /// second-level cache.
 constexpr bool has_own_kernels(int half_channels, int padded) {
   return (half_channels == 2 || half_channels == 4 || half_channels == 8) && padded == 32;
+}
+
+/// What a kernel of its own keeps in shared memory: forward's weights and the first two biases, backward's and those.
+constexpr int forward_weight_floats(const FusedLayout& s) {
+  return s.conv3_back.offset + s.bias3 - s.bias1;
+}
+constexpr int backward_weight_floats(const FusedLayout& s) {
+  return s.bias3 - s.conv3.floats();
 }
 
 /// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them, whose k
@@ -125,6 +165,16 @@ __device__ void product(float (&d)[4], const float (&a)[2][4], const float (&b)[
   }
 }
 
+/// The layout: constants in a kernel of its own, Size::half > 0, hidden width kTiles tiles.
+template <int kTiles, class Size>
+__device__ constexpr FusedLayout layout_of(const FusedShape& s) {
+  if constexpr (Size::half > 0) {
+    return fused_layout(Size::half, Size::outputs, kTiles * tile_columns);
+  } else {
+    return s;
+  }
+}
+
 /// A packed weight as a lane reads it, and so are all `weight` below, in device or shared memory: its values lie a
 /// warp's apart.
 template <class Pointer>
@@ -160,65 +210,102 @@ __device__ inline int place_of(int k, int columns, int channels, bool turned) {
   return tap < taps ? (from / 3 * columns + from % 3) * channels + k % channels : 0;
 }
 
-/// The same of k = 8 k_tile + 4 which + t, of constants but for `columns` and t.
+/// What a 3 x 3 convolution meets around a lane's pixels g and g + 8 in a tile [row][column][kChannels], k = (tap,
+/// channel); turned: the taps backwards. A load's place is a constant beyond one of these pointers.
 template <int kChannels, bool kTurned>
-__device__ int tap_offset(int columns, int k_tile, int which, int t) {
-  const int first = tile_columns * k_tile + 4 * which;
-  if constexpr (kChannels == 2) {
-    const int left = place_of(first, columns, kChannels, kTurned);
-    const int right = place_of(first + 2, columns, kChannels, kTurned);
-    return (t < 2 ? left : right) + t % 2;
-  } else {
-    static_assert(kChannels % 4 == 0);
-    return place_of(first, columns, kChannels, kTurned) + t;
+class TapRows {
+ public:
+  /// upper_left: the pixels' upper left neighbours.
+  __device__ TapRows(Shared<float> tile, int columns, const int (&upper_left)[2], int t) : right_(t >= 2) {
+    static_assert(kChannels == 2 || kChannels % 4 == 0);
+    // With two channels, t 0 and 1 are of one tap and t 2 and 3 of the next, to the right or, turned, to the left.
+    const int shift = kChannels == 2 && kTurned && right_ ? t - 4 : t;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+#pragma unroll
+      for (int row = 0; row < 3; ++row) {
+        rows_[r][row] = tile + ((upper_left[r] + row * columns) * kChannels + shift);
+      }
+    }
+  }
+  /// Of k = 8 k_tile + 4 which + t and pixel g + 8 r. k beyond the taps meets a weight of zero: the last tap will do.
+  __device__ float at(int r, int k_tile, int which) const {
+    const int k = tile_columns * k_tile + 4 * which;
+    const Place here = place(k / kChannels);
+    const Shared<float> first = rows_[r][here.row] + (here.column * kChannels + k % kChannels);
+    if constexpr (kChannels == 2) {
+      const Place next = place(k / kChannels + 1);
+      const int step = kTurned ? -1 : 1;
+      if (next.row != here.row || next.column != here.column + step) {
+        const Shared<float> second = rows_[r][next.row] + (next.column - step) * kChannels;
+        return (right_ ? second : first)[0];
+      }
+    }
+    return first[0];
+  }
+
+ private:
+  struct Place {
+    int row, column;
+  };
+  static __device__ constexpr Place place(int tap) {
+    const int last = tap < taps ? tap : taps - 1;
+    const int from = kTurned ? taps - 1 - last : last;
+    return {from / 3, from % 3};
+  }
+  Shared<float> rows_[2][3];
+  bool right_;
+};
+
+/// out[pixel, f] += sum over k of map[pixel, k] w[k, f]: a 3 x 3 convolution, the map's values picked up where they
+/// lie. `value(r, k_tile, which)`: of pixel g + 8 r and k = 8 k_tile + 4 which + t. Of filled_tiles k tiles.
+template <int kTiles, Precision kPrecision, class Pointer, class Value>
+__device__ void gather_pair(float (&out)[kTiles][4], int pair, bool second, Pointer weight, const Value& value) {
+  float a[2][4] = {};
+#pragma unroll
+  for (int u = 0; u < 2; ++u) {
+    if (u == 1 && !second) {
+      continue;
+    }
+#pragma unroll
+    for (int which = 0; which < 2; ++which) {
+      a[u][2 * which] = value(0, 2 * pair + u, which);
+      a[u][2 * which + 1] = value(1, 2 * pair + u, which);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kTiles; ++i) {
+    float b[2][2];
+    load_weight(weight, kTiles, pair, i, b);
+    if (kPrecision == Precision::tf32 && !second) {
+      mma_tf32(out[i], a[0], b[0]);
+    } else {
+      product<kPrecision>(out[i], a, b);
+    }
   }
 }
 
-/// out[pixel, f] += sum over k of map[pixel's base + offset of k] w[k, f]: a 3 x 3 convolution, the map's values picked
-/// up where they lie. base: of the lane's pixels g and g + 8. Of kChannels channels; 0: of any number, with the offsets
-/// in a table (fill_offsets).
+/// out[pixel, f] += sum over k of map[pixel, k] w[k, f]: a 3 x 3 convolution of a tile [row][column][channel], the
+/// values picked up where they lie. upper_left: of the lane's pixels g and g + 8, their neighbours' places. Of
+/// kChannels channels; 0: of any number, `channels`, with the places of all k in a table (fill_offsets).
 template <int kTiles, Precision kPrecision, int kChannels, bool kTurned, class Pointer>
-__device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int columns, Shared<int> offset,
-                               const int (&base)[2], int k_tiles, Pointer weight, const LanePlace& at) {
-  const auto pair_product = [&](int pair, bool second) {
-    float a[2][4] = {};
-#pragma unroll
-    for (int u = 0; u < 2; ++u) {
-      if (u == 1 && !second) {
-        continue;
-      }
-#pragma unroll
-      for (int which = 0; which < 2; ++which) {
-        int from = 0;
-        if constexpr (kChannels > 0) {
-          from = tap_offset<kChannels, kTurned>(columns, 2 * pair + u, which, at.t);
-        } else {
-          from = offset[(2 * pair + u) * tile_columns + 4 * which + at.t];
-        }
-        a[u][2 * which] = map[base[0] + from];
-        a[u][2 * which + 1] = map[base[1] + from];
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      float b[2][2];
-      load_weight(weight, kTiles, pair, i, b);
-      if (kPrecision == Precision::tf32 && !second) {
-        mma_tf32(out[i], a[0], b[0]);
-      } else {
-        product<kPrecision>(out[i], a, b);
-      }
-    }
-  };
+__device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int columns, int channels,
+                               Shared<int> offset, const int (&upper_left)[2], int k_tiles, Pointer weight,
+                               const LanePlace& at) {
   if constexpr (kChannels > 0) {
+    const TapRows<kChannels, kTurned> rows(map, columns, upper_left, at.t);
     constexpr int filled = (taps * kChannels + tile_columns - 1) / tile_columns;
 #pragma unroll
     for (int pair = 0; pair < (filled + 1) / 2; ++pair) {
-      pair_product(pair, 2 * pair + 1 < filled);
+      gather_pair<kTiles, kPrecision>(out, pair, 2 * pair + 1 < filled, weight,
+                                      [&](int r, int k_tile, int which) { return rows.at(r, k_tile, which); });
     }
   } else {
+    const int base[2] = {upper_left[0] * channels, upper_left[1] * channels};
     for (int pair = 0; pair < k_tiles / 2; ++pair) {
-      pair_product(pair, true);
+      gather_pair<kTiles, kPrecision>(out, pair, true, weight, [&](int r, int k_tile, int which) {
+        return map[base[r] + offset[k_tile * tile_columns + 4 * which + at.t]];
+      });
     }
   }
 }
@@ -262,12 +349,16 @@ template <int kTiles, Precision kPrecision, class Pointer>
 __device__ void scatter_product(const float (&in)[kTiles][4], Pointer weight, int n_tiles, Shared<float> to, int stride,
                                 const LanePixels& pixels, const LanePlace& at) {
   constexpr int pairs = kTiles / 2;
+  float a[pairs][2][4];
   float next[pairs][2][2];
 #pragma unroll
   for (int pair = 0; pair < pairs; ++pair) {
+    chained(in, pair, a[pair]);
     load_weight(weight, n_tiles, pair, 0, next[pair]);
   }
-#pragma unroll 2
+  const Shared<float> place[2] = {to + (pixels.pixel[0] * stride + 2 * at.t),
+                                  to + (pixels.pixel[1] * stride + 2 * at.t)};
+#pragma unroll 3
   for (int i = 0; i < n_tiles; ++i) {
     // The next tile's weights are on their way while this one's are used.
     float b[pairs][2][2];
@@ -284,23 +375,20 @@ __device__ void scatter_product(const float (&in)[kTiles][4], Pointer weight, in
     float d[4] = {};
 #pragma unroll
     for (int pair = 0; pair < pairs; ++pair) {
-      float a[2][4];
-      chained(in, pair, a);
-      product<kPrecision>(d, a, b[pair]);
+      product<kPrecision>(d, a[pair], b[pair]);
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       if (pixels.real[r]) {
-        const int place = pixels.pixel[r] * stride + i * tile_columns + 2 * at.t;
-        to[place] = d[2 * r];
-        to[place + 1] = d[2 * r + 1];
+        place[r][i * tile_columns] = d[2 * r];
+        place[r][i * tile_columns + 1] = d[2 * r + 1];
       }
     }
   }
 }
 
-template <int kTiles>
-__device__ void start_with_bias(float (&h)[kTiles][4], const float* bias, const LanePlace& at) {
+template <int kTiles, class Pointer>
+__device__ void start_with_bias(float (&h)[kTiles][4], Pointer bias, const LanePlace& at) {
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
     const float2 b = load2(bias + i * tile_columns + 2 * at.t);

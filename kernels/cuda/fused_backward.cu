@@ -85,28 +85,26 @@ struct BackwardMemory {
   Shared<float> x_tile, d_raw_tile;    // a strip's rows and those around them
   Shared<int> x_offset, d_raw_offset;  // where k lies in them, for any number of channels
   Shared<float> v;                     // [hidden pixel][tap, channel]: what it says of its neighbours' d x_a
-  int v_stride;
   // Of each warp's pixels: h1 (right), then d z1 (left); h2, then d z2 (left).
   Shared<float> stage1, stage2;
   Shared<int> upper_left;   // in the tiles, of a round's pixels
   Shared<double> gain_sum;  // [warp][gain_sums]
-  Shared<float> weights;    // all packed ones but conv3, if they are shared
+  Shared<float> weights;    // of a kernel of its own: all packed ones but conv3, then bias1 and bias2
 
   __device__ BackwardMemory(const BackwardTask& task, bool weights_shared, SharedMemory& memory) {
     const FusedShape& s = task.shape;
     const int columns = s.width + 2;
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
-    v_stride = scatter_stride(s.conv1_back.n_tiles);
     x_tile = memory.take<float>(most_rows * columns * s.half);
     d_raw_tile = memory.take<float>(most_rows * columns * s.outputs);
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
-    v = memory.take<float>((most_rows - 2) * s.width * v_stride);
+    v = memory.take<float>((most_rows - 2) * s.width * scatter_stride(s.conv1_back.n_tiles));
     stage1 = memory.take<float>(backward_warps * stage_floats(s.padded));
     stage2 = memory.take<float>(backward_warps * stage_floats(s.padded));
     upper_left = memory.take<int>(backward_warps * tile_pixels);
     gain_sum = memory.take<double>(backward_warps * gain_sums);
-    weights = memory.take<float>(weights_shared ? s.bias1 - s.conv3.floats() : 0);
+    weights = memory.take<float>(weights_shared ? backward_weight_floats(s) : 0);
   }
 };
 
@@ -413,7 +411,7 @@ template <int kTiles, Precision kPrecision, bool kSums, int kOwn, bool kAll>
 __device__ void add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
                                    Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at,
                                    float (&feature_sums)[4]) {
-#pragma unroll 2
+#pragma unroll 4
   for (int warp = 0; warp < group.own; ++warp) {
     const int4 place = load4(group.upper_left + (warp * tile_pixels + 4 * at.t));
     const int pixel_bytes = channels * static_cast<int>(sizeof(float));
@@ -454,14 +452,15 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   const int tile = first_tile + at.warp;
   const TilePixels pixels(s, strip, tile < strip.tiles ? tile : strip.tiles - 1, at);
   const float* packed = task.packed + lane;
-  const auto weight = [&](const PackedWeight& w) {
+  const FusedLayout layout = layout_of<kTiles, Size>(s);
+  const auto packed_at = [&](int offset) {
     if constexpr (shares_weights<Size>) {
-      const bool after_conv3 = w.offset > s.conv3.offset;
-      return memory.weights + (w.offset - (after_conv3 ? s.conv3.floats() : 0) + at.lane * 4);
+      return memory.weights + (offset - (offset > layout.conv3.offset ? layout.conv3.floats() : 0));
     } else {
-      return lane_weight(packed, w, at);
+      return packed + offset;
     }
   };
+  const auto weight = [&](const PackedWeight& w) { return packed_at(w.offset) + at.lane * 4; };
   sync_group<group_threads>();  // the tiles before are done with the stages
   if (at.t == 0) {
     store2(memory.upper_left + (at.warp * tile_pixels + 2 * at.g),
@@ -469,15 +468,15 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   }
   {
     float h1[kTiles][4];
-    const int base[2] = {pixels.upper_left[0] * inputs, pixels.upper_left[1] * inputs};
-    start_with_bias(h1, packed + s.bias1, at);
-    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, memory.x_offset, base,
-                                                          s.conv1.k_tiles, weight(s.conv1), at);
+    start_with_bias(h1, packed_at(layout.bias1), at);
+    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.x_tile, columns, inputs, memory.x_offset,
+                                                          pixels.upper_left, layout.conv1.k_tiles, weight(layout.conv1),
+                                                          at);
     relu_and_round<kTiles, kPrecision>(h1);
     put<Side::right>(mine1, h1, at);
     float h2[kTiles][4];
-    start_with_bias(h2, packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, weight(s.conv2));
+    start_with_bias(h2, packed_at(layout.bias2), at);
+    chain_product<kTiles, kPrecision>(h1, h2, weight(layout.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
     clear_repeated(pixels, h2);
     put<Side::left>(mine2, h2, at);
@@ -487,17 +486,15 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   add_columns_of_map<kTiles, kPrecision, false>(sums.conv3, group, group.stage2 + sums.features, memory.d_raw_tile,
                                                 outputs, sums.d_raw_at, at, unused);
   float dz2[kTiles][4] = {};
-  {
-    const int base[2] = {pixels.upper_left[0] * outputs, pixels.upper_left[1] * outputs};
-    gather_product<kTiles, kPrecision, Size::outputs, true>(dz2, memory.d_raw_tile, columns, memory.d_raw_offset, base,
-                                                            s.conv3_back.k_tiles, weight(s.conv3_back), at);
-  }
+  gather_product<kTiles, kPrecision, Size::outputs, true>(dz2, memory.d_raw_tile, columns, outputs, memory.d_raw_offset,
+                                                          pixels.upper_left, layout.conv3_back.k_tiles,
+                                                          weight(layout.conv3_back), at);
   through_relu<Side::left, kTiles, kPrecision>(dz2, mine2, at);
   clear_repeated(pixels, dz2);
   sync_group<group_threads>();  // h2 has been read
   put<Side::left>(mine2, dz2, at);
   sync_group<group_threads>();
-#pragma unroll 2
+#pragma unroll 4
   for (int warp = 0; warp < group.own; ++warp) {
     const Shared<float> h1 = group.stage1 + (warp * stage + right_slot(at.g, 2 * at.t));
     sums.conv2.template add<kPrecision, true>(
@@ -505,7 +502,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
         [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * right_tile_floats); });
   }
   float dz1[kTiles][4] = {};
-  chain_product<kTiles, kPrecision>(dz2, dz1, weight(s.conv2_back));
+  chain_product<kTiles, kPrecision>(dz2, dz1, weight(layout.conv2_back));
   through_relu<Side::right, kTiles, kPrecision>(dz1, mine1, at);
   sync_group<group_threads>();  // h1 has been read
   put<Side::left>(mine1, dz1, at);
@@ -513,40 +510,56 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   add_columns_of_map<kTiles, kPrecision, true>(sums.conv1, group, group.stage1 + sums.features, memory.x_tile, inputs,
                                                sums.x_at, at, sums.bias1);
   if (tile < strip.tiles) {
-    scatter_product<kTiles, kPrecision>(dz1, weight(s.conv1_back), s.conv1_back.n_tiles, memory.v, memory.v_stride,
-                                        pixels.lane, at);
+    scatter_product<kTiles, kPrecision>(dz1, weight(layout.conv1_back), layout.conv1_back.n_tiles, memory.v,
+                                        scatter_stride(layout.conv1_back.n_tiles), pixels.lane, at);
   }
 }
 
 // d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
-__device__ inline void write_dxa(const BackwardTask& task, int64_t lane, const StripPlace& strip,
-                                 const BackwardMemory& memory) {
+template <int kTiles, class Size>
+__device__ void write_dxa(const BackwardTask& task, int64_t lane, const StripPlace& strip, const BackwardMemory& memory,
+                          const LanePlace& at) {
+  constexpr int batch = 3;
   const FusedShape& s = task.shape;
-  const float* dy = task.dy + (lane + strip.window * task.dy_stride);
-  float* dx = task.dx + (lane + strip.window * task.dx_stride);
-  const int plane = s.height * s.width;
+  const int inputs = Size::half > 0 ? Size::half : s.half;
+  const int stride = scatter_stride(layout_of<kTiles, Size>(s).conv1_back.n_tiles);
+  const ChannelPlace<backward_warps> place(inputs, at);
+  if (place.channel >= inputs) {
+    return;
+  }
   const int pixels = (strip.last - strip.first) * s.width;
-  const float inverse_pixels = 1.0F / static_cast<float>(pixels);
-  const float inverse_width = 1.0F / static_cast<float>(s.width);
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * s.half; i += backward_threads) {
-    const int channel = quotient(i, inverse_pixels);
-    const int of_strip = i - channel * pixels;
-    const int row = quotient(of_strip, inverse_width);
-    const int x = of_strip - row * s.width;
-    const int y = strip.first + row;
-    const int to = channel * plane + y * s.width + x;
-    const float dy_a = dy[to];
-    const int here = ((y - strip.hidden_first) * s.width + x) * memory.v_stride + channel;
-    float sum = 0;
+  const int begin = place.channel * s.height * s.width + strip.first * s.width;
+  const float* dy = task.dy + (lane + strip.window * task.dy_stride + begin);
+  float* dx = task.dx + (lane + strip.window * task.dx_stride + begin);
+  const Shared<float> v = memory.v + ((strip.first - strip.hidden_first) * s.width * stride + place.channel);
+  PixelWalk walk(place.first, place.step, s.width);
+  for (int i = place.first; i < pixels; i += batch * place.step) {
+    float dy_a[batch];
 #pragma unroll
-    for (int tap = 0; tap < taps; ++tap) {
-      const int down = 1 - tap / 3;
-      const int right = 1 - tap % 3;
-      if (y + down >= 0 && y + down < s.height && x + right >= 0 && x + right < s.width) {
-        sum += memory.v[here + (down * s.width + right) * memory.v_stride + tap * s.half];
-      }
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = i + k * place.step;
+      dy_a[k] = pixel < pixels ? dy[pixel] : 0.0F;
     }
-    dx[to] = dy_a + sum;
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = i + k * place.step;
+      if (pixel >= pixels) {
+        break;
+      }
+      const int y = strip.first + walk.row();
+      const bool rows[3] = {y + 1 < s.height, true, y > 0};
+      const bool columns[3] = {walk.column() + 1 < s.width, true, walk.column() > 0};
+      walk.next();
+      float sum = 0;
+#pragma unroll
+      for (int tap = 0; tap < taps; ++tap) {
+        const Shared<float> row = v + (pixel + (1 - tap / 3) * s.width) * stride;
+        if (rows[tap / 3] && columns[tap % 3]) {
+          sum += row[(1 - tap % 3) * stride + tap * inputs];
+        }
+      }
+      dx[pixel] = dy_a[k] + sum;
+    }
   }
 }
 
@@ -636,8 +649,10 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     fill_offsets<backward_threads>(s, s.outputs, s.conv3_back.k_tiles * tile_columns, true, memory.d_raw_offset);
   }
   if constexpr (shares_weights<Size>) {
-    copy_weights<backward_threads>(task.packed + lane, 0, s.conv3.offset, memory.weights);
-    copy_weights<backward_threads>(task.packed + lane, s.conv3_back.offset, s.bias1, memory.weights + s.conv3.offset);
+    const FusedLayout layout = layout_of<kTiles, Size>(s);
+    copy_weights<backward_threads>(task.packed + lane, 0, layout.conv3.offset, memory.weights);
+    copy_weights<backward_threads>(task.packed + lane, layout.conv3_back.offset, layout.bias3,
+                                   memory.weights + layout.conv3.offset);
     commit_copies();
   }
   for (int i = static_cast<int>(threadIdx.x); i < backward_warps * gain_sums; i += backward_threads) {
@@ -667,7 +682,7 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
     }
     sync_block();
-    write_dxa(task, lane, strip, memory);
+    write_dxa<kTiles, Size>(task, lane, strip, memory, at);
   }
 
   // The block's share of every gradient, to be added up in the order of the blocks. The stages are free for it.
@@ -751,7 +766,7 @@ __global__ void add_fused_gradients_kernel(LaneStrides lanes, Steps<GradientSums
   const int i = static_cast<int>(blockIdx.x) * warp_size + at.lane;
   double sum = 0;
   if (i < floats) {
-#pragma unroll 4
+#pragma unroll 8
     for (int block = at.warp; block < task.blocks; block += summing_warps) {
       sum += task.partials[static_cast<int64_t>(block) * floats + i];
     }

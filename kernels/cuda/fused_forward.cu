@@ -73,7 +73,7 @@ struct ForwardMemory {
   Shared<float> u;              // [hidden pixel][tap, channel]
   Shared<float> bias_and_gain;  // of the last convolution, [output][2]
   Shared<double> sums;
-  Shared<float> weights;  // conv1, conv2 and conv3, of a kernel of its own
+  Shared<float> weights;  // of a kernel of its own: conv1, conv2 and conv3, then bias1 and bias2
   __device__ ForwardMemory(const ForwardTask& task, bool weights_shared, int stride, SharedMemory& memory) {
     const FusedShape& s = task.shape;
     const int hidden_rows = task.rows + 2 < s.height ? task.rows + 2 : s.height;
@@ -82,7 +82,7 @@ struct ForwardMemory {
     u = memory.take<float>(hidden_rows * s.width * stride);
     bias_and_gain = memory.take<float>(2 * s.outputs);
     sums = memory.take<double>(most_warps);
-    weights = memory.take<float>(weights_shared ? s.conv3_back.offset : 0);
+    weights = memory.take<float>(weights_shared ? forward_weight_floats(s) : 0);
   }
 };
 
@@ -103,10 +103,10 @@ struct ForwardStrip {
 template <int kTiles, Precision kPrecision, class Size>
 __device__ void carry_strip(const FusedShape& s, const float* packed, const ForwardStrip& strip,
                             const ForwardMemory& memory, int stride, const LanePlace& at) {
-  const int inputs = Size::half > 0 ? Size::half : s.half;
   const int columns = s.width + 2;
   const int hidden_pixels = strip.hidden_rows * s.width;
   const float inverse_width = 1.0F / static_cast<float>(s.width);
+  const FusedLayout layout = layout_of<kTiles, Size>(s);
   const auto weight = [&](const PackedWeight& w) {
     if constexpr (Size::half > 0) {
       return lane_weight(memory.weights, w, at);
@@ -114,9 +114,16 @@ __device__ void carry_strip(const FusedShape& s, const float* packed, const Forw
       return lane_weight(packed, w, at);
     }
   };
+  const auto bias = [&](int offset) {
+    if constexpr (Size::half > 0) {
+      return memory.weights + (offset - layout.bias1 + layout.conv3_back.offset);
+    } else {
+      return packed + offset;
+    }
+  };
 #pragma unroll 1
   for (int pixel = at.warp * tile_pixels; pixel < hidden_pixels; pixel += Size::warps * tile_pixels) {
-    int base[2];
+    int upper_left[2];
     LanePixels pixels;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -126,19 +133,18 @@ __device__ void carry_strip(const FusedShape& s, const float* packed, const Forw
       pixels.pixel[r] = q;
       pixels.real[r] = own < hidden_pixels;
       const int row = quotient(q, inverse_width);
-      base[r] = (row * columns + q - row * s.width) * inputs;
+      upper_left[r] = row * columns + q - row * s.width;
     }
     float h1[kTiles][4];
-    start_with_bias(h1, packed + s.bias1, at);
-    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.tile, columns, memory.offset, base,
-                                                          s.conv1.k_tiles, weight(s.conv1), at);
+    start_with_bias(h1, bias(layout.bias1), at);
+    gather_product<kTiles, kPrecision, Size::half, false>(h1, memory.tile, columns, s.half, memory.offset, upper_left,
+                                                          layout.conv1.k_tiles, weight(layout.conv1), at);
     relu_and_round<kTiles, kPrecision>(h1);
     float h2[kTiles][4];
-    start_with_bias(h2, packed + s.bias2, at);
-    chain_product<kTiles, kPrecision>(h1, h2, weight(s.conv2));
+    start_with_bias(h2, bias(layout.bias2), at);
+    chain_product<kTiles, kPrecision>(h1, h2, weight(layout.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, weight(s.conv3), Size::outputs > 0 ? Size::columns3 : s.conv3.n_tiles,
-                                        memory.u, stride, pixels, at);
+    scatter_product<kTiles, kPrecision>(h2, weight(layout.conv3), layout.conv3.n_tiles, memory.u, stride, pixels, at);
   }
 }
 
@@ -212,7 +218,9 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
   const float* packed = task.packed + lane;
   const LanePlace at;
   if constexpr (own_kernel) {
-    copy_weights<Size::threads>(packed, 0, s.conv3_back.offset, memory.weights);
+    const FusedLayout layout = layout_of<kTiles, Size>(s);
+    copy_weights<Size::threads>(packed, 0, layout.conv3_back.offset, memory.weights);
+    copy_weights<Size::threads>(packed, layout.bias1, layout.bias3, memory.weights + layout.conv3_back.offset);
     commit_copies();
   } else {
     fill_offsets<Size::threads>(s, inputs, s.conv1.k_tiles * tile_columns, false, memory.offset);

@@ -32,8 +32,8 @@ constexpr int row_groups(int columns, int threads) {
 /// memory[column] = the sum of shares [rows, kColumns] over its rows in float64, for all threads of the block, which is
 /// one-dimensional: a thread adds every row_groups()-th row of four columns, then the groups are added in order.
 /// `memory` holds row_groups() * kColumns, and nobody reads it any more. A thread has kAtOnce rows in flight.
-template <int kColumns, int kAtOnce>
-__device__ void sum_rows(float* shares, int rows, Shared<double> memory) {
+template <int kColumns, int kAtOnce, class Pointer>
+__device__ void sum_rows(Pointer shares, int rows, Shared<double> memory) {
   constexpr int packs = kColumns / 4;
   const int threads = static_cast<int>(blockDim.x);
   const int thread = static_cast<int>(threadIdx.x);

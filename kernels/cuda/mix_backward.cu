@@ -11,10 +11,13 @@
 #include "kernels/cuda/mix.h"
 
 #include <algorithm>
+#include <span>
+#include <vector>
 
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/planes.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/steps.h"
 
 namespace evenflow::kernels::cuda {
 namespace {
@@ -28,6 +31,15 @@ constexpr int mix_threads(int channels) {
 }
 constexpr int mix_rounds(int channels) {
   return channels < 16 ? 1 : 2;
+}
+
+/// Whatever the maps' memory. The kernel counts in 32 bits.
+bool serves(int64_t channels, int64_t pixels) {
+  return (channels == 4 || channels == 8 || channels == 16) && pixels <= int64_t{1} << 30;
+}
+int64_t mix_blocks(int channels, int64_t pixels) {
+  const int64_t per_block = int64_t{mix_threads(channels)} * mix_rows / channels * mix_rounds(channels);
+  return std::min<int64_t>(most_mix_blocks, divide_up(pixels, per_block));
 }
 
 /// So many that the last block reads all shares of 128 windows' maps at once.
@@ -175,7 +187,8 @@ __device__ void mix_pixels(const MixShape& s, const MixPointers& p, const MixPar
   const int lane = static_cast<int>(threadIdx.x) % warp_size;
   const int row = lane / across * mix_rows;
   const unsigned in_block = threadIdx.x / warp_size * across + static_cast<unsigned>(lane % across);
-  for (unsigned first = blockIdx.x * of_block; first < s.items; first += gridDim.x * of_block) {
+  unsigned first = blockIdx.x * of_block;
+  do {  // once where there is nothing for the block, too
     const unsigned item = first + in_block;
     const bool any = item < s.items;
     const unsigned n = item / s.packs;
@@ -207,7 +220,8 @@ __device__ void mix_pixels(const MixShape& s, const MixPointers& p, const MixPar
     Pack<kWidth> own[mix_rows];
     take_rows(dy, row, own);
     add_products<kColumns>(own, x, sums);
-  }
+    first += gridDim.x * of_block;
+  } while (first < s.items);
 }
 
 /// Adds the totals of all blocks to the parameters' gradients.
@@ -215,7 +229,7 @@ template <int kChannels, bool kActnorm>
 __device__ void add_gradients(const MixPointers& p, Shared<float> w, Shared<double> totals) {
   constexpr int columns = kChannels + (kActnorm ? 1 : 0);
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kChannels * kChannels; i += mix_threads(kChannels)) {
+  for (int i = thread; i < kChannels * kChannels; i += static_cast<int>(blockDim.x)) {
     p.dweight[i] += static_cast<float>(totals[i / kChannels * columns + i % kChannels]);
   }
   if constexpr (kActnorm) {
@@ -236,7 +250,7 @@ __device__ void add_gradients(const MixPointers& p, Shared<float> w, Shared<doub
 
 template <int kChannels, int kWidth, bool kActnorm>
 __global__ void __launch_bounds__(mix_threads(kChannels))
-    mix_backward_kernel(LaneStrides lanes, MixShape s, MixPointers p, float* shares, unsigned* counters) {
+    mix_backward_kernel(LaneStrides lanes, MixShape s, MixPointers p, float* shares, bool left, unsigned* counters) {
   after_predecessor();
   constexpr int columns = kChannels + (kActnorm ? 1 : 0);
   constexpr int all = kChannels * columns;
@@ -245,7 +259,11 @@ __global__ void __launch_bounds__(mix_threads(kChannels))
   if constexpr (kActnorm) {
     to_lane(lanes, p.log_scale, p.dbias, p.dlog_scale);
   }
-  scratch_to_lane(lanes, shares);
+  if (left) {
+    to_lane(lanes, shares);
+  } else {
+    scratch_to_lane(lanes, shares);
+  }
   SharedMemory memory;
   const MixParameters parameters{memory.take<float>(kChannels * kChannels),
                                  memory.take<float>(kActnorm ? kChannels : 0)};
@@ -274,7 +292,7 @@ __global__ void __launch_bounds__(mix_threads(kChannels))
     }
     shares[static_cast<int64_t>(blockIdx.x) * all + i] = static_cast<float>(sum);
   }
-  if (is_last_block(counters, arrived)) {
+  if (!left && is_last_block(counters, arrived)) {
     sum_rows<all, mix_shares_at_once(kChannels)>(shares, static_cast<int>(gridDim.x), totals);
     add_gradients<kChannels, kActnorm>(p, parameters.w, totals);
   }
@@ -291,10 +309,11 @@ void launch_mix(Stream& stream, const MixBackward& task) {
              .dy_stride = task.dy.sample_stride,
              .dx_stride = task.dx.sample_stride};
   constexpr int threads = mix_threads(kChannels);
-  constexpr int64_t per_block = threads * mix_rows / kChannels;
-  const int64_t blocks = std::min<int64_t>(most_mix_blocks, divide_up(s.items, mix_rounds(kChannels) * per_block));
+  const int64_t blocks = mix_blocks(kChannels, x.n * x.pixels());
   const int columns = mix_columns(kChannels, actnorm);
-  auto* shares = static_cast<float*>(scratch(stream, blocks * columns * static_cast<int64_t>(sizeof(float))));
+  const bool left = task.shares.size > 0;
+  auto* shares = left ? task.shares.data
+                      : static_cast<float*>(scratch(stream, blocks * columns * static_cast<int64_t>(sizeof(float))));
   const MixPointers p{.x = x.data,
                       .dy = task.dy.data,
                       .weight = task.weight,
@@ -309,14 +328,91 @@ void launch_mix(Stream& stream, const MixBackward& task) {
           threads,
           static_cast<size_t>(mix_shared_bytes(kChannels, actnorm))},
          actnorm ? mix_backward_kernel<kChannels, kWidth, true> : mix_backward_kernel<kChannels, kWidth, false>, s, p,
-         shares, arrival_counters(stream));
+         shares, left, arrival_counters(stream));
+}
+
+/// A layer whose shares are to be added.
+struct LeftShares {
+  MixPointers p;
+  const float* shares;
+  int channels, blocks;
+};
+constexpr int adding_threads = 512;
+constexpr int adding_shared_bytes() {
+  int bytes = 0;
+  for (const int c : {4, 8, 16}) {
+    const int columns = mix_columns(c, true);
+    const int here = c * c * static_cast<int>(sizeof(float)) +
+                     row_groups(columns, adding_threads) * columns * static_cast<int>(sizeof(double));
+    bytes = here > bytes ? here : bytes;
+  }
+  return bytes;
+}
+
+template <int kChannels>
+__device__ void add_layer(const LeftShares& layer) {
+  constexpr int all = mix_columns(kChannels, true);
+  SharedMemory memory;
+  const Shared<float> w = memory.take<float>(kChannels * kChannels);
+  const Shared<double> totals = memory.take<double>(row_groups(all, adding_threads) * all);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread < kChannels * kChannels) {
+    w[thread] = layer.p.weight[thread];
+  }
+  sum_rows<all, mix_shares_at_once(kChannels)>(layer.shares, layer.blocks, totals);
+  add_gradients<kChannels, true>(layer.p, w, totals);
+}
+
+__global__ void __launch_bounds__(adding_threads) mix_add_shares_kernel(LaneStrides lanes, Steps<LeftShares> layers) {
+  after_predecessor();
+  LeftShares layer = layers.step[blockIdx.x];
+  MixPointers& p = layer.p;
+  to_lane(lanes, p.weight, p.log_scale, p.dweight, p.dbias, p.dlog_scale, layer.shares);
+  if (layer.channels == 4) {
+    add_layer<4>(layer);
+  } else if (layer.channels == 8) {
+    add_layer<8>(layer);
+  } else {
+    add_layer<16>(layer);
+  }
 }
 
 }  // namespace
 
 bool mix_backward_serves(ConstMap x) {
-  constexpr int64_t most_pixels = int64_t{1} << 30;  // the kernel counts in 32 bits
-  return (x.c == 4 || x.c == 8 || x.c == 16) && x.n * x.pixels() <= most_pixels;
+  return serves(x.c, x.n * x.pixels());
+}
+
+int64_t mix_share_floats(const ActnormInvconvBuffers& maps) {
+  const int64_t pixels = maps.n * maps.pixels;
+  const auto channels = static_cast<int>(maps.channels);
+  return serves(channels, pixels) ? mix_blocks(channels, pixels) * mix_columns(channels, true) : 0;
+}
+
+void mix_add_shares(Stream& stream, std::span<const ActnormInvconvShares> layers) {
+  std::vector<LeftShares> all;
+  for (const ActnormInvconvShares& layer : layers) {
+    const int64_t pixels = layer.maps.n * layer.maps.pixels;
+    const auto channels = static_cast<int>(layer.maps.channels);
+    if (pixels == 0 || !serves(channels, pixels)) {
+      continue;
+    }
+    all.push_back({.p = {.x = nullptr,
+                         .dy = nullptr,
+                         .weight = layer.weight.data,
+                         .log_scale = layer.parameters.log_scale.data,
+                         .dx = nullptr,
+                         .dweight = layer.dweight.data,
+                         .dbias = layer.gradients.bias.data,
+                         .dlog_scale = layer.gradients.log_scale.data},
+                   .shares = layer.shares.data,
+                   .channels = channels,
+                   .blocks = static_cast<int>(mix_blocks(channels, pixels))});
+  }
+  launch_all(std::span<const LeftShares>(all), [&](const Steps<LeftShares>& some, size_t, unsigned count) {
+    launch(stream, {"actnorm_invconv_add_shares", {count}, adding_threads, adding_shared_bytes()},
+           mix_add_shares_kernel, some);
+  });
 }
 
 void mix_backward(Stream& stream, const MixBackward& task) {

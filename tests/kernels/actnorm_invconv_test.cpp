@@ -81,7 +81,12 @@ TEST_P(ActnormInvconv, ForwardHasTheBitsOfBothAlone) {
   forward(x);  // in place
 }
 
-TEST_P(ActnormInvconv, BackwardHasTheBitsOfBothAloneAndGradientsWithinTheirBounds) {
+class ActnormInvconvGradients : public OpTest<MapShape> {
+ protected:
+  void expect_gradients(bool left_in_shares);
+};
+
+void ActnormInvconvGradients::expect_gradients(bool left_in_shares) {
   const MapShape& s = shape();
   Layer layer(s, device());
   const Maps x = s.random(layer.rng), dy = s.random(layer.rng);
@@ -100,6 +105,9 @@ TEST_P(ActnormInvconv, BackwardHasTheBitsOfBothAloneAndGradientsWithinTheirBound
                                       .parameters = layer.parameters(),
                                       .dx = expected_dx.view(),
                                       .gradients = {unused_bias.view(), unused_scale.view()}});
+  const kernels::ActnormInvconvBuffers maps{.n = s.n, .channels = s.c, .pixels = s.pixels()};
+  const GuardedBuffer<float> shares(left_in_shares ? kernels::actnorm_invconv_share_floats(device(), maps) : 0,
+                                    device());
   const auto backward = [&](const GuardedMap& to) {
     kernels::actnorm_invconv_backward(stream_, {.normalised = normalised.view(),
                                                 .dy = in.view(),
@@ -108,7 +116,17 @@ TEST_P(ActnormInvconv, BackwardHasTheBitsOfBothAloneAndGradientsWithinTheirBound
                                                 .dx = to.view(),
                                                 .gradients = layer.gradients(),
                                                 .dweight = layer.dweight.view(),
-                                                .workspace = workspace.view()});
+                                                .workspace = workspace.view(),
+                                                .shares = shares.view()});
+    if (shares.size() > 0) {
+      const kernels::ActnormInvconvShares left{.maps = maps,
+                                               .shares = shares.view(),
+                                               .parameters = layer.parameters(),
+                                               .weight = layer.weight.view(),
+                                               .gradients = layer.gradients(),
+                                               .dweight = layer.dweight.view()};
+      kernels::actnorm_invconv_add_shares(stream_, {.layers = only(left)});
+    }
     stream_.synchronise();
     EXPECT_EQ(to.values().values, expected_dx.values().values);
   };
@@ -149,6 +167,13 @@ TEST_P(ActnormInvconv, BackwardHasTheBitsOfBothAloneAndGradientsWithinTheirBound
   backward(in);  // in place
 }
 
+TEST_P(ActnormInvconvGradients, HaveTheBitsOfBothAloneAndAreWithinTheirBounds) {
+  expect_gradients(false);
+}
+TEST_P(ActnormInvconvGradients, AreTheSameOfSharesAddedLater) {
+  expect_gradients(true);
+}
+
 using ActnormInvconvBlocks = OpTest<MapShape>;
 
 TEST_P(ActnormInvconvBlocks, NoBitDependsOnWhichIsLast) {
@@ -181,6 +206,7 @@ TEST_P(ActnormInvconvBlocks, NoBitDependsOnWhichIsLast) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconv, on_every_backend(mixed_shapes()), case_name<MapShape>);
+INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconvGradients, on_every_backend(mixed_shapes()), case_name<MapShape>);
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconvBlocks, on_every_gpu(mixed_shapes()), case_name<MapShape>);
 

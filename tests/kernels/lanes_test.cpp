@@ -233,6 +233,9 @@ std::vector<LaneCase> lane_flow_cases() {
                        const kernels::ActnormParameters p{deal.floats(c), deal.floats(c)};
                        const kernels::ActnormGradients d{deal.floats(c), deal.floats(c)};
                        const Array<float> weight = deal.floats(c * c), dweight = deal.floats(c * c);
+                       const kernels::ActnormInvconvBuffers maps{.n = x.n, .channels = c, .pixels = x.pixels()};
+                       const Array<float> shares =
+                           deal.floats(kernels::actnorm_invconv_share_floats({kernels::DeviceType::cuda, 0}, maps));
                        if (stream != nullptr) {
                          kernels::actnorm_invconv_forward(
                              *stream, {.x = x, .parameters = p, .weight = weight, .normalised = normalised, .y = y});
@@ -243,7 +246,15 @@ std::vector<LaneCase> lane_flow_cases() {
                                                                      .dx = dx,
                                                                      .gradients = d,
                                                                      .dweight = dweight,
-                                                                     .workspace = workspace});
+                                                                     .workspace = workspace,
+                                                                     .shares = shares});
+                         const kernels::ActnormInvconvShares left{.maps = maps,
+                                                                  .shares = shares,
+                                                                  .parameters = p,
+                                                                  .weight = weight,
+                                                                  .gradients = d,
+                                                                  .dweight = dweight};
+                         kernels::actnorm_invconv_add_shares(*stream, {.layers = only(left)});
                        }
                      }});
     }
@@ -310,7 +321,8 @@ std::vector<LaneCase> lane_coupling_cases() {
                        const kernels::Device on{kernels::DeviceType::cuda, 0};
                        const Array<float> packed = deal.floats(kernels::coupling_packed_floats(on, s)),
                                           saved = deal.floats(samples * kernels::coupling_saved_floats(on, s)),
-                                          workspace = deal.floats(kernels::coupling_workspace_floats(on, s, samples));
+                                          workspace = deal.floats(kernels::coupling_workspace_floats(on, s, samples)),
+                                          shares = deal.floats(kernels::coupling_share_floats(on, s, samples));
                        const Map x = deal.map(4, 6, 4), y = deal.map(4, 6, 4);
                        const Array<double> log_det = deal.doubles(samples);
                        if (stream == nullptr) {
@@ -336,7 +348,10 @@ std::vector<LaneCase> lane_coupling_cases() {
                                                             .log_det_gradient = 0.5,
                                                             .dx = y,
                                                             .gradients = d,
-                                                            .workspace = workspace});
+                                                            .workspace = workspace,
+                                                            .shares = shares});
+                       const kernels::CouplingShares left{.shape = s, .n = samples, .shares = shares, .gradients = d};
+                       kernels::coupling_add_shares(*stream, {.steps = only(left)});
                      }});
     }
   }
