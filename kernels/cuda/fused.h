@@ -344,8 +344,8 @@ struct LanePixels {
   bool real[2];
 };
 
-/// to[pixel * stride + column] = in w for the lane's real pixels; `in` rounded.
-template <int kTiles, Precision kPrecision, class Pointer>
+/// to[pixel * stride + column] = in w for the lane's real pixels; `in` rounded. kUnroll column tiles at a time.
+template <int kTiles, Precision kPrecision, int kUnroll, class Pointer>
 __device__ void scatter_product(const float (&in)[kTiles][4], Pointer weight, int n_tiles, Shared<float> to, int stride,
                                 const LanePixels& pixels, const LanePlace& at) {
   constexpr int pairs = kTiles / 2;
@@ -358,7 +358,7 @@ __device__ void scatter_product(const float (&in)[kTiles][4], Pointer weight, in
   }
   const Shared<float> place[2] = {to + (pixels.pixel[0] * stride + 2 * at.t),
                                   to + (pixels.pixel[1] * stride + 2 * at.t)};
-#pragma unroll 3
+#pragma unroll kUnroll
   for (int i = 0; i < n_tiles; ++i) {
     // The next tile's weights are on their way while this one's are used.
     float b[pairs][2][2];

@@ -411,7 +411,7 @@ template <int kTiles, Precision kPrecision, bool kSums, int kOwn, bool kAll>
 __device__ void add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStages& group, Shared<float> stage,
                                    Shared<float> map, int channels, const int (&offset)[kOwn], const LanePlace& at,
                                    float (&feature_sums)[4]) {
-#pragma unroll 4
+#pragma unroll(kAll ? 4 : 2)  // 4 spills more in the kernel for any shape
   for (int warp = 0; warp < group.own; ++warp) {
     const int4 place = load4(group.upper_left + (warp * tile_pixels + 4 * at.t));
     const int pixel_bytes = channels * static_cast<int>(sizeof(float));
@@ -494,7 +494,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   sync_group<group_threads>();  // h2 has been read
   put<Side::left>(mine2, dz2, at);
   sync_group<group_threads>();
-#pragma unroll 4
+#pragma unroll(Size::half > 0 ? 4 : 2)
   for (int warp = 0; warp < group.own; ++warp) {
     const Shared<float> h1 = group.stage1 + (warp * stage + right_slot(at.g, 2 * at.t));
     sums.conv2.template add<kPrecision, true>(
@@ -510,8 +510,9 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   add_columns_of_map<kTiles, kPrecision, true>(sums.conv1, group, group.stage1 + sums.features, memory.x_tile, inputs,
                                                sums.x_at, at, sums.bias1);
   if (tile < strip.tiles) {
-    scatter_product<kTiles, kPrecision>(dz1, weight(layout.conv1_back), layout.conv1_back.n_tiles, memory.v,
-                                        scatter_stride(layout.conv1_back.n_tiles), pixels.lane, at);
+    scatter_product<kTiles, kPrecision, (Size::half > 0 ? 3 : 2)>(
+        dz1, weight(layout.conv1_back), layout.conv1_back.n_tiles, memory.v, scatter_stride(layout.conv1_back.n_tiles),
+        pixels.lane, at);
   }
 }
 

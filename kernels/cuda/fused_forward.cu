@@ -144,7 +144,8 @@ __device__ void carry_strip(const FusedShape& s, const float* packed, const Forw
     start_with_bias(h2, bias(layout.bias2), at);
     chain_product<kTiles, kPrecision>(h1, h2, weight(layout.conv2));
     relu_and_round<kTiles, kPrecision>(h2);
-    scatter_product<kTiles, kPrecision>(h2, weight(layout.conv3), layout.conv3.n_tiles, memory.u, stride, pixels, at);
+    scatter_product<kTiles, kPrecision, (Size::half > 0 ? 3 : 2)>(h2, weight(layout.conv3), layout.conv3.n_tiles,
+                                                                  memory.u, stride, pixels, at);
   }
 }
 
