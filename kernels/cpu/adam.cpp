@@ -51,7 +51,7 @@ void adam(const AdamFactors& a, const float* gradient, float* parameter, float* 
 }
 
 const char* target_name() {
-  return hwy::TargetName(HWY_TARGET);
+  return HWY_TARGET == HWY_AVX3 ? "AVX-512" : hwy::TargetName(HWY_TARGET);  // Highway says AVX3
 }
 
 }  // namespace evenflow::kernels::cpu::HWY_NAMESPACE

@@ -99,22 +99,21 @@ HWY_INLINE void for_each_vector(int64_t width, int64_t step, Whole whole, Part p
 
 // The affine part, row by row: maps of s and t are padded, x and y dense. What a row has over whole vectors goes
 // through a vector of its own, filled up with zeros.
-template <CouplingKind kKind>
-double affine_forward_rows(const PaddedPlane& plane, const float* s, const float* t, const float* x, float* y) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+template <CouplingKind kKind, class D>
+double affine_forward_rows(D d, const PaddedPlane& plane, const float* s, const float* t, const float* x, float* y) {
+  using V = hn::Vec<D>;
   const int64_t step = static_cast<int64_t>(hn::Lanes(d));
-  LogGainSum<decltype(d), V> log_det(d);
+  LogGainSum<D, V> log_det(d);
   for (int64_t row = 0; row < plane.h; ++row) {
     for_each_vector(
         plane.w, step,
         [&](int64_t i) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, hn::LoadU(d, s + i));
+          const Gain<kKind, D, V> gain(d, hn::LoadU(d, s + i));
           hn::StoreU(hn::Mul(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, t + i)), gain.g), d, y + i);
           log_det.add(gain.linear, gain.factor);
         },
         [&](int64_t i, int64_t count) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, load_partial(d, s + i, count));
+          const Gain<kKind, D, V> gain(d, load_partial(d, s + i, count));
           store_partial(hn::Mul(hn::Add(load_partial(d, x + i, count), load_partial(d, t + i, count)), gain.g), d,
                         y + i, count);
           const auto inside = hn::FirstN(d, static_cast<size_t>(count));
@@ -128,20 +127,19 @@ double affine_forward_rows(const PaddedPlane& plane, const float* s, const float
   return log_det.total();
 }
 
-template <CouplingKind kKind>
-void affine_inverse_rows(const PaddedPlane& plane, const float* s, const float* t, const float* y, float* x) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+template <CouplingKind kKind, class D>
+void affine_inverse_rows(D d, const PaddedPlane& plane, const float* s, const float* t, const float* y, float* x) {
+  using V = hn::Vec<D>;
   const int64_t step = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t row = 0; row < plane.h; ++row) {
     for_each_vector(
         plane.w, step,
         [&](int64_t i) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, hn::LoadU(d, s + i));
+          const Gain<kKind, D, V> gain(d, hn::LoadU(d, s + i));
           hn::StoreU(hn::Sub(hn::Div(hn::LoadU(d, y + i), gain.g), hn::LoadU(d, t + i)), d, x + i);
         },
         [&](int64_t i, int64_t count) HWY_ATTR {
-          const Gain<kKind, decltype(d), V> gain(d, load_partial(d, s + i, count));
+          const Gain<kKind, D, V> gain(d, load_partial(d, s + i, count));
           store_partial(hn::Sub(hn::Div(load_partial(d, y + i, count), gain.g), load_partial(d, t + i, count)), d,
                         x + i, count);
         });
@@ -152,10 +150,9 @@ void affine_inverse_rows(const PaddedPlane& plane, const float* s, const float* 
   }
 }
 
-template <CouplingKind kKind>
-AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackward task) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+template <CouplingKind kKind, class D>
+AffineGainGradients affine_backward_rows(D d, const PaddedPlane& plane, AffineBackward task) {
+  using V = hn::Vec<D>;
   const int64_t step = static_cast<int64_t>(hn::Lanes(d));
   AffineGainGradients sums;
   for (int64_t row = 0; row < plane.h; ++row) {
@@ -163,7 +160,7 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
     V sum_t = hn::Zero(d);
     V ds = sum_s;  // what `at` leaves beside dx
     const auto at = [&](V s, V t, V x, V dy) HWY_ATTR {
-      const Gain<kKind, decltype(d), V> gain(d, s);
+      const Gain<kKind, D, V> gain(d, s);
       const V dx = hn::Mul(dy, gain.g);
       ds = hn::Mul(hn::MulAdd(dx, hn::Add(x, t), hn::Set(d, task.log_det_gradient)), gain.slope);
       sum_s = hn::MulAdd(ds, s, sum_s);  // beyond a row s and t are zero
@@ -205,9 +202,9 @@ AffineGainGradients affine_backward_rows(const PaddedPlane& plane, AffineBackwar
 }
 
 // y = f(x, t), row by row, t padded.
-template <class Function>
-HWY_INLINE void shift_rows(const PaddedPlane& plane, const float* t, const float* x, float* y, const Function& f) {
-  const hn::ScalableTag<float> d;
+template <class D, class Function>
+HWY_INLINE void shift_rows_of(D d, const PaddedPlane& plane, const float* t, const float* x, float* y,
+                              const Function& f) {
   for (int64_t row = 0; row < plane.h; ++row) {
     for_each_vector(
         plane.w, static_cast<int64_t>(hn::Lanes(d)),
@@ -220,20 +217,22 @@ HWY_INLINE void shift_rows(const PaddedPlane& plane, const float* t, const float
     y += plane.w;
   }
 }
+template <class Function>
+HWY_INLINE void shift_rows(const PaddedPlane& plane, const float* t, const float* x, float* y, const Function& f) {
+  with_row_vectors(plane.w, [&](auto d) { shift_rows_of(d, plane, t, x, y, f); });
+}
 
 void shift_forward(const PaddedPlane& plane, const float* t, const float* x, float* y) {
-  using V = hn::Vec<hn::ScalableTag<float>>;
-  shift_rows(plane, t, x, y, [](V a, V b) HWY_ATTR { return hn::Add(a, b); });
+  shift_rows(plane, t, x, y, [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); });
 }
 
 void shift_inverse(const PaddedPlane& plane, const float* t, const float* y, float* x) {
-  using V = hn::Vec<hn::ScalableTag<float>>;
-  shift_rows(plane, t, y, x, [](V a, V b) HWY_ATTR { return hn::Sub(a, b); });
+  shift_rows(plane, t, y, x, [](auto a, auto b) HWY_ATTR { return hn::Sub(a, b); });
 }
 
-double shift_backward(const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt) {
-  const hn::ScalableTag<float> d;
-  using V = hn::Vec<decltype(d)>;
+template <class D>
+double shift_backward_rows(D d, const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt) {
+  using V = hn::Vec<D>;
   const V scale = hn::Set(d, gain);
   double total = 0;
   for (int64_t row = 0; row < plane.h; ++row) {
@@ -259,21 +258,31 @@ double shift_backward(const PaddedPlane& plane, const float* t, const float* dy,
   return total;
 }
 
+double shift_backward(const PaddedPlane& plane, const float* t, const float* dy, float gain, float* dt) {
+  return with_row_vectors(plane.w, [&](auto d) { return shift_backward_rows(d, plane, t, dy, gain, dt); });
+}
+
 double affine_forward(CouplingKind kind, const PaddedPlane& plane, const float* s, const float* t, const float* x,
                       float* y) {
-  return kind == CouplingKind::sigmoid ? affine_forward_rows<CouplingKind::sigmoid>(plane, s, t, x, y)
-                                       : affine_forward_rows<CouplingKind::tanh>(plane, s, t, x, y);
+  return with_row_vectors(plane.w, [&](auto d) {
+    return kind == CouplingKind::sigmoid ? affine_forward_rows<CouplingKind::sigmoid>(d, plane, s, t, x, y)
+                                         : affine_forward_rows<CouplingKind::tanh>(d, plane, s, t, x, y);
+  });
 }
 
 void affine_inverse(CouplingKind kind, const PaddedPlane& plane, const float* s, const float* t, const float* y,
                     float* x) {
-  kind == CouplingKind::sigmoid ? affine_inverse_rows<CouplingKind::sigmoid>(plane, s, t, y, x)
-                                : affine_inverse_rows<CouplingKind::tanh>(plane, s, t, y, x);
+  with_row_vectors(plane.w, [&](auto d) {
+    kind == CouplingKind::sigmoid ? affine_inverse_rows<CouplingKind::sigmoid>(d, plane, s, t, y, x)
+                                  : affine_inverse_rows<CouplingKind::tanh>(d, plane, s, t, y, x);
+  });
 }
 
 AffineGainGradients affine_backward(CouplingKind kind, const PaddedPlane& plane, const AffineBackward& task) {
-  return kind == CouplingKind::sigmoid ? affine_backward_rows<CouplingKind::sigmoid>(plane, task)
-                                       : affine_backward_rows<CouplingKind::tanh>(plane, task);
+  return with_row_vectors(plane.w, [&](auto d) {
+    return kind == CouplingKind::sigmoid ? affine_backward_rows<CouplingKind::sigmoid>(d, plane, task)
+                                         : affine_backward_rows<CouplingKind::tanh>(d, plane, task);
+  });
 }
 
 }  // namespace evenflow::kernels::cpu::HWY_NAMESPACE

@@ -13,16 +13,10 @@
 
 namespace evenflow::kernels::cpu {
 
-struct Processor {
-  bool amd = false;
-  int family = 0;       ///< as /proc/cpuinfo says it
-  int64_t targets = 0;  ///< Highway's bits of what it supports and kernels are compiled for
-};
-
-/// The targets to leave out: Highway's bits. `wanted`: EVENFLOW_CPU_TARGET's value, or empty. AVX-512 is left out by
-/// itself on AMD's family 25 (Zen 4), whose 512-bit operations take two cycles: 0.83 to 0.87 times AVX2's speed in
-/// training. Other families keep it: not measured. DeviceError: not a known name, or not of this processor.
-int64_t targets_to_leave_out(const Processor& processor, std::string_view wanted);
+/// The targets to leave out, as Highway's bits; of an empty `wanted` (EVENFLOW_CPU_TARGET's value) none: the newest
+/// instruction set is the fastest where that was measured (docs/performance.md). `supported`: what the processor has
+/// and kernels are compiled for. DeviceError: not a known name, or not of this processor.
+int64_t targets_to_leave_out(int64_t supported, std::string_view wanted);
 
 /// EVENFLOW_CONVOLUTIONS's value, or empty (Winograd's). DeviceError: not a known name.
 bool wants_winograd(std::string_view convolutions);
@@ -32,7 +26,7 @@ void choose();
 
 /// What was chosen.
 bool use_winograd();
-/// For people: "AVX2", why not AVX-512 where the processor has it, and what the environment changed.
+/// For people: "AVX2", and what the environment changed.
 std::string describe_choices();
 
 }  // namespace evenflow::kernels::cpu

@@ -79,7 +79,8 @@ HWY_NOINLINE void conv_tile(const Conv& task, const Taps& taps, const float* wei
         V w[kM];
         repeat<kM>([&](auto m) EVENFLOW_BODY { w[m] = hn::Set(d, weights[m]); });
         repeat<kN>([&](auto n) EVENFLOW_BODY {
-          const V x = hn::LoadU(d, at + n * step);
+          V x = hn::LoadU(d, at + n * step);
+          keep_in_register(x);
           repeat<kM>([&](auto m) EVENFLOW_BODY { sum[m][n] = hn::MulAdd(w[m], x, sum[m][n]); });
         });
       }
@@ -121,6 +122,20 @@ void conv_threes(const Conv& task, const Taps& taps, const float* weights, int64
   conv_groups<kM, 2, kTaps, kEpilogue>(task, taps, weights, first_output, groups, p, end);
 }
 
+#if EVENFLOW_WIDE
+// Tiles of six vectors, and of four where seven, eight or four are left; conv_threes does the others.
+template <int kTaps, ConvEpilogue kEpilogue>
+int64_t conv_sixes(const Conv& task, const Taps& taps, const float* weights, int64_t groups, int64_t end) {
+  const int64_t vectors = (end + lanes() - 1) / lanes();
+  const int64_t rest = vectors % 6;
+  const int64_t left = vectors > 6 && (rest == 1 || rest == 2) ? rest + 6 : rest;
+  const int64_t fours = left == 8 ? 2 : left == 7 || left == 4 ? 1 : 0;
+  const int64_t sixes_end = (vectors - left) * lanes();
+  const int64_t p = conv_groups<4, 6, kTaps, kEpilogue>(task, taps, weights, 0, groups, 0, sixes_end);
+  return conv_groups<4, 4, kTaps, kEpilogue>(task, taps, weights, 0, groups, p, sixes_end + 4 * fours * lanes());
+}
+#endif
+
 template <int kTaps, ConvEpilogue kEpilogue>
 void conv_outputs(const Conv& task) {
   const Taps taps = make_taps(task.row_stride, kTaps, task.transposed);
@@ -131,7 +146,7 @@ void conv_outputs(const Conv& task) {
   if (fours > 0) {
     int64_t p = 0;
 #if EVENFLOW_WIDE
-    p = conv_groups<4, 6, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end - 3 * lanes());
+    p = conv_sixes<kTaps, kEpilogue>(task, taps, weights, fours, end);
 #endif
     conv_threes<4, kTaps, kEpilogue>(task, taps, weights, 0, fours, p, end);
     weights += first * task.inputs * kTaps;
@@ -184,7 +199,8 @@ HWY_INLINE void dot_block(ChannelPlanes<const float> a, const float* const* b, i
     V x[kK];
     repeat<kK>([&](auto k) EVENFLOW_BODY { x[k] = hn::LoadU(d, b[k] + p); });
     repeat<kM>([&](auto m) EVENFLOW_BODY {
-      const V g = hn::LoadU(d, a[m] + p);
+      V g = hn::LoadU(d, a[m] + p);
+      keep_in_register(g);
       repeat<kK>([&](auto k) EVENFLOW_BODY { sum[m][k] = hn::MulAdd(g, x[k], sum[m][k]); });
     });
   }

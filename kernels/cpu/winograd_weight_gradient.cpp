@@ -74,7 +74,8 @@ HWY_NOINLINE void weight_block(D d, const Transformed& v, const Transformed& u, 
         V at[3];
         repeat<3>([&](auto t) EVENFLOW_BODY { at[t] = hn::LoadU(d, x + t); });
         repeat<kM>([&](auto m) EVENFLOW_BODY {
-          const V dout = hn::Load(d, g + m * v_channel);
+          V dout = hn::Load(d, g + m * v_channel);
+          keep_in_register(dout);
           repeat<3>([&](auto t) EVENFLOW_BODY { sum[m][t] = hn::MulAdd(dout, at[t], sum[m][t]); });
         });
       }
