@@ -44,6 +44,10 @@ TEST_P(ProfileEmulated, MeasuresEveryOperationItsKernelsAndTheGraph) {
   std::set<std::string> expected = operations(run_profile(settings));
   expected.insert(" select_batch");
   expected.erase(" sum_rows");
+  expected.insert(" actnorm_invconv_add_shares");
+  if (GetParam() == io::CouplingKernels::fused) {
+    expected.insert(" coupling_add_shares");
+  }
   EXPECT_EQ(operations(gpu), expected);
 
   EXPECT_EQ(gpu.device, "cuda:0");
