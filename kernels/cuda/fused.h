@@ -91,14 +91,17 @@ constexpr int backward_weight_floats(const FusedLayout& s) {
 
 /// A stage holds a tile's features of 16 pixels in shared memory, as a product of weight gradients wants them, whose k
 /// are pixels: lane t's of its first k tile are 2t and 2t + 8, of its second 2t + 1 and 2t + 9. Slot g of a row is what
-/// a lane has of the pixels g and g + 8. left: [row of 8 to 16 features][slot][pixel: feature, feature + 8], a slot
-/// stored and loaded as 16 bytes. right: [feature][slot][pixel], a slot stored as 8 bytes, two loaded as 16. Within 128
-/// bytes slots are exchanged (left_slot, right_slot), so that neither meets bank conflicts.
+/// a lane has of the pixels g and g + 8.
+///
+/// Left: [row of 8 to 16 features][slot][pixel: feature, feature + 8], a slot stored and loaded as 16 bytes.
+/// Right: [feature][slot][pixel], a slot stored as 8 bytes, two loaded as 16.
+///
+/// Within 128 bytes slots are exchanged (left_slot, right_slot), so that neither meets bank conflicts.
 constexpr int stage_floats(int padded) {
   return padded * tile_pixels;
 }
-/// From a column tile to the next one in a stage, half of a left one's pair.
-inline constexpr int left_tile_floats = tile_columns * tile_pixels, right_tile_floats = tile_columns * tile_pixels;
+/// From a column tile to the next one.
+inline constexpr int stage_tile_floats = tile_columns * tile_pixels;
 /// Where slot `g` of a left stage's row lies.
 constexpr int left_slot(int row, int g) {
   return row * 2 * tile_pixels + 4 * (g ^ row % tile_columns);
@@ -257,8 +260,8 @@ class TapRows {
   bool right_;
 };
 
-/// out[pixel, f] += sum over k of map[pixel, k] w[k, f]: a 3 x 3 convolution, the map's values picked up where they
-/// lie. `value(r, k_tile, which)`: of pixel g + 8 r and k = 8 k_tile + 4 which + t. Of filled_tiles k tiles.
+/// gather_product's part of k tiles 2 pair and, if it has values, 2 pair + 1 (`second`). `value(r, k_tile, which)`: the
+/// map's of pixel g + 8 r and k = 8 k_tile + 4 which + t.
 template <int kTiles, Precision kPrecision, class Pointer, class Value>
 __device__ void gather_pair(float (&out)[kTiles][4], int pair, bool second, Pointer weight, const Value& value) {
   float a[2][4] = {};

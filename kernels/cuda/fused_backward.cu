@@ -3,12 +3,13 @@
 // affine.cu or shift.cu has done that before for all. Grid: as many blocks as the GPU has multiprocessors, each with a
 // fixed share of the strips of all windows. A warp carries 16 pixels through the network and back; the weight
 // gradients' tiles stay in registers, each tile in one warp of every group that shares its pixels, until a block has
-// done all. A second launch adds up the blocks' shares. Traffic, per element of x: 12 bytes in (x, dy, what forward
-// kept), rows around a strip again, and 4 out (dx); per block one row of all gradients out, read once by the second
-// launch. Sums: a weight gradient over a group's pixels in the order of its rounds, float32 (tensor cores); the block's
-// groups in order, float32; blocks every 8th in order, then those 8, float64. The order depends on the number of
-// multiprocessors. Hidden maps are not kept for it: at hidden width 32 they are 4 to 16 times x. Dropped: each tile in
-// one warp of the block, its operands loaded 4 bytes at a time (25 instructions a product, 14 now: block 1, H200).
+// done all. A second launch adds up the blocks' shares, at once or for all couplings of a pass. Traffic, per element of
+// x: 12 bytes in (x, dy, what forward kept), rows around a strip again, and 4 out (dx); per block one row of all
+// gradients out, read once by the second launch. Sums: a weight gradient over a group's pixels in the order of its
+// rounds, float32 (tensor cores); the block's groups in order, float32; blocks every 8th in order, then those 8,
+// float64. The order depends on the number of multiprocessors. Hidden maps are not kept for it: at hidden width 32 they
+// are 4 to 16 times x. Dropped: each tile in one warp of the block, its operands loaded 4 bytes at a time (25
+// instructions a product, 14 now: block 1, H200).
 #include <algorithm>
 #include <span>
 #include <vector>
@@ -268,13 +269,13 @@ __device__ void put(Shared<float> stage, const float (&v)[kTiles][4], const Lane
       const Shared<float> slot = stage + left_slot(feature, at.g);
 #pragma unroll
       for (int i = 0; i < kTiles; i += 2) {
-        store4(slot + i * left_tile_floats, make_float4(v[i][j], v[i + 1][j], v[i][j + 2], v[i + 1][j + 2]));
+        store4(slot + i * stage_tile_floats, make_float4(v[i][j], v[i + 1][j], v[i][j + 2], v[i + 1][j + 2]));
       }
     } else {
       const Shared<float> slot = stage + right_slot(feature, at.g);
 #pragma unroll
       for (int i = 0; i < kTiles; ++i) {
-        store2(slot + i * right_tile_floats, make_float2(v[i][j], v[i][j + 2]));
+        store2(slot + i * stage_tile_floats, make_float2(v[i][j], v[i][j + 2]));
       }
     }
   }
@@ -311,7 +312,7 @@ __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const Lane
       const Shared<float> slot = h + left_slot(feature, at.g);
 #pragma unroll
       for (int i = 0; i < kTiles; i += 2) {
-        const float4 there = load4(slot + i * left_tile_floats);
+        const float4 there = load4(slot + i * stage_tile_floats);
         pass(dh[i][j], there.x);
         pass(dh[i + 1][j], there.y);
         pass(dh[i][j + 2], there.z);
@@ -321,7 +322,7 @@ __device__ void through_relu(float (&dh)[kTiles][4], Shared<float> h, const Lane
       const Shared<float> slot = h + right_slot(feature, at.g);
 #pragma unroll
       for (int i = 0; i < kTiles; ++i) {
-        const float2 there = load2(slot + i * right_tile_floats);
+        const float2 there = load2(slot + i * stage_tile_floats);
         pass(dh[i][j], there.x);
         pass(dh[i][j + 2], there.y);
       }
@@ -499,7 +500,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
     const Shared<float> h1 = group.stage1 + (warp * stage + right_slot(at.g, 2 * at.t));
     sums.conv2.template add<kPrecision, true>(
         group.stage2 + (warp * stage + sums.features), at, sums.bias2,
-        [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * right_tile_floats); });
+        [&](int i) { return load4(h1 + (sums.part * D::own2 + i) * stage_tile_floats); });
   }
   float dz1[kTiles][4] = {};
   chain_product<kTiles, kPrecision>(dz2, dz1, weight(layout.conv2_back));

@@ -1,6 +1,7 @@
 // Grid. Of c = 4, 8 or 16 channels, c / 4 lanes of a warp share a pixel (a pack of 4 where planes are aligned and c is
 // below 16): each reads all channels of x and dy, and has four channels of dx and, over all of its pixels, four rows of
-// dW in registers. At most 128 blocks, one per multiprocessor of a large GPU; the last to finish adds their shares up.
+// dW in registers. At most 128 blocks, one per multiprocessor of a large GPU; the last to finish adds their shares up,
+// unless they are left for mix_add_shares, a block for each layer.
 // Traffic: 12 bytes per element, and 4 c (c + 1) bytes per block.
 // Sums: dx over channels in order, float32. dW and the sums of dy: a thread's pixels, then its warp's lanes in a tree,
 // float32; warps in order and then blocks (last_block.h) in float64. The order depends on the shape alone. Actnorm's
