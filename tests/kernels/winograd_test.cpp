@@ -20,7 +20,6 @@ namespace {
 using kernels::cpu::ChannelPlanes;
 using kernels::cpu::Conv;
 using kernels::cpu::ConvEpilogue;
-using kernels::cpu::ConvWeightGradient;
 using kernels::cpu::PaddedPlane;
 using kernels::cpu::winograd_rows;
 using reference::Vector;
