@@ -264,8 +264,8 @@ PaperStudy run_paper(const PaperOptions& options) {
     return paper;
   }
 
-  std::vector<double> k = paper.choice.chosen.condition.k;
-  k.resize(std::min<size_t>(k.size(), 1));  // of the velocity, the first column
+  const std::vector<double>& all = paper.choice.chosen.condition.k;
+  const std::vector<double> k = all.empty() ? all : std::vector{all.front()};  // of the velocity, the first column
   const System chosen = chosen_system(plan, paper.choice);
   const System multi = constrained(plan, blocks, k, io::CouplingKind::sigmoid);
   const System multi_additive = constrained(plan, blocks, k, io::CouplingKind::additive);
