@@ -278,12 +278,8 @@ inline int4 load4(Shared<int> p, emulation::Place place = emulation::Place::curr
   const auto at = [&](int i) -> int { return p[emulation::Index(i, place)]; };
   return {at(0), at(1), at(2), at(3)};
 }
-inline void store2(Shared<float> p, float2 v, emulation::Place place = emulation::Place::current()) {
-  check_aligned_pair(p.checked(0, 2, place), place);
-  p[emulation::Index(0, place)] = v.x;
-  p[emulation::Index(1, place)] = v.y;
-}
-inline void store2(Shared<int> p, int2 v, emulation::Place place = emulation::Place::current()) {
+template <class T, class Pair>
+void store2(Shared<T> p, Pair v, emulation::Place place = emulation::Place::current()) {
   check_aligned_pair(p.checked(0, 2, place), place);
   p[emulation::Index(0, place)] = v.x;
   p[emulation::Index(1, place)] = v.y;
