@@ -66,9 +66,13 @@ bool wants_winograd(std::string_view convolutions) {
   return false;
 }
 
+int64_t available_targets() {
+  return (hwy::SupportedTargets() & HWY_TARGETS) | HWY_STATIC_TARGET;
+}
+
 void choose() {
   winograd_chosen = wants_winograd(from_environment(convolutions_variable));
-  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+  const int64_t supported = available_targets();
   const int64_t left_out = targets_to_leave_out(supported, from_environment(target_variable)) & supported;
   if (left_out != 0) {
     hwy::DisableTargets(left_out);

@@ -13,9 +13,12 @@
 
 namespace evenflow::kernels::cpu {
 
+/// The targets that kernels are compiled for and this processor has, as Highway's bits; the static one among them.
+int64_t available_targets();
+
 /// The targets to leave out, as Highway's bits; of an empty `wanted` (EVENFLOW_CPU_TARGET's value) none: the newest
-/// instruction set is the fastest where that was measured (docs/performance.md). `supported`: what the processor has
-/// and kernels are compiled for. DeviceError: not a known name, or not of this processor.
+/// instruction set is the fastest where that was measured (docs/performance.md). `supported`: those
+/// available. DeviceError: not a known name, or not of this processor.
 int64_t targets_to_leave_out(int64_t supported, std::string_view wanted);
 
 /// EVENFLOW_CONVOLUTIONS's value, or empty (Winograd's). DeviceError: not a known name.

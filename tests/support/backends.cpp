@@ -7,6 +7,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/check.h"
+#include "kernels/cpu/choices.h"
 
 namespace evenflow::tests {
 
@@ -16,10 +17,9 @@ std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend) {
 
 std::vector<BackendUnderTest> backends_under_test() {
   std::vector<BackendUnderTest> out;
-  // The kernels' targets (kernels/CMakeLists.txt). The static one is what every machine can run.
   for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_STATIC_TARGET}}) {
     const bool known = std::any_of(out.begin(), out.end(), [&](const auto& b) { return b.instruction_set == target; });
-    if (known || (target != HWY_STATIC_TARGET && (hwy::SupportedTargets() & target) == 0)) {
+    if (known || (kernels::cpu::available_targets() & target) == 0) {
       continue;
     }
     out.push_back({.device = {},
