@@ -123,6 +123,18 @@ void add_windows(std::map<std::string, Values>& out, const train::Detector& dete
   out["zc"].latents = out["zd"].latents = true;
 }
 
+/// Of a VAE's divergence, which when large is mostly exp(l) of a log-variance l: that moves by |l| times what l moves
+/// by.
+void set_divergence_magnitudes(std::map<std::string, Values>& out, const std::string& score, double weight) {
+  std::vector<double> magnitudes;
+  for (const double value : out[window_name("score_kld")].values) {
+    const double divergence = value * std::log(std::max(std::numbers::e, value));
+    magnitudes.push_back(std::max(out[score].least_magnitudes.front(), weight * divergence));
+  }
+  out[window_name(score)].least_magnitudes = magnitudes;
+  out[score].least_magnitudes = {*std::max_element(magnitudes.begin(), magnitudes.end())};
+}
+
 /// Of scores that may be differences of likelihoods' parts, and of estimates, v0 plus what a latent says.
 void set_magnitudes(std::map<std::string, Values>& out, const train::Detector& detector) {
   constexpr double share = 0.01;
@@ -136,6 +148,10 @@ void set_magnitudes(std::map<std::string, Values>& out, const train::Detector& d
     if (score.unit == "nats") {
       out[score.name].least_magnitudes = out[window_name(score.name)].least_magnitudes = {least};
     }
+  }
+  if (const io::Config& config = detector.model().config; config.model.kind == io::ModelKind::vae) {
+    set_divergence_magnitudes(out, "score_kld", 1.0);
+    set_divergence_magnitudes(out, "score_loss", config.vae.beta);
   }
   out["score"].least_magnitudes = out[detector.score_name()].least_magnitudes;
   const io::ConditionData& condition = detector.model().condition;

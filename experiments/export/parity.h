@@ -36,7 +36,7 @@ std::vector<float> normalised_windows(const io::ModelData& model, std::span<cons
 /// The largest difference of an output, over a magnitude: of latents that of the clip's largest; of other figures their
 /// own, 1 at least. Where figures cancel, float32 knows no better: of a score in nats the magnitude is at least a
 /// hundredth of the parts of a likelihood that it may be a difference of (flow::Model::terms()), of an estimate the
-/// parameter's mean in training.
+/// parameter's mean in training, of a VAE's divergence and loss the divergence times its logarithm.
 struct ParityError {
   std::string output, clip;
   double relative = 0;
