@@ -111,8 +111,7 @@ std::vector<int64_t> known_points(const train::ScoreTable& table) {
 std::string calibrated_of(const train::ScoreTable& table, const std::string& score) {
   for (const train::DerivedScore& derived : train::derived_scores()) {
     const auto& names = table.score_names;
-    if (derived.of == score && derived.rests_on == train::DerivedScore::RestsOn::calibration &&
-        std::find(names.begin(), names.end(), derived.score.name) != names.end()) {
+    if (derived.calibrates(score) && std::find(names.begin(), names.end(), derived.score.name) != names.end()) {
       return derived.score.name;
     }
   }

@@ -29,8 +29,7 @@ void require_refit(const train::Detector& detector, const std::string& score) {
   const std::vector<std::string> names = detector.score_names();
   std::string calibrated;
   for (const train::DerivedScore& derived : train::derived_scores()) {
-    if (derived.rests_on != train::DerivedScore::RestsOn::calibration ||
-        std::find(names.begin(), names.end(), derived.of) == names.end()) {
+    if (!train::needs_calibration(derived.score.name) || !train::operands_of(derived, names)) {
       continue;
     }
     if (derived.score.name == score) {

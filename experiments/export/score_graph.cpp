@@ -55,9 +55,11 @@ class DerivedGraph {
       using enum train::DerivedScore::RestsOn;
       switch (derived->rests_on) {
         case reference:
-          return distance_from_mean(derived->of);
+          return distance_from_mean(derived->of.front());
         case calibration:
-          return calibrated(derived->of);
+          return calibrated(derived->of.front());
+        case scores:
+          return mean_of(derived->of);
         case points:
           if (name == "score_mahalanobis" || name == "score_nearest") {
             return name == "score_nearest" ? among_points().nearest : among_points().mahalanobis;
@@ -77,6 +79,14 @@ class DerivedGraph {
     const auto found = std::find_if(normal_.references.begin(), normal_.references.end(),
                                     [&](const io::ScoreReference& reference) { return reference.score == of; });
     return graph_.node("Abs", {graph_.subtract(score(of), graph_.number(found->mean))});
+  }
+
+  Value mean_of(const std::vector<std::string>& of) {
+    Value sum = score(of.front());
+    for (size_t i = 1; i < of.size(); ++i) {
+      sum = graph_.add(sum, score(of[i]));
+    }
+    return graph_.multiply(sum, graph_.number(1.0 / static_cast<double>(of.size())));
   }
 
   Value calibrated(const std::string& of) {

@@ -251,9 +251,9 @@ class Report {
 
   void add_scores(const std::string& name, PageTable& table) const {
     bool first = true;
-    for (const char* score :
-         {"nll", "score_zc_logdet", "score_zc", "score_scatter", "nll_given_v", "score_calibrated",
-          "score_zc_calibrated", "score_zc_logdet_calibrated", "score_mahalanobis", "score_nearest"}) {
+    for (const char* score : {"nll", "score_zc_logdet", "score_zc", "score_scatter", "nll_given_v", "score_calibrated",
+                              "score_zc_calibrated", "score_zc_logdet_calibrated", "score_combined",
+                              "score_mahalanobis", "score_nearest"}) {
       if (find_auc(t_, name, score, "all") == nullptr) {
         continue;
       }

@@ -202,6 +202,19 @@ TEST_F(Calibrate, CalibratedScoresAreLearntAnew) {
   EXPECT_TRUE(std::includes(found.begin(), found.end(), of_score->values.begin(), of_score->values.end()));
 }
 
+TEST_F(Calibrate, WhatIsCombinedOfCalibratedScoresIsLearntAnewWithThem) {
+  const Outcome outcome = calibrate({"--refit", "--score", "score_combined", "--false-alarms", "0.2"});
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out, HasSubstr("learnt anew from 14 further clips"));
+  EXPECT_EQ(io::read_model(model()).threshold.score, "score_combined");
+  expect_done(score(normals()));
+  const train::ScoreTable table = scores();
+  for (const train::ClipScore& clip : table.clips) {
+    EXPECT_EQ(clip.score, table.value(clip, "score_combined"));
+    EXPECT_TRUE(std::isfinite(clip.score));
+  }
+}
+
 TEST_F(Calibrate, ScoringCanDecideOtherwiseForOneRun) {
   const std::string before = get(model());
   expect_refused(score(normals(), {"--false-alarms", "0.1"}), 3, {"1 normal clip", "evenflow calibrate"});

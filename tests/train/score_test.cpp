@@ -11,6 +11,7 @@
 #include "io/error.h"
 #include "io/hdf5_file.h"
 #include "tests/train/train_fixture.h"
+#include "train/detect/calibration.h"
 #include "train/detect/score_clips.h"
 #include "train/detect/score_set.h"
 #include "train/detect/speeds.h"
@@ -470,11 +471,12 @@ TEST_F(ScoreTest, ScoresSurviveTheCsv) {
   write_scores(file, scored);
   EXPECT_THAT(
       io::read_text(file),
-      ::testing::StartsWith("path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
-                            "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_zc_logdet_calibrated,"
-                            "score_mahalanobis,score_nearest,score_mahalanobis_calibrated,score_nearest_calibrated,"
-                            "estimate_velocity_mm_s,"
-                            "decision,split,domain,section,p_value,outside_calibration\n"));
+      ::testing::StartsWith(
+          "path,machine,label,velocity_mm_s,score,score_zc,score_zc_logdet,score_scatter,nll,"
+          "nll_given_v,score_typical,score_calibrated,score_zc_calibrated,score_zc_logdet_calibrated,"
+          "score_combined,score_mahalanobis,score_nearest,score_mahalanobis_calibrated,score_nearest_calibrated,"
+          "estimate_velocity_mm_s,"
+          "decision,split,domain,section,p_value,outside_calibration\n"));
   const ScoreTable table = read_scores(file);
   EXPECT_EQ(table.parameter_names, data.parameter_names());
   EXPECT_EQ(table.score_names, detector.score_names());
@@ -719,6 +721,26 @@ TEST_F(ScoreTest, ATrainingCalibratesItsScores) {
     EXPECT_TRUE(squares / n >= 0.5 && squares / n <= 1.6) << score << ": " << squares / n;
   }
   EXPECT_THAT(io::read_text(*folder_ / "run" / "log.txt"), HasSubstr("calibration: 30 clips and 0 warped copies"));
+}
+
+TEST_F(ScoreTest, TheCombinedScoreIsTheMeanOfTwoCalibratedOnes) {
+  EXPECT_TRUE(needs_calibration("score_combined"));
+  EXPECT_FALSE(needs_calibration("score_typical"));
+  Detector detector(model(), "cpu", 1);
+  ScoreTable table = detector.table({}, detector.score(io::Shard(shard())));
+  const auto expect_mean = [&] {
+    for (const ClipScore& clip : table.clips) {
+      const double mean = (table.value(clip, "score_calibrated") + table.value(clip, "score_zc_logdet_calibrated")) / 2;
+      EXPECT_EQ(table.value(clip, "score_combined"), mean);
+    }
+  };
+  expect_mean();
+  // By another calibration, without this clip.
+  const double before = table.value(table.clips.front(), "score_combined");
+  const std::vector<ClipScore> half(table.clips.begin() + 1, table.clips.begin() + 25);
+  set_calibrated(table, fit_calibration(detector.scores(), detector.model().condition.names, half, {}));
+  EXPECT_NE(table.value(table.clips.front(), "score_combined"), before);
+  expect_mean();
 }
 
 TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {

@@ -218,9 +218,9 @@ io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::ve
 std::vector<size_t> calibrated_scores(const std::vector<flow::Score>& scores) {
   std::vector<size_t> places;
   for (const DerivedScore& derived : derived_scores()) {
-    const auto of =
-        std::find_if(scores.begin(), scores.end(), [&](const auto& score) { return score.name == derived.of; });
-    if (derived.rests_on == DerivedScore::RestsOn::calibration && of != scores.end()) {
+    const auto of = std::find_if(scores.begin(), scores.end(),
+                                 [&](const flow::Score& score) { return derived.calibrates(score.name); });
+    if (of != scores.end()) {
       places.push_back(static_cast<size_t>(of - scores.begin()));
     }
   }
@@ -289,25 +289,29 @@ io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, cons
 }
 
 void set_calibrated(ScoreTable& table, const io::CalibrationData& data) {
-  std::vector<std::pair<Calibration, std::pair<size_t, size_t>>> all;  // columns: of what, and where to
+  io::NormalData normal;
+  normal.calibration = data;
+  std::vector<std::pair<size_t, Derivation>> columns;
   for (const DerivedScore& derived : derived_scores()) {
-    const auto found = std::find_if(data.scores.begin(), data.scores.end(),
-                                    [&](const io::CalibrationData::Score& score) { return score.score == derived.of; });
-    if (derived.rests_on != DerivedScore::RestsOn::calibration || found == data.scores.end()) {
+    const std::optional<Operands> of = operands_of(derived, table.score_names);
+    Derivation derivation;
+    if (of && needs_calibration(derived.score.name)) {
+      derivation = derived.derivation(*of, normal);
+    }
+    if (!derivation) {
       continue;
     }
-    const size_t of = table.column(derived.of);
     if (std::find(table.score_names.begin(), table.score_names.end(), derived.score.name) == table.score_names.end()) {
       table.score_names.push_back(derived.score.name);
     }
-    all.emplace_back(Calibration(data, *found), std::pair(of, table.column(derived.score.name)));
+    columns.emplace_back(table.column(derived.score.name), std::move(derivation));
   }
   for (ClipScore& clip : table.clips) {
     clip.scores.resize(table.score_names.size(), std::numeric_limits<double>::quiet_NaN());
     bool outside = false;
-    for (const auto& [calibration, columns] : all) {
-      const Calibration::Value value = calibration.of(clip.scores[columns.first], clip.estimate);
-      clip.scores[columns.second] = value.score;
+    for (const auto& [column, derivation] : columns) {
+      const DerivedValue value = derivation(clip);
+      clip.scores[column] = value.score;
       outside = outside || value.outside;
     }
     clip.outside_calibration = outside || clip.no_category ? 1 : 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,17 +19,31 @@ struct DerivedValue {
 /// Of a clip whose scores before this one and whose estimate are known.
 using Derivation = std::function<DerivedValue(const ClipScore& clip)>;
 
-struct DerivedScore {
-  enum class RestsOn { reference, calibration, points };
-  flow::Score score;
-  std::string of;  ///< the score that it is computed over, the model's or one before it; empty: the clip's descriptor
-  RestsOn rests_on;
-  /// How, where `of`, if it is one, is the clip's score of this index; empty where `normal` lacks what it rests on.
-  Derivation (*derivation)(const std::string& of, size_t index, const io::NormalData& normal);
+/// Scores of a clip by name, and their places among its scores.
+struct Operands {
+  std::vector<std::string> names;
+  std::vector<size_t> places;
 };
 
-/// All there are, each behind what it is computed over. A model has those whose score, if they are of one, it has, and
-/// whose grounds its file holds.
+struct DerivedScore {
+  enum class RestsOn { reference, calibration, points, scores };  // scores: on nothing but `of`
+  flow::Score score;
+  /// What it is computed over: scores of the model's or before it; none: the clip's descriptor.
+  std::vector<std::string> of;
+  RestsOn rests_on;
+  /// How, over the clip's `of`; empty where `normal` lacks what it rests on.
+  Derivation (*derivation)(const Operands& of, const io::NormalData& normal);
+
+  bool calibrates(const std::string& name) const { return rests_on == RestsOn::calibration && of.front() == name; }
+};
+
+/// All there are, each behind what it is computed over. A model has those that are of scores that it has, and whose
+/// grounds its file holds.
 const std::vector<DerivedScore>& derived_scores();
+
+/// Where its `of` lie among scores of these names; none if one is missing.
+std::optional<Operands> operands_of(const DerivedScore& derived, const std::vector<std::string>& names);
+/// Is it a score that rests on a calibration, itself or by what it is computed over?
+bool needs_calibration(const std::string& score);
 
 }  // namespace evenflow::train

@@ -35,7 +35,7 @@ std::optional<size_t> own_score(const std::string& name, const flow::Model& mode
     if (derived == all.end() || derived->of.empty()) {
       return std::nullopt;
     }
-    of = derived->of;
+    of = derived->of.front();
   }
 }
 

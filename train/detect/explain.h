@@ -28,7 +28,8 @@ struct Explanation {
   std::string score;  ///< what is explained, and its value
   double value = 0;
 
-  /// The model's own score that is divided up: `score`, or what that is computed over ("nll" of "score_calibrated").
+  /// The model's own score that is divided up: `score`, or the first that it is computed over ("nll" of
+  /// "score_calibrated", and of "score_combined").
   /// Empty where there is none, or where it is no sum over the sound; then parts and shares are empty too.
   std::string divided;
   double divided_value = 0;

@@ -21,7 +21,7 @@ std::vector<std::string> deciding_scores_of(const flow::ModelFactory& factory) {
     }
   }
   for (const DerivedScore& derived : derived_scores()) {
-    if (derived.of.empty() || std::find(names.begin(), names.end(), derived.of) != names.end()) {
+    if (operands_of(derived, names)) {
       names.push_back(derived.score.name);
     }
   }
@@ -32,11 +32,11 @@ std::vector<std::string> deciding_scores_of(const flow::ModelFactory& factory) {
 
 ScoreSet::ScoreSet(const std::vector<flow::Score>& of_model, const io::NormalData& normal) : scores_(of_model) {
   for (const DerivedScore& derived : derived_scores()) {
-    const std::optional<size_t> of = find(derived.of);
-    if (!of && !derived.of.empty()) {
+    const std::optional<Operands> of = operands_of(derived, names());
+    if (!of) {
       continue;
     }
-    Derivation derivation = derived.derivation(derived.of, of.value_or(0), normal);
+    Derivation derivation = derived.derivation(*of, normal);
     if (!derivation) {
       continue;
     }
@@ -120,13 +120,6 @@ void require_score(const io::Config& config) {
   }
   throw io::UsageError(fmt::format("score.score = {} is not a score of model.kind = {}; use {}", config.score.score,
                                    io::name_of(factory.kind), fmt::join(names, " or ")));
-}
-
-bool needs_calibration(const std::string& score) {
-  const std::vector<DerivedScore>& all = derived_scores();
-  return std::any_of(all.begin(), all.end(), [&](const DerivedScore& derived) {
-    return derived.score.name == score && derived.rests_on == DerivedScore::RestsOn::calibration;
-  });
 }
 
 std::vector<std::string> deciding_scores(const io::ModelData& model) {

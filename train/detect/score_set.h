@@ -38,8 +38,6 @@ std::vector<io::ScoreReference> references_of(const std::vector<flow::Score>& of
 
 /// io::UsageError unless models of the configuration's kind can decide by score.score.
 void require_score(const io::Config& config);
-/// Is it a score that rests on a calibration?
-bool needs_calibration(const std::string& score);
 /// The score that decides: config's, or for "auto" that of the model's kind (flow/factory.h).
 std::string resolve_score(const io::Config& config);
 /// Scores that the model's decisions can be made on: those that it has and that need no parameter's value.
