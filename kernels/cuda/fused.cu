@@ -29,7 +29,7 @@ constexpr int64_t rounded_bytes(int64_t bytes) {
 
 int64_t forward_bytes(const FusedShape& s, bool own_kernel, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
-  return rounded_bytes((hidden_rows + 2) * (s.width + 2) * s.half * int64_t{sizeof(float)}) +
+  return rounded_bytes((hidden_rows + 2) * s.tile_width() * pixel_floats(s.half) * int64_t{sizeof(float)}) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv3.n_tiles) * int64_t{sizeof(float)}) +
          rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) + block_sum_bytes +
@@ -38,8 +38,8 @@ int64_t forward_bytes(const FusedShape& s, bool own_kernel, int rows) {
 
 int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
   const int64_t hidden_rows = std::min(rows + 2, s.height);
-  const int64_t tile = (hidden_rows + 2) * (s.width + 2) * int64_t{sizeof(float)};
-  return rounded_bytes(tile * s.half) + rounded_bytes(tile * s.outputs) +
+  const int64_t tile = (hidden_rows + 2) * s.tile_width() * int64_t{sizeof(float)};
+  return rounded_bytes(tile * pixel_floats(s.half)) + rounded_bytes(tile * pixel_floats(s.outputs)) +
          rounded_bytes(s.conv1.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(s.conv3_back.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +

@@ -72,6 +72,9 @@ struct FusedShape : FusedLayout {
   int outputs = 0;             ///< of the network: 2 half, or half
   int hidden = 0, padded = 0;  ///< hidden width, and rounded up to 16, 32 or 64
   constexpr int pixels() const { return height * width; }
+  /// Of a tile's rows in shared memory: width and a border on either side, an odd number, so that taps of two rows lie
+  /// in different banks where 8 columns of a product are two taps' 4 channels.
+  constexpr int tile_width() const { return (width + 2) | 1; }
 };
 FusedShape fused_shape(const CouplingShape& shape);
 /// Halves that have kernels of their own, compiled for them: those of the paper's model at the default hidden width.
@@ -124,9 +127,16 @@ struct Strips {
 Strips forward_strips(const FusedShape& shape, bool own_kernel, Device device);
 Strips backward_strips(const FusedShape& shape, bool own_kernel, Device device);
 
-/// u's and v's row: odd, so that neighbouring pixels lie in different banks.
+/// From a pixel to the next in a tile [row][column][channel]: beyond 4 channels 4 more than a multiple of 8, so that 8
+/// pixels' 4 channels, and every other of 8 pixels' 8, lie in different banks.
+constexpr int pixel_floats(int channels) {
+  return channels <= 4 ? channels : (channels + 3) / 8 * 8 + 4;
+}
+
+/// u's and v's row: odd, so that neighbouring pixels lie in different banks; of an odd number of tiles, so that no more
+/// than two of a product's values meet in one.
 constexpr int scatter_stride(int n_tiles) {
-  return n_tiles * tile_columns + 1;
+  return (n_tiles | 1) * tile_columns + 1;
 }
 int64_t backward_workspace_floats(const CouplingShape& shape, int64_t n, Device device);
 int64_t share_floats(const CouplingShape& shape, int64_t n, Device device);
@@ -210,7 +220,7 @@ __device__ void load_weight(Pointer weight, int n_tiles, int pair, int n_tile, f
 __device__ inline int place_of(int k, int columns, int channels, bool turned) {
   const int tap = k / channels;
   const int from = turned ? taps - 1 - tap : tap;
-  return tap < taps ? (from / 3 * columns + from % 3) * channels + k % channels : 0;
+  return tap < taps ? (from / 3 * columns + from % 3) * pixel_floats(channels) + k % channels : 0;
 }
 
 /// What a 3 x 3 convolution meets around a lane's pixels g and g + 8 in a tile [row][column][kChannels], k = (tap,
@@ -227,7 +237,7 @@ class TapRows {
     for (int r = 0; r < 2; ++r) {
 #pragma unroll
       for (int row = 0; row < 3; ++row) {
-        rows_[r][row] = tile + ((upper_left[r] + row * columns) * kChannels + shift);
+        rows_[r][row] = tile + ((upper_left[r] + row * columns) * pixel + shift);
       }
     }
   }
@@ -235,12 +245,12 @@ class TapRows {
   __device__ float at(int r, int k_tile, int which) const {
     const int k = tile_columns * k_tile + 4 * which;
     const Place here = place(k / kChannels);
-    const Shared<float> first = rows_[r][here.row] + (here.column * kChannels + k % kChannels);
+    const Shared<float> first = rows_[r][here.row] + (here.column * pixel + k % kChannels);
     if constexpr (kChannels == 2) {
       const Place next = place(k / kChannels + 1);
       const int step = kTurned ? -1 : 1;
       if (next.row != here.row || next.column != here.column + step) {
-        const Shared<float> second = rows_[r][next.row] + (next.column - step) * kChannels;
+        const Shared<float> second = rows_[r][next.row] + (next.column - step) * pixel;
         return (right_ ? second : first)[0];
       }
     }
@@ -248,6 +258,7 @@ class TapRows {
   }
 
  private:
+  static constexpr int pixel = pixel_floats(kChannels);
   struct Place {
     int row, column;
   };
@@ -304,7 +315,7 @@ __device__ void gather_product(float (&out)[kTiles][4], Shared<float> map, int c
                                       [&](int r, int k_tile, int which) { return rows.at(r, k_tile, which); });
     }
   } else {
-    const int base[2] = {upper_left[0] * channels, upper_left[1] * channels};
+    const int base[2] = {upper_left[0] * pixel_floats(channels), upper_left[1] * pixel_floats(channels)};
     for (int pair = 0; pair < k_tiles / 2; ++pair) {
       gather_pair<kTiles, kPrecision>(out, pair, true, weight, [&](int r, int k_tile, int which) {
         return map[base[r] + offset[k_tile * tile_columns + 4 * which + at.t]];
@@ -423,15 +434,16 @@ struct RowsOnMap {
       : begin(first > 0 ? first : 0), end(first + rows < s.height ? first + rows : s.height) {}
 };
 
-/// Zeros to the columns on either side of tile[rows][width + 2][channels], and to its rows outside of the map.
+/// Zeros to the borders on either side of tile[rows][column][channel], and to its rows outside of the map.
 template <int kThreads>
 __device__ void clear_border(const FusedShape& s, int channels, int first, int rows, Shared<float> tile) {
   const int thread = static_cast<int>(threadIdx.x);
-  const int row_floats = (s.width + 2) * channels;
+  const int pixel = pixel_floats(channels);
+  const int row_floats = s.tile_width() * pixel;
   for (int row = thread / warp_size; row < rows; row += kThreads / warp_size) {
     const bool outside = first + row < 0 || first + row >= s.height;
-    for (int i = thread % warp_size; i < (outside ? row_floats : 2 * channels); i += warp_size) {
-      tile[row * row_floats + (outside || i < channels ? i : row_floats - 2 * channels + i)] = 0.0F;
+    for (int i = thread % warp_size; i < (outside ? row_floats : 2 * pixel); i += warp_size) {
+      tile[row * row_floats + (outside || i < pixel ? i : s.width * pixel + i)] = 0.0F;
     }
   }
 }
@@ -482,13 +494,14 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
                           Shared<float> tile, const LanePlace& at) {
   constexpr int batch = 4;
   constexpr int warps = kThreads / warp_size;
-  const int columns = s.width + 2;
+  const int columns = s.tile_width();
+  const int pixel_step = pixel_floats(channels);
   const RowsOnMap there(s, first, rows);
   const int count = (there.end - there.begin) * s.width;
   const ChannelPlace<warps> place(channels, at);
   for (int channel = place.channel; channel < channels; channel += warps) {
     const float* plane = planes + (channel * s.height + there.begin) * s.width;
-    const Shared<float> to = tile + (((there.begin - first) * columns + 1) * channels + channel);
+    const Shared<float> to = tile + (((there.begin - first) * columns + 1) * pixel_step + channel);
     PixelWalk walk(place.first, place.step, s.width);
     for (int i = place.first; i < count; i += batch * place.step) {
       float value[batch];
@@ -500,7 +513,7 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
 #pragma unroll
       for (int k = 0; k < batch; ++k) {
         if (i + k * place.step < count) {
-          to[(walk.row() * columns + walk.column()) * channels] = rounded<kPrecision>(value[k]);
+          to[(walk.row() * columns + walk.column()) * pixel_step] = rounded<kPrecision>(value[k]);
         }
         walk.next();
       }
@@ -513,7 +526,7 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
 template <int kThreads>
 __device__ void fill_offsets(const FusedShape& s, int channels, int count, bool turned, Shared<int> offset) {
   for (int k = static_cast<int>(threadIdx.x); k < count; k += kThreads) {
-    offset[k] = place_of(k, s.width + 2, channels, turned);
+    offset[k] = place_of(k, s.tile_width(), channels, turned);
   }
 }
 

@@ -94,10 +94,10 @@ struct BackwardMemory {
 
   __device__ BackwardMemory(const BackwardTask& task, bool weights_shared, SharedMemory& memory) {
     const FusedShape& s = task.shape;
-    const int columns = s.width + 2;
+    const int columns = s.tile_width();
     const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
-    x_tile = memory.take<float>(most_rows * columns * s.half);
-    d_raw_tile = memory.take<float>(most_rows * columns * s.outputs);
+    x_tile = memory.take<float>(most_rows * columns * pixel_floats(s.half));
+    d_raw_tile = memory.take<float>(most_rows * columns * pixel_floats(s.outputs));
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     d_raw_offset = memory.take<int>(s.conv3_back.k_tiles * tile_columns);
     v = memory.take<float>((most_rows - 2) * s.width * scatter_stride(s.conv1_back.n_tiles));
@@ -151,7 +151,7 @@ struct TilePixels {
       const int column = q - of_kind * s.width;
       const int row = own ? above + of_kind : of_kind < above ? 0 : strip.hidden_rows - 1;
       lane.pixel[r] = row * s.width + column;
-      upper_left[r] = row * (s.width + 2) + column;
+      upper_left[r] = row * s.tile_width() + column;
     }
   }
 };
@@ -188,7 +188,8 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
   const ChannelPlace<backward_warps> place(half, at);
   const int from = strip.hidden_first - 1;
   const int rows = strip.hidden_rows + 2;
-  const int columns = s.width + 2;
+  const int columns = s.tile_width();
+  const int pixel_step = pixel_floats(outputs);
   clear_border<backward_threads>(s, outputs, from, rows, memory.d_raw_tile);
   if (place.channel >= half) {
     return;
@@ -208,7 +209,7 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
   const float* x_b = task.x + (lane + strip.window * task.x_stride + half * plane + begin);
   const float* dy_b = task.dy + (lane + strip.window * task.dy_stride + half * plane + begin);
   float* dx_b = task.dx + (lane + strip.window * task.dx_stride + half * plane + begin);
-  const Shared<float> d_raw = memory.d_raw_tile + (((there.begin - from) * columns + 1) * outputs + place.channel);
+  const Shared<float> d_raw = memory.d_raw_tile + (((there.begin - from) * columns + 1) * pixel_step + place.channel);
   PixelWalk walk(place.first, place.step, s.width);
   double sums[gain_sums] = {};
   for (int i = place.first; i < count; i += batch * place.step) {
@@ -231,7 +232,7 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
       }
       const ElementGradient d = element_gradient<kKind>(values[k][0], values[k][1], values[k][2], values[k][3],
                                                         task.log_det_gradient, bias, gain);
-      const int to = (walk.row() * columns + walk.column()) * outputs;
+      const int to = (walk.row() * columns + walk.column()) * pixel_step;
       walk.next();
       d_raw[to] = rounded<kPrecision>(d.d_raw_s);
       if (!additive) {
@@ -384,7 +385,7 @@ struct Gradients {
         conv2(s.conv2_back.n_tiles, part),
         conv3(s.conv3.n_tiles, part) {
     const auto offset = [&](int column, int channels, bool turned) {
-      return place_of(column, s.width + 2, channels, turned) * static_cast<int>(sizeof(float));
+      return place_of(column, s.tile_width(), channels, turned) * static_cast<int>(sizeof(float));
     };
     const int inputs = Size::half > 0 ? Size::half : s.half;
     const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
@@ -415,7 +416,7 @@ __device__ void add_columns_of_map(OwnTiles<kOwn, kAll>& tiles, const GroupStage
 #pragma unroll(kAll ? 4 : 2)  // 4 spills more in the kernel for any shape
   for (int warp = 0; warp < group.own; ++warp) {
     const int4 place = load4(group.upper_left + (warp * tile_pixels + 4 * at.t));
-    const int pixel_bytes = channels * static_cast<int>(sizeof(float));
+    const int pixel_bytes = pixel_floats(channels) * static_cast<int>(sizeof(float));
     const int from[4] = {place.x * pixel_bytes, place.y * pixel_bytes, place.z * pixel_bytes, place.w * pixel_bytes};
     tiles.template add<kPrecision, kSums>(
         stage + warp * stage_floats(kTiles * tile_columns), at, feature_sums, [&](int i) {
@@ -447,7 +448,7 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   if (first_tile + group_warp >= strip.tiles) {
     return;
   }
-  const int columns = s.width + 2;
+  const int columns = s.tile_width();
   const Shared<float> mine1 = memory.stage1 + at.warp * stage;
   const Shared<float> mine2 = memory.stage2 + at.warp * stage;
   const int tile = first_tile + at.warp;

@@ -77,7 +77,7 @@ struct ForwardMemory {
   __device__ ForwardMemory(const ForwardTask& task, bool weights_shared, int stride, SharedMemory& memory) {
     const FusedShape& s = task.shape;
     const int hidden_rows = task.rows + 2 < s.height ? task.rows + 2 : s.height;
-    tile = memory.take<float>((hidden_rows + 2) * (s.width + 2) * s.half);
+    tile = memory.take<float>((hidden_rows + 2) * s.tile_width() * pixel_floats(s.half));
     offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
     u = memory.take<float>(hidden_rows * s.width * stride);
     bias_and_gain = memory.take<float>(2 * s.outputs);
@@ -103,7 +103,7 @@ struct ForwardStrip {
 template <int kTiles, Precision kPrecision, class Size>
 __device__ void carry_strip(const FusedShape& s, const float* packed, const ForwardStrip& strip,
                             const ForwardMemory& memory, int stride, const LanePlace& at) {
-  const int columns = s.width + 2;
+  const int columns = s.tile_width();
   const int hidden_pixels = strip.hidden_rows * s.width;
   const float inverse_width = 1.0F / static_cast<float>(s.width);
   const FusedLayout layout = layout_of<kTiles, Size>(s);

@@ -105,6 +105,9 @@ SharedBlock shared_block();
 void mark_written(size_t word, size_t words);
 bool is_written(size_t word, size_t words);
 
+/// A thread's access to them, for whoever counts bank conflicts (bank_conflicts.h).
+void note_access(size_t word, size_t words, bool store, const Place& place);
+
 /// A counter's next value, out of ThreadSanitizer's sight, which learns that later arrivals follow earlier ones.
 unsigned count_arrival(unsigned* counter, unsigned most);
 
@@ -121,22 +124,26 @@ void commit_copies();
 /// The thread's next copy to be done so that at most `left` groups stay open; null `to`: none.
 PendingCopy next_due_copy(int left);
 
-/// One element of shared memory: reads and writes are seen.
+/// One element of shared memory, or several at once: reads and writes are seen.
 template <class T>
 class SharedRef {
   static_assert(sizeof(T) % 4 == 0, "shared memory is dealt out in words of 4 bytes");
 
  public:
-  SharedRef(T* at, size_t word, const Place& place) : at_(at), word_(word), place_(place) {}
+  SharedRef(void* at, size_t word, const Place& place) : at_(at), word_(word), place_(place) {}
   operator T() const {  // NOLINT(google-explicit-constructor): stands for a T&
+    note_access(word_, sizeof(T) / 4, false, place_);
     if (!is_written(word_, sizeof(T) / 4)) {
       fault("shared memory that nothing has written is read", place_);
     }
-    return *at_;
+    T value;
+    std::memcpy(&value, at_, sizeof value);  // of several elements there is no T there
+    return value;
   }
   const SharedRef& operator=(T value) const {
+    note_access(word_, sizeof(T) / 4, true, place_);
     mark_written(word_, sizeof(T) / 4);
-    *at_ = value;
+    std::memcpy(at_, &value, sizeof value);
     return *this;
   }
   const SharedRef& operator=(const SharedRef& other) const { return *this = static_cast<T>(other); }  // NOLINT: a T&
@@ -147,7 +154,7 @@ class SharedRef {
   const SharedRef& operator*=(T value) const { return *this = static_cast<T>(*this) * value; }
 
  private:
-  T* at_;
+  void* at_;
   size_t word_;
   Place place_;
 };
@@ -265,39 +272,34 @@ inline void store4(float* p, float4 v, emulation::Place place = emulation::Place
   p[2] = v.z;
   p[3] = v.w;
 }
+/// As many elements at once as a Vector has.
+template <class Vector, class T>
+emulation::SharedRef<Vector> vector_at(Shared<T> p, const emulation::Place& place) {
+  T* at = p.checked(0, sizeof(Vector) / sizeof(T), place);
+  (sizeof(Vector) == 8 ? check_aligned_pair : check_aligned)(at, place);
+  return {at, p.word_of(at), place};
+}
 inline float2 load2(Shared<float> p, emulation::Place place = emulation::Place::current()) {
-  check_aligned_pair(p.checked(0, 2, place), place);
-  return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
+  return vector_at<float2>(p, place);
 }
 inline int2 load2(Shared<int> p, emulation::Place place = emulation::Place::current()) {
-  check_aligned_pair(p.checked(0, 2, place), place);
-  return {p[emulation::Index(0, place)], p[emulation::Index(1, place)]};
+  return vector_at<int2>(p, place);
 }
 inline int4 load4(Shared<int> p, emulation::Place place = emulation::Place::current()) {
-  check_aligned(p.checked(0, 4, place), place);
-  const auto at = [&](int i) -> int { return p[emulation::Index(i, place)]; };
-  return {at(0), at(1), at(2), at(3)};
+  return vector_at<int4>(p, place);
 }
 template <class T, class Pair>
 void store2(Shared<T> p, Pair v, emulation::Place place = emulation::Place::current()) {
-  check_aligned_pair(p.checked(0, 2, place), place);
-  p[emulation::Index(0, place)] = v.x;
-  p[emulation::Index(1, place)] = v.y;
+  vector_at<Pair>(p, place) = v;
 }
 inline void write4(float* p, float4 v, emulation::Place place = emulation::Place::current()) {
   store4(p, v, place);
 }
 inline float4 load4(Shared<float> p, emulation::Place place = emulation::Place::current()) {
-  check_aligned(p.checked(0, 4, place), place);
-  const auto at = [&](int i) -> float { return p[emulation::Index(i, place)]; };
-  return {at(0), at(1), at(2), at(3)};
+  return vector_at<float4>(p, place);
 }
 inline void store4(Shared<float> p, float4 v, emulation::Place place = emulation::Place::current()) {
-  check_aligned(p.checked(0, 4, place), place);
-  p[emulation::Index(0, place)] = v.x;
-  p[emulation::Index(1, place)] = v.y;
-  p[emulation::Index(2, place)] = v.z;
-  p[emulation::Index(3, place)] = v.w;
+  vector_at<float4>(p, place) = v;
 }
 
 inline float load_at_byte(Shared<float> p, int place_in_bytes, emulation::Place place = emulation::Place::current()) {

@@ -16,6 +16,7 @@
 #include "kernels/cuda/fused.h"
 #include "kernels/cuda/last_block.h"
 #include "kernels/cuda/runtime.h"
+#include "tests/emulation/bank_conflicts.h"
 #include "tests/emulation/block_order.h"
 #include "tests/support/child.h"
 
@@ -197,6 +198,44 @@ void copies_kernel(const float* from, float* to, bool wait) {
   }
   const float4 v = load4(tile);
   store4(to, v);
+}
+
+void stride_kernel(int stride, int words) {
+  after_predecessor();
+  SharedMemory memory;
+  const Shared<float> values = memory.take<float>(32 * 32);
+  const int at = static_cast<int>(threadIdx.x) * stride;
+  if (words == 4) {
+    store4(values + at, make_float4(1, 2, 3, 4));
+  } else {
+    values[at] = 1;
+  }
+  sync_block();
+}
+
+TEST_F(Emulation, BankConflictsAreCounted) {
+  const auto counted = [&](int stride, int words) {
+    emulation::count_shared_accesses(true);
+    launch(stream(), {"stride", 1, 32, 32 * 32 * sizeof(float)}, stride_kernel, stride, words);
+    stream().synchronise();
+    const std::vector<emulation::SharedAccesses> all = emulation::shared_accesses();
+    emulation::count_shared_accesses(false);
+    EXPECT_EQ(all.size(), 1U);
+    EXPECT_EQ(all.at(0).requests, 1);
+    EXPECT_EQ(all.at(0).bytes, 4 * words);
+    EXPECT_TRUE(all.at(0).store);
+    EXPECT_THAT(all.at(0).file, testing::EndsWith("emulation_test.cpp"));
+    return std::pair(all.at(0).wavefronts, all.at(0).least);
+  };
+  EXPECT_EQ(counted(0, 1), std::pair(1L, 1L)) << "one word for all";
+  EXPECT_EQ(counted(1, 1), std::pair(1L, 1L));
+  EXPECT_EQ(counted(2, 1), std::pair(2L, 1L));
+  EXPECT_EQ(counted(31, 1), std::pair(1L, 1L));
+  EXPECT_EQ(counted(32, 1), std::pair(32L, 1L));
+  EXPECT_EQ(counted(4, 4), std::pair(4L, 4L)) << "8 lanes at a time";
+  EXPECT_EQ(counted(12, 4), std::pair(4L, 4L));
+  EXPECT_EQ(counted(16, 4), std::pair(16L, 4L));
+  EXPECT_THAT(emulation::shared_accesses(), testing::IsEmpty()) << "counted no more";
 }
 
 TEST_F(Emulation, AsynchronousCopiesMustBeWaitedFor) {

@@ -7,9 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <map>
 #include <memory>
+#include <span>
+#include <string>
+#include <tuple>
 #include <vector>
 
+#include "bank_conflicts.h"
 #include "block_order.h"
 #include "cuda_emulation.h"
 #include "device_memory.h"
@@ -166,6 +171,80 @@ struct Block {
   size_t group_threads = 0;                                      // of a group, once one has met
 };
 Block running;
+
+/// What bank_conflicts.h counts.
+class AccessCounter {
+ public:
+  void note(size_t thread, unsigned barriers, size_t word, size_t words, bool store, const Place& place) {
+    std::vector<std::vector<size_t>>& of_threads = block_[{place.file_name(), place.line(), store, words, barriers}];
+    if (of_threads.size() <= thread) {
+      of_threads.resize(thread + 1);
+    }
+    of_threads[thread].push_back(word);
+  }
+  void end_block(const char* kernel) {
+    for (const auto& [key, of_threads] : block_) {
+      const auto& [file, line, store, words, barriers] = key;
+      SharedAccesses& sum = sums_[{kernel, file, line, store, words}];
+      sum = {.kernel = kernel,
+             .file = file,
+             .line = line,
+             .store = store,
+             .bytes = static_cast<int>(4 * words),
+             .requests = sum.requests,
+             .wavefronts = sum.wavefronts,
+             .least = sum.least};
+      for (size_t first = 0; first < of_threads.size(); first += warp_threads) {
+        add_warp(std::span(of_threads).subspan(first, std::min<size_t>(warp_threads, of_threads.size() - first)), words,
+                 sum);
+      }
+    }
+    block_.clear();
+  }
+  std::vector<SharedAccesses> sums() const {
+    std::vector<SharedAccesses> all;
+    for (const auto& [key, sum] : sums_) {
+      all.push_back(sum);
+    }
+    return all;
+  }
+
+ private:
+  using Words = std::vector<size_t>;  // a thread's, in its order
+
+  static void add_warp(std::span<const Words> lanes, size_t words, SharedAccesses& sum) {
+    constexpr size_t banks = 32;
+    size_t most = 0;
+    for (const Words& lane : lanes) {
+      most = std::max(most, lane.size());
+    }
+    sum.requests += static_cast<int64_t>(most);
+    const size_t together = banks / words;
+    for (size_t n = 0; n < most; ++n) {
+      for (size_t first = 0; first < lanes.size(); first += together) {
+        std::array<Words, banks> wanted;
+        for (const Words& lane : lanes.subspan(first, std::min(together, lanes.size() - first))) {
+          for (size_t i = 0; n < lane.size() && i < words; ++i) {
+            Words& bank = wanted[(lane[n] + i) % banks];
+            if (std::find(bank.begin(), bank.end(), lane[n] + i) == bank.end()) {
+              bank.push_back(lane[n] + i);
+            }
+          }
+        }
+        size_t deepest = 0;
+        for (const Words& bank : wanted) {
+          deepest = std::max(deepest, bank.size());
+        }
+        sum.wavefronts += static_cast<int64_t>(deepest);
+        sum.least += deepest > 0 ? 1 : 0;
+      }
+    }
+  }
+
+  std::map<std::tuple<std::string, unsigned, bool, size_t, unsigned>, std::vector<Words>> block_;  // by thread
+  std::map<std::tuple<std::string, std::string, unsigned, bool, size_t>, SharedAccesses> sums_;
+};
+std::unique_ptr<AccessCounter> access_counter;
 
 bool last_block_first = false;
 long launches_left = 0;  // until the device is lost; 0: it stays; -1: it is gone
@@ -467,6 +546,22 @@ bool is_written(size_t word, size_t words) {
   return all;
 }
 
+void note_access(size_t word, size_t words, bool store, const Place& place) {
+  if (access_counter) {
+    const Fiber& self = *running.current;
+    const unsigned barriers = self.exchanges + self.block_barriers + self.group_barriers + self.warp_barriers;
+    access_counter->note(index_of(self), barriers, word, words, store, place);
+  }
+}
+
+void count_shared_accesses(bool yes) {
+  access_counter = yes ? std::make_unique<AccessCounter>() : nullptr;
+}
+
+std::vector<SharedAccesses> shared_accesses() {
+  return access_counter ? access_counter->sums() : std::vector<SharedAccesses>();
+}
+
 unsigned count_arrival(unsigned* counter, unsigned most) {
   acquire(counter);
   const unsigned before = *counter;
@@ -542,6 +637,9 @@ void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, co
     prepare_block(grid, block, at, shared_bytes);
     release(&running.launch_begin);
     run_block();
+    if (access_counter) {
+      access_counter->end_block(name);
+    }
     if (!running.fault.empty()) {
       abandon_threads();
       acquire(&running.launch_end);
