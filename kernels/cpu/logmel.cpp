@@ -396,6 +396,7 @@ HWY_AFTER_NAMESPACE();
 #include <string>
 
 #include "hwy/aligned_allocator.h"
+#include "kernels/backend.h"
 
 namespace evenflow::kernels::cpu {
 namespace {
@@ -405,6 +406,13 @@ HWY_EXPORT(power_spectrum);
 HWY_EXPORT(mel_decibels);
 
 constexpr size_t most_lanes = 8;
+
+/// Of the instruction set that all kernels take: it must be chosen before, or a later choice runs other lanes than
+/// these.
+size_t chosen_group_frames() {
+  cpu_backend();
+  return HWY_DYNAMIC_DISPATCH(group_frames)();
+}
 
 /// Radices of a transform of 2^exponent points, the odd one first: 512 = 8 8 8, 1024 = 2 8 8 8.
 std::vector<size_t> radices_of(int exponent) {
@@ -533,7 +541,7 @@ class LogMelTransform {
  public:
   explicit LogMelTransform(const LogMelSettings& settings)
       : tables_(make_tables(settings)),
-        lanes_(HWY_DYNAMIC_DISPATCH(group_frames)()),
+        lanes_(chosen_group_frames()),
         time_(hwy::AllocateAligned<float>(8 * 16 * lanes_)),
         edges_(hwy::AllocateAligned<float>(tables_.n_fft * lanes_)),
         spectrum_(hwy::AllocateAligned<double>((tables_.half + 8) * 2 * lanes_)),
