@@ -18,7 +18,7 @@ struct SharedAccesses {
   int64_t requests = 0;    ///< of a warp
   int64_t wavefronts = 0;  ///< the times that banks are asked: as often as the most words of one bank, for so many
                            ///< lanes at a time as have 128 bytes together
-  int64_t least = 0;  ///< the same without conflicts
+  int64_t least = 0;       ///< the same without conflicts
 };
 
 /// Accesses are counted from now on, or no more. Either forgets what was counted.
