@@ -375,6 +375,28 @@ TEST(BadFiles, TruncatedAndForeignOnesAreNamed) {
   EXPECT_EQ(folder.files().size(), before);
 }
 
+TEST(Prepare, FeaturesAreTheSameByWhicheverInstructionSetIsAskedFor) {
+  const Folder folder;
+  const std::string file = folder / "baseline.h5";
+  ::setenv("EVENFLOW_CPU_TARGET", "baseline", 1);
+  const Outcome prepared = run(Words{"prepare", World::get().recordings(), "--out", file} + short_windows);
+  ::unsetenv("EVENFLOW_CPU_TARGET");
+  expect_done(prepared);
+  const io::Shard baseline(file), fastest(World::get().shard());
+  ASSERT_EQ(baseline.frames(), fastest.frames());
+  const size_t clips = fastest.clips().size();
+  for (size_t clip = 0; clip < clips; ++clip) {
+    const std::vector<float> a = baseline.clip_frames(clip), b = fastest.clip_frames(clip);
+    ASSERT_EQ(a.size(), b.size());
+    float furthest = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_TRUE(std::isfinite(a[i]) && std::isfinite(b[i])) << clip;
+      furthest = std::max(furthest, std::abs(a[i] - b[i]));
+    }
+    EXPECT_TRUE(furthest <= 1e-3F) << "clip " << clip << " is off by " << furthest << " dB";
+  }
+}
+
 TEST(BadFiles, AModelOfAnotherFrontendNamesTheSetting) {
   const Folder folder;
   expect_done(run(Words{"prepare", World::get().recordings(), "--out", folder / "other.h5", "--frontend.n_fft", "512"} +
