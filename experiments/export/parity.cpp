@@ -126,13 +126,16 @@ void add_windows(std::map<std::string, Values>& out, const train::Detector& dete
 /// Of a VAE's divergence, which when large is mostly exp(l) of a log-variance l: that moves by |l| times what l moves
 /// by.
 void set_divergence_magnitudes(std::map<std::string, Values>& out, const std::string& score, double weight) {
+  const double least = out[score].least_magnitudes.front();
+  double largest = least;
   std::vector<double> magnitudes;
   for (const double value : out[window_name("score_kld")].values) {
     const double divergence = value * std::log(std::max(std::numbers::e, value));
-    magnitudes.push_back(std::max(out[score].least_magnitudes.front(), weight * divergence));
+    magnitudes.push_back(std::max(least, weight * divergence));
+    largest = std::max(largest, magnitudes.back());
   }
   out[window_name(score)].least_magnitudes = magnitudes;
-  out[score].least_magnitudes = {*std::max_element(magnitudes.begin(), magnitudes.end())};
+  out[score].least_magnitudes = {largest};
 }
 
 /// Of scores that may be differences of likelihoods' parts, and of estimates, v0 plus what a latent says.

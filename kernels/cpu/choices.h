@@ -17,8 +17,8 @@ namespace evenflow::kernels::cpu {
 int64_t available_targets();
 
 /// The targets to leave out, as Highway's bits; of an empty `wanted` (EVENFLOW_CPU_TARGET's value) none: the newest
-/// instruction set is the fastest where that was measured (docs/performance.md). `supported`: those
-/// available. DeviceError: not a known name, or not of this processor.
+/// instruction set is the fastest where that was measured (docs/performance.md). `supported`: those available.
+/// DeviceError: not a known name, or not of this processor.
 int64_t targets_to_leave_out(int64_t supported, std::string_view wanted);
 
 /// EVENFLOW_CONVOLUTIONS's value, or empty (Winograd's). DeviceError: not a known name.

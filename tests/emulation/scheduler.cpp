@@ -185,15 +185,9 @@ class AccessCounter {
   void end_block(const char* kernel) {
     for (const auto& [key, of_threads] : block_) {
       const auto& [file, line, store, words, barriers] = key;
-      SharedAccesses& sum = sums_[{kernel, file, line, store, words}];
-      sum = {.kernel = kernel,
-             .file = file,
-             .line = line,
-             .store = store,
-             .bytes = static_cast<int>(4 * words),
-             .requests = sum.requests,
-             .wavefronts = sum.wavefronts,
-             .least = sum.least};
+      SharedAccesses empty{.kernel = kernel, .file = file, .line = line, .store = store};
+      empty.bytes = static_cast<int>(4 * words);
+      SharedAccesses& sum = sums_.try_emplace(std::tuple(std::string(kernel), file, line, store, words), empty).first->second;
       for (size_t first = 0; first < of_threads.size(); first += warp_threads) {
         add_warp(std::span(of_threads).subspan(first, std::min<size_t>(warp_threads, of_threads.size() - first)), words,
                  sum);
