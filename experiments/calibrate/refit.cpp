@@ -26,7 +26,7 @@ std::vector<bool> to_learn_from(size_t clips) {
 }  // namespace
 
 void require_refit(const train::Detector& detector, const std::string& score) {
-  const std::vector<std::string> names = detector.score_names();
+  std::vector<std::string> names = detector.score_names();  // and those that the calibration will give
   std::string calibrated;
   for (const train::DerivedScore& derived : train::derived_scores()) {
     if (!train::needs_calibration(derived.score.name) || !train::operands_of(derived, names)) {
@@ -40,6 +40,7 @@ void require_refit(const train::Detector& detector, const std::string& score) {
       }
       return;
     }
+    names.push_back(derived.score.name);
     calibrated += (calibrated.empty() ? "" : ", ") + derived.score.name;
   }
   throw io::UsageError(fmt::format("--refit learns calibrated scores anew, and {} is none; choose one with --score{}",
