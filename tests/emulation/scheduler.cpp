@@ -187,7 +187,8 @@ class AccessCounter {
       const auto& [file, line, store, words, barriers] = key;
       SharedAccesses empty{.kernel = kernel, .file = file, .line = line, .store = store};
       empty.bytes = static_cast<int>(4 * words);
-      SharedAccesses& sum = sums_.try_emplace(std::tuple(std::string(kernel), file, line, store, words), empty).first->second;
+      SharedAccesses& sum =
+          sums_.try_emplace(std::tuple(std::string(kernel), file, line, store, words), empty).first->second;
       for (size_t first = 0; first < of_threads.size(); first += warp_threads) {
         add_warp(std::span(of_threads).subspan(first, std::min<size_t>(warp_threads, of_threads.size() - first)), words,
                  sum);
