@@ -76,4 +76,12 @@ auto on_every_gpu(const std::vector<Shape>& shapes) {
   return testing::Combine(testing::ValuesIn(gpus_under_test()), testing::ValuesIn(shapes));
 }
 
+/// Of what only the emulation can say of them.
+template <class Shape>
+auto on_emulated_gpus(const std::vector<Shape>& shapes) {
+  std::vector<BackendUnderTest> gpus = gpus_under_test();
+  std::erase_if(gpus, [](const BackendUnderTest& backend) { return !backend.emulated; });
+  return testing::Combine(testing::ValuesIn(gpus), testing::ValuesIn(shapes));
+}
+
 }  // namespace evenflow::tests
