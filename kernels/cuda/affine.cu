@@ -43,7 +43,7 @@ __global__ void affine_forward_kernel(AffineTask task, double* __restrict__ log_
   double log_det = 0;
   for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
     const Gain gain = gain_of<kKind>(network.scale(i));
-    yb[i] = (xb[i] + network.shift(i)) * expf(gain.log_g);
+    yb[i] = (xb[i] + network.shift(i)) * gain.g;
     log_det += gain.log_g;
     if (ya != xa) {
       ya[i] = xa[i];
@@ -65,7 +65,7 @@ __global__ void affine_inverse_kernel(AffineTask task) {
   float* xb = xa + task.half * task.pixels;
   for (int64_t i = threadIdx.x; i < task.pixels; i += blockDim.x) {
     const Gain gain = gain_of<kKind>(network.scale(i));
-    xb[i] = yb[i] / expf(gain.log_g) - network.shift(i);
+    xb[i] = yb[i] / gain.g - network.shift(i);
     if (xa != ya) {
       xa[i] = ya[i];
     }
@@ -110,8 +110,7 @@ __global__ void affine_backward_kernel(LaneStrides lanes, AffineBackwardTask tas
     const float s = network.scale(i);
     const float t = network.shift(i);
     const Gain gain = gain_of<kKind>(s);
-    const float g = expf(gain.log_g);
-    const float dt = dyb[i] * g;  // and d x_b
+    const float dt = dyb[i] * gain.g;  // and d x_b
     const float ds = (dt * (xb[i] + t) + task.log_det_gradient) * gain.slope;
     dxb[i] = dt;
     d_raw_s[i] = ds * network.gain_s;

@@ -6,9 +6,9 @@
 
 namespace evenflow::kernels::cuda {
 
-/// log g and d log g / d s. NaN stays NaN.
+/// A gain, its logarithm, and d log g / d s. NaN stays NaN.
 struct Gain {
-  float log_g, slope;
+  float g, log_g, slope;
 };
 
 template <CouplingKind kKind>
@@ -17,12 +17,13 @@ __device__ Gain gain_of(float s) {
     // g = sigmoid(s + 2); log g as a log-sigmoid, which does not run out where g does. The slope is 1 - g.
     const float u = s + 2.0F;
     const float e = expf(-fabsf(u));
-    const float rest = u < 0.0F ? 1.0F : e;
-    return {(u < 0.0F ? u : 0.0F) - log1pf(e), rest / (1.0F + e)};
+    const float larger = reciprocal(1.0F + e);
+    const float smaller = e * larger;
+    return {u < 0.0F ? smaller : larger, (u < 0.0F ? u : 0.0F) - log1pf(e), u < 0.0F ? larger : smaller};
   } else {
     // log g = 2 tanh(s / 2).
     const float t = tanhf(0.5F * s);
-    return {2.0F * t, 1.0F - t * t};
+    return {expf(2.0F * t), 2.0F * t, 1.0F - t * t};
   }
 }
 

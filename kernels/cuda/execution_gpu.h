@@ -158,6 +158,13 @@ __device__ inline float not_negative_to_tf32(float x) {
   return __uint_as_float(__viaddmin_u32(__float_as_uint(x), half_a_unit, largest));
 }
 
+/// 1 / x of a normal number, to an ulp.
+__device__ inline float reciprocal(float x) {
+  float out;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(out) : "f"(x));
+  return out;
+}
+
 /// What mma_tf32 makes of to_tf32's result.
 __device__ inline float without_tail(float x) {
   constexpr uint32_t kept = 0xffffe000U;

@@ -44,6 +44,7 @@ int64_t backward_bytes(const FusedShape& s, bool own_kernel, int rows) {
          rounded_bytes(s.conv3_back.k_tiles * tile_columns * int64_t{sizeof(int)}) +
          rounded_bytes(hidden_rows * s.width * scatter_stride(s.conv1_back.n_tiles) * int64_t{sizeof(float)}) +
          2 * rounded_bytes(backward_warps * stage_floats(s.padded) * int64_t{sizeof(float)}) +
+         rounded_bytes(2 * s.outputs * int64_t{sizeof(float)}) +
          rounded_bytes(backward_warps * gain_sums * int64_t{sizeof(double)}) +
          (own_kernel ? backward_weight_floats(s) * int64_t{sizeof(float)} : 0) +
          rounded_bytes(backward_warps * tile_pixels * int64_t{sizeof(int)});

@@ -434,17 +434,34 @@ struct RowsOnMap {
       : begin(first > 0 ? first : 0), end(first + rows < s.height ? first + rows : s.height) {}
 };
 
-/// Zeros to the borders on either side of tile[rows][column][channel], and to its rows outside of the map.
+/// Zeros to the borders on either side of tile[rows][column][channel]. They stay: no strip writes there.
 template <int kThreads>
-__device__ void clear_border(const FusedShape& s, int channels, int first, int rows, Shared<float> tile) {
-  const int thread = static_cast<int>(threadIdx.x);
+__device__ void clear_sides(const FusedShape& s, int channels, int rows, Shared<float> tile) {
   const int pixel = pixel_floats(channels);
   const int row_floats = s.tile_width() * pixel;
-  for (int row = thread / warp_size; row < rows; row += kThreads / warp_size) {
-    const bool outside = first + row < 0 || first + row >= s.height;
-    for (int i = thread % warp_size; i < (outside ? row_floats : 2 * pixel); i += warp_size) {
-      tile[row * row_floats + (outside || i < pixel ? i : s.width * pixel + i)] = 0.0F;
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x); i < rows * 2 * pixel; i += kThreads) {
+    const int row = i / (2 * pixel);
+    const int at = i % (2 * pixel);
+    tile[row * row_floats + (at < pixel ? at : s.width * pixel + at)] = 0.0F;
+  }
+}
+
+/// Zeros to the first or the last of a tile's rows where it is outside of the map.
+template <int kThreads>
+__device__ void clear_outside(const FusedShape& s, int channels, int first, int rows, Shared<float> tile) {
+  const int row_floats = s.tile_width() * pixel_floats(channels);
+  const auto clear = [&](int row) {
+#pragma unroll 1  // or addresses are kept in registers all along
+    for (int i = static_cast<int>(threadIdx.x); i < row_floats; i += kThreads) {
+      tile[row * row_floats + i] = 0.0F;
     }
+  };
+  if (first < 0) {
+    clear(0);
+  }
+  if (first + rows > s.height) {
+    clear(rows - 1);
   }
 }
 
@@ -487,8 +504,8 @@ class PixelWalk {
   int width_, row_, column_, rows_, columns_;
 };
 
-/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel], bordered by zeros. A thread has four
-/// loads on their way at a time.
+/// Rows [first, first + rows) of `channels` planes to tile[row][column][channel]; zeros to those outside of the map. A
+/// thread has four loads on their way at a time.
 template <int kThreads, Precision kPrecision>
 __device__ void load_tile(const FusedShape& s, const float* planes, int channels, int first, int rows,
                           Shared<float> tile, const LanePlace& at) {
@@ -519,7 +536,7 @@ __device__ void load_tile(const FusedShape& s, const float* planes, int channels
       }
     }
   }
-  clear_border<kThreads>(s, channels, first, rows, tile);
+  clear_outside<kThreads>(s, channels, first, rows, tile);
 }
 
 /// place_of as a table, of any number of channels.

@@ -79,6 +79,8 @@ struct BackwardTask {
   const float* saved = nullptr;  // [n, outputs, pixels]: the network's output as forward kept it
   const float* d_raw = nullptr;  // of the same size, its gradient if it is there already, or null
   float* partials = nullptr;     // [blocks, PartialRow::floats()]
+  /// Of a tile: a strip's rows, the hidden ones around them, and those around these.
+  __device__ int most_rows() const { return (rows + 2 < shape.height ? rows + 2 : shape.height) + 2; }
 };
 
 /// What a block holds in shared memory.
@@ -88,14 +90,15 @@ struct BackwardMemory {
   Shared<float> v;                     // [hidden pixel][tap, channel]: what it says of its neighbours' d x_a
   // Of each warp's pixels: h1 (right), then d z1 (left); h2, then d z2 (left).
   Shared<float> stage1, stage2;
-  Shared<int> upper_left;   // in the tiles, of a round's pixels
-  Shared<double> gain_sum;  // [warp][gain_sums]
-  Shared<float> weights;    // of a kernel of its own: all packed ones but conv3, then bias1 and bias2
+  Shared<int> upper_left;       // in the tiles, of a round's pixels
+  Shared<float> bias_and_gain;  // of the last convolution, [output][2]
+  Shared<double> gain_sum;      // [warp][gain_sums]
+  Shared<float> weights;        // of a kernel of its own: all packed ones but conv3, then bias1 and bias2
 
   __device__ BackwardMemory(const BackwardTask& task, bool weights_shared, SharedMemory& memory) {
     const FusedShape& s = task.shape;
     const int columns = s.tile_width();
-    const int most_rows = (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2;  // of a tile
+    const int most_rows = task.most_rows();
     x_tile = memory.take<float>(most_rows * columns * pixel_floats(s.half));
     d_raw_tile = memory.take<float>(most_rows * columns * pixel_floats(s.outputs));
     x_offset = memory.take<int>(s.conv1.k_tiles * tile_columns);
@@ -104,6 +107,7 @@ struct BackwardMemory {
     stage1 = memory.take<float>(backward_warps * stage_floats(s.padded));
     stage2 = memory.take<float>(backward_warps * stage_floats(s.padded));
     upper_left = memory.take<int>(backward_warps * tile_pixels);
+    bias_and_gain = memory.take<float>(2 * s.outputs);
     gain_sum = memory.take<double>(backward_warps * gain_sums);
     weights = memory.take<float>(weights_shared ? backward_weight_floats(s) : 0);
   }
@@ -148,38 +152,56 @@ struct TilePixels {
       lane.real[r] = i < count;
       const int q = i < count ? i : count - 1;
       const int of_kind = quotient(q, inverse_width);
-      const int column = q - of_kind * s.width;
       const int row = own ? above + of_kind : of_kind < above ? 0 : strip.hidden_rows - 1;
-      lane.pixel[r] = row * s.width + column;
-      upper_left[r] = row * s.tile_width() + column;
+      lane.pixel[r] = q + (row - of_kind) * s.width;
+      upper_left[r] = lane.pixel[r] + row * (s.tile_width() - s.width);
     }
   }
 };
 
-/// What follows the network, back, at one element: d x_b, d raw of s and t, and the terms of the gains' sums.
+/// What follows the network, back, at one element: d x_b, d raw of s and t, and the terms of the gains' sums (a third
+/// of log gain's).
 struct ElementGradient {
   float dx, d_raw_s, d_raw_t;
-  double sums[gain_sums];
+  float sums[gain_sums];
 };
 template <CouplingKind kKind>
 __device__ ElementGradient element_gradient(float kept_s, float kept_t, float x_b, float dy_b, float log_det_gradient,
                                             const float (&bias)[2], const float (&gain)[2]) {
   if constexpr (kKind == CouplingKind::additive) {  // the shift is kept as it is
     const float d_raw = dy_b * gain[0];
-    return {dy_b, d_raw, 0, {3.0 * dy_b * kept_s, 0, d_raw, 0}};
+    return {dy_b, d_raw, 0, {dy_b * kept_s, 0, d_raw, 0}};
   }
   const float s = (kept_s + bias[0]) * gain[0];
   const float t = (kept_t + bias[1]) * gain[1];
   const Gain g = gain_of<kKind>(s);
-  const float dt = dy_b * expf(g.log_g);  // and d x_b
+  const float dt = dy_b * g.g;  // and d x_b
   const float ds = (dt * (x_b + t) + log_det_gradient) * g.slope;
-  return {dt, ds * gain[0], dt * gain[1], {3.0 * ds * s, 3.0 * dt * t, ds * gain[0], dt * gain[1]}};
+  return {dt, ds * gain[0], dt * gain[1], {ds * s, dt * t, ds * gain[0], dt * gain[1]}};
 }
 
-/// A strip's d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
+/// += a warp's sums. After two exchanges a lane has one of the four to add up.
+__device__ inline void add_gain_sums(const float (&sums)[gain_sums], Shared<double> to, const LanePlace& at) {
+  const bool odd = at.lane % 2 != 0;
+  const bool upper = at.lane / 2 % 2 != 0;
+  double pair[2];
+#pragma unroll
+  for (int j = 0; j < 2; ++j) {
+    pair[j] = static_cast<double>(odd ? sums[2 + j] : sums[j]) + shuffle_xor(odd ? sums[j] : sums[2 + j], 1);
+  }
+  double sum = (upper ? pair[1] : pair[0]) + shuffle_xor(upper ? pair[0] : pair[1], 2);
+  for (int mask = gain_sums; mask < warp_size; mask *= 2) {
+    sum += shuffle_xor(sum, mask);
+  }
+  if (at.lane < gain_sums) {
+    to[at.lane % 2 * 2 + at.lane / 2] += sum;
+  }
+}
+
+/// A strip's x_a and d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
 template <CouplingKind kKind, Precision kPrecision, class Size>
-__device__ void load_gradient(const BackwardTask& task, int64_t lane, const StripPlace& strip,
-                              const BackwardMemory& memory, const LanePlace& at) {
+__device__ void load_strip(const BackwardTask& task, int64_t lane, const StripPlace& strip,
+                           const BackwardMemory& memory, const LanePlace& at) {
   constexpr int batch = 4;
   constexpr bool additive = kKind == CouplingKind::additive;
   const FusedShape& s = task.shape;
@@ -189,8 +211,8 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
   const int from = strip.hidden_first - 1;
   const int rows = strip.hidden_rows + 2;
   const int columns = s.tile_width();
-  const int pixel_step = pixel_floats(outputs);
-  clear_border<backward_threads>(s, outputs, from, rows, memory.d_raw_tile);
+  clear_outside<backward_threads>(s, half, from, rows, memory.x_tile);
+  clear_outside<backward_threads>(s, outputs, from, rows, memory.d_raw_tile);
   if (place.channel >= half) {
     return;
   }
@@ -199,29 +221,31 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
   const int count = (there.end - there.begin) * s.width;
   const int own_begin = (strip.first - there.begin) * s.width;
   const int own_end = (strip.last - there.begin) * s.width;
-  const float* packed = task.packed + lane;
-  const int second = additive ? 0 : half;
-  const float bias[2] = {packed[s.bias3 + place.channel], packed[s.bias3 + second + place.channel]};
-  const float gain[2] = {expf(3.0F * packed[s.log_gain + place.channel]),
-                         expf(3.0F * packed[s.log_gain + second + place.channel])};
+  const Shared<float> of_s = memory.bias_and_gain + 2 * place.channel;
+  const Shared<float> of_t = memory.bias_and_gain + 2 * (additive ? place.channel : half + place.channel);
+  const float bias[2] = {of_s[0], of_t[0]};
+  const float gain[2] = {of_s[1], of_t[1]};
   const int begin = place.channel * plane + there.begin * s.width;
   const float* kept = task.saved + (lane + strip.window * outputs * plane + begin);
-  const float* x_b = task.x + (lane + strip.window * task.x_stride + half * plane + begin);
+  const float* x_a = task.x + (lane + strip.window * task.x_stride + begin);
   const float* dy_b = task.dy + (lane + strip.window * task.dy_stride + half * plane + begin);
   float* dx_b = task.dx + (lane + strip.window * task.dx_stride + half * plane + begin);
-  const Shared<float> d_raw = memory.d_raw_tile + (((there.begin - from) * columns + 1) * pixel_step + place.channel);
+  const int first_row = there.begin - from;
+  const Shared<float> x_to = memory.x_tile + ((first_row * columns + 1) * pixel_floats(half) + place.channel);
+  const Shared<float> d_raw = memory.d_raw_tile + ((first_row * columns + 1) * pixel_floats(outputs) + place.channel);
   PixelWalk walk(place.first, place.step, s.width);
-  double sums[gain_sums] = {};
+  float sums[gain_sums] = {};
   for (int i = place.first; i < count; i += batch * place.step) {
-    float values[batch][4];
+    float values[batch][5];
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
       const int pixel = i + k * place.step;
       if (pixel < count) {
         values[k][0] = kept[pixel];
         values[k][1] = additive ? 0.0F : kept[half * plane + pixel];
-        values[k][2] = additive ? 0.0F : x_b[pixel];
-        values[k][3] = dy_b[pixel];
+        values[k][2] = x_a[pixel];
+        values[k][3] = additive ? 0.0F : x_a[half * plane + pixel];
+        values[k][4] = dy_b[pixel];
       }
     }
 #pragma unroll
@@ -230,13 +254,14 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
       if (pixel >= count) {
         break;
       }
-      const ElementGradient d = element_gradient<kKind>(values[k][0], values[k][1], values[k][2], values[k][3],
+      const ElementGradient d = element_gradient<kKind>(values[k][0], values[k][1], values[k][3], values[k][4],
                                                         task.log_det_gradient, bias, gain);
-      const int to = (walk.row() * columns + walk.column()) * pixel_step;
+      const int cell = walk.row() * columns + walk.column();
       walk.next();
-      d_raw[to] = rounded<kPrecision>(d.d_raw_s);
+      x_to[cell * pixel_floats(half)] = rounded<kPrecision>(values[k][2]);
+      d_raw[cell * pixel_floats(outputs)] = rounded<kPrecision>(d.d_raw_s);
       if (!additive) {
-        d_raw[to + half] = rounded<kPrecision>(d.d_raw_t);
+        d_raw[cell * pixel_floats(outputs) + half] = rounded<kPrecision>(d.d_raw_t);
       }
       if (pixel >= own_begin && pixel < own_end) {
         dx_b[pixel] = d.dx;
@@ -247,15 +272,7 @@ __device__ void load_gradient(const BackwardTask& task, int64_t lane, const Stri
       }
     }
   }
-#pragma unroll
-  for (int j = 0; j < gain_sums; ++j) {
-    for (int mask = warp_size / 2; mask > 0; mask /= 2) {
-      sums[j] += shuffle_xor(sums[j], mask);
-    }
-    if (at.lane == 0) {
-      memory.gain_sum[at.warp * gain_sums + j] += sums[j];
-    }
-  }
+  add_gain_sums(sums, memory.gain_sum + at.warp * gain_sums, at);
 }
 
 /// How a stage is laid out (fused.h).
@@ -398,6 +415,12 @@ struct Gradients {
       d_raw_at[i] = offset((part * D::own3 + i) * tile_columns + at.g, outputs, true);
     }
   }
+  /// Of all its tiles the i-th.
+  __device__ const float (&tile(int i) const)[4] {
+    return i < D::own1             ? conv1.sum[i]
+           : i < D::own1 + D::own2 ? conv2.sum[i - D::own1]
+                                   : conv3.sum[i - D::own1 - D::own2];
+  }
 };
 
 /// What the warps of a group share in a round: their stages, and their own pixels' places.
@@ -518,74 +541,112 @@ __device__ void carry_tiles(const BackwardTask& task, int64_t lane, const StripP
   }
 }
 
-// d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
+/// d x_a = d y_a + what its neighbours' v say, in the order of the taps: hidden pixel q met x_a at q + tap.
 template <int kTiles, class Size>
-__device__ void write_dxa(const BackwardTask& task, int64_t lane, const StripPlace& strip, const BackwardMemory& memory,
-                          const LanePlace& at) {
-  constexpr int batch = 3;
-  const FusedShape& s = task.shape;
-  const int inputs = Size::half > 0 ? Size::half : s.half;
-  const int stride = scatter_stride(layout_of<kTiles, Size>(s).conv1_back.n_tiles);
-  const ChannelPlace<backward_warps> place(inputs, at);
-  if (place.channel >= inputs) {
-    return;
+class InputGradient {
+ public:
+  /// Asks for d y_a of the calling thread's first pixels.
+  __device__ InputGradient(const BackwardTask& task, int64_t lane, const StripPlace& strip, const LanePlace& at)
+      : s_(task.shape),
+        strip_(strip),
+        inputs_(Size::half > 0 ? Size::half : s_.half),
+        pixels_((strip.last - strip.first) * s_.width),
+        place_(inputs_, at),
+        dy_(task.dy + (lane + strip.window * task.dy_stride + begin())),
+        dx_(task.dx + (lane + strip.window * task.dx_stride + begin())) {
+    load(place_.first);
   }
-  const int pixels = (strip.last - strip.first) * s.width;
-  const int begin = place.channel * s.height * s.width + strip.first * s.width;
-  const float* dy = task.dy + (lane + strip.window * task.dy_stride + begin);
-  float* dx = task.dx + (lane + strip.window * task.dx_stride + begin);
-  const Shared<float> v = memory.v + ((strip.first - strip.hidden_first) * s.width * stride + place.channel);
-  PixelWalk walk(place.first, place.step, s.width);
-  for (int i = place.first; i < pixels; i += batch * place.step) {
-    float dy_a[batch];
-#pragma unroll
-    for (int k = 0; k < batch; ++k) {
-      const int pixel = i + k * place.step;
-      dy_a[k] = pixel < pixels ? dy[pixel] : 0.0F;
+  __device__ void write(const BackwardMemory& memory) {
+    if (place_.channel >= inputs_) {
+      return;
     }
-#pragma unroll
-    for (int k = 0; k < batch; ++k) {
-      const int pixel = i + k * place.step;
-      if (pixel >= pixels) {
-        break;
+    const int stride = scatter_stride(layout_of<kTiles, Size>(s_).conv1_back.n_tiles);
+    const Shared<float> v = memory.v + ((strip_.first - strip_.hidden_first) * s_.width * stride + place_.channel);
+    PixelWalk walk(place_.first, place_.step, s_.width);
+    for (int i = place_.first; i < pixels_; i += batch * place_.step) {
+      if (i != place_.first) {
+        load(i);
       }
-      const int y = strip.first + walk.row();
-      const bool rows[3] = {y + 1 < s.height, true, y > 0};
-      const bool columns[3] = {walk.column() + 1 < s.width, true, walk.column() > 0};
-      walk.next();
-      float sum = 0;
 #pragma unroll
-      for (int tap = 0; tap < taps; ++tap) {
-        const Shared<float> row = v + (pixel + (1 - tap / 3) * s.width) * stride;
-        if (rows[tap / 3] && columns[tap % 3]) {
-          sum += row[(1 - tap % 3) * stride + tap * inputs];
+      for (int k = 0; k < batch; ++k) {
+        const int pixel = i + k * place_.step;
+        if (pixel >= pixels_) {
+          break;
         }
+        const int y = strip_.first + walk.row();
+        const bool rows[3] = {y + 1 < s_.height, true, y > 0};
+        const bool columns[3] = {walk.column() + 1 < s_.width, true, walk.column() > 0};
+        walk.next();
+        float sum = 0;
+#pragma unroll
+        for (int tap = 0; tap < taps; ++tap) {
+          const Shared<float> row = v + (pixel + (1 - tap / 3) * s_.width) * stride;
+          if (rows[tap / 3] && columns[tap % 3]) {
+            sum += row[(1 - tap % 3) * stride + tap * inputs_];
+          }
+        }
+        dx_[pixel] = dy_a_[k] + sum;
       }
-      dx[pixel] = dy_a[k] + sum;
     }
   }
-}
 
-/// Tile by tile, what the block's groups have added up, in their order.
-template <class D, int kOwn, bool kAll>
-__device__ void write_tiles(const OwnTiles<kOwn, kAll>& tiles, int before, Shared<float> memory, float* partial,
-                            const LanePlace& at) {
+ private:
+  static constexpr int batch = 4;
+
+  __device__ int begin() const {
+    return (place_.channel * s_.height + strip_.first) * s_.width;
+  }
+  __device__ void load(int first) {
 #pragma unroll
-  for (int i = 0; i < kOwn; ++i) {
-    // Two areas in turn: one barrier a tile.
-    const Shared<float> area = memory + (before + i) % 2 * backward_threads * 4;
-    const float(&d)[4] = tiles.sum[i];
-    store4(area + static_cast<int>(threadIdx.x) * 4, make_float4(d[0], d[1], d[2], d[3]));
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = first + k * place_.step;
+      dy_a_[k] = place_.channel < inputs_ && pixel < pixels_ ? dy_[pixel] : 0.0F;
+    }
+  }
+
+  const FusedShape& s_;
+  const StripPlace& strip_;
+  int inputs_, pixels_;
+  ChannelPlace<backward_warps> place_;
+  const float* dy_;
+  float* dx_;
+  float dy_a_[batch];
+};
+
+/// Tile by tile, what the block's groups have added up, in their order; as many at a time as the stages have room for.
+template <int kTiles, class Size>
+__device__ void write_tiles(const Gradients<kTiles, Size>& sums, const BackwardMemory& memory, float* partial,
+                            const LanePlace& at) {
+  using D = Division<kTiles, Size>;
+  constexpr int area_floats = backward_threads * 4;
+  constexpr int areas = backward_warps * stage_floats(D::padded) / area_floats;  // of a stage
+  const int mine = static_cast<int>(threadIdx.x) * 4;
+  const auto area = [&](int i) {
+    return (i < areas ? memory.stage1 : memory.stage2) + (i < areas ? i : i - areas) * area_floats;
+  };
+#pragma unroll
+  for (int first = 0; first < D::owned; first += 2 * areas) {
+    const int last = first + 2 * areas < D::owned ? first + 2 * areas : D::owned;
+    sync_block();
+#pragma unroll
+    for (int i = first; i < last; ++i) {
+      const float(&d)[4] = sums.tile(i);
+      store4(area(i - first) + mine, make_float4(d[0], d[1], d[2], d[3]));
+    }
     sync_block();
     if (at.warp >= D::group) {
       continue;
     }
-    float4 sum = load4(area + static_cast<int>(threadIdx.x) * 4);
-    for (int group = 1; group < D::groups; ++group) {
-      const float4 more = load4(area + (group * D::group * warp_size + static_cast<int>(threadIdx.x)) * 4);
-      sum = make_float4(sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w);
+#pragma unroll
+    for (int i = first; i < last; ++i) {
+      const Shared<float> tile = area(i - first) + mine;
+      float4 sum = load4(tile);
+      for (int group = 1; group < D::groups; ++group) {
+        const float4 more = load4(tile + group * D::group * warp_size * 4);
+        sum = make_float4(sum.x + more.x, sum.y + more.y, sum.z + more.z, sum.w + more.w);
+      }
+      store4(partial + ((at.warp * D::owned + i) * warp_size + at.lane) * 4, sum);
     }
-    store4(partial + ((at.warp * D::owned + before + i) * warp_size + at.lane) * 4, sum);
   }
 }
 
@@ -624,7 +685,7 @@ __device__ inline void write_gains(const FusedShape& s, Shared<double> gain_sum,
     for (int warp = output % s.half; warp < (shared ? backward_warps : s.half); warp += s.half) {
       sum += gain_sum[warp * gain_sums + sum_of];
     }
-    partial[i] = static_cast<float>(sum);
+    partial[i] = static_cast<float>(i < s.outputs ? 3.0 * sum : sum);
   }
 }
 
@@ -639,7 +700,6 @@ __host__ __device__ constexpr PartialRow partial_row() {
 template <int kTiles, Precision kPrecision, class Size>
 __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(LaneStrides lanes, BackwardTask task) {
   after_predecessor();
-  using D = Division<kTiles, Size>;
   const int64_t lane = lane_offset(lanes, task.x, task.dy, task.dx, task.packed, task.saved, task.d_raw, task.partials);
   const FusedShape& s = task.shape;
   const int inputs = Size::half > 0 ? Size::half : s.half;
@@ -658,6 +718,12 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
                                    memory.weights + layout.conv3.offset);
     commit_copies();
   }
+  clear_sides<backward_threads>(s, inputs, task.most_rows(), memory.x_tile);
+  clear_sides<backward_threads>(s, outputs, task.most_rows(), memory.d_raw_tile);
+  for (int i = static_cast<int>(threadIdx.x); i < outputs; i += backward_threads) {
+    memory.bias_and_gain[2 * i] = task.packed[lane + s.bias3 + i];
+    memory.bias_and_gain[2 * i + 1] = expf(3.0F * task.packed[lane + s.log_gain + i]);
+  }
   for (int i = static_cast<int>(threadIdx.x); i < backward_warps * gain_sums; i += backward_threads) {
     memory.gain_sum[i] = 0.0;
   }
@@ -667,34 +733,32 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     const int from = strip.hidden_first - 1;
     const int rows = strip.hidden_rows + 2;
     sync_block();  // the strip before is done with what follows
-    load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), inputs, from, rows,
-                                            memory.x_tile, at);
     if (task.d_raw != nullptr) {
+      load_tile<backward_threads, kPrecision>(s, task.x + (lane + strip.window * task.x_stride), inputs, from, rows,
+                                              memory.x_tile, at);
       load_tile<backward_threads, kPrecision>(s, task.d_raw + (lane + strip.window * outputs * s.height * s.width),
                                               outputs, from, rows, memory.d_raw_tile, at);
     } else if (can_be_additive<Size> && task.kind == CouplingKind::additive) {
-      load_gradient<CouplingKind::additive, kPrecision, Size>(task, lane, strip, memory, at);
+      load_strip<CouplingKind::additive, kPrecision, Size>(task, lane, strip, memory, at);
     } else if (can_be_affine<Size> && task.kind == CouplingKind::tanh) {
-      load_gradient<CouplingKind::tanh, kPrecision, Size>(task, lane, strip, memory, at);
+      load_strip<CouplingKind::tanh, kPrecision, Size>(task, lane, strip, memory, at);
     } else if (can_be_affine<Size>) {
-      load_gradient<CouplingKind::sigmoid, kPrecision, Size>(task, lane, strip, memory, at);
+      load_strip<CouplingKind::sigmoid, kPrecision, Size>(task, lane, strip, memory, at);
     }
     wait_copies<0>();
     sync_block();
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
     }
+    InputGradient<kTiles, Size> input(task, lane, strip, at);
     sync_block();
-    write_dxa<kTiles, Size>(task, lane, strip, memory, at);
+    input.write(memory);
   }
 
   // The block's share of every gradient, to be added up in the order of the blocks. The stages are free for it.
   constexpr PartialRow row = partial_row<kTiles, Size>();
   float* partial = task.partials + (lane + static_cast<int64_t>(blockIdx.x) * row.floats());
-  sync_block();
-  write_tiles<D>(sums.conv1, 0, memory.stage1, partial, at);
-  write_tiles<D>(sums.conv2, D::own1, memory.stage1, partial, at);
-  write_tiles<D>(sums.conv3, D::own1 + D::own2, memory.stage1, partial, at);
+  write_tiles(sums, memory, partial, at);
   write_biases(sums, memory.stage1, partial + row.bias(), at);
   write_gains(s, memory.gain_sum, partial + row.gain());
 }

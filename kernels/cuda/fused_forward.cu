@@ -149,60 +149,104 @@ __device__ void carry_strip(const FusedShape& s, const float* packed, const Forw
   }
 }
 
-/// The strip's output; the calling thread's part of the log-determinant.
+/// A strip's output.
 template <CouplingKind kKind, bool kInverse, class Size>
-__device__ double write_strip(const ForwardTask& task, int64_t lane, const ForwardStrip& strip,
-                              const ForwardMemory& memory) {
-  const FusedShape& s = task.shape;
-  const int inputs = Size::half > 0 ? Size::half : s.half;
-  const int outputs = Size::outputs > 0 ? Size::outputs : s.outputs;
-  const float* in = task.in + (lane + blockIdx.x * task.in_stride);
-  float* out = task.out + (lane + blockIdx.x * task.out_stride);
-  const Shared<float> bias_and_gain = memory.bias_and_gain;
-  const int plane = s.height * s.width;
-  const int pixels = (strip.last - strip.first) * s.width;
-  const float inverse_pixels = 1.0F / static_cast<float>(pixels);
-  const float inverse_width = 1.0F / static_cast<float>(s.width);
-  double log_det = 0;
-  for (int i = static_cast<int>(threadIdx.x); i < pixels * inputs; i += Size::threads) {
-    const int channel = quotient(i, inverse_pixels);
-    const int of_strip = i - channel * pixels;
-    const int row = quotient(of_strip, inverse_width);
-    const int x = of_strip - row * s.width;
-    const int y = strip.first + row;
-    const int a = channel * plane + y * s.width + x;
-    const int b = a + inputs * plane;
-    const float x_a = in[a];
-    const float x_b = in[b];
-    const Neighbours<Size> neighbours(s, y, x, y - strip.hidden_first);
+class StripOutput {
+ public:
+  /// Asks for the input of the calling thread's first pixels.
+  __device__ StripOutput(const ForwardTask& task, int64_t lane, const ForwardStrip& strip, const LanePlace& at)
+      : task_(task),
+        strip_(strip),
+        inputs_(Size::half > 0 ? Size::half : task.shape.half),
+        plane_(task.shape.height * task.shape.width),
+        pixels_((strip.last - strip.first) * task.shape.width),
+        place_(inputs_, at),
+        in_(task.in + (lane + blockIdx.x * task.in_stride + strip.first * task.shape.width)),
+        out_(task.out + (lane + blockIdx.x * task.out_stride + strip.first * task.shape.width)),
+        kept_(task.kept == nullptr ? nullptr
+                                   : task.kept + (lane + static_cast<int64_t>(blockIdx.x) * outputs() * plane_ +
+                                                  strip.first * task.shape.width)) {
+    load(place_.channel, place_.first);
+  }
+  /// What u and the input give; the thread's part of the log-determinant.
+  __device__ double write(const ForwardMemory& memory) {
+    double log_det = 0;
+    for (int channel = place_.channel; channel < inputs_; channel += Size::warps) {
+      PixelWalk walk(place_.first, place_.step, task_.shape.width);
+      for (int i = place_.first; i < pixels_; i += batch * place_.step) {
+        if (channel != place_.channel || i != place_.first) {
+          load(channel, i);
+        }
+#pragma unroll
+        for (int k = 0; k < batch; ++k) {
+          const int pixel = i + k * place_.step;
+          if (pixel < pixels_) {
+            log_det += write_pixel(memory, channel, pixel, walk.row(), walk.column(), x_a_[k], x_b_[k]);
+          }
+          walk.next();
+        }
+      }
+    }
+    return log_det;
+  }
+
+ private:
+  static constexpr int batch = 4;
+
+  __device__ int outputs() const {
+    return Size::outputs > 0 ? Size::outputs : task_.shape.outputs;
+  }
+  __device__ void load(int channel, int first) {
+    const float* in = in_ + channel * plane_;
+#pragma unroll
+    for (int k = 0; k < batch; ++k) {
+      const int pixel = first + k * place_.step;
+      const bool there = channel < inputs_ && pixel < pixels_;
+      x_a_[k] = there ? in[pixel] : 0.0F;
+      x_b_[k] = there ? in[inputs_ * plane_ + pixel] : 0.0F;
+    }
+  }
+  __device__ float write_pixel(const ForwardMemory& memory, int channel, int pixel, int row, int column, float x_a,
+                               float x_b) {
+    const Shared<float> bias_and_gain = memory.bias_and_gain;
+    const int y = strip_.first + row;
+    const int a = channel * plane_ + pixel;
+    const int b = a + inputs_ * plane_;
+    const Neighbours<Size> neighbours(task_.shape, y, column, y - strip_.hidden_first);
     const float first_raw = neighbours.sum(memory.u, channel);
     const float first_output = (first_raw + bias_and_gain[2 * channel]) * bias_and_gain[2 * channel + 1];
+    if (out_ != in_) {
+      out_[a] = x_a;
+    }
     if constexpr (kKind == CouplingKind::additive) {
       const float shift = first_output;
-      if (task.kept != nullptr) {
-        task.kept[lane + blockIdx.x * static_cast<int64_t>(inputs) * plane + a] = shift;
+      if (kept_ != nullptr) {
+        kept_[a] = shift;
       }
-      out[b] = kInverse ? x_b - shift : x_b + shift;
+      out_[b] = kInverse ? x_b - shift : x_b + shift;
+      return 0;
     } else {
-      const int second = inputs + channel;
+      const int second = inputs_ + channel;
       const float second_raw = neighbours.sum(memory.u, second);
-      if (task.kept != nullptr) {
-        float* kept = task.kept + (lane + static_cast<int64_t>(blockIdx.x) * outputs * plane);
-        kept[a] = first_raw;
-        kept[b] = second_raw;
+      if (kept_ != nullptr) {
+        kept_[a] = first_raw;
+        kept_[b] = second_raw;
       }
       const Gain gain = gain_of<kKind>(first_output);
       const float shift = (second_raw + bias_and_gain[2 * second]) * bias_and_gain[2 * second + 1];
-      const float g = expf(gain.log_g);
-      out[b] = kInverse ? x_b / g - shift : (x_b + shift) * g;
-      log_det += gain.log_g;
-    }
-    if (out != in) {
-      out[a] = x_a;
+      out_[b] = kInverse ? x_b / gain.g - shift : (x_b + shift) * gain.g;
+      return gain.log_g;
     }
   }
-  return log_det;
-}
+
+  const ForwardTask& task_;
+  const ForwardStrip& strip_;
+  int inputs_, plane_, pixels_;
+  ChannelPlace<Size::warps> place_;
+  const float* in_;
+  float *out_, *kept_;
+  float x_a_[batch], x_b_[batch];
+};
 
 template <int kTiles, Precision kPrecision, CouplingKind kKind, bool kInverse, class Size>
 __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward_kernel(LaneStrides lanes,
@@ -230,6 +274,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     memory.bias_and_gain[2 * i] = packed[s.bias3 + i];
     memory.bias_and_gain[2 * i + 1] = expf(3.0F * packed[s.log_gain + i]);
   }
+  clear_sides<Size::threads>(s, inputs, (task.rows + 2 < s.height ? task.rows + 2 : s.height) + 2, memory.tile);
   double log_det_of_window = 0;
   for (int i = static_cast<int>(blockIdx.y); i < task.strips; i += static_cast<int>(gridDim.y)) {
     const ForwardStrip strip(task, i);
@@ -238,8 +283,9 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     wait_copies<0>();
     sync_block();
     carry_strip<kTiles, kPrecision, Size>(s, packed, strip, memory, stride, at);
+    StripOutput<kKind, kInverse, Size> output(task, lane, strip, at);
     sync_block();
-    double log_det = write_strip<kKind, kInverse, Size>(task, lane, strip, memory);
+    double log_det = output.write(memory);
     if constexpr (!kInverse && kKind != CouplingKind::additive) {
       log_det = block_sum(log_det, memory.sums);
       if (threadIdx.x == 0 && task.log_det_of_strips != nullptr) {

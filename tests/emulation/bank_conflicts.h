@@ -19,6 +19,8 @@ struct SharedAccesses {
   int64_t wavefronts = 0;  ///< the times that banks are asked: as often as the most words of one bank, for so many
                            ///< lanes at a time as have 128 bytes together
   int64_t least = 0;       ///< the same without conflicts
+  int64_t uneven = 0;  ///< requests, not among the others, of warps whose lanes came here more or less often: which of
+                       ///< their accesses belong together is not known
 };
 
 /// Accesses are counted from now on, or no more. Either forgets what was counted.

@@ -412,6 +412,9 @@ inline float to_tf32(float x) {
   const auto bits = std::bit_cast<uint32_t>(x) + (tf32_dropped + 1) / 2;
   return std::bit_cast<float>((bits & ~tf32_dropped) | tf32_mark);
 }
+inline float reciprocal(float x) {
+  return 1.0F / x;
+}
 inline float without_tail(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & ~tf32_dropped);
 }

@@ -209,9 +209,14 @@ class AccessCounter {
 
   static void add_warp(std::span<const Words> lanes, size_t words, SharedAccesses& sum) {
     constexpr size_t banks = 32;
-    size_t most = 0;
+    size_t most = 0, least = SIZE_MAX;
     for (const Words& lane : lanes) {
       most = std::max(most, lane.size());
+      least = lane.empty() ? least : std::min(least, lane.size());
+    }
+    if (least < most) {
+      sum.uneven += static_cast<int64_t>(most);
+      return;
     }
     sum.requests += static_cast<int64_t>(most);
     const size_t together = banks / words;

@@ -106,9 +106,9 @@ TEST_P(BankConflicts, OfFusedCouplings) {
 }
 
 INSTANTIATE_TEST_SUITE_P(PaperBlocks, BankConflicts,
-                         on_emulated_gpus<ConflictCase>({{{1, 4, 32, 64, 32}, 1.19, 1.08},
-                                                         {{1, 8, 32, 32, 16}, 1.23, 1.08},
-                                                         {{1, 16, 32, 16, 8}, 1.28, 1.09}}),
+                         on_emulated_gpus<ConflictCase>({{{1, 4, 32, 64, 32}, 1.14, 1.07},
+                                                         {{1, 8, 32, 32, 16}, 1.17, 1.07},
+                                                         {{1, 16, 32, 16, 8}, 1.19, 1.06}}),
                          case_name<ConflictCase>);
 
 }  // namespace
