@@ -163,31 +163,34 @@ struct TilePixels {
 /// of log gain's).
 struct ElementGradient {
   float dx, d_raw_s, d_raw_t;
-  float sums[gain_sums];
+  double sums[gain_sums];
 };
 template <CouplingKind kKind>
 __device__ ElementGradient element_gradient(float kept_s, float kept_t, float x_b, float dy_b, float log_det_gradient,
                                             const float (&bias)[2], const float (&gain)[2]) {
   if constexpr (kKind == CouplingKind::additive) {  // the shift is kept as it is
     const float d_raw = dy_b * gain[0];
-    return {dy_b, d_raw, 0, {dy_b * kept_s, 0, d_raw, 0}};
+    return {dy_b, d_raw, 0, {static_cast<double>(dy_b) * kept_s, 0, d_raw, 0}};
   }
   const float s = (kept_s + bias[0]) * gain[0];
   const float t = (kept_t + bias[1]) * gain[1];
   const Gain g = gain_of<kKind>(s);
   const float dt = dy_b * g.g;  // and d x_b
   const float ds = (dt * (x_b + t) + log_det_gradient) * g.slope;
-  return {dt, ds * gain[0], dt * gain[1], {ds * s, dt * t, ds * gain[0], dt * gain[1]}};
+  return {dt,
+          ds * gain[0],
+          dt * gain[1],
+          {static_cast<double>(ds) * s, static_cast<double>(dt) * t, ds * gain[0], dt * gain[1]}};
 }
 
 /// += a warp's sums. After two exchanges a lane has one of the four to add up.
-__device__ inline void add_gain_sums(const float (&sums)[gain_sums], Shared<double> to, const LanePlace& at) {
+__device__ inline void add_gain_sums(const double (&sums)[gain_sums], Shared<double> to, const LanePlace& at) {
   const bool odd = at.lane % 2 != 0;
   const bool upper = at.lane / 2 % 2 != 0;
   double pair[2];
 #pragma unroll
   for (int j = 0; j < 2; ++j) {
-    pair[j] = static_cast<double>(odd ? sums[2 + j] : sums[j]) + shuffle_xor(odd ? sums[j] : sums[2 + j], 1);
+    pair[j] = (odd ? sums[2 + j] : sums[j]) + shuffle_xor(odd ? sums[j] : sums[2 + j], 1);
   }
   double sum = (upper ? pair[1] : pair[0]) + shuffle_xor(upper ? pair[0] : pair[1], 2);
   for (int mask = gain_sums; mask < warp_size; mask *= 2) {
@@ -234,19 +237,18 @@ __device__ void load_strip(const BackwardTask& task, int64_t lane, const StripPl
   const Shared<float> x_to = memory.x_tile + ((first_row * columns + 1) * pixel_floats(half) + place.channel);
   const Shared<float> d_raw = memory.d_raw_tile + ((first_row * columns + 1) * pixel_floats(outputs) + place.channel);
   PixelWalk walk(place.first, place.step, s.width);
-  float sums[gain_sums] = {};
+  double sums[gain_sums] = {};
   for (int i = place.first; i < count; i += batch * place.step) {
     float values[batch][5];
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
       const int pixel = i + k * place.step;
-      if (pixel < count) {
-        values[k][0] = kept[pixel];
-        values[k][1] = additive ? 0.0F : kept[half * plane + pixel];
-        values[k][2] = x_a[pixel];
-        values[k][3] = additive ? 0.0F : x_a[half * plane + pixel];
-        values[k][4] = dy_b[pixel];
-      }
+      const bool loaded = pixel < count;
+      values[k][0] = loaded ? kept[pixel] : 0.0F;
+      values[k][1] = loaded && !additive ? kept[half * plane + pixel] : 0.0F;
+      values[k][2] = loaded ? x_a[pixel] : 0.0F;
+      values[k][3] = loaded && !additive ? x_a[half * plane + pixel] : 0.0F;
+      values[k][4] = loaded ? dy_b[pixel] : 0.0F;
     }
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
