@@ -201,11 +201,19 @@ __device__ inline void add_gain_sums(const double (&sums)[gain_sums], Shared<dou
   }
 }
 
+/// The same place, but what follows from it is computed anew: the compiler would keep it in registers through all
+/// strips, which the products' loop is short of.
+__device__ inline LanePlace afresh(LanePlace at) {
+  asm volatile("" : "+r"(at.lane), "+r"(at.warp));
+  return at;
+}
+
 /// A strip's x_a and d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
 template <CouplingKind kKind, Precision kPrecision, class Size>
 __device__ void load_strip(const BackwardTask& task, int64_t lane, const StripPlace& strip,
-                           const BackwardMemory& memory, const LanePlace& at) {
+                           const BackwardMemory& memory, const LanePlace& outer) {
   constexpr int batch = 4;
+  const LanePlace at = afresh(outer);
   constexpr bool additive = kKind == CouplingKind::additive;
   const FusedShape& s = task.shape;
   const int half = Size::half > 0 ? Size::half : s.half;
@@ -243,7 +251,7 @@ __device__ void load_strip(const BackwardTask& task, int64_t lane, const StripPl
 #pragma unroll
     for (int k = 0; k < batch; ++k) {
       const int pixel = i + k * place.step;
-      const bool loaded = pixel < count;
+      const bool loaded = pixel < count;  // zeros otherwise: what only may be assigned keeps its register all along
       values[k][0] = loaded ? kept[pixel] : 0.0F;
       values[k][1] = loaded && !additive ? kept[half * plane + pixel] : 0.0F;
       values[k][2] = loaded ? x_a[pixel] : 0.0F;
@@ -752,7 +760,7 @@ __global__ __launch_bounds__(backward_threads, 1) void fused_backward_kernel(Lan
     for (int tile = 0; tile < strip.tiles; tile += backward_warps) {
       carry_tiles<kTiles, kPrecision>(task, lane, strip, memory, tile, at, sums);
     }
-    InputGradient<kTiles, Size> input(task, lane, strip, at);
+    InputGradient<kTiles, Size> input(task, lane, strip, afresh(at));
     sync_block();
     input.write(memory);
   }
