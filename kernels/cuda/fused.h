@@ -161,6 +161,13 @@ struct LanePlace {
         t(lane % 4) {}
 };
 
+/// The same place, but what follows from it is computed anew: the compiler would keep it in registers through all
+/// strips, which the products' loop is short of.
+__device__ inline LanePlace afresh(LanePlace at) {
+  asm volatile("" : "+r"(at.lane), "+r"(at.warp));
+  return at;
+}
+
 /// As an operand of the products; not a number to compute with otherwise: bits are left below tf32's.
 template <Precision kPrecision>
 __device__ float rounded(float x) {

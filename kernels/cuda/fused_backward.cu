@@ -201,13 +201,6 @@ __device__ inline void add_gain_sums(const double (&sums)[gain_sums], Shared<dou
   }
 }
 
-/// The same place, but what follows from it is computed anew: the compiler would keep it in registers through all
-/// strips, which the products' loop is short of.
-__device__ inline LanePlace afresh(LanePlace at) {
-  asm volatile("" : "+r"(at.lane), "+r"(at.warp));
-  return at;
-}
-
 /// A strip's x_a and d raw, rows around it too; d x_b of its own rows, and their part of the gains' sums.
 template <CouplingKind kKind, Precision kPrecision, class Size>
 __device__ void load_strip(const BackwardTask& task, int64_t lane, const StripPlace& strip,

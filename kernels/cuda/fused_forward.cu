@@ -283,7 +283,7 @@ __global__ __launch_bounds__(Size::threads, 16 / Size::warps) void fused_forward
     wait_copies<0>();
     sync_block();
     carry_strip<kTiles, kPrecision, Size>(s, packed, strip, memory, stride, at);
-    StripOutput<kKind, kInverse, Size> output(task, lane, strip, at);
+    StripOutput<kKind, kInverse, Size> output(task, lane, strip, afresh(at));
     sync_block();
     double log_det = output.write(memory);
     if constexpr (!kInverse && kKind != CouplingKind::additive) {
