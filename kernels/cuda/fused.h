@@ -454,14 +454,14 @@ __device__ void clear_sides(const FusedShape& s, int channels, int rows, Shared<
   }
 }
 
-/// Zeros to the first or the last of a tile's rows where it is outside of the map.
+/// Zeros to the first or the last of a tile's rows where it is outside of the map, but for its sides.
 template <int kThreads>
 __device__ void clear_outside(const FusedShape& s, int channels, int first, int rows, Shared<float> tile) {
-  const int row_floats = s.tile_width() * pixel_floats(channels);
+  const int pixel = pixel_floats(channels);
   const auto clear = [&](int row) {
 #pragma unroll 1  // or addresses are kept in registers all along
-    for (int i = static_cast<int>(threadIdx.x); i < row_floats; i += kThreads) {
-      tile[row * row_floats + i] = 0.0F;
+    for (int i = static_cast<int>(threadIdx.x); i < s.width * pixel; i += kThreads) {
+      tile[(row * s.tile_width() + 1) * pixel + i] = 0.0F;
     }
   };
   if (first < 0) {
