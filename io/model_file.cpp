@@ -556,6 +556,16 @@ void write_conformal(Hdf5File& file, const ConformalData& conformal) {
   file.write_attribute("/conformal", "data_hash", conformal.data_hash);
   file.write_texts("/conformal/scores", names);
   file.write("/conformal/value", {names.size(), static_cast<hsize_t>(conformal.clips)}, values.data());
+  if (const auto& distances = conformal.estimate_distance; !distances.empty()) {
+    std::vector<double> rows;
+    for (const std::vector<double>& row : distances) {
+      if (row.empty() || row.size() != distances.front().size()) {
+        file.fail("/conformal does not have a distance of each estimate for the same clips");
+      }
+      rows.insert(rows.end(), row.begin(), row.end());
+    }
+    file.write("/conformal/estimate_distance", {distances.size(), distances.front().size()}, rows.data());
+  }
 }
 
 std::optional<ConformalData> read_conformal(const Hdf5File& file) {
@@ -583,6 +593,18 @@ std::optional<ConformalData> read_conformal(const Hdf5File& file) {
     const auto first = values.begin() + static_cast<std::ptrdiff_t>(s) * conformal.clips;
     require(file, std::is_sorted(first, first + conformal.clips), "/conformal/value is not in ascending order");
     conformal.scores.push_back({names[s], {first, first + conformal.clips}});
+  }
+  if (file.exists("/conformal/estimate_distance")) {
+    const std::vector<double> distances = file.read<double>("/conformal/estimate_distance", shape);
+    require(file, shape.size() == 2 && shape[0] > 0 && shape[1] > 0,
+            "/conformal/estimate_distance does not have a row for each parameter");
+    require_below(file, "/conformal/estimate_distance", distances, most_figure);
+    for (auto row = distances.begin(); row != distances.end(); row += static_cast<std::ptrdiff_t>(shape[1])) {
+      const auto end = row + static_cast<std::ptrdiff_t>(shape[1]);
+      require(file, *row >= 0 && std::is_sorted(row, end),
+              "/conformal/estimate_distance is not in ascending order from 0 on");
+      conformal.estimate_distance.emplace_back(row, end);
+    }
   }
   return conformal;
 }

@@ -122,6 +122,9 @@ struct ConformalData {
   std::string source;       ///< "held-out clips of the training", or what `evenflow calibrate` was given
   std::string date;
   std::string data_hash;  ///< FNV-1a 64 over the clips' frames_sum (io/shard.h), ascending, as 16 hex digits
+  /// [parameters][clips at trained operating points] how far estimates lie from the nearest training value, ascending,
+  /// in the parameter's unit; empty: there are no such clips, or of an older program
+  std::vector<std::vector<double>> estimate_distance = {};
   bool operator==(const ConformalData&) const = default;
 };
 

@@ -16,6 +16,7 @@
 #include "io/text.h"
 #include "io/utc_time.h"
 #include "train/detect/decision.h"
+#include "train/detect/operating_points.h"
 #include "train/detect/score.h"
 #include "train/statistics/conformal.h"
 
@@ -191,6 +192,8 @@ int run(const CalibrateArguments& arguments) {
     model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + io::escaped(input.string());
   }
   model.conformal->date = io::utc_now();
+  model.conformal->estimate_distance =
+      train::estimate_distances(model.condition, {table.parameter_names, table.categories}, table.clips);
   const double rate = rate_of(arguments, model, before.threshold);
   model.threshold = rule_of(arguments, model, score, rate, notes);
   io::write_model(out, model);

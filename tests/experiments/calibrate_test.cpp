@@ -64,6 +64,8 @@ TEST_F(Calibrate, SetsTheThresholdThatTheRateAsksFor) {
   EXPECT_EQ(after.threshold.clips, 28);
   EXPECT_EQ(after.conformal->clips, 28);
   EXPECT_EQ(after.conformal->source, normals());
+  ASSERT_EQ(after.conformal->estimate_distance.size(), after.condition.names.size());
+  EXPECT_EQ(after.conformal->estimate_distance.front().size(), 28);  // all at trained speeds
   EXPECT_EQ(after.normal.trained_on, before.normal.trained_on);
   EXPECT_EQ(after.config.score.threshold_quantile, before.config.score.threshold_quantile);
   // What info, score and evaluate say is one and the same.

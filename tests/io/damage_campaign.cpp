@@ -141,6 +141,9 @@ void add_model(Fingerprint& print, const fs::path& file) {
       print.text(score.score);
       print.numbers(score.values);
     }
+    for (const std::vector<double>& distances : conformal->estimate_distance) {
+      print.numbers(distances);
+    }
   }
   const Provenance& provenance = model.provenance;
   print.texts({provenance.commit, provenance.data_hash, provenance.device, provenance.date, provenance.version});

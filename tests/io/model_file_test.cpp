@@ -271,7 +271,7 @@ TEST(ModelFile, ACalibrationAndPointsComeBack) {
 }
 
 ConformalData small_conformal() {
-  return {{{"nll", {-1.5, 2, 2}}, {"score_zc", {0, 1, 1e9}}}, 3, 313, "three clips", "2026-11-26", "abc"};
+  return {{{"nll", {-1.5, 2, 2}}, {"score_zc", {0, 1, 1e9}}}, 3, 313, "three clips", "2026-11-26", "abc", {{0, 12.5}}};
 }
 
 TEST(ModelFile, ScoresOfNormalClipsComeBack) {
@@ -317,6 +317,11 @@ TEST(ModelFile, ScoresOfNormalClipsThatCannotBeAreRefused) {
   EXPECT_THAT(error([](ConformalData& c) { c.scores[0].values[2] = std::numeric_limits<double>::infinity(); }),
               HasSubstr("/conformal/value has a value that"));
   EXPECT_THAT(error([](ConformalData& c) { c.clip_frames = 0; }), HasSubstr("/conformal has clips without a frame"));
+  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{1, 2}, {3}}; }), HasSubstr("for the same clips"));
+  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{2, 1}}; }), HasSubstr("not in ascending order"));
+  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{-1, 1}}; }), HasSubstr("ascending order from 0"));
+  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{std::numeric_limits<double>::quiet_NaN()}}; }),
+              HasSubstr("/conformal/estimate_distance has a value that"));
 }
 
 TEST(ModelFile, PointsThatCannotBeAreRefused) {

@@ -46,6 +46,39 @@ TEST(TrainedOperatingPoints, OfManyClipsAHundredthMayLieFurther) {
   EXPECT_EQ(TrainedOperatingPoints(model_of({100, 300}, estimates)).parameters().front().tolerance, 1.0);
 }
 
+TEST(TrainedOperatingPoints, WhatNewClipsSayHoldsIfItIsMore) {
+  io::ModelData model = model_of({100, 300}, {95, 104, 305, 292, 200});
+  model.conformal.emplace().estimate_distance = {{1, 3, 21}};
+  EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 21.0);
+  model.conformal->estimate_distance = {{1, 3, 7}};
+  EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 8.0);
+  model.normal.calibration.reset();
+  EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 7.0);
+}
+
+TEST(EstimateDistances, AreOfClipsKnownToBeAtATrainedOperatingPoint) {
+  io::ConditionData condition;
+  condition.names = {"velocity_mm_s"};
+  condition.training_values = {{100, 300}};
+  const std::vector<std::string> columns = {"load_kg", "velocity_mm_s"};
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<ClipScore> clips;
+  const auto add = [&](double velocity, double estimate) {
+    ClipScore& clip = clips.emplace_back();
+    clip.clip.parameter = {5, velocity};
+    clip.estimate = {estimate};
+  };
+  add(300, 320);
+  add(100, 104);
+  add(100, 260);  // far from 100, but near 300
+  add(200, 205);  // not trained
+  add(nan, 205);  // not known
+  add(100, nan);
+  EXPECT_EQ(estimate_distances(condition, {columns, {}}, clips), (std::vector<std::vector<double>>{{4, 20, 40}}));
+  EXPECT_TRUE(estimate_distances(condition, {columns, {}}, std::span(clips).subspan(3)).empty());
+  EXPECT_TRUE(estimate_distances({}, {columns, {}}, clips).empty());
+}
+
 TEST(TrainedOperatingPoints, WithoutEstimatesAQuarterOfTheNarrowestGap) {
   EXPECT_EQ(TrainedOperatingPoints(model_of({100, 200, 400}, {})).parameters().front().tolerance, 25.0);
   EXPECT_EQ(TrainedOperatingPoints(model_of({100}, {})).parameters().front().tolerance, 25.0);

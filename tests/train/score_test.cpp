@@ -550,6 +550,8 @@ TEST_F(ScoreTest, ATrainingKnowsWhatItWasTrainedOnAndWhatItsHeldOutClipsScore) {
   ASSERT_TRUE(data.conformal.has_value());
   EXPECT_EQ(data.conformal->clips, 6);
   EXPECT_EQ(data.conformal->source, "held-out clips of the training");
+  ASSERT_EQ(data.conformal->estimate_distance.size(), data.condition.names.size());
+  EXPECT_EQ(data.conformal->estimate_distance.front().size(), 6);
   // Those learnt from the held-out clips themselves are not among them.
   std::vector<std::string> names;
   for (const io::ConformalData::Score& score : data.conformal->scores) {

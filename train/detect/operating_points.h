@@ -6,13 +6,22 @@
 #include <vector>
 
 #include "io/model_file.h"
+#include "train/detect/score_clips.h"
 
 namespace evenflow::train {
 
+/// How far the estimates of normal clips lie from the nearest training value, per parameter, ascending: of those that
+/// were recorded at a trained operating point (statistics/seen.h), and whose estimates are finite. Empty: there are
+/// none.
+std::vector<std::vector<double>> estimate_distances(const io::ConditionData& condition, const ParameterColumns& columns,
+                                                    std::span<const ClipScore> clips);
+
 /// What the training was recorded at, per parameter that the model estimates. An estimate is at a trained operating
-/// point if it is no further from the nearest training value than the estimates of normal training clips are: than all
-/// but 1 % of them, by the conformal rank (conformal.h), or than all, if they are fewer than 99. Where the model holds
-/// no such estimates (io::CalibrationData), a quarter of the narrowest gap between training values takes that place.
+/// point if it is no further from the nearest training value than the estimates of normal clips are: than all but 1 %
+/// of them, by the conformal rank (conformal.h), or than all, if they are fewer than 99. That is asked of the clips
+/// that calibrate scores (io::CalibrationData) and of those that were not trained on (io::ConformalData), and the
+/// larger distance holds. Where the model holds no such estimates, a quarter of the narrowest gap between training
+/// values takes that place.
 class TrainedOperatingPoints {
  public:
   explicit TrainedOperatingPoints(const io::ModelData& model);

@@ -15,6 +15,7 @@
 #include "train/detect/calibration.h"
 #include "train/detect/decision.h"
 #include "train/detect/normal_sound.h"
+#include "train/detect/operating_points.h"
 #include "train/detect/speeds.h"
 #include "train/statistics/finite.h"
 #include "train/statistics/random.h"
@@ -255,7 +256,8 @@ std::vector<uint64_t> sums_of(std::span<const ClipScore> clips) {
 }
 
 /// What is learnt from all normal clips, the held-out ones among them, is not as it would be for a new clip.
-std::optional<io::ConformalData> held_out_scores(const ScoreSet& set, std::span<const ClipScore> held_out) {
+std::optional<io::ConformalData> held_out_scores(const ScoreSet& set, const io::ConditionData& condition,
+                                                 const ParameterColumns& columns, std::span<const ClipScore> held_out) {
   std::optional<io::ConformalData> data = conformal_data(set.names(), held_out);
   if (!data) {
     return std::nullopt;
@@ -269,6 +271,7 @@ std::optional<io::ConformalData> held_out_scores(const ScoreSet& set, std::span<
     return std::nullopt;
   }
   data->source = "held-out clips of the training";
+  data->estimate_distance = estimate_distances(condition, columns, held_out);
   return data;
 }
 
@@ -332,7 +335,8 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
       held_out.push_back(std::move(scored[i]));
     }
   }
-  out.conformal = held_out_scores(set, held_out);
+  const io::Shard& shard = *clips.train.shards[0];
+  out.conformal = held_out_scores(set, scoring.condition, {shard.parameter_names(), shard.categories()}, held_out);
   return out;
 }
 
