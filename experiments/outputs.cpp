@@ -290,11 +290,12 @@ void Outputs::writes(const fs::path& file, FileKind kind, const std::string& cur
 }
 
 void Outputs::writes_below(const fs::path& folder, const std::string& name, FileKind kind) {
+  const fs::path file = folder / name;
   std::error_code error;
-  if (fs::is_directory(folder, error)) {
-    writes(folder / name, kind, "choose another folder");
+  if (fs::is_directory(file.parent_path(), error)) {
+    writes(file, kind, "choose another folder");
   } else {
-    writes_own(folder / name);
+    writes_own(file);
   }
 }
 

@@ -51,7 +51,7 @@ class Outputs {
   /// io::UsageError: the file is also read, is another output, is there and of another kind, or its ending tells of
   /// another kind. io::DataError: it cannot be made.
   void writes(const std::filesystem::path& file, FileKind kind) { writes(file, kind, "name another file"); }
-  /// The same of a file in a folder that may still have to be made.
+  /// The same of a file, "name" or "folder/name", in a folder; either may still have to be made.
   void writes_below(const std::filesystem::path& folder, const std::string& name, FileKind kind);
   /// A file in a folder that the command owns: it only must not be read.
   void writes_own(const std::filesystem::path& file);

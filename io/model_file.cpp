@@ -568,7 +568,7 @@ void write_conformal(Hdf5File& file, const ConformalData& conformal) {
   }
 }
 
-std::optional<ConformalData> read_conformal(const Hdf5File& file) {
+std::optional<ConformalData> read_conformal(const Hdf5File& file, size_t parameters) {
   if (!file.exists("/conformal")) {
     return std::nullopt;
   }
@@ -596,7 +596,7 @@ std::optional<ConformalData> read_conformal(const Hdf5File& file) {
   }
   if (file.exists("/conformal/estimate_distance")) {
     const std::vector<double> distances = file.read<double>("/conformal/estimate_distance", shape);
-    require(file, shape.size() == 2 && shape[0] > 0 && shape[1] > 0,
+    require(file, shape.size() == 2 && shape[0] == parameters && shape[1] > 0,
             "/conformal/estimate_distance does not have a row for each parameter");
     require_below(file, "/conformal/estimate_distance", distances, most_figure);
     for (auto row = distances.begin(); row != distances.end(); row += static_cast<std::ptrdiff_t>(shape[1])) {
@@ -855,7 +855,7 @@ ModelData read_contents(const Hdf5File& file) {
   model.normal.points = read_points(file);
   model.normal.trained_on = read_trained_on(file);
   model.normal.sound = read_sound(file, model);
-  model.conformal = read_conformal(file);
+  model.conformal = read_conformal(file, model.condition.names.size());
   model.provenance = read_provenance(file);
   model.parameters = read_parameters(file, model);
   size_t parameters = 0;

@@ -122,8 +122,8 @@ struct ConformalData {
   std::string source;       ///< "held-out clips of the training", or what `evenflow calibrate` was given
   std::string date;
   std::string data_hash;  ///< FNV-1a 64 over the clips' frames_sum (io/shard.h), ascending, as 16 hex digits
-  /// [parameters][clips at trained operating points] how far estimates lie from the nearest training value, ascending,
-  /// in the parameter's unit; empty: there are no such clips, or of an older program
+  /// [parameters][clips] how far estimates lie from the nearest training value, ascending, in the parameter's unit: of
+  /// those of the clips, or of earlier ones, that are known to be at trained operating points. Empty: there are none
   std::vector<std::vector<double>> estimate_distance = {};
   bool operator==(const ConformalData&) const = default;
 };

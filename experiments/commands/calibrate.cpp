@@ -192,8 +192,15 @@ int run(const CalibrateArguments& arguments) {
     model.conformal->source += (model.conformal->source.empty() ? "" : ", ") + io::escaped(input.string());
   }
   model.conformal->date = io::utc_now();
-  model.conformal->estimate_distance =
-      train::estimate_distances(model.condition, {table.parameter_names, table.categories}, table.clips);
+  std::vector<std::vector<double>>& distances = model.conformal->estimate_distance;
+  distances = train::estimate_distances(model.condition, {table.parameter_names, table.categories}, table.clips);
+  if (distances.empty() && !model.condition.names.empty()) {
+    notes.emplace_back(
+        "no clip is known to be at an operating point of the training, so what monitor calls a shift stays as it was");
+    if (before.conformal) {
+      distances = before.conformal->estimate_distance;
+    }
+  }
   const double rate = rate_of(arguments, model, before.threshold);
   model.threshold = rule_of(arguments, model, score, rate, notes);
   io::write_model(out, model);
@@ -218,7 +225,8 @@ Command calibrate_command() {
       "calibrate",
       "Sets a model's threshold from normal recordings, without training. The threshold keeps the rate of false alarms "
       "that is asked for, whatever the scores' distribution; recordings that are too few for it are refused. From then "
-      "on every clip's score has a p-value.",
+      "on every clip's score has a p-value, and what monitor calls a shift is measured on these recordings, if they "
+      "are known to be at operating points of the training.",
       "  evenflow calibrate runs/first/model.h5 --on normals/ --false-alarms 0.05\n"
       "  evenflow calibrate runs/first/model.h5 --on normals.h5 --score score_calibrated --refit --out calibrated.h5",
       declare, run);

@@ -44,7 +44,7 @@ void declare(Options& options, TrainCommandArguments& arguments) {
       .file("--results", arguments.results,
             "of --pack, --each and --list: a CSV, a row each with its exit code and its best loss")
       .shown_as("FILE.csv");
-  options.force(arguments.force);
+  options.flag("--force", arguments.force, "replace a file of --results that is not evenflow's own");
   declare_configuration(options, arguments);
 }
 

@@ -49,6 +49,26 @@ int64_t normal_alarms(const train::ScoreTable& table) {
                        [](const auto& clip) { return clip.clip.label == 0 && clip.decision == 1; });
 }
 
+TEST_F(Calibrate, WhatAShiftIsStaysWhereNoOperatingPointIsKnown) {
+  expect_done(calibrate({"--false-alarms", "0.2"}));
+  const auto before = io::read_model(model()).conformal;
+  ASSERT_FALSE(before->estimate_distance.empty());
+  fs::create_directory(at("bare"));
+  for (const auto& entry : fs::directory_iterator(at("normals/test"))) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("normal")) {
+      fs::copy_file(entry.path(), at("bare/clip" + name.substr(name.find('_'))));
+    }
+  }
+  const Outcome outcome = calibrate({"--false-alarms", "0.2"}, at("bare"));
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out + outcome.err, HasSubstr("what monitor calls a shift stays as it was"));
+  const auto after = io::read_model(model()).conformal;
+  EXPECT_EQ(after->clips, 28);
+  EXPECT_EQ(after->source, at("bare"));
+  EXPECT_EQ(after->estimate_distance, before->estimate_distance);
+}
+
 TEST_F(Calibrate, SetsTheThresholdThatTheRateAsksFor) {
   const io::ModelData before = io::read_model(model());
   const Outcome outcome = calibrate({"--false-alarms", "0.2"});

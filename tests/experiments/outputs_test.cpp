@@ -200,6 +200,11 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
     EXPECT_EQ(folder_.files(), before) << words[0] << words[1];
     EXPECT_EQ(get(at("mine/report.html")), "mine");
   }
+  put(at("notes/notes.txt"), "mine");
+  const Outcome beside_notes = run({"experiment", "paper", "--miniature", "--out", at("notes")});
+  if (beside_notes.err.find("gnuplot") == std::string::npos) {
+    expect_refused(beside_notes, 2, {at("notes"), "notes.txt", "choose another"});
+  }
   put(at("tables/evaluation.csv"), "mine");
   expect_refused(run({"evaluate", at("s.csv"), "--out", at("tables")}), 2, {"evaluation.csv", "--force"});
   put(at("tables2/estimate_velocity_mm_s.png"), "mine");

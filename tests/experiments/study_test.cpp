@@ -476,6 +476,7 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
               HasSubstr("\nmulti_scale_additive,score_zc,multi_scale_conventional,nll,"));
   const std::vector<const char*> tables = {"auc.csv",          "differences.csv", "estimates.csv",    "evidence.csv",
                                            "score_curves.csv", "table1.csv",      "choice/choice.csv"};
+  fs::create_directory(folder / "b");  // as one that was stopped before it had begun
   ASSERT_EQ(miniature(folder / "b").code, 0);
   EXPECT_EQ(files_of(folder / "a", tables), files_of(folder / "b", tables));
   // Finished work is done once, and one more seed adds to it.

@@ -271,7 +271,13 @@ TEST(ModelFile, ACalibrationAndPointsComeBack) {
 }
 
 ConformalData small_conformal() {
-  return {{{"nll", {-1.5, 2, 2}}, {"score_zc", {0, 1, 1e9}}}, 3, 313, "three clips", "2026-11-26", "abc", {{0, 12.5}}};
+  return {{{"nll", {-1.5, 2, 2}}, {"score_zc", {0, 1, 1e9}}},
+          3,
+          313,
+          "three clips",
+          "2026-11-26",
+          "abc",
+          {{0, 12.5}, {0.1, 0.1}}};
 }
 
 TEST(ModelFile, ScoresOfNormalClipsComeBack) {
@@ -318,9 +324,18 @@ TEST(ModelFile, ScoresOfNormalClipsThatCannotBeAreRefused) {
               HasSubstr("/conformal/value has a value that"));
   EXPECT_THAT(error([](ConformalData& c) { c.clip_frames = 0; }), HasSubstr("/conformal has clips without a frame"));
   EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{1, 2}, {3}}; }), HasSubstr("for the same clips"));
-  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{2, 1}}; }), HasSubstr("not in ascending order"));
-  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{-1, 1}}; }), HasSubstr("ascending order from 0"));
-  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{std::numeric_limits<double>::quiet_NaN()}}; }),
+  EXPECT_THAT(error([](ConformalData& c) { c.estimate_distance = {{1}}; }), HasSubstr("a row for each parameter"));
+  EXPECT_THAT(error([](ConformalData& c) {
+                c.estimate_distance = {{1, 2}, {2, 1}};
+              }),
+              HasSubstr("not in ascending order"));
+  EXPECT_THAT(error([](ConformalData& c) {
+                c.estimate_distance = {{-1, 1}, {0, 1}};
+              }),
+              HasSubstr("ascending order from 0"));
+  EXPECT_THAT(error([](ConformalData& c) {
+                c.estimate_distance = {{1}, {std::numeric_limits<double>::quiet_NaN()}};
+              }),
               HasSubstr("/conformal/estimate_distance has a value that"));
 }
 

@@ -52,7 +52,10 @@ TEST(TrainedOperatingPoints, WhatNewClipsSayHoldsIfItIsMore) {
   EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 21.0);
   model.conformal->estimate_distance = {{1, 3, 7}};
   EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 8.0);
+  model.conformal->estimate_distance = {std::vector<double>(99, 2.0)};  // enough to do without the others
+  EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 2.0);
   model.normal.calibration.reset();
+  model.conformal->estimate_distance = {{1, 3, 7}};
   EXPECT_EQ(TrainedOperatingPoints(model).parameters().front().tolerance, 7.0);
 }
 

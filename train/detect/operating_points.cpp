@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "train/statistics/conformal.h"
 #include "train/statistics/finite.h"
@@ -53,6 +54,22 @@ double quarter_of_gap(const std::vector<double>& trained) {
   return 0.25 * gap;
 }
 
+double tolerance_of(const io::ModelData& model, const std::vector<double>& trained, size_t parameter) {
+  std::optional<double> of_new_clips, of_calibration;
+  if (model.conformal && parameter < model.conformal->estimate_distance.size()) {
+    const std::vector<double>& distances = model.conformal->estimate_distance[parameter];
+    of_new_clips = unusual(distances);
+    if (conformal_threshold(distances, unusual_share)) {
+      return *of_new_clips;
+    }
+  }
+  if (const auto& calibration = model.normal.calibration; calibration && calibration->clips > 0) {
+    of_calibration = unusual(distances_of(trained, *calibration, parameter, model.condition.names.size()));
+  }
+  const std::optional<double> larger = std::max(of_new_clips, of_calibration);  // any value is more than none
+  return larger ? *larger : quarter_of_gap(trained);
+}
+
 }  // namespace
 
 std::vector<std::vector<double>> estimate_distances(const io::ConditionData& condition, const ParameterColumns& columns,
@@ -89,15 +106,7 @@ TrainedOperatingPoints::TrainedOperatingPoints(const io::ModelData& model) {
     if (trained.empty()) {
       continue;
     }
-    std::vector<double> seldom_exceeded;
-    if (model.normal.calibration && model.normal.calibration->clips > 0) {
-      seldom_exceeded.push_back(unusual(distances_of(trained, *model.normal.calibration, p, names.size())));
-    }
-    if (model.conformal && p < model.conformal->estimate_distance.size()) {
-      seldom_exceeded.push_back(unusual(model.conformal->estimate_distance[p]));
-    }
-    const auto largest = std::max_element(seldom_exceeded.begin(), seldom_exceeded.end());
-    parameters_.push_back({names[p], trained, largest == seldom_exceeded.end() ? quarter_of_gap(trained) : *largest});
+    parameters_.push_back({names[p], trained, tolerance_of(model, trained, p)});
   }
 }
 
@@ -114,8 +123,7 @@ std::string TrainedOperatingPoints::fault_of(std::span<const double> estimate) c
                          value < low ? "below" : "above", low, high);
     }
     return fmt::format(
-        "{} {:.5g} is {:.3g} away from {:.5g}, the nearest that was trained, and clips in training at "
-        "most {:.3g}",
+        "{} {:.5g} is {:.3g} away from {:.5g}, the nearest that was trained, and normal clips at most {:.3g}",
         parameter.name, value, std::abs(value - next), next, parameter.tolerance);
   }
   return "";

@@ -18,10 +18,10 @@ std::vector<std::vector<double>> estimate_distances(const io::ConditionData& con
 
 /// What the training was recorded at, per parameter that the model estimates. An estimate is at a trained operating
 /// point if it is no further from the nearest training value than the estimates of normal clips are: than all but 1 %
-/// of them, by the conformal rank (conformal.h), or than all, if they are fewer than 99. That is asked of the clips
-/// that calibrate scores (io::CalibrationData) and of those that were not trained on (io::ConformalData), and the
-/// larger distance holds. Where the model holds no such estimates, a quarter of the narrowest gap between training
-/// values takes that place.
+/// of them, by the conformal rank (conformal.h), or than all, if they are fewer than 99. They are clips that were not
+/// trained on (io::ConformalData); with fewer than 99 of these, those that calibrate scores (io::CalibrationData) are
+/// asked too, and the larger distance holds. Where the model holds no such estimates, a quarter of the narrowest gap
+/// between training values takes that place.
 class TrainedOperatingPoints {
  public:
   explicit TrainedOperatingPoints(const io::ModelData& model);
