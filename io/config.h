@@ -61,6 +61,14 @@ template <>
 inline constexpr auto choices<CouplingKernels> = std::to_array<Choice<CouplingKernels>>(
     {{CouplingKernels::automatic, "auto"}, {CouplingKernels::layered, "layered"}, {CouplingKernels::fused, "fused"}});
 
+/// How sound is changed to that of another speed: by the spectrum that the training clips tell of there, by warping it
+/// along frequency, or by the first where clips at several speeds allow it.
+enum class SpeedChange { automatic, spectrum, warp };
+template <>
+inline constexpr auto choices<SpeedChange> = std::to_array<Choice<SpeedChange>>({{SpeedChange::automatic, "auto"},
+                                                                                 {SpeedChange::spectrum, "spectrum"},
+                                                                                 {SpeedChange::warp, "warp"}});
+
 /// Learning rate over the run.
 enum class Schedule { constant, cosine };
 template <>
@@ -143,10 +151,11 @@ struct AugmentSettings {
   /// A window's speed moves by up to this, in the parameter's unit, and its sound with it; automatic: as far as the
   /// training speeds lie apart calls for (train/loop/augmentation.h).
   double speed = 0;
-  double speed_probability = 0.5;
-  std::string speed_parameter{};        ///< empty: the only speed there is
-  double noise = 0;                     ///< standard deviation on the normalised input, or automatic
-  int mask_bands = 0, mask_frames = 0;  ///< the widest masks
+  SpeedChange speed_by = SpeedChange::automatic;
+  double speed_probability = automatic;  ///< of a window's speed to move; automatic: by how it is moved
+  std::string speed_parameter{};         ///< empty: the only speed there is
+  double noise = 0;                      ///< standard deviation on the normalised input, or automatic
+  int mask_bands = 0, mask_frames = 0;   ///< the widest masks
   bool any() const { return speed != 0 || noise != 0 || mask_bands > 0 || mask_frames > 0; }
   bool operator==(const AugmentSettings&) const = default;
   static AugmentSettings none() { return {.speed = 0, .noise = 0}; }
@@ -188,8 +197,8 @@ struct ScoreSettings {
 
 /// Of the scores that are calibrated at the end of a training.
 struct CalibrationSettings {
-  int copies = 3;                 ///< warped copies of each clip; 0: none
-  double range = 0.0;             ///< that they are warped by, either way, in the speed's unit; 0: augment.speed
+  int copies = 3;                 ///< of each clip, at other speeds; 0: none
+  double range = 0.0;             ///< that their speed is changed by, either way, in the speed's unit; 0: augment.speed
   std::vector<double> bandwidth;  ///< per parameter; empty: chosen
   bool operator==(const CalibrationSettings&) const = default;
 };

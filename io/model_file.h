@@ -75,7 +75,7 @@ struct CalibrationData {
     std::vector<double> squared_residual;  ///< [clips], about what is expected there
     bool operator==(const Score&) const = default;
   };
-  int64_t clips = 0;             ///< recorded ones: the first points; the others are warped copies of them
+  int64_t clips = 0;             ///< recorded ones: the first points; the others are copies of them at other speeds
   std::vector<double> estimate;  ///< [points, parameters]
   std::vector<Score> scores;
   bool operator==(const CalibrationData&) const = default;

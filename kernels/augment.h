@@ -29,17 +29,32 @@ struct Augmentation {
   int64_t mask_bands = 0, mask_frames = 0;  ///< the widest masks; 0: none
 };
 
+/// What a move (BandMoves) makes of a window's speed, and how wrong it may be.
+struct SpeedMove {
+  double step = 0;          ///< that the speed moves by
+  double deviation = 0;     ///< of WindowChange::error_size, which is uniform about 0
+  int32_t first_error = 0;  ///< of the errors, all alike likely, one is meant
+  int32_t errors = 0;       ///< 0: none is
+};
+
+/// The moves from one operating point: rows [first, first + count).
+struct PointMoves {
+  int32_t first = 0, count = 0;
+};
+
 /// What differs between the models of one launch (lanes.h).
 struct LaneDraws {
   Augmentation augmentation;
   uint64_t seed = 0;
   int64_t speed_column = -1;
+  int64_t point_column = -1;
 };
 
 /// Draws the change of every window of a batch by (seed, step, place in the batch) alone, with the same bits on every
 /// device:
 /// - speed: with `speed_probability`, v becomes moved_speed of it, and the window is warped by their ratio. A window
-///   whose v is NaN or 0 is not warped;
+///   whose v is NaN or 0 is not warped. With a point_column it is moved instead, by one of its point's moves, each as
+///   likely as the others; a window without a point or a move is not;
 /// - noise: of the given deviation, every window, by a key of its own;
 /// - masks: one of a width uniform in 0 .. mask_bands at a place uniform among those where it fits, and one likewise of
 ///   frames (SpecAugment: Park et al. 2019, arXiv 1904.08779).
@@ -55,7 +70,11 @@ struct DrawChanges {
   Array<WindowChange> changes;    ///< [n] out
   Array<double> v;                ///< [n, P], P <= columns, out: the first P columns, with what was moved
   int64_t first = 0;              ///< the first window's place in its batch
-  /// [1], on the device: holds in place of augmentation, seed and speed_column, and is not checked. Empty: they hold.
+  int64_t point_column = -1;      ///< of `values`: the number of the window's point, NaN: none; -1: windows are warped
+  Array<const PointMoves> points{};
+  Array<const SpeedMove> moves{};
+  /// [1], on the device: holds in place of augmentation, seed and the two columns, and is not checked. Empty: they
+  /// hold.
   Array<const LaneDraws> of_lane{};
 };
 void draw_changes(Stream& stream, const DrawChanges& task);
@@ -72,6 +91,7 @@ EVENFLOW_ANYWHERE inline void use_own_draws(DrawChanges& task) {
   task.augmentation = own.augmentation;
   task.seed = own.seed;
   task.speed_column = own.speed_column;
+  task.point_column = own.point_column;
 }
 
 /// Where the speed v of a window is moved to, from u uniform in [0, 1): by `range` at most, and by a factor between
@@ -121,7 +141,17 @@ EVENFLOW_ANYWHERE inline Mask mask_at(int64_t widest, int64_t length, double u_w
 }
 
 /// What a window's draws are for, each named by its number.
-enum class AugmentDraw : uint64_t { warped, speed_step, noise, band_width, first_band, frame_width, first_frame };
+enum class AugmentDraw : uint64_t {
+  warped,
+  speed_step,
+  noise,
+  band_width,
+  first_band,
+  frame_width,
+  first_frame,
+  error,
+  error_size
+};
 
 EVENFLOW_ANYWHERE inline uint64_t augment_bits(const DrawChanges& task, int64_t window, AugmentDraw draw) {
   constexpr uint64_t augment_stream = 0x6175676d656e74;
@@ -142,6 +172,38 @@ EVENFLOW_ANYWHERE inline double drawn_speed(const DrawChanges& task, int64_t win
   return moved_speed(v, a.speed, task.band_ratio, augment_uniform(task, window, AugmentDraw::speed_step));
 }
 
+/// Of `count` things alike likely, by u uniform in [0, 1); u may have been rounded to 1.
+EVENFLOW_ANYWHERE inline int32_t drawn_of(int32_t count, double u) {
+  const auto drawn = static_cast<int32_t>(u * count);
+  return drawn < count ? drawn : count - 1;
+}
+
+/// Which error of a move, and how much of it, from two uniform in [0, 1).
+EVENFLOW_ANYWHERE inline void draw_error(const SpeedMove& move, double u, double u_size, WindowChange& change) {
+  constexpr double root_3 = 1.7320508075688772;  // of numbers uniform in [-1, 1] the deviation is its inverse
+  if (move.errors > 0) {
+    change.error = move.first_error + drawn_of(move.errors, u);
+    change.error_size = static_cast<float>(root_3 * move.deviation * (u_size + u_size - 1.0));
+  }
+}
+
+/// One of the point's moves; what the speed becomes.
+EVENFLOW_ANYWHERE inline double draw_move(const DrawChanges& task, int64_t window, double point, double speed,
+                                          WindowChange& change) {
+  const auto uniform = [&](AugmentDraw draw) { return augment_uniform(task, window, draw); };
+  if (point != point || !(uniform(AugmentDraw::warped) < task.augmentation.speed_probability)) {
+    return speed;
+  }
+  const PointMoves& own = task.points.data[static_cast<int64_t>(point)];
+  if (own.count == 0) {
+    return speed;
+  }
+  change.move = own.first + drawn_of(own.count, uniform(AugmentDraw::speed_step));
+  const SpeedMove& move = task.moves.data[change.move];
+  draw_error(move, uniform(AugmentDraw::error), uniform(AugmentDraw::error_size), change);
+  return speed + move.step;
+}
+
 EVENFLOW_ANYWHERE inline void draw_change_of(const DrawChanges& task, int64_t window) {
   using enum AugmentDraw;
   const int64_t columns = task.values.size / task.changes.size, kept = task.v.size / task.changes.size;
@@ -151,7 +213,13 @@ EVENFLOW_ANYWHERE inline void draw_change_of(const DrawChanges& task, int64_t wi
     v[p] = values[p];
   }
   WindowChange change;
-  if (task.speed_column >= 0) {
+  if (task.point_column >= 0) {
+    const double speed = task.speed_column < 0 ? 0.0 : values[task.speed_column];
+    const double moved = draw_move(task, window, values[task.point_column], speed, change);
+    if (task.speed_column >= 0 && task.speed_column < kept) {
+      v[task.speed_column] = moved;
+    }
+  } else if (task.speed_column >= 0) {
     const double speed = values[task.speed_column];
     const double moved = drawn_speed(task, window, speed);
     if (moved != speed && moved == moved) {

@@ -14,6 +14,9 @@ void gather_windows(Stream& stream, const GatherWindows& task) {
   check(task.frames.size % x.h == 0, "gather_windows", "whole frames");
   check(task.changes.size == 0 || (task.changes.size == x.n && task.mels_per_band > 0), "gather_windows",
         "one change per window and the bands' distance in mel, or no changes");
+  check(task.moves.factor.size == task.moves.offset.size && task.moves.factor.size % x.h == 0 &&
+            task.moves.error.size % x.h == 0,
+        "gather_windows", "moves of whole rows of bands, a factor and an offset each");
   dispatch(stream, "gather_windows", task);
 }
 

@@ -11,11 +11,22 @@
 
 namespace evenflow::kernels {
 
-/// How a window is changed on its way: warped, normalised, noise added, masked, in this order. Nothing by default.
+/// What windows at one operating point become at another, band by band in dB, a row for each move.
+struct BandMoves {
+  Array<const float> factor, offset;  ///< [moves, bands]
+  Array<const float> error;           ///< [errors, bands], where moves may be wrong
+};
+
+/// How a window is changed on its way: warped or moved, normalised, noise added, masked, in this order. Nothing by
+/// default.
 struct WindowChange {
   /// r > 0: the value of frequency f moves to r f. A band takes what lies at its centre over r (mel_scale.h), linear
   /// between bands, in dB; beyond the outermost centres the outermost band's. 1: none.
   float warp = 1;
+  /// In place of a warp: x of each band becomes factor x + offset + error_size error (BandMoves). Below 0: not.
+  int32_t move = -1;
+  int32_t error = 0;  ///< a row of BandMoves::error, where error_size is not 0
+  float error_size = 0;
   float noise = 0;         ///< standard deviation of noise on the normalised window; 0: none
   uint64_t noise_key = 0;  ///< names the noise: window_noise
   /// These bands of all frames, and these frames of all bands, become 0, the normalised mean.
@@ -30,8 +41,9 @@ EVENFLOW_ANYWHERE inline float window_noise(uint64_t key, int64_t cell) {
 
 /// x[i, 0, band, frame] = (frames[start[i] + frame, band] - mean[band]) inverse_std[band]. Windows lie within the
 /// frames (not checked). Within 2^-22 (|frame| + |mean|) inverse_std; warped within 2^-21 (the larger of the two bands
-/// between which it lies + |mean|) inverse_std; noise within 2^-20 of itself. A window that nothing changes has the
-/// bits it has without `changes`. ShapeError.
+/// between which it lies + |mean|) inverse_std; moved within 2^-20 (factor |frame| + |offset| + |error_size error| +
+/// |mean|) inverse_std; noise within 2^-20 of itself. A window that nothing changes has the bits it has without
+/// `changes`. ShapeError.
 struct GatherWindows {
   Array<const float> frames;             ///< [total, bands], dB
   Array<const int64_t> start;            ///< [n], the frame at which each window begins
@@ -39,6 +51,7 @@ struct GatherWindows {
   Map x;                                 ///< [n, 1, bands, window frames]
   Array<const WindowChange> changes{};   ///< [n], or empty: none
   double mels_per_band = 0;              ///< of the frames (mel_scale.h), where there are changes
+  BandMoves moves{};                     ///< that changes name; their rows are not checked
 };
 void gather_windows(Stream& stream, const GatherWindows& task);
 Cost cost(const GatherWindows& task);

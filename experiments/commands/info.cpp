@@ -165,8 +165,8 @@ void describe_model(const fs::path& file) {
                                      train::describe(threshold)));
   if (const auto& calibration = model.normal.calibration) {
     const auto copies = static_cast<int64_t>(calibration->scores.front().value.size()) - calibration->clips;
-    line("calibration",
-         fmt::format("{}, {} of them warped copies", count_text(calibration->clips + copies, "normal clip"), copies));
+    line("calibration", fmt::format("{}, {} of them copies at other speeds",
+                                    count_text(calibration->clips + copies, "normal clip"), copies));
   }
   if (model.conformal) {
     describe_conformal(model);

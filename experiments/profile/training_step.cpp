@@ -143,8 +143,8 @@ TrainingStep::TrainingStep(flow::GlowModel& model, const io::Config& config, int
   loss_ = Buffer<double>(most_steps, device);
   norm_ = Buffer<double>(most_steps, device);
   state_ = uploaded(stream_, std::vector<kernels::StepState>{first_state_});
-  const io::AugmentSettings augment =
-      train::with_range(config.augment, model.parameter_count() > 0 ? speed_range : 0.0);
+  const io::AugmentSettings augment = train::with_change(
+      train::with_range(config.augment, model.parameter_count() > 0 ? speed_range : 0.0), io::SpeedChange::warp);
   if (augment.any()) {
     changes_ = Buffer<kernels::WindowChange>(windows, device);
     moved_values_ = uploaded(stream_, set.values);

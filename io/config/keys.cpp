@@ -133,17 +133,19 @@ std::vector<Row> augment_rows() {
   return {
       real(
           "augment.speed", Field{section, &Section::speed}, {-1.0, infinity},
-          "training windows are warped along frequency as if their speed were up to this higher or lower, in its unit; "
-          "0: not; -1: by three fifths of the smallest step between the training speeds, where zd carries one"),
-      real("augment.speed_probability", Field{section, &Section::speed_probability}, {0.0, 1.0},
-           "share of the windows that are warped"),
+          "training windows are changed as if their speed were up to this higher or lower, in its unit; 0: not; -1: by "
+          "three fifths of the smallest step between the training speeds, where zd carries one"),
+      choice("augment.speed_by", Field{section, &Section::speed_by},
+             "how: by the \"spectrum\" that the training clips tell of that speed, by a \"warp\" along frequency, or "
+             "\"auto\": by the spectrum where there are clips at two speeds"),
+      real("augment.speed_probability", Field{section, &Section::speed_probability}, {-1.0, 1.0},
+           "share of the windows whose speed is changed; -1: all by the spectrum, half by a warp"),
       text(
           "augment.speed_parameter", Field{section, &Section::speed_parameter}, "text",
           [](std::string_view) { return true; }, "the speed that is meant, where there are several"),
-      real(
-          "augment.noise", Field{section, &Section::noise}, {-1.0, 1000.0},
-          "standard deviation of Gaussian noise on the normalised training windows; 0: none; -1: 0.2 where windows are "
-          "warped"),
+      real("augment.noise", Field{section, &Section::noise}, {-1.0, 1000.0},
+           "standard deviation of Gaussian noise on the normalised training windows; 0: none; -1: 0.2 where their "
+           "speed is changed"),
       integer("augment.mask_bands", Field{section, &Section::mask_bands}, 0, 4096,
               "most mel bands in a row that are masked in a training window; 0: none"),
       integer("augment.mask_frames", Field{section, &Section::mask_frames}, 0, 65536,
@@ -224,10 +226,11 @@ std::vector<Row> calibration_rows() {
   using Section = CalibrationSettings;
   constexpr auto section = &Config::calibration;
   return {
-      integer("calibration.copies", Field{section, &Section::copies}, 0, 16,
-              "warped copies of each normal training clip that calibrated scores rest on beside it; 0: none"),
+      integer(
+          "calibration.copies", Field{section, &Section::copies}, 0, 16,
+          "copies of each normal training clip, as at other speeds, that calibrated scores rest on beside it; 0: none"),
       real("calibration.range", Field{section, &Section::range}, {0.0, infinity},
-           "how far copies are warped at most, either way, in the unit of the speed; 0: augment.speed"),
+           "how far the copies' speed is changed at most, either way, in its unit; 0: augment.speed"),
       list("calibration.bandwidth", Field{section, &Section::bandwidth},
            "width of the kernel about an estimate, per parameter in its unit; empty: chosen by leaving values out"),
   };

@@ -113,6 +113,7 @@ void validate(const Config& config) {
   check_threshold(config.score);
   check_calibration(config);
   check_automatic("augment.speed", config.augment.speed);
+  check_automatic("augment.speed_probability", config.augment.speed_probability);
   check_automatic("augment.noise", config.augment.noise);
   check_mask("augment.mask_bands", config.augment.mask_bands, "frontend.mel_bands", config.frontend.mel_bands);
   check_mask("augment.mask_frames", config.augment.mask_frames, "window.window_frames", config.window.window_frames);

@@ -48,6 +48,29 @@ void gather_warped(const GatherWindows& task, double ratio, const float* in, flo
   }
 }
 
+void gather_moved(const GatherWindows& task, const WindowChange& change, const float* in, float* out) {
+  const int64_t bands = task.x.h, width = task.x.w;
+  const float* factor = task.moves.factor.data + change.move * bands;
+  const float* offset = task.moves.offset.data + change.move * bands;
+  std::array<float, tile> slope{}, rest{};
+  for (int64_t first = 0; first < bands; first += tile) {
+    const auto count = static_cast<size_t>(std::min(tile, bands - first));
+    for (size_t i = 0; i < count; ++i) {
+      const int64_t band = first + static_cast<int64_t>(i);
+      const float error =
+          change.error_size == 0 ? 0.0F : change.error_size * task.moves.error[change.error * bands + band];
+      slope[i] = factor[band];
+      rest[i] = offset[band] + error - task.mean[band];
+    }
+    for (int64_t t = 0; t < width; ++t) {
+      for (size_t i = 0; i < count; ++i) {
+        const int64_t band = first + static_cast<int64_t>(i);
+        out[band * width + t] = (slope[i] * in[t * bands + band] + rest[i]) * task.inverse_std[band];
+      }
+    }
+  }
+}
+
 void mask(const WindowChange& change, const Map& x, float* out) {
   std::fill_n(out + change.first_masked_band * x.w, change.masked_bands * x.w, 0.0F);
   for (int64_t band = 0; band < x.h; ++band) {
@@ -67,7 +90,9 @@ void run(Stream&, const GatherWindows& task) {
       continue;
     }
     const WindowChange& change = task.changes[n];
-    if (change.warp == 1.0F) {
+    if (change.move >= 0) {
+      gather_moved(task, change, in, out);
+    } else if (change.warp == 1.0F) {
       gather(task, in, out);
     } else {
       gather_warped(task, change.warp, in, out);

@@ -11,7 +11,8 @@ namespace {
 
 __global__ void draw_changes_kernel(LaneStrides lanes, DrawChanges task) {
   after_predecessor();
-  to_lane(lanes, task.step.data, task.of_lane.data, task.values.data, task.changes.data, task.v.data);
+  to_lane(lanes, task.step.data, task.of_lane.data, task.values.data, task.changes.data, task.v.data, task.points.data,
+          task.moves.data);
   use_own_draws(task);
   const int64_t window = first_item();
   if (window < task.changes.size) {

@@ -1,7 +1,8 @@
 // Grid: x is the window, y a tile of 32 bands by 32 frames, bands first; 32 x 8 threads. A transpose through shared
 // memory, read and written in whole lines; rows one longer than the tile keep the reads down a column apart. Where
 // windows are changed, one warp finds in float64 where the tile's bands lie; a window's own numbers are the same for a
-// whole block. Traffic: 8 bytes per element; a warped one reads two neighbours, from the same lines but for the edges.
+// whole block. Traffic: 8 bytes per element; a warped one reads two neighbours, from the same lines but for the edges,
+// and of a move a block reads 32 bands' factor, offset and error once.
 // Sums: none.
 #include "kernels/gather.h"
 
@@ -21,6 +22,26 @@ struct Windows {
   unsigned band_tiles;
   double mels_per_band;
 };
+
+/// What a move makes of x dB in one band.
+struct BandMove {
+  float factor, offset;
+};
+
+__device__ inline BandMove band_move(const Windows& s, const BandMoves& moves, const WindowChange& change,
+                                     int64_t band) {
+  if (change.move < 0) {
+    return {1.0F, 0.0F};
+  }
+  const int64_t at = change.move * s.bands + band;
+  const float error =
+      change.error_size == 0 ? 0.0F : change.error_size * moves.error.data[change.error * s.bands + band];
+  return {moves.factor.data[at], moves.offset.data[at] + error};
+}
+
+__device__ inline bool is_warped(const WindowChange& change) {
+  return change.move < 0 && change.warp != 1.0F;
+}
 
 /// What lies `part` of the way from band `low` to band `high`.
 struct BandPosition {
@@ -51,7 +72,7 @@ template <bool kChanged>
 __global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float* __restrict__ frames,
                                       const int64_t* __restrict__ start, const float* __restrict__ mean,
                                       const float* __restrict__ inverse_std, const WindowChange* __restrict__ changes,
-                                      float* __restrict__ x) {
+                                      BandMoves moves, float* __restrict__ x) {
   after_predecessor();
   to_lane(lanes, start, mean, inverse_std, x);
   SharedMemory memory;
@@ -63,10 +84,10 @@ __global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float*
   WindowChange change;
   Shared<BandPosition> positions{};
   if constexpr (kChanged) {
-    to_lane(lanes, changes);
+    to_lane(lanes, changes, moves.factor.data, moves.offset.data, moves.error.data);
     change = changes[blockIdx.x];
     positions = memory.take<BandPosition>(side);
-    if (change.warp != 1.0F && threadIdx.y == 0 && band < s.bands) {
+    if (is_warped(change) && threadIdx.y == 0 && band < s.bands) {
       positions[across] = band_position(s, band, change.warp);
     }
     sync_block();
@@ -76,8 +97,10 @@ __global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float*
     const float band_mean = mean[band];
     const float factor = inverse_std[band];
     BandPosition at{static_cast<int>(band), 0, 0.0F};
+    BandMove move{1.0F, 0.0F};
     if constexpr (kChanged) {
-      if (change.warp != 1.0F) {
+      move = band_move(s, moves, change, band);
+      if (is_warped(change)) {
         at = positions[across];
       }
     }
@@ -90,8 +113,10 @@ __global__ void gather_windows_kernel(LaneStrides lanes, Windows s, const float*
       const float* bands = from + frame * s.bands;
       float value = bands[at.low];
       if constexpr (kChanged) {
-        if (change.warp != 1.0F) {
+        if (is_warped(change)) {
           value += at.part * (bands[at.high] - value);
+        } else if (change.move >= 0) {
+          value = move.factor * value + move.offset;
         }
       }
       tile[frame * (side + 1) + across] = (value - band_mean) * factor;
@@ -129,7 +154,7 @@ void run(Stream& stream, const GatherWindows& task) {
           sizeof(float) * side * (side + 1) + (changed ? sizeof(BandPosition) * side : 0)},
          changed ? gather_windows_kernel<true> : gather_windows_kernel<false>,
          Windows{x.h, x.w, x.sample_stride, tiles(x.h), task.mels_per_band}, task.frames.data, task.start.data,
-         task.mean.data, task.inverse_std.data, task.changes.data, x.data);
+         task.mean.data, task.inverse_std.data, task.changes.data, task.moves, x.data);
 }
 
 }  // namespace evenflow::kernels::cuda

@@ -121,6 +121,98 @@ TEST_P(AugmentOfMany, WarpsByWholeBandsEachPowerAsOften) {
   }
 }
 
+/// Windows at points, the last of their values, from which there are moves.
+class AugmentByMoves : public AugmentOfMany {
+ protected:
+  AugmentByMoves() {
+    for (int64_t i = 0; i < shape().windows; ++i) {
+      value(i, 1) = i % 4 == 3 ? nan : static_cast<double>(i % 4);
+    }
+  }
+  Drawn drawn_on(kernels::Device where, double probability) {
+    const GuardedBuffer<int64_t> steps(std::vector<int64_t>{5}, where);
+    const GuardedBuffer<double> values(values_, where), v(shape().windows, where);
+    const GuardedBuffer<WindowChange> changes(shape().windows, where);
+    const GuardedBuffer<kernels::PointMoves> points(points_, where);
+    const GuardedBuffer<kernels::SpeedMove> moves(moves_, where);
+    kernels::Stream stream(where);
+    kernels::draw_changes(stream, {.augmentation = {.speed = 60, .speed_probability = probability},
+                                   .seed = 3,
+                                   .step = steps.view(),
+                                   .speed_column = 0,
+                                   .values = values.view(),
+                                   .bands = bands,
+                                   .frames = frames,
+                                   .changes = changes.view(),
+                                   .v = v.view(),
+                                   .point_column = 1,
+                                   .points = points.view(),
+                                   .moves = moves.view()});
+    stream.synchronise();
+    return {changes.elements(), v.elements()};
+  }
+  // From point 0 two, from point 1 none, from point 2 three.
+  std::vector<kernels::PointMoves> points_{{0, 2}, {2, 0}, {2, 3}};
+  std::vector<kernels::SpeedMove> moves_{{-20, 0, 0, 0}, {30, 7, 4, 1}, {1, 0.5, 0, 2}, {2, 0.5, 0, 2}, {3, 0.5, 0, 2}};
+};
+
+TEST_P(AugmentByMoves, EachMoveOfAPointAsOftenAndTheSpeedWithIt) {
+  const Drawn drawn = drawn_on(device(), 0.5);
+  std::map<int32_t, int64_t> times;
+  std::map<int32_t, std::vector<double>> sizes;  // of the second and the third move, by error
+  for (int64_t i = 0; i < shape().windows; ++i) {
+    const WindowChange& change = drawn.changes[static_cast<size_t>(i)];
+    const double step = drawn.v[static_cast<size_t>(i)] - value(i, 0);
+    ++times[change.move];
+    EXPECT_EQ(change.warp, 1.0F);
+    if (change.move < 0) {
+      EXPECT_EQ(step, 0);
+      EXPECT_EQ(change.error_size, 0);
+      continue;
+    }
+    const kernels::SpeedMove& move = moves_[static_cast<size_t>(change.move)];
+    const kernels::PointMoves own = points_[static_cast<size_t>(i % 4)];
+    EXPECT_TRUE(i % 4 != 3 && change.move >= own.first && change.move < own.first + own.count) << i;
+    EXPECT_TRUE(std::abs(step - move.step) <= 1e-12 * std::abs(value(i, 0)));
+    EXPECT_TRUE(change.error >= move.first_error && change.error < std::max(1, move.first_error + move.errors));
+    EXPECT_TRUE(std::abs(change.error_size) <= std::sqrt(3.0) * move.deviation * (1 + 0x1.0p-23));
+    if (move.errors == 0) {
+      EXPECT_EQ(change.error_size, 0);
+    } else {
+      sizes[change.error].push_back(change.error_size / move.deviation);
+    }
+  }
+  const double quarter = static_cast<double>(shape().windows) / 4;
+  for (const auto& [move, share] :
+       std::map<int32_t, double>{{0, 0.25}, {1, 0.25}, {2, 1. / 6}, {3, 1. / 6}, {4, 1. / 6}}) {
+    EXPECT_TRUE(std::abs(static_cast<double>(times[move]) - share * quarter) <= 5 * std::sqrt(share * quarter)) << move;
+  }
+  ASSERT_EQ(sizes.size(), 3U);
+  for (const auto& [error, of] : sizes) {
+    double sum = 0;
+    double squares = 0;
+    for (const double size : of) {
+      sum += size;
+      squares += size * size;
+    }
+    const auto n = static_cast<double>(of.size());
+    // Uniform of variance 1: its square has the variance 4/5.
+    EXPECT_TRUE(n > 100 && std::abs(sum / n) <= 5 / std::sqrt(n)) << error;
+    EXPECT_TRUE(std::abs(squares / n - 1) <= 5 * std::sqrt(0.8 / n)) << error;
+  }
+}
+
+TEST_P(AugmentByMoves, MovesAreTheSameOnEveryDevice) {
+  const Drawn drawn = drawn_on(device(), 1.0), expected = drawn_on({}, 1.0);
+  EXPECT_EQ(drawn.v, expected.v);
+  for (size_t i = 0; i < drawn.changes.size(); ++i) {
+    EXPECT_EQ(drawn.changes[i].move, expected.changes[i].move);
+    EXPECT_EQ(drawn.changes[i].error, expected.changes[i].error);
+    EXPECT_EQ(drawn.changes[i].error_size, expected.changes[i].error_size);
+    EXPECT_EQ(drawn.changes[i].move < 0, i % 4 == 1 || i % 4 == 3);
+  }
+}
+
 TEST_P(Augment, ASpeedTooSmallToDivideEndsTheSearch) {
   for (int64_t i = 0; i < shape().windows; ++i) {
     value(i, 0) = std::numeric_limits<double>::denorm_min();
@@ -221,6 +313,7 @@ TEST_P(Augment, DrawsAreNamedBySeedStepAndPlaceAndTheSameOnEveryDevice) {
 
 INSTANTIATE_TEST_SUITE_P(Batches, Augment, on_every_backend<Batch>({{1, 1, 1}, {33, 3, 2}, {7, 1, 0}, {4000, 2, 2}}),
                          case_name<Batch>);
+INSTANTIATE_TEST_SUITE_P(Batches, AugmentByMoves, on_every_backend<Batch>({{4000, 2, 1}}), case_name<Batch>);
 INSTANTIATE_TEST_SUITE_P(Batches, AugmentOfMany, on_every_backend<Batch>({{4000, 2, 2}}), case_name<Batch>);
 
 }  // namespace

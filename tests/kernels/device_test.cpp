@@ -348,6 +348,14 @@ TEST_F(ShapeErrors, TheRest) {
                              .changes = changes.view(),
                              .mels_per_band = 1});
   });
+  expect("gather_windows", "whole rows of bands", [&] {
+    gather_windows(stream_, {.frames = floats(64),
+                             .start = start.view(),
+                             .mean = floats(4),
+                             .inverse_std = floats(4),
+                             .x = other(start.size(), 1, 4, 3),
+                             .moves = {floats(8), floats(4), {}}});
+  });
 }
 
 TEST_F(ShapeErrors, OfDrawnChanges) {
@@ -373,6 +381,11 @@ TEST_F(ShapeErrors, OfDrawnChanges) {
   expect("draw_changes", "column", [&] {
     DrawChanges wrong = task;
     wrong.speed_column = 2;
+    draw_changes(stream_, wrong);
+  });
+  expect("draw_changes", "and points", [&] {
+    DrawChanges wrong = task;
+    wrong.point_column = 1;
     draw_changes(stream_, wrong);
   });
   expect("draw_changes", "no wider", [&] {

@@ -102,6 +102,9 @@ class ChangedGather : public OpTest<WindowShape> {
       task.changes = changed.view();
       task.mels_per_band = kernels::mels_per_band(2 * top_hz, s.bands);
     }
+    const GuardedBuffer<float> factor(narrow(factor_), device()), offset(narrow(offset_), device()),
+        error(narrow(error_), device());
+    task.moves = {factor.view(), offset.view(), error.view()};
     kernels::gather_windows(stream_, task);
     stream_.synchronise();
     return narrow(out.values().values);
@@ -138,8 +141,45 @@ class ChangedGather : public OpTest<WindowShape> {
   Vector frames_ = random_vector(rng_, (shape().width + shape().n) * shape().bands, 80.0);
   Vector mean_ = random_vector(rng_, shape().bands, 60.0);
   Vector inverse_std_ = random_vector(rng_, shape().bands, 0.2);
+  static constexpr int64_t moves_ = 3, errors_ = 2;
+  Vector factor_ = random_vector(rng_, moves_* shape().bands, 1.5);
+  Vector offset_ = random_vector(rng_, moves_* shape().bands, 40.0);
+  Vector error_ = random_vector(rng_, errors_* shape().bands, 5.0);
   std::vector<int64_t> starts_;
 };
+
+TEST_P(ChangedGather, MovesAsDefined) {
+  const WindowShape& s = shape();
+  std::vector<kernels::WindowChange> changes;
+  for (int64_t i = 0; i < s.n; ++i) {
+    changes.push_back({.warp = 1.3F,
+                       .move = static_cast<int32_t>((i + s.bands) % (moves_ + 1)) - 1,
+                       .error = static_cast<int32_t>(i % errors_),
+                       .error_size = i % 3 == 2 ? 0.0F : -0.7F,
+                       .first_masked_band = 0,
+                       .masked_bands = i % 4 == 3 ? 1 : 0});
+    changes.back().warp = changes.back().move < 0 ? 1.0F : 1.3F;  // a window that is moved is not warped
+  }
+  const std::vector<float> actual = gathered(changes);
+  Vector expected, bound;
+  for (int64_t i = 0; i < s.n; ++i) {
+    const kernels::WindowChange& c = changes[static_cast<size_t>(i)];
+    for (int64_t band = 0; band < s.bands; ++band) {
+      const auto b = static_cast<size_t>(band);
+      const auto row = [&](int32_t at) { return static_cast<size_t>(std::max(at, 0) * s.bands + band); };
+      const double factor = c.move < 0 ? 1.0 : factor_[row(c.move)], offset = c.move < 0 ? 0.0 : offset_[row(c.move)];
+      const double error = c.move < 0 ? 0.0 : static_cast<double>(c.error_size) * error_[row(c.error)];
+      for (int64_t frame = 0; frame < s.width; ++frame) {
+        const double x = frame_at(i, frame, band);
+        const bool masked = band < c.masked_bands;
+        expected.push_back(masked ? 0.0 : (factor * x + offset + error - mean_[b]) * inverse_std_[b]);
+        const double size = std::abs(factor * x) + std::abs(offset) + std::abs(error) + std::abs(mean_[b]);
+        bound.push_back(masked ? 0.0 : 8 * eps32 * size * std::abs(inverse_std_[b]));
+      }
+    }
+  }
+  expect_close(widen(actual), expected, bound, "moved window");
+}
 
 TEST_P(ChangedGather, WarpsAddsNoiseAndMasksAsDefined) {
   const WindowShape& s = shape();

@@ -441,7 +441,8 @@ TEST_P(LanesOnce, ABatchIsGatheredFromSharedFrames) {
   constexpr int64_t bands = 33, frames = 40, windows = 8;
   Rng rng(3);
   const GuardedBuffer<float> all(random_floats(rng, (windows + frames) * bands), device());
-  for (const bool changed : {false, true}) {
+  enum class Changed { no, warped, moved };
+  for (const Changed changed : {Changed::no, Changed::warped, Changed::moved}) {
     const auto step = [&](Dealer& deal, Stream* stream) {
       const Array<kernels::StepState> state = deal.take<kernels::StepState>(
           1, [](Rng& random, int64_t) { return kernels::StepState{.position = static_cast<int64_t>(random() % 2)}; });
@@ -451,15 +452,25 @@ TEST_P(LanesOnce, ABatchIsGatheredFromSharedFrames) {
       const Array<double> batch_v = deal.doubles(samples), moved = deal.doubles(samples);
       const Array<kernels::WindowChange> changes =
           deal.take<kernels::WindowChange>(samples, [](Rng&, int64_t) { return kernels::WindowChange(); });
-      const Array<kernels::LaneDraws> draws = deal.take<kernels::LaneDraws>(1, [](Rng& random, int64_t) {
+      const Array<kernels::LaneDraws> draws = deal.take<kernels::LaneDraws>(1, [&](Rng& random, int64_t) {
         return kernels::LaneDraws{.augmentation = {.speed = double(1 + random() % 9),
                                                    .speed_probability = 1,
                                                    .noise = 0.1 * double(random() % 9),
                                                    .mask_bands = 3,
                                                    .mask_frames = 2},
                                   .seed = random(),
-                                  .speed_column = 0};
+                                  .speed_column = 0,
+                                  .point_column = changed == Changed::moved ? 1 : -1};
       });
+      const Array<kernels::PointMoves> points = deal.take<kernels::PointMoves>(1, [](Rng& random, int64_t) {
+        return kernels::PointMoves{0, int32_t(1 + random() % 3)};
+      });
+      const Array<kernels::SpeedMove> moves = deal.take<kernels::SpeedMove>(3, [](Rng& random, int64_t) {
+        return kernels::SpeedMove{double(random() % 9), 0.5, 0, 2};
+      });
+      const Array<float> factor = deal.floats(3 * bands), offset = deal.floats(3 * bands),
+                         error = deal.floats(2 * bands);
+      const Array<double> of_points = deal.take<double>(2 * samples, [](Rng&, int64_t) { return 0.0; });
       const Array<float> statistics = deal.floats(2 * bands), window = deal.floats(samples * bands * frames);
       if (stream == nullptr) {
         return;
@@ -476,16 +487,19 @@ TEST_P(LanesOnce, ABatchIsGatheredFromSharedFrames) {
                                   .mean = statistics.slice(0, bands),
                                   .inverse_std = statistics.slice(bands, bands),
                                   .x = kernels::make_map(window.data, samples, 1, bands, frames, device())};
-      if (changed) {
+      if (changed != Changed::no) {
         kernels::draw_changes(*stream, {.augmentation = {},
                                         .step = {&state.data->adam_step, 1, device()},
-                                        .values = batch_v,
+                                        .values = changed == Changed::moved ? of_points : batch_v,
                                         .bands = bands,
                                         .frames = frames,
                                         .changes = changes,
                                         .v = moved,
+                                        .points = points,
+                                        .moves = moves,
                                         .of_lane = draws});
         task.changes = changes;
+        task.moves = {factor, offset, error};
         task.mels_per_band = 20;
       }
       kernels::gather_windows(*stream, task);
@@ -512,7 +526,7 @@ TEST_P(LanesOnce, ABatchIsGatheredFromSharedFrames) {
       return kernels::to_host(stream_, memory.view());
     };
     const std::vector<unsigned char> alone = results(false), together = results(true);
-    EXPECT_EQ(together, alone) << changed;
+    EXPECT_EQ(together, alone) << static_cast<int>(changed);
   }
 }
 

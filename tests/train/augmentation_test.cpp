@@ -71,30 +71,55 @@ INSTANTIATE_TEST_SUITE_P(Devices, AugmentedTraining, ::testing::ValuesIn(tests::
                          [](const auto& tested) { return tested.param.name; });
 
 TEST_P(AugmentedTraining, ThreadsStreamingAndResumingChangeNoBit) {
-  expect_no_bit_changed(base(everything));
+  for (const io::SpeedChange change : {io::SpeedChange::spectrum, io::SpeedChange::warp}) {
+    SCOPED_TRACE(io::name_of(change));
+    io::Config config = base(everything);
+    config.augment.speed_by = change;
+    expect_no_bit_changed(config);
+    std::filesystem::remove_all(run("whole"));
+    std::filesystem::remove_all(run("part"));
+  }
 }
 
 TEST_P(AugmentedTraining, ThreadsStreamingAndResumingChangeNoBitWhereTheSpeedIsNotTheModels) {
-  io::Config config = base({.speed = 60});
-  config.condition.parameters = {"load_kg"};
-  expect_no_bit_changed(config);
+  for (const io::SpeedChange change : {io::SpeedChange::spectrum, io::SpeedChange::warp}) {
+    SCOPED_TRACE(io::name_of(change));
+    io::Config config = base({.speed = 60, .speed_by = change});
+    config.condition.parameters = {"load_kg"};
+    expect_no_bit_changed(config);
+    std::filesystem::remove_all(run("whole"));
+    std::filesystem::remove_all(run("part"));
+  }
 }
 
 TEST_P(AugmentedTraining, TheLogSaysWhatIsChanged) {
   train_as("plain", base());
   EXPECT_THAT(io::read_text(run("plain") / "log.txt"), ::testing::Not(HasSubstr("changed at random")));
   train_as("changed", base(everything));
-  EXPECT_THAT(io::read_text(run("changed") / "log.txt"),
-              HasSubstr("changed at random: speed by up to 60 in 50 % of the windows, noise 0.2, up to 3 bands masked, "
-                        "up to 2 frames masked"));
+  EXPECT_THAT(
+      io::read_text(run("changed") / "log.txt"),
+      AllOf(HasSubstr("changed at random: speed by up to 60 in 100 % of the windows, by spectrum, noise 0.2, up "
+                      "to 3 bands masked, up to 2 frames masked"),
+            HasSubstr("spectrum by velocity_mm_s: ")));
+  io::Config config = base(everything);
+  config.augment.speed_by = io::SpeedChange::warp;
+  train_as("warped", config);
+  EXPECT_THAT(
+      io::read_text(run("warped") / "log.txt"),
+      AllOf(HasSubstr("speed by up to 60 in 50 % of the windows, by warp"), ::testing::Not(HasSubstr("spectrum by"))));
 }
 
-TEST_P(AugmentedTraining, AConventionalFlowIsWarpedByTheShardsSpeed) {
+TEST_P(AugmentedTraining, AConventionalFlowHearsOtherSpeedsByTheShards) {
   io::Config config = base();
   config.condition.enabled = false;
   const TrainResult plain = train_as("plain", config);
   config.augment.speed = 60;
-  EXPECT_NE(train_as("warped", config).loss, plain.loss);
+  const double by_spectrum = train_as("moved", config).loss;
+  config.augment.speed_by = io::SpeedChange::warp;
+  const double by_warp = train_as("warped", config).loss;
+  EXPECT_NE(by_spectrum, plain.loss);
+  EXPECT_NE(by_warp, plain.loss);
+  EXPECT_NE(by_warp, by_spectrum);
 }
 
 TEST_P(AugmentedTraining, EachKindChangesTheTraining) {
@@ -153,6 +178,10 @@ double first_loss(const io::Config& config, const std::filesystem::path& shard) 
   draw.values = {batch.v.data(), static_cast<int64_t>(batch.v.size()), {}};
   draw.changes = {changes.data(), batch.size(), {}};
   draw.v = {v.data(), batch.size(), {}};
+  if (data.augment->moves) {
+    data.augment->moves->set(draw);
+    batch.moves = data.augment->moves->of_bands();
+  }
   kernels::draw_changes(stream, draw);
   batch.v = v;
   batch.changes = changes;
@@ -162,9 +191,11 @@ double first_loss(const io::Config& config, const std::filesystem::path& shard) 
 }
 
 TEST_P(AugmentedTraining, AStepSeesTheDrawnWindowsAndTheMovedSpeeds) {
-  for (const io::AugmentSettings& augment : {io::AugmentSettings{.speed = 60}, everything}) {
+  const io::AugmentSettings by_warp{.speed = 60, .speed_by = io::SpeedChange::warp};
+  for (const io::AugmentSettings& augment : {io::AugmentSettings{.speed = 60}, by_warp, everything}) {
     const io::Config config = base(augment);
-    TrainOptions options = tiny_options(shard(), run(augment.noise > 0 ? "everything" : "speed"), config);
+    const std::string name = std::string(io::name_of(augment.speed_by)) + (augment.noise > 0 ? "_and_all" : "");
+    TrainOptions options = tiny_options(shard(), run(name), config);
     options.stop_after_steps = 1;
     double loss = unknown;
     options.progress = [&](const TrainProgress& progress) { loss = progress.step == 1 ? progress.loss : loss; };
@@ -273,7 +304,15 @@ TEST_F(RefusedAugmentation, ANameThatTheDataLackIsToldWhetherWindowsAreChangedOr
   }
 }
 
+TEST_F(RefusedAugmentation, BySpectrumOfClipsAtOneSpeed) {
+  config_.augment.speed_by = io::SpeedChange::spectrum;
+  config_.condition.enabled = false;
+  EXPECT_THAT(refusal<io::DataError>({.change_clip = [](size_t, io::Clip& c) { c.parameter[0] = 200; }}),
+              AllOf(HasSubstr("velocity_mm_s"), HasSubstr("two values"), HasSubstr("speed_by to warp")));
+}
+
 TEST_F(RefusedAugmentation, OfAMachineThatStandsStill) {
+  config_.augment.speed_by = io::SpeedChange::warp;
   const auto still = [](size_t clip, io::Clip& c) { c.parameter[0] = clip == 3 ? 0.0 : c.parameter[0]; };
   config_.train.validation_fraction = 0;
   EXPECT_THAT(refusal<io::DataError>({.change_clip = still}),
@@ -327,6 +366,24 @@ TEST_F(AutomaticAugmentation, IsNoneWhereNoSpeedCanBeMoved) {
   config_.augment = {.speed = automatic_, .noise = automatic_};
   config_.condition.enabled = false;
   EXPECT_EQ(speed_and_noise(), none);
+}
+
+TEST_F(AutomaticAugmentation, IsBySpectrumWhereThereAreTwoSpeedsElseByWarp) {
+  const auto change = [&](const testing::ShardSpec& spec) {
+    testing::write_shard(folder_ / "shard.h5", spec);
+    const io::AugmentSettings settings = open_training_data(config_, {folder_ / "shard.h5"}).augmentation;
+    return std::pair(settings.speed_by, settings.speed_probability);
+  };
+  const testing::ShardSpec plain{.more_parameters = {"load"}};
+  EXPECT_EQ(change(plain), std::pair(io::SpeedChange::spectrum, 1.0));
+  // Each load has a speed of its own.
+  const testing::ShardSpec one_each{.more_parameters = {"load"},
+                                    .change_clip = [](size_t, io::Clip& c) { c.parameter[0] = 100 * c.parameter[1]; }};
+  config_.condition.parameters = {"velocity_mm_s", "load"};
+  EXPECT_EQ(change(one_each), std::pair(io::SpeedChange::warp, 0.5));
+  config_.augment.speed_probability = 0.25;
+  EXPECT_EQ(change(one_each), std::pair(io::SpeedChange::warp, 0.25));
+  EXPECT_EQ(change(plain), std::pair(io::SpeedChange::spectrum, 0.25));
 }
 
 TEST_F(AutomaticAugmentation, TakesTheSpeedThatIsMeant) {

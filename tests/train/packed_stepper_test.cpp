@@ -129,6 +129,9 @@ class Training {
       augment_->draw.seed = numbers_.seed;
       augment_->draw.augmentation.speed = numbers_.speed;
       augment_->draw.augmentation.noise = numbers_.noise;
+      if (augment_->moves) {
+        augment_->moves = common_.data.speed_moves->table(numbers_.speed);
+      }
     }
     return flow::make_model(config_, condition_, numbers_.seed, device);
   }
@@ -162,7 +165,8 @@ class PackedTraining : public ::testing::TestWithParam<tests::BackendUnderTest> 
   PackedTraining() { testing::write_shard(shard(), {.train_clips = 4, .test_clips = 1}); }
   std::filesystem::path shard() const { return folder_ / "shard.h5"; }
   kernels::Device device() const { return GetParam().device; }
-  io::Config config(io::CouplingKind coupling = io::CouplingKind::sigmoid, bool augmented = true) const {
+  io::Config config(io::CouplingKind coupling = io::CouplingKind::sigmoid, bool augmented = true,
+                    io::SpeedChange change = io::SpeedChange::spectrum) const {
     io::Config config = testing::tiny_config();
     config.model.coupling = coupling;
     config.model.steps = 1;
@@ -172,7 +176,7 @@ class PackedTraining : public ::testing::TestWithParam<tests::BackendUnderTest> 
     config.train.precision = io::Precision::tf32;
     config.train.validation_fraction = 0;
     if (augmented) {
-      config.augment = {.speed = 60, .noise = 0.2, .mask_bands = 3, .mask_frames = 2};
+      config.augment = {.speed = 60, .speed_by = change, .noise = 0.2, .mask_bands = 3, .mask_frames = 2};
     } else {
       config.augment = {.speed = 0, .noise = 0};
     }
@@ -244,6 +248,10 @@ void PackedTraining::expect_pack_as_alone(const io::Config& config, const std::v
 
 TEST_P(PackedTraining, LanesAreTrainedAsEachAlone) {
   expect_pack_as_alone(config(), three_lanes);
+}
+
+TEST_P(PackedTraining, SoAreLanesWhoseWindowsAreWarped) {
+  expect_pack_as_alone(config(io::CouplingKind::sigmoid, true, io::SpeedChange::warp), three_lanes);
 }
 
 TEST_P(PackedTraining, SoAreLanesOfAdditiveCouplingsWhoseWindowsAreNotChanged) {

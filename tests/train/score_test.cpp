@@ -133,6 +133,34 @@ class OtherSpeedsTest : public ScoreTest {
 };
 
 // Too few clips only where the training ends: the model then decides by what it has.
+TEST_F(OtherSpeedsTest, AreReachedByMovesWhereTheseAreGiven) {
+  const auto bands = static_cast<size_t>(data_.mel_bands());
+  std::vector<float> factor(2 * bands, 1.0F), offset(2 * bands, 0.0F), error(bands, 0.0F);
+  offset[bands + 3] = 5.0F;
+  const kernels::BandMoves moves{{factor.data(), std::ssize(factor), {}},
+                                 {offset.data(), std::ssize(offset), {}},
+                                 {error.data(), std::ssize(error), {}}};
+  const std::vector<ClipScore> plain = score_clips(scoring_, data_, clips_);
+  std::vector<double> speeds;
+  std::vector<kernels::WindowChange> changes;
+  for (const ClipScore& clip : plain) {
+    speeds.push_back(clip.clip.parameter[0]);
+    changes.push_back({.move = static_cast<int32_t>(changes.size() % 2)});
+  }
+  const std::vector<ClipScore> moved = score_clips_at(
+      {.parameter = "velocity_mm_s", .speeds = speeds, .changes = changes, .moves = moves}, scoring_, data_, clips_);
+  ASSERT_EQ(moved.size(), plain.size());
+  for (size_t c = 0; c < plain.size(); ++c) {
+    if (c % 2 == 1) {
+      EXPECT_NE(moved[c].scores, plain[c].scores);
+      continue;
+    }
+    for (size_t i = 0; i < plain[c].scores.size(); ++i) {
+      EXPECT_TRUE(std::abs(moved[c].scores[i] - plain[c].scores[i]) <= 1e-4 * (1 + std::abs(plain[c].scores[i])));
+    }
+  }
+}
+
 TEST_F(OtherSpeedsTest, AScoreThatCannotBeHadLeavesTheDecisionToTheUsualOne) {
   HeldOut clips{{{&data_}, {}}, {{&data_}, {}}, {}};
   for (const int32_t clip : std::span(clips_).first(6)) {
@@ -722,7 +750,8 @@ TEST_F(ScoreTest, ATrainingCalibratesItsScores) {
     EXPECT_TRUE(std::abs(sum / n) <= 0.25) << score << ": " << sum / n;
     EXPECT_TRUE(squares / n >= 0.5 && squares / n <= 1.6) << score << ": " << squares / n;
   }
-  EXPECT_THAT(io::read_text(*folder_ / "run" / "log.txt"), HasSubstr("calibration: 30 clips and 0 warped copies"));
+  EXPECT_THAT(io::read_text(*folder_ / "run" / "log.txt"),
+              HasSubstr("calibration: 30 clips and 0 copies at other speeds"));
 }
 
 TEST_F(ScoreTest, TheCombinedScoreIsTheMeanOfTwoCalibratedOnes) {
@@ -745,7 +774,7 @@ TEST_F(ScoreTest, TheCombinedScoreIsTheMeanOfTwoCalibratedOnes) {
   expect_mean();
 }
 
-TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
+TEST_F(ScoreTest, CopiesCoverWhatNobodyRecorded) {
   io::Config config = tiny_config();
   config.train.epochs = 1;
   config.calibration.copies = 4;
@@ -757,7 +786,8 @@ TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
   const io::CalibrationData copied = run("copies");
   EXPECT_EQ(copied.clips, 30);
   EXPECT_EQ(copied.estimate.size(), 150U);
-  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"), HasSubstr("calibration: 30 clips and 120 warped copies"));
+  EXPECT_THAT(io::read_text(*folder_ / "copies" / "log.txt"),
+              HasSubstr("calibration: 30 clips and 120 copies at other speeds"));
   EXPECT_EQ(run("again"), copied);
   config.train.threads = 2;
   EXPECT_EQ(run("threads"), copied);
@@ -767,7 +797,17 @@ TEST_F(ScoreTest, WarpedCopiesCoverWhatNobodyRecorded) {
   // Without a range of its own it is that of the augmentation.
   config.calibration.range = 0;
   config.augment.speed = 50;
-  EXPECT_EQ(run("augmented").estimate.size(), 150U);
+  config.augment.speed_by = io::SpeedChange::warp;
+  const io::CalibrationData warped = run("warped");
+  EXPECT_EQ(warped.estimate.size(), 150U);
+  // And they are moved as training's windows are. (A copy or two lie so far off that they are left out.)
+  config.augment.speed_by = io::SpeedChange::spectrum;
+  const io::CalibrationData moved = run("moved");
+  EXPECT_TRUE(moved.estimate.size() > 140U && moved.estimate.size() <= 150U) << moved.estimate.size();
+  EXPECT_NE(moved.scores[0].value, warped.scores[0].value);
+  EXPECT_EQ(run("moved_again"), moved);
+  config.train.threads = 1;
+  EXPECT_EQ(run("moved_alone"), moved);
   config.calibration.copies = 0;
   EXPECT_EQ(run("none").estimate.size(), 30U);
 }

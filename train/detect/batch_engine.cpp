@@ -126,9 +126,21 @@ kernels::ConstMap BatchEngine::load(const WindowBatch& batch, int64_t first, int
     kernels::copy(stream_, host, changes_.slice(0, count));
     task.changes = changes_.slice(0, count);
     task.mels_per_band = batch.mels_per_band;
+    task.moves = on_device(batch.moves);
   }
   kernels::gather_windows(stream_, task);
   return x;
+}
+
+kernels::BandMoves BatchEngine::on_device(const kernels::BandMoves& host) {
+  const auto copied = [&](kernels::Array<const float> from, kernels::Buffer<float>& to) {
+    if (to.size() < from.size) {
+      to = kernels::Buffer<float>(from.size, model_.device());
+    }
+    kernels::copy(stream_, from, to.slice(0, from.size));
+    return kernels::Array<const float>(to.slice(0, from.size));
+  };
+  return {copied(host.factor, factor_), copied(host.offset, offset_), copied(host.error, error_)};
 }
 
 double BatchEngine::loss(const WindowBatch& batch, std::span<double> nll) {

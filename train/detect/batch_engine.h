@@ -43,6 +43,7 @@ class BatchEngine final : public Engine {
   // Windows [first, first + count) of the batch, normalised, in the pass's input; with_values: their values in v_.
   kernels::ConstMap load(const WindowBatch& batch, int64_t first, int64_t count, bool with_values);
   kernels::Array<const float> frames_of(const WindowBatch& batch, int64_t first, int64_t count);
+  kernels::BandMoves on_device(const kernels::BandMoves& host);
   void visit_latents(int64_t first, int64_t count, const LatentVisitor& visit);
 
   struct Held {
@@ -60,6 +61,7 @@ class BatchEngine final : public Engine {
   std::vector<int64_t> shifted_start_;
   kernels::Buffer<int64_t> start_;
   kernels::Buffer<kernels::WindowChange> changes_;  // made when a batch has some
+  kernels::Buffer<float> factor_, offset_, error_;  // of moves, grown as needed
   kernels::Buffer<double> v_, nll_;
   std::vector<float> latents_;
 };

@@ -21,7 +21,7 @@
 
 namespace evenflow::train {
 
-/// A normal clip that calibrations are learnt from, or a warped copy of one.
+/// A normal clip that calibrations are learnt from, or a copy of one at another speed.
 struct ReferenceClip {
   std::vector<double> recorded_at;  ///< the parameters' values in the recording
   std::vector<double> v;            ///< its own: a copy's have moved

@@ -23,6 +23,7 @@ struct WindowBatch {
   /// the frames' bands belongs to it.
   std::span<const kernels::WindowChange> changes{};
   double mels_per_band = 0;
+  kernels::BandMoves moves{};  ///< that changes name, on the host
   int64_t size() const { return static_cast<int64_t>(start.size()); }
 };
 

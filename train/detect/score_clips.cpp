@@ -189,13 +189,15 @@ size_t column_of(const std::string& parameter, const io::Shard& shard) {
 }
 
 /// The group's clips at other speeds: the change of every window and, where the model has the speed, its value.
-void move_clips(ClipGroup& group, size_t column, std::optional<size_t> of_model, std::span<const double> speeds) {
+void move_clips(ClipGroup& group, size_t column, std::optional<size_t> of_model, const OtherSpeeds& other,
+                size_t first) {
   const size_t parameters = group.v.size() / group.start.size();
   for (size_t c = 0; c < group.clips.size(); ++c) {
     double& v = group.clips[c].parameter.at(column);
-    const kernels::WindowChange change = change_to_speed(v, speeds[c]);
-    if (!std::isnan(speeds[c]) && !std::isnan(v)) {
-      v = speeds[c];
+    const double speed = other.speeds[first + c];
+    const kernels::WindowChange change = other.changes.empty() ? change_to_speed(v, speed) : other.changes[first + c];
+    if (!std::isnan(speed) && !std::isnan(v)) {
+      v = speed;
     }
     for (int64_t w = group.first[c]; w < group.first[c + 1]; ++w) {
       group.changes.push_back(change);
@@ -314,8 +316,8 @@ std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScorin
   flow::WindowScores windows(scoring.model);
   const size_t column = column_of(other.parameter, shard);
   const auto score_group = [&](ClipGroup& group) {
-    const auto speeds = other.speeds.subspan(out.size(), group.clips.size());
-    move_clips(group, column, index_of(other.parameter, scoring.condition.names), speeds);
+    move_clips(group, column, index_of(other.parameter, scoring.condition.names), other, out.size());
+    group.moves = other.moves;
     group.mels_per_band = mels_per_band(shard.frontend());
     score_into(out, scoring, group, windows);
   };

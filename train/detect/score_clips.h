@@ -35,13 +35,14 @@ struct ClipGroup {
   std::vector<double> v;                       ///< [windows, parameters]
   std::vector<kernels::WindowChange> changes;  ///< of every window, or empty: none is changed
   double mels_per_band = 0;
+  kernels::BandMoves moves{};        ///< that changes name
   std::vector<bool> silent;          ///< of every clip: its frames say nothing
   std::vector<bool> finite;          ///< are all frames of the clip?
   std::vector<bool> untrained;       ///< of every clip: it is said to have a name that the model was never trained on
   std::vector<int64_t> length;       ///< of every clip, in frames
   std::vector<uint64_t> frames_sum;  ///< of every clip (io/shard.h)
   void clear();
-  WindowBatch batch() const { return {frames, start, v, changes, mels_per_band}; }
+  WindowBatch batch() const { return {frames, start, v, changes, mels_per_band, moves}; }
 };
 
 /// What the values of clips are of: names of parameters and, of those that are names, what their codes stand for.
@@ -72,9 +73,12 @@ std::vector<ClipScore> score_clips(const ClipScoring& scoring, const io::Shard& 
 struct OtherSpeeds {
   std::string parameter;           ///< the speed, by its name in the shard
   std::span<const double> speeds;  ///< one per listed clip; NaN: the clip's own
+  /// How each listed clip is changed to sound so, and the moves that these name; empty: by change_to_speed.
+  std::span<const kernels::WindowChange> changes{};
+  kernels::BandMoves moves{};
 };
-/// score_clips of the clips as they would sound at other speeds (change_to_speed), each with its other speed for its
-/// own. io::UsageError: the shard lacks the parameter. io::DataError: a speed too far from the clip's own.
+/// score_clips of the clips as they would sound at other speeds, each with its other speed for its own. io::UsageError:
+/// the shard lacks the parameter. io::DataError: a speed too far from the clip's own.
 std::vector<ClipScore> score_clips_at(const OtherSpeeds& other, const ClipScoring& scoring, const io::Shard& shard,
                                       std::span<const int32_t> clips);
 

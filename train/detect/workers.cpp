@@ -89,6 +89,7 @@ struct Workers::State {
     if (!batch.changes.empty()) {
       task.changes = {batch.changes.data() + part.first, part.count, {}};
       task.mels_per_band = batch.mels_per_band;
+      task.moves = batch.moves;
     }
     kernels::gather_windows(stream(part), task);
   }

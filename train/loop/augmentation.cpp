@@ -65,15 +65,16 @@ std::string speed_to_move(const io::Config& config, const std::vector<std::strin
 }
 
 /// Errors as plan_augmentation's where the clips' speeds do not allow the range.
-void check_speeds(const ClipSelection& clips, size_t column, const std::string& name, double range) {
+void check_speeds(const ClipSelection& clips, size_t column, const std::string& name,
+                  const io::AugmentSettings& settings) {
   double largest = 0;
   for (const auto& [shard, index] : clips.clips) {
     const io::Clip& clip = clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)];
     const double v = clip.parameter[column];
-    if (v == 0) {
+    if (v == 0 && settings.speed_by == io::SpeedChange::warp) {
       throw io::DataError(
-          fmt::format("clip '{}' has {} = 0, and augment.speed warps a clip by the ratio of two speeds; "
-                      "leave the clip out, or set augment.speed to 0",
+          fmt::format("clip '{}' has {} = 0, and augment.speed_by = warp takes the ratio of two speeds; "
+                      "leave the clip out, set augment.speed_by to spectrum, or augment.speed to 0",
                       clip.path.string(), name));
     }
     if (!std::isnan(v)) {
@@ -84,11 +85,11 @@ void check_speeds(const ClipSelection& clips, size_t column, const std::string& 
     throw io::DataError(fmt::format(
         "{} is unknown in every training clip, so that augment.speed cannot move it; set augment.speed to 0", name));
   }
-  if (range > largest) {
+  if (settings.speed > largest) {
     throw io::UsageError(
         fmt::format("augment.speed = {:g} is larger than every {} of the training clips, at most {:g}; "
                     "give a range in the unit of the parameter",
-                    range, name, largest));
+                    settings.speed, name, largest));
   }
 }
 
@@ -112,6 +113,10 @@ double usual_range(const io::Config& config, const ClipSelection& clips, const s
 }
 
 }  // namespace
+
+std::string augmented_speed(const io::Config& config, const io::Shard& shard) {
+  return speed_to_move(config, numbers_of(shard));
+}
 
 kernels::Augmentation augmentation_of(const io::AugmentSettings& settings) {
   return {.speed = settings.speed,
@@ -137,6 +142,15 @@ io::AugmentSettings with_range(io::AugmentSettings settings, double range) {
   return settings;
 }
 
+io::AugmentSettings with_change(io::AugmentSettings settings, io::SpeedChange change) {
+  constexpr double by_warp = 0.5;
+  settings.speed_by = change;
+  if (settings.speed_probability == io::AugmentSettings::automatic) {
+    settings.speed_probability = change == io::SpeedChange::spectrum ? 1.0 : by_warp;
+  }
+  return settings;
+}
+
 io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSelection& clips,
                                          const std::vector<std::string>& parameters) {
   const std::vector<std::string> names = numbers_of(*clips.shards[0]);
@@ -145,7 +159,7 @@ io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSel
   } else {
     speed_to_move(config, names);
   }
-  const bool asked = config.augment.speed == io::AugmentSettings::automatic && config.augment.speed_probability > 0;
+  const bool asked = config.augment.speed == io::AugmentSettings::automatic && config.augment.speed_probability != 0;
   return with_range(config.augment, asked ? usual_range(config, clips, parameters) : 0.0);
 }
 
@@ -154,9 +168,9 @@ std::string describe_augmentation(const io::AugmentSettings& settings) {
   if (settings.speed == io::AugmentSettings::automatic) {
     parts.emplace_back("speed automatically");
   } else if (settings.speed > 0) {
-    parts.push_back(fmt::format("{} by up to {:g} in {:g} % of the windows",
+    parts.push_back(fmt::format("{} by up to {:g} in {:g} % of the windows, by {}",
                                 settings.speed_parameter.empty() ? "speed" : settings.speed_parameter, settings.speed,
-                                100 * settings.speed_probability));
+                                100 * settings.speed_probability, io::name_of(settings.speed_by)));
   }
   if (settings.noise == io::AugmentSettings::automatic) {
     parts.emplace_back("noise automatically");
@@ -173,7 +187,7 @@ std::string describe_augmentation(const io::AugmentSettings& settings) {
 }
 
 std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const ClipSelection& clips,
-                                             const std::vector<std::string>& parameters) {
+                                             const std::vector<std::string>& parameters, const SpeedMoves* moves) {
   const io::AugmentSettings& settings = config.augment;
   if (!settings.any()) {
     return std::nullopt;
@@ -187,11 +201,16 @@ std::optional<AugmentPlan> plan_augmentation(const io::Config& config, const Cli
   plan.draw.band_ratio = kernels::band_ratio(plan.mels_per_band);
   if (settings.speed > 0) {
     const std::vector<std::string>& names = clips.shards[0]->parameter_names();
-    const std::string name = speed_to_move(config, numbers_of(*clips.shards[0]));
+    const std::string name = augmented_speed(config, *clips.shards[0]);
     const int64_t column = index_of(name, names);
-    check_speeds(clips, static_cast<size_t>(column), name, settings.speed);
+    check_speeds(clips, static_cast<size_t>(column), name, settings);
     plan.draw.speed_column = index_of(name, parameters);
-    if (plan.draw.speed_column == std::ssize(parameters)) {
+    const bool is_models = plan.draw.speed_column < std::ssize(parameters);
+    if (settings.speed_by == io::SpeedChange::spectrum) {
+      plan.moves = moves->table(settings.speed);
+      plan.draw.point_column = std::ssize(parameters);
+      plan.draw.speed_column = is_models ? plan.draw.speed_column : -1;
+    } else if (!is_models) {
       plan.extra_column = static_cast<int>(column);
     }
   }

@@ -34,7 +34,7 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
       stream_(engine_.stream()),
       device_(parts.model.device()),
       parameters_(parts.model.parameter_count()),
-      loaded_values_(parameters_ + (parts.augment && parts.augment->extra_column ? 1 : 0)),
+      loaded_values_(parameters_ + (parts.augment ? parts.augment->more_values() : 0)),
       epoch_windows_(parts.loader.windows_per_epoch(parts.settings.windows_per_clip)),
       most_windows_(round_up(parts.settings.batch, engine_.shares().ranks().ranks()) /
                     engine_.shares().ranks().ranks()),
@@ -47,6 +47,7 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
       batch_start_(parts.settings.batch, device_),
       changes_(parts.augment ? parts.settings.batch : 0, device_),
       draws_(lane_ && parts.augment ? 1 : 0, device_),
+      moves_(stream_, parts.augment && parts.augment->moves ? *parts.augment->moves : MoveTable{}),
       batch_values_(parts.augment ? parts.settings.batch * loaded_values_ : 0, device_),
       batch_v_(parts.settings.batch * parameters_, device_),
       nll_(most_windows_ * engine_.shares().ranks().ranks(), device_),
@@ -63,7 +64,7 @@ BatchStepper::BatchStepper(const StepParts& parts, const SharedByLanes* shared)
       good_v_(parts.model.layout().size(), device_) {
   if (draws_.size() > 0) {
     const kernels::DrawChanges& draw = parts.augment->draw;
-    const kernels::LaneDraws own{draw.augmentation, draw.seed, draw.speed_column};
+    const kernels::LaneDraws own{draw.augmentation, draw.seed, draw.speed_column, draw.point_column};
     kernels::upload<kernels::LaneDraws>(stream_, {&own, 1}, draws_.view());
   }
   if (!alone()) {
@@ -301,8 +302,10 @@ void BatchStepper::queue_operations(kernels::Stream& stream, int64_t source, int
     step.select->batch_v = loaded().slice(0, windows * loaded_values_);
   }
   if (parts_.augment) {
-    step.augment = {parts_.augment->draw, parts_.augment->mels_per_band};
+    step.augment = {parts_.augment->draw, parts_.augment->mels_per_band, moves_.of_bands()};
     kernels::DrawChanges& draw = step.augment->draw;
+    draw.points = moves_.points.view();
+    draw.moves = moves_.moves.view();
     draw.step = {&device_state_.data()->adam_step, 1, device_};
     draw.values = batch_values_.slice(0, windows * loaded_values_);
     draw.changes = changes_.slice(0, windows);
@@ -375,6 +378,9 @@ NonFinite BatchStepper::trace(int64_t step) {
     std::copy(own.begin(), own.end(), changes.begin() + mine.first);
     batch.changes = changes;
     batch.mels_per_band = parts_.augment->mels_per_band;
+    if (parts_.augment->moves) {
+      batch.moves = parts_.augment->moves->of_bands();
+    }
   }
   const std::vector<double> nll = nll_of_batch(windows);
   const std::vector<float> gradient =

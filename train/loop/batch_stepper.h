@@ -96,6 +96,7 @@ class BatchStepper final : public Stepper {
   kernels::Buffer<unsigned char> order_workspace_;
   kernels::Buffer<kernels::WindowChange> changes_;
   kernels::Buffer<kernels::LaneDraws> draws_;  // a lane's
+  MovesOnDevice moves_;
   kernels::Buffer<double> v_, batch_values_, batch_v_, nll_, squared_norm_, learning_rate_, loss_, norm_;
   kernels::Buffer<double> host_loss_, host_norm_;
   kernels::Buffer<float> raw_, sum_, good_parameters_, good_m_, good_v_;  // raw_: a row of each rank

@@ -53,6 +53,7 @@ struct Slot {
 struct Columns {
   const std::vector<int>& of;
   const std::vector<std::vector<double>>& codes;
+  const std::vector<double>& more;
   double value(size_t p, double given) const {
     if (p >= codes.size() || codes[p].empty() || std::isnan(given)) {
       return given;
@@ -125,6 +126,9 @@ struct Loader::State {
     }
     for (size_t p = 0; p < parameters.of.size(); ++p) {
       entry.v.push_back(parameters.value(p, clip.parameter.at(static_cast<size_t>(parameters.of[p]))));
+    }
+    if (!parameters.more.empty()) {
+      entry.v.push_back(parameters.more.at(clips.size() - 1));
     }
   }
 
@@ -316,8 +320,10 @@ struct Loader::State {
 };
 
 Loader::Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-               int64_t resident_bytes, const HeldFrames* held, const std::vector<std::vector<double>>& codes)
-    : state_(std::make_unique<State>(std::move(selection), window, Columns{parameters, codes}, resident_bytes, held)) {}
+               int64_t resident_bytes, const HeldFrames* held, const std::vector<std::vector<double>>& codes,
+               const std::vector<double>& more)
+    : state_(std::make_unique<State>(std::move(selection), window, Columns{parameters, codes, more}, resident_bytes,
+                                     held)) {}
 
 Loader::~Loader() = default;
 

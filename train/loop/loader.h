@@ -25,6 +25,9 @@ struct WindowRef {
 struct ClipSelection {
   std::vector<const io::Shard*> shards;
   std::vector<std::pair<int32_t, int32_t>> clips;  ///< (shard, clip)
+  const io::Clip& clip(std::pair<int32_t, int32_t> at) const {
+    return shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
+  }
 };
 
 /// All windows, in clip order: where each starts in the resident frames and its values.
@@ -38,9 +41,10 @@ class Loader {
   /// `parameters`: the columns of the shards' parameters that make up a window's values. `codes`: of each of these
   /// columns, what a clip's code of a name becomes (NaN: unknown); empty of a number. Frames up to `resident_bytes`
   /// are held in memory, more are streamed by a prefetch thread. Where all are among `held`, which outlives the loader,
-  /// those are used.
+  /// those are used. `more`: of each clip one more value, the last of its windows'; empty: none.
   Loader(ClipSelection selection, const io::WindowSettings& window, const std::vector<int>& parameters,
-         int64_t resident_bytes, const HeldFrames* held = nullptr, const std::vector<std::vector<double>>& codes = {});
+         int64_t resident_bytes, const HeldFrames* held = nullptr, const std::vector<std::vector<double>>& codes = {},
+         const std::vector<double>& more = {});
   ~Loader();
 
   bool resident() const;

@@ -49,7 +49,7 @@ std::string errors_text(const std::vector<double>& errors, const io::ConditionDa
 std::string calibration_text(const io::CalibrationData& data, std::span<const ReferenceClip> clips,
                              const io::ConditionData& condition) {
   const size_t copies = data.scores.front().value.size() - static_cast<size_t>(data.clips);
-  std::string text = fmt::format("calibration: {} clips and {} warped copies{}", data.clips, copies,
+  std::string text = fmt::format("calibration: {} clips and {} copies at other speeds{}", data.clips, copies,
                                  errors_text(estimate_errors(clips, condition.categories), condition));
   for (const io::CalibrationData::Score& score : data.scores) {
     const std::string width = with_units(score.bandwidth, condition);
@@ -58,7 +58,7 @@ std::string calibration_text(const io::CalibrationData& data, std::span<const Re
   return text;
 }
 
-/// Which of the model's parameters is the speed that copies are warped by, of the data's parameters.
+/// Which of the model's parameters is the speed that copies change, of the data's parameters.
 std::optional<size_t> speed_among(const std::vector<std::string>& parameters, const ParameterColumns& columns,
                                   const io::Config& config) {
   std::vector<std::string> speeds = speeds_among(columns.names, config.condition, columns.categories);
@@ -69,7 +69,7 @@ std::optional<size_t> speed_among(const std::vector<std::string>& parameters, co
   return found == parameters.end() ? std::nullopt : std::optional(static_cast<size_t>(found - parameters.begin()));
 }
 
-/// How far copies are warped. A model that has heard no warped sound in training finds it strange: it gets no copies,
+/// How far copies change it. A model that has heard no such sound in training finds it strange: it gets no copies,
 /// unless they are asked for.
 double range_of(const io::Config& config) {
   if (config.calibration.range > 0) {
@@ -78,18 +78,21 @@ double range_of(const io::Config& config) {
   return config.augment.speed_probability > 0 ? config.augment.speed : 0.0;
 }
 
-/// Clips that scores are calibrated on: normal clips that the model has scored, and warped copies of them.
+/// Clips that scores are calibrated on: normal clips that the model has scored, and copies of them at other speeds.
 class CalibrationClips {
  public:
   /// `before`: the scores that clips have before any is calibrated.
-  CalibrationClips(const ClipScoring& scoring, const ScoreSet& before, const io::Config& config, const io::Shard& shard)
+  CalibrationClips(const ClipScoring& scoring, const ScoreSet& before, const io::Config& config, const io::Shard& shard,
+                   const SpeedMoves* moves)
       : scoring_(scoring),
         before_(before),
         settings_(config.calibration),
         range_(range_of(config)),
         seed_(config.train.seed),
         band_ratio_(kernels::band_ratio(mels_per_band(shard.frontend()))),
-        columns_{shard.parameter_names(), shard.categories()} {
+        columns_{shard.parameter_names(), shard.categories()},
+        moves_(moves),
+        table_(moves == nullptr || range_ <= 0 ? MoveTable{} : moves->table(range_)) {
     speed_ = speed_among(scoring.condition.names, columns_, config);
   }
 
@@ -121,29 +124,50 @@ class CalibrationClips {
     std::vector<float> descriptor;
   };
 
-  /// Where a copy's speed is: the range is divided evenly among a clip's copies, each drawn in its own part. NaN where
-  /// the clip's is unknown, or 0, which moves nowhere.
-  double moved(double speed, size_t number, int copy) const {
-    if (!std::isfinite(speed) || speed == 0) {
-      return std::numeric_limits<double>::quiet_NaN();
-    }
-    constexpr uint64_t copies_stream = 0x63616c6962726174;
+  struct Copy {
+    double speed;  // NaN: none, because the clip's is unknown or cannot be moved
+    kernels::WindowChange change;
+  };
+  /// The range, or a point's moves, are divided evenly among a clip's copies, each drawn in its own part.
+  Copy copy_of(double speed, std::pair<int32_t, int32_t> clip, size_t number, int copy) const {
+    constexpr double none = std::numeric_limits<double>::quiet_NaN();
+    constexpr uint64_t copies_stream = 0x63616c6962726174, error_stream = 0x636f70796572726f;
     const uint64_t draw = number * static_cast<uint64_t>(settings_.copies) + static_cast<uint64_t>(copy);
-    const double u = kernels::unit_interval(random_bits(seed_, copies_stream, draw));
-    return kernels::moved_speed(speed, range_, band_ratio_, (copy + u) / settings_.copies);
+    const auto uniform = [&](uint64_t stream, uint64_t counter) {
+      return kernels::unit_interval(random_bits(seed_, stream, counter));
+    };
+    const double u = (copy + uniform(copies_stream, draw)) / settings_.copies;
+    if (moves_ == nullptr) {
+      return !std::isfinite(speed) || speed == 0 ? Copy{none, {}}
+                                                 : warped(speed, kernels::moved_speed(speed, range_, band_ratio_, u));
+    }
+    const int64_t point = moves_->point_of(clip);
+    if (point < 0 || table_.points[static_cast<size_t>(point)].count == 0) {
+      return {none, {}};
+    }
+    const kernels::PointMoves& own = table_.points[static_cast<size_t>(point)];
+    Copy out{none, {.move = own.first + kernels::drawn_of(own.count, u)}};
+    const kernels::SpeedMove& move = table_.moves[static_cast<size_t>(out.change.move)];
+    kernels::draw_error(move, uniform(error_stream, 2 * draw), uniform(error_stream, 2 * draw + 1), out.change);
+    out.speed = speed + move.step;
+    return out;
   }
+  static Copy warped(double speed, double moved) { return {moved, change_to_speed(speed, moved)}; }
 
   void add_copies(const ClipSelection& kept, const std::vector<Recorded>& recorded, int copy) {
     size_t next = 0;
     for (size_t s = 0; s < kept.shards.size(); ++s) {
       std::vector<int32_t> clips;
       std::vector<double> speeds;
+      std::vector<kernels::WindowChange> changes;
       const size_t begin = next;
       for (; next < kept.clips.size() && static_cast<size_t>(kept.clips[next].first) == s; ++next) {
         clips.push_back(kept.clips[next].second);
-        speeds.push_back(moved(recorded[next].v[*speed_], recorded[next].number, copy));
+        const Copy made = copy_of(recorded[next].v[*speed_], kept.clips[next], recorded[next].number, copy);
+        speeds.push_back(made.speed);
+        changes.push_back(made.change);
       }
-      const OtherSpeeds other{scoring_.condition.names[*speed_], speeds};
+      const OtherSpeeds other{scoring_.condition.names[*speed_], speeds, changes, table_.of_bands()};
       std::vector<ClipScore> scored = score_clips_at(other, scoring_, *kept.shards[s], clips);
       for (size_t i = 0; i < scored.size(); ++i) {
         if (!std::isnan(speeds[i])) {
@@ -166,6 +190,8 @@ class CalibrationClips {
   double band_ratio_;
   ParameterColumns columns_;
   std::optional<size_t> speed_;  // among the parameters
+  const SpeedMoves* moves_;      // none: copies are warped
+  MoveTable table_;
   std::vector<ReferenceClip> clips_;
 };
 
@@ -186,9 +212,9 @@ std::vector<bool> drawn(size_t count, size_t most, uint64_t seed) {
 }
 
 void calibrate(const ClipScoring& scoring, const ScoreSet& before, const HeldOut& normal,
-               std::span<const ClipScore> scored, const io::Config& config, NormalClips& out) {
+               std::span<const ClipScore> scored, const io::Config& config, const SpeedMoves* moves, NormalClips& out) {
   try {
-    CalibrationClips clips(scoring, before, config, *normal.train.shards[0]);
+    CalibrationClips clips(scoring, before, config, *normal.train.shards[0], moves);
     const size_t training = normal.train.clips.size();
     const std::vector<bool> taken = drawn(scored.size(), most_calibration_clips, config.train.seed);
     clips.add(normal.train, scored.first(training), 0, taken);
@@ -293,7 +319,8 @@ std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSel
   return scores;
 }
 
-NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, const io::Config& config) {
+NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, const io::Config& config,
+                               const SpeedMoves* moves) {
   NormalClips out;
   ClipScoring scoring = asked;
   scoring.keep_descriptors = true;
@@ -311,7 +338,7 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
     for (ClipScore& clip : reference) {
       before.derive(clip);
     }
-    calibrate(scoring, before, clips, reference, config, out);
+    calibrate(scoring, before, clips, reference, config, moves, out);
   }
   // A derived score may be the one that decides, and is known only now.
   const ScoreSet set(scoring.model.scores(), out.normal);

@@ -9,6 +9,7 @@
 #include "train/detect/score_clips.h"
 #include "train/detect/threshold.h"
 #include "train/loop/selection.h"
+#include "train/loop/speed_moves.h"
 
 namespace evenflow::train {
 
@@ -28,11 +29,12 @@ std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSel
 
 /// Both sides of a training's clips under `scoring`, whose scores are the model's own; the deciding one may be derived
 /// from what is learnt here.
-NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config);
+NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config,
+                               const SpeedMoves* moves = nullptr);
 
 /// io::DataError if the configuration asks for a calibrated score, and the clips and the parameters that zd carries
 /// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters,
-/// warped copies without a speed.
+/// copies at other speeds without a speed.
 void require_calibration(const io::Config& config, const HeldOut& clips, const io::ConditionData& condition);
 
 }  // namespace evenflow::train

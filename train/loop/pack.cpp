@@ -137,6 +137,16 @@ std::string parts_text(const io::ConditionData& condition) {
   return text;
 }
 
+/// What room the changes of windows take.
+std::string changes_text(const std::optional<AugmentPlan>& augment) {
+  if (!augment) {
+    return "not changed";
+  }
+  const MoveTable moves = augment->moves.value_or(MoveTable{});
+  return fmt::format("changed by {} values and {} moves from {} points, with {} errors", augment->more_values(),
+                     moves.moves.size(), moves.points.size(), moves.error.size());
+}
+
 Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::Device device) {
   const TrainingData data = open_training_data(training.config, training.shards, {.held = frames, .listen = false});
   const io::Config& config = training.config;
@@ -149,9 +159,8 @@ Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::De
   shape.train.kernels = config.train.kernels;
   const io::NormaliserData any{std::vector<float>(static_cast<size_t>(data.shards[0]->mel_bands()), 0.0F),
                                std::vector<float>(static_cast<size_t>(data.shards[0]->mel_bands()), 1.0F)};
-  return {.common = fmt::format("{}{} parameters of {}, changed {} {}", io::to_toml(shape), data.condition.names.size(),
-                                parts_text(data.condition), data.augment.has_value(),
-                                data.augment && data.augment->extra_column.has_value()),
+  return {.common = fmt::format("{}{} parameters of {}, {}", io::to_toml(shape), data.condition.names.size(),
+                                parts_text(data.condition), changes_text(data.augment)),
           .why_not = why_not_packed({.config = config,
                                      .condition = data.condition,
                                      .normaliser = any,

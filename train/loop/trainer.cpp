@@ -460,6 +460,9 @@ void Training::log_start() {
   if (data_.augment) {
     log_.line("training windows are changed at random: " + describe_augmentation(data_.augmentation));
   }
+  if (data_.speed_moves) {
+    log_.line(data_.speed_moves->describe());
+  }
   if (steps_per_epoch_ == 1) {
     log_.line(fmt::format("warning: an epoch is a single step: {} windows, in batches of up to {}",
                           data_.train->windows_per_epoch(config_.train.windows_per_clip), config_.train.batch));
@@ -762,7 +765,7 @@ NormalClips Training::normal_clips() {
   }
   io::Config config = config_;
   config.augment = data_.augmentation;
-  return score_normal_clips(scoring(), data_.clips, config);
+  return score_normal_clips(scoring(), data_.clips, config, data_.speed_moves ? &*data_.speed_moves : nullptr);
 }
 
 io::ThresholdData Training::fit_threshold_to(const NormalClips& clips, bool say) {

@@ -21,10 +21,6 @@
 namespace evenflow::train {
 namespace {
 
-const io::Clip& clip_at(const ClipSelection& clips, std::pair<int32_t, int32_t> at) {
-  return clips.shards[static_cast<size_t>(at.first)]->clips()[static_cast<size_t>(at.second)];
-}
-
 /// A value of the shard's parameter `p`, or its name.
 std::string shown_value(const io::Shard& shard, size_t p, double value) {
   const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
@@ -134,7 +130,7 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config&
   }
   std::vector<std::vector<double>> values;
   for (const auto& at : clips.clips) {
-    values.push_back(clip_at(clips, at).parameter);
+    values.push_back(clips.clip(at).parameter);
   }
   require_declared(settings, *clips.shards[0]);
   settings.parameters = io::declared_names(settings.parameters);
@@ -192,6 +188,22 @@ std::string check_sound(const TrainingData& data) {
   return sound.warning();
 }
 
+/// How speeds are moved, and by what.
+void find_speed_moves(io::Config& config, TrainingData& data) {
+  const bool moves = config.augment.speed > 0 && config.augment.speed_probability != 0;
+  if (moves && config.augment.speed_by != io::SpeedChange::warp) {
+    data.speed_moves.emplace(data.clips, augmented_speed(config, *data.shards[0]), data.condition.names,
+                             config.frontend);
+    if (config.augment.speed_by == io::SpeedChange::spectrum) {
+      data.speed_moves->require();
+    } else if (!data.speed_moves->any()) {
+      data.speed_moves.reset();
+    }
+  }
+  config.augment = data.augmentation =
+      with_change(config.augment, data.speed_moves ? io::SpeedChange::spectrum : io::SpeedChange::warp);
+}
+
 }  // namespace
 
 TrainingData open_training_data(const io::Config& config, const std::vector<std::filesystem::path>& shards,
@@ -225,18 +237,33 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   require_calibration(in_numbers, data.clips, data.condition);
   const std::vector<std::vector<double>> codes = codes_of(data.condition, *data.shards[0]);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
-  data.augment = plan_augmentation(in_numbers, data.clips.train, data.condition.names);
+  find_speed_moves(in_numbers, data);
+  const auto plan = [&] {
+    return plan_augmentation(in_numbers, data.clips.train, data.condition.names,
+                             data.speed_moves ? &*data.speed_moves : nullptr);
+  };
+  data.augment = plan();
   std::vector<int> train_columns = columns;
   if (data.augment && data.augment->extra_column) {
     train_columns.push_back(*data.augment->extra_column);
   }
+  const std::vector<double> points =
+      data.speed_moves ? data.speed_moves->points_of(data.clips.train) : std::vector<double>{};
   const int64_t budget = config.train.resident_mib << 20;
   const int64_t train_bytes = bytes_of(data.clips.train);
   const int64_t left = train_bytes <= budget ? budget - train_bytes : budget;
-  data.train = std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget, options.held, codes);
+  data.train =
+      std::make_unique<Loader>(data.clips.train, config.window, train_columns, budget, options.held, codes, points);
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left, options.held, codes);
   if (options.listen) {
     data.silence = check_sound(data);
+    if (data.speed_moves) {
+      std::vector<BandMoments> moments;
+      const int64_t bands = data.shards[0]->mel_bands();
+      data.train->visit_frames([&](std::span<const float> frames) { moments.push_back(moments_of(frames, bands)); });
+      data.speed_moves->learn(data.clips.train, moments);
+      data.augment = plan();
+    }
   }
   return data;
 }
@@ -245,7 +272,7 @@ std::vector<std::string> machines_of(const TrainingData& data) {
   std::set<std::string> machines;
   for (const ClipSelection* side : {&data.clips.train, &data.clips.validation}) {
     for (const auto& at : side->clips) {
-      machines.insert(clip_at(*side, at).machine);
+      machines.insert(side->clip(at).machine);
     }
   }
   machines.erase("");

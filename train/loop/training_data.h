@@ -20,17 +20,19 @@ struct TrainingData {
   std::vector<std::unique_ptr<io::Shard>> owned;
   std::vector<const io::Shard*> shards;
   HeldOut clips;
-  std::vector<std::string> notes;      ///< what was left out or put together: a sentence each
-  io::ConditionData condition;         ///< names, k and v0 from the training clips; no names: unconstrained
-  io::AugmentSettings augmentation;    ///< the configuration's, what is automatic in numbers
-  std::optional<AugmentPlan> augment;  ///< of the windows of `train`; its extra column is the last of their values
+  std::vector<std::string> notes;         ///< what was left out or put together: a sentence each
+  io::ConditionData condition;            ///< names, k and v0 from the training clips; no names: unconstrained
+  io::AugmentSettings augmentation;       ///< the configuration's, what is automatic in numbers
+  std::optional<SpeedMoves> speed_moves;  ///< where windows are moved by spectrum
+  std::optional<AugmentPlan> augment;     ///< of the windows of `train`; its extra value is the last of theirs
   std::unique_ptr<Loader> train, validation;
   std::string silence;  ///< a sentence on clips of either side that say nothing; empty: there are none
 };
 
 struct DataOptions {
   const HeldFrames* held = nullptr;  ///< frames that are in memory already
-  bool listen = true;                ///< whether clips say anything is looked at, which takes all their frames
+  /// Whether clips say anything is looked at, and what moves are made of, which takes all their frames.
+  bool listen = true;
 };
 
 /// What zd is to carry where these clips are trained on; `notes` as open_training_data's. io::UsageError,

@@ -48,6 +48,7 @@ kernels::ConstMap gather_batch(kernels::Stream& stream, const TrainingStep& step
     kernels::draw_changes(stream, step.augment->draw);
     task.changes = step.augment->draw.changes;
     task.mels_per_band = step.augment->mels_per_band;
+    task.moves = step.augment->moves;
   }
   kernels::gather_windows(stream, task);
   return x;

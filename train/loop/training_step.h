@@ -30,6 +30,7 @@ struct TrainingStep {
   struct Augment {
     kernels::DrawChanges draw;
     double mels_per_band = 0;
+    kernels::BandMoves moves{};
   };
   std::optional<Augment> augment{};
   /// Where other passes of the same batch left their gradients: `raw` is one of `count` rows, and their sum goes to

@@ -37,6 +37,9 @@ WindowBatch WorkerStepper::augmented(const WindowBatch& batch) {
   kernels::DrawChanges draw = parts_.augment->draw;
   draw.step = update_.view();
   draw.values = {batch.v.data(), static_cast<int64_t>(batch.v.size()), {}};
+  if (parts_.augment->moves) {
+    parts_.augment->moves->set(draw);
+  }
   draw.changes = changes_.slice(0, batch.size());
   draw.v = v_.slice(0, batch.size() * parts_.model.parameter_count());
   kernels::draw_changes(stream_, draw);
@@ -44,6 +47,9 @@ WindowBatch WorkerStepper::augmented(const WindowBatch& batch) {
   out.v = {draw.v.data, static_cast<size_t>(draw.v.size)};
   out.changes = {draw.changes.data, static_cast<size_t>(draw.changes.size)};
   out.mels_per_band = parts_.augment->mels_per_band;
+  if (parts_.augment->moves) {
+    out.moves = parts_.augment->moves->of_bands();
+  }
   return out;
 }
 
