@@ -7,6 +7,12 @@
 
 namespace evenflow::experiments {
 
+io::Config unaugmented() {
+  io::Config config;
+  config.augment = io::AugmentSettings::none();
+  return config;
+}
+
 io::Config resolve(const ConfigSource& source, const io::Config& base) {
   io::Config config = source.file ? io::read_config(*source.file, base) : base;
   const auto given = [&](const char* name) {

@@ -21,6 +21,9 @@ struct ConfigSource {
   std::vector<KeyFlag> flags;
 };
 
+/// The base of commands that compare trainings, or measure one: windows are changed only where that is asked for.
+io::Config unaugmented();
+
 /// --train.steps takes the place of the file's train.epochs too, of which the budget would otherwise be.
 /// io::UsageError names the file and line, or the flag, that is wrong.
 io::Config resolve(const ConfigSource& source, const io::Config& base = {});

@@ -178,8 +178,13 @@ void Options::each_machine(bool& target, const std::string& help) {
 }
 
 void Options::config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names) {
-  file("--config", target.file, "TOML file with the keys below; flags override it").shown_as("FILE.toml");
   const io::Config defaults;
+  config(target, wanted, short_names, defaults);
+}
+
+void Options::config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names,
+                     const io::Config& defaults) {
+  file("--config", target.file, "TOML file with the keys below; flags override it").shown_as("FILE.toml");
   for (const io::ConfigKey& key : io::config_keys()) {
     if (!wanted(key.name)) {
       continue;

@@ -71,7 +71,9 @@ class Options {
   void each_machine(bool& target, const std::string& help);
 
   /// --config and a flag for every key for which `wanted` holds; with `short_names` the keys that are given most have
-  /// a second one ("--epochs").
+  /// a second one ("--epochs"). `defaults`: what the command's configuration is based on.
+  void config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names,
+              const io::Config& defaults);
   void config(ConfigSource& target, const std::function<bool(const std::string&)>& wanted, bool short_names);
 
  private:

@@ -210,7 +210,7 @@ struct Config {
   VaeSettings vae;
   ClassifierSettings classifier;
   ConditionSettings condition;
-  AugmentSettings augment;
+  AugmentSettings augment{.speed = AugmentSettings::automatic, .noise = AugmentSettings::automatic};
   TrainSettings train;
   ScoreSettings score;
   CalibrationSettings calibration;

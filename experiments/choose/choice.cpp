@@ -22,6 +22,7 @@
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
 #include "train/detect/speeds.h"
+#include "train/loop/augmentation.h"
 #include "train/loop/selection.h"
 #include "train/loop/training_data.h"
 #include "train/statistics/conformal.h"
@@ -279,9 +280,13 @@ class Choosing {
                        points_.are_categories() ? point.name : fmt::format("{}", point.centre()));
   }
 
+  /// The value leaves a gap twice as wide as there will be, and sound is moved into it as far.
   io::Config config_without(const Candidate& candidate, size_t value) const {
     io::Config config = candidate.config;
     config.train.leave_out.push_back(left_out(value));
+    if (config.augment.speed > 0 && train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
+      config.augment.speed *= 2;
+    }
     return config;
   }
 

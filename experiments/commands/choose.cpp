@@ -42,7 +42,7 @@ void declare(Options& options, ChooseArguments& arguments) {
       [](const std::string& key) {
         return key != "train.leave_out" && key != "score.score" && key != "score.threshold_quantile";
       },
-      true);
+      true, unaugmented());
 }
 
 int run(const ChooseArguments& arguments) {
@@ -57,7 +57,7 @@ int run(const ChooseArguments& arguments) {
   options.folder = arguments.out;
   options.parameter = arguments.parameter;
   options.candidates = arguments.candidates;
-  options.config = resolve(arguments.config);
+  options.config = resolve(arguments.config, unaugmented());
   options.false_alarms = per_cent * arguments.false_alarms;
   options.stop = &stop_on_signals();
   std::optional<io::OutputFolder> folder;

@@ -45,7 +45,7 @@ void declare(Options& options, ProfileArguments& arguments) {
       .shown_as("FOLDER");
   options.file("--compare", arguments.compare, "an older profile.json of this device and configuration");
   options.force(arguments.force);
-  options.config(arguments.config, is_of_step, true);
+  options.config(arguments.config, is_of_step, true, unaugmented());
 }
 
 std::string time_text(double seconds) {
@@ -174,7 +174,7 @@ bool print_changes(const std::vector<Change>& changes, const fs::path& old) {
 
 int run(const ProfileArguments& arguments) {
   ProfileSettings settings;
-  settings.config = resolve(arguments.config);
+  settings.config = resolve(arguments.config, unaugmented());
   if (settings.config.model.kind != io::ModelKind::glow) {
     throw io::UsageError("profile measures flows; leave model.kind at \"glow\"");
   }

@@ -40,7 +40,8 @@ void declare(Options& options, StudyArguments& arguments) {
   options.flag("--leave-each-out", arguments.leave_each_out,
                "a study without each value of the first parameter in turn, and simple detectors beside the flows");
   options.config(
-      arguments.config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; }, true);
+      arguments.config, [](const std::string& key) { return key != "train.seed" && key != "condition.enabled"; }, true,
+      unaugmented());
 }
 
 /// As evenflow left it before it marked its folders: cells/SYSTEM/seed_N beside the recordings' list.
@@ -100,7 +101,7 @@ int run(const StudyArguments& arguments) {
   StatusLine status;
   options.log = [&](const std::string& line) { status.print(line); };
   options.progress = [&](const std::string& what, double fraction) { status.show_part(what, fraction); };
-  const io::Config config = resolve(arguments.config);
+  const io::Config config = resolve(arguments.config, unaugmented());
   if (arguments.leave_each_out) {
     return finish(run_leave_out(options, config), leave_out_tables, leave_out_files(), arguments.out, status);
   }

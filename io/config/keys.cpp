@@ -134,7 +134,9 @@ std::vector<Row> augment_rows() {
       real(
           "augment.speed", Field{section, &Section::speed}, {-1.0, infinity},
           "training windows are changed as if their speed were up to this higher or lower, in its unit; 0: not; -1: by "
-          "three fifths of the smallest step between the training speeds, where zd carries one"),
+          "three fifths of the smallest step between the training speeds, where zd carries one and clips are enough "
+          "for "
+          "calibrated scores"),
       choice("augment.speed_by", Field{section, &Section::speed_by},
              "how: by the \"spectrum\" that the training clips tell of that speed, by a \"warp\" along frequency, or "
              "\"auto\": by the spectrum where there are clips at two speeds"),
@@ -209,7 +211,9 @@ std::vector<Row> score_rows() {
       text(
           "score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
           [](std::string_view value) { return value == "auto" || is_score_name(value); },
-          "the score that decides; \"auto\": the default of the kind of model, nll for a flow"),
+          "the score that decides; \"auto\": score_combined of a flow that hears other speeds by their spectrum, else "
+          "the "
+          "default of the kind of model, nll for a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},

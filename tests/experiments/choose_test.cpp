@@ -229,6 +229,18 @@ TEST_F(Choose, ComparesEveryCandidateByEveryScore) {
   EXPECT_THAT(model.condition.training_values[0], ElementsAre(100, 500));
 }
 
+TEST_F(Choose, MovesSoundTwiceAsFarWhereAValueIsLeftOut) {
+  ChooseOptions moved = options();
+  moved.candidates = {"augment.speed=40", "augment.speed=20"};
+  const Choice choice = choose(moved);
+  const auto speed_of = [&](const std::string& candidate) {
+    return io::read_model(cell(candidate) / "without_100" / "run" / "model.h5").config.augment.speed;
+  };
+  EXPECT_EQ(speed_of("speed_40"), 80);
+  EXPECT_EQ(speed_of("speed_20"), 40);
+  EXPECT_TRUE(choice.chosen.augment.speed == 40 || choice.chosen.augment.speed == 20);
+}
+
 // Six clips of each of three tools, one of which hums at the lowest bands and one at the highest.
 TEST_F(Choose, LeavesOutNamesWhereNoNumberVaries) {
   train::testing::write_shard(folder_ / "tools.h5", {.train_clips = 18,

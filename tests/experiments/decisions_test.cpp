@@ -159,15 +159,17 @@ TEST_F(Decisions, ValuesThatNoKCanCarryAreRefused) {
 TEST_F(Decisions, AugmentationIsSaidAndWhatItCannotBeIsRefused) {
   write({100, 100, 200, 200, 300, 300}, {100, 200});
   EXPECT_THAT(train({"--epochs", "1", "--augment.speed", "60", "--augment.noise", "0.2"}),
-              HasSubstr("changed at random: speed by up to 60 in 50 % of the windows, noise 0.2"));
-  EXPECT_THAT(run({"info", model()}).out, HasSubstr("augmented      speed by up to 60 in 50 % of the windows"));
+              HasSubstr("changed at random: speed by up to 60 in 100 % of the windows, by spectrum, noise 0.2"));
+  EXPECT_THAT(run({"info", model()}).out,
+              HasSubstr("augmented      speed by up to 60, noise 0.2"));
   const auto refused = [&](const Words& more) {
     return run(Words{"train", shard(), "--run", folder_ / "run", "--replace"} + more + small);
   };
   expect_refused(refused({"--augment.speed", "60000"}), 2, {"augment.speed", "velocity_mm_s", "300"});
   expect_refused(refused({"--augment.speed", "60", "--condition.speeds", "rpm"}), 2, {"condition.speeds", "rpm"});
   write({0, 0, 200, 200, 300, 300}, {100, 200});
-  expect_refused(refused({"--augment.speed", "60"}), 3, {"velocity_mm_s = 0", "augment.speed"});
+  expect_refused(refused({"--augment.speed", "60", "--augment.speed_by", "warp"}), 3,
+                 {"velocity_mm_s = 0", "augment.speed"});
 }
 
 TEST_F(Decisions, StepsOnTheCommandLineTakeThePlaceOfAFilesEpochs) {

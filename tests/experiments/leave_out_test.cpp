@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 
+#include "experiments/configuration.h"
 #include "experiments/study/folds.h"
 #include "io/error.h"
 #include "tests/experiments/program.h"
@@ -112,7 +113,7 @@ TEST(LeaveOutSystems, AreFlowsTheirVariantsAndClipStatistics) {
                    [](const System& system) { return system.name; });
     return names;
   };
-  const std::vector<System> all = leave_out_systems({}, {100, 150, 250}, "velocity_mm_s");
+  const std::vector<System> all = leave_out_systems(unaugmented(), {100, 150, 250}, "velocity_mm_s");
   EXPECT_THAT(names_of(all), ElementsAre("single_scale_conventional", "single_scale_constrained",
                                          "multi_scale_conventional", "multi_scale_constrained", "multi_scale_augmented",
                                          "multi_scale_additive", "multi_scale_additive_augmented", "clip_statistics"));
@@ -120,7 +121,7 @@ TEST(LeaveOutSystems, AreFlowsTheirVariantsAndClipStatistics) {
   EXPECT_EQ(all[4].config.augment.noise, 0.2);
   EXPECT_EQ(all[5].config.model.coupling, io::CouplingKind::additive);
   EXPECT_FALSE(all[5].config.augment.any());
-  io::Config base;
+  io::Config base = unaugmented();
   base.model.coupling = io::CouplingKind::additive;
   EXPECT_EQ(leave_out_systems(base, {100, 150, 250}, "").size(), 5U) << "neither a speed nor another coupling";
   base.model.kind = io::ModelKind::vae;

@@ -29,6 +29,7 @@ using ::testing::HasSubstr;
 // Two blocks of two steps on windows of 16 bands x 8 frames.
 ProfileSettings small() {
   ProfileSettings settings;
+  settings.config.augment = io::AugmentSettings::none();
   settings.config.model.blocks = 2;
   settings.config.model.steps = 2;
   settings.config.model.hidden = 4;
@@ -237,6 +238,7 @@ TEST(Profile, SharesTimesAndCountsFitTogether) {
 TEST(Profile, ForwardOfThePapersModelIsAboutNinetyMegaflop) {
   ProfileSettings settings = small();
   settings.config = io::Config();
+  settings.config.augment = io::AugmentSettings::none();
   settings.config.train.device = "cpu";
   settings.config.train.batch = 1;
   settings.config.train.threads = 1;

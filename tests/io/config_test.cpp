@@ -381,8 +381,11 @@ TEST(Config, ValidateSeesCombinations) {
   EXPECT_NO_THROW(validate(c));
 }
 
-TEST(Config, NothingIsAugmentedByDefault) {
-  EXPECT_FALSE(Config().augment.any());
+TEST(Config, SpeedAndNoiseAreLeftToTheProgramByDefault) {
+  EXPECT_EQ(Config().augment.speed, AugmentSettings::automatic);
+  EXPECT_EQ(Config().augment.noise, AugmentSettings::automatic);
+  EXPECT_FALSE(AugmentSettings::none().any());
+  EXPECT_FALSE(config_of("[augment]\nspeed = 0\nnoise = 0\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nspeed = 60\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nnoise = 0.2\n").augment.any());
   EXPECT_TRUE(config_of("[augment]\nmask_bands = 8\n").augment.any());

@@ -138,6 +138,7 @@ TEST_P(AugmentedTraining, WhereNoWindowIsWarpedEveryBitIsAsWithout) {
 
 TEST_P(AugmentedTraining, HeldOutClipsThresholdAndFirstWeightsAreNotAugmented) {
   io::Config config = base();
+  config.score.score = "nll";
   config.train.learning_rate = no_learning;
   const TrainResult plain = train_as("plain", config);
   config.augment = everything;
@@ -374,10 +375,11 @@ TEST_F(AutomaticAugmentation, IsBySpectrumWhereThereAreTwoSpeedsElseByWarp) {
     const io::AugmentSettings settings = open_training_data(config_, {folder_ / "shard.h5"}).augmentation;
     return std::pair(settings.speed_by, settings.speed_probability);
   };
-  const testing::ShardSpec plain{.more_parameters = {"load"}};
+  const testing::ShardSpec plain{.train_clips = 40, .more_parameters = {"load"}};
   EXPECT_EQ(change(plain), std::pair(io::SpeedChange::spectrum, 1.0));
   // Each load has a speed of its own.
-  const testing::ShardSpec one_each{.more_parameters = {"load"},
+  const testing::ShardSpec one_each{.train_clips = 40,
+                                    .more_parameters = {"load"},
                                     .change_clip = [](size_t, io::Clip& c) { c.parameter[0] = 100 * c.parameter[1]; }};
   config_.condition.parameters = {"velocity_mm_s", "load"};
   EXPECT_EQ(change(one_each), std::pair(io::SpeedChange::warp, 0.5));
@@ -389,7 +391,19 @@ TEST_F(AutomaticAugmentation, IsBySpectrumWhereThereAreTwoSpeedsElseByWarp) {
 TEST_F(AutomaticAugmentation, TakesTheSpeedThatIsMeant) {
   config_.condition.parameters = {"velocity_mm_s", "rpm"};
   config_.augment.speed_parameter = "velocity_mm_s";
-  EXPECT_EQ(speed_and_noise({.more_parameters = {"rpm"}}), std::pair(60.0, 0.2));
+  EXPECT_EQ(speed_and_noise({.train_clips = 40, .more_parameters = {"rpm"}}), std::pair(60.0, 0.2));
+}
+
+TEST_F(AutomaticAugmentation, IsNoneWhereScoresCannotBeCalibrated) {
+  EXPECT_EQ(speed_and_noise({.train_clips = 10}), std::pair(60.0, 0.2));
+  EXPECT_EQ(speed_and_noise({.train_clips = 9}), std::pair(0.0, 0.0));
+  config_.augment.speed = 60;
+  EXPECT_EQ(speed_and_noise({.train_clips = 9}), std::pair(60.0, 0.2)) << "what is asked for is done";
+}
+
+TEST_F(AutomaticAugmentation, IsNoneForAClassifierWhichWouldHearASpeedByTheNameOfAnother) {
+  config_.model.kind = io::ModelKind::classifier;
+  EXPECT_EQ(speed_and_noise(), std::pair(0.0, 0.0));
 }
 
 TEST(AugmentSettings, OnlyOneNegativeNumberHasAMeaning) {

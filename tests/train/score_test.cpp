@@ -812,6 +812,28 @@ TEST_F(ScoreTest, CopiesCoverWhatNobodyRecorded) {
   EXPECT_EQ(run("none").estimate.size(), 30U);
 }
 
+TEST_F(ScoreTest, AFlowThatHearsOtherSpeedsDecidesByTheCombinedScoreUnlessToldOtherwise) {
+  const auto decides = [&](const std::string& name, const std::function<void(io::Config&)>& change) {
+    io::Config config = tiny_config();
+    config.train.epochs = 1;
+    config.augment = {.speed = io::AugmentSettings::automatic, .noise = io::AugmentSettings::automatic};
+    change(config);
+    train(tiny_options(shard(), *folder_ / name, config));
+    return Detector(*folder_ / name / "model.h5", "cpu", 1).score_name();
+  };
+  EXPECT_EQ(decides("default", [](io::Config&) {}), "score_combined");
+  EXPECT_EQ(decides("told", [](io::Config& c) { c.score.score = "score_zc"; }), "score_zc");
+  EXPECT_EQ(decides("by_warp", [](io::Config& c) { c.augment.speed_by = io::SpeedChange::warp; }), "nll");
+  EXPECT_EQ(decides("plain", [](io::Config& c) { c.augment = io::AugmentSettings::none(); }), "nll");
+  EXPECT_EQ(decides("conventional",
+                    [](io::Config& c) {
+                      c.condition.enabled = false;
+                      c.augment.speed = 60;
+                    }),
+            "nll");
+  EXPECT_EQ(decides("vae", [](io::Config& c) { c.model.kind = io::ModelKind::vae; }), "score_reconstruction");
+}
+
 TEST_F(ScoreTest, AModelCanDecideByACalibratedScore) {
   io::Config config = tiny_config();
   config.score.score = "score_calibrated";

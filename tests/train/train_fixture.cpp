@@ -111,6 +111,7 @@ io::Config tiny_config() {
   config.train.learning_rate = 1e-3;
   config.train.validation_fraction = 0.2;
   config.train.checkpoint_epochs = 1;
+  config.augment = io::AugmentSettings::none();
   return config;
 }
 

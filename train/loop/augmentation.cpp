@@ -168,9 +168,11 @@ std::string describe_augmentation(const io::AugmentSettings& settings) {
   if (settings.speed == io::AugmentSettings::automatic) {
     parts.emplace_back("speed automatically");
   } else if (settings.speed > 0) {
-    parts.push_back(fmt::format("{} by up to {:g} in {:g} % of the windows, by {}",
-                                settings.speed_parameter.empty() ? "speed" : settings.speed_parameter, settings.speed,
-                                100 * settings.speed_probability, io::name_of(settings.speed_by)));
+    const double share = settings.speed_probability;
+    parts.push_back(fmt::format(
+        "{} by up to {:g}{}{}", settings.speed_parameter.empty() ? "speed" : settings.speed_parameter, settings.speed,
+        share == io::AugmentSettings::automatic ? "" : fmt::format(" in {:g} % of the windows", 100 * share),
+        settings.speed_by == io::SpeedChange::automatic ? "" : fmt::format(", by {}", io::name_of(settings.speed_by))));
   }
   if (settings.noise == io::AugmentSettings::automatic) {
     parts.emplace_back("noise automatically");

@@ -367,6 +367,26 @@ NormalClips score_normal_clips(const ClipScoring& asked, const HeldOut& clips, c
   return out;
 }
 
+namespace {
+
+/// What the clips of both sides are recorded at, by the model's parameters.
+std::vector<std::vector<double>> recorded_values(const HeldOut& clips, const io::ConditionData& condition) {
+  std::vector<std::vector<double>> values;
+  for (const ClipSelection* side : {&clips.train, &clips.validation}) {
+    for (const auto& at : side->clips) {
+      const io::Shard& shard = *side->shards[static_cast<size_t>(at.first)];
+      values.push_back(values_of(side->clip(at), {shard.parameter_names(), shard.categories()}, condition).v);
+    }
+  }
+  return values;
+}
+
+}  // namespace
+
+std::string why_not_calibrated(const HeldOut& clips, const io::ConditionData& condition) {
+  return calibration_fault(condition.names, recorded_values(clips, condition), condition.categories);
+}
+
 void require_calibration(const io::Config& config, const HeldOut& clips, const io::ConditionData& condition) {
   const std::vector<std::string>& parameters = condition.names;
   const size_t widths = config.calibration.bandwidth.size();
@@ -383,19 +403,11 @@ void require_calibration(const io::Config& config, const HeldOut& clips, const i
                     "condition.speeds, or set calibration.range to 0",
                     fmt::join(parameters, ", ")));
   }
-  std::vector<std::vector<double>> recorded_at;
-  for (const ClipSelection* side : {&clips.train, &clips.validation}) {
-    for (const auto& [s, c] : side->clips) {
-      const io::Shard& shard = *side->shards[static_cast<size_t>(s)];
-      recorded_at.push_back(
-          values_of(shard.clips()[static_cast<size_t>(c)], {shard.parameter_names(), shard.categories()}, condition).v);
-    }
-  }
-  require_widths(config.calibration.bandwidth, condition, recorded_at);
+  require_widths(config.calibration.bandwidth, condition, recorded_values(clips, condition));
   if (!needs_calibration(config.score.score)) {
     return;
   }
-  const std::string fault = calibration_fault(parameters, recorded_at, condition.categories);
+  const std::string fault = why_not_calibrated(clips, condition);
   if (!fault.empty()) {
     throw io::DataError(fmt::format("score.score = {} cannot be had: {}; choose another score, such as nll",
                                     config.score.score, fault));

@@ -32,6 +32,9 @@ std::vector<ClipScore> score_selection(const ClipScoring& scoring, const ClipSel
 NormalClips score_normal_clips(const ClipScoring& scoring, const HeldOut& clips, const io::Config& config,
                                const SpeedMoves* moves = nullptr);
 
+/// Why scores cannot be calibrated on these clips, as calibration_fault says it; empty if they can.
+std::string why_not_calibrated(const HeldOut& clips, const io::ConditionData& condition);
+
 /// io::DataError if the configuration asks for a calibrated score, and the clips and the parameters that zd carries
 /// allow none: a model without parameters, too few clips. io::UsageError: bandwidths for another number of parameters,
 /// copies at other speeds without a speed.

@@ -178,7 +178,7 @@ class Training {
   void save_checkpoint();
   void finish();
   void finish_models();
-  std::string score_name() const { return resolve_score(config_); }
+  std::string score_name() const;
   ClipScoring scoring() const;
   NormalClips normal_clips();
   io::ThresholdData unfitted_threshold() const;
@@ -742,6 +742,12 @@ void Training::save_checkpoint() {
   progress.epoch_loss_sum = sums_.loss;
   progress.guard_count = guard_.in_a_row();
   write_checkpoint(run_.checkpoint(), checkpoint);
+}
+
+// A model that has heard how its machine sounds at other speeds decides by what it expects of the speed that it hears.
+std::string Training::score_name() const {
+  const bool hears_speeds = data_.speed_moves && config_.model.kind == io::ModelKind::glow && !condition_.names.empty();
+  return config_.score.score == "auto" && hears_speeds ? "score_combined" : resolve_score(config_);
 }
 
 io::ThresholdData Training::unfitted_threshold() const {

@@ -233,7 +233,11 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   }
   flow::require_model(config, data.condition);
   io::Config in_numbers = config;
-  in_numbers.augment = data.augmentation = resolve_augmentation(config, data.clips.train, data.condition.names);
+  if (config.augment.speed == io::AugmentSettings::automatic &&
+      (config.model.kind == io::ModelKind::classifier || !why_not_calibrated(data.clips, data.condition).empty())) {
+    in_numbers.augment.speed = 0;
+  }
+  in_numbers.augment = data.augmentation = resolve_augmentation(in_numbers, data.clips.train, data.condition.names);
   require_calibration(in_numbers, data.clips, data.condition);
   const std::vector<std::vector<double>> codes = codes_of(data.condition, *data.shards[0]);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
