@@ -747,7 +747,7 @@ void Training::save_checkpoint() {
 // A model that has heard how its machine sounds at other speeds decides by what it expects of the speed that it hears.
 std::string Training::score_name() const {
   const bool hears_speeds = data_.speed_moves && config_.model.kind == io::ModelKind::glow && !condition_.names.empty();
-  return config_.score.score == "auto" && hears_speeds ? "score_combined" : resolve_score(config_);
+  return config_.score.score == "auto" && hears_speeds ? "score_zc_logdet_calibrated" : resolve_score(config_);
 }
 
 io::ThresholdData Training::unfitted_threshold() const {
