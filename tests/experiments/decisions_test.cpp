@@ -160,8 +160,7 @@ TEST_F(Decisions, AugmentationIsSaidAndWhatItCannotBeIsRefused) {
   write({100, 100, 200, 200, 300, 300}, {100, 200});
   EXPECT_THAT(train({"--epochs", "1", "--augment.speed", "60", "--augment.noise", "0.2"}),
               HasSubstr("changed at random: speed by up to 60 in 100 % of the windows, by spectrum, noise 0.2"));
-  EXPECT_THAT(run({"info", model()}).out,
-              HasSubstr("augmented      speed by up to 60, noise 0.2"));
+  EXPECT_THAT(run({"info", model()}).out, HasSubstr("augmented      speed by up to 60, noise 0.2"));
   const auto refused = [&](const Words& more) {
     return run(Words{"train", shard(), "--run", folder_ / "run", "--replace"} + more + small);
   };
