@@ -42,7 +42,7 @@ class PackTest : public ::testing::TestWithParam<tests::BackendUnderTest> {
       config.train.learning_rate *= static_cast<double>(seed);
       config.train.clip_norm = seed % 2 == 0 ? 0.5 : 0.0;
       config.condition.k = seed == 3 ? std::vector<double>{0.02} : std::vector<double>{};
-      config.augment.noise = 0.1 * static_cast<double>(seed);
+      config.augment = {.speed = 60, .noise = 0.1 * static_cast<double>(seed)};
       configurations.push_back(config);
     }
     return configurations;

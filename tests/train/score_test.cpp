@@ -134,9 +134,9 @@ class OtherSpeedsTest : public ScoreTest {
 
 // Too few clips only where the training ends: the model then decides by what it has.
 TEST_F(OtherSpeedsTest, AreReachedByMovesWhereTheseAreGiven) {
-  const auto bands = static_cast<size_t>(data_.mel_bands());
-  std::vector<float> factor(2 * bands, 1.0F), offset(2 * bands, 0.0F), error(bands, 0.0F);
-  offset[bands + 3] = 5.0F;
+  const auto width = static_cast<size_t>(data_.mel_bands());
+  std::vector<float> factor(2 * width, 1.0F), offset(2 * width, 0.0F), error(width, 0.0F);
+  offset[width + 3] = 5.0F;
   const kernels::BandMoves moves{{factor.data(), std::ssize(factor), {}},
                                  {offset.data(), std::ssize(offset), {}},
                                  {error.data(), std::ssize(error), {}}};
