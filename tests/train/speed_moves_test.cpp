@@ -158,13 +158,37 @@ TEST_F(SpeedMovesOfClips, WhatIsHeldOutChangesTheSoundAndNotTheTable) {
     ASSERT_EQ(other->points.size(), all.points.size());
     EXPECT_EQ(other->factor.size(), all.factor.size());
     EXPECT_EQ(other->error.size(), all.error.size());
-    for (size_t m = 0; m < all.moves.size(); ++m) {
-      EXPECT_EQ(other->moves[m].step, all.moves[m].step);
-    }
   }
+  for (size_t m = 0; m < all.moves.size(); ++m) {
+    EXPECT_EQ(less.moves[m].step, all.moves[m].step);
+    EXPECT_EQ(unlearnt.moves[m].step, 0);
+    EXPECT_EQ(unlearnt.moves[m].errors, 0);
+  }
+  EXPECT_THAT(unlearnt.factor, ::testing::Each(1.0F));
+  EXPECT_THAT(unlearnt.offset, ::testing::Each(0.0F));
   EXPECT_NE(less.offset, all.offset);
   EXPECT_THAT(std::vector<float>(less.error.begin() + 2 * width, less.error.begin() + 3 * width),
               ::testing::Each(0.0F));
+}
+
+TEST_F(SpeedMovesOfClips, ABandThatIsSilentAtOneSpeedIsNotBlownUpAtTheNext) {
+  write({.train_clips = 20, .change = [](size_t clip, std::vector<float>& frames) {
+           for (size_t at = 3; clip % 5 == 0 && at < frames.size(); at += width) {
+             frames[at] = -150.0F;
+           }
+         }});
+  const MoveTable table = learnt().table(60);
+  EXPECT_EQ(*std::max_element(table.factor.begin(), table.factor.end()), 4.0F);
+  EXPECT_EQ(*std::min_element(table.factor.begin(), table.factor.end()), 0.25F);
+}
+
+TEST_F(SpeedMovesOfClips, AGroupOfWhichOneSpeedIsLeftIsNotChanged) {
+  write({.train_clips = 10, .change_clip = [](size_t clip, io::Clip& c) { c.parameter[0] = clip == 0 ? 200 : 300; }});
+  hold_out(0);
+  const MoveTable table = learnt().table(60);
+  EXPECT_EQ(table.points.size(), 2U);
+  EXPECT_THAT(table.factor, ::testing::Each(1.0F));
+  EXPECT_THAT(table.offset, ::testing::Each(0.0F));
 }
 
 TEST_F(SpeedMovesOfClips, ManySpeedsArePutTogether) {

@@ -19,6 +19,7 @@ namespace {
 constexpr size_t most_points = 24;  // of a group; of more, neighbours are put together
 constexpr int steps_each_way = 8;
 constexpr size_t errors_of_move = 3;
+constexpr double most_factor = 4.0;  // of a deviation: a band that was silent may hold a click
 
 using Clip = std::pair<int32_t, int32_t>;
 
@@ -282,6 +283,11 @@ void SpeedMoves::add_moves(const Group& group, size_t point, double range, MoveT
       continue;
     }
     kernels::SpeedMove& move = table.moves.emplace_back();
+    if (group.told.empty()) {  // nothing is known: a move that changes nothing
+      table.factor.resize(table.factor.size() + bands, 1.0F);
+      table.offset.resize(table.offset.size() + bands, 0.0F);
+      continue;
+    }
     move.step = speed - own;
     if (group.speeds.size() >= errors_of_move) {
       move.deviation = distance_to_nearest(group.speeds, speed, group.speeds.size());
@@ -292,14 +298,9 @@ void SpeedMoves::add_moves(const Group& group, size_t point, double range, MoveT
       move.first_error = static_cast<int32_t>(first_error + middle - 1);
       move.errors = static_cast<int32_t>(errors_of_move);
     }
-    if (group.told.empty()) {
-      table.factor.resize(table.factor.size() + bands, 0.0F);
-      table.offset.resize(table.offset.size() + bands, 0.0F);
-      continue;
-    }
     const BandMoments from = group.told[0].at(own), to = group.told[0].at(speed);
     for (size_t b = 0; b < bands; ++b) {
-      const double factor = to.deviation[b] / from.deviation[b];
+      const double factor = std::clamp(to.deviation[b] / from.deviation[b], 1.0 / most_factor, most_factor);
       table.factor.push_back(static_cast<float>(factor));
       table.offset.push_back(static_cast<float>(to.mean[b] - factor * from.mean[b]));
     }

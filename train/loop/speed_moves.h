@@ -65,8 +65,8 @@ class SpeedMoves {
 
   /// `moments`: of each clip of the training side, in order.
   void learn(const ClipSelection& train, std::span<const BandMoments> moments);
-  /// Moves by up to `range`, either way; inside its group's speeds and beyond them by a factor of 2 at most. Zeros
-  /// before learn().
+  /// Moves by up to `range`, either way; inside its group's speeds and beyond them by a factor of 2 at most. Moves that
+  /// change nothing in a group of which no two speeds were learnt.
   MoveTable table(double range) const;
   /// For a log: how each spectrum is told, and how well.
   std::string describe() const;
