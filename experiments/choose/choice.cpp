@@ -285,7 +285,11 @@ class Choosing {
     io::Config config = candidate.config;
     config.train.leave_out.push_back(left_out(value));
     if (config.augment.speed > 0 && train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
-      config.augment.speed *= 2;
+      double fastest = 0;  // of those that are left, which a range must not exceed
+      for (size_t other = 0; other < points_.size(); ++other) {
+        fastest = other == value ? fastest : std::max(fastest, std::abs(points_[other].centre()));
+      }
+      config.augment.speed = std::min(2 * config.augment.speed, std::max(fastest, config.augment.speed));
     }
     return config;
   }

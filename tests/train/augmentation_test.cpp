@@ -394,6 +394,24 @@ TEST_F(AutomaticAugmentation, TakesTheSpeedThatIsMeant) {
   EXPECT_EQ(speed_and_noise({.train_clips = 40, .more_parameters = {"rpm"}}), std::pair(60.0, 0.2));
 }
 
+TEST_F(AutomaticAugmentation, IsOfTheSpeedThatZdCarriesWhereTheDataHaveAnother) {
+  config_.condition.parameters = {"velocity_mm_s"};
+  testing::write_shard(folder_ / "shard.h5", {.more_parameters = {"rpm"}});
+  const io::AugmentSettings settings = open_training_data(config_, {folder_ / "shard.h5"}).augmentation;
+  EXPECT_EQ(settings.speed, 60);
+  EXPECT_EQ(settings.speed_parameter, "velocity_mm_s");
+}
+
+TEST_F(AutomaticAugmentation, HangsOnTheClipsAndNotOnWhichAreHeldOut) {
+  const testing::ShardSpec readings{.train_clips = 12, .change_clip = [](size_t clip, io::Clip& c) {
+                                      c.parameter[0] = 100 + 0.37 * static_cast<double>(clip);
+                                    }};
+  config_.train.validation_fraction = 0;
+  const double whole = speed_and_noise(readings).first;
+  config_.train.validation_fraction = 0.4;
+  EXPECT_EQ(speed_and_noise(readings).first, whole);
+}
+
 TEST_F(AutomaticAugmentation, IsNoneWhereScoresCannotBeCalibrated) {
   EXPECT_EQ(speed_and_noise({.train_clips = 10}), std::pair(60.0, 0.2));
   EXPECT_EQ(speed_and_noise({.train_clips = 9}), std::pair(0.0, 0.0));

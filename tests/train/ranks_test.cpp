@@ -32,8 +32,7 @@ io::Config streamed_glow() {
 }
 io::Config augmented() {
   io::Config config = streamed_glow();
-  config.augment.noise = 0.1;
-  config.augment.mask_bands = 3;
+  config.augment = {.speed = 60, .noise = 0.1, .mask_bands = 3};
   return config;
 }
 io::Config autoencoder() {

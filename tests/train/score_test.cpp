@@ -834,6 +834,15 @@ TEST_F(ScoreTest, AFlowThatHearsOtherSpeedsDecidesByACalibratedScoreUnlessToldOt
   EXPECT_EQ(decides("vae", [](io::Config& c) { c.model.kind = io::ModelKind::vae; }), "score_reconstruction");
 }
 
+TEST_F(ScoreTest, WhatATrainingLeavesOnItsWayCanBeScored) {
+  io::Config config = tiny_config();
+  config.augment = {.speed = io::AugmentSettings::automatic, .noise = io::AugmentSettings::automatic};
+  TrainOptions options = tiny_options(shard(), *folder_ / "stopped", config);
+  options.stop_after_steps = 20;
+  EXPECT_TRUE(train(options).interrupted);
+  EXPECT_EQ(Detector(*folder_ / "stopped" / "checkpoint.h5", "cpu", 1).score_name(), "nll");
+}
+
 TEST_F(ScoreTest, AModelCanDecideByACalibratedScore) {
   io::Config config = tiny_config();
   config.score.score = "score_calibrated";

@@ -139,6 +139,18 @@ TEST(SpectrumBySpeed, OfTwoSpeedsThereAreLinesAndNoErrors) {
   EXPECT_TRUE(std::isfinite(told.at(1000).mean[3]) && std::isfinite(told.at(1).mean[3]));
 }
 
+TEST(SpectrumBySpeed, FarBeyondTheRecordedSpeedsItStops) {
+  const SpectrumBySpeed lines = told_of(straight, {100, 200, 300}), filter = told_of(machine, seven);
+  ASSERT_EQ(lines.way(), Way::lines);
+  EXPECT_TRUE(distance(lines.at(1e6).mean, lines.at(400).mean) <= 1e-9);
+  EXPECT_TRUE(distance(lines.at(-1e6).mean, lines.at(0).mean) <= 1e-9);
+  ASSERT_EQ(filter.way(), Way::source_and_filter);
+  for (const double speed : {0.0, -50.0, 1e-300}) {
+    EXPECT_TRUE(distance(filter.at(speed).mean, filter.at(50).mean) <= 1e-9) << speed;
+  }
+  EXPECT_TRUE(distance(filter.at(1e9).mean, filter.at(1400).mean) <= 1e-9);
+}
+
 TEST(SpectrumBySpeed, DeviationsKeepToTheRecordedOnesBeyondThem) {
   const SpectrumBySpeed told({100, 200}, {moments(straight(100), 1), moments(straight(200), 4)}, centres());
   EXPECT_TRUE(std::abs(told.at(150).deviation[0] - 2) <= 1e-12);

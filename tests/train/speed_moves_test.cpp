@@ -171,6 +171,14 @@ TEST_F(SpeedMovesOfClips, WhatIsHeldOutChangesTheSoundAndNotTheTable) {
               ::testing::Each(0.0F));
 }
 
+TEST_F(SpeedMovesOfClips, NoMoveIsTakenToBeMoreWrongThanWhereASpeedWasLeftOut) {
+  write({.train_clips = 20,
+         .change_clip = [](size_t clip, io::Clip& c) { c.parameter[0] = 100 + 3.0 * static_cast<double>(clip % 4); }});
+  for (const kernels::SpeedMove& move : learnt().table(60).moves) {
+    EXPECT_TRUE(move.deviation <= 3) << move.step;
+  }
+}
+
 TEST_F(SpeedMovesOfClips, ABandThatIsSilentAtOneSpeedIsNotBlownUpAtTheNext) {
   write({.train_clips = 20, .change = [](size_t clip, std::vector<float>& frames) {
            for (size_t at = 3; clip % 5 == 0 && at < frames.size(); at += width) {
@@ -218,6 +226,9 @@ TEST_F(SpeedMovesOfClips, OneSpeedIsNotEnough) {
   write({.change_clip = [](size_t clip, io::Clip& c) { c.parameter[0] = clip % 2 == 0 ? 200 : 300; }});
   EXPECT_TRUE(moves().any());
   EXPECT_TRUE(learnt().table(60).error.empty());
+  EXPECT_TRUE(learnt().has_learnt());
+  EXPECT_FALSE(moves().has_learnt());
+  EXPECT_THAT(learnt().describe(), ::testing::Not(HasSubstr("within")));
 }
 
 }  // namespace

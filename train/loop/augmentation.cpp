@@ -71,10 +71,10 @@ void check_speeds(const ClipSelection& clips, size_t column, const std::string& 
   for (const auto& [shard, index] : clips.clips) {
     const io::Clip& clip = clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)];
     const double v = clip.parameter[column];
-    if (v == 0 && settings.speed_by == io::SpeedChange::warp) {
+    if (v == 0 && settings.speed_by == io::SpeedChange::warp && settings.speed_probability != 0) {
       throw io::DataError(
           fmt::format("clip '{}' has {} = 0, and augment.speed_by = warp takes the ratio of two speeds; "
-                      "leave the clip out, set augment.speed_by to spectrum, or augment.speed to 0",
+                      "leave the clip out, or set augment.speed to 0",
                       clip.path.string(), name));
     }
     if (!std::isnan(v)) {
@@ -94,14 +94,20 @@ void check_speeds(const ClipSelection& clips, size_t column, const std::string& 
 }
 
 /// 0: no speed that can be moved without being asked.
-double usual_range(const io::Config& config, const ClipSelection& clips, const std::vector<std::string>& parameters) {
+struct UsualSpeed {
+  double range = 0;
+  std::string parameter{};  // set where it would not be found by itself
+};
+UsualSpeed usual_speed(const io::Config& config, const ClipSelection& clips,
+                       const std::vector<std::string>& parameters) {
   std::vector<std::string> speeds = speeds_among(numbers_of(*clips.shards[0]), config.condition);
+  const bool several = speeds.size() > 1;
   if (!config.augment.speed_parameter.empty()) {
     speeds = {speed_to_move(config, numbers_of(*clips.shards[0]))};
   }
   std::erase_if(speeds, [&](const std::string& name) { return index_of(name, parameters) == std::ssize(parameters); });
   if (speeds.size() != 1) {
-    return 0.0;
+    return {};
   }
   const auto column = static_cast<size_t>(index_of(speeds[0], clips.shards[0]->parameter_names()));
   std::vector<double> values;
@@ -109,7 +115,7 @@ double usual_range(const io::Config& config, const ClipSelection& clips, const s
   for (const auto& [shard, index] : clips.clips) {
     values.push_back(clips.shards[static_cast<size_t>(shard)]->clips()[static_cast<size_t>(index)].parameter[column]);
   }
-  return usual_speed_range(values);
+  return {usual_speed_range(values), several ? speeds[0] : config.augment.speed_parameter};
 }
 
 }  // namespace
@@ -160,7 +166,15 @@ io::AugmentSettings resolve_augmentation(const io::Config& config, const ClipSel
     speed_to_move(config, names);
   }
   const bool asked = config.augment.speed == io::AugmentSettings::automatic && config.augment.speed_probability != 0;
-  return with_range(config.augment, asked ? usual_range(config, clips, parameters) : 0.0);
+  if (!asked) {
+    return with_range(config.augment, 0.0);
+  }
+  const UsualSpeed usual = usual_speed(config, clips, parameters);
+  io::AugmentSettings settings = with_range(config.augment, usual.range);
+  if (usual.range > 0) {
+    settings.speed_parameter = usual.parameter;
+  }
+  return settings;
 }
 
 std::string describe_augmentation(const io::AugmentSettings& settings) {

@@ -148,6 +148,9 @@ class CalibrationClips {
     const kernels::PointMoves& own = table_.points[static_cast<size_t>(point)];
     Copy out{none, {.move = own.first + kernels::drawn_of(own.count, u)}};
     const kernels::SpeedMove& move = table_.moves[static_cast<size_t>(out.change.move)];
+    if (move.step == 0) {
+      return {none, {}};
+    }
     kernels::draw_error(move, uniform(error_stream, 2 * draw), uniform(error_stream, 2 * draw + 1), out.change);
     out.speed = speed + move.step;
     return out;

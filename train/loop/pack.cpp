@@ -148,7 +148,8 @@ std::string changes_text(const std::optional<AugmentPlan>& augment) {
 }
 
 Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::Device device) {
-  const TrainingData data = open_training_data(training.config, training.shards, {.held = frames, .listen = false});
+  const TrainingData data =
+      open_training_data(training.config, training.shards, {.held = frames, .listen = false, .learn = false});
   const io::Config& config = training.config;
   io::Config shape;
   shape.frontend = config.frontend;
@@ -175,7 +176,8 @@ Kind kind_of(const TrainOptions& training, const HeldFrames* frames, kernels::De
 std::unique_ptr<LaneGroup> make_group(const TrainOptions& like, const Alike& alike, const HeldFrames& frames,
                                       int64_t lanes) {
   const kernels::Device device = kernels::parse_device(like.config.train.device);
-  const TrainingData data = open_training_data(like.config, like.shards, {.held = &frames, .listen = false});
+  const TrainingData data =
+      open_training_data(like.config, like.shards, {.held = &frames, .listen = false, .learn = false});
   const io::NormaliserData normaliser = fit_normaliser_to(data, like.config.window.normalise, [](const auto&) {});
   for (;; lanes = (lanes + 1) / 2) {
     try {

@@ -91,6 +91,8 @@ class Keys {
   std::vector<OperatingPoints> points_;
 };
 
+constexpr size_t none = std::numeric_limits<size_t>::max();
+
 double distance_to_nearest(const std::vector<double>& speeds, double speed, size_t without) {
   double nearest = std::numeric_limits<double>::infinity();
   for (size_t i = 0; i < speeds.size(); ++i) {
@@ -266,6 +268,10 @@ void SpeedMoves::learn(const ClipSelection& train, std::span<const BandMoments> 
   }
 }
 
+bool SpeedMoves::has_learnt() const {
+  return std::any_of(groups_.begin(), groups_.end(), [](const Group& group) { return !group.told.empty(); });
+}
+
 void SpeedMoves::add_moves(const Group& group, size_t point, double range, MoveTable& table) const {
   const double own = group.speeds[point];
   kernels::PointMoves& moves = table.points.emplace_back();
@@ -290,13 +296,18 @@ void SpeedMoves::add_moves(const Group& group, size_t point, double range, MoveT
     }
     move.step = speed - own;
     if (group.speeds.size() >= errors_of_move) {
-      move.deviation = distance_to_nearest(group.speeds, speed, group.speeds.size());
+      move.deviation = distance_to_nearest(group.speeds, speed, none);
       const auto nearest = std::min_element(group.speeds.begin(), group.speeds.end(), [&](double a, double b) {
         return std::abs(a - speed) < std::abs(b - speed);
       });
       const auto middle = std::clamp<int64_t>(nearest - group.speeds.begin(), 1, std::ssize(group.speeds) - 2);
       move.first_error = static_cast<int32_t>(first_error + middle - 1);
       move.errors = static_cast<int32_t>(errors_of_move);
+      // No more wrong than where a speed was left out.
+      for (int64_t p = middle - 1; p <= middle + 1; ++p) {
+        const auto of = static_cast<size_t>(p);
+        move.deviation = std::min(move.deviation, distance_to_nearest(group.speeds, group.speeds[of], of));
+      }
     }
     const BandMoments from = group.told[0].at(own), to = group.told[0].at(speed);
     for (size_t b = 0; b < bands; ++b) {
@@ -341,17 +352,18 @@ MoveTable SpeedMoves::table(double range) const {
 }
 
 std::string SpeedMoves::describe() const {
-  int lines = 0, filters = 0;
+  int lines = 0, filters = 0, judged = 0;
   double squares = 0;
   for (const Group& group : groups_) {
     for (const SpectrumBySpeed& told : group.told) {
       (told.way() == SpectrumBySpeed::Way::lines ? lines : filters) += 1;
+      judged += told.errors().empty() ? 0 : 1;
       squares += told.error() * told.error();
     }
   }
-  const int all = lines + filters;
-  return fmt::format("spectrum by {}: {} as source and filter, {} by lines; a value left out is told within {:.2f} dB",
-                     speed_, filters, lines, all == 0 ? 0.0 : std::sqrt(squares / all));
+  const std::string error =
+      judged == 0 ? "" : fmt::format("; a value left out is told within {:.2f} dB", std::sqrt(squares / judged));
+  return fmt::format("spectrum by {}: {} as source and filter, {} by lines{}", speed_, filters, lines, error);
 }
 
 }  // namespace evenflow::train

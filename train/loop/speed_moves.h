@@ -65,6 +65,8 @@ class SpeedMoves {
 
   /// `moments`: of each clip of the training side, in order.
   void learn(const ClipSelection& train, std::span<const BandMoments> moments);
+  /// Is anything known of how sound changes with the speed?
+  bool has_learnt() const;
   /// Moves by up to `range`, either way; inside its group's speeds and beyond them by a factor of 2 at most. Moves that
   /// change nothing in a group of which no two speeds were learnt.
   MoveTable table(double range) const;

@@ -746,12 +746,21 @@ void Training::save_checkpoint() {
 
 // A model that has heard how its machine sounds at other speeds decides by what it expects of the speed that it hears.
 std::string Training::score_name() const {
-  const bool hears_speeds = data_.speed_moves && config_.model.kind == io::ModelKind::glow && !condition_.names.empty();
+  const bool hears_speeds = data_.speed_moves && data_.speed_moves->has_learnt() &&
+                            config_.model.kind == io::ModelKind::glow && !condition_.names.empty() &&
+                            why_not_calibrated(data_.clips, condition_).empty();
   return config_.score.score == "auto" && hears_speeds ? "score_zc_logdet_calibrated" : resolve_score(config_);
 }
 
+// By a score of the model's own: what others rest on is not known yet.
 io::ThresholdData Training::unfitted_threshold() const {
-  return {score_name(), std::string(io::name_of(config_.score.threshold)), config_.score.threshold_quantile, nan, {}};
+  io::Config own = config_;
+  const std::vector<flow::Score>& scores = model_->scores();
+  if (std::none_of(scores.begin(), scores.end(), [&](const flow::Score& s) { return s.name == own.score.score; })) {
+    own.score.score = "auto";
+  }
+  return {
+      resolve_score(own), std::string(io::name_of(config_.score.threshold)), config_.score.threshold_quantile, nan, {}};
 }
 
 ClipScoring Training::scoring() const {

@@ -237,7 +237,10 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
       (config.model.kind == io::ModelKind::classifier || !why_not_calibrated(data.clips, data.condition).empty())) {
     in_numbers.augment.speed = 0;
   }
-  in_numbers.augment = data.augmentation = resolve_augmentation(in_numbers, data.clips.train, data.condition.names);
+  // By both sides, so that it does not hang on which clips are held out.
+  ClipSelection both = data.clips.train;
+  both.clips.insert(both.clips.end(), data.clips.validation.clips.begin(), data.clips.validation.clips.end());
+  in_numbers.augment = data.augmentation = resolve_augmentation(in_numbers, both, data.condition.names);
   require_calibration(in_numbers, data.clips, data.condition);
   const std::vector<std::vector<double>> codes = codes_of(data.condition, *data.shards[0]);
   const std::vector<int> columns = parameter_columns(*data.shards[0], data.condition.names);
@@ -261,6 +264,8 @@ TrainingData open_training_data(const io::Config& config, const std::vector<std:
   data.validation = std::make_unique<Loader>(data.clips.validation, config.window, columns, left, options.held, codes);
   if (options.listen) {
     data.silence = check_sound(data);
+  }
+  if (options.learn) {
     if (data.speed_moves) {
       std::vector<BandMoments> moments;
       const int64_t bands = data.shards[0]->mel_bands();

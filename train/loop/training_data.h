@@ -31,8 +31,8 @@ struct TrainingData {
 
 struct DataOptions {
   const HeldFrames* held = nullptr;  ///< frames that are in memory already
-  /// Whether clips say anything is looked at, and what moves are made of, which takes all their frames.
-  bool listen = true;
+  bool listen = true;                ///< whether clips say anything is looked at, which takes all their frames
+  bool learn = true;  ///< whether moves (speed_moves.h) are learnt, which takes those of the training side
 };
 
 /// What zd is to carry where these clips are trained on; `notes` as open_training_data's. io::UsageError,

@@ -179,15 +179,19 @@ std::vector<double> SpectrumBySpeed::told(const Fit& fit, double speed) const {
   return mean;
 }
 
-std::vector<double> SpectrumBySpeed::mean_at(const Fit& fit, double speed) const {
+std::vector<double> SpectrumBySpeed::mean_at(const Fit& fit, double asked) const {
+  double speed = asked;
+  if (!fit.moving.empty()) {  // of one direction
+    const double a = speeds_.front(), b = speeds_.back();
+    speed = std::clamp(asked, a > 0 ? a / widest_ratio : a * widest_ratio, b > 0 ? b * widest_ratio : b / widest_ratio);
+  }
   std::vector<double> speeds;
   for (const size_t i : fit.points) {
     speeds.push_back(speeds_[i]);
   }
   Between at = between(speeds, speed);
-  if (!fit.moving.empty()) {
-    at.part = std::clamp(at.part, 0.0, 1.0);
-  }
+  // Of lines as far again as the last two recorded speeds lie apart.
+  at.part = fit.moving.empty() ? std::clamp(at.part, -1.0, 2.0) : std::clamp(at.part, 0.0, 1.0);
   std::vector<double> mean = told(fit, speed);
   const std::vector<double> left = mix(fit.left[at.low], fit.left[at.low + 1], at.part);
   for (size_t b = 0; b < mean.size(); ++b) {

@@ -48,7 +48,7 @@ class SpectrumBySpeed {
   Fit fit(Way way, std::vector<size_t> points) const;
   void fit_source_and_filter(Fit& fit) const;
   std::vector<double> told(const Fit& fit, double speed) const;
-  std::vector<double> mean_at(const Fit& fit, double speed) const;
+  std::vector<double> mean_at(const Fit& fit, double asked) const;
   std::vector<std::vector<double>> errors_of(Way way) const;
   struct Place {
     size_t low;
