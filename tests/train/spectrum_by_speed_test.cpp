@@ -12,6 +12,7 @@ using Way = SpectrumBySpeed::Way;
 
 std::vector<double> centres() {
   std::vector<double> hz;
+  hz.reserve(64);
   for (int b = 0; b < 64; ++b) {
     hz.push_back(60 * std::pow(7000.0 / 60, b / 63.0));
   }
@@ -59,6 +60,7 @@ BandMoments moments(std::vector<double> mean, double deviation = 2) {
 
 SpectrumBySpeed told_of(std::vector<double> (*sound)(double), const std::vector<double>& speeds) {
   std::vector<BandMoments> recorded;
+  recorded.reserve(speeds.size());
   for (const double speed : speeds) {
     recorded.push_back(moments(sound(speed), 1 + 0.001 * std::abs(speed)));
   }
