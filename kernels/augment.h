@@ -94,6 +94,12 @@ EVENFLOW_ANYWHERE inline void use_own_draws(DrawChanges& task) {
   task.point_column = own.point_column;
 }
 
+/// Of `count` things alike likely, by u uniform in [0, 1); u may have been rounded to 1.
+EVENFLOW_ANYWHERE inline int32_t drawn_of(int32_t count, double u) {
+  const auto drawn = static_cast<int32_t>(u * count);
+  return drawn < count ? drawn : count - 1;
+}
+
 /// Where the speed v of a window is moved to, from u uniform in [0, 1): by `range` at most, and by a factor between
 /// least_speed_ratio and most_speed_ratio. The factor is a power of band_ratio other than 1, each that fits as likely
 /// as the others: where bands are logarithmic, such a warp moves them by whole bands. One by parts of a band takes
@@ -118,8 +124,7 @@ EVENFLOW_ANYWHERE inline double moved_speed(double v, double range, double band_
     const double step = fma(most - least, u, least);  // one rounding everywhere
     return v < 0 ? v - step : v + step;
   }
-  const int last = up + down - 1, at = static_cast<int>(u * (up + down));
-  const int drawn = at < last ? at : last;  // u may have been rounded to 1
+  const int drawn = drawn_of(up + down, u);
   double moved = v;
   for (int power = drawn; power < down; ++power) {
     moved /= band_ratio;
@@ -170,12 +175,6 @@ EVENFLOW_ANYWHERE inline double drawn_speed(const DrawChanges& task, int64_t win
     return v;
   }
   return moved_speed(v, a.speed, task.band_ratio, augment_uniform(task, window, AugmentDraw::speed_step));
-}
-
-/// Of `count` things alike likely, by u uniform in [0, 1); u may have been rounded to 1.
-EVENFLOW_ANYWHERE inline int32_t drawn_of(int32_t count, double u) {
-  const auto drawn = static_cast<int32_t>(u * count);
-  return drawn < count ? drawn : count - 1;
 }
 
 /// Which error of a move, and how much of it, from two uniform in [0, 1).

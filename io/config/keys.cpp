@@ -135,8 +135,7 @@ std::vector<Row> augment_rows() {
           "augment.speed", Field{section, &Section::speed}, {-1.0, infinity},
           "training windows are changed as if their speed were up to this higher or lower, in its unit; 0: not; -1: by "
           "three fifths of the smallest step between the training speeds, where zd carries one and clips are enough "
-          "for "
-          "calibrated scores"),
+          "for calibrated scores"),
       choice("augment.speed_by", Field{section, &Section::speed_by},
              "how: by the \"spectrum\" that the training clips tell of that speed, by a \"warp\" along frequency, or "
              "\"auto\": by the spectrum where there are clips at two speeds"),

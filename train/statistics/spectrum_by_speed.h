@@ -6,7 +6,8 @@
 //   with the speed (S), and sounds through a frame whose resonances do not (F). In a logarithmic spectrum source and
 //   path add up (Randall and Gao 1994, Journal of Sound and Vibration 176). Least squares, S piecewise linear and
 //   smooth by a penalty on its second differences.
-// Either passes through the recorded means: what is left there is added, linear in between, constant beyond. Of three
+// Either passes through the recorded means: what a fit leaves there is added, linear in between, constant beyond. Lines
+// go on beyond the outermost two speeds as far again as these lie apart, a source and filter by a factor of 2. Of three
 // speeds or more, what is taken is the way that tells each speed from the others with the smaller root mean square
 // error. Deviations are linear in the logarithm, constant beyond the recorded speeds.
 #pragma once
