@@ -62,6 +62,7 @@ class Choosing {
     train::require_frontend(shard_, o_.config.frontend, "the configuration");
     normal_ = train::clips_to_train_on({&shard_}, o_.config.train);
     find_values();
+    deal_values();
     io::Config base = o_.config;
     base.score.threshold_quantile = 1.0 - o_.false_alarms;
     std::vector<std::vector<KeyFlag>> settings;
@@ -78,13 +79,13 @@ class Choosing {
       choice.values.push_back(train::to_text(points_[i]));
     }
     make_probes();
-    o_.log(fmt::format("{} without each of {} of {}: {}", count_text(std::ssize(candidates_), "candidate"),
+    o_.log(fmt::format("{} without each of {} of {}{}: {}", count_text(std::ssize(candidates_), "candidate"),
                        count_text(static_cast<int64_t>(points_.size()), "value"), choice.parameter,
-                       count_text(std::ssize(candidates_) * static_cast<int64_t>(points_.size()), "training")));
-    // Value by value: after the first, every candidate can be compared.
-    for (size_t value = 0; value < points_.size(); ++value) {
+                       o_.folds == 0 ? "" : fmt::format(", in {} groups", folds_.size()),
+                       count_text(std::ssize(candidates_) * std::ssize(folds_), "training")));
+    for (const Fold& fold : folds_) {
       for (const Candidate& candidate : candidates_) {
-        if (!run_cell(candidate, value)) {
+        if (!run_cell(candidate, fold)) {
           choice.interrupted = true;
           return choice;
         }
@@ -95,6 +96,8 @@ class Choosing {
   }
 
  private:
+  using Fold = std::vector<size_t>;  ///< places in points_ that are left out together, ascending
+
   const io::Clip& clip_at(std::pair<int32_t, int32_t> at) const {
     return shard_.clips()[static_cast<size_t>(at.second)];
   }
@@ -143,25 +146,32 @@ class Choosing {
     }
   }
 
-  /// What zd is to carry in the training without a value, or with all where there is none.
-  std::vector<std::string> carried(const io::Config& config, std::optional<size_t> without) const {
-    std::vector<std::string> notes;
-    train::ClipSelection clips = normal_;
-    if (without) {
-      clips = train::leave_out(clips, {left_out(*without)});
+  /// Every folds-th value together: of neighbours one is always heard, so that a gap is never more than twice as wide.
+  void deal_values() {
+    const auto values = static_cast<int64_t>(points_.size()), folds = o_.folds == 0 ? values : o_.folds;
+    const int64_t fewest = values == 3 ? 3 : 2;  // so that two values are left to train on
+    if (folds < fewest || folds > values) {
+      throw io::UsageError(fmt::format("--folds must be {} to {} for the {} values of {}, or 0; it is {}", fewest,
+                                       values, values, shard_.parameter_names()[column_], folds));
     }
-    return train::fit_condition_to(clips, config, notes).names;
+    folds_.resize(static_cast<size_t>(folds));
+    for (size_t value = 0; value < points_.size(); ++value) {
+      folds_[value % folds_.size()].push_back(value);
+    }
   }
 
-  /// A value without which zd would carry other parameters than with all; none: there is no such value.
-  std::optional<size_t> carries_others(const io::Config& config) const {
-    const std::vector<std::string> whole = carried(config, std::nullopt);
-    for (size_t value = 0; value < points_.size(); ++value) {
-      if (carried(config, value) != whole) {
-        return value;
-      }
-    }
-    return std::nullopt;
+  /// What zd is to carry in the training without these values.
+  std::vector<std::string> carried(const io::Config& config, const Fold& without) const {
+    std::vector<std::string> notes;
+    return train::fit_condition_to(train::leave_out(normal_, left_out(without)), config, notes).names;
+  }
+
+  /// Values without which zd would carry other parameters than with all; none: there are none.
+  std::optional<Fold> carries_others(const io::Config& config) const {
+    const std::vector<std::string> whole = carried(config, {});
+    const auto other =
+        std::find_if(folds_.begin(), folds_.end(), [&](const Fold& fold) { return carried(config, fold) != whole; });
+    return other == folds_.end() ? std::nullopt : std::optional(*other);
   }
 
   /// One name less is another deal of zd. io::UsageError if zd can carry the names with all of them, but not without
@@ -179,7 +189,7 @@ class Choosing {
     const int step = 1 << longer.model.blocks;
     constexpr int longest = 512;
     const auto fits = [&] {
-      const std::vector<std::string> whole = carried(longer, std::nullopt);
+      const std::vector<std::string> whole = carried(longer, {});
       return std::find(whole.begin(), whole.end(), parameter) != whole.end() && !carries_others(longer);
     };
     do {
@@ -188,7 +198,7 @@ class Choosing {
     throw io::UsageError(fmt::format(
         "zd cannot be dealt to the names of {} both with all of them and without {}, so that the trainings of {} would "
         "say nothing of the one with all; {}",
-        parameter, points_[*other].name, candidate.name,
+        parameter, text_of(*other), candidate.name,
         longer.window.window_frames <= longest
             ? fmt::format("set window.window_frames to {}", longer.window.window_frames)
             : "name other parameters in condition.parameters"));
@@ -222,8 +232,19 @@ class Choosing {
   }
 
   fs::path probes() const { return o_.folder / "probes.h5"; }
-  fs::path cell(const Candidate& candidate, size_t value) const {
-    return o_.folder / "cells" / candidate.name / fmt::format("without_{}", word_of(value));
+  fs::path cell(const Candidate& candidate, const Fold& fold) const {
+    std::string name = "without";
+    for (const size_t value : fold) {
+      name += "_" + word_of(value);
+    }
+    return o_.folder / "cells" / candidate.name / name;
+  }
+  /// For people.
+  std::string text_of(const Fold& fold) const {
+    std::vector<std::string> values;
+    std::transform(fold.begin(), fold.end(), std::back_inserter(values),
+                   [&](size_t value) { return train::to_text(points_[value]); });
+    return fmt::format("{}", fmt::join(values, ", "));
   }
   /// A value as a part of a folder's name.
   std::string word_of(size_t value) const {
@@ -274,20 +295,37 @@ class Choosing {
   }
 
   /// As train.leave_out has it.
-  std::string left_out(size_t value) const {
-    const train::OperatingPoint& point = points_[value];
-    return fmt::format("{}={}", shard_.parameter_names()[column_],
-                       points_.are_categories() ? point.name : fmt::format("{}", point.centre()));
+  std::vector<std::string> left_out(const Fold& fold) const {
+    std::vector<std::string> texts;
+    for (const size_t value : fold) {
+      const train::OperatingPoint& point = points_[value];
+      texts.push_back(fmt::format("{}={}", shard_.parameter_names()[column_],
+                                  points_.are_categories() ? point.name : fmt::format("{}", point.centre())));
+    }
+    return texts;
+  }
+
+  /// The same of a clip in a table that was read, whose codes of names may be others than the shard's.
+  bool is_at(const train::ScoreTable& table, const io::Clip& clip, size_t value) const {
+    const double v = clip.parameter[column_];
+    const std::vector<std::string>& names = io::categories_of(table.categories, column_);
+    return names.empty() ? is_at(clip, value) : !std::isnan(v) && names[static_cast<size_t>(v)] == points_[value].name;
+  }
+
+  bool is_in(const Fold& fold, const io::Clip& clip) const {
+    return std::any_of(fold.begin(), fold.end(), [&](size_t value) { return is_at(clip, value); });
   }
 
   /// The value leaves a gap twice as wide as there will be, and sound is moved into it as far.
-  io::Config config_without(const Candidate& candidate, size_t value) const {
+  io::Config config_without(const Candidate& candidate, const Fold& fold) const {
     io::Config config = candidate.config;
-    config.train.leave_out.push_back(left_out(value));
+    const std::vector<std::string> without = left_out(fold);
+    config.train.leave_out.insert(config.train.leave_out.end(), without.begin(), without.end());
     if (config.augment.speed > 0 && train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
       double fastest = 0;  // of those that are left, which a range must not exceed
       for (size_t other = 0; other < points_.size(); ++other) {
-        fastest = other == value ? fastest : std::max(fastest, std::abs(points_[other].centre()));
+        const bool left = std::find(fold.begin(), fold.end(), other) != fold.end();
+        fastest = left ? fastest : std::max(fastest, std::abs(points_[other].centre()));
       }
       config.augment.speed = std::min(2 * config.augment.speed, std::max(fastest, config.augment.speed));
     }
@@ -295,10 +333,10 @@ class Choosing {
   }
 
   /// False: stopped.
-  bool run_cell(const Candidate& candidate, size_t value) const {
-    const fs::path folder = cell(candidate, value);
-    const Cell training{folder / "run", fmt::format("{} without {}", candidate.name, train::to_text(points_[value])),
-                        config_without(candidate, value), o_.shard};
+  bool run_cell(const Candidate& candidate, const Fold& fold) const {
+    const fs::path folder = cell(candidate, fold);
+    const Cell training{folder / "run", fmt::format("{} without {}", candidate.name, text_of(fold)),
+                        config_without(candidate, fold), o_.shard};
     require_same_training(training);
     const fs::path of_normal = folder / "scores.csv", of_probes = folder / "probes.csv";
     if (fs::exists(of_normal) && fs::exists(of_probes)) {
@@ -312,7 +350,7 @@ class Choosing {
     train::write_scores(
         of_probes,
         detector.table(made.parameter_names(),
-                       detector.score(made, [&](const auto& clip) { return is_at(clip, value); }), made.categories()));
+                       detector.score(made, [&](const auto& clip) { return is_in(fold, clip); }), made.categories()));
     train::write_scores(
         of_normal,
         detector.table(shard_.parameter_names(),
@@ -324,9 +362,9 @@ class Choosing {
 
   // ------------------------------------------------------------------------------------------------ comparing
 
-  /// Rows of a training's table that are normal clips of the value it was without. io::DataError unless the tables of
+  /// Rows of a training's table that are normal clips of the values it was without. io::DataError unless the tables of
   /// its cell hold the clips that they are of.
-  std::vector<size_t> left_out_rows(const fs::path& folder, size_t value, const train::ScoreTable& normal,
+  std::vector<size_t> left_out_rows(const fs::path& folder, const Fold& fold, const train::ScoreTable& normal,
                                     const train::ScoreTable& probes) const {
     std::set<fs::path> paths;
     for (const auto& at : normal_.clips) {
@@ -339,7 +377,7 @@ class Choosing {
       if (!paths.contains(clip.path)) {
         continue;
       }
-      if (is_at(clip, value)) {
+      if (std::any_of(fold.begin(), fold.end(), [&](size_t value) { return is_at(normal, clip, value); })) {
         rows.push_back(i);
       } else {
         ++kept;
@@ -374,20 +412,27 @@ class Choosing {
     std::map<std::string, std::vector<LeftOut>> left_out;  // by score, a value each
     std::vector<double> estimates;
     std::vector<std::string> scores;
-    for (size_t value = 0; value < points_.size(); ++value) {
-      const fs::path folder = cell(candidate, value);
+    for (const Fold& fold : folds_) {
+      const fs::path folder = cell(candidate, fold);
       const train::ScoreTable normal = train::read_scores(folder / "scores.csv");
       const train::ScoreTable probes = train::read_scores(folder / "probes.csv");
-      const std::vector<size_t> rows = left_out_rows(folder, value, normal, probes);
-      estimates.push_back(estimate_error(normal, rows));
+      const std::vector<size_t> rows = left_out_rows(folder, fold, normal, probes);
       scores = normal.score_names;
-      for (const std::string& score : scores) {
-        LeftOut& of_value = left_out[score].emplace_back();
-        for (const size_t row : rows) {
-          of_value.normal.push_back(normal.value(normal.clips[row], score));
-        }
-        for (const train::ClipScore& clip : probes.clips) {
-          of_value.probes.push_back(probes.value(clip, score));
+      for (const size_t value : fold) {
+        std::vector<size_t> at_value;
+        std::copy_if(rows.begin(), rows.end(), std::back_inserter(at_value),
+                     [&](size_t row) { return is_at(normal, normal.clips[row].clip, value); });
+        estimates.push_back(estimate_error(normal, at_value));
+        for (const std::string& score : scores) {
+          LeftOut& of_value = left_out[score].emplace_back();
+          for (const size_t row : at_value) {
+            of_value.normal.push_back(normal.value(normal.clips[row], score));
+          }
+          for (const train::ClipScore& clip : probes.clips) {
+            if (is_at(probes, clip.clip, value)) {
+              of_value.probes.push_back(probes.value(clip, score));
+            }
+          }
         }
       }
     }
@@ -493,6 +538,7 @@ class Choosing {
   train::ClipSelection normal_;
   size_t column_ = 0;
   train::OperatingPoints points_;
+  std::vector<Fold> folds_;
   std::vector<Candidate> candidates_;
 };
 

@@ -1,8 +1,9 @@
 // Which settings and which score serve operating points that nobody recorded, chosen on normal clips alone.
 //
-// Every candidate is trained once without each of the parameter's training values. The normal clips of the value left
-// out are what an unseen operating point will be, so they tell how many false alarms to expect there, and probes made
-// of them (probes.h) how many departures would be missed. docs/how-to/choose.md has the rule in full.
+// Every candidate is trained without each of the parameter's training values, one at a time or some together. The
+// normal clips of the value left out are what an unseen operating point will be, so they tell how many false alarms to
+// expect there, and probes made of them (probes.h) how many departures would be missed. docs/how-to/choose.md has the
+// rule in full.
 #pragma once
 
 #include <atomic>
@@ -22,6 +23,7 @@ struct ChooseOptions {
   std::string parameter;                ///< whose values are left out; empty: the shard's first that varies
   std::vector<std::string> candidates;  ///< texts (candidates.h); empty: the usual ones
   io::Config config;                    ///< of all, but for what a candidate sets
+  int64_t folds = 0;                    ///< trainings of a candidate, each without every folds-th value; 0: one a value
   double false_alarms = 0.05;           ///< the share of normal clips that the thresholds are set to
   const std::atomic<bool>* stop = nullptr;
   std::function<void()> claim;  ///< called once the request is found good, before anything is written in the folder
@@ -56,8 +58,8 @@ struct Choice {
 };
 
 /// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does
-/// not have or that does not vary, candidates that cannot be, a folder that holds another choice. io::DataError: fewer
-/// than three values (two must be left to train on), no candidate with a usable score.
+/// not have or that does not vary, folds that leave too little, candidates that cannot be, a folder that holds another
+/// choice. io::DataError: fewer than three values (two must be left to train on), no candidate with a usable score.
 Choice choose(const ChooseOptions& options);
 
 /// candidate,score,false_alarms,... in the order of the rows.

@@ -22,6 +22,7 @@ struct ChooseArguments {
   fs::path shard, out;
   std::string parameter;
   std::vector<std::string> candidates;
+  int64_t folds = 0;
   double false_alarms = 5.0;
   ConfigSource config;
   bool force = false;  ///< replace what is not evenflow's own
@@ -35,6 +36,9 @@ void declare(Options& options, ChooseArguments& arguments) {
                "whose values are left out in turn; default: the first that varies in the training clips");
   options.words("--candidate", arguments.candidates,
                 "settings to try, in quotes and with blanks between them; once per candidate. Default: see above");
+  options.number(
+      "--folds", arguments.folds, 0, 1000,
+      "trainings of a candidate, each without every N-th value; 0: as many as there are values, each without one");
   options.number("--false-alarms", arguments.false_alarms, 0.1, 50,
                  "share of normal clips, in %, that the thresholds are set to");
   options.config(
@@ -58,6 +62,7 @@ int run(const ChooseArguments& arguments) {
   options.parameter = arguments.parameter;
   options.candidates = arguments.candidates;
   options.config = resolve(arguments.config, unaugmented());
+  options.folds = arguments.folds;
   options.false_alarms = per_cent * arguments.false_alarms;
   options.stop = &stop_on_signals();
   std::optional<io::OutputFolder> folder;

@@ -1,4 +1,5 @@
 // evenflow choose: its candidates, its probes, and the whole of it on a small shard.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <set>
 
 #include "experiments/choose/candidates.h"
 #include "experiments/choose/choice.h"
@@ -239,6 +241,53 @@ TEST_F(Choose, MovesSoundTwiceAsFarWhereAValueIsLeftOut) {
   EXPECT_EQ(speed_of("speed_40"), 80);
   EXPECT_EQ(speed_of("speed_20"), 40);
   EXPECT_TRUE(choice.chosen.augment.speed == 40 || choice.chosen.augment.speed == 20);
+}
+
+TEST_F(Choose, LeavesOutSeveralValuesTogether) {
+  train::testing::write_shard(folder_ / "features.h5", {.train_clips = 20, .change_clip = [](size_t i, io::Clip& clip) {
+                                                          clip.parameter[0] =
+                                                              100.0 + 200.0 * static_cast<double>(i % 5);
+                                                        }});
+  std::vector<std::string> lines;
+  ChooseOptions together = options();
+  together.folds = 2;
+  together.log = [&](const std::string& line) { lines.push_back(line); };
+  const Choice choice = choose(together);
+  EXPECT_THAT(lines,
+              ::testing::Contains("2 candidates without each of 5 values of velocity_mm_s, in 2 groups: 4 trainings"));
+  EXPECT_THAT(choice.values, ElementsAre("100", "300", "500", "700", "900"));
+  const auto training_values = [&](const char* without) {
+    return io::read_model(cell("base") / without / "run" / "model.h5").condition.training_values[0];
+  };
+  EXPECT_THAT(training_values("without_100_500_900"), ElementsAre(300, 700));
+  EXPECT_THAT(training_values("without_300_700"), ElementsAre(100, 500, 900));
+  // Each value is judged by itself: 4 of 4 clips of the five values are 5 shares, of which the table has mean and
+  // worst.
+  const train::ScoreTable first = train::read_scores(cell("base") / "without_100_500_900" / "scores.csv"),
+                          second = train::read_scores(cell("base") / "without_300_700" / "scores.csv");
+  std::vector<double> left_out;
+  for (const auto& [table, kept] : {std::pair(&first, std::set<double>{300, 700}), {&second, {100, 500, 900}}}) {
+    for (const train::ClipScore& clip : table->clips) {
+      if (!kept.contains(clip.clip.parameter[0])) {
+        left_out.push_back(table->value(clip, "nll"));
+      }
+    }
+  }
+  ASSERT_EQ(left_out.size(), 20U);
+  EXPECT_EQ(row_of(choice, "base", "nll").threshold, *std::max_element(left_out.begin(), left_out.end()))
+      << "20 clips are too few to say 5 %: the highest";
+  EXPECT_EQ(row_of(choice, "base", "nll").estimate_error > 0, true);
+}
+
+TEST_F(Choose, RefusesFoldsThatLeaveTooLittle) {
+  for (const int64_t folds : {1, 2, 4}) {
+    ChooseOptions few = options();
+    few.folds = folds;
+    EXPECT_THAT(
+        message_of<io::UsageError>([&] { choose(few); }),
+        HasSubstr(fmt::format("--folds must be 3 to 3 for the 3 values of velocity_mm_s, or 0; it is {}", folds)));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "choice"));
 }
 
 // Six clips of each of three tools, one of which hums at the lowest bands and one at the highest.
