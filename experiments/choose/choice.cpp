@@ -392,6 +392,21 @@ class Choosing {
     return rows;
   }
 
+  train::ScoreTable left_out_table(const Candidate& candidate) const {
+    std::vector<train::ScoreTable> tables;
+    for (const Fold& fold : folds_) {
+      const fs::path folder = cell(candidate, fold);
+      train::ScoreTable table = train::read_scores(folder / "scores.csv");
+      std::vector<train::ClipScore> clips;
+      for (const size_t row : left_out_rows(folder, fold, table, train::read_scores(folder / "probes.csv"))) {
+        clips.push_back(table.clips[row]);
+      }
+      table.clips = std::move(clips);
+      tables.push_back(std::move(table));
+    }
+    return train::joined(tables);
+  }
+
   double estimate_error(const train::ScoreTable& table, const std::vector<size_t>& rows) const {
     const auto& names = table.estimated_names;
     const auto found = std::find(names.begin(), names.end(), shard_.parameter_names()[column_]);
@@ -526,6 +541,7 @@ class Choosing {
     const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
                                         [&](const Candidate& known) { return known.name == best.candidate; });
     choice.chosen = candidate->config;
+    choice.left_out = left_out_table(*candidate);
     choice.chosen.score.score = best.score;
     if (std::isfinite(best.threshold)) {
       choice.chosen.score.threshold = io::ThresholdMethod::value;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "experiments/choose/candidates.h"
+#include "train/detect/score_table.h"
 #include "train/statistics/intervals.h"
 
 namespace evenflow::experiments {
@@ -54,7 +55,9 @@ struct Choice {
   std::vector<ChoiceRow> rows;  ///< candidate by candidate, the chosen one first; of a candidate, the best score first
   std::vector<std::string> notes;  ///< what could not be compared: a sentence each
   io::Config chosen;               ///< the first row's, with its score and threshold
-  bool interrupted = false;        ///< then without rows
+  /// Normal clips of the values left out, each scored by the chosen candidate's training without its value.
+  train::ScoreTable left_out;
+  bool interrupted = false;  ///< then without rows
 };
 
 /// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does

@@ -5,6 +5,7 @@
 
 #include "experiments/calibrate/normals.h"
 #include "experiments/calibrate/refit.h"
+#include "experiments/choose/left_out.h"
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -29,8 +30,9 @@ struct CalibrateArguments {
   fs::path model;
   std::optional<fs::path> out;
   ScoringRequest request = {.normal_only = true};
-  std::string score;   ///< empty: the model's
-  bool refit = false;  ///< learn the calibrated scores anew
+  std::string score;                 ///< empty: the model's
+  bool refit = false;                ///< learn the calibrated scores anew
+  std::optional<fs::path> left_out;  ///< a choice's folder, in place of recordings
   std::optional<double> false_alarms, per_day;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -39,11 +41,10 @@ constexpr double least_rate = 1e-9, most_rate = 0.999;
 
 void declare(Options& options, CalibrateArguments& arguments) {
   options.file("MODEL", arguments.model, "the model (model.h5, last.h5)").required();
-  options
-      .files("--on", arguments.request.inputs,
-             "normal recordings that the model was not trained on: recordings, folders, manifests, DCASE folders or "
-             "shards")
-      .required();
+  const Option on =
+      options.files("--on", arguments.request.inputs,
+                    "normal recordings that the model was not trained on: recordings, folders, manifests, DCASE "
+                    "folders or shards");
   const Option rate = options
                           .number("--false-alarms", arguments.false_alarms, least_rate, most_rate,
                                   "the share of normal clips that may raise an alarm")
@@ -53,9 +54,17 @@ void declare(Options& options, CalibrateArguments& arguments) {
               "the same as a number of false alarms in a day of listening without a pause")
       .excludes(rate);
   options.word("--score", arguments.score, {}, "the score to decide by").shown_as("NAME").default_text("the model's");
-  options.flag("--refit", arguments.refit,
-               "learn anew what the calibrated scores are measured against, from half of the clips (300 at most); the "
-               "others set the threshold");
+  const Option refit = options.flag("--refit", arguments.refit,
+                                    "learn anew what the calibrated scores are measured against, from half of the "
+                                    "clips (300 at most); the others set "
+                                    "the threshold");
+  options
+      .file(
+          "--left-out", arguments.left_out,
+          "in place of recordings: what the clips of values left out scored in the trainings of `choose`, whose folder "
+          "this is. For operating points that nobody recorded")
+      .excludes(on)
+      .excludes(refit);
   options.file("--out", arguments.out, "write the model there and leave MODEL as it is");
   options.force(arguments.force);
   declare_scoring(options, arguments.request);
@@ -119,6 +128,16 @@ void print_result(const io::ModelData& model, const fs::path& out) {
              model.threshold.value, train::describe(model.threshold));
 }
 
+/// Of a threshold by clips of values left out.
+void print_guess(const io::ModelData& model, double rate) {
+  fmt::print(
+      "Where nothing was recorded about {:.3g} % of normal clips raise a false alarm, if it is as far from recorded "
+      "values "
+      "as those that were left out, and fewer if it is nearer; at recorded values fewer. That is no promise: other "
+      "trainings gave these {} scores.\n",
+      100.0 * rate, model.conformal->clips);
+}
+
 void print_promise(const io::ModelData& model, double rate) {
   const ClipLength clips = clip_length_of(model);
   const double a_day = rate * clips.per_day();
@@ -130,10 +149,13 @@ void print_promise(const io::ModelData& model, double rate) {
       count_text(model.conformal->clips, "normal clip"), 100.0 * range.low, 100.0 * range.high);
 }
 
-void print_notes(const std::vector<std::string>& notes, const Scoring& scoring) {
+void print_notes(const std::vector<std::string>& notes) {
   for (const std::string& note : notes) {
     fmt::print("{}{}\n", note.starts_with("warning: ") ? "" : "note: ", io::escaped(note));
   }
+}
+
+void print_notes(const Scoring& scoring) {
   for (const std::string& line : scoring.notes()) {
     fmt::print("{}\n", io::escaped(one_line(line)));
   }
@@ -151,9 +173,41 @@ train::DecisionRequest scored_by(const CalibrateArguments& arguments) {
   return {.score = arguments.score, .threshold = 0.0};
 }
 
+/// p-values and threshold by what was left out of a choice's trainings.
+int run_on_left_out(const CalibrateArguments& arguments, const io::ModelData& before, const std::string& score,
+                    const fs::path& out) {
+  std::vector<std::string> notes;
+  const train::ScoreTable table = read_left_out(*arguments.left_out, before, notes);
+  io::ModelData model = before;
+  model.conformal = train::conformal_data(table.score_names, table.clips);
+  if (!before.conformal || !model.conformal) {
+    throw io::DataError(fmt::format(
+        "'{}' cannot take thresholds from clips that were left out: {}", arguments.model.string(),
+        before.conformal ? "no score of theirs is finite" : "it has no held-out clips (train.validation_fraction)"));
+  }
+  model.conformal->clip_frames = before.conformal->clip_frames;
+  model.conformal->estimate_distance = before.conformal->estimate_distance;
+  model.conformal->data_hash = before.provenance.data_hash;
+  model.conformal->source = fmt::format("values left out of {}", io::escaped(arguments.left_out->string()));
+  model.conformal->date = io::utc_now();
+  const double rate = rate_of(arguments, model, before.threshold);
+  model.threshold = rule_of(arguments, model, score, rate, notes);
+  io::write_model(out, model);
+  print_result(model, out);
+  print_guess(model, rate);
+  print_notes(notes);
+  return exit_ok;
+}
+
 int run(const CalibrateArguments& arguments) {
   stop_on_signals();
+  if (arguments.request.inputs.empty() && !arguments.left_out) {
+    throw io::UsageError("say what to calibrate on: --on and normal recordings, or --left-out and a choice's folder");
+  }
   Outputs outputs(arguments.force);
+  if (arguments.left_out) {
+    outputs.reads(*arguments.left_out / left_out_file, "the choice");
+  }
   for (const fs::path& input : arguments.request.inputs) {
     outputs.reads_recordings(input);
   }
@@ -173,6 +227,9 @@ int run(const CalibrateArguments& arguments) {
   const std::string score = arguments.refit && !arguments.score.empty() ? arguments.score : detector.score_name();
   if (arguments.refit) {
     require_refit(detector, score);
+  }
+  if (arguments.left_out) {
+    return run_on_left_out(arguments, before, score, out);
   }
   Scoring scoring(arguments.request, detector);
   scoring.run();
@@ -214,7 +271,8 @@ int run(const CalibrateArguments& arguments) {
        outside_calibration_texts(train::outside_calibration(table, train::trained_names(model.condition)))) {
     notes.push_back(std::move(outside));
   }
-  print_notes(notes, scoring);
+  print_notes(notes);
+  print_notes(scoring);
   return exit_ok;
 }
 
@@ -228,6 +286,7 @@ Command calibrate_command() {
       "on every clip's score has a p-value, and what monitor calls a shift is measured on these recordings, if they "
       "are known to be at operating points of the training.",
       "  evenflow calibrate runs/first/model.h5 --on normals/ --false-alarms 0.05\n"
+      "  evenflow calibrate runs/first/model.h5 --left-out choice --false-alarms 0.05\n"
       "  evenflow calibrate runs/first/model.h5 --on normals.h5 --score score_calibrated --refit --out calibrated.h5",
       declare, run);
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "experiments/choose/choice.h"
+#include "experiments/choose/left_out.h"
 #include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
@@ -83,13 +84,16 @@ int run(const ChooseArguments& arguments) {
     print_note(note);
   }
   io::write_text(arguments.out / "choice.csv", to_csv(choice));
+  train::write_scores(arguments.out / left_out_file, choice.left_out);
   const fs::path settings = arguments.out / "choice.toml";
   io::write_text(settings,
                  "# Chosen by evenflow choose: " + choice.rows.front().candidate + "\n\n" + io::to_toml(choice.chosen));
   const ChoiceRow& best = choice.rows.front();
-  fmt::print("{}\nChosen: {}, decided by {} -> {}\nNext:\n  evenflow train {} --run run --config {}\n", to_text(choice),
-             best.candidate, best.score, settings.string(), shell_word(arguments.shard.string()),
-             shell_word(settings.string()));
+  fmt::print(
+      "{}\nChosen: {}, decided by {} -> {}\nNext:\n  evenflow train {} --run run --config {}\n"
+      "  evenflow calibrate run/model.h5 --left-out {}\n",
+      to_text(choice), best.candidate, best.score, settings.string(), shell_word(arguments.shard.string()),
+      shell_word(settings.string()), shell_word(arguments.out.string()));
   return exit_ok;
 }
 

@@ -259,5 +259,85 @@ TEST_F(Calibrate, ScoringCanDecideOtherwiseForOneRun) {
   EXPECT_THAT(one.out, ContainsRegex("score_zc [-0-9.e+]+ \\(p [0-9.]+\\), "));
 }
 
+// ---- by clips of values that were left out
+
+/// A choice on recordings at four speeds, and a model with what it chose.
+class LeftOut : public ::testing::Test {
+ protected:
+  LeftOut() {
+    expect_done(run({"synth", at("rails"), "--train-velocities", "100,200,300,400", "--test-velocities", "100,250",
+                     "--train-distances", "100", "--test-distances", "100", "--train-clips", "6", "--normal-clips", "2",
+                     "--anomaly-clips", "2", "--duration", "0.4"}));
+    expect_done(run({"prepare", at("rails/manifest.csv"), "--out", at("f.h5"), "--config", config()}));
+    const Outcome chosen = run({"choose", at("f.h5"), "--out", at("choice"), "--config", config(), "--folds", "2",
+                                "--candidate", "model.coupling=tanh", "--epochs", "1"});
+    expect_done(chosen);
+    EXPECT_THAT(chosen.out, HasSubstr("evenflow calibrate run/model.h5 --left-out " + at("choice")));
+    expect_done(train("run", "1", {}));
+  }
+  std::string at(const std::string& name) const { return folder_ / name; }
+  static std::string config() { return SmallWorld::get().config(); }
+  Outcome train(const std::string& name, const std::string& epochs, const Words& more) const {
+    return run(Words{"train", at("f.h5"), "--run", at(name), "--config", at("choice/choice.toml"), "--epochs", epochs} +
+               more);
+  }
+  Outcome calibrate(const std::string& name, const Words& more = {}) const {
+    return run(Words{"calibrate", at(name) + "/model.h5", "--left-out", at("choice")} + more);
+  }
+
+  Folder folder_;
+};
+
+TEST_F(LeftOut, ClipsSetTheThresholdAndGivePValues) {
+  const io::ModelData before = io::read_model(at("run/model.h5"));
+  const Outcome outcome = calibrate("run", {"--score", "nll", "--false-alarms", "0.2"});
+  expect_done(outcome);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("Calibrated on 24 normal clips"), HasSubstr("20 % false alarms asked for"),
+                                 HasSubstr("Where nothing was recorded about 20 %"), HasSubstr("That is no promise")));
+  const train::ScoreTable left_out = train::read_scores(at("choice/left_out.csv"));
+  std::vector<double> expected;
+  for (const train::ClipScore& clip : left_out.clips) {
+    EXPECT_EQ(clip.clip.split, io::Split::train);
+    expected.push_back(left_out.value(clip, "nll"));
+  }
+  std::sort(expected.begin(), expected.end());
+  ASSERT_EQ(expected.size(), 24U);
+  const io::ModelData after = io::read_model(at("run/model.h5"));
+  const auto of_nll = std::find_if(after.conformal->scores.begin(), after.conformal->scores.end(),
+                                   [](const auto& score) { return score.score == "nll"; });
+  ASSERT_NE(of_nll, after.conformal->scores.end());
+  EXPECT_EQ(of_nll->values, expected);
+  EXPECT_EQ(after.threshold.score, "nll");
+  EXPECT_EQ(after.threshold.value, expected[19]) << "5 of 25 may have a p-value of 20 % at most";
+  EXPECT_EQ(after.conformal->clip_frames, before.conformal->clip_frames);
+  EXPECT_EQ(after.conformal->estimate_distance, before.conformal->estimate_distance);
+  EXPECT_THAT(run({"info", at("run/model.h5")}).out, HasSubstr("values left out of " + at("choice")));
+  expect_done(run({"score", "--model", at("run/model.h5"), at("f.h5"), "--out", at("s.csv")}));
+  for (const train::ClipScore& clip : train::read_scores(at("s.csv")).clips) {
+    EXPECT_TRUE(clip.p_value > 0.0 && clip.p_value <= 1.0);
+    EXPECT_EQ(clip.decision == 1, clip.p_value <= 0.2);
+  }
+}
+
+TEST_F(LeftOut, ClipsOfAnotherChoiceAreRefused) {
+  const std::string before = get(at("run/model.h5"));
+  expect_refused(run({"calibrate", at("run/model.h5")}), 2, {"--on", "--left-out"});
+  expect_refused(calibrate("run", {"--on", at("rails")}), 2, {"--left-out", "--on"});
+  expect_refused(run({"calibrate", at("run/model.h5"), "--left-out", at("rails")}), 3,
+                 {at("rails"), "no finished choice", "evenflow choose"});
+  expect_refused(run({"calibrate", SmallWorld::get().model(), "--left-out", at("choice"), "--out", at("o.h5")}), 2,
+                 {"other recordings"});
+  expect_done(train("other", "1", {"--model.hidden", "8"}));
+  expect_refused(calibrate("other"), 2,
+                 {"model.hidden = 8", "has 4", "train with --config " + at("choice/choice.toml")});
+  EXPECT_EQ(get(at("run/model.h5")), before);
+  EXPECT_FALSE(fs::exists(at("o.h5")));
+  // Another seed is another draw of the same; another length is said.
+  expect_done(train("longer", "2", {"--train.seed", "2"}));
+  const Outcome longer = calibrate("longer", {"--false-alarms", "0.2"});
+  expect_done(longer);
+  EXPECT_THAT(longer.out, HasSubstr("warning: the model has train.epochs = 2, and the choice's trainings 1"));
+}
+
 }  // namespace
 }  // namespace evenflow::experiments::test
