@@ -315,9 +315,9 @@ Hdf5File Hdf5File::open(const fs::path& file) {
   }
   out.kind_ = out.read_text_attribute("/", "kind");
   out.version_ = out.read_attribute<int64_t>("/", "format_version");
-  if (out.version_ < 1 || out.version_ > categories_version) {
+  if (out.version_ < 1 || out.version_ > latest_version) {
     out.fail("has format version " + std::to_string(out.version_) + ", this program reads versions 1 to " +
-             std::to_string(categories_version) + "; make it again or use the program that wrote it");
+             std::to_string(latest_version) + "; make it again or use the program that wrote it");
   }
   return out;
 }

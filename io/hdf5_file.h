@@ -87,6 +87,10 @@ struct Hdf5Type<uint64_t> {
 constexpr int64_t format_version = 2;
 /// That of files with parameters that are names, whose codes an older program would take for numbers.
 constexpr int64_t categories_version = 3;
+/// Of a model whose calibrated scores know what operating points have of their own.
+constexpr int64_t point_effects_version = 4;
+/// The latest that is read.
+constexpr int64_t latest_version = point_effects_version;
 
 /// An HDF5 file. `where` arguments are absolute object paths: "/clip/offset".
 ///

@@ -365,20 +365,26 @@ std::vector<ScoreReference> read_references(const Hdf5File& file) {
 void write_calibration(Hdf5File& file, const CalibrationData& calibration, size_t parameters) {
   const size_t points = parameters > 0 ? calibration.estimate.size() / parameters : 0;
   std::vector<std::string> names;
-  std::vector<double> bandwidth, value, squared_residual;
-  bool agree = parameters > 0 && calibration.estimate.size() == points * parameters;
+  std::vector<double> bandwidth, value, squared_residual, effect, explained;
+  const size_t known = parameters > 0 ? calibration.point.size() / parameters : 0;
+  bool agree = parameters > 0 && calibration.estimate.size() == points * parameters &&
+               calibration.point.size() == known * parameters &&
+               calibration.reach.size() == (known > 0 ? parameters : 0);
   for (const CalibrationData::Score& score : calibration.scores) {
     agree = agree && score.bandwidth.size() == parameters && score.value.size() == points &&
-            static_cast<int64_t>(score.squared_residual.size()) == calibration.clips;
+            static_cast<int64_t>(score.squared_residual.size()) == calibration.clips && score.effect.size() == known &&
+            score.explained.size() == known;
     names.push_back(score.score);
     bandwidth.insert(bandwidth.end(), score.bandwidth.begin(), score.bandwidth.end());
     value.insert(value.end(), score.value.begin(), score.value.end());
     squared_residual.insert(squared_residual.end(), score.squared_residual.begin(), score.squared_residual.end());
+    effect.insert(effect.end(), score.effect.begin(), score.effect.end());
+    explained.insert(explained.end(), score.explained.begin(), score.explained.end());
   }
   if (!agree) {
     file.fail(
-        "/calibration does not have a bandwidth for each parameter, a value for each point and a residual for each "
-        "clip");
+        "/calibration does not have a bandwidth for each parameter, a value for each point, a residual for each clip "
+        "and an effect for each operating point");
   }
   file.make_group("/calibration");
   file.write_attribute("/calibration", "clips", calibration.clips);
@@ -388,6 +394,12 @@ void write_calibration(Hdf5File& file, const CalibrationData& calibration, size_
   file.write("/calibration/value", {names.size(), points}, value.data());
   const auto clips = static_cast<hsize_t>(calibration.clips);
   file.write("/calibration/squared_residual", {names.size(), clips}, squared_residual.data());
+  if (known > 0) {
+    file.write("/calibration/point", {known, parameters}, calibration.point.data());
+    file.write("/calibration/reach", {parameters}, calibration.reach.data());
+    file.write("/calibration/effect", {names.size(), known}, effect.data());
+    file.write("/calibration/explained", {names.size(), known}, explained.data());
+  }
 }
 
 std::vector<double> read_matrix(const Hdf5File& file, const std::string& where, size_t rows, size_t columns,
@@ -410,6 +422,37 @@ CalibrationData::Score calibrated_score(const Hdf5File& file, const std::string&
   require(file, std::any_of(squared_residual.begin(), squared_residual.end(), [](double r) { return r > 0.0; }),
           "/calibration/squared_residual is 0 throughout");
   return {name, std::move(bandwidth), std::move(value), std::move(squared_residual)};
+}
+
+std::vector<double> row_of(const std::vector<double>& matrix, size_t index, size_t columns) {
+  const auto first = matrix.begin() + static_cast<std::ptrdiff_t>(index * columns);
+  return {first, first + static_cast<std::ptrdiff_t>(columns)};
+}
+
+/// What operating points have of their own, if the file says.
+void read_point_effects(const Hdf5File& file, CalibrationData& calibration, size_t parameters) {
+  if (!file.exists("/calibration/point")) {
+    return;
+  }
+  Shape shape;
+  file.open_dataset("/calibration/point", Hdf5Type<double>::stored(), shape);
+  const size_t known = shape.empty() ? 0 : static_cast<size_t>(shape[0]), scores = calibration.scores.size();
+  calibration.point = read_matrix(file, "/calibration/point", known, parameters, most_figure);
+  calibration.reach = file.read<double>("/calibration/reach", shape);
+  require(file, known > 0 && calibration.reach.size() == parameters,
+          "/calibration/reach has other parameters than the points");
+  require(file,
+          std::all_of(calibration.reach.begin(), calibration.reach.end(),
+                      [](double reach) { return reach >= 1.0 / most_figure && reach <= most_figure; }),
+          "/calibration/reach has a value that is not above 0");
+  const std::vector<double> effect = read_matrix(file, "/calibration/effect", scores, known, most_figure);
+  const std::vector<double> explained = read_matrix(file, "/calibration/explained", scores, known, 1.0);
+  require(file, std::all_of(explained.begin(), explained.end(), [](double share) { return share >= 0 && share < 1; }),
+          "/calibration/explained has a value outside of [0, 1)");
+  for (size_t s = 0; s < scores; ++s) {
+    calibration.scores[s].effect = row_of(effect, s, known);
+    calibration.scores[s].explained = row_of(explained, s, known);
+  }
 }
 
 std::optional<CalibrationData> read_calibration(const Hdf5File& file, size_t parameters) {
@@ -437,14 +480,11 @@ std::optional<CalibrationData> read_calibration(const Hdf5File& file, size_t par
   const std::vector<double> value = read("value", names.size(), points, most_figure);
   const auto clips = static_cast<size_t>(calibration.clips);
   const std::vector<double> squared = read("squared_residual", names.size(), clips, most_figure * most_figure);
-  const auto row = [](const std::vector<double>& matrix, size_t index, size_t columns) {
-    const auto first = matrix.begin() + static_cast<std::ptrdiff_t>(index * columns);
-    return std::vector<double>(first, first + static_cast<std::ptrdiff_t>(columns));
-  };
   for (size_t s = 0; s < names.size(); ++s) {
-    calibration.scores.push_back(
-        calibrated_score(file, names[s], row(bandwidth, s, parameters), row(value, s, points), row(squared, s, clips)));
+    calibration.scores.push_back(calibrated_score(file, names[s], row_of(bandwidth, s, parameters),
+                                                  row_of(value, s, points), row_of(squared, s, clips)));
   }
+  read_point_effects(file, calibration, parameters);
   return calibration;
 }
 
@@ -896,7 +936,10 @@ void write_model(const std::filesystem::path& file, const ModelData& model) {
   AtomicFile atomic(file);
   Hdf5File out = Hdf5File::create(atomic.temporary(), file);
   write_contents(out, model);
-  out.finish(model_kind, model.condition.has_category() ? categories_version : format_version);
+  const bool effects = model.normal.calibration && !model.normal.calibration->point.empty();
+  out.finish(model_kind, effects                          ? point_effects_version
+                         : model.condition.has_category() ? categories_version
+                                                          : format_version);
   atomic.commit();
 }
 

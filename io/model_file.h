@@ -73,11 +73,16 @@ struct CalibrationData {
     std::vector<double> bandwidth;         ///< per parameter, in its unit
     std::vector<double> value;             ///< [points]; of copies moved to the level of clips
     std::vector<double> squared_residual;  ///< [clips], about what is expected there
+    /// [operating points] what each has of its own beyond that, in spreads, and the share of the spread's square that
+    /// knowing the point takes away, in [0, 1). Empty: nothing is known of operating points.
+    std::vector<double> effect = {}, explained = {};
     bool operator==(const Score&) const = default;
   };
   int64_t clips = 0;             ///< recorded ones: the first points; the others are copies of them at other speeds
   std::vector<double> estimate;  ///< [points, parameters]
   std::vector<Score> scores;
+  std::vector<double> point;  ///< [operating points, parameters] mean estimate of the clips recorded there
+  std::vector<double> reach;  ///< [parameters] width of the Gaussian by which estimates belong to a point; or empty
   bool operator==(const CalibrationData&) const = default;
 };
 

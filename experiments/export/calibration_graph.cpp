@@ -28,6 +28,7 @@ class LocalGraph {
  public:
   LocalGraph(Graph& graph, const io::CalibrationData& data, const io::CalibrationData::Score& of)
       : graph_(graph),
+        data_(data),
         of_(of),
         points_(static_cast<int64_t>(of.value.size())),
         clips_(data.clips),
@@ -45,10 +46,25 @@ class LocalGraph {
     const Value about = graph_.multiply(product(telling.kernel, of_.squared_residual), graph_.number(0.25));
     const Value variance =
         graph_.node("Max", {product(telling.line, of_.squared_residual), about, graph_.number(overall / 400.0)});
-    return {graph_.divide(graph_.subtract(score, mean), graph_.node("Sqrt", {variance})), all.sparse};
+    const Value deviation = graph_.divide(graph_.subtract(score, mean), graph_.node("Sqrt", {variance}));
+    return {of_.effect.empty() ? deviation : without_own(deviation, x), all.sparse};
   }
 
  private:
+  /// Without what operating points near x have of their own (train/detect/calibration.h).
+  Value without_own(const Value& deviation, const Value& x) {
+    const auto points = static_cast<int64_t>(of_.effect.size());
+    const Value centre = graph_.tensor(std::span<const double>(data_.point), {points, predictors_});
+    const Value reach = graph_.tensor(std::span<const double>(data_.reach), {predictors_});
+    const Value z = graph_.divide(graph_.subtract(centre, x), reach);
+    const Value squares = graph_.reshape(graph_.reduce("ReduceSum", graph_.square(z), {1}), {1, -1});
+    const Value bell = graph_.node("Exp", {graph_.multiply(squares, graph_.number(-0.5))});
+    const Value sum = graph_.node("Max", {graph_.reduce("ReduceSum", bell, {0, 1}), graph_.number(1.0)});
+    const Value weight = graph_.divide(bell, sum);
+    const Value left = graph_.subtract(graph_.number(1.0), product(weight, of_.explained));
+    return graph_.divide(graph_.subtract(deviation, product(weight, of_.effect)), graph_.node("Sqrt", {left}));
+  }
+
   /// [1, n] x [n] -> []
   Value product(const Value& weights, const std::vector<double>& values) {
     const Value column = graph_.tensor(std::span<const double>(values), {static_cast<int64_t>(values.size()), 1});
@@ -129,6 +145,7 @@ class LocalGraph {
   }
 
   Graph& graph_;
+  const io::CalibrationData& data_;
   const io::CalibrationData::Score& of_;
   int64_t points_, clips_, predictors_;
   Value estimates_;

@@ -160,7 +160,7 @@ void add_normal_data(io::ModelData& model, const std::vector<onnx::ParityClip>& 
     }
   }
   for (const char* score : {"nll", "score_zc", "score_mahalanobis", "score_nearest"}) {
-    io::CalibrationData::Score one{score, bandwidth, {}, {}};
+    io::CalibrationData::Score one{score, bandwidth, {}, {}, {0.8, -1.1, 0.3}, {0.5, 0.4, 0.3}};
     for (size_t i = 0; i < count; ++i) {
       one.value.push_back(150.0 + 3.0 * normal(81, i));
     }
@@ -168,6 +168,15 @@ void add_normal_data(io::ModelData& model, const std::vector<onnx::ParityClip>& 
       one.squared_residual.push_back(9.0 * std::pow(normal(82, i), 2));
     }
     data.scores.push_back(one);
+  }
+  // Three operating points that lie within each other's reach.
+  for (size_t i = 0; i < 3 * parameters; ++i) {
+    const std::vector<std::string>& names = io::categories_of(model.condition.categories, i % parameters);
+    data.point.push_back(names.empty() ? 120.0 + 30.0 * static_cast<double>(i / parameters)
+                                       : static_cast<double>(i / parameters % names.size()));
+  }
+  for (size_t p = 0; p < parameters; ++p) {
+    data.reach.push_back(io::categories_of(model.condition.categories, p).empty() ? 25.0 : 0.125);
   }
   model.normal.calibration = data;
 }

@@ -58,9 +58,9 @@ TEST(FitConditionOfNames, KeepsTheNamesOfTheTrainingClips) {
 }
 
 /// Parameters that are numbers (0) or names of so many categories.
-io::ConditionData condition_of(const std::vector<int>& categories) {
+io::ConditionData condition_of(const std::vector<int>& counts) {
   io::ConditionData data;
-  for (const int count : categories) {
+  for (const int count : counts) {
     data.names.push_back("p" + std::to_string(data.names.size()));
     std::vector<std::string>& own = data.categories.emplace_back();
     for (int c = 0; c < count; ++c) {

@@ -131,7 +131,11 @@ void add_model(Fingerprint& print, const fs::path& file) {
       print.numbers(score.bandwidth);
       print.numbers(score.value);
       print.numbers(score.squared_residual);
+      print.numbers(score.effect);
+      print.numbers(score.explained);
     }
+    print.numbers(calibration->point);
+    print.numbers(calibration->reach);
   }
   print.numbers(model.normal.trained_on);
   if (const auto& conformal = model.conformal) {

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "io/hdf5_file.h"
 #include "io/shard.h"
 #include "tests/io/hdf5_damage.h"
 #include "tests/io/testing.h"
@@ -84,7 +85,11 @@ ModelData checkpoint() {
 }
 
 CalibrationData small_calibration() {
-  return {2, {100.0, 0.1, 200.5, 0.2, 130.0, 0.1}, {{"nll", {80.0, 0.5}, {-7000.25, 3.0, 1e-300}, {0.0, 1e50}}}};
+  return {2,
+          {100.0, 0.1, 200.5, 0.2, 130.0, 0.1},
+          {{"nll", {80.0, 0.5}, {-7000.25, 3.0, 1e-300}, {0.0, 1e50}, {0.25, -3.5}, {0.5, 0.0}}},
+          {100.0, 0.1, 200.5, 0.2},
+          {25.0, 0.125}};
 }
 
 template <class T>
@@ -264,9 +269,22 @@ TEST(ModelFile, ACalibrationAndPointsComeBack) {
   ModelData model = checkpoint();
   model.normal.points = PointData{3, {1, 2, 3, -4.5F, 0, 1e-3F}};
   model.normal.calibration = small_calibration();
-  model.normal.calibration->scores.push_back({"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5}});
+  model.normal.calibration->scores.push_back(
+      {"score_zc", {1e-3, 7.0}, {1, 2, 3}, {4, 5}, {-1e-9, 2.0}, {0.999, 0.125}});
   write_model(folder / "m.h5", model);
   EXPECT_EQ(read_model(folder / "m.h5").normal.calibration, model.normal.calibration);
+  EXPECT_EQ(Hdf5File::open(folder / "m.h5", "evenflow model").version(), point_effects_version)
+      << "a program that does not know of effects would score otherwise";
+  // Without effects, as older programs wrote it.
+  model.normal.calibration->point.clear();
+  model.normal.calibration->reach.clear();
+  for (CalibrationData::Score& score : model.normal.calibration->scores) {
+    score.effect.clear();
+    score.explained.clear();
+  }
+  write_model(folder / "m.h5", model);
+  EXPECT_EQ(read_model(folder / "m.h5").normal.calibration, model.normal.calibration);
+  EXPECT_EQ(Hdf5File::open(folder / "m.h5", "evenflow model").version(), format_version);
   EXPECT_EQ(read_model(folder / "m.h5").normal.points, model.normal.points);
 }
 
@@ -383,6 +401,13 @@ TEST(ModelFile, ACalibrationThatCannotBeIsRefused) {
               HasSubstr("squared_residual has a value below 0"));
   EXPECT_THAT(of_score([](Score& s) { s.squared_residual.assign(2, 0.0); }), HasSubstr("is 0 throughout"));
   EXPECT_THAT(of_score([](Score& s) { s.value.pop_back(); }), HasSubstr("a value for each point"));
+  EXPECT_THAT(of_score([](Score& s) { s.effect.pop_back(); }), HasSubstr("an effect for each operating point"));
+  EXPECT_THAT(of_score([](Score& s) { s.effect[0] = nan; }), HasSubstr("/calibration/effect has a value that is not"));
+  EXPECT_THAT(of_score([](Score& s) { s.explained[0] = 1.0; }), HasSubstr("/calibration/explained has a value"));
+  EXPECT_THAT(of_score([](Score& s) { s.explained[1] = -0.1; }), HasSubstr("/calibration/explained has a value"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->reach[1] = 0.0; }),
+              HasSubstr("/calibration/reach has a value that"));
+  EXPECT_THAT(error([](ModelData& m) { m.normal.calibration->point[0] = nan; }), HasSubstr("/calibration/point"));
   EXPECT_THAT(error([](ModelData& m) {
                 m.normal.calibration->clips = 4;
                 m.normal.calibration->scores[0].squared_residual.resize(4);

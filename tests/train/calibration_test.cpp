@@ -89,6 +89,57 @@ const io::CalibrationData::Score& of_nll(const io::CalibrationData& data) {
   throw std::out_of_range("nll");
 }
 
+/// What each recorded speed has of its own, beside a plain course: +60 and -60 in turn.
+double with_its_own(double v) {
+  const double turn = v / 100.0, nearest = std::round(turn);
+  const double own = std::abs(turn - nearest) <= 1e-9 ? (static_cast<int64_t>(nearest) % 2 == 0 ? 60.0 : -60.0) : 0.0;
+  return 1000.0 + 0.2 * v + own;
+}
+
+TEST(Calibration, WhatARecordedSpeedHasOfItsOwnIsTakenOff) {
+  World world;
+  world.mean = with_its_own;
+  const io::CalibrationData data = fitted(recorded(world));
+  const io::CalibrationData::Score& nll = of_nll(data);
+  ASSERT_EQ(data.point.size(), 8U);
+  ASSERT_EQ(nll.effect.size(), 8U);
+  EXPECT_TRUE(std::abs(data.point[2] - 300.0) <= 10.0) << data.point[2];
+  EXPECT_TRUE(std::abs(data.reach[0] - 20.0) <= 5.0) << "twice the estimates' deviation: " << data.reach[0];
+  io::CalibrationData without = data;
+  without.point.clear();
+  without.reach.clear();
+  for (io::CalibrationData::Score& score : without.scores) {
+    score.effect.clear();
+    score.explained.clear();
+  }
+  const Calibration calibration(data, nll), plain(without, of_nll(without));
+  for (const double v : {300.0, 400.0, 500.0, 600.0}) {
+    const Moments own = at(calibration, world, v), apart = at(plain, world, v);
+    EXPECT_TRUE(std::abs(own.mean) <= 0.5) << v << ": " << own.mean;
+    EXPECT_TRUE(std::abs(apart.mean) >= 0.7) << v << ": " << apart.mean;
+    EXPECT_TRUE(own.spread >= 0.7 && own.spread <= 1.6) << v << ": " << own.spread;
+  }
+  // Between two speeds, out of reach of both, nothing changes.
+  for (const double estimate : {350.0, 450.0}) {
+    const double score = 1000.0 + 0.2 * estimate;
+    EXPECT_TRUE(std::abs(calibration.of(score, std::vector<double>{estimate}).score -
+                         plain.of(score, std::vector<double>{estimate}).score) <= 0.25);
+  }
+}
+
+TEST(Calibration, NothingIsTakenOffWhereEachClipHasAValueOfItsOwn) {
+  World world;
+  world.clips = 1;
+  world.values.clear();
+  for (int i = 0; i < 60; ++i) {
+    world.values.push_back(100.0 + 13.0 * i);
+  }
+  const io::CalibrationData data = fitted(recorded(world));
+  EXPECT_TRUE(data.point.empty());
+  EXPECT_TRUE(data.reach.empty());
+  EXPECT_TRUE(of_nll(data).effect.empty());
+}
+
 TEST(Calibration, NormalClipsScoreAboutNothingAtEverySpeed) {
   World world;
   world.copies_reach = 60;

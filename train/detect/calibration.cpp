@@ -12,6 +12,7 @@
 
 #include "io/error.h"
 #include "train/detect/derived_scores.h"
+#include "train/statistics/group_effects.h"
 #include "train/statistics/metrics.h"
 #include "train/statistics/seen.h"
 
@@ -189,6 +190,79 @@ std::vector<size_t> own_scores(const std::vector<flow::Score>& scores, const std
   return own.empty() ? places : own;
 }
 
+/// The groups by the order in which they come.
+std::vector<int64_t> renumbered(std::span<const int64_t> groups) {
+  std::map<int64_t, int64_t> number;
+  std::vector<int64_t> out;
+  for (const int64_t group : groups) {
+    out.push_back(number.try_emplace(group, static_cast<int64_t>(number.size())).first->second);
+  }
+  return out;
+}
+
+/// Of recorded clips, what their score is above its expectation, in spreads.
+std::vector<double> residuals(const io::CalibrationData& data, const io::CalibrationData::Score& score) {
+  const LocalLinear line({static_cast<int64_t>(score.bandwidth.size()), data.estimate, score.value, data.clips},
+                         score.bandwidth, score.squared_residual);
+  std::vector<double> out;
+  for (int64_t i = 0; i < data.clips; ++i) {
+    const LocalFit expected = line.at(line.points().at(i));
+    out.push_back((score.value[static_cast<size_t>(i)] - expected.mean) / expected.spread);
+  }
+  return out;
+}
+
+/// Where the recorded clips' operating points lie by their estimates, and how far an estimate may be from one.
+void place_points(io::CalibrationData& data, std::span<const int64_t> group, const io::Categories& categories) {
+  const size_t clips = group.size(), parameters = data.scores.front().bandwidth.size();
+  const auto points = static_cast<size_t>(*std::max_element(group.begin(), group.end()) + 1);
+  std::vector<double> count(points, 0.0);
+  data.point.assign(points * parameters, 0.0);
+  for (size_t i = 0; i < clips; ++i) {
+    ++count[static_cast<size_t>(group[i])];
+    for (size_t p = 0; p < parameters; ++p) {
+      data.point[static_cast<size_t>(group[i]) * parameters + p] += data.estimate[i * parameters + p];
+    }
+  }
+  for (size_t k = 0; k < data.point.size(); ++k) {
+    data.point[k] /= count[k / parameters];
+  }
+  for (size_t p = 0; p < parameters; ++p) {
+    double squares = 0, low = std::numeric_limits<double>::infinity(), high = -low;
+    for (size_t i = 0; i < clips; ++i) {
+      const double estimate = data.estimate[i * parameters + p];
+      squares += std::pow(estimate - data.point[static_cast<size_t>(group[i]) * parameters + p], 2);
+      low = std::min(low, estimate);
+      high = std::max(high, estimate);
+    }
+    const double deviation = std::sqrt(squares / static_cast<double>(clips - points));
+    constexpr double least = 1e-6;  // of the range, where all estimates of a point are the same
+    data.reach.push_back(!io::categories_of(categories, p).empty()
+                             ? category_bandwidth
+                             : std::max({deviations_in_reach * deviation, least * (high - low), 1e-12}));
+  }
+}
+
+/// What operating points have of their own beyond what their surroundings tell: of each of the recorded clips, `group`
+/// is its point.
+void learn_point_effects(io::CalibrationData& data, std::span<const int64_t> group, const io::Categories& categories) {
+  bool any = false;
+  for (io::CalibrationData::Score& score : data.scores) {
+    GroupEffects effects = group_effects(residuals(data, score), group);
+    any = any || effects.between > 0.0;
+    score.effect = std::move(effects.effect);
+    score.explained = std::move(effects.explained);
+  }
+  if (any) {
+    place_points(data, group, categories);
+    return;
+  }
+  for (io::CalibrationData::Score& score : data.scores) {
+    score.effect.clear();
+    score.explained.clear();
+  }
+}
+
 /// Recorded clips first. `groups`: what is left out together where bandwidths are chosen.
 io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::vector<size_t>& calibrated,
                            std::span<const ReferenceClip> used, std::span<const int64_t> groups,
@@ -209,6 +283,9 @@ io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::ve
     const std::vector<double> chosen = choose_bandwidth(points, groups, asked);
     const LocalLinear line(points, chosen);
     data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
+  }
+  if (!data.scores.empty()) {
+    learn_point_effects(data, renumbered(groups.first(static_cast<size_t>(data.clips))), categories);
   }
   return data;
 }
@@ -339,7 +416,11 @@ std::vector<double> estimate_errors(std::span<const ReferenceClip> clips, const 
 
 Calibration::Calibration(const io::CalibrationData& data, const io::CalibrationData::Score& score)
     : line_({static_cast<int64_t>(score.bandwidth.size()), data.estimate, score.value, data.clips}, score.bandwidth,
-            score.squared_residual) {
+            score.squared_residual),
+      point_(data.point),
+      reach_(data.reach),
+      effect_(score.effect),
+      explained_(score.explained) {
   const LocalPoints& points = line_.points();
   low_.assign(score.bandwidth.size(), std::numeric_limits<double>::infinity());
   high_.assign(score.bandwidth.size(), -std::numeric_limits<double>::infinity());
@@ -349,6 +430,25 @@ Calibration::Calibration(const io::CalibrationData& data, const io::CalibrationD
       high_[p] = std::max(high_[p], points.at(i)[p]);
     }
   }
+}
+
+Calibration::Own Calibration::own(std::span<const double> estimate) const {
+  Own out;
+  double sum = 0;
+  for (size_t g = 0; g < effect_.size(); ++g) {
+    double squares = 0;
+    for (size_t p = 0; p < reach_.size(); ++p) {
+      squares += std::pow((estimate[p] - point_[g * reach_.size() + p]) / reach_[p], 2);
+    }
+    const double weight = std::exp(-0.5 * squares);
+    sum += weight;
+    out.effect += weight * effect_[g];
+    out.explained += weight * explained_[g];
+  }
+  // Between points that lie close an estimate belongs to each in part; far from all of them it belongs to none.
+  out.effect /= std::max(1.0, sum);
+  out.explained /= std::max(1.0, sum);
+  return out;
 }
 
 Calibration::Value Calibration::of(double score, std::span<const double> estimate) const {
@@ -362,7 +462,8 @@ Calibration::Value Calibration::of(double score, std::span<const double> estimat
     out.outside = out.outside || std::abs(estimate[p] - x[p]) > 0.1 * (high_[p] - low_[p]);
   }
   const LocalFit expected = line_.at(x);
-  out.score = (score - expected.mean) / expected.spread;
+  const Own near = own(x);
+  out.score = ((score - expected.mean) / expected.spread - near.effect) / std::sqrt(1.0 - near.explained);
   out.outside = out.outside || expected.sparse;
   return out;
 }

@@ -47,6 +47,10 @@ std::string calibration_fault(const std::vector<std::string>& parameters,
 /// unless a category has too few of its own.
 inline constexpr double category_bandwidth = 0.125;
 
+/// The width of the Gaussian by which an estimate belongs to an operating point, in standard deviations of the
+/// estimates of the clips recorded there: those of new clips scatter more than those of clips that were trained on.
+inline constexpr double deviations_in_reach = 2.0;
+
 /// Calibrates those of the clips' scores, which are `scores`, that have calibrated ones. Points without a finite score
 /// and estimate are left out. What sets copies apart from their clips is taken off the copies: the median over clips of
 /// the mean difference of their copies, for each operating point of the parameters that copies are not moved in, or,
@@ -54,6 +58,7 @@ inline constexpr double category_bandwidth = 0.125;
 /// in a score that is the model's own (in any, if none is), than 5 robust deviations (1.4826 times the median distance)
 /// is left out. Categories are calibrated each by itself (category_bandwidth). Bandwidths as set, one a parameter, or
 /// (empty) by leaving out all that was recorded at one operating point, which the recorded clips there then judge.
+/// What operating points have of their own beyond that is learnt as well (statistics/group_effects.h).
 /// io::DataError: why it cannot be done.
 io::CalibrationData fit_calibration(const std::vector<flow::Score>& scores, const std::vector<std::string>& parameters,
                                     std::span<const ReferenceClip> clips, const std::vector<double>& bandwidth,
@@ -87,8 +92,15 @@ class Calibration {
   Value of(double score, std::span<const double> estimate) const;
 
  private:
+  struct Own {
+    double effect = 0;     ///< what the operating points near an estimate have of their own, in spreads
+    double explained = 0;  ///< the share of the spread's square that knowing them takes away
+  };
+  Own own(std::span<const double> estimate) const;
+
   LocalLinear line_;
   std::vector<double> low_, high_;
+  std::vector<double> point_, reach_, effect_, explained_;  ///< as in io::CalibrationData
 };
 
 }  // namespace evenflow::train
