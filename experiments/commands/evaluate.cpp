@@ -29,7 +29,6 @@
 #include "io/temporary.h"
 #include "train/detect/score.h"
 #include "train/loop/scatter_picture.h"
-#include "train/loop/selection.h"
 #include "train/statistics/seen.h"
 
 namespace evenflow::experiments {
@@ -97,29 +96,6 @@ AllScores read_all(const std::vector<fs::path>& files) {
   return out;
 }
 
-/// What shards were trained on: by the settings of the model if there are any, else every normal training clip.
-void add_shards(TrainingSeen& seen, const std::vector<fs::path>& paths, const io::TrainSettings* settings) {
-  std::vector<io::Shard> files;
-  files.reserve(paths.size());
-  std::vector<const io::Shard*> shards;
-  shards.reserve(paths.size());
-  for (const fs::path& path : paths) {
-    shards.push_back(&files.emplace_back(path));
-  }
-  if (settings == nullptr) {
-    for (const io::Shard& shard : files) {
-      seen.add(shard.clips(), shard.parameter_names(), shard.categories());
-    }
-    return;
-  }
-  train::require_alike(shards);
-  std::vector<io::Clip> clips;
-  for (const auto& [file, clip] : train::clips_to_train_on(shards, *settings).clips) {
-    clips.push_back(files[static_cast<size_t>(file)].clips()[static_cast<size_t>(clip)]);
-  }
-  seen.add(std::move(clips), files.front().parameter_names(), files.front().categories());
-}
-
 /// What the model was trained on, from whatever tells: the model, shards, training clips among the scores.
 TrainingSeen training_seen(const EvaluateArguments& arguments, train::ScoreTable& scores) {
   TrainingSeen seen(scores);
@@ -127,22 +103,14 @@ TrainingSeen training_seen(const EvaluateArguments& arguments, train::ScoreTable
   if (arguments.model) {
     const io::ModelData model = io::read_model(*arguments.model);
     settings = model.config.train;
-    for (size_t p = 0; p < model.condition.names.size(); ++p) {
-      seen.add(model.condition.names[p], model.condition.training_values[p],
-               io::categories_of(model.condition.categories, p));
-    }
+    seen.add(model.condition);
   }
   if (!arguments.training.empty()) {
-    add_shards(seen, arguments.training, settings ? &*settings : nullptr);
+    seen.add_shards(arguments.training, settings ? &*settings : nullptr);
   }
-  if (!seen.values().empty()) {
-    return seen;
+  if (seen.values().empty()) {
+    seen.add_own_clips();
   }
-  std::vector<io::Clip> clips;
-  for (const train::ClipScore& score : scores.clips) {
-    clips.push_back(score.clip);
-  }
-  seen.add(std::move(clips), scores.parameter_names, scores.categories);
   return seen;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <nlohmann/json.hpp>
 
 #include "experiments/console.h"
 #include "experiments/report/comparison.h"
@@ -72,49 +73,61 @@ ComparisonPart training_part(const Comparison& comparison) {
   return part;
 }
 
-ComparisonPart detection_part(const Comparison& comparison) {
-  ComparisonPart part{
-      "How well they detect",
-      fmt::format("On {} and {} that all have; 95 % intervals: of AUC and pAUC by a paired bootstrap over clips, "
-                  "of shares exact. A difference whose interval holds 0 may be chance.",
-                  count_text(comparison.normal, "normal clip"), count_text(comparison.anomalous, "anomalous clip")),
-      {}};
+std::string p_value_text(double p) {
+  return std::isnan(p) ? "-" : p < 0.0001 ? "< 0.0001" : fmt::format("{:.4f}", p);
+}
+
+std::string group_heading(const ComparedGroup& group) {
+  const std::string heading = "How well they detect";
+  return group.kind == "all" ? heading : fmt::format("{} at operating points {} in training", heading, group.kind);
+}
+
+std::string group_caption(const ComparedGroup& group) {
+  const std::string counts = fmt::format("On {} and {}", count_text(group.normal, "normal clip"),
+                                         count_text(group.anomalous, "anomalous clip"));
+  if (group.kind != "all") {
+    return counts + ", read as above.";
+  }
+  return counts +
+         " that all have; 95 % intervals: of AUC and pAUC by a paired bootstrap over clips, of shares exact. A "
+         "difference whose interval holds 0 may be chance; p is DeLong's, of a difference of AUCs as large as this by "
+         "chance alone.";
+}
+
+ComparisonPart detection_part(const ComparedGroup& group) {
+  ComparisonPart part{group_heading(group), group_caption(group), {}};
   size_t first = 0;
-  while (!comparison.detection[first]) {
+  while (!group.detection[first]) {
     ++first;
   }
   const auto add = [&](const std::string& name, const std::function<std::string(const DetectionFigures&)>& cell) {
     std::vector<std::string> row = {name};
-    for (const auto& figures : comparison.detection) {
+    for (const auto& figures : group.detection) {
       row.push_back(figures ? cell(*figures) : "-");
     }
     part.rows.push_back(std::move(row));
   };
   const auto difference = [](const std::optional<train::Interval>& interval) {
-    return interval ? interval_text(*interval, true) : "-";
+    return interval && !std::isnan(interval->low) ? interval_text(*interval, true) : "-";
   };
   const auto share = [](const std::optional<train::Interval>& interval, int64_t count) {
     return interval ? fmt::format("{}: {}", count, interval_text(*interval, false)) : "-";
   };
+  const std::string less = fmt::format("AUC less that of {}", letter_of(first));
   add("by score", [](const DetectionFigures& f) { return f.score; });
   add("AUC %", [](const DetectionFigures& f) { return interval_text(f.auc, false); });
-  add(fmt::format("AUC less that of {}", letter_of(first)),
-      [&](const DetectionFigures& f) { return difference(f.auc_difference); });
+  add(less, [&](const DetectionFigures& f) { return difference(f.auc_difference); });
+  add("the same, DeLong", [&](const DetectionFigures& f) { return f.delong ? difference(f.delong->difference) : "-"; });
+  add("p, DeLong", [](const DetectionFigures& f) { return f.delong ? p_value_text(f.delong->p_value) : "-"; });
   add("pAUC %", [](const DetectionFigures& f) { return interval_text(f.pauc, false); });
-  add(fmt::format("pAUC less that of {}", letter_of(first)),
-      [&](const DetectionFigures& f) { return difference(f.pauc_difference); });
+  add("p" + less, [&](const DetectionFigures& f) { return difference(f.pauc_difference); });
   add("false alarms, in %", [&](const DetectionFigures& f) { return share(f.false_alarm_share, f.false_alarms); });
   add("found, in %", [&](const DetectionFigures& f) { return share(f.found_share, f.found); });
   return part;
 }
 
 bool is_scored(const Comparison& comparison) {
-  for (const auto& figures : comparison.detection) {
-    if (figures) {
-      return true;
-    }
-  }
-  return false;
+  return !comparison.groups.empty();
 }
 
 bool is_trained(const Comparison& comparison) {
@@ -134,8 +147,8 @@ std::vector<ComparisonPart> parts_of(const Comparison& comparison) {
   if (is_trained(comparison)) {
     parts.push_back(training_part(comparison));
   }
-  if (is_scored(comparison)) {
-    parts.push_back(detection_part(comparison));
+  for (const ComparedGroup& group : comparison.groups) {
+    parts.push_back(detection_part(group));
   }
   return parts;
 }
@@ -149,12 +162,43 @@ std::vector<std::string> remarks_on(const Comparison& comparison) {
   if (!is_scored(comparison)) {
     remarks.emplace_back("Nothing was scored; --on SHARD compares how well they detect.");
   }
+  remarks.insert(remarks.end(), comparison.notes.begin(), comparison.notes.end());
   if (comparison.left_out > 0) {
     remarks.push_back(fmt::format(
         "Left out, as not all have {} a finite score of {}: {}.", comparison.left_out == 1 ? "it or" : "them or",
         comparison.left_out == 1 ? "it" : "them", count_text(comparison.left_out, "labelled test clip")));
   }
   return remarks;
+}
+
+nlohmann::json json_number(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(nullptr);
+}
+
+nlohmann::json interval_json(const std::optional<train::Interval>& interval) {
+  if (!interval) {
+    return nullptr;
+  }
+  return {{"value", json_number(interval->value)},
+          {"low", json_number(interval->low)},
+          {"high", json_number(interval->high)}};
+}
+
+nlohmann::json figures_json(const DetectionFigures& figures) {
+  nlohmann::json out = {{"score", figures.score},
+                        {"auc", interval_json(figures.auc)},
+                        {"pauc", interval_json(figures.pauc)},
+                        {"false_alarms", interval_json(figures.false_alarm_share)},
+                        {"found", interval_json(figures.found_share)},
+                        {"auc_difference", interval_json(figures.auc_difference)},
+                        {"auc_difference_delong", nullptr},
+                        {"auc_p", nullptr},
+                        {"pauc_difference", interval_json(figures.pauc_difference)}};
+  if (figures.delong) {
+    out["auc_difference_delong"] = interval_json(figures.delong->difference);
+    out["auc_p"] = json_number(figures.delong->p_value);
+  }
+  return out;
 }
 
 }  // namespace
@@ -179,7 +223,7 @@ std::string to_text(const Comparison& comparison) {
   }
   const std::vector<std::string> remarks = remarks_on(comparison);
   for (size_t i = 0; i < remarks.size(); ++i) {
-    text += fmt::format("{}{}\n", i == 0 ? "\n" : "", remarks[i]);
+    text += fmt::format("{}{}\n", i == 0 ? "\n" : "", io::escaped(remarks[i]));
   }
   for (const std::string& warning : comparison.warnings) {
     text += fmt::format("warning: {}\n", io::escaped(warning));
@@ -219,17 +263,71 @@ std::string to_csv(const Comparison& comparison) {
       add("training", "data_hash", i, run.provenance->data_hash);
       add("training", "version", i, run.provenance->version);
     }
-    if (const auto& figures = comparison.detection[i]) {
-      add("detection", "score", i, figures->score);
-      add_interval("detection", "auc", i, figures->auc);
-      add_interval("detection", "pauc", i, figures->pauc);
-      add_interval("detection", "false_alarms", i, figures->false_alarm_share);
-      add_interval("detection", "found", i, figures->found_share);
-      add_interval("difference", "auc", i, figures->auc_difference);
-      add_interval("difference", "pauc", i, figures->pauc_difference);
+  }
+  for (const ComparedGroup& group : comparison.groups) {
+    const std::string suffix = group.kind == "all" ? "" : "_" + group.kind;
+    const std::string detection = "detection" + suffix, difference = "difference" + suffix;
+    for (size_t i = 0; i < group.detection.size(); ++i) {
+      const auto& figures = group.detection[i];
+      if (!figures) {
+        continue;
+      }
+      add(detection, "score", i, figures->score);
+      add(detection, "normal", i, std::to_string(group.normal));
+      add(detection, "anomalous", i, std::to_string(group.anomalous));
+      add_interval(detection, "auc", i, figures->auc);
+      add_interval(detection, "pauc", i, figures->pauc);
+      add_interval(detection, "false_alarms", i, figures->false_alarm_share);
+      add_interval(detection, "found", i, figures->found_share);
+      add_interval(difference, "auc", i, figures->auc_difference);
+      if (figures->delong) {
+        add_interval(difference, "auc_delong", i, figures->delong->difference);
+        add(difference, "auc_p", i, csv_number(figures->delong->p_value));
+      }
+      add_interval(difference, "pauc", i, figures->pauc_difference);
     }
   }
   return out;
+}
+
+std::string to_json(const Comparison& comparison) {
+  nlohmann::json out;
+  out["runs"] = nlohmann::json::array();
+  for (const ComparedRun& run : comparison.runs) {
+    nlohmann::json entry = {{"name", run.name}};
+    if (run.end) {
+      entry["epochs"] = run.end->epochs;
+      entry["training_loss"] = json_number(run.end->training_loss);
+      entry["held_out_loss"] = json_number(run.end->held_out_loss);
+      entry["least_held_out_loss"] = json_number(run.end->least_held_out_loss);
+    }
+    if (run.provenance) {
+      entry["data_hash"] = run.provenance->data_hash;
+      entry["version"] = run.provenance->version;
+    }
+    out["runs"].push_back(std::move(entry));
+  }
+  out["settings"] = nlohmann::json::array();
+  for (const SettingRow& setting : comparison.settings) {
+    nlohmann::json values = nlohmann::json::array();
+    for (const auto& value : setting.values) {
+      values.push_back(value ? nlohmann::json(*value) : nlohmann::json(nullptr));
+    }
+    out["settings"].push_back({{"key", setting.key}, {"values", std::move(values)}});
+  }
+  out["groups"] = nlohmann::json::array();
+  for (const ComparedGroup& group : comparison.groups) {
+    nlohmann::json runs = nlohmann::json::array();
+    for (const auto& figures : group.detection) {
+      runs.push_back(figures ? figures_json(*figures) : nlohmann::json(nullptr));
+    }
+    out["groups"].push_back(
+        {{"kind", group.kind}, {"normal", group.normal}, {"anomalous", group.anomalous}, {"runs", std::move(runs)}});
+  }
+  out["left_out"] = comparison.left_out;
+  out["notes"] = comparison.notes;
+  out["warnings"] = comparison.warnings;
+  return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string to_page(const Comparison& comparison) {

@@ -11,6 +11,7 @@
 #include "experiments/console.h"
 #include "experiments/report/estimate_quality.h"
 #include "experiments/report/score_notes.h"
+#include "experiments/report/training_seen.h"
 #include "io/error.h"
 #include "io/manifest.h"
 #include "io/text.h"
@@ -23,33 +24,6 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 using Clips = std::vector<train::ClipScore>;
 using Value = std::function<double(const train::ClipScore&)>;
-
-/// What counts as seen; empty if nothing does.
-std::string rule_text(const std::vector<std::string>& names, const train::TrainingPoints& training) {
-  std::string text;
-  std::vector<std::string> unknown;
-  for (const std::string& name : names) {
-    const auto points = training.find(name);
-    if (points == training.end() || points->second.empty()) {
-      unknown.push_back(name);
-      continue;
-    }
-    text += text.empty() ? "Seen in training: " : "; ";
-    text += points->second.are_categories()
-                ? fmt::format("{} {}", name, points->second.text())
-                : fmt::format("{} within {:.3g} of {}", name, points->second.tolerance(), points->second.text());
-  }
-  if (!text.empty()) {
-    text += ".";
-  }
-  if (unknown.empty()) {
-    return text;
-  }
-  return text + fmt::format(
-                    "{}Of {} no training values are known (a model has those of what it carries, which varied): "
-                    "neither seen nor unseen; --training SHARD tells them.",
-                    text.empty() ? "" : " ", io::first_names(unknown));
-}
 
 Merit merit_of(const Clips& clips, const Group& group, const Value& value_of) {
   if (group.normal == 0 || group.anomalous == 0) {
@@ -107,12 +81,10 @@ class Evaluating {
         out_.without_score.push_back(clip.clip.path.string());
       }
     }
-    for (const auto& [name, values] : training) {
-      training_.emplace(name, train::OperatingPoints(values, names_of(name)));
-    }
+    training_ = training_points(table, training);
     combinations_ = train::Combinations(rows, table.parameter_names, training_);
     add_outside();
-    out_.seen_rule = rule_text(table.parameter_names, training_);
+    out_.seen_rule = seen_rule(table.parameter_names, training_);
   }
 
   Evaluation run() {
@@ -129,13 +101,6 @@ class Evaluating {
   }
 
  private:
-  /// The names that a parameter of the table has, if it is a category.
-  std::vector<std::string> names_of(const std::string& parameter) const {
-    const std::vector<std::string>& all = table_.parameter_names;
-    const auto found = std::find(all.begin(), all.end(), parameter);
-    return io::categories_of(table_.categories, static_cast<size_t>(found - all.begin()));
-  }
-
   void add_outside() {
     train::ScoreTable evaluated{table_.parameter_names, {}, {}, clips_, table_.categories, {}};
     train::TrainedNames trained;

@@ -9,6 +9,9 @@
 
 #include "experiments/recordings.h"
 #include "io/error.h"
+#include "io/shard.h"
+#include "io/text.h"
+#include "train/loop/selection.h"
 
 namespace evenflow::experiments {
 
@@ -74,6 +77,78 @@ void TrainingSeen::add_combinations(std::span<const io::Clip> clips, const std::
     }
   }
   rows_.insert(rows_.end(), rows.begin(), rows.end());
+}
+
+void TrainingSeen::add(const io::ConditionData& condition) {
+  for (size_t p = 0; p < condition.names.size(); ++p) {
+    add(condition.names[p], condition.training_values[p], io::categories_of(condition.categories, p));
+  }
+}
+
+void TrainingSeen::add_shards(const std::vector<std::filesystem::path>& paths, const io::TrainSettings* settings) {
+  std::vector<io::Shard> files;
+  files.reserve(paths.size());
+  std::vector<const io::Shard*> shards;
+  shards.reserve(paths.size());
+  for (const std::filesystem::path& path : paths) {
+    shards.push_back(&files.emplace_back(path));
+  }
+  if (settings == nullptr) {
+    for (const io::Shard& shard : files) {
+      add(shard.clips(), shard.parameter_names(), shard.categories());
+    }
+    return;
+  }
+  train::require_alike(shards);
+  std::vector<io::Clip> clips;
+  for (const auto& [file, clip] : train::clips_to_train_on(shards, *settings).clips) {
+    clips.push_back(files[static_cast<size_t>(file)].clips()[static_cast<size_t>(clip)]);
+  }
+  add(std::move(clips), files.front().parameter_names(), files.front().categories());
+}
+
+void TrainingSeen::add_own_clips() {
+  std::vector<io::Clip> clips;
+  for (const train::ClipScore& score : table_.clips) {
+    clips.push_back(score.clip);
+  }
+  add(std::move(clips), table_.parameter_names, table_.categories);
+}
+
+train::TrainingPoints training_points(const train::ScoreTable& table, const TrainingValues& training) {
+  const std::vector<std::string>& all = table.parameter_names;
+  train::TrainingPoints points;
+  for (const auto& [name, values] : training) {
+    const auto p = static_cast<size_t>(std::find(all.begin(), all.end(), name) - all.begin());
+    points.emplace(name, train::OperatingPoints(values, io::categories_of(table.categories, p)));
+  }
+  return points;
+}
+
+std::string seen_rule(const std::vector<std::string>& names, const train::TrainingPoints& training) {
+  std::string text;
+  std::vector<std::string> unknown;
+  for (const std::string& name : names) {
+    const auto points = training.find(name);
+    if (points == training.end() || points->second.empty()) {
+      unknown.push_back(name);
+      continue;
+    }
+    text += text.empty() ? "Seen in training: " : "; ";
+    text += points->second.are_categories()
+                ? fmt::format("{} {}", name, points->second.text())
+                : fmt::format("{} within {:.3g} of {}", name, points->second.tolerance(), points->second.text());
+  }
+  if (!text.empty()) {
+    text += ".";
+  }
+  if (unknown.empty()) {
+    return text;
+  }
+  return text + fmt::format(
+                    "{}Of {} no training values are known (a model has those of what it carries, which varied): "
+                    "neither seen nor unseen; --training SHARD tells them.",
+                    text.empty() ? "" : " ", io::first_names(unknown));
 }
 
 }  // namespace evenflow::experiments

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@
 namespace evenflow::experiments {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -249,10 +251,88 @@ std::vector<train::ClipScore> noisier(std::vector<train::ClipScore> clips) {
   return clips;
 }
 
+std::string refusal_of(const std::vector<ComparedRun>& runs, const CompareOptions& options = {}) {
+  try {
+    compare(runs, options);
+  } catch (const io::DataError& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+/// The clips at speeds of 100 to 400 in turn, and a table whose training has some of them.
+std::vector<train::ClipScore> at_four_speeds(std::vector<train::ClipScore> clips) {
+  for (size_t i = 0; i < clips.size(); ++i) {
+    clips[i].clip.parameter = {100.0 * static_cast<double>(1 + i % 4)};
+  }
+  return clips;
+}
+ComparedRun trained_at(const std::string& name, std::vector<train::ClipScore> clips, std::vector<double> speeds) {
+  ComparedRun run = table_of(name, std::move(clips));
+  run.scores->parameter_names = {"speed"};
+  if (!speeds.empty()) {
+    run.training["speed"] = std::move(speeds);
+  }
+  return run;
+}
+
+TEST(Comparison, TellsSeenFromUnseenOperatingPoints) {
+  const std::vector<train::ClipScore> a = at_four_speeds(three_machines());
+  const std::vector<train::ClipScore> b = noisier(a);
+  const auto at = [&](const std::function<bool(double)>& wanted) {
+    Scored scored;
+    for (const train::ClipScore& clip : a) {
+      if (wanted(clip.clip.parameter[0])) {
+        (clip.clip.label == 1 ? scored.anomalous : scored.normal).push_back(clip.score);
+      }
+    }
+    return scored;
+  };
+  // b.csv's model carries no parameter and says nothing of its training.
+  const Comparison comparison = compare({trained_at("a.csv", a, {100, 200, 400}), trained_at("b.csv", b, {})});
+  ASSERT_EQ(comparison.groups.size(), 3U);
+  const ComparedGroup &seen = comparison.groups[1], &unseen = comparison.groups[2];
+  EXPECT_EQ(seen.kind, "seen");
+  EXPECT_EQ(unseen.kind, "unseen");
+  EXPECT_NEAR(seen.detection[0]->auc.value, plain_auc(at([](double v) { return v != 300; })), 1e-12);
+  EXPECT_NEAR(unseen.detection[0]->auc.value, plain_auc(at([](double v) { return v == 300; })), 1e-12);
+  EXPECT_EQ(unseen.normal + unseen.anomalous, 60);
+  ASSERT_TRUE(unseen.detection[1]->delong);
+  EXPECT_NEAR(unseen.detection[1]->delong->difference.value,
+              unseen.detection[1]->auc.value - unseen.detection[0]->auc.value, 1e-12);
+  EXPECT_THAT(to_text(comparison),
+              AllOf(HasSubstr("at operating points unseen in training\nOn "),
+                    HasSubstr("Seen in training: speed within 10 of 100, 200 and 400."), HasSubstr("p, DeLong")));
+  EXPECT_THAT(to_csv(comparison),
+              AllOf(HasSubstr("\ndetection_unseen,auc,a.csv,"), HasSubstr("\ndifference,auc_p,b.csv,"),
+                    HasSubstr("\ndifference_unseen,auc_delong,b.csv,")));
+
+  // 400 was seen by one of them: those clips are in neither group.
+  const Comparison differing = compare({trained_at("a.csv", a, {100, 200, 400}), trained_at("b.csv", b, {100, 200})});
+  EXPECT_EQ(differing.groups[1].normal + differing.groups[1].anomalous, 120);
+  EXPECT_EQ(differing.groups[2].normal + differing.groups[2].anomalous, 60);
+  EXPECT_THAT(to_text(differing), HasSubstr("others do not: 60 clips."));
+  EXPECT_EQ(compare({trained_at("a.csv", a, {100, 200, 300, 400}), trained_at("b.csv", b, {})}).groups.size(), 1U);
+}
+
+TEST(Comparison, IsJson) {
+  const std::vector<train::ClipScore> a = three_machines();
+  const Comparison comparison = compare({table_of("a.csv", a), table_of("b\xff.csv", noisier(a))});
+  const nlohmann::json json = nlohmann::json::parse(to_json(comparison));
+  const DetectionFigures& figures = *comparison.groups[0].detection[1];
+  const nlohmann::json& told = json.at("groups").at(0).at("runs").at(1);
+  EXPECT_EQ(told.at("auc").at("value"), figures.auc.value);
+  EXPECT_EQ(told.at("auc_difference_delong").at("low"), figures.delong->difference.low);
+  EXPECT_EQ(told.at("auc_p"), figures.delong->p_value);
+  EXPECT_TRUE(json.at("groups").at(0).at("runs").at(0).at("auc_p").is_null());
+  EXPECT_EQ(json.at("runs").at(0).at("name"), "a.csv");
+}
+
 TEST(Comparison, IntervalsAreThoseOfAPlainBootstrap) {
   const std::vector<train::ClipScore> a = three_machines();
   std::vector<train::ClipScore> b = noisier(a);
-  const Comparison comparison = compare({table_of("a.csv", a), table_of("b.csv", b)}, "", {.resamples = 4000});
+  const Comparison comparison =
+      compare({table_of("a.csv", a), table_of("b.csv", b)}, {.bootstrap = {.resamples = 4000}});
   std::reverse(b.begin(), b.end());  // in the order of a again
   std::array<std::vector<size_t>, 2> of_label;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -278,13 +358,13 @@ TEST(Comparison, IntervalsAreThoseOfAPlainBootstrap) {
     EXPECT_NEAR(interval.low, low, 0.12 * (high - low));
     EXPECT_NEAR(interval.high, high, 0.12 * (high - low));
   };
-  ASSERT_TRUE(comparison.detection[1] && comparison.detection[1]->auc_difference);
-  EXPECT_EQ(comparison.normal, 144);
-  EXPECT_EQ(comparison.anomalous, 96);
-  expect_bounds(comparison.detection[1]->auc, auc);
-  expect_bounds(*comparison.detection[1]->auc_difference, differences);
-  EXPECT_FALSE(comparison.detection[0]->auc_difference);
-  EXPECT_EQ(comparison.detection[1]->score, "nll");
+  ASSERT_TRUE(comparison.groups[0].detection[1] && comparison.groups[0].detection[1]->auc_difference);
+  EXPECT_EQ(comparison.groups[0].normal, 144);
+  EXPECT_EQ(comparison.groups[0].anomalous, 96);
+  expect_bounds(comparison.groups[0].detection[1]->auc, auc);
+  expect_bounds(*comparison.groups[0].detection[1]->auc_difference, differences);
+  EXPECT_FALSE(comparison.groups[0].detection[0]->auc_difference);
+  EXPECT_EQ(comparison.groups[0].detection[1]->score, "nll");
 }
 
 TEST(Comparison, MeetsTheSameClipsOnly) {
@@ -293,36 +373,45 @@ TEST(Comparison, MeetsTheSameClipsOnly) {
   b.pop_back();
   b.front().score = none;
   b.push_back(clip_of("fan", "source", 1, 3, 99));
-  const Comparison comparison = compare({table_of("a.csv", a), table_of("b.csv", b)}, "");
-  EXPECT_EQ(comparison.normal + comparison.anomalous, 238);
+  const std::vector<ComparedRun> tables = {table_of("a.csv", a), table_of("b.csv", b)};
+  EXPECT_THAT(refusal_of(tables), HasSubstr("'a.csv' has 1 labelled test clip that 'b.csv' lacks, the first "
+                                            "'fan_0.wav'; score the same inputs, or add --common"));
+  EXPECT_THAT(refusal_of({tables[1], tables[0], tables[0]}), HasSubstr("'b.csv' has 1 labelled test clip"));
+  const Comparison comparison = compare(tables, {.common_only = true});
+  EXPECT_EQ(comparison.groups[0].normal + comparison.groups[0].anomalous, 238);
   EXPECT_EQ(comparison.left_out, 2);
   EXPECT_THAT(to_text(comparison), HasSubstr("2 labelled test clips"));
-  ASSERT_TRUE(comparison.detection[0]->false_alarm_share);
-  EXPECT_EQ(comparison.detection[0]->false_alarm_share->value,
-            static_cast<double>(comparison.detection[0]->false_alarms) / static_cast<double>(comparison.normal));
+  ASSERT_TRUE(comparison.groups[0].detection[0]->false_alarm_share);
+  EXPECT_EQ(comparison.groups[0].detection[0]->false_alarm_share->value,
+            static_cast<double>(comparison.groups[0].detection[0]->false_alarms) /
+                static_cast<double>(comparison.groups[0].normal));
 }
 
 TEST(Comparison, ByAnotherScoreDecisionsDoNotCount) {
   const std::vector<train::ClipScore> a = three_machines();
-  const Comparison comparison = compare({table_of("a.csv", a), table_of("b.csv", noisier(a))}, "score_zc");
-  EXPECT_LT(comparison.detection[0]->auc.value, 0.5) << "score_zc is nll turned round";
-  EXPECT_FALSE(comparison.detection[0]->false_alarm_share);
-  EXPECT_THROW(compare({table_of("a.csv", a), table_of("b.csv", a)}, "score_scatter"), io::DataError);
+  const Comparison comparison = compare({table_of("a.csv", a), table_of("b.csv", noisier(a))}, {.score = "score_zc"});
+  EXPECT_LT(comparison.groups[0].detection[0]->auc.value, 0.5) << "score_zc is nll turned round";
+  EXPECT_FALSE(comparison.groups[0].detection[0]->false_alarm_share);
+  EXPECT_THROW(compare({table_of("a.csv", a), table_of("b.csv", a)}, {.score = "score_scatter"}), io::DataError);
 }
 
 TEST(Comparison, RefusesWhatCannotBePaired) {
   const std::vector<train::ClipScore> a = three_machines();
-  const auto refusal = [&](const std::vector<train::ClipScore>& b) -> std::string {
-    try {
-      compare({table_of("a.csv", a), table_of("b.csv", b)}, "");
-    } catch (const io::DataError& error) {
-      return error.what();
-    }
-    return "nothing";
+  const auto refusal = [&](const std::vector<train::ClipScore>& b) {
+    return refusal_of({table_of("a.csv", a), table_of("b.csv", b)}, {.common_only = true});
   };
   std::vector<train::ClipScore> b = a;
   b[3].clip.label = 1 - b[3].clip.label;
   EXPECT_THAT(refusal(b), HasSubstr("'fan_3.wav' is normal in 'a.csv' and anomalous in 'b.csv'"));
+  EXPECT_THAT(refusal_of({trained_at("a.csv", at_four_speeds(a), {}), trained_at("b.csv",
+                                                                                 [&] {
+                                                                                   std::vector<train::ClipScore> other =
+                                                                                       at_four_speeds(a);
+                                                                                   other[5].clip.parameter = {350};
+                                                                                   return other;
+                                                                                 }(),
+                                                                                 {})}),
+              HasSubstr("clip 'fan_5.wav' has speed 200 in 'a.csv' and 350 in 'b.csv'"));
   b = a;
   b.push_back(a[7]);
   EXPECT_THAT(refusal(b), HasSubstr("'fan_7.wav' stands twice in the scores of 'b.csv'"));
@@ -343,7 +432,7 @@ TEST(Comparison, ShowsTheSettingsThatDifferAndWarns) {
   second.name = "runs/b";
   second.config->model.hidden += 1;
   second.provenance->data_hash = "22";
-  const Comparison comparison = compare({first, second}, "");
+  const Comparison comparison = compare({first, second});
   ASSERT_EQ(comparison.settings.size(), 1U);
   EXPECT_EQ(comparison.settings[0].key, "model.hidden");
   EXPECT_NE(comparison.settings[0].values[0], comparison.settings[0].values[1]);
@@ -353,7 +442,7 @@ TEST(Comparison, ShowsTheSettingsThatDifferAndWarns) {
   EXPECT_THAT(to_page(comparison), HasSubstr("different data"));
   second = first;
   second.name = "runs/c";
-  EXPECT_THAT(to_text(compare({first, second}, "")), HasSubstr("No setting differs."));
+  EXPECT_THAT(to_text(compare({first, second})), HasSubstr("No setting differs."));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 /// Three machines as DCASE names their recordings, 100 mm/s being the source domain and all else the target; shards,
 /// models and scores of them. Made once.
@@ -256,6 +257,10 @@ TEST(Compare, ShowsRunsSideBySide) {
   const Outcome piped = run(command + Words{"--out", "-"});
   expect_done(Outcome{piped.code, piped.out, ""});
   EXPECT_EQ(piped.out, get(folder / "c.csv"));
+  const Outcome json = run(command + Words{"--json"});
+  EXPECT_EQ(json.code, 0);
+  EXPECT_THAT(json.out, AllOf(StartsWith("{\n"), HasSubstr("\"auc_p\": "), HasSubstr("\"kind\": \"unseen\"")));
+  EXPECT_THAT(outcome.out, HasSubstr("at operating points unseen in training"));
 
   expect_done(run({"score", "--model", folder / "other/model.h5", world.shard(), "--out", folder / "other.csv"}));
   const Outcome tables = run({"compare", world.scores(), folder / "other.csv", "--score", "nll"});
