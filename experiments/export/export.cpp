@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "experiments/export/logmel_graph.h"
 #include "experiments/export/model_graph.h"
@@ -13,6 +14,8 @@
 #include "io/config.h"
 #include "io/error.h"
 #include "io/version.h"
+#include "train/detect/decision.h"
+#include "train/statistics/conformal.h"
 
 namespace evenflow::experiments::onnx {
 namespace {
@@ -74,6 +77,15 @@ void describe(Graph& graph, const train::Detector& detector) {
                                    {"method", model.threshold.method},
                                    {"quantile", model.threshold.quantile}}
                                   .dump());
+  if (const std::span<const double> normal = train::normal_scores(model, detector.score_name()); !normal.empty()) {
+    graph.describe("p_value", json{{"score", detector.score_name()},
+                                   {"clips", normal.size()},
+                                   {"least", train::conformal_p_value(normal, std::numeric_limits<double>::infinity())},
+                                   {"source", model.conformal->source},
+                                   {"date", model.conformal->date},
+                                   {"data_hash", model.conformal->data_hash}}
+                                  .dump());
+  }
   graph.describe("provenance", json{{"version", from.version},
                                     {"commit", from.commit},
                                     {"data_hash", from.data_hash},
@@ -148,6 +160,13 @@ void add_clip_outputs(Graph& graph, const train::Detector& detector, const Windo
   graph.output({"score", Element::float64, {}, fmt::format("the score that decides: {}", detector.score_name())},
                clip.score);
   graph.output({"decision", Element::int64, {}, "1 anomalous, 0 normal, -1 no decision"}, clip.decision);
+  if (clip.p_value) {
+    graph.output({"p_value",
+                  Element::float64,
+                  {},
+                  "how rarely a normal clip scores so high, judged by normal clips that were not trained on"},
+                 *clip.p_value);
+  }
   if (clip.outside_calibration) {
     graph.output({"outside_calibration",
                   Element::int64,

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "io/error.h"
+#include "train/detect/decision.h"
 #include "train/detect/derived_scores.h"
 
 namespace evenflow::experiments::onnx {
@@ -146,6 +148,15 @@ Value add_names(Graph& graph, const WindowValues& windows, int64_t parameters, C
   return graph.any(unlike.size() > 1 ? graph.concatenate(unlike, 0) : unlike.front());
 }
 
+/// How rarely a normal clip scores so high (train/statistics/conformal.h); NaN of a score that is not finite.
+Value add_p_value(Graph& graph, std::span<const double> normal, const Value& score) {
+  const auto clips = static_cast<int64_t>(normal.size());
+  const Value as_high = graph.node("GreaterOrEqual", {graph.tensor(normal, {clips}, "normal_scores"), score});
+  const Value count = graph.reduce("ReduceSum", graph.cast(as_high, Element::float64), {0});
+  const Value p = graph.divide(graph.add(graph.number(1.0), count), graph.number(static_cast<double>(clips) + 1.0));
+  return graph.either(graph.finite(score), p, not_a_number(graph));
+}
+
 }  // namespace
 
 ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowValues& windows) {
@@ -179,6 +190,10 @@ ClipValues add_clip(Graph& graph, const train::Detector& detector, const WindowV
   if (!std::isnan(model.threshold.value)) {
     const Value above = graph.node("Greater", {clip.score, graph.number(model.threshold.value)});
     clip.decision = graph.either(graph.finite(clip.score), graph.cast(above, Element::int64), none);
+  }
+  if (const std::span<const double> normal = train::normal_scores(model, detector.score_name()); !normal.empty()) {
+    const Scope of_p_value(graph, "p_value");
+    clip.p_value = add_p_value(graph, normal, clip.score);
   }
   return clip;
 }

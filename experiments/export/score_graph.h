@@ -20,6 +20,7 @@ struct ClipValues {
   std::vector<Value> posteriors, probabilities;       ///< of each name: [C], and the estimate's of it []
   Value score;                                        ///< the one that decides
   Value decision;                                     ///< int64: 1 anomalous, 0 normal, -1 none
+  std::optional<Value> p_value;                       ///< of the score that decides; none: no normal clips to judge by
   std::optional<Value> outside_calibration;           ///< int64, 1, 0 or, where nothing is calibrated, -1; none
                                                       ///< of a model that calibrates nothing and knows no names
 };

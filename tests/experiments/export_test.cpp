@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <functional>
@@ -12,9 +13,11 @@
 #include "experiments/process.h"
 #include "flow/factory.h"
 #include "io/error.h"
+#include "io/model_file.h"
 #include "kernels/random.h"
 #include "tests/experiments/program.h"
 #include "tests/experiments/small_world.h"
+#include "train/detect/score_table.h"
 
 namespace evenflow::experiments::test {
 namespace {
@@ -221,6 +224,8 @@ struct Exported {
   explicit Exported(const Case& of) : detector(model_of(of), "cpu", 1), clips(onnx::own_clips(detector)) {
     io::ModelData model = model_of(of);
     add_normal_data(model, clips);
+    detector = train::Detector(model, "cpu", 1);
+    add_conformal_data(model);
     detector = train::Detector(std::move(model), "cpu", 1);
     onnx::ParityClip odd = clips.back();
     odd.name = "frames further off";
@@ -232,6 +237,30 @@ struct Exported {
     odd.frames[odd.frames.size() / 2] = std::numeric_limits<float>::quiet_NaN();
     clips.push_back(odd);
   }
+  /// Of every score, normal clips about what the given ones have, each of theirs among them.
+  void add_conformal_data(io::ModelData& model) {
+    model.conformal.emplace();
+    model.conformal->source = "normal clips of a test";
+    for (size_t s = 0; s < detector.scores().size(); ++s) {
+      std::vector<double> values;
+      for (const onnx::ParityClip& clip : clips) {
+        const double score = program_score(clip).scores[s];
+        for (const double off : {-1.0, 0.0, 0.5, 3.0}) {
+          values.push_back(std::isfinite(score) ? score + off : off);
+        }
+      }
+      std::sort(values.begin(), values.end());
+      model.conformal->scores.push_back({detector.scores()[s].name, std::move(values)});
+    }
+    model.conformal->clips = static_cast<int64_t>(model.conformal->scores.front().values.size());
+  }
+
+  train::ClipScore program_score(const onnx::ParityClip& clip) {
+    io::Clip known;
+    known.parameter = clip.parameters;
+    return detector.score(known, clip.frames);
+  }
+
   train::Detector detector;
   std::vector<onnx::ParityClip> clips;
 };
@@ -265,7 +294,8 @@ TEST_P(ExportedModel, GivesWhatTheProgramGives) {
     for (const flow::Score& score : of.detector.scores()) {
       EXPECT_THAT(outputs, Contains(score.name));
     }
-    EXPECT_THAT(outputs, AllOf(Contains("zc"), Contains("decision"), Contains("score")));
+    EXPECT_THAT(outputs, AllOf(Contains("zc"), Contains("decision"), Contains("score"), Contains("p_value")));
+    EXPECT_THAT(get(folder_ / "graph.onnx"), HasSubstr("normal clips of a test"));
     for (size_t p = 0; p < GetParam().parameters; ++p) {
       if (GetParam().categories_of(p) > 0) {
         const std::string name = fmt::format("name_{}", p);
@@ -315,11 +345,23 @@ TEST(Parity, TellsModelsApart) {
   put(folder / "graph.onnx", graph->bytes());
   onnx::Runtime runtime;
   runtime.load(folder / "graph.onnx");
-  double worst = 0;
-  for (const onnx::ParityError& error : runtime.compare(*graph, changed, one.clips)) {
-    worst = std::max(worst, error.relative);
+  const auto worst = [&](train::Detector& detector, const std::string& output) {
+    double most = 0;
+    for (const onnx::ParityError& error : runtime.compare(*graph, detector, one.clips)) {
+      most = std::max(most, output.empty() || error.output == output ? error.relative : 0.0);
+    }
+    return most;
+  };
+  EXPECT_GT(worst(changed, ""), 1e-4);
+  EXPECT_EQ(worst(one.detector, "p_value"), 0.0);
+  // Another clip among those that p-values rest on.
+  io::ModelData judged = one.detector.model();
+  for (io::ConformalData::Score& score : judged.conformal->scores) {
+    score.values.push_back(1e9);
   }
-  EXPECT_GT(worst, 1e-4);
+  train::Detector by_others(judged, "cpu", 1);
+  EXPECT_GT(worst(by_others, "p_value"), 1e-3);
+  EXPECT_LT(worst(by_others, "score"), 1e-5);
 }
 
 class Export : public ::testing::Test {
@@ -338,6 +380,47 @@ TEST_F(Export, WritesBothGraphsAndSaysHowNearTheyAre) {
   // Its own graph it replaces.
   EXPECT_EQ(run(words({"--onnx", folder_ / "a.onnx"})).code, 0);
   EXPECT_THAT(run({"info", folder_ / "a.onnx"}).out, AllOf(HasSubstr("ONNX"), HasSubstr("opset"), HasSubstr("nll")));
+}
+
+/// After calibrate, for either kind of coupling: what `score` writes of recordings, once more by the graph alone.
+TEST_F(Export, PValuesAreThoseOfScore) {
+  if (const std::string why = onnx::why_no_runtime(); !why.empty()) {
+    GTEST_SKIP() << why;
+  }
+  const SmallWorld& world = SmallWorld::get();
+  expect_done(
+      run({"synth", folder_ / "normals", "--train-clips", "0", "--test-velocities", "100,300", "--test-distances",
+           "100", "--normal-clips", "14", "--anomaly-clips", "2", "--duration", "0.4", "--seed", "5"}));
+  expect_done(run(world.train_words(folder_ / "additive", "1") + Words{"--model.coupling", "additive"}));
+  for (const std::string& trained : {world.model(), folder_ / "additive/model.h5"}) {
+    SCOPED_TRACE(trained);
+    const std::string model = folder_ / "m.h5", table = folder_ / "s.csv";
+    const Words calibrate = {"calibrate",      trained, "--on",  folder_ / "normals/manifest.csv",
+                             "--false-alarms", "0.2",   "--out", model};
+    expect_done(run(calibrate + Words{"--force"}));
+    expect_done(run({"export", model, "--from-sound", folder_ / "a.onnx"}));
+    expect_done(run({"score", "--model", model, world.manifest(), "--split", "test", "--out", table}));
+    std::string expected;
+    Words words = {python(), "-c",
+                   "import sys, json, wave, numpy, onnxruntime\n"
+                   "session = onnxruntime.InferenceSession(sys.argv[1])\n"
+                   "about = json.loads(session.get_modelmeta().custom_metadata_map['p_value'])\n"
+                   "print(about['score'], about['clips'])\n"
+                   "for name in sys.argv[2:]:\n"
+                   "  with wave.open(name) as clip: raw = clip.readframes(clip.getnframes())\n"
+                   "  samples = numpy.frombuffer(raw, '<i2').astype(numpy.float32) / 32768\n"
+                   "  print('%.6f %d' % tuple(session.run(['p_value', 'decision'], {'samples': samples})))",
+                   folder_ / "a.onnx"};
+    const train::ScoreTable scores = train::read_scores(table);
+    for (const train::ClipScore& clip : scores.clips) {
+      words.push_back(world.rails() + "/" + clip.clip.path.string());
+      expected += fmt::format("{:.6f} {}\n", clip.p_value, clip.decision);
+    }
+    ASSERT_EQ(scores.clips.size(), 8U);
+    const ProgramOutput said = run_program(words);
+    const std::string deciding = io::read_model(model).threshold.score;
+    EXPECT_EQ(said.out, deciding + " 28\n" + expected) << said.err;
+  }
 }
 
 TEST_F(Export, RefusesWhatCannotBe) {
