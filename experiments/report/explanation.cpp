@@ -172,12 +172,31 @@ Peak densest(const Explanation& e, const io::FrontendSettings& frontend) {
   return {static_cast<double>(frame) * frame_s(frontend), 0.5 * (hz.low_hz + hz.high_hz)};
 }
 
+std::string compared_text(const Explanation& e, const io::ConditionData& condition) {
+  std::string estimates;
+  for (size_t p = 0; p < e.known.size(); ++p) {
+    if (e.known[p] == Explanation::Known::spectrum) {
+      estimates += fmt::format("{}{} = {:.4g}", estimates.empty() ? "" : ", ", condition.names[p], e.clip.estimate[p]);
+    }
+  }
+  if (estimates.empty()) {
+    return estimates;
+  }
+  return fmt::format(
+      "Normal clips{} have this spectrum, {:.1f} dB {}, so it was compared with those; the estimate, {}, goes with the "
+      "level. --at says the operating point",
+      e.where, std::abs(e.louder_db), e.louder_db < 0 ? "louder" : "quieter", estimates);
+}
+
 std::string explanation_text(const Explanation& e, const io::ModelData& model) {
   std::string text = fmt::format("{}: {} {:.6g}, {}\n", io::escaped(e.clip.clip.path.string()), e.score, e.value,
                                  decision_text(e, model));
   text += fmt::format("  {}.\n", e.sentence());
   for (size_t i = 1; i < e.findings.size(); ++i) {
     text += fmt::format("  Also {}.\n", train::text_of(e.findings[i], e.where));
+  }
+  if (const std::string compared = compared_text(e, model.condition); !compared.empty()) {
+    text += fmt::format("  {}.\n", io::escaped(compared));
   }
   if (e.expected && e.expected->outside) {
     text += "  The operating point lies outside of the normal clips'; it was compared with the nearest.\n";
@@ -211,6 +230,14 @@ std::string explanation_json(const Explanation& e, const io::ModelData& model) {
                          {"value", e.value},
                          {"sentence", e.sentence()},
                          {"where", e.where}};
+  json["compared_at"] = nlohmann::json::array();
+  for (size_t p = 0; p < e.known.size(); ++p) {
+    constexpr const char* names[] = {"given", "estimate", "spectrum"};
+    json["compared_at"].push_back(
+        {{"name", model.condition.names[p]},
+         {"value", json_value(e.expected->at[p], io::categories_of(model.condition.categories, p))},
+         {"from", names[static_cast<size_t>(e.known[p])]}});
+  }
   const bool decides = e.score == model.threshold.score && !std::isnan(model.threshold.value);
   json["threshold"] = decides ? nlohmann::json(model.threshold.value) : nlohmann::json(nullptr);
   json["decision"] = decides ? nlohmann::json(e.value > model.threshold.value ? 1 : 0) : nlohmann::json(nullptr);

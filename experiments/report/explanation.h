@@ -9,6 +9,9 @@
 
 namespace evenflow::experiments {
 
+/// What the clip was compared with in place of the estimate, a sentence; empty: with the estimate or what was given.
+std::string compared_text(const train::Explanation& explanation, const io::ConditionData& condition);
+
 /// A few lines, each ended: score and decision, what stands out, where the score comes from, the operating point, the
 /// nearest normal clips.
 std::string explanation_text(const train::Explanation& explanation, const io::ModelData& model);

@@ -214,6 +214,9 @@ class ExplanationPage {
       }
       page_.list(items);
     }
+    if (const std::string compared = compared_text(e_, model_.condition); !compared.empty()) {
+      page_.paragraph(compared + ".");
+    }
     if (e_.expected && e_.expected->outside) {
       page_.paragraph(
           "The operating point lies outside of the normal clips', so the clip was compared with the nearest.");

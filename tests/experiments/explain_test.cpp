@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "tests/experiments/small_world.h"
@@ -13,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -62,6 +67,91 @@ TEST(Explain, ThePageHoldsAllItShows) {
   put(page, "years of work\n");
   expect_refused(run(words), 2, {page, "--force"});
   expect_done(run(words + Words{"--force"}));
+}
+
+/// 16 bits, one channel, as synth writes them.
+class Samples {
+ public:
+  explicit Samples(std::string wav) : wav_(std::move(wav)) {}
+  size_t size() const { return (wav_.size() - head) / 2; }
+  void change(const std::function<double(size_t, double)>& changed) {
+    for (size_t i = 0; i < size(); ++i) {
+      int16_t value = 0;
+      std::memcpy(&value, wav_.data() + head + 2 * i, 2);
+      const double scaled = std::clamp(std::round(changed(i, value)), -32768.0, 32767.0);
+      value = static_cast<int16_t>(scaled);
+      std::memcpy(wav_.data() + head + 2 * i, &value, 2);
+    }
+  }
+  const std::string& wav() const { return wav_; }
+
+ private:
+  static constexpr size_t head = 44;
+  std::string wav_;
+};
+
+// A model hears a louder machine as a faster one, whose normal sound gave the wrong words.
+TEST(Explain, NamesWhatItIsWhetherTheSpeedIsSaidOrNot) {
+  const Folder folder;
+  const std::string rails = folder / "rails", shard = folder / "s.h5", config = folder / "c.toml",
+                    model = "run/model.h5";
+  put(config,
+      "[window]\nwindow_frames = 8\nwindow_hop_frames = 4\n[model]\nblocks = 1\nsteps = 2\nhidden = 8\n"
+      "[train]\nbatch = 16\nthreads = 1\nlearning_rate = 1e-3\n");
+  expect_done(run({"synth", rails, "--train-velocities", "100,200,300,400,500,600", "--test-velocities", "250,350",
+                   "--train-distances", "500", "--test-distances", "500", "--train-clips", "6", "--normal-clips", "1",
+                   "--anomaly-clips", "1", "--duration", "2"}));
+  expect_done(run({"prepare", rails + "/manifest.csv", "--out", shard, "--config", config}));
+  expect_done(run({"train", shard, "--run", folder / "run", "--config", config, "--epochs", "6"}));
+  struct Change {
+    std::string kind, word;
+    std::function<double(size_t, double)> samples;
+  };
+  uint64_t state = 1;
+  const std::vector<Change> changes = {
+      {"level", "the level of the whole spectrum is 1? ?[0-9]+ dB above", [](size_t, double x) { return 4.0 * x; }},
+      {"level", "the level of the whole spectrum is 1? ?[0-9]+ dB below", [](size_t, double x) { return 0.2 * x; }},
+      {"tone", "a tone between 2\\.",
+       [](size_t i, double x) {
+         return x + 1500.0 * std::sin(static_cast<double>(i) * 2.0 * 3.14159265 * 2600 / 16000);
+       }},
+      {"burst", "a burst at (0\\.9|1\\.0)", [&](size_t i, double x) {
+         state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+         const double noise = static_cast<double>(state >> 40U) / static_cast<double>(1U << 24U) - 0.5;
+         return x + (i >= 16000 && i < 17000 ? 12000.0 * noise : 0.0);
+       }}};
+  for (const std::string speed : {"250", "350"}) {
+    const std::string clip = rails + "/test/normal_0" + speed + "mm_s_500mm_00.wav";
+    for (const Change& change : changes) {
+      Samples samples(get(clip));
+      samples.change(change.samples);
+      put(folder / "c.wav", samples.wav());
+      const Words words = {"explain", folder / model, folder / "c.wav", "--json"};
+      for (const bool said : {true, false}) {
+        SCOPED_TRACE(speed + " " + change.word + (said ? " said" : " not said"));
+        const Outcome outcome = run(said ? words + Words{"--at", "velocity_mm_s=" + speed} : words);
+        ASSERT_EQ(outcome.code, 0) << outcome.err;
+        const nlohmann::json json = nlohmann::json::parse(outcome.out);
+        ASSERT_FALSE(json["findings"].empty());
+        EXPECT_EQ(json["findings"][0]["kind"], change.kind) << json["findings"].dump(1);
+        EXPECT_THAT(json["findings"][0]["text"].get<std::string>(), ContainsRegex(change.word));
+        const std::string from = json["compared_at"][0]["from"];
+        EXPECT_EQ(from == "given", said);
+        EXPECT_THAT(json["where"].get<std::string>(), HasSubstr(said                 ? " at velocity_mm_s = " + speed
+                                                                : from == "estimate" ? " (estimated)"
+                                                                                     : " (by its spectrum)"));
+        if (!said && change.kind == "level") {
+          EXPECT_EQ(from, "spectrum");
+          EXPECT_TRUE(std::abs(json["compared_at"][0]["value"].get<double>() - std::stod(speed)) <= 50.0)
+              << json["compared_at"].dump();
+        }
+      }
+      if (change.kind == "level") {
+        EXPECT_THAT(run({"explain", folder / model, folder / "c.wav"}).out,
+                    AllOf(HasSubstr("have this spectrum, "), HasSubstr("goes with the level. --at says")));
+      }
+    }
+  }
 }
 
 TEST(Explain, ComparesWithOtherNormalClips) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "io/error.h"
@@ -64,6 +65,53 @@ class Findings : public testing::Test {
   io::FrontendSettings settings_;
   ExpectedSound expected_ = NormalSound(sound(), 0).at({});
 };
+
+// A machine that is louder when it is faster, and whose broad hump moves up with its speed.
+std::vector<float> level_at(double speed, uint64_t number) {
+  std::vector<float> level;
+  for (int64_t b = 0; b < band_count; ++b) {
+    const double off = (static_cast<double>(b) - 20.0 - speed / 10.0) / 15.0;
+    level.push_back(static_cast<float>(-40.0 + 0.02 * speed + 12.0 * std::exp(-0.5 * off * off) +
+                                       0.5 * kernels::random_normal(number, 2, static_cast<uint64_t>(b))));
+  }
+  return level;
+}
+
+TEST(NormalSpectrum, TellsTheOperatingPointWhateverTheLevel) {
+  io::SoundData data;
+  data.bands = band_count;
+  for (uint64_t number = 0; number < 42; ++number) {
+    const double speed = 100.0 * static_cast<double>(1 + number % 7);
+    data.paths.emplace_back("normal.wav");
+    data.v.push_back(speed);
+    const std::vector<float> level = level_at(speed, number);
+    data.level_db.insert(data.level_db.end(), level.begin(), level.end());
+    data.peak_db.insert(data.peak_db.end(), level.begin(), level.end());
+    data.quietest_db.push_back(-60.0F);
+  }
+  const NormalSound normal(data, 1);
+  const std::vector<double> unknown = {std::nan("")};
+  for (const double above : {-12.0, -6.0, 0.0, 6.0, 9.0}) {
+    SCOPED_TRACE(above);
+    std::vector<float> level = level_at(350, 100);
+    for (float& db : level) {
+      db += static_cast<float>(above);
+    }
+    level[90] += 25.0F;  // a tone
+    const auto point = normal.of_spectrum(level, unknown);
+    ASSERT_TRUE(point.has_value());
+    EXPECT_TRUE(std::abs(point->front() - 350) <= 30) << point->front();
+    const ExpectedSound expected = normal.at(*point);
+    EXPECT_TRUE(std::abs(level_above(expected, level) - above) <= 1.0) << level_above(expected, level);
+    EXPECT_TRUE(misfit_of(expected, level, above) < 1.1) << "of noise alone it is 0.8";
+    // Where the same level would be normal, the spectrum is another.
+    const ExpectedSound louder = normal.at(std::vector{std::clamp(350 + above / 0.02, 100.0, 700.0)});
+    EXPECT_TRUE(above == 0.0 || misfit_of(louder, level, 0.0) > 1.5 * misfit_of(expected, level, above));
+  }
+  EXPECT_FALSE(normal.of_spectrum(level_at(350, 100), std::vector{350.0}).has_value()) << "nothing is unknown";
+  data.paths.resize(4);
+  EXPECT_FALSE(NormalSound(data, 1).of_spectrum(level_at(350, 100), unknown).has_value()) << "four clips do not tell";
+}
 
 TEST_F(Findings, NothingStandsOutInNormalClips) {
   for (uint64_t number = 100; number < 110; ++number) {

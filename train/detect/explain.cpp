@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
 #include "flow/glow_model.h"
 #include "io/error.h"
 #include "kernels/copy.h"
+#include "train/detect/clip_sound.h"
 #include "train/detect/derived_scores.h"
 #include "train/detect/detector_state.h"
 #include "train/detect/speeds.h"
@@ -200,9 +202,58 @@ std::string point_text(std::span<const double> at, const io::ConditionData& cond
   return text;
 }
 
-std::string where_text(const ExpectedSound& expected, const io::ConditionData& condition) {
-  const std::string point = point_text(expected.at, condition, 4);
-  return point.empty() ? point : " at " + point;
+/// " at velocity_mm_s = 300 (estimated), tool = B".
+std::string where_text(const ExpectedSound& expected, const io::ConditionData& condition,
+                       const std::vector<Explanation::Known>& known) {
+  std::string text;
+  for (size_t p = 0; p < expected.at.size(); ++p) {
+    if (std::isnan(expected.at[p])) {
+      continue;
+    }
+    std::vector<double> alone(expected.at.size(), std::numeric_limits<double>::quiet_NaN());
+    alone[p] = expected.at[p];
+    using enum Explanation::Known;
+    text += fmt::format("{}{}{}", text.empty() ? " at " : ", ", point_text(alone, condition, 4),
+                        known[p] == estimate   ? " (estimated)"
+                        : known[p] == spectrum ? " (by its spectrum)"
+                                               : "");
+  }
+  return text;
+}
+
+/// Sets what the clip is compared with: normal clips at its operating point `v`. What is unknown of that (NaN) is the
+/// model's estimate, unless clips at another point have the clip's spectrum and only its level is another: a model
+/// takes a louder machine for a faster one, and what is normal for a faster one would give the wrong words.
+void compare_with(const NormalSound& normal, std::span<const float> logmel_db, std::span<const double> v,
+                  const io::ConditionData& condition, Explanation& out) {
+  std::vector<double> point(v.begin(), v.end()), names_known = point;
+  out.known.assign(v.size(), Explanation::Known::given);
+  for (size_t p = 0; p < point.size(); ++p) {
+    if (std::isnan(point[p])) {
+      point[p] = out.clip.estimate[p];
+      out.known[p] = Explanation::Known::estimate;
+      names_known[p] = condition.is_category(p) ? point[p] : names_known[p];
+    }
+  }
+  out.expected = normal.at(point);
+  const std::vector<float> level_db = clip_sound(logmel_db, out.bands).level_db;
+  if (const std::optional<std::vector<double>> own = normal.of_spectrum(level_db, names_known)) {
+    constexpr double clearly = 1.5, least = 0.1;
+    const ExpectedSound expected = normal.at(*own);
+    const double above = level_above(expected, level_db), misfit = misfit_of(expected, level_db, above);
+    const double of_estimate = misfit_of(*out.expected, level_db, 0.0);
+    if (out.expected->at.empty() || of_estimate > std::max(clearly * misfit, misfit + least)) {
+      out.expected = expected;
+      out.louder_db = above;
+      for (size_t p = 0; p < names_known.size(); ++p) {
+        out.known[p] = std::isnan(names_known[p]) ? Explanation::Known::spectrum : out.known[p];
+      }
+    }
+  }
+  if (out.expected->at.empty()) {
+    out.known.clear();
+  }
+  out.where = where_text(*out.expected, condition, out.known);
 }
 
 /// io::UsageError unless what the model made of the values that were asked for is finite. Where none was asked, they
@@ -292,13 +343,8 @@ Explanation Detector::explain(const io::Clip& clip, std::span<const float> logme
     add_nearest(*points, sound, names.size(), out);
   }
   if (sound != nullptr) {
-    std::vector<double> point = v;
-    for (size_t p = 0; p < point.size(); ++p) {
-      point[p] = std::isnan(point[p]) ? out.clip.estimate[p] : point[p];
-    }
     const NormalSound normal(*sound, names.size(), speed_of(condition, s.model.config), names_among(condition));
-    out.expected = normal.at(point);
-    out.where = where_text(*out.expected, condition);
+    compare_with(normal, logmel_db, v, condition, out);
   }
   out.findings = find({.logmel_db = logmel_db,
                        .frontend = s.model.config.frontend,

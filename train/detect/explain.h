@@ -61,7 +61,12 @@ struct Explanation {
   std::vector<Neighbour> nearest;
 
   std::optional<ExpectedSound> expected;  ///< of normal clips at the operating point; none: no normal clips are known
-  std::string where;                      ///< of that point: " at velocity_mm_s = 300", or empty
+  std::string where;                      ///< of that point: " at velocity_mm_s = 300 (estimated)", or empty
+  /// How each parameter's value in expected->at is known. spectrum: normal clips there have the clip's spectrum at
+  /// another level, which is what moved the estimate. Empty where no operating point plays a part.
+  enum class Known { given, estimate, spectrum };
+  std::vector<Known> known = {};
+  double louder_db = 0;  ///< with `spectrum`: by how much the clip is louder than normal clips there
   std::vector<Finding> findings;
 
   /// The clip moved to `at`, [frames, bands] in dB: what it would sound like there. Names that were not asked for are

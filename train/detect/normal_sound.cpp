@@ -10,6 +10,7 @@
 #include "kernels/augment.h"
 #include "kernels/mel_scale.h"
 #include "train/detect/clip_sound.h"
+#include "train/statistics/metrics.h"
 
 namespace evenflow::train {
 
@@ -64,7 +65,7 @@ struct Neighbourhood {
 };
 
 struct ValueRange {
-  double low = std::numeric_limits<double>::infinity(), high = -low;
+  double low = std::numeric_limits<double>::infinity(), high = -std::numeric_limits<double>::infinity();
   double width() const { return high - low; }
 };
 
@@ -248,6 +249,80 @@ ExpectedSound NormalSound::at(std::span<const double> v) const {
   out.quietest_db = quietest.mean;
   out.quietest_spread_db = quietest.spread;
   return out;
+}
+
+double level_above(const ExpectedSound& expected, std::span<const float> level_db) {
+  std::vector<double> above;
+  for (size_t b = 0; b < level_db.size(); ++b) {
+    above.push_back(level_db[b] - expected.level_db[b]);
+  }
+  return quantile(above, 0.5);
+}
+
+double misfit_of(const ExpectedSound& expected, std::span<const float> level_db, double above_db) {
+  constexpr double most_spreads = 4.0;
+  double sum = 0;
+  for (size_t b = 0; b < level_db.size(); ++b) {
+    const double level = level_db[b] - above_db;
+    const double off = std::max({0.0, level - expected.most_level_db[b], expected.least_level_db[b] - level});
+    sum += std::min(off / expected.level_spread_db[b], most_spreads);
+  }
+  return sum / static_cast<double>(level_db.size());
+}
+
+std::vector<std::vector<double>> NormalSound::candidates(std::span<const double> v) const {
+  std::vector<size_t> unknown;
+  for (size_t q = 0; q < v.size(); ++q) {
+    if (std::isnan(v[q])) {
+      unknown.push_back(q);
+    }
+  }
+  std::vector<std::vector<double>> out;
+  if (unknown.empty()) {
+    return out;
+  }
+  const std::vector<size_t> clips = clips_where(data_, parameters_, all_known);
+  if (unknown.size() > 1) {
+    for (const size_t i : clips) {
+      std::vector<double>& point = out.emplace_back(v.begin(), v.end());
+      for (const size_t q : unknown) {
+        point[q] = data_.v[i * parameters_ + q];
+      }
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+  ValueRange range;
+  for (const size_t i : clips) {
+    const double value = data_.v[i * parameters_ + unknown.front()];
+    range = {std::min(range.low, value), std::max(range.high, value)};
+  }
+  constexpr int values = 61;
+  for (int i = 0; i < values && !clips.empty(); ++i) {
+    std::vector<double>& point = out.emplace_back(v.begin(), v.end());
+    point[unknown.front()] = range.low + range.width() * i / (values - 1.0);
+  }
+  return out;
+}
+
+std::optional<std::vector<double>> NormalSound::of_spectrum(std::span<const float> level_db,
+                                                            std::span<const double> v) const {
+  std::optional<std::vector<double>> best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const std::vector<double>& point : candidates(v)) {
+    const ExpectedSound expected = at(point);
+    if (expected.at.empty() ||
+        std::any_of(expected.at.begin(), expected.at.end(), [](double x) { return std::isnan(x); })) {
+      return std::nullopt;
+    }
+    const double misfit = misfit_of(expected, level_db, level_above(expected, level_db));
+    if (misfit < least) {
+      least = misfit;
+      best = point;
+    }
+  }
+  return best;
 }
 
 }  // namespace evenflow::train

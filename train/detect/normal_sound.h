@@ -55,11 +55,25 @@ class NormalSound {
   /// left: mean and deviation over the clips of these names, if they are five or more, or else over all.
   ExpectedSound at(std::span<const double> v) const;
 
+  /// The operating point whose normal clips have a clip's spectrum at whatever level: v with its unknown numbers (NaN)
+  /// filled in, that of the least misfit_of after the level is taken off. Of one unknown number 61 values over the
+  /// clips' range are tried, of several the clips' own. None: no number is unknown, or the clips that at() takes do not
+  /// tell. level_db: [bands] of the clip.
+  std::optional<std::vector<double>> of_spectrum(std::span<const float> level_db, std::span<const double> v) const;
+
  private:
+  std::vector<std::vector<double>> candidates(std::span<const double> v) const;
   const io::SoundData& data_;
   size_t parameters_;
   std::optional<SpeedOfBands> speed_;
   std::vector<size_t> names_;
 };
+
+/// By how much a clip is louder than normal: the median over the bands.
+double level_above(const ExpectedSound& expected, std::span<const float> level_db);
+
+/// How far a clip that is `above_db` louder is from normal otherwise, in spreads: the mean over the bands, each counted
+/// as four at most, so that a tone or a lacking band does not decide where everything else belongs.
+double misfit_of(const ExpectedSound& expected, std::span<const float> level_db, double above_db);
 
 }  // namespace evenflow::train

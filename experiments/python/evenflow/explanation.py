@@ -74,7 +74,7 @@ class Explanation:
     score: str  #: what is explained
     value: float
     sentence: str  #: the first finding, or that nothing stands out
-    where: str  #: the operating point that the sound was compared at: " at speed_hz = 300"; may be empty
+    where: str  #: the operating point that the sound was compared at: " at speed_hz = 300 (estimated)"
     findings: tuple[Finding, ...]  #: most important first
     divided: str | None  #: the model's own score that is divided up: `score` or what it rests on; None: there is none
     divided_value: float
