@@ -36,6 +36,14 @@ train::ClipScore score(SharedDetector& detector, const Matrix& features, const f
   return detector.score(clip_of(name, parameters), logmel_db, names);
 }
 
+/// From the file to its score, without an array between them.
+train::ClipScore score_file(SharedDetector& detector, const fs::path& file, const fs::path& name, const Names& names,
+                            const Values& parameters) {
+  const nb::gil_scoped_release unlocked;
+  const std::vector<float> logmel_db = detector.get().features(file).logmel_db;
+  return detector.score(clip_of(name, parameters), logmel_db, names);
+}
+
 std::vector<train::ClipScore> score_files(SharedDetector& detector, const std::vector<fs::path>& files,
                                           const Names& names, const std::vector<Values>& parameters) {
   const nb::gil_scoped_release unlocked;
@@ -151,6 +159,7 @@ void bind_detector(nb::module_& module) {
       .def("file_features", &file_features, nb::arg("file"))
       .def("sample_features", &sample_features, nb::arg("samples").noconvert(), nb::arg("rate_hz"), nb::arg("name"))
       .def("score", &score, nb::arg("features").noconvert(), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
+      .def("score_file", &score_file, nb::arg("file"), nb::arg("name"), nb::arg("names"), nb::arg("parameters"))
       .def("score_files", &score_files, nb::arg("files"), nb::arg("names"), nb::arg("parameters"))
       .def("require_own_recordings", &SharedDetector::require_own_recordings, nb::arg("files"),
            nb::arg("other_machines"), nb::call_guard<nb::gil_scoped_release>())

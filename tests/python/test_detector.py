@@ -4,6 +4,8 @@ import math
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import unittest
 
 import numpy as np
@@ -34,6 +36,30 @@ class Itself(unittest.TestCase):
             score = detector.score(clip)
             self.assertEqual(score.anomalous, score.score > detector.threshold)
             self.assertEqual(float(score), score.scores[detector.score_name])
+
+    def test_scores_files_without_numpy(self):
+        clips = [str(clip) for clip in world.clips("test")]
+        model = str(world.training().model)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys, evenflow\n"
+                "detector = evenflow.Detector(sys.argv[1], threads=1)\n"
+                "for score in [*detector.score_files(sys.argv[2:]), detector.score(sys.argv[2])]: print(score.score)\n"
+                "assert 'numpy' not in sys.modules, 'its import takes longer than clips to score'\n"
+                "assert callable(evenflow.train) and evenflow.training.train is evenflow.train\n"
+                "assert set(evenflow.__all__) <= set(dir(evenflow))\n"
+                "for name in evenflow.__all__: getattr(evenflow, name)",
+                model,
+                *clips,
+            ],
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.stderr, "")
+        scores = [world.detector().score(clip).score for clip in clips]
+        self.assertEqual([float(line) for line in done.stdout.split()], [*scores, scores[0]])
 
     def test_its_configuration_trains_the_same_model(self):
         again = evenflow.train(world.detector().config, world.shard(), run=world.folder() / "again")

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeGuard, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from evenflow.errors import DataError, MissingFileError, UsageError
+
+if TYPE_CHECKING:  # NumPy takes longer to import than clips to score, and files are scored without it
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats: TypeAlias = npt.NDArray[np.float32]
 
 FilePath: TypeAlias = str | os.PathLike[str]
 #: A TOML file, or keys with their values, nested ({"train": {"epochs": 20}}) or dotted ({"train.epochs": 20}).
 Config: TypeAlias = FilePath | Mapping[str, Any] | None
 Parameters: TypeAlias = Mapping[str, float | str] | Mapping[str, float] | Mapping[str, str] | None
-Floats: TypeAlias = npt.NDArray[np.float32]
 
 #: What a sample of an integer type is divided by, as decoders of sound do.
-_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+_FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31}
 
 
 def is_path(clip: object) -> TypeGuard[FilePath]:
@@ -54,6 +55,8 @@ def as_rate(rate: object) -> int:
     """In hertz, whole."""
     if rate is None:
         raise UsageError("the rate of the samples is missing; give it in hertz behind them")
+    import numpy as np
+
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise UsageError(f"the rate of the samples must be a number of hertz, not {_type_name(rate)}")
     hertz = float(rate)
@@ -64,9 +67,11 @@ def as_rate(rate: object) -> int:
 
 def as_samples(samples: npt.ArrayLike) -> Floats:
     """[frames, channels] in [-1, 1]; the array itself if it is float32 and contiguous."""
+    import numpy as np
+
     array = _as_array(samples, "samples")
-    if array.dtype in _FULL_SCALE:
-        array = array.astype(np.float32) / np.float32(_FULL_SCALE[array.dtype])
+    if array.dtype.name in _FULL_SCALE:
+        array = array.astype(np.float32) / np.float32(_FULL_SCALE[array.dtype.name])
     elif array.dtype == np.uint8:
         array = (array.astype(np.float32) - np.float32(128.0)) / np.float32(128.0)
     elif array.dtype.kind != "f":
@@ -84,6 +89,8 @@ def as_samples(samples: npt.ArrayLike) -> Floats:
 
 def as_features(features: npt.ArrayLike, mel_bands: int) -> Floats:
     """[frames, mel_bands] in dB; the array itself if it is float32 and contiguous."""
+    import numpy as np
+
     array = _as_array(features, "features")
     if array.dtype.kind != "f":
         raise UsageError(f"features are of type {array.dtype}; give floats, log-mel in dB")
@@ -184,6 +191,10 @@ def _flatten(config: Mapping[str, Any], section: str) -> list[tuple[str, str]]:
 
 
 def _value_text(value: Any) -> str:
+    import json
+
+    import numpy as np
+
     if isinstance(value, (bool, np.bool_)):
         return "true" if value else "false"
     if isinstance(value, os.PathLike):
@@ -196,6 +207,8 @@ def _value_text(value: Any) -> str:
 
 
 def _as_array(values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
+    import numpy as np
+
     try:
         return np.asarray(values)
     except ValueError:

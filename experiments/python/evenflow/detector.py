@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, cast
 
 from evenflow import _evenflow
 from evenflow._inputs import (
     FilePath,
-    Floats,
     Parameters,
     as_columns,
     as_features,
@@ -27,8 +22,14 @@ from evenflow._inputs import (
     is_path,
 )
 from evenflow.errors import UsageError
-from evenflow.explanation import Explanation, explanation_of
 from evenflow.results import Latents, Score
+
+if TYPE_CHECKING:  # only what scoring files takes is imported before it is used
+    import numpy as np
+    import numpy.typing as npt
+
+    from evenflow._inputs import Floats
+    from evenflow.explanation import Explanation
 
 
 class Detector:
@@ -52,7 +53,12 @@ class Detector:
         self._parameter_names = tuple(self._core.parameter_names)
         self._categories = tuple(tuple(names) for names in self._core.categories)
         self._score_names = tuple(self._core.score_names)
-        self._config: dict[str, Any] = tomllib.loads(self._core.config)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        import tomllib
+
+        return tomllib.loads(self._core.config)
 
     # ---- what it is
 
@@ -99,6 +105,8 @@ class Detector:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration it was trained with, by sections; `train` takes it."""
+        import tomllib
+
         return tomllib.loads(self._core.config)
 
     @property
@@ -128,8 +136,11 @@ class Detector:
         `other_machines`.
         """
         self._require_own(clip, other_machines)
-        name = str(clip) if is_path(clip) else "samples"
-        return self._score(self.features(clip, rate), name, parameters)
+        if is_path(clip):
+            names, values = as_parameters(parameters, self.categories)
+            score = self._core.score_file(self._recording(clip, rate), str(clip), names, values)
+            return self._result(score, names, given=parameters)
+        return self._score(self.features(clip, rate), "samples", parameters)
 
     def score_features(self, features: npt.ArrayLike, *, parameters: Parameters = None) -> Score:
         """Scores log-mel frames in dB, [frames, mel_bands], as `features` gives them."""
@@ -169,7 +180,7 @@ class Detector:
         """A recording, or samples, as the model hears it: log-mel in dB, [frames, mel_bands]."""
         if is_path(clip):
             return self._core.file_features(self._recording(clip, rate))
-        return self._core.sample_features(as_samples(cast(npt.ArrayLike, clip)), as_rate(rate), "samples")
+        return self._core.sample_features(as_samples(cast("npt.ArrayLike", clip)), as_rate(rate), "samples")
 
     def encode(
         self,
@@ -216,6 +227,8 @@ class Detector:
         folder or a manifest of recordings, or a shard; anomalies in it are left out. UsageError: as of `score`, or
         the model gives no finite sound at `at`.
         """
+        from evenflow.explanation import explanation_of
+
         names, values = as_parameters(at, self.categories)
         if any(math.isinf(value) for value in values):
             raise UsageError(f"the operating point must be of finite numbers, not {dict(zip(names, values))}")
@@ -230,7 +243,7 @@ class Detector:
             file = self._recording(clip, rate)
             core = self._core.explain_file(file, name, point, others, other_machines)
         else:
-            samples = as_samples(cast(npt.ArrayLike, clip))
+            samples = as_samples(cast("npt.ArrayLike", clip))
             core = self._core.explain_samples(samples, as_rate(rate), "samples", name, point, others)
         frontend = self._config["frontend"]
         frame_s = frontend["hop_samples"] / frontend["sample_rate_hz"]
@@ -270,7 +283,7 @@ class Detector:
             anomalous=_truth(score.decision),
             scores=dict(zip(self._score_names, score.scores)),
             estimate={
-                name: str(_names(np.array(value), self.categories[name])) if name in self.categories else value
+                name: _name(value, self.categories[name]) if name in self.categories else value
                 for name, value in zip(self._parameter_names, score.estimate)
             },
             probability={
@@ -285,6 +298,8 @@ class Detector:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="evenflow-") as folder:
             file = Path(folder) / "model.h5"
             self._core.write(file)
@@ -292,14 +307,23 @@ class Detector:
 
 
 def _unpickled(model: bytes, device: str, threads: int) -> Detector:
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="evenflow-") as folder:
         file = Path(folder) / "model.h5"
         file.write_bytes(model)
         return Detector(file, device=device, threads=threads)
 
 
+def _name(code: float, known: Sequence[str]) -> str:
+    """What a code stands for; "" where it is not a number."""
+    return "" if math.isnan(code) else known[int(code)]
+
+
 def _names(codes: npt.NDArray[np.float64], known: Sequence[str]) -> npt.NDArray[np.str_]:
     """What codes stand for; "" where one is not a number."""
+    import numpy as np
+
     places = np.where(np.isnan(codes), len(known), codes).astype(int)
     return np.asarray(np.array([*known, ""])[places], dtype=np.str_)
 

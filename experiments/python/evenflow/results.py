@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # NumPy takes longer to import than a clip to score
+    import numpy as np
+    import numpy.typing as npt
 
-from evenflow._inputs import Floats
+    from evenflow._inputs import Floats
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from evenflow._inputs import Config, FilePath, Floats, as_columns, as_features, as_keys, existing, is_path
+from evenflow._inputs import Config, FilePath, as_columns, as_features, as_keys, existing, is_path
 from evenflow.detector import Detector
 from evenflow.errors import DataError, UsageError
 from evenflow.training import features, prepare, train, write_shard
 
 if TYPE_CHECKING:
+    from evenflow._inputs import Floats
 
     class _Estimator:
         def get_params(self, deep: bool = True) -> dict[str, Any]: ...

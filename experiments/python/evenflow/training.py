@@ -6,16 +6,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, cast
 
 from evenflow import _evenflow
 from evenflow._inputs import (
     Config,
     FilePath,
-    Floats,
     as_codes,
     as_columns,
     as_keys,
@@ -28,6 +24,11 @@ from evenflow._inputs import (
 )
 from evenflow.detector import Detector
 from evenflow.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from evenflow._inputs import Floats
 
 _logger = logging.getLogger("evenflow")
 
@@ -100,7 +101,7 @@ def features(clip: FilePath | npt.ArrayLike, rate: float | None = None, *, confi
         if rate is not None:
             raise UsageError("a recording has a rate of its own; give the path alone")
         return _evenflow.file_features(existing(clip, "the recording"), file, keys)
-    samples = as_samples(cast(npt.ArrayLike, clip))
+    samples = as_samples(cast("npt.ArrayLike", clip))
     return _evenflow.sample_features(samples, as_rate(rate), "samples", file, keys)
 
 
@@ -186,6 +187,8 @@ def train(
 
 
 def _frames(array: npt.ArrayLike) -> Floats:
+    import numpy as np
+
     out = np.asarray(array)
     if out.dtype.kind != "f" or out.ndim != 2 or out.size == 0:
         raise UsageError(f"features are of type {out.dtype} and shape {out.shape}; give floats [frames, mel_bands]")
