@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <system_error>
@@ -143,17 +144,44 @@ std::vector<double> distinct_values(std::span<const io::Clip> clips, size_t para
   return {values.begin(), values.end()};
 }
 
+namespace {
+
+/// The fewest digits, six at least, with which values that differ look different.
+int telling_digits(const std::vector<double>& values) {
+  constexpr int least = 6;
+  const std::set<double> distinct(values.begin(), values.end());
+  int digits = least;
+  for (; digits < std::numeric_limits<double>::max_digits10; ++digits) {
+    std::set<std::string> texts;
+    for (const double value : distinct) {
+      texts.insert(fmt::format("{:.{}g}", value, digits));
+    }
+    if (texts.size() == distinct.size()) {
+      break;
+    }
+  }
+  return digits;
+}
+
+}  // namespace
+
 std::string values_text(const std::vector<double>& values) {
   constexpr size_t most = 12;
   if (values.empty()) {
     return "no known value";
   }
-  std::string out;
+  const int digits = telling_digits(values);
+  const auto text = [&](double value) {
+    return digits < std::numeric_limits<double>::max_digits10 ? fmt::format("{:.{}g}", value, digits)
+                                                              : fmt::format("{}", value);
+  };
   if (values.size() > most) {
-    return fmt::format("{:g}, {:g}, ..., {:g} ({} values)", values[0], values[1], values.back(), values.size());
+    return fmt::format("{}, {}, ..., {} ({} values)", text(values[0]), text(values[1]), text(values.back()),
+                       values.size());
   }
+  std::string out;
   for (size_t i = 0; i < values.size(); ++i) {
-    out += fmt::format("{}{:g}", i == 0 ? "" : ", ", values[i]);
+    out += (i == 0 ? "" : ", ") + text(values[i]);
   }
   return out;
 }

@@ -274,6 +274,24 @@ int write_dcase_alone(const DcaseOutput& dcase) {
   return exit_ok;
 }
 
+/// As evenflow left it before it marked its folders.
+bool is_older_result(const fs::path& folder) {
+  const auto begins = [&](const char* name, const char* header) {
+    std::error_code error;
+    return fs::is_regular_file(folder / name, error) && io::read_beginning(folder / name).starts_with(header);
+  };
+  return begins("evaluation.csv", "group,kind,normal,") || begins("fleet.csv", "machine,normal,anomalous,auc,");
+}
+
+/// Claims the folder of --out, once all that is to be written was looked at.
+std::optional<io::OutputFolder> claimed_out(const EvaluateArguments& arguments) {
+  if (!arguments.out) {
+    return std::nullopt;
+  }
+  return std::optional<io::OutputFolder>(std::in_place, *arguments.out, "result of evaluate", is_older_result,
+                                         arguments.force);
+}
+
 void require_folders(const EvaluateArguments& arguments) {
   if (arguments.dcase && io::is_standard_output(*arguments.dcase)) {
     throw io::UsageError("--dcase takes a folder, and '" + arguments.dcase->string() +
@@ -301,13 +319,13 @@ int evaluate_each(const EvaluateArguments& arguments, const train::ScoreTable& t
   if (!fleet) {
     return write_dcase_alone(*dcase);
   }
+  const std::optional<io::OutputFolder> folder = claimed_out(arguments);
   std::vector<train::ClipScore> finite = table.clips;
   std::erase_if(finite, [](const train::ClipScore& clip) { return !std::isfinite(clip.score); });
   fmt::print("{}\n{}", to_text(*fleet), official_scores_text(finite));
   print_left_out(left_out);
   std::vector<fs::path> written;
   if (arguments.out) {
-    io::make_folder(*arguments.out);
     written.push_back(*arguments.out / "fleet.csv");
     io::write_text(written.back(), to_csv(*fleet));
   }
@@ -376,9 +394,7 @@ int run(const EvaluateArguments& arguments) {
   if (arguments.dcase) {
     dcase.emplace(dcase_files(table.clips, *arguments.dcase), outputs, arguments.force);
   }
-  if (arguments.out && evaluation) {
-    io::make_folder(*arguments.out);
-  }
+  const std::optional<io::OutputFolder> folder = evaluation ? claimed_out(arguments) : std::nullopt;
   if (dcase) {
     dcase->make_folders();
   }

@@ -555,10 +555,11 @@ TEST(WholeWay, FromNothingToFiguresOfMerit) {
   for (const std::string text : {"AUC", "unseen in training", "velocity_mm_s = 200", "mean error", "false alarms"}) {
     EXPECT_THAT(outcome.out, HasSubstr(text));
   }
-  EXPECT_THAT(folder.files(),
-              ElementsAre("dcase/2022/anomaly_score_rail_section_00_test.csv",
-                          "dcase/2022/decision_result_rail_section_00_test.csv", "dcase/2022/result.csv",
-                          "report/estimate_velocity_mm_s.png", "report/evaluation.csv", "report/evaluation.json"));
+  EXPECT_THAT(
+      folder.files(),
+      ElementsAre("dcase/2022/anomaly_score_rail_section_00_test.csv",
+                  "dcase/2022/decision_result_rail_section_00_test.csv", "dcase/2022/result.csv", "report/.evenflow",
+                  "report/estimate_velocity_mm_s.png", "report/evaluation.csv", "report/evaluation.json"));
   const std::string run_folder = world.run_folder();
   for (const std::string name :
        {"config.toml", "model.h5", "last.h5", "checkpoint.h5", "metrics.csv", "log.txt", "data.txt"}) {

@@ -216,6 +216,12 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   put(at("older/estimate_velocity_mm_s.png"), "\x89PNG\r\n\x1a\nolder");
   expect_done(run({"evaluate", at("s.csv"), "--out", at("older")}));
   expect_refused(run({"evaluate", at("s.csv"), "--dcase", at("dc")}), 2, {"dc/2022", "notes.txt"});
+  put(at("beside/notes.txt"), "mine");
+  const Words beside = {"evaluate", at("s.csv"), "--out", at("beside")};
+  expect_refused(run(beside), 2, {at("beside"), "notes.txt", "--force"});
+  EXPECT_THAT(fs::exists(at("beside/evaluation.csv")), false);
+  expect_done(run(beside + Words{"--force"}));
+  expect_done(run(beside));  // now it is its own
   put(at("p/profile.json"), "{}");
   expect_refused(run({"profile", "--out", at("p")}), 2, {"profile.json", "--force"});
 }

@@ -348,6 +348,8 @@ TEST(Condition, AParameterThatNeverVariesIsLeftOut) {
   expect_done(prepare(folder, "m.csv"));
   const Outcome outcome = train(folder);
   expect_done(outcome);
+  expect_refused(train(folder, {"--condition.parameters", "mic"}), 3,
+                 {"'mic' is 1 in every training clip of '", "f.h5'", "record clips at another value"});
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("note: mic is left out: 1 in every training clip"),
                                  HasSubstr("note: load is left out: unknown in every training clip"),
                                  HasSubstr("zd carries speed")));

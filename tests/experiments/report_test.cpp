@@ -100,6 +100,26 @@ TEST(Evaluation, GroupsAndTheirFigures) {
   expect_near(evaluation.means[0].scores.at("nll").auc, (2.5 / 4.0 + 1.0) / 2.0);
 }
 
+TEST(Evaluation, ValuesThatDifferLookDifferent) {
+  EXPECT_EQ(values_text({100, 300, 300.0001}), "100, 300, 300.0001");
+  EXPECT_EQ(values_text({100, 300.5}), "100, 300.5");
+  EXPECT_EQ(values_text({0.1 + 0.2, 0.3}), "0.30000000000000004, 0.3");
+  std::vector<double> many(20);
+  for (size_t i = 0; i < many.size(); ++i) {
+    many[i] = 1000.0 + 1e-4 * static_cast<double>(i);
+  }
+  EXPECT_EQ(values_text(many), "1000, 1000.0001, ..., 1000.0019 (20 values)");
+  std::vector<Row> rows;
+  for (const double speed : {300.0, 300.0001}) {
+    rows.push_back({0, 1.0, speed, speed});
+    rows.push_back({1, 2.0, speed, speed});
+  }
+  const std::string text = to_text(evaluate(table_of(rows), {{"speed", {300.0, 300.0001}}}));
+  EXPECT_THAT(text, HasSubstr("speed = 300 "));
+  EXPECT_THAT(text, HasSubstr("speed = 300.0001 "));
+  EXPECT_THAT(text, HasSubstr("of 300 and 300.0001."));
+}
+
 TEST(Evaluation, EstimatesOfNormalClips) {
   const Evaluation evaluation = evaluate(table_of(eight), {{"speed", {10.0}}});
   bool found = false;

@@ -313,7 +313,7 @@ TEST(HeldOutScores, GiveTheLevelWhereTrainingScoresAreTooLow) {
   const FittedThreshold one = fitted(training, {40});
   EXPECT_EQ(one.data.method, "normal");
   EXPECT_GT(one.data.value, 40.0);
-  EXPECT_THAT(one.why, testing::HasSubstr("score 27 higher than those trained on"));
+  EXPECT_THAT(one.why, testing::HasSubstr("the held-out clip scores 27 higher than those trained on"));
   EXPECT_EQ(one.data.clips, 8);
   EXPECT_EQ(one.data.above, 0);
   Doubles many, held_out;

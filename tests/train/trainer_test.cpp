@@ -702,7 +702,7 @@ TEST_P(TrainerTest, WarnsOfFewRecordings) {
   train(tiny_options(folder_ / "few.h5", run("a"), config));
   EXPECT_THAT(log_of("a"), AllOf(HasSubstr("an epoch is a single step"), HasSubstr("validation is one clip"),
                                  HasSubstr("the only clip at velocity_mm_s = "), HasSubstr("rests on 1 held-out clip"),
-                                 HasSubstr("training clips lie above")));
+                                 HasSubstr("with `evenflow calibrate`"), HasSubstr("training clips lie above")));
   train(tiny_options(shard(), run("b"), base()));
   EXPECT_THAT(log_of("b"), AllOf(::testing::Not(HasSubstr("a single")), ::testing::Not(HasSubstr("one clip"))));
 }

@@ -206,9 +206,10 @@ class Fitting {
     const std::vector<double>& held_out = normal_.held_out;
     const bool ranked = rank_of(held_out.size(), q_) > 0;
     take(ranked ? "rank" : "normal", ranked ? rank_bound(held_out, q_) : normal_bound(held_out, normal_.training, q_),
-         fmt::format("the held-out clips score {:.3g} higher than those trained on, by more than chance, so the "
-                     "threshold comes from them alone",
-                     train::mean(held_out) - train::mean(normal_.training)));
+         fmt::format("the held-out clip{} score{} {:.3g} higher than those trained on, by more than chance, so the "
+                     "threshold comes from {} alone",
+                     held_out.size() == 1 ? "" : "s", held_out.size() == 1 ? "s" : "",
+                     train::mean(held_out) - train::mean(normal_.training), held_out.size() == 1 ? "it" : "them"));
     out_.of_held_out = true;
   }
 

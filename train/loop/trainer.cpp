@@ -829,8 +829,10 @@ void Training::log_threshold(const FittedThreshold& fitted) {
     log_.line(fmt::format("threshold by the rule {}: {}", threshold.method, fitted.why));
   }
   if (fitted.rests_on < few) {
-    log_.line(fmt::format("warning: the threshold rests on {}{} clip{}, fewer than {}: it is rough", fitted.rests_on,
-                          fitted.of_held_out ? " held-out" : "", fitted.rests_on == 1 ? "" : "s", few));
+    log_.line(
+        fmt::format("warning: the threshold rests on {}{} clip{}, fewer than {}: it is rough; set it by more normal "
+                    "clips that are new to the model, with `evenflow calibrate`",
+                    fitted.rests_on, fitted.of_held_out ? " held-out" : "", fitted.rests_on == 1 ? "" : "s", few));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "frontend/silence.h"
 #include "io/checksum.h"
 #include "io/error.h"
+#include "io/text.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
 #include "train/loop/normal_clips.h"
@@ -93,15 +94,15 @@ void require_declared(const io::ConditionSettings& settings, const io::Shard& sh
   }
 }
 
-/// io::DataError names a category that all training clips share.
-void require_learnable(const io::ConditionSettings& settings, const io::Shard& shard,
+/// io::DataError names a parameter that all training clips share, and the shards.
+void require_learnable(const io::ConditionSettings& settings, const std::vector<const io::Shard*>& shards,
                        const std::vector<std::vector<double>>& values) {
+  const io::Shard& shard = *shards.front();
   for (const std::string& name : settings.parameters) {
     const auto found = std::find(shard.parameter_names().begin(), shard.parameter_names().end(), name);
     const auto p = static_cast<size_t>(found - shard.parameter_names().begin());
-    const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
-    if (names.empty()) {
-      continue;
+    if (found == shard.parameter_names().end()) {
+      continue;  // fit_condition says so
     }
     std::set<double> distinct;
     for (const std::vector<double>& row : values) {
@@ -110,11 +111,20 @@ void require_learnable(const io::ConditionSettings& settings, const io::Shard& s
       }
     }
     if (distinct.size() < 2) {
+      std::vector<std::string> files;
+      for (const io::Shard* one : shards) {
+        files.push_back(fmt::format("'{}'", one->path().string()));
+      }
+      const std::vector<std::string>& names = io::categories_of(shard.categories(), p);
+      const std::string value = distinct.empty() ? std::string() : io::value_text(*distinct.begin(), names);
       throw io::DataError(fmt::format(
-          "'{}' is {} in every training clip of '{}', and what never varies cannot be learnt; record another, or leave "
-          "it out of condition.parameters",
-          name, distinct.empty() ? "unknown" : fmt::format("'{}'", io::value_text(*distinct.begin(), names)),
-          shard.path().string()));
+          "'{}' is {} in every training clip of {}, and what never varies cannot be learnt; record clips at another "
+          "value, or leave it out of condition.parameters",
+          name,
+          distinct.empty() ? "unknown"
+          : names.empty()  ? value
+                           : fmt::format("'{}'", value),
+          io::first_names(files)));
     }
   }
 }
@@ -140,7 +150,7 @@ io::ConditionData fit_condition_to(const ClipSelection& clips, const io::Config&
   if (settings.parameters.empty()) {
     return {};
   }
-  require_learnable(settings, *clips.shards[0], values);
+  require_learnable(settings, clips.shards, values);
   return flow::fit_condition(settings, names, values, clips.shards[0]->categories());
 }
 
