@@ -418,7 +418,7 @@ void describe_graph(const fs::path& file) {
   line("what", graph.meaning);
   line("takes", fmt::format("{}", fmt::join(graph.inputs, ", ")));
   line("gives", fmt::format("{}", fmt::join(graph.outputs, ", ")));
-  for (const char* key : {"frontend", "window", "threshold", "condition", "provenance"}) {
+  for (const char* key : {"frontend", "window", "threshold", "p_value", "condition", "provenance"}) {
     if (const auto found = graph.metadata.find(key); found != graph.metadata.end()) {
       line(key, found->second);
     }

@@ -268,6 +268,7 @@ struct SeenPlaces {
 
 SeenPlaces places_of(const Paired& paired, const std::vector<const ComparedRun*>& runs) {
   std::vector<train::TrainingPoints> points;
+  points.reserve(runs.size());
   for (const ComparedRun* run : runs) {
     points.push_back(training_points(*run->scores, run->training));
   }

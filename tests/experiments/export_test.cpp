@@ -399,6 +399,7 @@ TEST_F(Export, PValuesAreThoseOfScore) {
                              "--false-alarms", "0.2",   "--out", model};
     expect_done(run(calibrate + Words{"--force"}));
     expect_done(run({"export", model, "--from-sound", folder_ / "a.onnx"}));
+    EXPECT_THAT(run({"info", folder_ / "a.onnx"}).out, HasSubstr("p_value        {\"clips\":28"));
     expect_done(run({"score", "--model", model, world.manifest(), "--split", "test", "--out", table}));
     std::string expected;
     Words words = {python(), "-c",

@@ -219,7 +219,7 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   put(at("beside/notes.txt"), "mine");
   const Words beside = {"evaluate", at("s.csv"), "--out", at("beside")};
   expect_refused(run(beside), 2, {at("beside"), "notes.txt", "--force"});
-  EXPECT_THAT(fs::exists(at("beside/evaluation.csv")), false);
+  EXPECT_FALSE(fs::exists(at("beside/evaluation.csv")));
   expect_done(run(beside + Words{"--force"}));
   expect_done(run(beside));  // now it is its own
   put(at("p/profile.json"), "{}");

@@ -112,6 +112,7 @@ void require_learnable(const io::ConditionSettings& settings, const std::vector<
     }
     if (distinct.size() < 2) {
       std::vector<std::string> files;
+      files.reserve(shards.size());
       for (const io::Shard* one : shards) {
         files.push_back(fmt::format("'{}'", one->path().string()));
       }
