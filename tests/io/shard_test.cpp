@@ -652,9 +652,9 @@ class ShardEdit : public ::testing::Test {
 };
 
 TEST_F(ShardEdit, OtherVersion) {
-  const int64_t version = 4;
+  const int64_t version = 5;
   EXPECT_THAT(error_after([&](hid_t f) { set_attribute(f, "/", "format_version", H5T_STD_I64LE, &version); }),
-              AllOf(HasSubstr("format version 4"), HasSubstr("reads versions 1 to 3")));
+              AllOf(HasSubstr("format version 5"), HasSubstr("reads versions 1 to 4")));
 }
 
 TEST_F(ShardEdit, OtherFeature) {
