@@ -7,6 +7,7 @@
 // ThreadSanitizer each thread of a block is a thread to it, without order but that of the barriers.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -16,7 +17,9 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <vector>
 
+#include "kernel_runner.h"
 #include "kernels/check.h"
 #include "kernels/cuda/launch_limits.h"
 #include "kernels/stream.h"
@@ -211,7 +214,9 @@ class SharedPointer {
 void run_later(kernels::Stream& stream, std::function<void()> work);
 /// What serves all of the stream's lanes.
 void run_later_for_lanes(kernels::Stream& stream, std::function<void()> work);
-void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
+/// `on_a_gpu` says what a GPU would be handed; it is asked only if somebody wants to know.
+void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread,
+                const std::function<KernelImage()>& on_a_gpu);
 
 }  // namespace evenflow::emulation
 
@@ -494,6 +499,28 @@ struct Launch {
 void note_launch(const Launch& shape);
 LaneStrides strides_of(Stream& stream);
 
+/// A parameter as a GPU has it.
+template <class T>
+const T& parameter_on_a_gpu(const T& value) {
+  return value;
+}
+inline std::array<int64_t, 2> parameter_on_a_gpu(const LaneStrides& lanes) {
+  return {lanes.memory, lanes.scratch};
+}
+/// One after the other, each at its own alignment.
+template <class... Parameters>
+std::vector<std::byte> parameters_on_a_gpu(const Parameters&... values) {
+  std::vector<std::byte> bytes;
+  const auto append = [&](const auto& value) {
+    const size_t at =
+        (bytes.size() + alignof(decltype(value)) - 1) / alignof(decltype(value)) * alignof(decltype(value));
+    bytes.resize(at + sizeof value);
+    std::memcpy(bytes.data() + at, &value, sizeof value);
+  };
+  (append(parameter_on_a_gpu(values)), ...);
+  return bytes;
+}
+
 template <class Later, class... Parameters, class... Arguments>
 void launch_by(const Later& later, Stream& stream, const Launch& shape, void (*kernel)(Parameters...),
                Arguments... arguments) {
@@ -504,7 +531,12 @@ void launch_by(const Later& later, Stream& stream, const Launch& shape, void (*k
   require_grid(shape);
   note_launch(shape);
   later(stream, [shape, kernel, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
-    emulation::run_kernel(shape.name, shape.grid, shape.block, shape.shared_bytes, [&] { std::apply(kernel, values); });
+    emulation::run_kernel(
+        shape.name, shape.grid, shape.block, shape.shared_bytes, [&] { std::apply(kernel, values); },
+        [&] {
+          const auto pack = [](const auto&... parameters) { return parameters_on_a_gpu(parameters...); };
+          return emulation::KernelImage{reinterpret_cast<const void*>(kernel), std::apply(pack, values)};
+        });
   });
 }
 template <class... Parameters, class... Arguments>

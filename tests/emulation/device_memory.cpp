@@ -96,6 +96,15 @@ class Heap {
     return sum;
   }
 
+  std::vector<DeviceAllocation> allocations() {
+    const std::lock_guard lock(mutex_);
+    std::vector<DeviceAllocation> all;
+    for (const auto& [data, used] : used_) {
+      all.push_back({data, used.bytes});
+    }
+    return all;
+  }
+
   bool holds(const void* data) const {
     const auto* at = static_cast<const unsigned char*>(data);
     return at >= base_ && at < base_ + capacity;
@@ -160,6 +169,9 @@ bool is_device(const void* data) {
 }
 int64_t device_bytes() {
   return heap().bytes();
+}
+std::vector<DeviceAllocation> device_allocations() {
+  return heap().allocations();
 }
 DeviceMemoryOpen::DeviceMemoryOpen() {
   heap().open();

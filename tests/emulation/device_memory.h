@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace evenflow::emulation {
 
@@ -14,6 +15,11 @@ void device_release(void* data) noexcept;
 bool is_device(const void* data);
 /// Of all that is allocated, as asked for.
 int64_t device_bytes();
+struct DeviceAllocation {
+  unsigned char* data = nullptr;
+  size_t bytes = 0;
+};
+std::vector<DeviceAllocation> device_allocations();
 
 /// While one lives, device memory can be touched.
 class DeviceMemoryOpen {

@@ -246,6 +246,7 @@ class AccessCounter {
 };
 std::unique_ptr<AccessCounter> access_counter;
 
+KernelRunner* runner = nullptr;
 bool last_block_first = false;
 long launches_left = 0;  // until the device is lost; 0: it stays; -1: it is gone
 
@@ -610,19 +611,13 @@ void lose_device_after(long launches) {
   launches_left = launches;
 }
 
-void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
-  if (launches_left > 0 && --launches_left == 0) {
-    launches_left = -1;
-  }
-  if (launches_left < 0) {
-    throw kernels::DeviceError(std::string(name) + ": the device was lost (emulated)");
-  }
-  constexpr unsigned most_threads = 1024;
-  const unsigned threads = block.x * block.y * block.z;
-  if (threads == 0 || threads > most_threads || shared_bytes > most_shared_bytes) {
-    throw kernels::DeviceError(std::string("kernel ") + name + ": no GPU runs blocks of " + std::to_string(threads) +
-                               " threads with " + std::to_string(shared_bytes) + " bytes of shared memory");
-  }
+void run_kernels_by(KernelRunner* next) {
+  runner = next;
+}
+
+namespace {
+
+void emulate(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
   running.name = name;
   running.body = &thread;
   running.fault.clear();
@@ -647,6 +642,35 @@ void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, co
     }
   }
   acquire(&running.launch_end);
+}
+
+}  // namespace
+
+void run_kernel(const char* name, dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread,
+                const std::function<KernelImage()>& on_a_gpu) {
+  if (launches_left > 0 && --launches_left == 0) {
+    launches_left = -1;
+  }
+  if (launches_left < 0) {
+    throw kernels::DeviceError(std::string(name) + ": the device was lost (emulated)");
+  }
+  constexpr unsigned most_threads = 1024;
+  const unsigned threads = block.x * block.y * block.z;
+  if (threads == 0 || threads > most_threads || shared_bytes > most_shared_bytes) {
+    throw kernels::DeviceError(std::string("kernel ") + name + ": no GPU runs blocks of " + std::to_string(threads) +
+                               " threads with " + std::to_string(shared_bytes) + " bytes of shared memory");
+  }
+  if (runner == nullptr) {
+    emulate(name, grid, block, shared_bytes, thread);
+    return;
+  }
+  const KernelLaunch launch{.name = name,
+                            .image = on_a_gpu(),
+                            .grid = {grid.x, grid.y, grid.z},
+                            .block = {block.x, block.y, block.z},
+                            .shared_bytes = shared_bytes,
+                            .last_block_first = last_block_first};
+  runner->run(launch, [&] { emulate(name, grid, block, shared_bytes, thread); });
 }
 
 }  // namespace evenflow::emulation

@@ -208,6 +208,10 @@ TEST_P(ActnormInvconvBlocks, NoBitDependsOnWhichIsLast) {
 INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconv, on_every_backend(mixed_shapes()), case_name<MapShape>);
 INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconvGradients, on_every_backend(mixed_shapes()), case_name<MapShape>);
 
+/// A second map of eight channels without packs.
+INSTANTIATE_TEST_SUITE_P(SmallMaps, ActnormInvconvGradients, on_ptx<MapShape>({{1, 8, 3, 5, dense}}),
+                         case_name<MapShape>);
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ActnormInvconvBlocks, on_every_gpu(mixed_shapes()), case_name<MapShape>);
 
 TEST(ActnormInvconvErrors, NameTheArgument) {

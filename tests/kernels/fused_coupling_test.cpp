@@ -336,5 +336,27 @@ std::vector<FusedCase> fused_cases() {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FusedCoupling, on_every_gpu(fused_cases()), case_name<FusedCase>);
 
+/// Two small maps for each kernel that nvcc makes of the templates.
+std::vector<FusedCase> small_cases() {
+  std::vector<FusedCase> out;
+  for (const Precision precision : {Precision::tf32, Precision::bf16}) {
+    for (const Coupling kind : {Coupling::sigmoid, Coupling::tanh, Coupling::additive}) {
+      for (const int64_t hidden : {16, 24, 64}) {
+        out.emplace_back(CouplingCase{1, 2, hidden, 4, 5, dense, kind}, precision);
+        out.emplace_back(CouplingCase{2, 6, hidden, 3, 2, strided, kind}, precision);
+      }
+      for (const int64_t channels : {4, 8, 16}) {
+        if (kind != Coupling::tanh) {  // which has no kernel for these alone
+          out.emplace_back(CouplingCase{1, channels, 32, 3, 6, dense, kind}, precision);
+          out.emplace_back(CouplingCase{2, channels, 32, 4, 5, strided, kind}, precision);
+        }
+      }
+    }
+  }
+  return out;
+}
+
+INSTANTIATE_TEST_SUITE_P(SmallMaps, FusedCoupling, on_ptx(small_cases()), case_name<FusedCase>);
+
 }  // namespace
 }  // namespace evenflow::tests

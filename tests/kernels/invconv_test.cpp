@@ -65,6 +65,16 @@ TEST_P(InvconvApply, BackwardMatchesReferenceAndAddsToDWeight) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, InvconvApply, on_every_backend(map_shapes()), case_name<MapShape>);
 
+/// For the kernels of packs of few and of many channels, and of eight channels without packs.
+std::vector<MapShape> small_maps() {
+  return {{1, 2, 2, 4, dense},
+          {2, 3, 4, 3, strided_packs},
+          {1, 36, 2, 4, dense},
+          {2, 40, 3, 4, dense},
+          {1, 8, 3, 5, dense}};
+}
+INSTANTIATE_TEST_SUITE_P(SmallMaps, InvconvApply, on_ptx(small_maps()), case_name<MapShape>);
+
 // ---- making the weight
 
 struct Channels {

@@ -255,6 +255,15 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     case_name<BatchShape>);
 
+/// A second shape for each size of transform that has a kernel of its own.
+INSTANTIATE_TEST_SUITE_P(SmallBatches, Batches,
+                         on_ptx<BatchShape>({{.settings = with(128, 64, 9, PadMode::zero), .lengths = {200}},
+                                             {.settings = with(256, 99, 12), .lengths = {300, 150}},
+                                             {.settings = with(512, 200, 33), .lengths = {600}},
+                                             {.settings = with(2048, 700, 64), .lengths = {2500}},
+                                             {.settings = with(4096, 2048, 50), .lengths = {5000}}}),
+                         case_name<BatchShape>);
+
 struct AnyShape {
   std::string name() const { return "any"; }
 };

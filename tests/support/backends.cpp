@@ -8,6 +8,7 @@
 #include "kernels/backend.h"
 #include "kernels/check.h"
 #include "kernels/cpu/choices.h"
+#include "tests/ptx/runner.h"
 
 namespace evenflow::tests {
 
@@ -16,7 +17,12 @@ std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend) {
 }
 
 std::vector<BackendUnderTest> backends_under_test() {
+  const kernels::Device gpu{kernels::DeviceType::cuda, 0};
   std::vector<BackendUnderTest> out;
+  if (ptx::Runner* runner = ptx::runner_of_environment(); runner != nullptr) {
+    emulation::run_kernels_by(runner);
+    return {{.device = gpu, .instruction_set = 0, .emulated = true, .ptx = true, .name = "cuda_ptx"}};
+  }
   for (const int64_t target : {int64_t{HWY_AVX3}, int64_t{HWY_AVX2}, int64_t{HWY_STATIC_TARGET}}) {
     const bool known = std::any_of(out.begin(), out.end(), [&](const auto& b) { return b.instruction_set == target; });
     if (known || (kernels::cpu::available_targets() & target) == 0) {
@@ -25,12 +31,16 @@ std::vector<BackendUnderTest> backends_under_test() {
     out.push_back({.device = {},
                    .instruction_set = target,
                    .emulated = false,
+                   .ptx = false,
                    .name = std::string("cpu_") + hwy::TargetName(target)});
   }
-  const kernels::Device gpu{kernels::DeviceType::cuda, 0};
-  out.push_back({.device = gpu, .instruction_set = 0, .emulated = true, .name = "cuda_emulated"});
+  out.push_back({.device = gpu, .instruction_set = 0, .emulated = true, .ptx = false, .name = "cuda_emulated"});
   try {
-    out.push_back({.device = kernels::parse_device("cuda:0"), .instruction_set = 0, .emulated = false, .name = "cuda"});
+    out.push_back({.device = kernels::parse_device("cuda:0"),
+                   .instruction_set = 0,
+                   .emulated = false,
+                   .ptx = false,
+                   .name = "cuda"});
   } catch (const kernels::DeviceError&) {
   }
   return out;
@@ -44,7 +54,7 @@ std::vector<BackendUnderTest> gpus_under_test() {
 
 std::vector<BackendUnderTest> devices_under_test() {
   std::vector<BackendUnderTest> out = gpus_under_test();
-  out.insert(out.begin(), {.device = {}, .instruction_set = 0, .emulated = false, .name = "cpu"});
+  out.insert(out.begin(), {.device = {}, .instruction_set = 0, .emulated = false, .ptx = false, .name = "cpu"});
   return out;
 }
 

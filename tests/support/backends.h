@@ -17,12 +17,14 @@ struct BackendUnderTest {
   kernels::Device device{};
   int64_t instruction_set = 0;  ///< a Highway target; CPU only
   bool emulated = false;        ///< the CUDA kernels on the CPU (tests/emulation)
+  bool ptx = false;             ///< and they as nvcc made them (tests/ptx)
   std::string name;             ///< letters, digits, underscores
 };
 std::ostream& operator<<(std::ostream& out, const BackendUnderTest& backend);
 
 /// The CPU once per instruction set that the machine has and the kernels are built for; the CUDA kernels under the
-/// emulation; and cuda:0 where it can be used.
+/// emulation; and cuda:0 where it can be used. Where the environment says so, only the CUDA kernels as nvcc made them,
+/// as "cuda_ptx" (tests/ptx/runner.h).
 std::vector<BackendUnderTest> backends_under_test();
 
 /// As the program would find them: the CPU with its best instruction set, and the GPUs of backends_under_test.
@@ -81,6 +83,14 @@ template <class Shape>
 auto on_emulated_gpus(const std::vector<Shape>& shapes) {
   std::vector<BackendUnderTest> gpus = gpus_under_test();
   std::erase_if(gpus, [](const BackendUnderTest& backend) { return !backend.emulated; });
+  return testing::Combine(testing::ValuesIn(gpus), testing::ValuesIn(shapes));
+}
+
+/// Of what only the kernels as nvcc made them need.
+template <class Shape>
+auto on_ptx(const std::vector<Shape>& shapes) {
+  std::vector<BackendUnderTest> gpus = gpus_under_test();
+  std::erase_if(gpus, [](const BackendUnderTest& backend) { return !backend.ptx; });
   return testing::Combine(testing::ValuesIn(gpus), testing::ValuesIn(shapes));
 }
 
