@@ -90,6 +90,8 @@ class Decoder {
   Decoder(const Module& module, std::string name, const Module::Function& entry) : module_(module) {
     kernel_.name = std::move(name);
     kernel_.file = module.file();
+    constexpr int first_that_overlaps = 90;
+    kernel_.overlaps = module.target() >= first_that_overlaps;
     scopes_.emplace_back().of_function = true;
     for (const std::string_view parameter : split(entry.parameters)) {
       declare_memory(parameter, kernel_.parameter_bytes, parameter_base, true);
@@ -142,12 +144,10 @@ class Decoder {
       if (word == ".align" && i + 1 < words.size()) {
         std::from_chars(words[i + 1].data(), words[i + 1].data() + words[i + 1].size(), align);
         ++i;
-      } else if (word == ".b8") {
+      } else if (word == ".b8" || word == ".u8" || word == ".s8") {
         bytes = 1;
       } else if (const auto kind = kind_named(word); kind) {
         bytes = static_cast<size_t>(bytes_of(*kind));
-      } else if (word == ".u8" || word == ".s8") {
-        bytes = 1;
       } else if (word.front() != '.') {
         name = word;
       }

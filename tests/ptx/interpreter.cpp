@@ -80,7 +80,8 @@ void Warp::begin() {
     }
   }
   live = lanes_;
-  awaited = carry = 0;
+  awaited = block.kernel->overlaps ? 0 : lanes_;
+  carry = 0;
   barrier = -1;
   stack_.assign(1, {0, static_cast<int>(block.kernel->code.size()), lanes_});
 }
@@ -212,7 +213,7 @@ void run_block(std::vector<std::unique_ptr<Warp>>& warps) {
   for (const auto& warp : warps) {
     warp->begin();
   }
-  for (bool backwards = false;; backwards = !backwards) {
+  for (bool backwards = true;; backwards = !backwards) {  // the emulation begins with the first
     bool ran = false, all_ended = true;
     for (size_t k = 0; k < warps.size(); ++k) {
       Warp& warp = *warps[backwards ? warps.size() - 1 - k : k];

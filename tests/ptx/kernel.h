@@ -80,6 +80,7 @@ struct Kernel {
   size_t local_bytes = 0;      ///< of a lane
   size_t parameter_bytes = 0;  ///< of a launch
   int most_threads = 0;        ///< of a block; 0: not said
+  bool overlaps = true;        ///< may begin before the kernel before is done (sm_90)
 };
 
 // Where addresses that are no host pointers begin. The first KiB of shared memory is the system's on sm_90.

@@ -69,9 +69,8 @@ Place global_at(Warp& warp, const Instruction& in, int lane, uint64_t address, s
   if (region == nullptr) {
     warp.fail(in, lane, std::to_string(bytes) + " bytes that are nobody's device memory");
   }
-  const auto* begin = region->begin;
-  auto* at = reinterpret_cast<unsigned char*>(address);
-  return {at, region->words.data() + (at - begin) / 4};
+  const uint64_t at = address - reinterpret_cast<uint64_t>(region->begin);
+  return {region->begin + at, region->words.data() + at / 4};
 }
 
 unsigned char* read_at(Warp& warp, const Instruction& in, int lane, const Access& access, uint64_t address,

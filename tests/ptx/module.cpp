@@ -57,6 +57,10 @@ void Module::scan() {
     }
     const std::string_view word = text.substr(at, end - at);
     if (std::find(lines.begin(), lines.end(), word) != lines.end()) {
+      constexpr std::string_view architecture = ".target sm_";
+      if (text.substr(at, architecture.size()) == architecture) {
+        std::from_chars(text.data() + at + architecture.size(), text.data() + text.size(), target_);
+      }
       at = std::min(text.find('\n', at), text.size());
     } else if (std::find(linkage.begin(), linkage.end(), word) != linkage.end()) {
       at = end;

@@ -38,6 +38,8 @@ class Module {
   };
   const std::vector<Variable>& variables() const { return device_variables_; }
   const std::string& file() const { return file_; }
+  /// 90 of sm_90.
+  int target() const { return target_; }
 
  private:
   void scan();
@@ -47,6 +49,7 @@ class Module {
   int line_of(size_t at) const;
 
   std::string file_, text_;
+  int target_ = 0;
   std::map<std::string, Function, std::less<>> entries_, functions_;
   std::map<std::string, uint64_t, std::less<>> variables_;
   std::vector<Variable> device_variables_;

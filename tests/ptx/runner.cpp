@@ -21,6 +21,7 @@ using Bytes = std::vector<unsigned char>;
 
 std::vector<Bytes> copy_of(const std::vector<emulation::DeviceAllocation>& allocations) {
   std::vector<Bytes> copies;
+  copies.reserve(allocations.size());
   for (const auto& [data, bytes] : allocations) {
     copies.emplace_back(data, data + bytes);
   }
@@ -150,7 +151,7 @@ void Runner::run(const emulation::KernelLaunch& launch, const std::function<void
   const Shape shape{.grid = launch.grid,
                     .block = launch.block,
                     .shared_bytes = launch.shared_bytes,
-                    .last_block_first = launch.last_block_first};
+                    .last_block_first = !launch.last_block_first};  // no bit may hang on it
   try {
     ptx::run(entry.module->kernel(entry.name), shape, launch.image.parameters, memory);
   } catch (const std::exception& error) {
