@@ -108,6 +108,7 @@ void Warp::go() {
         const uint32_t guard = *at<uint32_t>(instruction.guard);
         active &= instruction.guard_negated ? ~guard : guard;
       }
+      instruction.ran = instruction.ran || active != 0;
       switch (instruction.flow) {
         case Flow::next:
           if (active != 0) {

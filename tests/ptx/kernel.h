@@ -39,6 +39,7 @@ struct Instruction {
   Flow flow = Flow::next;
   bool guard_negated = false;
   bool begins_block = false;    ///< what a branch may lead to
+  mutable bool ran = false;     ///< for at least one lane, ever
   bool narrow_address = false;  ///< of 32 bits
 };
 

@@ -114,6 +114,15 @@ Runner::~Runner() {
   std::filesystem::create_directories(report_.parent_path());
   std::ofstream out(report_);
   for (const auto& [name, record] : records_) {
+    const Entry& entry = entries_[name];
+    const std::vector<Instruction>& code = entry.module->kernel(entry.name).code;
+    out << readable_name(name) << "\tnever ran\t" << code.size();
+    for (const Instruction& instruction : code) {
+      if (!instruction.ran) {
+        out << '\t' << instruction.line;
+      }
+    }
+    out << '\n';
     for (const std::string& shape : record.shapes) {
       out << readable_name(name) << '\t' << shape << '\t' << record.farthest.f32 << '\t' << record.farthest.f64 << '\n';
     }

@@ -25,7 +25,8 @@ struct Distance {
 class Runner final : public emulation::KernelRunner {
  public:
   /// All *.ptx of the folder. What was run is written to `report`, unless it is empty, when the runner ends: a line for
-  /// each kernel and shape, with the kernel's largest distances.
+  /// each kernel and shape, with the kernel's largest distances, and one with its instructions' number and the lines of
+  /// those that no thread came to.
   Runner(const std::filesystem::path& folder, std::filesystem::path report);
   ~Runner() override;
   void run(const emulation::KernelLaunch& launch, const std::function<void()>& emulate) override;
