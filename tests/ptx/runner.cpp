@@ -4,6 +4,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -70,6 +71,19 @@ size_t differing_word(const Region& region, const Bytes& emulated) {
     }
   }
   return SIZE_MAX;
+}
+
+/// Whether threads go over items with the grid's stride (kernels/cuda/grid.h), each item by itself: so that any grid
+/// does the same. One that fills a GPU has no second turn of the loop before items are many.
+bool goes_with_any_grid(const std::string& kernel) {
+  constexpr std::array kernels{"adam_update_kernel",  "additive_kernel",      "additive_backward_kernel",
+                               "add_planes_kernel",   "pack_kernel",          "add_rows_kernel",
+                               "add_samples_kernel",  "linear_bias_kernel",   "order_keys_kernel",
+                               "sum_rows_kernel",     "row_moments_kernel",   "squeeze_kernel",
+                               "unsqueeze_kernel",    "subtract_kernel",      "guarded_update_kernel",
+                               "logmel_bands_kernel", "logmel_windows_kernel"};
+  const std::string name = kernel.substr(0, kernel.find('<'));
+  return std::find(kernels.begin(), kernels.end(), name) != kernels.end();
 }
 
 /// The test's own shape, if it has one, and the grid.
@@ -157,10 +171,15 @@ void Runner::run(const emulation::KernelLaunch& launch, const std::function<void
     regions.push_back({data, bytes});
   }
   DeviceMemory memory(std::move(regions));
-  const Shape shape{.grid = launch.grid,
-                    .block = launch.block,
-                    .shared_bytes = launch.shared_bytes,
-                    .last_block_first = !launch.last_block_first};  // no bit may hang on it
+  const std::string name = common_name(entry.name);
+  Record& record = records_[name];
+  Shape shape{.grid = launch.grid,
+              .block = launch.block,
+              .shared_bytes = launch.shared_bytes,
+              .last_block_first = !launch.last_block_first};  // no bit may hang on it
+  if (record.launches++ % 2 == 1 && goes_with_any_grid(readable_name(name))) {
+    shape.grid[0] = 1;
+  }
   try {
     ptx::run(entry.module->kernel(entry.name), shape, launch.image.parameters, memory);
   } catch (const std::exception& error) {
@@ -179,8 +198,6 @@ void Runner::run(const emulation::KernelLaunch& launch, const std::function<void
                                  std::to_string(region.words.size()) + " is not what the emulation makes of it");
     }
   }
-  const std::string name = common_name(entry.name);
-  Record& record = records_[name];
   record.shapes.insert(shape_of(launch));
   record.farthest.f32 = std::max(record.farthest.f32, distance.f32);
   record.farthest.f64 = std::max(record.farthest.f64, distance.f64);

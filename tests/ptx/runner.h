@@ -33,6 +33,7 @@ class Runner final : public emulation::KernelRunner {
 
  private:
   struct Record {
+    long launches = 0;
     std::set<std::string> shapes;
     Distance farthest;
   };
