@@ -511,7 +511,7 @@ inline std::array<int64_t, 2> parameter_on_a_gpu(const LaneStrides& lanes) {
 template <class... Parameters>
 std::vector<std::byte> parameters_on_a_gpu(const Parameters&... values) {
   std::vector<std::byte> bytes;
-  const auto append = [&](const auto& value) {
+  [[maybe_unused]] const auto append = [&](const auto& value) {  // there may be none
     const size_t at =
         (bytes.size() + alignof(decltype(value)) - 1) / alignof(decltype(value)) * alignof(decltype(value));
     bytes.resize(at + sizeof value);
