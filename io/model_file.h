@@ -81,7 +81,8 @@ struct CalibrationData {
   int64_t clips = 0;             ///< recorded ones: the first points; the others are copies of them at other speeds
   std::vector<double> estimate;  ///< [points, parameters]
   std::vector<Score> scores;
-  std::vector<double> point;  ///< [operating points, parameters] mean estimate of the clips recorded there
+  std::vector<double>
+      point;  ///< [operating points, parameters] mean estimate of the clips recorded there; of a name its code
   std::vector<double> reach;  ///< [parameters] width of the Gaussian by which estimates belong to a point; or empty
   bool operator==(const CalibrationData&) const = default;
 };

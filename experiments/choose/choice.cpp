@@ -75,6 +75,7 @@ class Choosing {
     claim_folder();
     Choice choice;
     choice.parameter = shard_.parameter_names()[column_];
+    choice.folds = o_.folds;
     for (size_t i = 0; i < points_.size(); ++i) {
       choice.values.push_back(train::to_text(points_[i]));
     }
@@ -146,7 +147,7 @@ class Choosing {
     }
   }
 
-  /// Every folds-th value together: of neighbours one is always heard, so that a gap is never more than twice as wide.
+  /// Every folds-th value together, so that of two neighbours one is always heard.
   void deal_values() {
     const auto values = static_cast<int64_t>(points_.size()), folds = o_.folds == 0 ? values : o_.folds;
     const int64_t fewest = values == 3 ? 3 : 2;  // so that two values are left to train on
@@ -237,6 +238,10 @@ class Choosing {
     for (const size_t value : fold) {
       name += "_" + word_of(value);
     }
+    constexpr size_t longest = 100;  // a folder's name must not be longer than 255 bytes
+    if (name.size() > longest) {
+      name = fmt::format("without_{}_and_every_{}th", word_of(fold.front()), folds_.size());
+    }
     return o_.folder / "cells" / candidate.name / name;
   }
   /// For people.
@@ -269,10 +274,12 @@ class Choosing {
     }
     io::make_folder(o_.folder);
     const fs::path file = o_.folder / "choice.txt";
-    const std::string text = fmt::format(
-        "data {}\nparameter {}\nfalse alarms {:g}\nprobes {:g} to {:g} dB\nseed {}\nmachine {}\nleft out {}\n",
-        shard_.data_hash(), shard_.parameter_names()[column_], o_.false_alarms, softest_probe_db, loudest_probe_db,
-        o_.config.train.seed, o_.config.train.machine, fmt::join(o_.config.train.leave_out, ", "));
+    const std::string text =
+        fmt::format(
+            "data {}\nparameter {}\nfalse alarms {:g}\nprobes {:g} to {:g} dB\nseed {}\nmachine {}\nleft out {}\n",
+            shard_.data_hash(), shard_.parameter_names()[column_], o_.false_alarms, softest_probe_db, loudest_probe_db,
+            o_.config.train.seed, o_.config.train.machine, fmt::join(o_.config.train.leave_out, ", ")) +
+        (o_.folds == 0 ? "" : fmt::format("folds {}\n", o_.folds));
     if (!fs::exists(file)) {
       io::write_text(file, text);
     } else if (io::read_text(file) != text) {
@@ -593,8 +600,9 @@ std::string to_text(const Choice& choice) {
                fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
                fmt::format("{:.4g}", row.threshold), estimate_text(row.estimate_error)});
   }
-  return fmt::format("Without {} = {} in turn, what was left out then being the test:\n\n{}", choice.parameter,
-                     fmt::join(choice.values, ", "), table.text());
+  return fmt::format("Without {} = {}{}, what was left out then being the test:\n\n{}", choice.parameter,
+                     fmt::join(choice.values, ", "),
+                     choice.folds == 0 ? " in turn" : fmt::format(", every {}th together", choice.folds), table.text());
 }
 
 }  // namespace evenflow::experiments

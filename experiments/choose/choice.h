@@ -51,7 +51,8 @@ inline constexpr double tolerated = 2.0;
 
 struct Choice {
   std::string parameter;
-  std::vector<std::string> values;  ///< left out in turn: "100", readings as "98 to 102"
+  std::vector<std::string> values;  ///< left out, as ChooseOptions::folds says: "100", readings as "98 to 102"
+  int64_t folds = 0;                ///< the options'
   std::vector<ChoiceRow> rows;  ///< candidate by candidate, the chosen one first; of a candidate, the best score first
   std::vector<std::string> notes;  ///< what could not be compared: a sentence each
   io::Config chosen;               ///< the first row's, with its score and threshold

@@ -37,6 +37,10 @@ std::string data_of(const fs::path& choice) {
 
 train::ScoreTable read_left_out(const fs::path& choice, const io::ModelData& model, std::vector<std::string>& notes) {
   const fs::path settings = choice / "choice.toml", scores = choice / left_out_file;
+  if (!fs::exists(choice)) {
+    throw io::DataError(
+        fmt::format("there is no folder '{}'; give the one that evenflow choose wrote with --out", choice.string()));
+  }
   if (!fs::exists(settings) || !fs::exists(scores)) {
     throw io::DataError(
         fmt::format("'{}' holds no finished choice with {}; run evenflow choose with --out {}, which goes "

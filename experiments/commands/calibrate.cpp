@@ -63,6 +63,7 @@ void declare(Options& options, CalibrateArguments& arguments) {
           "--left-out", arguments.left_out,
           "in place of recordings: what the clips of values left out scored in the trainings of `choose`, whose folder "
           "this is. For operating points that nobody recorded")
+      .shown_as("FOLDER")
       .excludes(on)
       .excludes(refit);
   options.file("--out", arguments.out, "write the model there and leave MODEL as it is");
@@ -131,10 +132,9 @@ void print_result(const io::ModelData& model, const fs::path& out) {
 /// Of a threshold by clips of values left out.
 void print_guess(const io::ModelData& model, double rate) {
   fmt::print(
-      "Where nothing was recorded about {:.3g} % of normal clips raise a false alarm, if it is as far from recorded "
-      "values "
-      "as those that were left out, and fewer if it is nearer; at recorded values fewer. That is no promise: other "
-      "trainings gave these {} scores.\n",
+      "Where nothing was recorded about {:.3g} % of normal clips are expected to raise a false alarm, going by the {} "
+      "clips of values left out, which other trainings scored: an estimate, and no bound. Between recorded values and "
+      "at them there should be fewer.\n",
       100.0 * rate, model.conformal->clips);
 }
 
@@ -180,10 +180,15 @@ int run_on_left_out(const CalibrateArguments& arguments, const io::ModelData& be
   const train::ScoreTable table = read_left_out(*arguments.left_out, before, notes);
   io::ModelData model = before;
   model.conformal = train::conformal_data(table.score_names, table.clips);
-  if (!before.conformal || !model.conformal) {
-    throw io::DataError(fmt::format(
-        "'{}' cannot take thresholds from clips that were left out: {}", arguments.model.string(),
-        before.conformal ? "no score of theirs is finite" : "it has no held-out clips (train.validation_fraction)"));
+  if (!before.conformal) {
+    throw io::DataError(
+        fmt::format("'{}' was trained without held-out clips, which tell how long its clips are; train it with "
+                    "train.validation_fraction above 0, or calibrate it --on recordings first",
+                    arguments.model.string()));
+  }
+  if (!model.conformal) {
+    throw io::DataError(fmt::format("no score is finite of all clips in '{}'; remove that folder and choose anew",
+                                    arguments.left_out->string()));
   }
   model.conformal->clip_frames = before.conformal->clip_frames;
   model.conformal->estimate_distance = before.conformal->estimate_distance;
@@ -191,7 +196,13 @@ int run_on_left_out(const CalibrateArguments& arguments, const io::ModelData& be
   model.conformal->source = fmt::format("values left out of {}", io::escaped(arguments.left_out->string()));
   model.conformal->date = io::utc_now();
   const double rate = rate_of(arguments, model, before.threshold);
-  model.threshold = rule_of(arguments, model, score, rate, notes);
+  if (const int64_t least = train::conformal_clips(rate); model.conformal->clips < least) {
+    throw io::DataError(fmt::format(
+        "a rate of {:.3g} % takes {} clips of values left out, and there are {}; ask for {:.3g} % or more, or choose "
+        "again on more recordings",
+        100.0 * rate, least, model.conformal->clips, 100.0 / (static_cast<double>(model.conformal->clips) + 1.0)));
+  }
+  model.threshold = train::conformal_rule(model, score, rate);
   io::write_model(out, model);
   print_result(model, out);
   print_guess(model, rate);
@@ -204,9 +215,14 @@ int run(const CalibrateArguments& arguments) {
   if (arguments.request.inputs.empty() && !arguments.left_out) {
     throw io::UsageError("say what to calibrate on: --on and normal recordings, or --left-out and a choice's folder");
   }
+  if (arguments.left_out && (arguments.request.skip_bad || arguments.request.other_machines)) {
+    throw io::UsageError("--left-out reads no recordings; leave out --skip-bad and --other-machines");
+  }
   Outputs outputs(arguments.force);
   if (arguments.left_out) {
-    outputs.reads(*arguments.left_out / left_out_file, "the choice");
+    for (const char* name : {left_out_file, "choice.toml", "choice.txt"}) {
+      outputs.reads(*arguments.left_out / name, "the choice");
+    }
   }
   for (const fs::path& input : arguments.request.inputs) {
     outputs.reads_recordings(input);

@@ -34,7 +34,7 @@ void declare(Options& options, ChooseArguments& arguments) {
   options.file("--out", arguments.out, "the choice's folder").required().shown_as("FOLDER");
   options.force(arguments.force);
   options.word("--parameter", arguments.parameter, {},
-               "whose values are left out in turn; default: the first that varies in the training clips");
+               "whose values are left out; default: the first that varies in the training clips");
   options.words("--candidate", arguments.candidates,
                 "settings to try, in quotes and with blanks between them; once per candidate. Default: see above");
   options.number(
@@ -103,7 +103,8 @@ Command choose_command() {
   return make_command<ChooseArguments>(
       "choose",
       "Chooses settings and a score by normal clips alone. Each candidate is trained without each value of the "
-      "parameter in turn. The normal clips of the values left out then set thresholds, at which copies of them with a "
+      "parameter, one at a time or (--folds) some together. The normal clips of the values left out then set "
+      "thresholds, at which copies of them with a "
       "departure (probes) say how much would be missed. Of what keeps to twice the false alarms asked for, the "
       "candidate "
       "and score that miss least are chosen. No anomaly and no test clip is looked at. Without "

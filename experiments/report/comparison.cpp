@@ -87,16 +87,21 @@ class Pairing {
 
   Paired pair() {
     paired_.clips.resize(runs_.size());
+    std::set<ClipKey> all;
+    for (const auto& table : tables_) {
+      for (const auto& [key, clip] : table) {
+        all.insert(key);
+      }
+    }
     for (const auto& [key, clip] : tables_.front()) {
       if (const std::vector<const train::ClipScore*> same = same_clip(key); !same.empty()) {
         paired_.labels.push_back(clip->clip.label);
         for (size_t t = 0; t < same.size(); ++t) {
           paired_.clips[t].push_back(same[t]);
         }
-      } else {
-        ++paired_.left_out;
       }
     }
+    paired_.left_out = static_cast<int64_t>(all.size() - paired_.labels.size());
     return std::move(paired_);
   }
 

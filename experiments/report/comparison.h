@@ -72,7 +72,7 @@ struct Comparison {
   /// The first is "all": labelled test clips that all runs with scores have, with finite scores. Seen and unseen ones
   /// follow where some are unseen. Empty without scores.
   std::vector<ComparedGroup> groups;
-  int64_t left_out = 0;               ///< labelled test clips of the first that others lack or have no finite score of
+  int64_t left_out = 0;               ///< labelled test clips that not all runs have, or have a finite score of
   std::vector<std::string> notes;     ///< what counts as seen, and what is in neither group; a sentence each
   std::vector<std::string> warnings;  ///< a sentence each on what makes them hard to compare
 };

@@ -182,10 +182,19 @@ std::string compared_text(const Explanation& e, const io::ConditionData& conditi
   if (estimates.empty()) {
     return estimates;
   }
+  constexpr double audible_db = 1.0;
+  std::string where = e.where;
+  for (const std::string said = " (by its spectrum)"; where.find(said) != std::string::npos;) {
+    where.erase(where.find(said), said.size());
+  }
   return fmt::format(
-      "Normal clips{} have this spectrum, {:.1f} dB {}, so it was compared with those; the estimate, {}, goes with the "
-      "level. --at says the operating point",
-      e.where, std::abs(e.louder_db), e.louder_db < 0 ? "louder" : "quieter", estimates);
+      "Its spectrum is that of normal clips{}{}, so it was compared with those and not with clips at the estimate, {}. "
+      "--at says the operating point",
+      where,
+      std::abs(e.louder_db) < audible_db
+          ? ""
+          : fmt::format(", but {:.1f} dB {}", std::abs(e.louder_db), e.louder_db < 0 ? "quieter" : "louder"),
+      estimates);
 }
 
 std::string explanation_text(const Explanation& e, const io::ModelData& model) {

@@ -293,7 +293,7 @@ TEST_F(LeftOut, ClipsSetTheThresholdAndGivePValues) {
   const Outcome outcome = calibrate("run", {"--score", "nll", "--false-alarms", "0.2"});
   expect_done(outcome);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("Calibrated on 24 normal clips"), HasSubstr("20 % false alarms asked for"),
-                                 HasSubstr("Where nothing was recorded about 20 %"), HasSubstr("That is no promise")));
+                                 HasSubstr("Where nothing was recorded about 20 %"), HasSubstr("and no bound")));
   const train::ScoreTable left_out = train::read_scores(at("choice/left_out.csv"));
   std::vector<double> expected;
   for (const train::ClipScore& clip : left_out.clips) {
@@ -327,6 +327,10 @@ TEST_F(LeftOut, ClipsOfAnotherChoiceAreRefused) {
                  {at("rails"), "no finished choice", "evenflow choose"});
   expect_refused(run({"calibrate", SmallWorld::get().model(), "--left-out", at("choice"), "--out", at("o.h5")}), 2,
                  {"other recordings"});
+  expect_refused(calibrate("run", {"--false-alarms", "0.001"}), 3, {"999 clips", "there are 24", "choose again"});
+  expect_refused(calibrate("run", {"--skip-bad"}), 2, {"--left-out reads no recordings", "--skip-bad"});
+  expect_refused(run({"calibrate", at("run/model.h5"), "--left-out", at("nowhere")}), 3,
+                 {"there is no folder", at("nowhere"), "evenflow choose"});
   expect_done(train("other", "1", {"--model.hidden", "8"}));
   expect_refused(calibrate("other"), 2,
                  {"model.hidden = 8", "has 4", "train with --config " + at("choice/choice.toml")});

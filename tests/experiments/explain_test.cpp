@@ -148,7 +148,8 @@ TEST(Explain, NamesWhatItIsWhetherTheSpeedIsSaidOrNot) {
       }
       if (change.kind == "level") {
         EXPECT_THAT(run({"explain", folder / model, folder / "c.wav"}).out,
-                    AllOf(HasSubstr("have this spectrum, "), HasSubstr("goes with the level. --at says")));
+                    AllOf(HasSubstr("Its spectrum is that of normal clips at "), HasSubstr(" dB "),
+                          HasSubstr("not with clips at the estimate, "), HasSubstr("--at says")));
       }
     }
   }

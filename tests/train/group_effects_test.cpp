@@ -81,6 +81,22 @@ TEST(GroupEffects, AreNothingWhereGroupsDoNotDiffer) {
   EXPECT_TRUE(some <= 28) << "by chance about half come out above 0";
 }
 
+TEST(GroupEffects, CopiesOfOneObservationAreNotTakenForCertainty) {
+  std::vector<double> residual;
+  std::vector<int64_t> group;
+  for (int64_t g = 0; g < 6; ++g) {
+    for (int i = 0; i < 3; ++i) {
+      residual.push_back(g % 2 == 0 ? 1.3 : -1.1);
+      group.push_back(g);
+    }
+  }
+  const GroupEffects found = group_effects(residual, group);
+  EXPECT_TRUE(found.within >= 0.1) << found.within;
+  for (const double explained : found.explained) {
+    EXPECT_TRUE(explained >= 0.5 && explained <= 0.9) << explained;
+  }
+}
+
 TEST(GroupEffects, TakeRepeatedObservations) {
   const std::vector<double> residual = {3, -3, 3, -3, 3, -3, 3, -3, 3, -3, 3, -3};
   std::vector<int64_t> each(residual.size());

@@ -212,40 +212,47 @@ std::vector<double> residuals(const io::CalibrationData& data, const io::Calibra
   return out;
 }
 
-/// Where the recorded clips' operating points lie by their estimates, and how far an estimate may be from one.
-void place_points(io::CalibrationData& data, std::span<const int64_t> group, const io::Categories& categories) {
-  const size_t clips = group.size(), parameters = data.scores.front().bandwidth.size();
+/// Where the recorded clips' operating points lie: their mean estimate of a number, and the category of a name. And how
+/// far an estimate may be from one.
+void place_points(io::CalibrationData& data, std::span<const ReferenceClip> clips, std::span<const int64_t> group,
+                  const io::Categories& categories) {
+  const size_t parameters = data.scores.front().bandwidth.size();
   const auto points = static_cast<size_t>(*std::max_element(group.begin(), group.end()) + 1);
   std::vector<double> count(points, 0.0);
   data.point.assign(points * parameters, 0.0);
-  for (size_t i = 0; i < clips; ++i) {
+  for (size_t i = 0; i < group.size(); ++i) {
     ++count[static_cast<size_t>(group[i])];
     for (size_t p = 0; p < parameters; ++p) {
-      data.point[static_cast<size_t>(group[i]) * parameters + p] += data.estimate[i * parameters + p];
+      const bool name = !io::categories_of(categories, p).empty();
+      data.point[static_cast<size_t>(group[i]) * parameters + p] +=
+          name ? clips[i].recorded_at[p] : clips[i].estimate[p];
     }
   }
   for (size_t k = 0; k < data.point.size(); ++k) {
     data.point[k] /= count[k / parameters];
   }
   for (size_t p = 0; p < parameters; ++p) {
+    if (!io::categories_of(categories, p).empty()) {
+      data.reach.push_back(category_bandwidth);
+      continue;
+    }
     double squares = 0, low = std::numeric_limits<double>::infinity(), high = -low;
-    for (size_t i = 0; i < clips; ++i) {
-      const double estimate = data.estimate[i * parameters + p];
+    for (size_t i = 0; i < group.size(); ++i) {
+      const double estimate = clips[i].estimate[p];
       squares += std::pow(estimate - data.point[static_cast<size_t>(group[i]) * parameters + p], 2);
       low = std::min(low, estimate);
       high = std::max(high, estimate);
     }
-    const double deviation = std::sqrt(squares / static_cast<double>(clips - points));
+    const double deviation = std::sqrt(squares / static_cast<double>(group.size() - points));
     constexpr double least = 1e-6;  // of the range, where all estimates of a point are the same
-    data.reach.push_back(!io::categories_of(categories, p).empty()
-                             ? category_bandwidth
-                             : std::max({deviations_in_reach * deviation, least * (high - low), 1e-12}));
+    data.reach.push_back(std::max({deviations_in_reach * deviation, least * (high - low), 1e-12}));
   }
 }
 
 /// What operating points have of their own beyond what their surroundings tell: of each of the recorded clips, `group`
 /// is its point.
-void learn_point_effects(io::CalibrationData& data, std::span<const int64_t> group, const io::Categories& categories) {
+void learn_point_effects(io::CalibrationData& data, std::span<const ReferenceClip> clips,
+                         std::span<const int64_t> group, const io::Categories& categories) {
   bool any = false;
   for (io::CalibrationData::Score& score : data.scores) {
     GroupEffects effects = group_effects(residuals(data, score), group);
@@ -254,7 +261,7 @@ void learn_point_effects(io::CalibrationData& data, std::span<const int64_t> gro
     score.explained = std::move(effects.explained);
   }
   if (any) {
-    place_points(data, group, categories);
+    place_points(data, clips, group, categories);
     return;
   }
   for (io::CalibrationData::Score& score : data.scores) {
@@ -285,7 +292,7 @@ io::CalibrationData fit_to(const std::vector<flow::Score>& scores, const std::ve
     data.scores.push_back({scores[s].name, chosen, points.y, line.squared_residuals()});
   }
   if (!data.scores.empty()) {
-    learn_point_effects(data, renumbered(groups.first(static_cast<size_t>(data.clips))), categories);
+    learn_point_effects(data, used, renumbered(groups.first(static_cast<size_t>(data.clips))), categories);
   }
   return data;
 }

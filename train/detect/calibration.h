@@ -49,7 +49,7 @@ inline constexpr double category_bandwidth = 0.125;
 
 /// The width of the Gaussian by which an estimate belongs to an operating point, in standard deviations of the
 /// estimates of the clips recorded there: those of new clips scatter more than those of clips that were trained on.
-inline constexpr double deviations_in_reach = 2.0;
+inline constexpr double deviations_in_reach = 3.0;
 
 /// Calibrates those of the clips' scores, which are `scores`, that have calibrated ones. Points without a finite score
 /// and estimate are left out. What sets copies apart from their clips is taken off the copies: the median over clips of

@@ -241,7 +241,8 @@ void compare_with(const NormalSound& normal, std::span<const float> logmel_db, s
     constexpr double clearly = 1.5, least = 0.1;
     const ExpectedSound expected = normal.at(*own);
     const double above = level_above(expected, level_db), misfit = misfit_of(expected, level_db, above);
-    const double of_estimate = misfit_of(*out.expected, level_db, 0.0);
+    // Both without the level: it must be the course over the bands that tells the points apart.
+    const double of_estimate = misfit_of(*out.expected, level_db, level_above(*out.expected, level_db));
     if (out.expected->at.empty() || of_estimate > std::max(clearly * misfit, misfit + least)) {
       out.expected = expected;
       out.louder_db = above;

@@ -23,6 +23,7 @@ GroupEffects group_effects(std::span<const double> residual, std::span<const int
   if (repeated < static_cast<double>(least_repeated)) {
     return out;
   }
+  constexpr double least_within = 0.1;
   double about_means = 0, of_means = 0;
   for (size_t i = 0; i < residual.size(); ++i) {
     const double deviation = residual[i] - mean[static_cast<size_t>(group[i])];
@@ -31,7 +32,7 @@ GroupEffects group_effects(std::span<const double> residual, std::span<const int
   for (size_t g = 0; g < groups; ++g) {
     of_means += count[g] * mean[g] * mean[g];
   }
-  out.within = about_means / repeated;
+  out.within = std::max(about_means / repeated, least_within * (about_means + of_means) / observations);
   // E[sum of n_g mean_g^2] = n between + groups * within.
   out.between = std::max(0.0, (of_means - static_cast<double>(groups) * out.within) / observations);
   if (out.between <= 0.0) {

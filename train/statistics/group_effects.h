@@ -18,7 +18,8 @@ struct GroupEffects {
 
 /// residual [observations], finite; group [observations] from 0 upwards, each with an observation. Effects are 0 where
 /// the groups differ by no more than chance makes them (between comes out at 0 or less), and where they hold fewer than
-/// `least_repeated` observations beyond their first ones, which say how much those of one group differ.
+/// `least_repeated` observations beyond their first ones, which say how much those of one group differ. `within` is at
+/// least a tenth of the mean square of all residuals: copies of one recording do not say how recordings differ.
 GroupEffects group_effects(std::span<const double> residual, std::span<const int64_t> group);
 
 inline constexpr int64_t least_repeated = 10;
