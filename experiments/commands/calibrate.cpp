@@ -133,8 +133,8 @@ void print_result(const io::ModelData& model, const fs::path& out) {
 void print_guess(const io::ModelData& model, double rate) {
   fmt::print(
       "Where nothing was recorded about {:.3g} % of normal clips are expected to raise a false alarm, going by the {} "
-      "clips of values left out, which other trainings scored: an estimate, and no bound. Between recorded values and "
-      "at them there should be fewer.\n",
+      "clips of values left out, which other trainings scored: an estimate, and no bound. At recorded values there "
+      "should be fewer.\n",
       100.0 * rate, model.conformal->clips);
 }
 
