@@ -240,7 +240,7 @@ class Choosing {
     }
     constexpr size_t longest = 100;  // a folder's name must not be longer than 255 bytes
     if (name.size() > longest) {
-      name = fmt::format("without_{}_and_every_{}th", word_of(fold.front()), folds_.size());
+      name = fmt::format("fold_{}_of_{}", fold.front() + 1, folds_.size());
     }
     return o_.folder / "cells" / candidate.name / name;
   }

@@ -274,7 +274,7 @@ int write_dcase_alone(const DcaseOutput& dcase) {
   return exit_ok;
 }
 
-/// As evenflow left it before it marked its folders, and folders that --dcase made.
+/// As evenflow left it before it marked its folders.
 bool is_older_result(const fs::path& folder) {
   const auto begins = [&](const char* name, const char* header) {
     std::error_code error;

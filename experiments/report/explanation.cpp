@@ -173,9 +173,10 @@ Peak densest(const Explanation& e, const io::FrontendSettings& frontend) {
 }
 
 std::string compared_text(const Explanation& e, const io::ConditionData& condition) {
-  std::string estimates;
+  std::string estimates, at;
   for (size_t p = 0; p < e.known.size(); ++p) {
     if (e.known[p] == Explanation::Known::spectrum) {
+      at += fmt::format("{}{} = {:.4g}", at.empty() ? "" : ", ", condition.names[p], e.expected->at[p]);
       estimates += fmt::format("{}{} = {:.4g}", estimates.empty() ? "" : ", ", condition.names[p], e.clip.estimate[p]);
     }
   }
@@ -183,14 +184,11 @@ std::string compared_text(const Explanation& e, const io::ConditionData& conditi
     return estimates;
   }
   constexpr double audible_db = 1.0;
-  std::string where = e.where;
-  for (const std::string said = " (by its spectrum)"; where.find(said) != std::string::npos;) {
-    where.erase(where.find(said), said.size());
-  }
   return fmt::format(
-      "Its spectrum is that of normal clips{}{}, so it was compared with those and not with clips at the estimate, {}. "
+      "Its spectrum is that of normal clips at {}{}, so it was compared with those and not with clips at the estimate, "
+      "{}. "
       "--at says the operating point",
-      where,
+      at,
       std::abs(e.louder_db) < audible_db
           ? ""
           : fmt::format(", but {:.1f} dB {}", std::abs(e.louder_db), e.louder_db < 0 ? "quieter" : "louder"),

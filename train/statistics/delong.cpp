@@ -7,31 +7,14 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <vector>
 
 #include "io/error.h"
 #include "train/statistics/metrics.h"
+#include "train/statistics/midranks.h"
 
 namespace evenflow::train {
 namespace {
-
-/// Ranks from 1; equal values share the mean of theirs.
-std::vector<double> midranks(std::span<const double> values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> ranks(values.size());
-  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
-    while (end < order.size() && values[order[end]] == values[order[begin]]) {
-      ++end;
-    }
-    for (size_t i = begin; i < end; ++i) {
-      ranks[order[i]] = 0.5 * static_cast<double>(begin + 1 + end);
-    }
-  }
-  return ranks;
-}
 
 /// Of each clip the share of the clips of the other label that it ranks rightly with, a tie counting half; their mean
 /// over either label is the AUC.

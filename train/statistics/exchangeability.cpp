@@ -7,27 +7,10 @@
 #include <numeric>
 #include <vector>
 
+#include "train/statistics/midranks.h"
+
 namespace evenflow::train {
 namespace {
-
-/// From 1; equal scores share the mean of their ranks.
-std::vector<double> ranks_of(std::span<const double> scores) {
-  std::vector<size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] < scores[b]; });
-  std::vector<double> ranks(scores.size());
-  for (size_t first = 0; first < order.size();) {
-    size_t end = first;
-    while (end < order.size() && scores[order[end]] == scores[order[first]]) {
-      ++end;
-    }
-    for (size_t i = first; i < end; ++i) {
-      ranks[order[i]] = 0.5 * static_cast<double>(first + 1 + end);
-    }
-    first = end;
-  }
-  return ranks;
-}
 
 /// Sum of squares about the mean.
 double squares_of(std::span<const double> x) {
@@ -55,7 +38,7 @@ RankTest trend_test(std::span<const double> scores, std::span<const int64_t> gro
       continue;
     }
     const auto n = static_cast<double>(own.size());
-    const std::vector<double> ranks = ranks_of(own);
+    const std::vector<double> ranks = midranks(own);
     for (size_t i = 0; i < ranks.size(); ++i) {
       above_chance += (static_cast<double>(i + 1) - 0.5 * (n + 1.0)) * (ranks[i] - 0.5 * (n + 1.0));
     }
@@ -70,7 +53,7 @@ RankTest trend_test(std::span<const double> scores, std::span<const int64_t> gro
 
 RankTest kruskal_wallis(std::span<const double> scores, std::span<const int64_t> groups) {
   const auto n = static_cast<double>(scores.size());
-  const std::vector<double> ranks = ranks_of(scores);
+  const std::vector<double> ranks = midranks(scores);
   const double squares = ranks.empty() ? 0.0 : squares_of(ranks);
   double between = 0, count = 0;
   for (const std::vector<double>& own : by_group(ranks, groups)) {
