@@ -78,12 +78,12 @@ struct CalibrationData {
     std::vector<double> effect = {}, explained = {};
     bool operator==(const Score&) const = default;
   };
-  int64_t clips = 0;             ///< recorded ones: the first points; the others are copies of them at other speeds
-  std::vector<double> estimate;  ///< [points, parameters]
-  std::vector<Score> scores;
-  std::vector<double>
-      point;  ///< [operating points, parameters] mean estimate of the clips recorded there; of a name its code
-  std::vector<double> reach;  ///< [parameters] width of the Gaussian by which estimates belong to a point; or empty
+  int64_t clips = 0;                  ///< recorded ones: the first points; the others are copies at other speeds
+  std::vector<double> estimate = {};  ///< [points, parameters]
+  std::vector<Score> scores = {};
+  /// [operating points, parameters] mean estimate of the clips recorded there; of a name its code.
+  std::vector<double> point = {};
+  std::vector<double> reach = {};  ///< [parameters] width of the Gaussian by which estimates belong to a point
   bool operator==(const CalibrationData&) const = default;
 };
 

@@ -511,11 +511,10 @@ inline std::array<int64_t, 2> parameter_on_a_gpu(const LaneStrides& lanes) {
 template <class... Parameters>
 std::vector<std::byte> parameters_on_a_gpu(const Parameters&... values) {
   std::vector<std::byte> bytes;
-  [[maybe_unused]] const auto append = [&](const auto& value) {  // there may be none
-    const size_t at =
-        (bytes.size() + alignof(decltype(value)) - 1) / alignof(decltype(value)) * alignof(decltype(value));
-    bytes.resize(at + sizeof value);
-    std::memcpy(bytes.data() + at, &value, sizeof value);
+  [[maybe_unused]] const auto append = [&]<class T>(const T& value) {  // there may be none
+    const size_t at = (bytes.size() + alignof(T) - 1) / alignof(T) * alignof(T);
+    bytes.resize(at + sizeof(T));
+    std::memcpy(bytes.data() + at, &value, sizeof(T));
   };
   (append(parameter_on_a_gpu(values)), ...);
   return bytes;

@@ -175,8 +175,8 @@ void add_normal_data(io::ModelData& model, const std::vector<onnx::ParityClip>& 
   // Three operating points that lie within each other's reach.
   for (size_t i = 0; i < 3 * parameters; ++i) {
     const std::vector<std::string>& names = io::categories_of(model.condition.categories, i % parameters);
-    data.point.push_back(names.empty() ? 120.0 + 30.0 * static_cast<double>(i / parameters)
-                                       : static_cast<double>(i / parameters % names.size()));
+    const size_t point = i / parameters, code = names.empty() ? 0 : point % names.size();
+    data.point.push_back(names.empty() ? 120.0 + 30.0 * static_cast<double>(point) : static_cast<double>(code));
   }
   for (size_t p = 0; p < parameters; ++p) {
     data.reach.push_back(io::categories_of(model.condition.categories, p).empty() ? 25.0 : 0.125);
