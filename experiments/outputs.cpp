@@ -195,7 +195,7 @@ void require_ending(const fs::path& file, const Kind& kind) {
 
 bool is_study_table(const fs::path& file) {
   const std::string text = io::read_beginning(file);
-  constexpr std::array<std::string_view, 13> headers = {"system,score,group,normal,anomalous,auc,",
+  constexpr std::array<std::string_view, 14> headers = {"system,score,group,normal,anomalous,auc,",
                                                         "system,score,against_system,against_score,group,",
                                                         "system,group,clips,correlation,",
                                                         "system,score,group,normal,anomalous,false_alarms,",
@@ -204,7 +204,8 @@ bool is_study_table(const fs::path& file) {
                                                         "system,score,paper,group,",
                                                         "system,part,gap,",
                                                         "system,epochs,score,",
-                                                        "candidate,score,false_alarms,",
+                                                        "candidate,trainings,score,",
+                                                        "candidate,score,false_alarms,",  // of older programs
                                                         "rail,severity,",
                                                         "system,score,figure,folds,",
                                                         "left_out,system,score,"};

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 
+#include "experiments/choose/left_out.h"
 #include "experiments/choose/probes.h"
 #include "experiments/console.h"
 #include "experiments/study/cell.h"
@@ -69,9 +70,11 @@ class Choosing {
     std::transform(o_.candidates.begin(), o_.candidates.end(), std::back_inserter(settings), parse_settings);
     candidates_ = make_candidates(settings.empty() ? usual() : settings, base);
     std::for_each(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { require_same_condition(c); });
+    std::for_each(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { require_same_length(c); });
   }
 
   Choice run() {
+    require_trainable();
     claim_folder();
     Choice choice;
     choice.parameter = shard_.parameter_names()[column_];
@@ -84,20 +87,24 @@ class Choosing {
                        count_text(static_cast<int64_t>(points_.size()), "value"), choice.parameter,
                        o_.folds == 0 ? "" : fmt::format(", in {} groups", folds_.size()),
                        count_text(std::ssize(candidates_) * std::ssize(folds_), "training")));
-    for (const Fold& fold : folds_) {
-      for (const Candidate& candidate : candidates_) {
-        if (!run_cell(candidate, fold)) {
-          choice.interrupted = true;
-          return choice;
-        }
-      }
+    choice.interrupted = !run_cells(candidates_, Length::search);
+    if (choice.interrupted) {
+      return choice;
     }
     compare(choice);
+    if (o_.search_epochs > 0) {
+      finish(choice);
+    }
+    if (!choice.interrupted) {
+      decide(choice);
+    }
     return choice;
   }
 
  private:
   using Fold = std::vector<size_t>;  ///< places in points_ that are left out together, ascending
+  /// Of trainings: those by which candidates are compared, or as long as the detector's. One where all are as long.
+  enum class Length { search, whole };
 
   const io::Clip& clip_at(std::pair<int32_t, int32_t> at) const {
     return shard_.clips()[static_cast<size_t>(at.second)];
@@ -205,6 +212,39 @@ class Choosing {
             : "name other parameters in condition.parameters"));
   }
 
+  /// What the last training would refuse is said before the first.
+  void require_trainable() const {
+    for (const Candidate& candidate : candidates_) {
+      for (const Fold& fold : folds_) {
+        const auto named = [&](const std::exception& error) {
+          return fmt::format("{} without {}: {}", candidate.name, text_of(fold), error.what());
+        };
+        io::Config config = config_without(candidate, fold, Length::whole);
+        config.train.resident_mib = 0;
+        try {
+          train::open_training_data(config, {o_.shard}, {.listen = false, .learn = false});
+        } catch (const io::UsageError& error) {
+          throw io::UsageError(named(error));
+        } catch (const io::DataError& error) {
+          throw io::DataError(named(error));
+        }
+      }
+    }
+  }
+
+  /// io::UsageError where --search-epochs would make alike what the candidate is to differ in.
+  void require_same_length(const Candidate& candidate) const {
+    const auto is_length = [](const std::string& key) {
+      return key == "train.epochs" || key == "train.steps" || key == "train.patience";
+    };
+    const auto other = train::first_difference(candidate.config, o_.config, is_length);
+    if (o_.search_epochs > 0 && other) {
+      throw io::UsageError(fmt::format(
+          "candidate {} sets {}, and --search-epochs gives all of them one length; leave one of the two out",
+          candidate.name, other->key));
+    }
+  }
+
   std::vector<std::vector<KeyFlag>> usual() const {
     const std::vector<std::string>& names = shard_.parameter_names();
     const std::vector<std::string> speeds = train::speeds_among(names, o_.config.condition, shard_.categories());
@@ -233,7 +273,7 @@ class Choosing {
   }
 
   fs::path probes() const { return o_.folder / "probes.h5"; }
-  fs::path cell(const Candidate& candidate, const Fold& fold) const {
+  fs::path cell(const Candidate& candidate, const Fold& fold, Length length) const {
     std::string name = "without";
     for (const size_t value : fold) {
       name += "_" + word_of(value);
@@ -242,7 +282,7 @@ class Choosing {
     if (name.size() > longest) {
       name = fmt::format("fold_{}_of_{}", fold.front() + 1, folds_.size());
     }
-    return o_.folder / "cells" / candidate.name / name;
+    return o_.folder / (length == Length::search ? "cells" : "final") / candidate.name / name;
   }
   /// For people.
   std::string text_of(const Fold& fold) const {
@@ -324,8 +364,11 @@ class Choosing {
   }
 
   /// The value leaves a gap twice as wide as there will be, and sound is moved into it as far.
-  io::Config config_without(const Candidate& candidate, const Fold& fold) const {
+  io::Config config_without(const Candidate& candidate, const Fold& fold, Length length) const {
     io::Config config = candidate.config;
+    if (length == Length::search && o_.search_epochs > 0) {
+      config.train.epochs = o_.search_epochs;
+    }
     const std::vector<std::string> without = left_out(fold);
     config.train.leave_out.insert(config.train.leave_out.end(), without.begin(), without.end());
     if (config.augment.speed > 0 && train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
@@ -340,10 +383,22 @@ class Choosing {
   }
 
   /// False: stopped.
-  bool run_cell(const Candidate& candidate, const Fold& fold) const {
-    const fs::path folder = cell(candidate, fold);
+  bool run_cells(const std::vector<Candidate>& candidates, Length length) const {
+    for (const Fold& fold : folds_) {
+      for (const Candidate& candidate : candidates) {
+        if (!run_cell(candidate, fold, length)) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  /// False: stopped.
+  bool run_cell(const Candidate& candidate, const Fold& fold, Length length) const {
+    const fs::path folder = cell(candidate, fold, length);
     const Cell training{folder / "run", fmt::format("{} without {}", candidate.name, text_of(fold)),
-                        config_without(candidate, fold), o_.shard};
+                        config_without(candidate, fold, length), o_.shard};
     require_same_training(training);
     const fs::path of_normal = folder / "scores.csv", of_probes = folder / "probes.csv";
     if (fs::exists(of_normal) && fs::exists(of_probes)) {
@@ -399,10 +454,10 @@ class Choosing {
     return rows;
   }
 
-  train::ScoreTable left_out_table(const Candidate& candidate) const {
+  train::ScoreTable left_out_table(const Candidate& candidate, Length length) const {
     std::vector<train::ScoreTable> tables;
     for (const Fold& fold : folds_) {
-      const fs::path folder = cell(candidate, fold);
+      const fs::path folder = cell(candidate, fold, length);
       train::ScoreTable table = train::read_scores(folder / "scores.csv");
       std::vector<train::ClipScore> clips;
       for (const size_t row : left_out_rows(folder, fold, table, train::read_scores(folder / "probes.csv"))) {
@@ -430,12 +485,13 @@ class Choosing {
     return train::mean(errors);
   }
 
-  void compare_candidate(const Candidate& candidate, Choice& choice) const {
+  /// A row for each score, the best first; notes of scores that cannot have one.
+  std::vector<ChoiceRow> rows_of(const Candidate& candidate, Length length, std::vector<std::string>& notes) const {
     std::map<std::string, std::vector<LeftOut>> left_out;  // by score, a value each
     std::vector<double> estimates;
     std::vector<std::string> scores;
     for (const Fold& fold : folds_) {
-      const fs::path folder = cell(candidate, fold);
+      const fs::path folder = cell(candidate, fold, length);
       const train::ScoreTable normal = train::read_scores(folder / "scores.csv");
       const train::ScoreTable probes = train::read_scores(folder / "probes.csv");
       const std::vector<size_t> rows = left_out_rows(folder, fold, normal, probes);
@@ -458,14 +514,17 @@ class Choosing {
         }
       }
     }
+    std::vector<ChoiceRow> rows;
     for (const std::string& score : scores) {
       if (left_out[score].size() != points_.size()) {
-        choice.notes.push_back(
+        notes.push_back(
             fmt::format("{} by {} is not compared: not every training has that score", candidate.name, score));
       } else if (!train::needs_parameters(score)) {
-        choice.rows.push_back(row_of(candidate, score, left_out[score], train::mean(estimates)));
+        rows.push_back(row_of(candidate, score, left_out[score], train::mean(estimates)));
       }
     }
+    std::stable_sort(rows.begin(), rows.end(), is_better);
+    return rows;
   }
 
   /// Normal clips of the values left out, of all but this one.
@@ -505,36 +564,48 @@ class Choosing {
     return a.holds ? of_a < of_b : std::pair(of_a.second, of_a.first) < std::pair(of_b.second, of_b.first);
   }
 
-  static std::vector<ChoiceRow> in_order(const std::vector<ChoiceRow>& rows) {
+  /// Rows of every candidate, the best candidate's first. io::DataError: there are none.
+  void compare(Choice& choice) const {
     std::vector<std::vector<ChoiceRow>> candidates;
-    for (const ChoiceRow& row : rows) {
-      if (candidates.empty() || candidates.back().front().candidate != row.candidate) {
-        candidates.emplace_back();
-      }
-      candidates.back().push_back(row);
+    for (const Candidate& candidate : candidates_) {
+      candidates.push_back(rows_of(candidate, Length::search, choice.notes));
     }
-    for (std::vector<ChoiceRow>& of_candidate : candidates) {
-      std::stable_sort(of_candidate.begin(), of_candidate.end(), is_better);
-    }
+    std::erase_if(candidates, [](const auto& rows) { return rows.empty(); });
     std::stable_sort(candidates.begin(), candidates.end(),
                      [](const auto& a, const auto& b) { return is_better(a.front(), b.front()); });
-    std::vector<ChoiceRow> ordered;
-    ordered.reserve(rows.size());
     for (const std::vector<ChoiceRow>& of_candidate : candidates) {
-      ordered.insert(ordered.end(), of_candidate.begin(), of_candidate.end());
+      choice.rows.insert(choice.rows.end(), of_candidate.begin(), of_candidate.end());
     }
-    return ordered;
+    require_rows(choice.rows, choice);
   }
 
-  void compare(Choice& choice) const {
-    for (const Candidate& candidate : candidates_) {
-      compare_candidate(candidate, choice);
+  static void require_rows(const std::vector<ChoiceRow>& rows, const Choice& choice) {
+    if (rows.empty()) {
+      throw io::DataError("no candidate has a score that can be compared" +
+                          (choice.notes.empty() ? "" : ": " + choice.notes.front()));
     }
-    if (choice.rows.empty()) {
-      throw io::DataError("no candidate has a score that can be compared: " + choice.notes.front());
+  }
+
+  const Candidate& chosen_by(const std::vector<ChoiceRow>& rows) const {
+    return *std::find_if(candidates_.begin(), candidates_.end(),
+                         [&](const Candidate& known) { return known.name == rows.front().candidate; });
+  }
+
+  /// How false alarms fare where a value is left out depends on how long the training is. So what short trainings chose
+  /// is trained once more.
+  void finish(Choice& choice) const {
+    const Candidate& candidate = chosen_by(choice.rows);
+    o_.log(fmt::format("{} is chosen; of whole length without each value: {}", candidate.name,
+                       count_text(std::ssize(folds_), "training")));
+    choice.interrupted = !run_cells({candidate}, Length::whole);
+    if (!choice.interrupted) {
+      choice.final_rows = rows_of(candidate, Length::whole, choice.notes);
+      require_rows(choice.final_rows, choice);
     }
-    choice.rows = in_order(choice.rows);
-    const ChoiceRow& best = choice.rows.front();
+  }
+
+  void decide(Choice& choice) const {
+    const ChoiceRow& best = choice.best();
     if (!best.holds) {
       choice.notes.push_back(fmt::format(
           "no score keeps to twice the false alarms that were asked for ({:g} %): the one with the fewest is "
@@ -545,10 +616,9 @@ class Choosing {
           "no score that keeps to the false alarms finds more of the probes than it raises false alarms: train longer, "
           "or record more clips at each value");
     }
-    const auto candidate = std::find_if(candidates_.begin(), candidates_.end(),
-                                        [&](const Candidate& known) { return known.name == best.candidate; });
-    choice.chosen = candidate->config;
-    choice.left_out = left_out_table(*candidate);
+    const Candidate& candidate = chosen_by(choice.rows);
+    choice.chosen = candidate.config;
+    choice.left_out = left_out_table(candidate, choice.final_rows.empty() ? Length::search : Length::whole);
     choice.chosen.score.score = best.score;
     if (std::isfinite(best.threshold)) {
       choice.chosen.score.threshold = io::ThresholdMethod::value;
@@ -577,32 +647,53 @@ Choice choose(const ChooseOptions& options) {
 
 std::string to_csv(const Choice& choice) {
   std::string text =
-      "candidate,score,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,holds,"
-      "estimate_error,threshold\n";
-  for (const ChoiceRow& row : choice.rows) {
-    text += fmt::format("{},{},{},{},{},{},{},{}\n", row.candidate, row.score, csv_interval(row.false_alarms),
-                        row.worst_false_alarms, row.missed, row.holds, csv_number(row.estimate_error),
-                        csv_number(row.threshold));
-  }
+      "candidate,trainings,score,false_alarms,false_alarms_low,false_alarms_high,worst_false_alarms,missed_probes,"
+      "holds,estimate_error,threshold\n";
+  const auto add = [&](const std::vector<ChoiceRow>& rows, const char* trainings) {
+    for (const ChoiceRow& row : rows) {
+      text += fmt::format("{},{},{},{},{},{},{},{},{}\n", row.candidate, trainings, row.score,
+                          csv_interval(row.false_alarms), row.worst_false_alarms, row.missed, row.holds,
+                          csv_number(row.estimate_error), csv_number(row.threshold));
+    }
+  };
+  add(choice.final_rows, "final");
+  add(choice.rows, choice.final_rows.empty() ? "all" : "search");
   return text;
 }
 
+void write_choice(const Choice& choice, const fs::path& folder) {
+  io::write_text(folder / "choice.csv", to_csv(choice));
+  train::write_scores(folder / left_out_file, choice.left_out);
+  io::write_text(folder / "choice.toml",
+                 "# Chosen by evenflow choose: " + choice.best().candidate + "\n\n" + io::to_toml(choice.chosen));
+}
+
 std::string to_text(const Choice& choice) {
-  constexpr size_t most_rows = 3;  // of a candidate
-  TextTable table;
-  table.add({"candidate", "score", "false alarms %", "at worst %", "missed probes %", "threshold", "estimate off by"});
-  std::map<std::string, size_t> shown;
-  for (const ChoiceRow& row : choice.rows) {
-    if (++shown[row.candidate] > most_rows) {
-      continue;
+  const auto table_of = [](const std::vector<ChoiceRow>& rows) {
+    constexpr size_t most_rows = 3;  // of a candidate
+    TextTable table;
+    table.add(
+        {"candidate", "score", "false alarms %", "at worst %", "missed probes %", "threshold", "estimate off by"});
+    std::map<std::string, size_t> shown;
+    for (const ChoiceRow& row : rows) {
+      if (++shown[row.candidate] > most_rows) {
+        continue;
+      }
+      table.add({row.candidate, row.score, per_cent(row.false_alarms),
+                 fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
+                 fmt::format("{:.4g}", row.threshold), estimate_text(row.estimate_error)});
     }
-    table.add({row.candidate, row.score, per_cent(row.false_alarms),
-               fmt::format("{:.1f}", 100.0 * row.worst_false_alarms), fmt::format("{:.1f}", 100.0 * row.missed),
-               fmt::format("{:.4g}", row.threshold), estimate_text(row.estimate_error)});
+    return table.text();
+  };
+  std::string text = fmt::format("Without {} = {}{}, what was left out then being the test:\n\n{}", choice.parameter,
+                                 fmt::join(choice.values, ", "),
+                                 choice.folds == 0 ? " in turn" : fmt::format(", every {}th together", choice.folds),
+                                 table_of(choice.rows));
+  if (!choice.final_rows.empty()) {
+    text += "\nThe chosen settings in trainings of whole length, which decide score and threshold:\n\n" +
+            table_of(choice.final_rows);
   }
-  return fmt::format("Without {} = {}{}, what was left out then being the test:\n\n{}", choice.parameter,
-                     fmt::join(choice.values, ", "),
-                     choice.folds == 0 ? " in turn" : fmt::format(", every {}th together", choice.folds), table.text());
+  return text;
 }
 
 }  // namespace evenflow::experiments

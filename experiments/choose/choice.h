@@ -2,8 +2,9 @@
 //
 // Every candidate is trained without each of the parameter's training values, one at a time or some together. The
 // normal clips of the value left out are what an unseen operating point will be, so they tell how many false alarms to
-// expect there, and probes made of them (probes.h) how many departures would be missed. docs/how-to/choose.md has the
-// rule in full.
+// expect there, and probes made of them (probes.h) how many departures would be missed. What is chosen by shorter
+// trainings is trained again, as long as the detector will be, for its score and its threshold. docs/how-to/choose.md
+// has the rule in full.
 #pragma once
 
 #include <atomic>
@@ -25,6 +26,7 @@ struct ChooseOptions {
   std::vector<std::string> candidates;  ///< texts (candidates.h); empty: the usual ones
   io::Config config;                    ///< of all, but for what a candidate sets
   int64_t folds = 0;                    ///< trainings of a candidate, each without every folds-th value; 0: one a value
+  int64_t search_epochs = 0;            ///< of the trainings that candidates are compared by; 0: the length in `config`
   double false_alarms = 0.05;           ///< the share of normal clips that the thresholds are set to
   const std::atomic<bool>* stop = nullptr;
   std::function<void()> claim;  ///< called once the request is found good, before anything is written in the folder
@@ -54,20 +56,27 @@ struct Choice {
   std::vector<std::string> values;  ///< left out, as ChooseOptions::folds says: "100", readings as "98 to 102"
   int64_t folds = 0;                ///< the options'
   std::vector<ChoiceRow> rows;  ///< candidate by candidate, the chosen one first; of a candidate, the best score first
-  std::vector<std::string> notes;  ///< what could not be compared: a sentence each
-  io::Config chosen;               ///< the first row's, with its score and threshold
+  std::vector<ChoiceRow> final_rows;  ///< of the chosen one in trainings of whole length, if `rows` are of shorter ones
+  std::vector<std::string> notes;     ///< what could not be compared: a sentence each
+  io::Config chosen;                  ///< best()'s, with its score and threshold
   /// Normal clips of the values left out, each scored by the chosen candidate's training without its value.
   train::ScoreTable left_out;
   bool interrupted = false;  ///< then without rows
+  /// What is chosen: settings by `rows`, score and threshold by `final_rows` where there are any.
+  const ChoiceRow& best() const { return final_rows.empty() ? rows.front() : final_rows.front(); }
 };
 
 /// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does
-/// not have or that does not vary, folds that leave too little, candidates that cannot be, a folder that holds another
-/// choice. io::DataError: fewer than three values (two must be left to train on), no candidate with a usable score.
+/// not have or that does not vary, folds that leave too little, candidates that cannot be or that differ in what
+/// search_epochs sets, a folder that holds another choice. io::DataError: fewer than three values (two must be left to
+/// train on), no candidate with a usable score.
 Choice choose(const ChooseOptions& options);
 
-/// candidate,score,false_alarms,... in the order of the rows.
+/// candidate,trainings,score,false_alarms,...: final_rows, then rows; `trainings` is "final" or "search", or "all"
+/// where they are one.
 std::string to_csv(const Choice& choice);
+/// What `train --config` and `calibrate --left-out` need of a choice: choice.csv, choice.toml and left_out.csv.
+void write_choice(const Choice& choice, const std::filesystem::path& folder);
 /// For the terminal: the best rows, and the best of every candidate.
 std::string to_text(const Choice& choice);
 

@@ -5,13 +5,11 @@
 #include <optional>
 
 #include "experiments/choose/choice.h"
-#include "experiments/choose/left_out.h"
 #include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
 #include "experiments/outputs.h"
-#include "io/atomic_file.h"
 #include "io/output_folder.h"
 
 namespace evenflow::experiments {
@@ -23,8 +21,8 @@ struct ChooseArguments {
   fs::path shard, out;
   std::string parameter;
   std::vector<std::string> candidates;
-  int64_t folds = 0;
-  double false_alarms = 5.0;
+  int64_t folds = 0, search_epochs = 0;
+  double false_alarms = ChooseOptions{}.false_alarms;
   ConfigSource config;
   bool force = false;  ///< replace what is not evenflow's own
 };
@@ -40,8 +38,12 @@ void declare(Options& options, ChooseArguments& arguments) {
   options.number(
       "--folds", arguments.folds, 0, 1000,
       "trainings of a candidate, each without every N-th value; 0: as many as there are values, each without one");
-  options.number("--false-alarms", arguments.false_alarms, 0.1, 50,
-                 "share of normal clips, in %, that the thresholds are set to");
+  options.number("--search-epochs", arguments.search_epochs, 0, 1e9,
+                 "epochs of the trainings by which candidates are compared. What they choose is then trained in turn "
+                 "once more, as long as train.epochs or train.steps say, for its score and its threshold; 0: all are "
+                 "of that length");
+  options.number("--false-alarms", arguments.false_alarms, 0.001, 0.5,
+                 "the share of normal clips that the thresholds are set to");
   options.config(
       arguments.config,
       [](const std::string& key) {
@@ -56,7 +58,6 @@ int run(const ChooseArguments& arguments) {
   outputs.reads(arguments.config);
   outputs.writes_below(arguments.out, "choice.csv", FileKind::study_table);
   outputs.writes_below(arguments.out, "choice.toml", FileKind::choice);
-  constexpr double per_cent = 0.01;
   ChooseOptions options;
   options.shard = arguments.shard;
   options.folder = arguments.out;
@@ -64,7 +65,8 @@ int run(const ChooseArguments& arguments) {
   options.candidates = arguments.candidates;
   options.config = resolve(arguments.config, unaugmented());
   options.folds = arguments.folds;
-  options.false_alarms = per_cent * arguments.false_alarms;
+  options.search_epochs = arguments.search_epochs;
+  options.false_alarms = arguments.false_alarms;
   options.stop = &stop_on_signals();
   std::optional<io::OutputFolder> folder;
   options.claim = [&] {
@@ -83,12 +85,9 @@ int run(const ChooseArguments& arguments) {
   for (const std::string& note : choice.notes) {
     print_note(note);
   }
-  io::write_text(arguments.out / "choice.csv", to_csv(choice));
-  train::write_scores(arguments.out / left_out_file, choice.left_out);
+  write_choice(choice, arguments.out);
   const fs::path settings = arguments.out / "choice.toml";
-  io::write_text(settings,
-                 "# Chosen by evenflow choose: " + choice.rows.front().candidate + "\n\n" + io::to_toml(choice.chosen));
-  const ChoiceRow& best = choice.rows.front();
+  const ChoiceRow& best = choice.best();
   fmt::print(
       "{}\nChosen: {}, decided by {} -> {}\nNext:\n  evenflow train {} --run run --config {}\n"
       "  evenflow calibrate run/model.h5 --left-out {}\n",
@@ -111,6 +110,7 @@ Command choose_command() {
       "--candidate, affine and additive couplings are compared, with two slopes k if there is one parameter, and with "
       "and without augmentation if it is a speed. Ctrl-C stops; the same command goes on, and skips what is finished.",
       "  evenflow choose features.h5 --out choice\n"
+      "  evenflow choose features.h5 --out choice --epochs 40 --search-epochs 12\n"
       "  evenflow choose features.h5 --out choice --epochs 40 --candidate model.coupling=sigmoid \\\n"
       "    --candidate \"model.coupling=additive condition.k=0.01\"",
       declare, run);

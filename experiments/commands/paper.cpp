@@ -82,6 +82,7 @@ int run(const PaperArguments& arguments) {
   for (const char* name : {"table1.csv", "evidence.csv", "score_curves.csv", "choice/choice.csv"}) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
   }
+  outputs.writes_below(arguments.out, "choice/choice.toml", FileKind::choice);
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

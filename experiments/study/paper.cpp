@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "experiments/study/tables.h"
-#include "io/atomic_file.h"
 
 namespace evenflow::experiments {
 namespace {
@@ -145,15 +144,14 @@ Choice choose_settings(const PaperOptions& options, const std::filesystem::path&
   choose_options.candidates = options.plan.candidates;
   choose_options.config = options.plan.config;
   choose_options.config.condition.parameters.clear();  // whoever chooses may use every column
-  choose_options.config.train.epochs = options.plan.choice_epochs;
+  choose_options.search_epochs = options.plan.search_epochs;
   choose_options.stop = options.stop;
   choose_options.log = options.log;
   choose_options.progress = options.progress;
   Choice choice = choose(choose_options);
   if (!choice.interrupted) {
-    io::write_text(choose_options.folder / "choice.csv", to_csv(choice));
-    options.log(fmt::format("chosen on normal clips: {}, decided by {}", choice.rows.front().candidate,
-                            choice.rows.front().score));
+    write_choice(choice, choose_options.folder);
+    options.log(fmt::format("chosen on normal clips: {}, decided by {}", choice.best().candidate, choice.best().score));
   }
   return choice;
 }
@@ -207,7 +205,7 @@ PaperPlan paper_plan(PaperScale scale) {
   plan.candidates = {"model.coupling=sigmoid", "model.coupling=additive",
                      "model.coupling=sigmoid augment.speed=60 augment.noise=0.2",
                      "model.coupling=additive augment.speed=60 augment.noise=0.2"};
-  plan.choice_epochs = 6;
+  plan.search_epochs = 6;
   plan.data.train_distances_mm = {250, 500};
   plan.data.train_clips = 4;
   plan.data.test_normal_clips = 4;
@@ -219,7 +217,7 @@ PaperPlan paper_plan(PaperScale scale) {
 
   plan.scale = "miniature";
   plan.candidates = {"model.coupling=sigmoid condition.k=0.01", "model.coupling=additive condition.k=0.01"};
-  plan.choice_epochs = 1;
+  plan.search_epochs = 1;
   plan.literal_epochs = {1, 2};
   plan.data.train_velocities_mm_s = {200, 400, 600};
   plan.data.test_velocities_mm_s = {200, 300, 400, 500};

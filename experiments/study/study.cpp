@@ -1,6 +1,7 @@
 #include "experiments/study/study.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -168,6 +169,7 @@ class Running {
         scores.folders.push_back(cell(system, seed) / "run");
         scores.normal.push_back(normal_rows(system, seed));
       }
+      log_missing_scores(scores);
       study.systems.push_back(std::move(scores));
     }
     return study;
@@ -202,6 +204,26 @@ class Running {
     }
     for (const std::string& note : notes) {
       o_.log("note: " + note);
+    }
+  }
+
+  /// A cell that an older program left may lack a score, which then is in no table.
+  void log_missing_scores(const SystemScores& system) const {
+    std::set<std::string> all;
+    for (const train::ScoreTable& run : system.runs) {
+      all.insert(run.score_names.begin(), run.score_names.end());
+    }
+    for (size_t i = 0; i < system.runs.size(); ++i) {
+      std::vector<std::string> missing(all.begin(), all.end());
+      const std::vector<std::string>& own = system.runs[i].score_names;
+      std::erase_if(missing,
+                    [&](const std::string& name) { return std::find(own.begin(), own.end(), name) != own.end(); });
+      if (!missing.empty()) {
+        o_.log(
+            fmt::format("note: '{}' lacks {}, which the other seeds have, so that the tables leave it out; remove that "
+                        "folder, and it is trained again",
+                        cell(system.system, o_.seeds[i]).string(), fmt::join(missing, ", ")));
+      }
     }
   }
 

@@ -388,6 +388,64 @@ TEST_F(Choose, GoesOnWhereItWasStoppedToTheSameTable) {
   EXPECT_EQ(to_csv(choose(other)), whole);
 }
 
+// As two choices would: one of all candidates by short trainings, and one of what that chose.
+TEST_F(Choose, TrainsWhatIsChosenAsLongAsTheDetector) {
+  constexpr int64_t search = 1, whole = 3;
+  ChooseOptions both = options();
+  both.config.train.epochs = whole;
+  both.search_epochs = search;
+  const Choice choice = choose(both);
+
+  ChooseOptions apart = options();
+  apart.folder = folder_ / "search";
+  apart.config.train.epochs = search;
+  const Choice by_search = choose(apart);
+  const std::string chosen = by_search.rows.front().candidate;
+  apart.folder = folder_ / "whole";
+  apart.config.train.epochs = whole;
+  apart.candidates = {chosen == "base" ? "" : "model.coupling=tanh"};
+  const Choice of_whole = choose(apart);
+  const auto text_of = [](const std::vector<ChoiceRow>& rows) {
+    Choice of_rows;
+    of_rows.rows = rows;
+    return to_csv(of_rows);
+  };
+  EXPECT_EQ(text_of(choice.rows), to_csv(by_search));
+  EXPECT_EQ(text_of(choice.final_rows), to_csv(of_whole));
+  EXPECT_EQ(choice.best().threshold, of_whole.rows.front().threshold);
+  EXPECT_EQ(io::to_toml(choice.chosen), io::to_toml(of_whole.chosen));
+  ASSERT_EQ(choice.left_out.clips.size(), 18U);
+  for (size_t i = 0; i < choice.left_out.clips.size(); ++i) {
+    EXPECT_EQ(choice.left_out.value(choice.left_out.clips[i], "nll"),
+              of_whole.left_out.value(of_whole.left_out.clips[i], "nll"));
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "choice" / "final" / (chosen == "base" ? "coupling_tanh" : "base")));
+
+  const std::string table = to_csv(choice);
+  EXPECT_THAT(table, HasSubstr("\n" + chosen + ",final," + choice.best().score + ","));
+  EXPECT_THAT(table, HasSubstr("\n" + chosen + ",search," + choice.rows.front().score + ","));
+  EXPECT_LT(table.find(",final,"), table.find(",search,"));
+  EXPECT_THAT(to_csv(by_search), ::testing::Not(HasSubstr(",search,")));
+  EXPECT_THAT(to_text(choice), HasSubstr("The chosen settings in trainings of whole length"));
+
+  // It goes on in the trainings of whole length too.
+  ChooseOptions stopped = both;
+  stopped.folder = folder_ / "stopped";
+  std::atomic<bool> stop = false;
+  int done = 0;
+  stopped.stop = &stop;
+  stopped.log = [&](const std::string& line) { stop = line.ends_with("done") && ++done == 8; };
+  EXPECT_TRUE(choose(stopped).interrupted);
+  stop = false;
+  done = 10;
+  EXPECT_EQ(to_csv(choose(stopped)), table);
+
+  both.candidates = {"train.epochs=2"};
+  both.folder = folder_ / "other";
+  EXPECT_THAT(message_of<io::UsageError>([&] { choose(both); }), HasSubstr("sets train.epochs, and --search-epochs"));
+  EXPECT_FALSE(fs::exists(folder_ / "other"));
+}
+
 TEST_F(Choose, JudgesByTheClipsOfTheMachineAlone) {
   train::testing::write_shard(folder_ / "two.h5", {.train_clips = 40, .change_clip = [](size_t i, io::Clip& clip) {
                                                      clip.machine = i / 5 % 2 == 0 ? "a" : "b";
@@ -423,6 +481,12 @@ TEST_F(Choose, RefusesWhatCannotBeChosen) {
     return message_of<io::UsageError>([&] { choose(changed); });
   };
   EXPECT_THAT(refusal([](ChooseOptions& o) { o.parameter = "load"; }), HasSubstr("'load'"));
+  // The second candidate's third training alone: 300 is then the highest speed.
+  EXPECT_THAT(refusal([](ChooseOptions& o) {
+                o.candidates = {"", "augment.speed=301"};
+              }),
+              ::testing::AllOf(HasSubstr("speed_301 without 500: "), HasSubstr("augment.speed")));
+  EXPECT_FALSE(fs::exists(folder_ / "choice"));
   {
     std::atomic<bool> stop = true;
     ChooseOptions begun = options();

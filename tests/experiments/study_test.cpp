@@ -1,4 +1,6 @@
 // evenflow experiment study: its tables from made-up scores, and the whole of it in miniature.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +9,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <sstream>
 
 #include "experiments/study/alarms.h"
 #include "experiments/study/evidence.h"
@@ -338,6 +342,25 @@ std::string tables_of(const std::string& folder) {
   return get(folder + "/auc.csv") + get(folder + "/differences.csv") + get(folder + "/estimates.csv");
 }
 
+std::string without_column(const std::string& csv, const std::string& name) {
+  std::istringstream in(csv);
+  std::string line, out;
+  std::optional<size_t> dropped;
+  while (std::getline(in, line)) {
+    std::vector<std::string> cells;
+    std::istringstream of_line(line);
+    for (std::string cell; std::getline(of_line, cell, ',');) {
+      cells.push_back(cell);
+    }
+    if (!dropped) {
+      dropped = static_cast<size_t>(std::find(cells.begin(), cells.end(), name) - cells.begin());
+    }
+    cells.erase(cells.begin() + static_cast<std::ptrdiff_t>(*dropped));
+    out += fmt::format("{}\n", fmt::join(cells, ","));
+  }
+  return out;
+}
+
 class StudyProgram : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -365,6 +388,13 @@ TEST_F(StudyProgram, WritesTablesAndDoesFinishedWorkOnce) {
   ASSERT_EQ(run(study(manifest(), folder_ / "a")).code, 0);
   EXPECT_EQ(fs::last_write_time(folder_ / "a/cells/multi_scale_constrained/seed_2/run/model.h5"), trained);
   EXPECT_EQ(tables_of(folder_ / "a"), tables);
+  // A cell of an older program, without a score that the others have.
+  const std::string old = folder_ / "a/cells/multi_scale_constrained/seed_2/scores.csv", now = get(old);
+  put(old, without_column(now, "score_scatter"));
+  const Outcome older = run(study(manifest(), folder_ / "a"));
+  EXPECT_EQ(older.code, 0) << older.err;
+  EXPECT_THAT(older.out + older.err, HasSubstr("multi_scale_constrained/seed_2' lacks score_scatter"));
+  put(old, now);
   // Stopped in the middle and gone on: the same tables.
   {
     Program program(study(manifest(), folder_ / "b"));
@@ -490,6 +520,13 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   for (const char* name : {"auc.csv", "alarms.csv", "score_curves.csv", "choice/choice.csv", "evidence.csv"}) {
     EXPECT_THAT(run({"info", (folder / "a/") + name}).out, AllOf(HasSubstr("table of a study"), HasSubstr("columns")));
   }
+  // What was chosen is a detector as any other, and thresholds for it can be set at other rates.
+  const std::string chosen = folder / "a/cells/chosen/seed_1/run/model.h5";
+  const Outcome set = run({"calibrate", chosen, "--left-out", folder / "a/choice", "--false-alarms", "0.2", "--out",
+                           folder / "calibrated.h5"});
+  EXPECT_EQ(set.code, 0) << set.err;
+  EXPECT_THAT(set.out, HasSubstr("false alarms"));
+  EXPECT_THAT(get(folder / "a/choice/choice.csv"), HasSubstr(",final,"));
   // A page about one of its trainings.
   const std::string training = folder / "a/cells/multi_scale_conventional/seed_1/run";
   for (const std::string& one : {training, (folder / "a/cells/vae/seed_1/run")}) {
