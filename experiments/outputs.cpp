@@ -145,7 +145,7 @@ bool is_own(const fs::path& file, FileKind kind) {
     case FileKind::trainings:
       return io::read_beginning(file).starts_with("exit_code,run,");
     case FileKind::comparison:
-      return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
+      return is_comparison_table(file);
     case FileKind::graph:
       return onnx::is_own_graph(io::read_beginning(file));
     case FileKind::sound:
@@ -192,6 +192,10 @@ void require_ending(const fs::path& file, const Kind& kind) {
 }
 
 }  // namespace
+
+bool is_comparison_table(const fs::path& file) {
+  return io::read_beginning(file).starts_with("part,name,run,value,low,high\n");
+}
 
 bool is_study_table(const fs::path& file) {
   const std::string text = io::read_beginning(file);

@@ -34,6 +34,9 @@ enum class FileKind {
 /// A table that a study, a family or a choice wrote.
 bool is_study_table(const std::filesystem::path& file);
 
+/// A table that `compare` wrote.
+bool is_comparison_table(const std::filesystem::path& file);
+
 /// The files of one command. Tell what is read first, then what is written.
 class Outputs {
  public:

@@ -152,14 +152,19 @@ bool is_dcase_list(const fs::path& file) {
   return true;
 }
 
+/// True for the table that every year's folder has.
+bool is_dcase_result(const fs::path& file) {
+  std::error_code error;
+  return fs::is_regular_file(file, error) && io::read_beginning(file).starts_with("machine,section,");
+}
+
 /// A year's folder is DCASE's alone: its files have no header by which one of them could be known as evenflow's.
 void require_own_year(const fs::path& folder) {
   std::error_code error;
   if (!fs::is_directory(folder, error) || io::holds_nothing(folder)) {
     return;
   }
-  const fs::path result = folder / "result.csv";
-  if (fs::exists(result, error) && io::read_text(result).starts_with("machine,section,")) {
+  if (is_dcase_result(folder / "result.csv")) {
     return;
   }
   throw io::UsageError(
@@ -274,13 +279,23 @@ int write_dcase_alone(const DcaseOutput& dcase) {
   return exit_ok;
 }
 
-/// As evenflow left it before it marked its folders.
-bool is_older_result(const fs::path& folder) {
+/// What `--dcase` left: a folder a year, and nothing else.
+bool holds_dcase_alone(const fs::path& folder) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error), end;
+  return !error && entries != end && std::all_of(entries, end, [](const fs::directory_entry& entry) {
+    return is_dcase_result(entry.path() / "result.csv");
+  });
+}
+
+/// As evenflow left it before it marked its folders, or for the challenge alone.
+bool is_unmarked_result(const fs::path& folder) {
   const auto begins = [&](const char* name, const char* header) {
     std::error_code error;
     return fs::is_regular_file(folder / name, error) && io::read_beginning(folder / name).starts_with(header);
   };
-  return begins("evaluation.csv", "group,kind,normal,") || begins("fleet.csv", "machine,normal,anomalous,auc,");
+  return begins("evaluation.csv", "group,kind,normal,") || begins("fleet.csv", "machine,normal,anomalous,auc,") ||
+         holds_dcase_alone(folder);
 }
 
 /// Claims the folder of --out, once all that is to be written was looked at.
@@ -288,7 +303,7 @@ std::optional<io::OutputFolder> claimed_out(const EvaluateArguments& arguments) 
   if (!arguments.out) {
     return std::nullopt;
   }
-  return std::optional<io::OutputFolder>(std::in_place, *arguments.out, "result of evaluate", is_older_result,
+  return std::optional<io::OutputFolder>(std::in_place, *arguments.out, "result of evaluate", is_unmarked_result,
                                          arguments.force);
 }
 

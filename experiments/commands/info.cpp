@@ -343,6 +343,27 @@ void describe_study_table(const fs::path& file) {
   line("columns", fmt::format("{}", fmt::join(rows.front(), ", ")));
 }
 
+void describe_comparison(const fs::path& file) {
+  const auto rows = io::read_csv(file);
+  const auto distinct = [&](size_t column, const std::string& part) {
+    std::vector<std::string> values;
+    for (size_t i = 1; i < rows.size(); ++i) {
+      const std::string& value = rows[i].at(column);
+      if ((part.empty() || rows[i].at(0) == part) && std::find(values.begin(), values.end(), value) == values.end()) {
+        values.push_back(value);
+      }
+    }
+    return values;
+  };
+  constexpr size_t part = 0, name = 1, run = 2;
+  fmt::print("{}: comparison\n", io::escaped(file.string()));
+  line("of", fmt::format("{}", fmt::join(distinct(run, ""), ", ")));
+  line("parts", fmt::format("{}", fmt::join(distinct(part, ""), ", ")));
+  if (const std::vector<std::string> settings = distinct(name, "setting"); !settings.empty()) {
+    line("settings", fmt::format("{}", fmt::join(settings, ", ")));
+  }
+}
+
 bool has_scores(const fs::path& cell) {
   return std::any_of(fs::directory_iterator(cell), fs::directory_iterator(),
                      [](const fs::directory_entry& entry) { return is_scores_table(entry.path()); });
@@ -442,6 +463,8 @@ void describe_text(const fs::path& file) {
     describe_scores(file);
   } else if (is_study_table(file)) {
     describe_study_table(file);
+  } else if (is_comparison_table(file)) {
+    describe_comparison(file);
   } else {
     describe_recordings(file, "manifest");
   }

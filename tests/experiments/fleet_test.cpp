@@ -253,6 +253,8 @@ TEST(Compare, ShowsRunsSideBySide) {
                                  HasSubstr("held-out loss"), Not(HasSubstr("train.batch")), Not(HasSubstr("warning"))));
   EXPECT_THAT(get(folder / "c.csv"), AllOf(HasSubstr("setting,model.hidden,"), HasSubstr("\ndifference,auc,")));
   EXPECT_THAT(get(folder / "c.html"), HasSubstr("How well they detect"));
+  EXPECT_THAT(run({"info", folder / "c.csv"}).out,
+              AllOf(HasSubstr("c.csv: comparison\n"), HasSubstr("other"), HasSubstr("model.hidden, train.epochs")));
   expect_done(run(command + Words{"--out", folder / "c.csv", "--page", folder / "c.html"}));  // over their own
   const Outcome piped = run(command + Words{"--out", "-"});
   expect_done(Outcome{piped.code, piped.out, ""});

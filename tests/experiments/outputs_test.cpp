@@ -220,6 +220,13 @@ TEST_F(Outputs, AFolderOfSomebodyElsesIsLeftAsItIs) {
   const Words beside = {"evaluate", at("s.csv"), "--out", at("beside")};
   expect_refused(run(beside), 2, {at("beside"), "notes.txt", "--force"});
   EXPECT_FALSE(fs::exists(at("beside/evaluation.csv")));
+  // The challenge's files alone are evenflow's own, until something else lies among them.
+  for (const char* folder : {"years", "more"}) {
+    expect_done(run({"evaluate", at("s.csv"), "--dcase", at(folder)}));
+  }
+  expect_done(run({"evaluate", at("s.csv"), "--out", at("years"), "--dcase", at("years")}));
+  put(at("more/mine/notes.txt"), "mine");
+  expect_refused(run({"evaluate", at("s.csv"), "--out", at("more")}), 2, {at("more"), "--force"});
   expect_done(run(beside + Words{"--force"}));
   expect_done(run(beside));  // now it is its own
   put(at("p/profile.json"), "{}");
