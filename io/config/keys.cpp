@@ -210,10 +210,8 @@ std::vector<Row> score_rows() {
       text(
           "score.score", Field{section, &Section::score}, "\"auto\" or the name of a score, such as \"score_zc\"",
           [](std::string_view value) { return value == "auto" || is_score_name(value); },
-          "the score that decides; \"auto\": score_zc_logdet_calibrated of a flow that hears other speeds by their "
-          "spectrum, else "
-          "the "
-          "default of the kind of model, nll for a flow"),
+          "the score that decides; \"auto\": score_combined of a flow that hears other speeds by their spectrum, else "
+          "the default of the kind of model, nll for a flow"),
       choice("score.aggregate", Field{section, &Section::aggregate}, "over a clip's windows: " + listed<Aggregate>()),
       integer("score.top_k", Field{section, &Section::top_k}, 1, million, "windows averaged by \"top_k\""),
       choice("score.threshold", Field{section, &Section::threshold},

@@ -821,7 +821,7 @@ TEST_F(ScoreTest, AFlowThatHearsOtherSpeedsDecidesByACalibratedScoreUnlessToldOt
     train(tiny_options(shard(), *folder_ / name, config));
     return Detector(*folder_ / name / "model.h5", "cpu", 1).score_name();
   };
-  EXPECT_EQ(decides("default", [](io::Config&) {}), "score_zc_logdet_calibrated");
+  EXPECT_EQ(decides("default", [](io::Config&) {}), "score_combined");
   EXPECT_EQ(decides("told", [](io::Config& c) { c.score.score = "score_zc"; }), "score_zc");
   EXPECT_EQ(decides("by_warp", [](io::Config& c) { c.augment.speed_by = io::SpeedChange::warp; }), "nll");
   EXPECT_EQ(decides("plain", [](io::Config& c) { c.augment = io::AugmentSettings::none(); }), "nll");

@@ -749,7 +749,7 @@ std::string Training::score_name() const {
   const bool hears_speeds = data_.speed_moves && data_.speed_moves->has_learnt() &&
                             config_.model.kind == io::ModelKind::glow && !condition_.names.empty() &&
                             why_not_calibrated(data_.clips, condition_).empty();
-  return config_.score.score == "auto" && hears_speeds ? "score_zc_logdet_calibrated" : resolve_score(config_);
+  return config_.score.score == "auto" && hears_speeds ? "score_combined" : resolve_score(config_);
 }
 
 // By a score of the model's own: what others rest on is not known yet.
