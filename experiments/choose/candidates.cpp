@@ -98,6 +98,10 @@ std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& 
   return candidates;
 }
 
+bool is_training_length(const std::string& key) {
+  return key == "train.epochs" || key == "train.steps" || key == "train.patience";
+}
+
 std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed) {
   const double range = speed.empty() ? 0.0 : train::usual_speed_range(training_values);
   if (range == 0) {

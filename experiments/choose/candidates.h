@@ -23,6 +23,9 @@ std::vector<KeyFlag> parse_settings(const std::string& text);
 /// decides), two candidates that are the same.
 std::vector<Candidate> make_candidates(const std::vector<std::vector<KeyFlag>>& settings, const io::Config& base);
 
+/// Keys that say how long a training is.
+bool is_training_length(const std::string& key);
+
 /// Settings of an augmentation by train::usual_speed_range of the values, with train::usual_noise. None where that is
 /// 0, or for a parameter that is no speed (`speed` is empty). training_values: two or more, ascending.
 std::vector<KeyFlag> usual_augmentation(const std::vector<double>& training_values, const std::string& speed);

@@ -20,10 +20,13 @@
 #include "io/error.h"
 #include "io/output_folder.h"
 #include "io/shard.h"
+#include "kernels/communicator.h"
+#include "kernels/device_ranks.h"
 #include "train/detect/config_match.h"
 #include "train/detect/score.h"
 #include "train/detect/speeds.h"
 #include "train/loop/augmentation.h"
+#include "train/loop/budget.h"
 #include "train/loop/selection.h"
 #include "train/loop/training_data.h"
 #include "train/statistics/conformal.h"
@@ -71,9 +74,11 @@ class Choosing {
     candidates_ = make_candidates(settings.empty() ? usual() : settings, base);
     std::for_each(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { require_same_condition(c); });
     std::for_each(candidates_.begin(), candidates_.end(), [&](const Candidate& c) { require_same_length(c); });
+    std::for_each(candidates_.begin(), candidates_.end(), [&](Candidate& c) { resolve_range(c); });
   }
 
   Choice run() {
+    require_own_folder();
     require_trainable();
     claim_folder();
     Choice choice;
@@ -83,16 +88,19 @@ class Choosing {
       choice.values.push_back(train::to_text(points_[i]));
     }
     make_probes();
-    o_.log(fmt::format("{} without each of {} of {}{}: {}", count_text(std::ssize(candidates_), "candidate"),
+    o_.log(fmt::format("{} without each of {} of {}{}: {}{}", count_text(std::ssize(candidates_), "candidate"),
                        count_text(static_cast<int64_t>(points_.size()), "value"), choice.parameter,
                        o_.folds == 0 ? "" : fmt::format(", in {} groups", folds_.size()),
-                       count_text(std::ssize(candidates_) * std::ssize(folds_), "training")));
+                       count_text(std::ssize(candidates_) * std::ssize(folds_), "training"),
+                       search_epochs() == 0 ? ""
+                                            : fmt::format(" of {}, then {} of whole length",
+                                                          count_text(search_epochs(), "epoch"), folds_.size())));
     choice.interrupted = !run_cells(candidates_, Length::search);
     if (choice.interrupted) {
       return choice;
     }
     compare(choice);
-    if (o_.search_epochs > 0) {
+    if (search_epochs() > 0) {
       finish(choice);
     }
     if (!choice.interrupted) {
@@ -103,7 +111,8 @@ class Choosing {
 
  private:
   using Fold = std::vector<size_t>;  ///< places in points_ that are left out together, ascending
-  /// Of trainings: those by which candidates are compared, or as long as the detector's. One where all are as long.
+  /// Of trainings: by which candidates are compared, or as long as the detector's. Without search_epochs() all are of
+  /// whole length, and called Length::search.
   enum class Length { search, whole };
 
   const io::Clip& clip_at(std::pair<int32_t, int32_t> at) const {
@@ -215,33 +224,68 @@ class Choosing {
   /// What the last training would refuse is said before the first.
   void require_trainable() const {
     for (const Candidate& candidate : candidates_) {
+      require_trainable(candidate, {});
       for (const Fold& fold : folds_) {
-        const auto named = [&](const std::exception& error) {
-          return fmt::format("{} without {}: {}", candidate.name, text_of(fold), error.what());
-        };
-        io::Config config = config_without(candidate, fold, Length::whole);
-        config.train.resident_mib = 0;
-        try {
-          train::open_training_data(config, {o_.shard}, {.listen = false, .learn = false});
-        } catch (const io::UsageError& error) {
-          throw io::UsageError(named(error));
-        } catch (const io::DataError& error) {
-          throw io::DataError(named(error));
+        require_trainable(candidate, fold);
+        for (const Length length : {Length::search, Length::whole}) {
+          require_same_training(training_of(candidate, fold, length));
         }
       }
     }
   }
 
+  void require_trainable(const Candidate& candidate, const Fold& fold) const {
+    const auto named = [&](const std::exception& error) {
+      const std::string of_candidate = candidates_.size() > 1 ? "candidate " + candidate.name : "";
+      const std::string without =
+          fold.empty() ? "" : fmt::format("without {} = {}", shard_.parameter_names()[column_], text_of(fold));
+      return fmt::format("{}{}{}{}{}", of_candidate, of_candidate.empty() || without.empty() ? "" : ", ", without,
+                         of_candidate.empty() && without.empty() ? "" : ": ", error.what());
+    };
+    io::Config config = config_without(candidate, fold, Length::whole);
+    config.train.resident_mib = 0;
+    try {
+      kernels::device_of_rank(config.train.device, kernels::alone());
+      const train::TrainingData data = train::open_training_data(config, {o_.shard}, {.listen = false, .learn = false});
+      require_shorter_search(config, data);
+    } catch (const io::UsageError& error) {
+      throw io::UsageError(named(error));
+    } catch (const io::DataError& error) {
+      throw io::DataError(named(error));
+    }
+  }
+
+  void require_shorter_search(const io::Config& config, const train::TrainingData& data) const {
+    const int64_t windows = data.train->windows_per_epoch(config.train.windows_per_clip);
+    const int64_t whole = train::epochs_to_train(config.train, (windows + config.train.batch - 1) / config.train.batch);
+    if (search_epochs() >= whole) {
+      throw io::UsageError(
+          fmt::format("a whole training has {}, so that --search-epochs {} makes none shorter; leave it "
+                      "out, or give fewer",
+                      count_text(whole, "epoch"), search_epochs()));
+    }
+  }
+
+  /// 0: there is no search apart from the trainings of whole length.
+  int64_t search_epochs() const { return candidates_.size() > 1 ? o_.search_epochs : 0; }
+
   /// io::UsageError where --search-epochs would make alike what the candidate is to differ in.
   void require_same_length(const Candidate& candidate) const {
-    const auto is_length = [](const std::string& key) {
-      return key == "train.epochs" || key == "train.steps" || key == "train.patience";
-    };
-    const auto other = train::first_difference(candidate.config, o_.config, is_length);
-    if (o_.search_epochs > 0 && other) {
+    const auto other = train::first_difference(candidate.config, o_.config, is_training_length);
+    if (search_epochs() > 0 && other) {
       throw io::UsageError(fmt::format(
           "candidate {} sets {}, and --search-epochs gives all of them one length; leave one of the two out",
           candidate.name, other->key));
+    }
+  }
+
+  /// What is automatic in numbers, by all of the clips: a range that is doubled has to be one.
+  void resolve_range(Candidate& candidate) const {
+    if (candidate.config.augment.speed == io::AugmentSettings::automatic) {
+      io::Config config = candidate.config;
+      config.train.resident_mib = 0;
+      candidate.config.augment =
+          train::open_training_data(config, {o_.shard}, {.listen = false, .learn = false}).augmentation;
     }
   }
 
@@ -307,26 +351,33 @@ class Choosing {
     return fmt::format("{}_{}", value, word);
   }
 
-  // What the folder is a choice of. Trainings tell their own settings.
+  fs::path identity() const { return o_.folder / "choice.txt"; }
+  /// What the folder is a choice of. Trainings tell their own settings.
+  std::string identity_text() const {
+    return fmt::format(
+               "data {}\nparameter {}\nfalse alarms {:g}\nprobes {:g} to {:g} dB\nseed {}\nmachine {}\nleft out {}\n",
+               shard_.data_hash(), shard_.parameter_names()[column_], o_.false_alarms, softest_probe_db,
+               loudest_probe_db, o_.config.train.seed, o_.config.train.machine,
+               fmt::join(o_.config.train.leave_out, ", ")) +
+           (o_.folds == 0 ? "" : fmt::format("folds {}\n", o_.folds));
+  }
+
+  void require_own_folder() const {
+    if (fs::exists(identity()) && io::read_text(identity()) != identity_text()) {
+      throw io::UsageError(
+          fmt::format("the folder '{}' holds a choice by other recordings or settings ('{}' tells "
+                      "which); choose another folder",
+                      o_.folder.string(), identity().string()));
+    }
+  }
+
   void claim_folder() const {
     if (o_.claim) {
       o_.claim();
     }
     io::make_folder(o_.folder);
-    const fs::path file = o_.folder / "choice.txt";
-    const std::string text =
-        fmt::format(
-            "data {}\nparameter {}\nfalse alarms {:g}\nprobes {:g} to {:g} dB\nseed {}\nmachine {}\nleft out {}\n",
-            shard_.data_hash(), shard_.parameter_names()[column_], o_.false_alarms, softest_probe_db, loudest_probe_db,
-            o_.config.train.seed, o_.config.train.machine, fmt::join(o_.config.train.leave_out, ", ")) +
-        (o_.folds == 0 ? "" : fmt::format("folds {}\n", o_.folds));
-    if (!fs::exists(file)) {
-      io::write_text(file, text);
-    } else if (io::read_text(file) != text) {
-      throw io::UsageError(
-          fmt::format("the folder '{}' holds a choice by other recordings or settings ('{}' tells "
-                      "which); choose another folder",
-                      o_.folder.string(), file.string()));
+    if (!fs::exists(identity())) {
+      io::write_text(identity(), identity_text());
     }
   }
 
@@ -366,12 +417,13 @@ class Choosing {
   /// The value leaves a gap twice as wide as there will be, and sound is moved into it as far.
   io::Config config_without(const Candidate& candidate, const Fold& fold, Length length) const {
     io::Config config = candidate.config;
-    if (length == Length::search && o_.search_epochs > 0) {
-      config.train.epochs = o_.search_epochs;
+    if (length == Length::search && search_epochs() > 0) {
+      config.train.epochs = search_epochs();
     }
     const std::vector<std::string> without = left_out(fold);
     config.train.leave_out.insert(config.train.leave_out.end(), without.begin(), without.end());
-    if (config.augment.speed > 0 && train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
+    if (!fold.empty() && config.augment.speed > 0 &&
+        train::augmented_speed(config, shard_) == shard_.parameter_names()[column_]) {
       double fastest = 0;  // of those that are left, which a range must not exceed
       for (size_t other = 0; other < points_.size(); ++other) {
         const bool left = std::find(fold.begin(), fold.end(), other) != fold.end();
@@ -380,6 +432,12 @@ class Choosing {
       config.augment.speed = std::min(2 * config.augment.speed, std::max(fastest, config.augment.speed));
     }
     return config;
+  }
+
+  Cell training_of(const Candidate& candidate, const Fold& fold, Length length) const {
+    return {cell(candidate, fold, length) / "run",
+            fmt::format("{} without {}{}", candidate.name, text_of(fold), length == Length::whole ? ", whole" : ""),
+            config_without(candidate, fold, length), o_.shard};
   }
 
   /// False: stopped.
@@ -397,8 +455,7 @@ class Choosing {
   /// False: stopped.
   bool run_cell(const Candidate& candidate, const Fold& fold, Length length) const {
     const fs::path folder = cell(candidate, fold, length);
-    const Cell training{folder / "run", fmt::format("{} without {}", candidate.name, text_of(fold)),
-                        config_without(candidate, fold, length), o_.shard};
+    const Cell training = training_of(candidate, fold, length);
     require_same_training(training);
     const fs::path of_normal = folder / "scores.csv", of_probes = folder / "probes.csv";
     if (fs::exists(of_normal) && fs::exists(of_probes)) {
@@ -517,8 +574,11 @@ class Choosing {
     std::vector<ChoiceRow> rows;
     for (const std::string& score : scores) {
       if (left_out[score].size() != points_.size()) {
-        notes.push_back(
-            fmt::format("{} by {} is not compared: not every training has that score", candidate.name, score));
+        const std::string note =
+            fmt::format("{} by {} is not compared: not every training has that score", candidate.name, score);
+        if (std::find(notes.begin(), notes.end(), note) == notes.end()) {
+          notes.push_back(note);
+        }
       } else if (!train::needs_parameters(score)) {
         rows.push_back(row_of(candidate, score, left_out[score], train::mean(estimates)));
       }
@@ -595,7 +655,7 @@ class Choosing {
   /// is trained once more.
   void finish(Choice& choice) const {
     const Candidate& candidate = chosen_by(choice.rows);
-    o_.log(fmt::format("{} is chosen; of whole length without each value: {}", candidate.name,
+    o_.log(fmt::format("chosen by the short trainings: {}; now {} of whole length", candidate.name,
                        count_text(std::ssize(folds_), "training")));
     choice.interrupted = !run_cells({candidate}, Length::whole);
     if (!choice.interrupted) {

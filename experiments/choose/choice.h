@@ -26,8 +26,9 @@ struct ChooseOptions {
   std::vector<std::string> candidates;  ///< texts (candidates.h); empty: the usual ones
   io::Config config;                    ///< of all, but for what a candidate sets
   int64_t folds = 0;                    ///< trainings of a candidate, each without every folds-th value; 0: one a value
-  int64_t search_epochs = 0;            ///< of the trainings that candidates are compared by; 0: the length in `config`
-  double false_alarms = 0.05;           ///< the share of normal clips that the thresholds are set to
+  /// Of the trainings that several candidates are compared by; 0: as many as `config` says.
+  int64_t search_epochs = 0;
+  double false_alarms = 0.05;  ///< the share of normal clips that the thresholds are set to
   const std::atomic<bool>* stop = nullptr;
   std::function<void()> claim;  ///< called once the request is found good, before anything is written in the folder
   std::function<void(const std::string& line)> log;
@@ -61,15 +62,15 @@ struct Choice {
   io::Config chosen;                  ///< best()'s, with its score and threshold
   /// Normal clips of the values left out, each scored by the chosen candidate's training without its value.
   train::ScoreTable left_out;
-  bool interrupted = false;  ///< then without rows
+  bool interrupted = false;  ///< then nothing is chosen
   /// What is chosen: settings by `rows`, score and threshold by `final_rows` where there are any.
   const ChoiceRow& best() const { return final_rows.empty() ? rows.front() : final_rows.front(); }
 };
 
-/// Trains what is not trained yet, below FOLDER/cells, and compares. io::UsageError: a parameter that the shard does
-/// not have or that does not vary, folds that leave too little, candidates that cannot be or that differ in what
-/// search_epochs sets, a folder that holds another choice. io::DataError: fewer than three values (two must be left to
-/// train on), no candidate with a usable score.
+/// Trains what is not trained yet, below FOLDER/cells and FOLDER/final, and compares. io::UsageError: a parameter that
+/// the shard does not have or that does not vary, folds that leave too little, candidates that cannot be or that differ
+/// in what search_epochs sets, or that are no longer than it, a folder that holds another choice. io::DataError: fewer
+/// than three values (two must be left to train on), no candidate with a usable score.
 Choice choose(const ChooseOptions& options);
 
 /// candidate,trainings,score,false_alarms,...: final_rows, then rows; `trainings` is "final" or "search", or "all"

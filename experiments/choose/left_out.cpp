@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "experiments/choose/candidates.h"
 #include "io/atomic_file.h"
 #include "io/config.h"
 #include "io/error.h"
@@ -15,16 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_length(const std::string& key) {
-  return key == "train.epochs" || key == "train.steps" || key == "train.patience";
-}
-
 bool makes_other_scores(const std::string& key) {
   static const std::set<std::string> free = {"train.seed",         "train.device",           "train.threads",
                                              "train.precision",    "train.kernels",          "score.score",
                                              "score.threshold",    "score.threshold_value",  "score.threshold_quantile",
                                              "train.resident_mib", "train.checkpoint_epochs"};
-  return !is_length(key) && !free.contains(key);
+  return !is_training_length(key) && !free.contains(key);
 }
 
 /// The hash of the data in choice.txt, "data HASH".
@@ -56,7 +53,7 @@ train::ScoreTable read_left_out(const fs::path& choice, const io::ModelData& mod
     throw io::UsageError(fmt::format("the model has {} = {}, and what '{}' chose has {}; train with --config {}",
                                      other->key, other->first, choice.string(), other->second, settings.string()));
   }
-  if (const auto other = train::first_difference(model.config, chosen, is_length)) {
+  if (const auto other = train::first_difference(model.config, chosen, is_training_length)) {
     notes.push_back(
         fmt::format("warning: the model has {} = {}, and the choice's trainings {}; false alarms at values "
                     "that were left out depend on the length",

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "experiments/choose/choice.h"
+#include "experiments/choose/left_out.h"
 #include "experiments/command.h"
 #include "experiments/configuration.h"
 #include "experiments/console.h"
@@ -39,9 +40,9 @@ void declare(Options& options, ChooseArguments& arguments) {
       "--folds", arguments.folds, 0, 1000,
       "trainings of a candidate, each without every N-th value; 0: as many as there are values, each without one");
   options.number("--search-epochs", arguments.search_epochs, 0, 1e9,
-                 "epochs of the trainings by which candidates are compared. What they choose is then trained in turn "
-                 "once more, as long as train.epochs or train.steps say, for its score and its threshold; 0: all are "
-                 "of that length");
+                 "epochs of the trainings by which candidates are compared. What they choose is then trained again "
+                 "without each value, as long as train.epochs or train.steps say, and these trainings decide its score "
+                 "and threshold; 0: all are of that length");
   options.number("--false-alarms", arguments.false_alarms, 0.001, 0.5,
                  "the share of normal clips that the thresholds are set to");
   options.config(
@@ -58,6 +59,7 @@ int run(const ChooseArguments& arguments) {
   outputs.reads(arguments.config);
   outputs.writes_below(arguments.out, "choice.csv", FileKind::study_table);
   outputs.writes_below(arguments.out, "choice.toml", FileKind::choice);
+  outputs.writes_below(arguments.out, left_out_file, FileKind::scores);
   ChooseOptions options;
   options.shard = arguments.shard;
   options.folder = arguments.out;
@@ -103,11 +105,10 @@ Command choose_command() {
       "choose",
       "Chooses settings and a score by normal clips alone. Each candidate is trained without each value of the "
       "parameter, one at a time or (--folds) some together. The normal clips of the values left out then set "
-      "thresholds, at which copies of them with a "
-      "departure (probes) say how much would be missed. Of what keeps to twice the false alarms asked for, the "
-      "candidate "
-      "and score that miss least are chosen. No anomaly and no test clip is looked at. Without "
-      "--candidate, affine and additive couplings are compared, with two slopes k if there is one parameter, and with "
+      "thresholds, at which copies of them with a departure (probes) say how much would be missed. Of what keeps to "
+      "twice the false alarms asked for, the candidate and score that miss least are chosen. No anomaly and no test "
+      "clip is looked at. Without --candidate, affine and additive couplings are compared, with two slopes k if there "
+      "is one parameter, and with "
       "and without augmentation if it is a speed. Ctrl-C stops; the same command goes on, and skips what is finished.",
       "  evenflow choose features.h5 --out choice\n"
       "  evenflow choose features.h5 --out choice --epochs 40 --search-epochs 12\n"

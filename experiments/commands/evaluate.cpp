@@ -283,9 +283,11 @@ int write_dcase_alone(const DcaseOutput& dcase) {
 bool holds_dcase_alone(const fs::path& folder) {
   std::error_code error;
   const fs::directory_iterator entries(folder, error), end;
-  return !error && entries != end && std::all_of(entries, end, [](const fs::directory_entry& entry) {
-    return is_dcase_result(entry.path() / "result.csv");
-  });
+  const auto is_year = [](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename().string();
+    return (name == "2021" || name == "2022") && is_dcase_result(entry.path() / "result.csv");
+  };
+  return !error && entries != end && std::all_of(entries, end, is_year);
 }
 
 /// As evenflow left it before it marked its folders, or for the challenge alone.

@@ -345,6 +345,12 @@ void describe_study_table(const fs::path& file) {
 
 void describe_comparison(const fs::path& file) {
   const auto rows = io::read_csv(file);
+  for (size_t i = 1; i < rows.size(); ++i) {
+    if (rows[i].size() != rows.front().size()) {
+      throw io::DataError(fmt::format("'{}' has {} of {} cells in row {}; write it again with evenflow compare --out",
+                                      file.string(), rows[i].size(), rows.front().size(), i + 1));
+    }
+  }
   const auto distinct = [&](size_t column, const std::string& part) {
     std::vector<std::string> values;
     for (size_t i = 1; i < rows.size(); ++i) {
@@ -357,8 +363,11 @@ void describe_comparison(const fs::path& file) {
   };
   constexpr size_t part = 0, name = 1, run = 2;
   fmt::print("{}: comparison\n", io::escaped(file.string()));
-  line("of", fmt::format("{}", fmt::join(distinct(run, ""), ", ")));
-  line("parts", fmt::format("{}", fmt::join(distinct(part, ""), ", ")));
+  line("rows", std::to_string(rows.size() - 1));
+  if (rows.size() > 1) {
+    line("of", fmt::format("{}", fmt::join(distinct(run, ""), ", ")));
+    line("parts", fmt::format("{}", fmt::join(distinct(part, ""), ", ")));
+  }
   if (const std::vector<std::string> settings = distinct(name, "setting"); !settings.empty()) {
     line("settings", fmt::format("{}", fmt::join(settings, ", ")));
   }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "experiments/choose/left_out.h"
 #include "experiments/command.h"
 #include "experiments/console.h"
 #include "experiments/interrupt.h"
@@ -83,6 +84,7 @@ int run(const PaperArguments& arguments) {
     outputs.writes_below(arguments.out, name, FileKind::study_table);
   }
   outputs.writes_below(arguments.out, "choice/choice.toml", FileKind::choice);
+  outputs.writes_below(arguments.out, std::string("choice/") + left_out_file, FileKind::scores);
   options.stop = &stop_on_signals();
   const io::OutputFolder folder(arguments.out, "study of the paper", is_older_paper, arguments.force);
   StatusLine status;

@@ -21,8 +21,10 @@ void require_same_training(const Cell& cell) {
     return !more && key != "train.threads" && key != "train.checkpoint_epochs" && key != "train.resident_mib";
   });
   if (differs) {
-    throw io::UsageError(fmt::format("'{}' was made with {} = {}, now it is {}; choose another folder",
-                                     cell.run.parent_path().string(), differs->key, differs->first, differs->second));
+    throw io::UsageError(
+        fmt::format("'{}' was made with {} = {}, now it is {}; choose another folder, or remove "
+                    "that one to train it again",
+                    cell.run.parent_path().string(), differs->key, differs->first, differs->second));
   }
 }
 

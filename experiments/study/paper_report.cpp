@@ -340,8 +340,9 @@ class Report {
     page_.heading("What an operator sees");
     page_.paragraph(
         "An AUC needs no threshold; a plant does, and has one for all speeds. Here it is set on normal training clips, "
-        "so that 5 % of normal clips are meant to lie above: of the system that was chosen by what trainings without "
-        "their velocity make of them, of the others by the training that has heard them. Beside it, the score that "
+        "so that 5 % of normal clips are meant to lie above. For the chosen system and the score that decides it, each "
+        "clip is scored by a training without its velocity; for all others, by the training that has heard it. Beside "
+        "it, the score that "
         "DCASE's challenge ranks by, with the speeds of the training as the source domain and the others as the "
         "target: "
         "the harmonic mean of both domains' AUC and of the pAUC.");
@@ -463,7 +464,8 @@ class Report {
         "candidate is trained without each of the training velocities in turn ({} epochs). The clips of the velocity "
         "left out say how many false alarms to expect where nothing was recorded, and copies of them with a small "
         "departure how much would be missed. Of what keeps to twice the 5 % of false alarms asked for, the candidate "
-        "and score that miss least are taken. These settings are then trained without each velocity once more, as long "
+        "that misses least by any of its scores is taken. These settings are then trained without each velocity once "
+        "more, as long "
         "as everything else here ({} epochs), and the same rule takes the score that decides; the clips left out give "
         "its threshold. No anomalous clip and no test clip is looked at. It chose **{}**, decided by `{}` at {:.3g}. "
         "The constrained rows above take its k.",

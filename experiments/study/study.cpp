@@ -207,7 +207,7 @@ class Running {
     }
   }
 
-  /// A cell that an older program left may lack a score, which then is in no table.
+  /// A cell that an older program left may lack scores.
   void log_missing_scores(const SystemScores& system) const {
     std::set<std::string> all;
     for (const train::ScoreTable& run : system.runs) {
@@ -220,8 +220,8 @@ class Running {
                     [&](const std::string& name) { return std::find(own.begin(), own.end(), name) != own.end(); });
       if (!missing.empty()) {
         o_.log(
-            fmt::format("note: '{}' lacks {}, which the other seeds have, so that the tables leave it out; remove that "
-                        "folder, and it is trained again",
+            fmt::format("note: '{}' has no {}, unlike another seed of the same system, so the tables leave that out; "
+                        "remove the folder, and this program trains it again",
                         cell(system.system, o_.seeds[i]).string(), fmt::join(missing, ", ")));
       }
     }

@@ -240,6 +240,15 @@ TEST_F(Choose, MovesSoundTwiceAsFarWhereAValueIsLeftOut) {
   };
   EXPECT_EQ(speed_of("speed_40"), 80);
   EXPECT_EQ(speed_of("speed_20"), 40);
+  // A range that is found by itself is that of all values: three fifths of 200, and no more than the fastest of the
+  // others.
+  moved.candidates = {"augment.speed=-1"};
+  moved.folder = folder_ / "automatic";
+  const Choice automatic = choose(moved);
+  if (automatic.chosen.augment.speed != 0) {
+    EXPECT_EQ(automatic.chosen.augment.speed, 120);
+    EXPECT_EQ(io::read_model(folder_ / "automatic/cells/speed_-1/without_100/run/model.h5").config.augment.speed, 240);
+  }
   EXPECT_TRUE(choice.chosen.augment.speed == 40 || choice.chosen.augment.speed == 20);
 }
 
@@ -440,10 +449,27 @@ TEST_F(Choose, TrainsWhatIsChosenAsLongAsTheDetector) {
   done = 10;
   EXPECT_EQ(to_csv(choose(stopped)), table);
 
-  both.candidates = {"train.epochs=2"};
+  // Trainings of another length than those in the folder are refused before the first.
+  ChooseOptions longer = both;
+  longer.config.train.epochs = whole + 1;
+  longer.candidates = {"", "model.coupling=tanh", "model.hidden=3"};
+  EXPECT_THAT(
+      message_of<io::UsageError>([&] { choose(longer); }),
+      ::testing::AllOf(HasSubstr("final"), HasSubstr("train.epochs = 3, now it is 4"), HasSubstr("remove that one")));
+  EXPECT_FALSE(fs::exists(cell("hidden_3")));
+
   both.folder = folder_ / "other";
+  both.search_epochs = whole;
+  EXPECT_THAT(message_of<io::UsageError>([&] { choose(both); }), HasSubstr("a whole training has 3 epochs"));
+  both.search_epochs = search;
+  both.candidates = {"", "train.epochs=2"};
   EXPECT_THAT(message_of<io::UsageError>([&] { choose(both); }), HasSubstr("sets train.epochs, and --search-epochs"));
   EXPECT_FALSE(fs::exists(folder_ / "other"));
+  // One candidate needs no search.
+  both.candidates = {""};
+  EXPECT_TRUE(choose(both).final_rows.empty());
+  EXPECT_EQ(io::read_config(folder_ / "other" / "cells" / "base" / "without_100" / "run" / "config.toml").train.epochs,
+            whole);
 }
 
 TEST_F(Choose, JudgesByTheClipsOfTheMachineAlone) {
@@ -482,10 +508,11 @@ TEST_F(Choose, RefusesWhatCannotBeChosen) {
   };
   EXPECT_THAT(refusal([](ChooseOptions& o) { o.parameter = "load"; }), HasSubstr("'load'"));
   // The second candidate's third training alone: 300 is then the highest speed.
-  EXPECT_THAT(refusal([](ChooseOptions& o) {
-                o.candidates = {"", "augment.speed=301"};
-              }),
-              ::testing::AllOf(HasSubstr("speed_301 without 500: "), HasSubstr("augment.speed")));
+  EXPECT_THAT(
+      refusal([](ChooseOptions& o) {
+        o.candidates = {"", "augment.speed=301"};
+      }),
+      ::testing::AllOf(HasSubstr("candidate speed_301, without velocity_mm_s = 500: "), HasSubstr("augment.speed")));
   EXPECT_FALSE(fs::exists(folder_ / "choice"));
   {
     std::atomic<bool> stop = true;

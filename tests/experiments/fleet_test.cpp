@@ -255,6 +255,8 @@ TEST(Compare, ShowsRunsSideBySide) {
   EXPECT_THAT(get(folder / "c.html"), HasSubstr("How well they detect"));
   EXPECT_THAT(run({"info", folder / "c.csv"}).out,
               AllOf(HasSubstr("c.csv: comparison\n"), HasSubstr("other"), HasSubstr("model.hidden, train.epochs")));
+  put(folder / "short.csv", "part,name,run,value,low,high\nsetting\n");
+  expect_refused(run({"info", folder / "short.csv"}), 3, {"short.csv", "1 of 6 cells in row 2"});
   expect_done(run(command + Words{"--out", folder / "c.csv", "--page", folder / "c.html"}));  // over their own
   const Outcome piped = run(command + Words{"--out", "-"});
   expect_done(Outcome{piped.code, piped.out, ""});

@@ -393,7 +393,7 @@ TEST_F(StudyProgram, WritesTablesAndDoesFinishedWorkOnce) {
   put(old, without_column(now, "score_scatter"));
   const Outcome older = run(study(manifest(), folder_ / "a"));
   EXPECT_EQ(older.code, 0) << older.err;
-  EXPECT_THAT(older.out + older.err, HasSubstr("multi_scale_constrained/seed_2' lacks score_scatter"));
+  EXPECT_THAT(older.out + older.err, HasSubstr("multi_scale_constrained/seed_2' has no score_scatter"));
   put(old, now);
   // Stopped in the middle and gone on: the same tables.
   {
