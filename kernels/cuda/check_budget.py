@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 
+from kernel_names import demangled, readable
+
 HERE = pathlib.Path(__file__).resolve().parent
 BUDGET = HERE / "budget.csv"
 COLUMNS = ("registers", "stack_bytes", "spill_stores", "spill_loads", "shared_bytes")
@@ -31,24 +33,6 @@ def ptxas_release():
         return "none"
     text = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
     return re.search(r"release (\S+),", text).group(1)
-
-
-def demangled(names):
-    out = subprocess.run(["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True).stdout
-    return dict(zip(names, out.splitlines()))
-
-
-def readable(name):
-    """The kernel and its template arguments, without return type, namespaces and parameters."""
-    for part in ("(anonymous namespace)::", "evenflow::kernels::cuda::", "evenflow::kernels::"):
-        name = name.replace(part, "")
-    name = re.sub(r"\((?:\w|::)+\)(-?\d)", r"\1", name.removeprefix("void "))
-    depth = 0
-    for i, c in enumerate(name):
-        depth += (c == "<") - (c == ">")
-        if c == "(" and depth == 0:
-            return name[:i]
-    return name
 
 
 def parse(text, source):

@@ -7,8 +7,10 @@ those of which many lines never ran."""
 import collections
 import pathlib
 import re
-import subprocess
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "kernels/cuda"))
+from kernel_names import demangled, readable
 
 # What no shape of ours asks for, and why.
 NEVER = {
@@ -16,19 +18,6 @@ NEVER = {
     "invconv_backward_kernel<2, false, 1>": "the same",
 }
 ENTRY = re.compile(r"^(?:\.visible |\.weak )?\.entry (\w+)\(", re.MULTILINE)
-EVERYWHERE = ("evenflow::kernels::cuda::", "evenflow::kernels::", "(anonymous namespace)::", "void ")
-
-
-def readable(name):
-    """As tests/ptx/symbols.h: without namespaces and parameters."""
-    for part in EVERYWHERE:
-        name = name.replace(part, "")
-    depth = 0
-    for i, c in enumerate(name):
-        depth += (c == "<") - (c == ">")
-        if c == "(" and depth == 0:
-            return name[:i]
-    return name
 
 
 class Run:
@@ -48,15 +37,14 @@ class Run:
 
 def main(folder, *reports):
     mangled = [name for file in sorted(pathlib.Path(folder).glob("*.ptx")) for name in ENTRY.findall(file.read_text())]
-    demangled = subprocess.run(["c++filt"], input="\n".join(mangled), text=True, capture_output=True, check=True).stdout
-    kernels = {readable(name) for name in demangled.splitlines()}
+    kernels = {readable(name) for name in demangled(mangled).values()}
     runs = collections.defaultdict(Run)
     for report in map(pathlib.Path, reports):
         if not report.exists():
             sys.exit(f"{report} is not there: its suites did not end")
         for line in report.read_text().splitlines():
             kernel, *values = line.split("\t")
-            runs[kernel].add(*values)
+            runs[readable(kernel)].add(*values)
     failed = not kernels
     for kernel in sorted(kernels):
         shapes = len(runs[kernel].shapes)
