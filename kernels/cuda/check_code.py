@@ -14,10 +14,10 @@ MAGIC = 0xBA55ED50
 PTX, MACHINE_CODE = 1, 2
 
 
-def fatbins(data):
-    """For each source's container: the set of what is in it, as sm_80 or compute_90. The layout is nvcc's: a header
-    (magic, version, its size, bytes that follow), then entries (kind, version, its size, bytes of code, ..., the
-    architecture in the eighth word)."""
+def containers(data):
+    """For each source's container: what is in it, as (kind, architecture, code). The layout is nvcc's: a header (magic,
+    version, its size, bytes that follow), then entries (kind, version, its size, bytes of code, ..., the architecture in
+    the eighth word). PTX is compressed, machine code is not."""
     at = 0
     while (at := data.find(struct.pack("<I", MAGIC), at)) >= 0:
         _, version, header, size = struct.unpack_from("<IHHQ", data, at)
@@ -25,13 +25,19 @@ def fatbins(data):
         at += 4
         if version != 1 or header != 16 or end > len(data):
             continue  # the four bytes by chance
-        codes = set()
+        codes = []
         while entry < end:
             kind, _, header, size = struct.unpack_from("<HHIQ", data, entry)
             architecture, = struct.unpack_from("<I", data, entry + 28)
-            codes.add({PTX: "compute_", MACHINE_CODE: "sm_"}.get(kind, "unknown_") + str(architecture))
+            codes.append((kind, architecture, data[entry + header:entry + header + size]))
             entry += header + size
         yield codes
+
+
+def named(container):
+    """As sm_80 or compute_90."""
+    return {{PTX: "compute_", MACHINE_CODE: "sm_"}.get(kind, "unknown_") + str(architecture)
+            for kind, architecture, _ in container}
 
 
 def wanted(architectures):
@@ -50,7 +56,7 @@ def main():
     parser.add_argument("library", type=pathlib.Path, metavar="LIBRARY")
     parser.add_argument("--architectures", nargs="+", default=SHIPPED, metavar="ARCHITECTURE")
     arguments = parser.parse_args()
-    found = list(fatbins(arguments.library.read_bytes()))
+    found = list(map(named, containers(arguments.library.read_bytes())))
     if not found:
         sys.exit(f"check_code: {arguments.library} holds no code for a GPU")
     lacking = sorted(set().union(*(wanted(arguments.architectures) - codes for codes in found)))
