@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cuda/fragments.h"
 #include "kernels/cuda/launch_gpu.h"
 
 namespace evenflow::kernels::cuda {
@@ -171,9 +172,7 @@ __device__ inline float without_tail(float x) {
   return __uint_as_float(__float_as_uint(x) & kept);
 }
 
-/// d += a b. With g = lane / 4 and t = lane % 4 a lane holds of A [16, 8] rows g, g + 8 (columns t), then g, g + 8
-/// (columns t + 4); of B [8, 8] rows t, t + 4 (column g); of D [16, 8] row g columns 2t, 2t + 1, then row g + 8.
-/// A and B must be tf32 already (to_tf32).
+/// d += a b, of values as of_a, of_b and of_sums say (fragments.h). A and B must be tf32 already (to_tf32).
 __device__ inline void mma_tf32(float (&d)[4], const float (&a)[4], const float (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -184,7 +183,7 @@ __device__ inline void mma_tf32(float (&d)[4], const float (&a)[4], const float 
 }
 
 /// Two of mma_tf32's products in one, a and b rounded to bf16 (nearest, ties to even) on the way: the first product's
-/// fragments, then the second's. (Which k is which does not matter to a sum over k, as long as A and B agree.)
+/// fragments, then the second's.
 __device__ inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float (&a1)[4], const float (&b0)[2],
                                 const float (&b1)[2]) {
   const auto pack = [](float low, float high) {
@@ -196,8 +195,12 @@ __device__ inline void mma_bf16(float (&d)[4], const float (&a0)[4], const float
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(pack(a0[0], a0[2])), "r"(pack(a0[1], a0[3])), "r"(pack(a1[0], a1[2])), "r"(pack(a1[1], a1[3])),
-        "r"(pack(b0[0], b0[1])), "r"(pack(b1[0], b1[1])));
+      : "r"(pack(a0[constant<bf16_of_a(0).i>], a0[constant<bf16_of_a(1).i>])),
+        "r"(pack(a0[constant<bf16_of_a(2).i>], a0[constant<bf16_of_a(3).i>])),
+        "r"(pack(a1[constant<bf16_of_a(4).i>], a1[constant<bf16_of_a(5).i>])),
+        "r"(pack(a1[constant<bf16_of_a(6).i>], a1[constant<bf16_of_a(7).i>])),
+        "r"(pack(b0[constant<bf16_of_b(0).i>], b0[constant<bf16_of_b(1).i>])),
+        "r"(pack(b1[constant<bf16_of_b(2).i>], b1[constant<bf16_of_b(3).i>])));
 }
 
 }  // namespace evenflow::kernels::cuda

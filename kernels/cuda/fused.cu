@@ -73,20 +73,6 @@ struct FusedPackStep {
   float* to;
 };
 
-/// The k and n of a packed weight's i-th float.
-struct TilePlace {
-  int k, n;
-  __device__ TilePlace(const PackedWeight& w, int i) {
-    const int which = i % 2;
-    const int of_pair = i / 2 % 2;
-    const int lane = i / 4 % warp_size;
-    const int tiles = i / (4 * warp_size);
-    const int t = lane % 4;
-    k = (tiles / w.n_tiles * 2 + of_pair) * tile_columns + (w.chained ? 2 * t + which : t + 4 * which);
-    n = tiles % w.n_tiles * tile_columns + lane / 4;
-  }
-};
-
 // The parts of a step's packed floats, each by blocks of its own: one after the other they would wait for each other's
 // reads.
 constexpr unsigned pack_parts = 7, blocks_of_part = 8;
@@ -95,7 +81,7 @@ template <class Value>
 __device__ void pack_weight(const PackedWeight& w, int keys, int columns, float* to, const Value& value) {
   const int first = static_cast<int>(blockIdx.x / pack_parts * blockDim.x + threadIdx.x);
   for (int i = first; i < w.floats(); i += static_cast<int>(blocks_of_part * blockDim.x)) {
-    const TilePlace at(w, i);
+    const PackedPlace at(w, i);
     to[w.offset + i] = at.k < keys && at.n < columns ? without_tail(to_tf32(value(at.k, at.n))) : 0.0F;
   }
 }

@@ -12,6 +12,7 @@
 
 #include "kernels/coupling.h"
 #include "kernels/cuda/execution.h"
+#include "kernels/cuda/fragments.h"
 
 namespace evenflow::kernels::cuda {
 
@@ -28,6 +29,19 @@ struct PackedWeight {
   int k_tiles = 0, n_tiles = 0;
   bool chained = false;  ///< k runs over features that come from a product, in a product's order
   constexpr int floats() const { return k_tiles * n_tiles * 2 * warp_size; }
+};
+/// The k and n of a packed weight's i-th float.
+struct PackedPlace {
+  int k, n;
+  constexpr PackedPlace(const PackedWeight& w, int i) : k(0), n(0) {
+    const int which = i % 2;
+    const int of_pair = i / 2 % 2;
+    const int lane = i / 4 % warp_size;
+    const int tiles = i / (4 * warp_size);
+    const TileElement of_tile = of_b(lane, which);
+    k = (tiles / w.n_tiles * 2 + of_pair) * tile_columns + (w.chained ? of_sums(lane, which).column : of_tile.row);
+    n = tiles % w.n_tiles * tile_columns + of_tile.column;
+  }
 };
 
 /// A coupling's packed floats: the weights, then the biases (padded), the last bias and log gain.
@@ -290,8 +304,8 @@ __device__ void gather_pair(float (&out)[kTiles][4], int pair, bool second, Poin
     }
 #pragma unroll
     for (int which = 0; which < 2; ++which) {
-      a[u][2 * which] = value(0, 2 * pair + u, which);
-      a[u][2 * which + 1] = value(1, 2 * pair + u, which);
+      a[u][value_of_a(0, which)] = value(0, 2 * pair + u, which);
+      a[u][value_of_a(1, which)] = value(1, 2 * pair + u, which);
     }
   }
 #pragma unroll
@@ -336,10 +350,10 @@ template <int kTiles>
 __device__ void chained(const float (&in)[kTiles][4], int pair, float (&a)[2][4]) {
 #pragma unroll
   for (int u = 0; u < 2; ++u) {
-    a[u][0] = in[2 * pair + u][0];
-    a[u][1] = in[2 * pair + u][2];
-    a[u][2] = in[2 * pair + u][1];
-    a[u][3] = in[2 * pair + u][3];
+    a[u][0] = in[2 * pair + u][constant<chained_sum(0)>];
+    a[u][1] = in[2 * pair + u][constant<chained_sum(1)>];
+    a[u][2] = in[2 * pair + u][constant<chained_sum(2)>];
+    a[u][3] = in[2 * pair + u][constant<chained_sum(3)>];
   }
 }
 

@@ -285,20 +285,18 @@ TEST_F(Emulation, ShufflesStayInTheirWarp) {
 void tiles_kernel(const float* a, const float* b, float* d, bool bf16) {
   after_predecessor();
   const int lane = static_cast<int>(threadIdx.x);
-  const int g = lane / 4;
-  const int t = lane % 4;
-  const float fa[4] = {a[g * 8 + t], a[(g + 8) * 8 + t], a[g * 8 + t + 4], a[(g + 8) * 8 + t + 4]};
-  const float fb[2] = {b[t * 8 + g], b[(t + 4) * 8 + g]};
+  const auto at = [](const TileElement& place) { return place.row * 8 + place.column; };
+  const float fa[4] = {a[at(of_a(lane, 0))], a[at(of_a(lane, 1))], a[at(of_a(lane, 2))], a[at(of_a(lane, 3))]};
+  const float fb[2] = {b[at(of_b(lane, 0))], b[at(of_b(lane, 1))]};
   float fd[4] = {};
   if (bf16) {
     mma_bf16(fd, fa, fa, fb, fb);
   } else {
     mma_tf32(fd, fa, fb);
   }
-  d[g * 8 + 2 * t] = fd[0];
-  d[g * 8 + 2 * t + 1] = fd[1];
-  d[(g + 8) * 8 + 2 * t] = fd[2];
-  d[(g + 8) * 8 + 2 * t + 1] = fd[3];
+  for (int i = 0; i < 4; ++i) {
+    d[at(of_sums(lane, i))] = fd[i];
+  }
 }
 
 TEST_F(Emulation, TileProductsFollowTheFragmentLayout) {

@@ -19,6 +19,7 @@
 #include "kernels/check.h"
 #include "kernels/copy.h"
 #include "kernels/subtract.h"
+#include "tests/emulation/mma_figures.h"
 #include "tests/ptx/interpreter.h"
 #include "tests/ptx/module.h"
 #include "tests/ptx/runner.h"
@@ -315,22 +316,28 @@ $end:
 struct At {
   int row, column;
 };
-At a_tf32(int lane, int i) {
+constexpr At a_tf32(int lane, int i) {
   return {lane / 4 + (i % 2 == 1 ? 8 : 0), lane % 4 + (i >= 2 ? 4 : 0)};
 }
-At b_tf32(int lane, int i) {
+constexpr At b_tf32(int lane, int i) {
   return {lane % 4 + 4 * i, lane / 4};
 }
-At a_bf16(int lane, int i) {  // i of 8, two to a register
+constexpr At a_bf16(int lane, int i) {  // i of 8, two to a register
   const bool below = (i >= 2 && i < 4) || i >= 6;
   return {lane / 4 + (below ? 8 : 0), lane % 4 * 2 + i % 2 + (i >= 4 ? 8 : 0)};
 }
-At b_bf16(int lane, int i) {  // of 4
+constexpr At b_bf16(int lane, int i) {  // of 4
   return {lane % 4 * 2 + i % 2 + (i >= 2 ? 8 : 0), lane / 4};
 }
-At c_f32(int lane, int i) {
+constexpr At c_f32(int lane, int i) {
   return {lane / 4 + (i >= 2 ? 8 : 0), lane % 4 * 2 + i % 2};
 }
+
+static_assert(tests::mma_figures::shows(tests::mma_figures::a_tf32, 4, a_tf32));
+static_assert(tests::mma_figures::shows(tests::mma_figures::b_tf32, 2, b_tf32));
+static_assert(tests::mma_figures::shows(tests::mma_figures::a_bf16, 8, a_bf16));
+static_assert(tests::mma_figures::shows(tests::mma_figures::b_bf16, 4, b_bf16));
+static_assert(tests::mma_figures::shows(tests::mma_figures::sums, 4, c_f32));
 
 /// One product of small integers, which every order of summation gives exactly.
 void expect_tile_product(int depth, const std::string& opcode, At (*a_at)(int, int), At (*b_at)(int, int), int packed) {
