@@ -117,6 +117,13 @@ void describe_conformal(const io::ModelData& model) {
   line("p-values", fmt::format("of {} of {:.1f} s: {} ({}, data {})", count_text(conformal.clips, "normal clip"),
                                seconds_of(conformal.clip_frames, model.config.frontend), conformal.source,
                                conformal.date, conformal.data_hash));
+  std::vector<std::string> scores;
+  std::transform(conformal.scores.begin(), conformal.scores.end(), std::back_inserter(scores),
+                 [](const io::ConformalData::Score& one) { return one.score; });
+  if (std::find(scores.begin(), scores.end(), model.threshold.score) == scores.end()) {
+    line("", fmt::format("none of {}, which decides (evenflow calibrate gives them); of {}", model.threshold.score,
+                         fmt::join(scores, ", ")));
+  }
   if (model.threshold.method == "conformal") {
     const double rate = 1.0 - model.threshold.quantile;
     const train::RateRange range = train::conformal_rate_range(conformal.clips, rate);
