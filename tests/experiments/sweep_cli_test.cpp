@@ -414,9 +414,9 @@ TEST_F(Sweeps, ValuesAreLeftOutAsChooseDoes) {
   for (const auto& row : table()) {
     const fs::path trial = folder_.path() / "sweep/trials" / row.at("trial");
     const auto choice = io::read_csv(trial / "seed_1/choice/choice.csv");
-    EXPECT_EQ(std::stod(row.at("leave_out_false_alarms")), std::stod(choice[1][2]));
-    EXPECT_EQ(std::stod(row.at("leave_out_missed")), std::stod(choice[1][6]));
-    EXPECT_EQ(std::stod(row.at("leave_out_estimate_error")), std::stod(choice[1][8]));
+    EXPECT_EQ(std::stod(row.at("leave_out_false_alarms")), std::stod(choice[1][3]));
+    EXPECT_EQ(std::stod(row.at("leave_out_missed")), std::stod(choice[1][7]));
+    EXPECT_EQ(std::stod(row.at("leave_out_estimate_error")), std::stod(choice[1][9]));
     EXPECT_FALSE(fs::exists(trial / "seed_1/run"));
   }
 }
