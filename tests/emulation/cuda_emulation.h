@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -512,9 +513,10 @@ template <class... Parameters>
 std::vector<std::byte> parameters_on_a_gpu(const Parameters&... values) {
   std::vector<std::byte> bytes;
   [[maybe_unused]] const auto append = [&]<class T>(const T& value) {  // there may be none
+    const std::span<const std::byte> own = std::as_bytes(std::span<const T, 1>(&value, 1));
     const size_t at = (bytes.size() + alignof(T) - 1) / alignof(T) * alignof(T);
-    bytes.resize(at + sizeof(T));
-    std::memcpy(bytes.data() + at, &value, sizeof(T));
+    bytes.resize(at + own.size());
+    std::memcpy(bytes.data() + at, own.data(), own.size());
   };
   (append(parameter_on_a_gpu(values)), ...);
   return bytes;

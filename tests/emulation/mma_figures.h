@@ -110,7 +110,7 @@ constexpr bool shows(const Figure<rows, columns>& figure, int count, const Place
       }
     }
   }
-  return static_cast<size_t>(32 * count) == rows * columns;
+  return size_t{32} * static_cast<size_t>(count) == rows * columns;
 }
 
 }  // namespace evenflow::tests::mma_figures

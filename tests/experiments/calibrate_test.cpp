@@ -195,6 +195,15 @@ TEST_F(Calibrate, ClipsThatAreNotAlikeAreSaid) {
   EXPECT_THAT(longer.out, HasSubstr("p-values rest on clips of 2 windows, and 3 clips have other lengths"));
 }
 
+TEST_F(Calibrate, InfoSaysWhenPValuesAreNotOfWhatDecides) {
+  io::ModelData one = io::read_model(model());
+  ASSERT_TRUE(one.conformal.has_value());
+  EXPECT_THAT(run({"info", model()}).out, AllOf(HasSubstr("p-values "), Not(HasSubstr("which decides"))));
+  std::erase_if(one.conformal->scores, [&](const auto& score) { return score.score == one.threshold.score; });
+  io::write_model(at("other.h5"), one);
+  EXPECT_THAT(run({"info", at("other.h5")}).out, HasSubstr("none of " + one.threshold.score + ", which decides"));
+}
+
 TEST_F(Calibrate, CalibratedScoresAreLearntAnew) {
   // Two speeds are too few for the training to calibrate by.
   expect_refused(calibrate({"--score", "score_calibrated"}), 2, {"score_calibrated", "it can by"});
