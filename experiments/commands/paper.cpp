@@ -45,7 +45,8 @@ void declare(Options& options, PaperArguments& arguments) {
   options.number("--severity", arguments.severity, 0, 1e9, "of the fault; default 1.4");
   options.number("--tonality", arguments.tonality, 0, 1e9, "how much each speed sounds its own; default 1");
   options.number("--seeds", arguments.seeds, 1, 1000, "trainings of each system, with the seeds 1, 2, ...");
-  options.number("--epochs", arguments.epochs, 1, 1e9, "of every training but those of the choice");
+  options.number("--epochs", arguments.epochs, 1, 1e9,
+                 "of every training but those by which settings are compared, unless these are longer");
   options.compute(arguments.compute);
 }
 

@@ -40,11 +40,9 @@ System constrained(const PaperPlan& plan, int blocks, const std::vector<double>&
   return system;
 }
 
-/// The chosen settings, trained as everything else.
-System chosen_system(const PaperPlan& plan, const Choice& choice) {
+System chosen_system(const Choice& choice) {
   System system;
   system.config = choice.chosen;
-  system.config.train = plan.config.train;
   system.name = "chosen";
   system.title = "multi-scale, chosen on normal clips";
   return system;
@@ -144,7 +142,8 @@ Choice choose_settings(const PaperOptions& options, const std::filesystem::path&
   choose_options.candidates = options.plan.candidates;
   choose_options.config = options.plan.config;
   choose_options.config.condition.parameters.clear();  // whoever chooses may use every column
-  choose_options.search_epochs = options.plan.search_epochs;
+  choose_options.search_epochs =
+      options.plan.search_epochs < options.plan.config.train.epochs ? options.plan.search_epochs : 0;
   choose_options.stop = options.stop;
   choose_options.log = options.log;
   choose_options.progress = options.progress;
@@ -264,7 +263,7 @@ PaperStudy run_paper(const PaperOptions& options) {
 
   const std::vector<double>& all = paper.choice.chosen.condition.k;
   const std::vector<double> k = all.empty() ? all : std::vector{all.front()};  // of the velocity, the first column
-  const System chosen = chosen_system(plan, paper.choice);
+  const System chosen = chosen_system(paper.choice);
   const System multi = constrained(plan, blocks, k, io::CouplingKind::sigmoid);
   const System multi_additive = constrained(plan, blocks, k, io::CouplingKind::additive);
   const System single = constrained(plan, 1, k, io::CouplingKind::sigmoid);

@@ -28,7 +28,7 @@ struct PaperPlan {
   io::Config config;  ///< of every training, but for blocks, coupling, condition, augmentation and seed
   int64_t seeds = 5;
   std::vector<std::string> candidates;  ///< of the choice (choose/candidates.h); empty: the usual ones
-  int64_t search_epochs = 12;           ///< of the trainings by which these are compared
+  int64_t search_epochs = 12;           ///< of the trainings by which these are compared, if all others are longer
   /// Epochs after which the paper's own trainings are looked at, ascending (score_curves.h); empty: there are none.
   std::vector<int64_t> literal_epochs;
 };

@@ -459,25 +459,28 @@ class Report {
 
   void choice() {
     page_.heading("What was chosen, and on what grounds");
+    const bool twice = !p_.choice.final_rows.empty();
+    const int64_t whole = p_.plan.config.train.epochs;
     page_.paragraph(fmt::format(
         "Settings, score and threshold are chosen by `evenflow choose`, on normal training clips alone: every "
         "candidate is trained without each of the training velocities in turn ({} epochs). The clips of the velocity "
         "left out say how many false alarms to expect where nothing was recorded, and copies of them with a small "
         "departure how much would be missed. Of what keeps to twice the 5 % of false alarms asked for, the candidate "
-        "that misses least by any of its scores is taken. These settings are then trained without each velocity once "
-        "more, as long "
-        "as everything else here ({} epochs), and the same rule takes the score that decides; the clips left out give "
-        "its threshold. No anomalous clip and no test clip is looked at. It chose **{}**, decided by `{}` at {:.3g}. "
-        "The constrained rows above take its k.",
-        p_.plan.search_epochs, p_.plan.config.train.epochs, p_.choice.best().candidate, p_.choice.best().score,
-        p_.choice.best().threshold));
-    choice_table(
-        p_.choice.rows,
-        "The best three scores of every candidate in the short trainings, the chosen one first; means over the "
-        "velocities left out.");
-    choice_table(p_.choice.final_rows,
-                 "The best three scores of what was chosen, in trainings of whole length. All of both: "
-                 "choice/choice.csv.");
+        "that misses least by any of its scores is taken. {}The clips left out give the threshold. No anomalous clip "
+        "and no test clip is looked at. It chose **{}**, decided by `{}` at {:.3g}. The constrained rows above take "
+        "its k.",
+        twice ? p_.plan.search_epochs : whole,
+        twice ? fmt::format("These settings are then trained without each velocity once more, as long as everything "
+                            "else here ({} epochs), and the same rule takes the score that decides. ",
+                            whole)
+              : "",
+        p_.choice.best().candidate, p_.choice.best().score, p_.choice.best().threshold));
+    choice_table(p_.choice.rows,
+                 "The best three scores of every candidate, the chosen one first; means over the velocities left out. "
+                 "All: choice/choice.csv.");
+    if (twice) {
+      choice_table(p_.choice.final_rows, "The best three scores of what was chosen, in trainings of whole length.");
+    }
     page_.list(p_.choice.notes);
   }
 

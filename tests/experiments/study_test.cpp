@@ -546,6 +546,12 @@ TEST(PaperProgram, MakesTheWholeStudyAndTheSameOneAgain) {
   EXPECT_EQ(other.code, 2);
   EXPECT_THAT(other.err, HasSubstr("a study of other recordings"));
   EXPECT_EQ(miniature(folder / "a", {"--tonality", "2"}).code, 2);
+  // Trainings as short as those by which settings are compared are not made twice.
+  const Outcome brief = miniature(folder / "brief", {"--epochs", "1", "--seeds", "1"});
+  EXPECT_EQ(brief.code, 0) << brief.err;
+  EXPECT_FALSE(fs::exists(folder / "brief/choice/final"));
+  EXPECT_THAT(get(folder / "brief/report.html"), Not(HasSubstr("trained without each velocity once more")));
+  EXPECT_THAT(page, HasSubstr("trained without each velocity once more"));
 }
 
 TEST(ScoreCurve, TakesAConstantLearningRate) {
