@@ -227,8 +227,9 @@ class Choosing {
       require_trainable(candidate, {});
       for (const Fold& fold : folds_) {
         require_trainable(candidate, fold);
-        for (const Length length : {Length::search, Length::whole}) {
-          require_same_training(training_of(candidate, fold, length));
+        require_same_training(training_of(candidate, fold, Length::search));
+        if (search_epochs() > 0) {
+          require_same_training(training_of(candidate, fold, Length::whole));
         }
       }
     }
@@ -745,10 +746,10 @@ std::string to_text(const Choice& choice) {
     }
     return table.text();
   };
-  std::string text = fmt::format("Without {} = {}{}, what was left out then being the test:\n\n{}", choice.parameter,
-                                 fmt::join(choice.values, ", "),
-                                 choice.folds == 0 ? " in turn" : fmt::format(", every {}th together", choice.folds),
-                                 table_of(choice.rows));
+  std::string text =
+      fmt::format("Without {} = {}{}, what was left out then being the test:\n\n{}", choice.parameter,
+                  fmt::join(choice.values, ", "),
+                  choice.folds == 0 ? " in turn" : fmt::format(", in {} groups", choice.folds), table_of(choice.rows));
   if (!choice.final_rows.empty()) {
     text += "\nThe chosen settings in trainings of whole length, which decide score and threshold:\n\n" +
             table_of(choice.final_rows);

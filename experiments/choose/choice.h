@@ -69,8 +69,8 @@ struct Choice {
 
 /// Trains what is not trained yet, below FOLDER/cells and FOLDER/final, and compares. io::UsageError: a parameter that
 /// the shard does not have or that does not vary, folds that leave too little, candidates that cannot be or that differ
-/// in what search_epochs sets, or that are no longer than it, a folder that holds another choice. io::DataError: fewer
-/// than three values (two must be left to train on), no candidate with a usable score.
+/// in what search_epochs sets, or whose whole trainings are not longer, a folder that holds another choice.
+/// io::DataError: fewer than three values (two must be left to train on), no candidate with a usable score.
 Choice choose(const ChooseOptions& options);
 
 /// candidate,trainings,score,false_alarms,...: final_rows, then rows; `trainings` is "final" or "search", or "all"

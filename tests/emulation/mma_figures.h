@@ -1,6 +1,6 @@
 // Who has each element of mma.sync's fragments, as the figures of the PTX ISA show it (Matrix Fragments for mma.m16n8k8
 // with .tf32, and for mma.m16n8k16 with .bf16): by row and column ten times the lane, plus i of its ai, bi or ci. 317
-// is T31's a7. Written down from there, by no formula of the kernels.
+// is T31's a7. Made from the sentences below those figures, and from no formula of the kernels.
 #pragma once
 
 #include <array>
